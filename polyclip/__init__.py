@@ -1,0 +1,1 @@
+"""A language gets a CLIP of its own."""

@@ -1,0 +1,43 @@
+"""The folder listing is the registry: the name of a method, encoder, tower, corpus reader or benchmark is its file's name."""
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from polyclip.errors import UnknownName
+
+HERE = Path(__file__).parent
+SINGULAR = {
+    "methods": "method",
+    "encoders": "text encoder",
+    "towers": "vision tower",
+    "readers": "reader",
+    "benchmarks": "benchmark",
+}
+
+
+def module_name(name: str) -> str:
+    """`lilt-ln` is the module `lilt_ln`."""
+    return name.replace("-", "_")
+
+
+def names(kind: str) -> list[str]:
+    """Names one may use: polyclip's own files and those third parties registered as entry points `polyclip.<kind>`."""
+    own = {p.stem.replace("_", "-") for p in (HERE / kind).glob("*.py") if not p.stem.startswith("_")}
+    return sorted(own | {point.name for point in entry_points(group=f"polyclip.{kind}")})
+
+
+def find(kind: str, name: str) -> ModuleType:
+    """Import the module that carries `name`.
+
+    Raises UnknownName with the nearest names.
+    """
+    if (HERE / kind / f"{module_name(name)}.py").is_file() and not name.startswith("_") and name.isprintable() and "/" not in name:
+        return import_module(f"polyclip.{kind}.{module_name(name)}")
+    for point in entry_points(group=f"polyclip.{kind}"):
+        if point.name == name:
+            module = point.load()
+            if isinstance(module, ModuleType):
+                return module
+    raise UnknownName(SINGULAR[kind], name, names(kind))

@@ -1,0 +1,57 @@
+"""Frozen values that flow down the pipeline."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that is decoded when it is asked for. `key` is the hash of its bytes and of how they are drawn."""
+
+    name: str
+    key: str
+    open: Callable[[], Image.Image] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One picture's captions in one language. `concept` names the picture, `group` what must stay on one side of a split."""
+
+    concept: str
+    group: str
+    category: str
+    language: str
+    captions: tuple[str, ...]  # the first is the name, the rest are keywords or further captions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One figure with what is needed to judge it. Values, bounds and chance are fractions in [0, 1], ranks are counts."""
+
+    benchmark: str
+    protocol: str
+    split: str
+    language: str
+    seen: bool
+    direction: str  # text_to_image or image_to_text
+    metric: str
+    value: float
+    low: float
+    high: float
+    queries: int
+    gallery: int
+    chance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a run or an evaluation writes as JSON (schema 1)."""
+
+    run: dict[str, Any]
+    model: dict[str, Any]
+    seconds: dict[str, float]
+    scores: list[Score]
+    origin: dict[str, Any]

