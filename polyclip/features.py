@@ -70,18 +70,28 @@ def read(path: Path, tower: Tower) -> Float[Tensor, "row dim"]:
 
 def compute(tower: Tower, missing: list[tuple[Sequence[Any], Path]], what: str) -> None:
     """Build the tower, encode chunk by chunk, keep each chunk as soon as it is whole."""
-    encoder = tower.build()
-    fast = encoder.folded() if hasattr(encoder, "folded") else encoder
+    encoder = inference_form(tower.build())
     with Progress(f"encoding {what} with {tower.name}", sum(len(chunk) for chunk, _ in missing)) as progress:
         for chunk, path in missing:
-            vectors = forward(fast, chunk, progress.advance)
+            vectors = in_batches(encoder, chunk, progress.advance)
             if not vectors.isfinite().all():
                 raise WeightsError(f"{tower.name} gave values that are not finite for {what}; its weights are damaged or do not fit it.")
             with writing(path, what="features") as temporary:
                 save_file({"vectors": vectors}, temporary)
 
 
-def forward(encoder: Any, items: Sequence[Any], meter: Meter) -> Float[Tensor, "row dim"]:
+def inference_form(encoder: Any) -> Any:
+    """The same function in the form that is fastest without gradients, where the encoder has one."""
+    return encoder.folded() if hasattr(encoder, "folded") else encoder
+
+
+def forward(encoder: Any, items: Sequence[Any], what: str) -> Float[Tensor, "row dim"]:
+    """Vectors of `items` by an encoder that is already built; nothing is read from or written to the cache."""
+    with Progress(f"encoding {what}", len(items)) as progress:
+        return in_batches(inference_form(encoder), items, progress.advance)
+
+
+def in_batches(encoder: Any, items: Sequence[Any], meter: Meter) -> Float[Tensor, "row dim"]:
     """Vectors of `items`, in batches of similar cost.
 
     On a CPU each core takes batches of its own, one thread each: these models' operations are too small to be shared among

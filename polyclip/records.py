@@ -46,7 +46,7 @@ class Score:
     chance: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """What a run or an evaluation writes as JSON (schema 1)."""
 

@@ -134,13 +134,13 @@ def write_captions(folder: Path, locale: str, entries: Annotations, concepts: li
     return len(lines)
 
 
-def install(folder: Path) -> Path:
-    """`npm install` the pinned packages below `folder`; returns its node_modules."""
+def install(folder: Path, packages: tuple[str, ...]) -> Path:
+    """`npm install` pinned packages below `folder`; returns its node_modules."""
     folder.mkdir(parents=True, exist_ok=True)
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit("npm is needed to fetch the pinned packages; install Node.js, or give --modules with them in it.")
-    subprocess.run([npm, "install", "--ignore-scripts", "--prefix", str(folder), *PACKAGES], check=True)
+    subprocess.run([npm, "install", "--ignore-scripts", "--prefix", str(folder), *packages], check=True)
     return folder / "node_modules"
 
 
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--modules", type=Path, help="a node_modules folder that already has the packages")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "corpora" / "emoji")
     args = parser.parse_args()
-    modules = args.modules or install(Path("build/npm"))
+    modules = args.modules or install(Path("build/npm"), PACKAGES)
     captions = args.out / "captions"
     captions.mkdir(parents=True, exist_ok=True)
     for old in captions.glob("*.tsv.gz"):

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+from dataclasses import replace
 from functools import cache, partial
 from importlib.resources import files
 from importlib.util import find_spec
@@ -79,6 +80,11 @@ def languages(folder: Path) -> list[str]:
     return sorted(path.name.removesuffix(".tsv.gz") for path in (folder / "captions").glob("*.tsv.gz"))
 
 
+def styles(folder: Path) -> tuple[str, ...]:
+    """Names of the picture styles."""
+    return STYLES
+
+
 def captions(folder: Path, language: str) -> dict[str, tuple[str, ...]]:
     """Captions of one locale by concept: the short name first, then the keywords.
 
@@ -113,14 +119,19 @@ def read(folder: Path, language: str, split: str) -> list[Row]:
 
     Raises UnknownName for a language or split that is not there.
     """
+    named = captions(folder, language)
+    return [replace(row, language=language, captions=named[row.concept]) for row in split_concepts(folder, split).values() if row.concept in named]
+
+
+def split_concepts(folder: Path, split: str) -> dict[str, Row]:
+    """Every concept of a split, whether a language names it or not; rows without captions."""
     if split not in SPLITS:
         raise UnknownName("split in corpus 'emoji'", split, SPLITS)
-    named = captions(folder, language)
-    return [
-        Row(concept=concept, group=facts["group"], category=facts["category"], language=language, captions=named[concept])
+    return {
+        concept: Row(concept=concept, group=facts["group"], category=facts["category"], language="", captions=())
         for concept, facts in concepts(folder).items()
-        if concept in named and split_of(facts["group"]) == split
-    ]
+        if split_of(facts["group"]) == split
+    }
 
 
 def pictures(folder: Path, style: str) -> dict[str, Picture]:

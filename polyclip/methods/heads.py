@@ -1,0 +1,4 @@
+"""Projection heads only: both towers stay as they are, and their features are computed once."""
+
+ABOUT = "projection heads only; both towers are read from the cache"
+install = None

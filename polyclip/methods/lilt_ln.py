@@ -1,0 +1,6 @@
+"""LilT-LN (arXiv 2303.11866): every normalisation gain and bias."""
+
+from polyclip.components.unlock import norms as install
+
+ABOUT = "heads and every LayerNorm (BatchNorm in a convolutional tower)"
+__all__ = ["ABOUT", "install"]

@@ -1,0 +1,163 @@
+"""Language and corpus packs: facts about the world as validated TOML, each with its source; and the resolver of language codes."""
+
+import tomllib
+from datetime import date
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from polyclip.errors import PackError, UnknownName
+from polyclip.plugins import find
+
+HERE = Path(__file__).parent
+ROOT = HERE / "packs_data" if (HERE / "packs_data").is_dir() else HERE.parent  # a wheel carries the folders inside the package
+LANGUAGES = ROOT / "languages"
+CORPORA = ROOT / "corpora"
+
+
+class Pack(BaseModel):
+    """Unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Pack):
+    """Where the named fields come from, and the day a person or a script really compared them."""
+
+    fields: list[str] = Field(min_length=1)
+    url: str = Field(pattern=r"^https?://")
+    checked: date
+
+
+class Language(Pack):
+    """languages/<code>.toml: everything that depends on a language."""
+
+    code: str = Field(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?$")  # BCP 47, as XM3600 spells it
+    iso639_3: str = Field(pattern=r"^[a-z]{3}$")
+    name: str  # in English
+    own_name: str
+    script: str = Field(pattern=r"^[A-Z][a-z]{3}$")  # ISO 15924
+    direction: Literal["ltr", "rtl"]
+    aliases: list[str] = []  # other codes that mean this language and no other
+    cldr: str  # the locale whose captions corpus `emoji` uses
+    xm3600: bool  # one of the 36 languages of Crossmodal-3600
+    in_xlmr: bool  # among the languages XLM-R was trained on
+    sources: list[Source] = Field(min_length=1)
+
+
+class Licence(Pack):
+    """What part of a corpus is whose, under which SPDX licence."""
+
+    part: str
+    spdx: str
+    holder: str
+    url: str = Field(pattern=r"^https?://")
+
+
+class CorpusPack(Pack):
+    """corpora/<name>.toml: where a corpus is, how to read it, its licences, what must come out."""
+
+    name: str
+    about: str
+    reader: str
+    folder: str  # relative to the pack
+    rows: dict[str, int] = {}  # split -> rows in English, checked when it is read
+    licences: list[Licence] = []
+
+
+P = TypeVar("P", bound=Pack)
+
+
+def read_pack(kind: type[P], path: Path) -> P:
+    """Parse and validate one file.
+
+    Raises PackError that names file, key, what was found and what was expected.
+    """
+    try:
+        return kind.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except UnicodeDecodeError as error:
+        raise PackError(f"{path} is not UTF-8 ({error}).") from error
+    except tomllib.TOMLDecodeError as error:
+        raise PackError(f"{path} is not TOML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise PackError(f"{path}: {where}: {first['msg']}, found {first['input']!r:.80} ({error.error_count()} problem(s) in all).") from error
+
+
+def known_languages() -> list[str]:
+    """Codes that have a pack."""
+    return sorted(path.stem for path in LANGUAGES.glob("*.toml"))
+
+
+@cache
+def load_language(code: str) -> Language:
+    """The pack languages/<code>.toml."""
+    return read_pack(Language, LANGUAGES / f"{code}.toml")
+
+
+@cache
+def _spellings() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for code in known_languages():
+        pack = load_language(code)
+        for spelling in (code, pack.iso639_3, pack.name, *pack.aliases):
+            found.setdefault(spelling.lower().replace("_", "-"), code)
+    return found
+
+
+def resolve_language(text: str) -> Language:
+    """`sw`, `swh`, `SW`, `Swahili`: any spelling a pack lists.
+
+    Raises UnknownName with the nearest spellings.
+    """
+    spellings = _spellings()
+    wanted = text.strip().lower().replace("_", "-")
+    bare, _, script = wanted.rpartition("-")
+    code = spellings.get(wanted) or spellings.get(bare)
+    if code is not None and wanted not in spellings and load_language(code).script.lower() != script:
+        code = None  # swh_Latn is Swahili, swh_Arab is not
+    if code is None:
+        near = {f"{code} ({load_language(code).name})" for code in spellings.values()}
+        raise UnknownName("language", text, {*spellings} if len(text) > 3 else near, "A language is a file languages/<code>.toml.")
+    return load_language(code)
+
+
+class Corpus:
+    """A corpus pack together with the reader that knows its layout."""
+
+    def __init__(self, pack: CorpusPack, path: Path) -> None:
+        self.pack = pack
+        self.name = pack.name
+        self.folder = path.parent / pack.folder
+        self.reader: Any = _reader(pack, path)
+
+    def locale(self, language: Language) -> str:
+        """Under which name this corpus keeps the language: its CLDR locale, else its code."""
+        return language.cldr if language.cldr in self.reader.languages(self.folder) else language.code
+
+
+def _reader(pack: CorpusPack, path: Path) -> ModuleType:
+    try:
+        return find("readers", pack.reader)
+    except UnknownName as error:
+        raise PackError(f"{path}: reader: {error}") from error
+
+
+def known_corpora() -> list[str]:
+    """Names of the corpora that come with polyclip."""
+    return sorted(path.stem for path in CORPORA.glob("*.toml"))
+
+
+def load_corpus(name: str) -> Corpus:
+    """A corpus by name, or by the path of a pack of one's own (`my/corpus.toml`).
+
+    Raises UnknownName with the nearest names, PackError for a bad pack.
+    """
+    path = Path(name) if name.endswith(".toml") else CORPORA / f"{name}.toml"
+    if not path.is_file():
+        raise UnknownName("corpus", name, known_corpora(), "A corpus of your own is the path of a pack, such as my/corpus.toml.")
+    return Corpus(read_pack(CorpusPack, path), path)

@@ -1,0 +1,83 @@
+"""Training pairs: which caption is shown with which picture at which step, as a pure function of the seed."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from polyclip.errors import DataError
+from polyclip.packs import Corpus, Language
+from polyclip.records import Picture, Row
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Captions and pictures of one split, tied by concept."""
+
+    captions: list[str]
+    caption_concept: Int[Tensor, " caption"]
+    caption_weight: Float[Tensor, " caption"]  # how often a caption is drawn; no unit
+    pictures: list[Picture]
+    picture_rows: Int[Tensor, "concept slot"]  # rows of a concept's pictures; -1 fills up
+    picture_count: Int[Tensor, " concept"]
+    named: int  # (concept, language) rows: one epoch shows as many pairs
+
+    def sample(self, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows of `size` captions, of a picture for each, and their concepts; the same for the same seed, always.
+
+        Captions are drawn without replacement. Raises DataError when there are fewer than `size`.
+        """
+        if size > len(self.captions):
+            raise DataError(f"A batch of {size} pairs needs as many captions, the corpus has {len(self.captions)}; give a smaller --batch-size.")
+        generator = torch.Generator().manual_seed(seed)
+        caption = torch.multinomial(self.caption_weight, size, generator=generator)
+        concept = self.caption_concept[caption]
+        slot = (torch.rand(size, generator=generator) * self.picture_count[concept]).long()
+        return caption, self.picture_rows[concept, slot], concept
+
+
+def training_pairs(corpus: Corpus, languages: list[Language], split: str, name_share: float) -> Pairs:
+    """Every caption of `languages` and every style's picture of the concepts they name.
+
+    Languages weigh the same; within one, names together weigh `name_share` (in [0, 1]) and further captions the rest.
+    Raises DataError when a language names nothing in this split.
+    """
+    rows = {language.code: corpus.reader.read(corpus.folder, corpus.locale(language), split) for language in languages}
+    for code, found in rows.items():
+        if not found:
+            raise DataError(f"Corpus {corpus.name!r} has no caption in language {code!r} in split {split!r}; choose another language or corpus.")
+    concepts = {concept: number for number, concept in enumerate(dict.fromkeys(row.concept for found in rows.values() for row in found))}
+    captions, owner, weight = [], [], []
+    for found in rows.values():
+        for caption, concept, share in _weighed(found, name_share):
+            captions.append(caption)
+            owner.append(concepts[concept])
+            weight.append(share)
+    pictures, slots = _slots(corpus, concepts)
+    return Pairs(captions, torch.tensor(owner), torch.tensor(weight), pictures, *slots, named=sum(map(len, rows.values())))
+
+
+def _weighed(rows: list[Row], name_share: float) -> list[tuple[str, str, float]]:
+    names = len(rows)
+    further = sum(len(row.captions) - 1 for row in rows)
+    share = 1.0 if further == 0 else name_share
+    found = [(row.captions[0], row.concept, share / names) for row in rows]
+    return found + [(caption, row.concept, (1 - share) / further) for row in rows for caption in row.captions[1:]]
+
+
+def _slots(corpus: Corpus, concepts: dict[str, int]) -> tuple[list[Picture], tuple[Tensor, Tensor]]:
+    pictures: list[Picture] = []
+    rows: list[list[int]] = [[] for _ in concepts]
+    for style in corpus.reader.styles(corpus.folder):
+        drawn = corpus.reader.pictures(corpus.folder, style)
+        for concept, number in concepts.items():
+            if concept in drawn:
+                rows[number].append(len(pictures))
+                pictures.append(drawn[concept])
+    bare = [concept for concept, number in concepts.items() if not rows[number]]
+    if bare:
+        raise DataError(f"Corpus {corpus.name!r} names {len(bare)} concepts without a picture, the first is {bare[0]!r}.")
+    widest = max(map(len, rows))
+    table = torch.tensor([row + [-1] * (widest - len(row)) for row in rows])
+    return pictures, (table, torch.tensor([len(row) for row in rows]))

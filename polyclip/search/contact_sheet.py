@@ -1,0 +1,43 @@
+"""A search result as one self-contained HTML file."""
+
+import base64
+import html
+import io
+from pathlib import Path
+
+from polyclip.readers.folder import open_picture
+from polyclip.search.folder import Found
+from polyclip.storage import write_text
+
+THUMBNAIL = 256  # pixels on the longer side
+STYLE = """
+body{font:16px/1.5 system-ui,"Noto Sans",sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1b1b1b;background:#fff}
+h1{font-size:1.5rem;font-weight:600;overflow-wrap:anywhere}
+ol{list-style:none;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:1rem}
+li{border:1px solid #ddd;border-radius:.5rem;padding:.75rem}
+img{width:100%;aspect-ratio:1;object-fit:contain}
+small{color:#555;display:block;overflow-wrap:anywhere}
+"""
+
+
+def write_sheet(path: Path, found: Found) -> None:
+    """Thumbnails in order, each with its rank, similarity and file; every text is escaped, right-to-left queries run right to left."""
+    query = html.escape(found.query)
+    cards = "\n".join(card(number, hit.path, hit.similarity) for number, hit in enumerate(found.hits, 1))
+    page = (
+        f'<!doctype html>\n<html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n<title>{query}</title>'
+        f"<style>{STYLE}</style></head>\n<body><h1 dir=\"auto\">{query}</h1>\n<p>{found.searched:,} pictures searched, {len(found.problems)} skipped</p>\n"
+        f"<ol>\n{cards}\n</ol></body></html>\n"
+    )
+    write_text(path, page, what="the contact sheet")
+
+
+def card(rank: int, path: Path, similarity: float) -> str:
+    """One picture of the sheet."""
+    image = open_picture(path)
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=80)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    name = html.escape(str(path))
+    return f'<li><img alt="{name}" src="data:image/webp;base64,{data}"><b>{rank}</b> · {similarity:.3f}<small>{name}</small></li>'

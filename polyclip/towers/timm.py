@@ -1,0 +1,90 @@
+"""Any timm model: by name with local weights (`timm:vit_small_patch16_224,weights=FILE.safetensors`), or from the hub.
+
+Size, interpolation, mean and deviation come from the model's own configuration; its pooled features are used, not its classifier.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from polyclip.errors import UnknownName, WeightsError
+from polyclip.hub import loading
+from polyclip.records import Picture
+from polyclip.storage import digest, sha256
+from polyclip.tower import Tower, take
+from polyclip.towers._preprocessing import Preprocessing
+
+
+def describe(argument: str, options: dict[str, str]) -> Tower:
+    """The timm model `argument`; without `weights` the pretrained ones of the hub are taken.
+
+    Raises UnknownName for a model timm does not have, WeightsError when weights cannot be had or do not fit.
+    """
+    import timm
+    import torch
+
+    weights = take(options, {"weights": ""}, "timm")["weights"]
+    if not timm.is_model(argument):
+        raise UnknownName("timm model", argument, timm.list_models())
+    if weights and not Path(weights).is_file():
+        raise WeightsError(f"timm:{argument}: weights file {weights} is missing.")
+    with torch.device("meta"):
+        model = timm.create_model(argument, pretrained=False, num_classes=0)
+    preprocessing = preprocessing_of(model)
+    tag = sha256(Path(weights)) if weights else str(model.pretrained_cfg.get("hf_hub_id") or model.pretrained_cfg.get("url"))
+    return Tower(
+        name=f"timm:{argument}" + (f",weights={weights}" if weights else ""),
+        identity=digest(argument, tag, repr(preprocessing)),
+        dim=model.num_features,
+        parameters=sum(p.numel() for p in model.parameters()),
+        embeddings=0,
+        build=lambda: build(argument, weights, preprocessing),
+    )
+
+
+def preprocessing_of(model: Any) -> Preprocessing:
+    """The model's own numbers."""
+    from timm.data import resolve_model_data_config
+
+    config = resolve_model_data_config(model)
+    return Preprocessing(config["input_size"][-1], config["interpolation"], tuple(config["mean"]), tuple(config["std"]))
+
+
+def build(name: str, weights: str, preprocessing: Preprocessing) -> "TimmTower":
+    """Load the weights; a classifier among them is left out, anything else must fit."""
+    import timm
+    from safetensors.torch import load_file
+
+    with loading("vision tower", f"timm:{name}"):
+        model = timm.create_model(name, pretrained=not weights, num_classes=0)
+        if weights:
+            classifier = f"{model.default_cfg.get('classifier', 'head')}."
+            state = {key: value for key, value in load_file(weights).items() if not key.startswith(classifier)}
+            model.load_state_dict(state, strict=True)
+    return TimmTower(model, preprocessing)
+
+
+class TimmTower(nn.Module):
+    """Frozen tower in eval mode; timm's own pooled features."""
+
+    budget = 4
+
+    def __init__(self, model: Any, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.model, self.preprocessing, self.dim = model, preprocessing, model.num_features
+        self.requires_grad_(False).eval()
+
+    def costs(self, items: Sequence[Picture]) -> list[int]:
+        """Every picture costs the same."""
+        return [1] * len(items)
+
+    def prepare(self, items: Sequence[Picture]) -> dict[str, Tensor]:
+        """Pixels [picture, 3, size, size]."""
+        return {"pixels": self.preprocessing([item.open() for item in items])}
+
+    def forward(self, pixels: Float[Tensor, "picture 3 size size"]) -> Float[Tensor, "picture dim"]:
+        """Pooled vectors, not normalised."""
+        return self.model(pixels)
