@@ -50,11 +50,12 @@ class Side(nn.Module):
         super().__init__()
         self.kind = kind
         self.tower = tower
-        self.head = Head(tower.dim, recipe.dim, dropout)
+        method = find("methods", recipe.method)
+        self.head = Head(tower.dim, recipe.dim, dropout, gated=method.GATED)
         self.encoder: nn.Module | None = None  # only where the method trains something inside the tower
         self.added = 0  # parameters the method adds to the tower
         self._built: list[Any] = []  # a frozen encoder, built at first use and kept out of the module tree
-        install = find("methods", recipe.method).install
+        install = method.install
         if install is not None and recipe.tune in ("both", kind):
             encoder = tower.build()
             before = sum(p.numel() for p in encoder.parameters())

@@ -5,9 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def info_nce(
-    text: Float[Tensor, "pair dim"], image: Float[Tensor, "pair dim"], concept: Int[Tensor, " pair"], scale: Float[Tensor, ""]
-) -> Float[Tensor, ""]:
+def info_nce(text: Float[Tensor, "pair dim"], image: Float[Tensor, "pair dim"], concept: Int[Tensor, " pair"], scale: Float[Tensor, ""]) -> Float[Tensor, ""]:
     """Symmetric InfoNCE where all pairs of one concept are positives of each other (in nats, >= 0).
 
     For each text, minus the mean log-probability of its positives among all pictures of the batch, and the same for each

@@ -1,13 +1,13 @@
 """Where a figure comes from: the run's own settings in its folder, and hashes, versions and counts beside every result."""
 
 import platform
+import tomllib
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
-import tomllib
 
 from polyclip.aligner import Aligner
 from polyclip.checkpoint import unfinished

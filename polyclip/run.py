@@ -15,7 +15,7 @@ from polyclip.benchmarks._retrieval import Request
 from polyclip.fit import Inputs, Phase, Settings, fit
 from polyclip.metrics import ranks, recall
 from polyclip.origin import open_run, origin, read_run
-from polyclip.packs import Language, known_languages, load_corpus, load_language
+from polyclip.packs import Corpus, Language, known_languages, load_corpus, load_language
 from polyclip.pairs import Pairs, training_pairs
 from polyclip.plugins import find
 from polyclip.records import Result
@@ -62,7 +62,7 @@ def align(run: Run) -> Result:
     aligner.save(run.out / "aligner.safetensors")
     write_text(run.out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log), what="the training log")
     clock.lap("train")
-    report = find("benchmarks", "emoji").score(aligner.eval(), Request(languages=reported(run.languages), trained=codes(run.languages), corpus=run.corpus))
+    report = find("benchmarks", "held-out").score(aligner.eval(), Request(languages=reported(run, corpus), trained=codes(run.languages), corpus=run.corpus))
     clock.lap("evaluate")
     result = Result(read_run(run.out), model_facts(aligner), clock.laps, report.scores, origin(aligner, run.heads.seed, report))
     write_result(run.out / "result.json", result)
@@ -142,10 +142,11 @@ def validation(aligner: Aligner, held_out: Pairs, sides: list[SideData]) -> Call
     return value
 
 
-def reported(trained: list[Language]) -> list[Language]:
-    """Languages in a run's own result: the trained ones and all of XM3600's; `polyclip eval emoji` scores every other."""
+def reported(run: Run, corpus: Corpus) -> list[Language]:
+    """Languages in a run's own result: the trained ones and those of XM3600; `polyclip eval emoji` scores every other."""
     packs = [load_language(code) for code in known_languages()]
-    return trained + [pack for pack in packs if pack.xm3600 and pack.code not in codes(trained)]
+    others = [pack for pack in packs if pack.xm3600 and pack.code not in codes(run.languages)]
+    return run.languages + [pack for pack in others if corpus.locale(pack) in corpus.reader.languages(corpus.folder)]
 
 
 def codes(languages: list[Language]) -> frozenset[str]:

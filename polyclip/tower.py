@@ -44,10 +44,10 @@ class Tower:
 def describe(kind: str, text: str) -> Tower:
     """Read `text` and ask the file that knows it.
 
-    `e5-small` is a file's own name; `timm:resnet18,weights=r18.safetensors` gives a file its argument and options; a bare name
-    that is no file's goes to `huggingface` (a hub name such as `intfloat/multilingual-e5-base`, or a folder). Vision towers joined
-by "+" stand side by side.
-    Raises UnknownName when nothing of that kind has the name.
+        `e5-small` is a file's own name; `timm:resnet18,weights=r18.safetensors` gives a file its argument and options; a bare name
+        that is no file's goes to `huggingface` (a hub name such as `intfloat/multilingual-e5-base`, or a folder). Vision towers joined
+    by "+" stand side by side.
+        Raises UnknownName when nothing of that kind has the name.
     """
     if kind == "towers" and "+" in text and "/" not in text:
         from polyclip.towers._side_by_side import describe_joined

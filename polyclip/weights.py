@@ -97,3 +97,11 @@ def _convert_whole(source: Path, folder: Path, convert: Convert) -> None:
 def _read(manifest: Path) -> Converted:
     table = json.loads(manifest.read_text("utf-8"))
     return Converted(manifest.parent, table["hashes"], table["facts"])
+
+
+def without_memory(build: Callable[[], Any]) -> Any:
+    """Parameters as shapes only (buffers are real): enough to count, or to receive weights mapped from disk."""
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        return build()

@@ -1,68 +1,12 @@
-"""Held-out concepts of the starter corpus, in every language that names them.
+"""Held-out concepts of the starter corpus: `openmoji` is the headline, since it alone draws every concept, flags too."""
 
-Protocols: one gallery a style, with a picture of every concept of the split (`openmoji` is the headline: it alone draws all of
-them, flags too); `openmoji/no-flags-symbols` leaves those two categories out. Queries are the short names. Intervals redraw
-concept groups.
-"""
+from dataclasses import replace
 
 from polyclip.aligner import Aligner
-from polyclip.benchmarks._retrieval import Items, Report, Request, both_directions
-from polyclip.errors import DataError
-from polyclip.packs import Corpus, known_languages, load_corpus, load_language
-from polyclip.progress import Progress
-from polyclip.records import Score
-
-NAME = "emoji"
-HEADLINE = "openmoji"
-FEWEST = 30  # captions; below that an interval says nothing
-PLAIN = {"Flags", "Symbols"}
+from polyclip.benchmarks import _held_out
+from polyclip.benchmarks._retrieval import Report, Request
 
 
 def score(aligner: Aligner, request: Request) -> Report:
-    """Score every requested language; without a request, every locale that names at least 30 concepts of the split."""
-    corpus = load_corpus(request.corpus)
-    locales = {language.code: corpus.locale(language) for language in request.languages} or all_locales(corpus)
-    rows = {code: corpus.reader.read(corpus.folder, locale, request.split) for code, locale in locales.items()}
-    few = sorted(code for code, found in rows.items() if len(found) < FEWEST)
-    rows = {code: found for code, found in rows.items() if len(found) >= FEWEST}
-    if not rows:
-        raise DataError(f"None of the languages {', '.join(few)} names {FEWEST} concepts of split {request.split!r} in corpus {corpus.name!r}.")
-    galleries, categories = pictures(aligner, corpus, request.split)
-    names = {code: [row.captions[0] for row in found] for code, found in rows.items()}
-    flat = aligner.text.embed([name for found in names.values() for name in found], f"names in {len(names)} languages", keep=True)
-    vectors = dict(zip(names, flat.split([len(found) for found in names.values()]), strict=True))
-    scores: list[Score] = []
-    with Progress("scoring", len(rows)) as progress:
-        for code, found in rows.items():
-            text = Items(vectors[code], [row.concept for row in found], [row.group for row in found])
-            scores += protocols(text, galleries, categories, request.split, code, code in request.trained)
-            progress.advance(1)
-    notes = [f"left out, fewer than {FEWEST} names in this split: {', '.join(few)}"] if few else []
-    return Report(scores, {"captions": len(flat), "pictures": sum(len(g.keys) for g in galleries.values())}, notes)
-
-
-def all_locales(corpus: Corpus) -> dict[str, str]:
-    """Every language of the corpus: packs by their code, and locales that no pack stands for by their own name."""
-    packs = {load_language(code).cldr: code for code in known_languages()}
-    return {packs.get(locale, locale): locale for locale in corpus.reader.languages(corpus.folder)}
-
-
-def pictures(aligner: Aligner, corpus: Corpus, split: str) -> tuple[dict[str, Items], dict[str, str]]:
-    """One gallery a style, and the category of each concept."""
-    concepts = corpus.reader.split_concepts(corpus.folder, split)
-    galleries = {}
-    for style in corpus.reader.styles(corpus.folder):
-        drawn = corpus.reader.pictures(corpus.folder, style)
-        kept = [concept for concept in concepts if concept in drawn]
-        vectors = aligner.vision.embed([drawn[concept] for concept in kept], f"{split} pictures ({style})", keep=True)
-        galleries[style] = Items(vectors, kept, [concepts[concept].group for concept in kept])
-    return galleries, {concept: row.category for concept, row in concepts.items()}
-
-
-def protocols(text: Items, galleries: dict[str, Items], categories: dict[str, str], split: str, language: str, seen: bool) -> list[Score]:
-    """Scores of one language under every protocol."""
-    facts = {"benchmark": NAME, "split": split, "language": language, "seen": seen}
-    by_style = {style: both_directions(text, gallery, protocol=style, **facts) for style, gallery in galleries.items()}  # type: ignore[arg-type]
-    plain = {concept for concept, category in categories.items() if category not in PLAIN}
-    without = both_directions(text.only(plain), galleries[HEADLINE].only(plain), protocol=f"{HEADLINE}/no-flags-symbols", **facts)  # type: ignore[arg-type]
-    return [*by_style.pop(HEADLINE), *without, *(score for scores in by_style.values() for score in scores)]
+    """See `_held_out`."""
+    return _held_out.score(aligner, replace(request, corpus="emoji"))

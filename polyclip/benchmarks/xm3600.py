@@ -52,9 +52,7 @@ def score(aligner: Aligner, request: Request) -> Report:
             keys = [key for key, _ in owned]
             for protocol, rows in (("first-caption", first_rows(keys)), ("all-captions", list(range(len(keys))))):
                 text = Items(vectors[rows], [keys[row] for row in rows], [keys[row] for row in rows])
-                scores += both_directions(
-                    text, image, benchmark=NAME, protocol=protocol, split="test", language=code, seen=code in request.trained
-                )
+                scores += both_directions(text, image, benchmark=NAME, protocol=protocol, split="test", language=code, seen=code in request.trained)
             count += len(owned)
             progress.advance(1)
     return Report(scores, {"captions": count, "pictures": len(table)}, notes)

@@ -10,10 +10,11 @@ from polyclip.packs import resolve_language
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="Benchmark: emoji or xm3600.")],
+    name: Annotated[str, typer.Argument(help="Benchmark: emoji, xm3600 or held-out.")],
     model: Annotated[Path, typer.Option(help="Run folder made by 'polyclip align'.")],
     lang: Annotated[list[str] | None, typer.Option("--lang", help="Only this language; repeat for several. Default: all the benchmark has.")] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    corpus: Annotated[str, typer.Option(help="For held-out: a corpus' name, or the path of a pack of your own.")] = "emoji",
     data: Annotated[Path | None, typer.Option(help="Folder of the benchmark's official files.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Accept a subset of the official files; the result says so.")] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the result to this file.")] = None,
@@ -25,7 +26,7 @@ def command(
     from polyclip.report.table import notes, tables
     from polyclip.run import evaluate
 
-    result = evaluate(name, model, Request(languages=languages, split=split, data=data, partial=partial))
+    result = evaluate(name, model, Request(languages=languages, split=split, data=data, partial=partial, corpus=corpus))
     console = Console()
     for table in tables(result.scores):
         console.print(table)

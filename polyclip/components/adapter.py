@@ -73,14 +73,15 @@ def _places(tower: nn.Module) -> Iterator[tuple[nn.Module, str, bool]]:
         last = path.rpartition(".")[2]
         if last == "output" and isinstance(getattr(module, "dense", None), nn.Linear) and hasattr(module, "LayerNorm"):
             yield module, "dense", False
-        for norm in PRE_NORMS:
-            if isinstance(getattr(module, norm, None), nn.LayerNorm):
-                yield module, norm, True
+        yield from ((module, norm, True) for norm in PRE_NORMS if isinstance(getattr(module, norm, None), nn.LayerNorm))
         if last == "blocks" and isinstance(module, nn.Sequential):
-            for stage in module.children():
-                for name, block in stage.named_children():
-                    if isinstance(stage, nn.Sequential) and _out_channels(block) is not None:
-                        yield stage, name, False
+            yield from _convolutional(module)
+
+
+def _convolutional(stages: nn.Sequential) -> Iterator[tuple[nn.Module, str, bool]]:
+    for stage in stages.children():
+        if isinstance(stage, nn.Sequential):
+            yield from ((stage, name, False) for name, block in stage.named_children() if _out_channels(block) is not None)
 
 
 def _adapter_for(child: nn.Module, before: bool) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The projection head that every method trains: one linear layer from a tower's pooled vector to the shared space."""
+"""Projection heads: from a tower's pooled vector to the shared space."""
 
 import torch
 from jaxtyping import Float
@@ -6,25 +6,44 @@ from torch import Tensor, nn
 
 from polyclip.losses import unit
 
+HIDDEN = 512  # width of the gated branch
+
+
+class Gated(nn.Module):
+    """W_o(relu(W_a x) * W_b x): the gated linear unit that SAIL trains on frozen features (arXiv 2412.04616, section 3)."""
+
+    def __init__(self, width: int, dim: int) -> None:
+        super().__init__()
+        self.gate = nn.Linear(width, HIDDEN)
+        self.value = nn.Linear(width, HIDDEN)
+        self.out = nn.Linear(HIDDEN, dim)
+
+    def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
+        """Not normalised."""
+        return self.out(torch.relu(self.gate(features)) * self.value(features))
+
 
 class Head(nn.Module):
     """Standardise each dimension, drop some, project, normalise.
 
-    The means and deviations are those of the training features, measured once before the first step: they are constants, kept
-    with the weights. They fold into the linear layer, so the head is still one linear map with an offset.
+    Means and deviations are those of the training features, measured once before the first step: constants, kept with the weights.
+    They fold into the linear layer, so a linear head is still one linear map. With `gated` a gated branch is added to it.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, width: int, dim: int, dropout: float) -> None:
+    def __init__(self, width: int, dim: int, dropout: float, *, gated: bool) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(width, dim, bias=False)
+        self.linear = nn.Linear(width, dim)
         nn.init.normal_(self.linear.weight, std=width**-0.5)
+        nn.init.zeros_(self.linear.bias)
+        self.branch = Gated(width, dim) if gated else None
 
+    @torch.no_grad()
     def measure(self, features: Float[Tensor, "row width"]) -> None:
         """Take mean and deviation from training features; a dimension that never moves keeps deviation 1."""
         self.mean.copy_(features.mean(0))
@@ -34,4 +53,6 @@ class Head(nn.Module):
 
     def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
         """Unit vectors in the shared space."""
-        return unit(self.linear(self.dropout((features - self.mean) / self.deviation)))
+        standard = self.dropout((features - self.mean) / self.deviation)
+        projected = self.linear(standard)
+        return unit(projected if self.branch is None else projected + self.branch(standard))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -33,9 +32,7 @@ class TextEncoder(nn.Module):
         """Token ids and mask, each of shape [caption, longest caption]."""
         return self.tokenize(items)
 
-    def forward(
-        self, input_ids: Int[Tensor, "caption token"], attention_mask: Int[Tensor, "caption token"]
-    ) -> Float[Tensor, "caption dim"]:
+    def forward(self, input_ids: Int[Tensor, "caption token"], attention_mask: Int[Tensor, "caption token"]) -> Float[Tensor, "caption dim"]:
         """Pooled vectors, not normalised."""
         hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         if self.pooling == "cls":
@@ -48,11 +45,3 @@ def count(model: nn.Module) -> tuple[int, int]:
     """All parameters, and those of token tables (the largest `nn.Embedding`)."""
     tables = [m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding)]
     return sum(p.numel() for p in model.parameters()), max(tables, default=0)
-
-
-def without_memory(build: Callable[[], nn.Module]) -> nn.Module:
-    """Parameters as shapes only (buffers are real): enough to count, or to receive weights mapped from disk."""
-    from accelerate import init_empty_weights
-
-    with init_empty_weights(include_buffers=False):
-        return build()

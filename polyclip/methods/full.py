@@ -3,4 +3,5 @@
 from polyclip.components.unlock import everything as install
 
 ABOUT = "everything: the heads and all parameters of both towers"
-__all__ = ["ABOUT", "install"]
+GATED = False
+__all__ = ["ABOUT", "GATED", "install"]

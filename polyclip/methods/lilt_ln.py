@@ -3,4 +3,5 @@
 from polyclip.components.unlock import norms as install
 
 ABOUT = "heads and every LayerNorm (BatchNorm in a convolutional tower)"
-__all__ = ["ABOUT", "install"]
+GATED = False
+__all__ = ["ABOUT", "GATED", "install"]

@@ -3,4 +3,5 @@
 from polyclip.components.adapter import insert_adapters as install
 
 ABOUT = "heads and two small adapters in every layer"
-__all__ = ["ABOUT", "install"]
+GATED = False
+__all__ = ["ABOUT", "GATED", "install"]

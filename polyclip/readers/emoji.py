@@ -5,7 +5,6 @@ from the SVG files of its own package.
 """
 
 import gzip
-import hashlib
 import io
 import tarfile
 from dataclasses import replace
@@ -17,12 +16,12 @@ from pathlib import Path
 from PIL import Image
 
 from polyclip.errors import DataError, UnknownName
+from polyclip.readers._split import SPLITS, split_of
 from polyclip.records import Picture, Row
 from polyclip.storage import digest
 
 SHARD_STYLES = {"noto": "noto", "fluent": "fluent-emoji", "fluent-flat": "fluent-emoji-flat"}  # ours -> npm package
 STYLES = ("openmoji", *SHARD_STYLES)
-SPLITS = {"train": range(70), "validation": range(70, 80), "test": range(80, 100)}
 # Left out before a concept is put on one side: people, genders, hair, joiners, directions. What remains is the concept.
 PEOPLE = {"1F468", "1F469", "1F9D1", "1F466", "1F467", "1F9D2", "2640", "2642", "26A7"}
 HAIR = {"1F9B0", "1F9B1", "1F9B2", "1F9B3"}
@@ -36,12 +35,6 @@ def concept_group(concept: str) -> str:
     Sequences made only of those (a man, a family) share the group "people", so that no variant is on two sides.
     """
     return "-".join(part for part in concept.split("-") if part not in PEOPLE | HAIR | LINKS) or "people"
-
-
-def split_of(group: str) -> str:
-    """train 70 %, validation 10 %, test 20 % of the groups, by hash: the same in every language and on every machine."""
-    bucket = int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) % 100
-    return next(split for split, buckets in SPLITS.items() if bucket in buckets)
 
 
 def raster(svg: str, pixels: int) -> Image.Image:

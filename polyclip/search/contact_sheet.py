@@ -26,7 +26,7 @@ def write_sheet(path: Path, found: Found) -> None:
     cards = "\n".join(card(number, hit.path, hit.similarity) for number, hit in enumerate(found.hits, 1))
     page = (
         f'<!doctype html>\n<html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n<title>{query}</title>'
-        f"<style>{STYLE}</style></head>\n<body><h1 dir=\"auto\">{query}</h1>\n<p>{found.searched:,} pictures searched, {len(found.problems)} skipped</p>\n"
+        f'<style>{STYLE}</style></head>\n<body><h1 dir="auto">{query}</h1>\n<p>{found.searched:,} pictures searched, {len(found.problems)} skipped</p>\n'
         f"<ol>\n{cards}\n</ol></body></html>\n"
     )
     write_text(path, page, what="the contact sheet")

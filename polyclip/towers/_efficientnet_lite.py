@@ -80,7 +80,9 @@ def convert(number: int, source: Path, folder: Path) -> dict[str, int]:
         model = empty(number)
     wanted = model.state_dict()
     if [v.shape for v in given.values()] != [v.shape for v in wanted.values()]:
-        raise WeightsError(f"{source}: its {len(given)} tensors do not have, in order, the shapes of timm's tf_efficientnet_lite{number} ({len(wanted)} tensors).")
+        raise WeightsError(
+            f"{source}: its {len(given)} tensors do not have, in order, the shapes of timm's tf_efficientnet_lite{number} ({len(wanted)} tensors)."
+        )
     renamed = {name: value.contiguous() for name, value in zip(wanted, given.values(), strict=True)}
     save_file(renamed, folder / "model.safetensors")
     classifier = sum(p.numel() for p in model.get_classifier().parameters())  # type: ignore[operator]

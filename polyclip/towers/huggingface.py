@@ -14,6 +14,7 @@ from polyclip.errors import DataError
 from polyclip.hub import hub_identity, loading
 from polyclip.records import Picture
 from polyclip.tower import Tower, take
+from polyclip.weights import without_memory
 
 DEFAULTS = {"pooling": "cls", "revision": "main"}
 
@@ -24,8 +25,6 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
     Raises DataError for an unknown option, WeightsError when the model cannot be found.
     """
     from transformers import AutoConfig
-
-    from polyclip.encoders._transformer import without_memory
 
     chosen = take(options, DEFAULTS, "huggingface")
     if chosen["pooling"] not in ("mean", "cls"):

@@ -1,0 +1,31 @@
+"""What tests share: an offline hub, the user's own cache left alone, and hand-made corpora and towers."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights are converted and features computed once for the whole session, away from the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["POLYCLIP_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def same_seed() -> None:
+    """Every test starts from the same random state."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache for one test."""
+    monkeypatch.setenv("POLYCLIP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

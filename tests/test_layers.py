@@ -1,0 +1,68 @@
+"""Imports point down: no module imports one that stands above it."""
+
+import ast
+from pathlib import Path
+
+import polyclip
+
+HERE = Path(polyclip.__file__).parent
+LAYERS = """
+errors
+storage progress records plugins
+losses metrics packs tower weights hub
+encoders towers readers components features
+aligner
+pairs checkpoint
+fit
+methods benchmarks
+origin report
+run search
+cli
+__main__
+""".strip().splitlines()
+RANK = {name: depth for depth, layer in enumerate(LAYERS) for name in layer.split()}
+# `tower.describe` and `plugins.find` look files up by name, which is how the lower layers reach plug-ins without importing them.
+BY_NAME = {("tower", "towers")}
+
+
+def imports() -> list[tuple[str, int, str]]:
+    found = []
+    for path in HERE.rglob("*.py"):
+        room = path.relative_to(HERE).parts[0].removesuffix(".py")
+        tree = Pruned().visit(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(tree):
+            names = []
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("polyclip"):
+                names = [f"{node.module}.{alias.name}" if node.module == "polyclip" else node.module for alias in node.names]
+            found += [(room, node.lineno, name.split(".")[1]) for name in names if room != "__init__"]
+    return found
+
+
+class Pruned(ast.NodeTransformer):
+    """Without what only type checkers read."""
+
+    def visit_If(self, node: ast.If) -> ast.If | None:
+        return None if "TYPE_CHECKING" in ast.unparse(node.test) else node
+
+
+def test_imports_point_down() -> None:
+    found = imports()
+    assert len(found) > 100
+    wrong = [
+        f"{room}:{line} imports {target}" for room, line, target in found if room != target and (room, target) not in BY_NAME and RANK[target] >= RANK[room]
+    ]
+    assert wrong == []
+
+
+def test_every_room_has_a_place() -> None:
+    rooms = {path.relative_to(HERE).parts[0].removesuffix(".py") for path in HERE.rglob("*.py")} - {"__init__"}
+    assert rooms == set(RANK)
+
+
+def test_plugins_never_import_each_other() -> None:
+    for kind in ("methods", "encoders", "towers", "readers", "benchmarks"):
+        public = {path.stem for path in (HERE / kind).glob("[a-z]*.py")}
+        for path in (HERE / kind).glob("[a-z]*.py"):
+            text = path.read_text("utf-8")
+            for other in public - {path.stem}:
+                assert f"polyclip.{kind}.{other} " not in text, f"{path.name} imports {other}"
