@@ -32,12 +32,12 @@ class Recipe:
     """What an aligner is made of: enough to build it again, empty."""
 
     text_encoder: str = "e5-small"
-    vision_tower: str = "efficientnet-lite0+efficientnet-lite2"
-    method: str = "heads"
+    vision_tower: str = "efficientnet-lite2:depths"
+    method: str = "head-glu"
     tune: str = "both"  # towers in which the method's parts are put: both, text, vision
-    dim: int = 256  # length of a vector in the shared space
-    text_dropout: float = 0.1  # share of a caption's dimensions left out in training, [0, 1)
-    image_dropout: float = 0.3
+    dim: int = 512  # length of a vector in the shared space
+    text_dropout: float = 0.2  # share of a caption's dimensions left out in training, [0, 1)
+    image_dropout: float = 0.5
 
 
 class Side(nn.Module):

@@ -5,10 +5,10 @@ two runs over the same captions share them, and reading maps files instead of co
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -24,11 +24,7 @@ from polyclip.tower import Tower
 CHUNK = 1024  # rows a file: a few seconds of work on a laptop is the most that an interruption loses
 
 
-class Meter(Protocol):
-    """Receives the number of rows just done."""
-
-    def __call__(self, rows: int) -> None:  # noqa: D102 (see the class)
-        ...
+Meter = Callable[[int], None]  # receives the number of rows just done
 
 
 def encode(tower: Tower, items: Sequence[str] | Sequence[Picture], what: str) -> Float[Tensor, "row dim"]:
@@ -68,7 +64,7 @@ def read(path: Path, tower: Tower) -> Float[Tensor, "row dim"]:
     return vectors
 
 
-def compute(tower: Tower, missing: list[tuple[Sequence[Any], Path]], what: str) -> None:
+def compute(tower: Tower, missing: Sequence[tuple[Sequence[Any], Path]], what: str) -> None:
     """Build the tower, encode chunk by chunk, keep each chunk as soon as it is whole."""
     encoder = inference_form(tower.build())
     with Progress(f"encoding {what} with {tower.name}", sum(len(chunk) for chunk, _ in missing)) as progress:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from polyclip.errors import WeightsError
 from polyclip.storage import digest, sha256
 
@@ -13,7 +15,7 @@ def loading(what: str, name: str) -> Iterator[None]:
     """Turn every way a model cannot be loaded into one WeightsError that says what to do."""
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise WeightsError(
             f"Cannot load {what} {name!r}: {type(error).__name__}: {reason} "

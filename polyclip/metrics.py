@@ -81,4 +81,4 @@ class Bootstrap:
 
 def _bounds(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-    return low, high
+    return np.asarray(low), np.asarray(high)

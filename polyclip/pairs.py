@@ -44,6 +44,12 @@ def training_pairs(corpus: Corpus, languages: list[Language], split: str, name_s
     Raises DataError when a language names nothing in this split.
     """
     rows = {language.code: corpus.reader.read(corpus.folder, corpus.locale(language), split) for language in languages}
+    expected = corpus.pack.rows.get(split)
+    if expected is not None and len(rows.get("en", ())) not in (0, expected):
+        raise DataError(
+            f"The pack of corpus {corpus.name!r} expects {expected} English rows in {split!r}, the reader found {len(rows['en'])}. "
+            "Restore the corpus from the repository, or change [rows] and say why in a comment."
+        )
     for code, found in rows.items():
         if not found:
             raise DataError(f"Corpus {corpus.name!r} has no caption in language {code!r} in split {split!r}; choose another language or corpus.")

@@ -12,7 +12,7 @@ import torch
 from polyclip import checkpoint, features
 from polyclip.aligner import Aligner, Recipe, Side, load
 from polyclip.benchmarks._retrieval import Request
-from polyclip.fit import Inputs, Phase, Settings, fit
+from polyclip.fit import Phase, Settings, fit
 from polyclip.metrics import ranks, recall
 from polyclip.origin import open_run, origin, read_run
 from polyclip.packs import Corpus, Language, known_languages, load_corpus, load_language
@@ -22,7 +22,7 @@ from polyclip.records import Result
 from polyclip.report.result import write_result
 from polyclip.storage import write_text
 
-HEADS = Settings(epochs=60, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1)
+HEADS = Settings(epochs=30, batch_size=512, learning_rate=1e-3, tower_learning_rate=0.0, weight_decay=0.1)
 TOWERS = Settings(epochs=3, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
 
 
@@ -122,8 +122,8 @@ def phase(name: str, settings: Settings, run: Run, aligner: Aligner, train: Pair
     """One pass of the training loop. Heads and logit scale are trained in every phase, what a method put into a live tower in the second."""
     live = any(data.live for data in sides)
     trained = [n for n, p in aligner.named_parameters() if p.requires_grad and (live or ".encoder." not in n)]
-    inputs: list[Inputs] = [data.inputs for data in sides]
-    return Phase(name if live else "heads", train, *inputs, validation(aligner, held_out, sides), settings, run.out, trained)
+    text, vision = sides
+    return Phase(name, train, text.inputs, vision.inputs, validation(aligner, held_out, sides), settings, run.out, trained)
 
 
 def validation(aligner: Aligner, held_out: Pairs, sides: list[SideData]) -> Callable[[], float]:

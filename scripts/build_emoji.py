@@ -145,6 +145,7 @@ def install(folder: Path, packages: tuple[str, ...]) -> Path:
 
 
 def main() -> None:
+    """Write captions, pictures and the table of concepts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--modules", type=Path, help="a node_modules folder that already has the packages")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "corpora" / "emoji")

@@ -12,7 +12,7 @@ from polyclip.packs import Language, resolve_language
 
 def command(
     lang: Annotated[list[str], typer.Option("--lang", help="Language to train, by any of its codes or its name; repeat for several.")],
-    method: Annotated[str, typer.Option(help="What is trained; 'polyclip methods' lists them.")] = "heads",
+    method: Annotated[str, typer.Option(help="What is trained; 'polyclip methods' lists them.")] = "head-glu",
     tune: Annotated[str, typer.Option(help="Towers in which the method trains something: both, text or vision.")] = "both",
     text_encoder: Annotated[str, typer.Option(help="e5-small, or a transformers encoder: hub name, folder, huggingface:NAME,pooling=cls.")] = "e5-small",
     vision_tower: Annotated[str, typer.Option(help="efficientnet-lite0|1|2, several joined by +, timm:NAME,weights=FILE, or a transformers model.")] = "",
@@ -30,13 +30,14 @@ def command(
     if english:
         languages = with_english(languages)
     from polyclip.aligner import Recipe  # torch is imported only once the arguments are right
+    from polyclip.plugins import find
     from polyclip.report.table import summary, tables
     from polyclip.run import HEADS, TOWERS, Run, align
 
     recipe = Recipe(text_encoder=text_encoder, vision_tower=vision_tower or Recipe.vision_tower, method=method, tune=tune)
     given = {key: value for key, value in (("epochs", epochs), ("batch_size", batch_size)) if value is not None}
     heads, towers = replace(HEADS, seed=seed), replace(TOWERS, seed=seed)
-    heads, towers = (replace(heads, **given), towers) if method == "heads" else (heads, replace(towers, **given))
+    heads, towers = (heads, replace(towers, **given)) if find("methods", method).install else (replace(heads, **given), towers)
     result = align(Run(languages=languages, recipe=recipe, corpus=corpus, heads=heads, towers=towers, out=folder, resume=resume))
     console = Console()
     for table in tables(result.scores):

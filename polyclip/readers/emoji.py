@@ -116,6 +116,7 @@ def read(folder: Path, language: str, split: str) -> list[Row]:
     return [replace(row, language=language, captions=named[row.concept]) for row in split_concepts(folder, split).values() if row.concept in named]
 
 
+@cache
 def split_concepts(folder: Path, split: str) -> dict[str, Row]:
     """Every concept of a split, whether a language names it or not; rows without captions."""
     if split not in SPLITS:

@@ -1,9 +1,13 @@
 """Several towers read the same picture; their pooled vectors stand side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor, nn
 
 from polyclip.records import Picture
@@ -26,11 +30,11 @@ def describe_joined(towers: Sequence[Tower]) -> Tower:
 class SideBySide(nn.Module):
     """Frozen towers in eval mode."""
 
-    def __init__(self, towers: Sequence[nn.Module]) -> None:
+    def __init__(self, towers: Sequence[Any]) -> None:
         super().__init__()
         self.towers = nn.ModuleList(towers)
-        self.dim = sum(int(tower.dim) for tower in towers)  # type: ignore[arg-type]
-        self.budget = min(int(tower.budget) for tower in towers)  # type: ignore[arg-type]
+        self.dim = sum(tower.dim for tower in towers)
+        self.budget = min(tower.budget for tower in towers)
 
     def costs(self, items: Sequence[Picture]) -> list[int]:
         """Every picture costs the same."""
@@ -38,8 +42,9 @@ class SideBySide(nn.Module):
 
     def prepare(self, items: Sequence[Picture]) -> dict[str, Tensor]:
         """Pixels for each tower, by its number; a picture is decoded once."""
-        opened = [Picture(item.name, item.key, lambda image=item.open(): image) for item in items]  # type: ignore[misc]
-        return {f"pixels{number}": tower.prepare(opened)["pixels"] for number, tower in enumerate(self.towers)}  # type: ignore[operator]
+        opened = [replace(item, open=partial(same, item.open())) for item in items]
+        towers: list[Any] = list(self.towers)
+        return {f"pixels{number}": tower.prepare(opened)["pixels"] for number, tower in enumerate(towers)}
 
     def forward(self, **pixels: Tensor) -> Float[Tensor, "picture dim"]:
         """Pooled vectors, not normalised."""
@@ -47,4 +52,10 @@ class SideBySide(nn.Module):
 
     def folded(self) -> "SideBySide":
         """Each tower in its fastest form."""
-        return SideBySide([tower.folded() if hasattr(tower, "folded") else tower for tower in self.towers])
+        towers: list[Any] = list(self.towers)
+        return SideBySide([tower.folded() if hasattr(tower, "folded") else tower for tower in towers])
+
+
+def same(image: Image.Image) -> Image.Image:
+    """A picture that is decoded already."""
+    return image
