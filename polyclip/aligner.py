@@ -32,10 +32,10 @@ class Recipe:
     """What an aligner is made of: enough to build it again, empty."""
 
     text_encoder: str = "e5-small"
-    vision_tower: str = "efficientnet-lite2:depths"
+    vision_tower: str = "efficientnet-lite0:depths+efficientnet-lite2:depths"
     method: str = "head-glu"
     tune: str = "both"  # towers in which the method's parts are put: both, text, vision
-    dim: int = 512  # length of a vector in the shared space
+    dim: int = 384  # length of a vector in the shared space
     text_dropout: float = 0.2  # share of a caption's dimensions left out in training, [0, 1)
     image_dropout: float = 0.5
 
@@ -76,10 +76,10 @@ class Side(nn.Module):
         return self
 
     @torch.inference_mode()
-    def embed(self, items: Sequence[Any], what: str, *, keep: bool) -> Float[Tensor, "row dim"]:
-        """Unit vectors of captions or pictures. `keep` reads and fills the feature cache where the tower is as it came."""
+    def embed(self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()) -> Float[Tensor, "row dim"]:
+        """Unit vectors of captions or pictures. `keep` reads and fills the feature cache (`features.encode`) where the tower is as it came."""
         if keep and self.encoder is None:
-            vectors = features.encode(self.tower, items, what)
+            vectors = features.encode(self.tower, items, what, sections)
         else:
             vectors = features.forward(self._encoder(), items, what)
         was, _ = self.head.training, self.head.eval()
@@ -159,15 +159,17 @@ class Aligner(nn.Module):
                 tensor.copy_(state[name])
 
     def save(self, path: Path) -> None:
-        """Write the trained parts alone, with the recipe and the identity of both towers."""
+        """Write the trained parts alone, matrices in half precision, with the recipe and the identity of both towers."""
         metadata = {
             "polyclip": FORMAT,
             "recipe": json.dumps(self.recipe.__dict__),
             "text_encoder": self.text.tower.identity,
             "vision_tower": self.vision.tower.identity,
         }
+        kept_in_half = {n for n, p in self.named_parameters() if p.ndim > 1}
         with writing(path, what="trained parts") as temporary:
-            save_file({n: t.contiguous() for n, t in self.state().items()}, temporary, metadata=metadata)
+            tensors = {n: (t.half() if n in kept_in_half else t).contiguous() for n, t in self.state().items()}
+            save_file(tensors, temporary, metadata=metadata)
 
 
 def check_captions(texts: Sequence[str]) -> None:

@@ -7,11 +7,12 @@ two runs over the same captions share them, and reading maps files instead of co
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -27,24 +28,41 @@ CHUNK = 1024  # rows a file: a few seconds of work on a laptop is the most that 
 Meter = Callable[[int], None]  # receives the number of rows just done
 
 
-def encode(tower: Tower, items: Sequence[str] | Sequence[Picture], what: str) -> Float[Tensor, "row dim"]:
+def encode(tower: Tower, items: Sequence[str] | Sequence[Picture], what: str, sections: Sequence[int] = ()) -> Float[Tensor, "row dim"]:
     """Pooled float32 vectors of captions or pictures, in their order; from the cache where they are there.
 
-    Equal items are computed once. Raises WeightsError for a damaged cache file or a value that is not finite, DataError for a
-    picture that cannot be read, PolyclipError on a full disk.
+    `sections` are the lengths of runs that belong together, such as a language's captions or a style's pictures: no file of the cache
+    holds rows of two, so that another choice of languages finds those it shares. Equal items of a section are computed once.
+    Raises WeightsError for a damaged cache file or a value that is not finite, DataError for a picture that cannot be read,
+    PolyclipError on a full disk.
     """
-    keys = [item if isinstance(item, str) else item.key for item in items]
-    first = {key: number for number, key in reversed(list(enumerate(keys)))}
-    order = {key: row for row, key in enumerate(sorted(first, key=first.__getitem__))}
-    unique = [items[first[key]] for key in order]
-    chunks = [unique[start : start + CHUNK] for start in range(0, len(unique), CHUNK)]
-    paths = [chunk_path(tower, chunk) for chunk in chunks]
-    missing = [(chunk, path) for chunk, path in zip(chunks, paths, strict=True) if not path.exists()]
+    plans = [plan(part) for part in split(items, sections)]
+    paths = [[chunk_path(tower, chunk) for chunk in chunks] for chunks, _ in plans]
+    wanted = {path: chunk for (chunks, _), found in zip(plans, paths, strict=True) for chunk, path in zip(chunks, found, strict=True)}
+    missing = [(chunk, path) for path, chunk in wanted.items() if not path.exists()]
     if missing:
         compute(tower, missing, what)
-    vectors = [read(path, tower) for path in paths]
-    table = torch.cat(vectors) if vectors else torch.empty(0, tower.dim)
-    return table if len(unique) == len(items) else table[[order[key] for key in keys]]
+    tables = [torch.cat([read(path, tower) for path in found])[order] for (_, order), found in zip(plans, paths, strict=True) if found]
+    return torch.cat(tables) if tables else torch.empty(0, tower.dim)
+
+
+def split(items: Sequence[Any], sections: Sequence[int]) -> list[Sequence[Any]]:
+    """The runs of `items` whose lengths `sections` gives; all of them in one where it gives none."""
+    ends = list(accumulate(sections or [len(items)]))
+    return [items[end - length : end] for end, length in zip(ends, sections or [len(items)], strict=True)]
+
+
+def plan(items: Sequence[Any]) -> tuple[list[Sequence[Any]], Int[Tensor, " row"]]:
+    """Distinct items in chunks, and for each item the row where its vector will stand."""
+    place: dict[str, int] = {}
+    distinct: list[Any] = []
+    for item in items:
+        key = item if isinstance(item, str) else item.key
+        if key not in place:
+            place[key] = len(distinct)
+            distinct.append(item)
+    order = torch.tensor([place[item if isinstance(item, str) else item.key] for item in items], dtype=torch.long)
+    return [distinct[start : start + CHUNK] for start in range(0, len(distinct), CHUNK)], order
 
 
 def chunk_path(tower: Tower, chunk: Sequence[str | Picture]) -> Path:

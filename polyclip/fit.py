@@ -32,6 +32,7 @@ class Settings:
     weight_decay: float  # none on biases, gains and the logit scale
     warm_up: float = 0.1  # share of all steps
     clip: float = 1.0  # largest gradient norm
+    caption_loss: float = 0.0  # weight of InfoNCE between two captions of a concept, in any two languages; 0 leaves it out
     seed: int = 0
 
 
@@ -50,9 +51,14 @@ class Phase:
     log: list[dict[str, Any]] = field(default_factory=list)
 
     @property
+    def batch(self) -> int:
+        """Pairs a step: what the settings say, or every caption of a smaller corpus."""
+        return min(self.settings.batch_size, len(self.pairs.captions))
+
+    @property
     def steps_per_epoch(self) -> int:
         """One epoch shows as many pairs as there are named pictures."""
-        return math.ceil(self.pairs.named / self.settings.batch_size)
+        return math.ceil(self.pairs.named / self.batch)
 
 
 def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
@@ -69,18 +75,18 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
     state = checkpoint.read(phase.folder, phase.name, settings, aligner, optimizer)
     peaks = [group["lr"] for group in optimizer.param_groups]
     model, prepared = accelerator.prepare(aligner, optimizer)
-    with Progress(f"training {phase.name}", total * settings.batch_size) as progress:
-        progress.advance(state.epoch * phase.steps_per_epoch * settings.batch_size)
+    with Progress(f"training {phase.name}", total * phase.batch) as progress:
+        progress.advance(state.epoch * phase.steps_per_epoch * phase.batch)
         for epoch in range(state.epoch, settings.epochs):
             started, losses = time.monotonic(), []
             for number in range(epoch * phase.steps_per_epoch, (epoch + 1) * phase.steps_per_epoch):
                 for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                     group["lr"] = peak * schedule(number, total, settings.warm_up)
                 losses.append(step(accelerator, model, prepared, phase, number))
-                progress.advance(settings.batch_size)
+                progress.advance(phase.batch)
             value = phase.validate()
             progress.note = f"loss {sum(losses) / len(losses):.3f}, validation recall {value:.3f}"
-            line = {"phase": phase.name, "epoch": epoch + 1, "loss": sum(losses) / len(losses), "validation": value}
+            line = {"phase": phase.name, "epoch": epoch + 1, "batch": phase.batch, "loss": sum(losses) / len(losses), "validation": value}
             line |= {"scale": aligner.scale().item(), "seconds": time.monotonic() - started}
             state.record(line, aligner)
             checkpoint.write(phase.folder, phase.name, settings, aligner, optimizer, state)
@@ -92,10 +98,15 @@ def step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: Phas
     """One update; returns the loss."""
     seed = phase.settings.seed * 1_000_003 + number
     torch.manual_seed(seed)  # dropout of this step
-    caption, picture, concept = phase.pairs.sample(phase.settings.batch_size, seed)
+    caption, picture, concept = phase.pairs.sample(phase.batch, seed)
     model.train()
-    text, image, scale = model(phase.text(caption), phase.image(picture))
-    loss = info_nce(text, image, concept.to(text.device), scale)
+    share = phase.settings.caption_loss
+    captions = torch.cat([caption, phase.pairs.others(concept, seed)]) if share else caption
+    text, image, scale = model(phase.text(captions), phase.image(picture))
+    concept = concept.to(text.device)
+    loss = info_nce(text[: len(caption)], image, concept, scale)
+    if share:
+        loss = loss + share * info_nce(text[: len(caption)], text[len(caption) :], concept, scale)
     if not loss.isfinite():
         raise RunError(f"The loss is {loss.item()} at step {number} of {phase.name}: lower the learning rate, or look for damaged features.")
     optimizer.zero_grad()

@@ -1,6 +1,7 @@
 """Retrieval metrics: pure functions of unit vectors and of who belongs to whom."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -61,8 +62,7 @@ class Bootstrap:
     def __init__(self, cluster: Sequence[object], draws: int = 1000, seed: int = 0) -> None:
         names = {name: number for number, name in enumerate(dict.fromkeys(cluster))}
         self.index = np.array([names[name] for name in cluster])
-        count = len(names)
-        self.weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)  # [draw, cluster]
+        self.weights = _draw(len(names), draws, seed)  # [draw, cluster]
 
     def mean(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Interval of the mean of each column of `value` [query, metric]."""
@@ -77,6 +77,12 @@ class Bootstrap:
         total = np.cumsum(self.weights[:, self.index[order]], axis=1)
         middle = (total * 2 >= total[:, -1:]).argmax(1)
         return _bounds(value[order][middle])
+
+
+@cache
+def _draw(clusters: int, draws: int, seed: int) -> np.ndarray:
+    """How often each cluster is drawn: the same for every metric and model of that many clusters."""
+    return np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=draws)
 
 
 def _bounds(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -34,19 +34,17 @@ def settings_of(run: "Run") -> dict[str, Any]:
     }
 
 
-def open_run(run: "Run") -> None:
-    """Write run.toml, or check that the folder's run is the same one.
+def check_folder(run: "Run") -> None:
+    """Whether the run may use its folder; writes nothing.
 
-    A finished run of the same settings may be made again: it ends with the same weights. Raises RunError for a folder that is not a
-    run's, that holds a run of other settings, or an unfinished one without --resume.
+    A finished run of the same settings may be made again: it ends with the same weights. With `resume` a folder without a run is
+    fine too, since a run may have been stopped before it wrote anything. Raises RunError for a folder that is not a run's, that holds
+    a run of other settings, or an unfinished one without --resume.
     """
-    path, wanted = run.out / "run.toml", settings_of(run)
-    if not path.exists():
+    wanted = settings_of(run)
+    if not (run.out / "run.toml").exists():
         if run.out.exists() and (not run.out.is_dir() or any(run.out.iterdir())):
             raise RunError(f"{run.out} exists and is no run folder; choose another --out.")
-        if run.resume:
-            raise RunError(f"{run.out} holds no run to resume; leave out --resume to start one.")
-        write_text(path, tomli_w.dumps(wanted), what="the run's settings")
         return
     found = read_run(run.out)
     different = sorted(key for key in wanted if found.get(key) != wanted[key])
@@ -55,6 +53,11 @@ def open_run(run: "Run") -> None:
         raise RunError(f"{run.out} holds a run with other settings: {changes(was, now)}. Choose another --out, or give the same settings.")
     if unfinished(run.out) and not run.resume:
         raise RunError(f"{run.out} holds an interrupted run; add --resume to continue it, or choose another --out.")
+
+
+def write_settings(run: "Run") -> None:
+    """run.toml: what makes the folder a run's."""
+    write_text(run.out / "run.toml", tomli_w.dumps(settings_of(run)), what="the run's settings")
 
 
 def changes(was: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:

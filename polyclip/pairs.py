@@ -21,20 +21,30 @@ class Pairs:
     pictures: list[Picture]
     picture_rows: Int[Tensor, "concept slot"]  # rows of a concept's pictures; -1 fills up
     picture_count: Int[Tensor, " concept"]
+    caption_rows: Int[Tensor, "concept slot"]  # the same of its captions, in all languages
+    caption_count: Int[Tensor, " concept"]
+    sections: tuple[list[int], list[int]]  # captions a language, pictures a style: how many stand together
     named: int  # (concept, language) rows: one epoch shows as many pairs
 
     def sample(self, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Rows of `size` captions, of a picture for each, and their concepts; the same for the same seed, always.
 
-        Captions are drawn without replacement. Raises DataError when there are fewer than `size`.
+        Captions are drawn without replacement: `size` is at most their number.
         """
-        if size > len(self.captions):
-            raise DataError(f"A batch of {size} pairs needs as many captions, the corpus has {len(self.captions)}; give a smaller --batch-size.")
         generator = torch.Generator().manual_seed(seed)
         caption = torch.multinomial(self.caption_weight, size, generator=generator)
         concept = self.caption_concept[caption]
-        slot = (torch.rand(size, generator=generator) * self.picture_count[concept]).long()
-        return caption, self.picture_rows[concept, slot], concept
+        return caption, drawn(self.picture_rows, self.picture_count, concept, generator), concept
+
+    def others(self, concept: Int[Tensor, " pair"], seed: int) -> Int[Tensor, " pair"]:
+        """Row of a caption of each concept, in any language: of those drawn by `sample`, a second one."""
+        return drawn(self.caption_rows, self.caption_count, concept, torch.Generator().manual_seed(seed + 1))
+
+
+def drawn(rows: Tensor, count: Tensor, concept: Tensor, generator: torch.Generator) -> Int[Tensor, " pair"]:
+    """One of each concept's rows, all as likely."""
+    slot = (torch.rand(len(concept), generator=generator) * count[concept]).long()
+    return rows[concept, slot]
 
 
 def training_pairs(corpus: Corpus, languages: list[Language], split: str, name_share: float) -> Pairs:
@@ -53,15 +63,23 @@ def training_pairs(corpus: Corpus, languages: list[Language], split: str, name_s
     for code, found in rows.items():
         if not found:
             raise DataError(f"Corpus {corpus.name!r} has no caption in language {code!r} in split {split!r}; choose another language or corpus.")
-    concepts = {concept: number for number, concept in enumerate(dict.fromkeys(row.concept for found in rows.values() for row in found))}
-    captions, owner, weight = [], [], []
+    named = {row.concept for found in rows.values() for row in found}
+    in_order = [concept for concept in corpus.reader.split_concepts(corpus.folder, split) if concept in named]
+    concepts = {concept: number for number, concept in enumerate(in_order)}
+    captions: list[str] = []
+    owner, weight, lengths = [], [], []
     for found in rows.values():
+        lengths.append(sum(len(row.captions) for row in found))
         for caption, concept, share in _weighed(found, name_share):
             captions.append(caption)
             owner.append(concepts[concept])
             weight.append(share)
-    pictures, slots = _slots(corpus, concepts)
-    return Pairs(captions, torch.tensor(owner), torch.tensor(weight), pictures, *slots, named=sum(map(len, rows.values())))
+    pictures, drawn_by, a_style = _pictures(corpus, concepts)
+    named_by: list[list[int]] = [[] for _ in concepts]
+    for caption_row, number in enumerate(owner):
+        named_by[number].append(caption_row)
+    owned = (*_padded(drawn_by), *_padded(named_by))
+    return Pairs(captions, torch.tensor(owner), torch.tensor(weight), pictures, *owned, sections=(lengths, a_style), named=sum(map(len, rows.values())))
 
 
 def _weighed(rows: list[Row], name_share: float) -> list[tuple[str, str, float]]:
@@ -72,8 +90,9 @@ def _weighed(rows: list[Row], name_share: float) -> list[tuple[str, str, float]]
     return found + [(caption, row.concept, (1 - share) / further) for row in rows for caption in row.captions[1:]]
 
 
-def _slots(corpus: Corpus, concepts: dict[str, int]) -> tuple[list[Picture], tuple[Tensor, Tensor]]:
+def _pictures(corpus: Corpus, concepts: dict[str, int]) -> tuple[list[Picture], list[list[int]], list[int]]:
     pictures: list[Picture] = []
+    lengths: list[int] = []
     rows: list[list[int]] = [[] for _ in concepts]
     for style in corpus.reader.styles(corpus.folder):
         drawn = corpus.reader.pictures(corpus.folder, style)
@@ -81,9 +100,13 @@ def _slots(corpus: Corpus, concepts: dict[str, int]) -> tuple[list[Picture], tup
             if concept in drawn:
                 rows[number].append(len(pictures))
                 pictures.append(drawn[concept])
+        lengths.append(len(pictures) - sum(lengths))
     bare = [concept for concept, number in concepts.items() if not rows[number]]
     if bare:
         raise DataError(f"Corpus {corpus.name!r} names {len(bare)} concepts without a picture, the first is {bare[0]!r}.")
+    return pictures, rows, lengths
+
+
+def _padded(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
     widest = max(map(len, rows))
-    table = torch.tensor([row + [-1] * (widest - len(row)) for row in rows])
-    return pictures, (table, torch.tensor([len(row) for row in rows]))
+    return torch.tensor([row + [-1] * (widest - len(row)) for row in rows]), torch.tensor([len(row) for row in rows])

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from polyclip import checkpoint, features
-from polyclip.aligner import Aligner, Recipe, Side, load
+from polyclip.aligner import Aligner, Recipe, Side, load, read_aligner
 from polyclip.benchmarks._retrieval import Request
 from polyclip.fit import Phase, Settings, fit
 from polyclip.metrics import ranks, recall
-from polyclip.origin import open_run, origin, read_run
+from polyclip.origin import check_folder, origin, read_run, write_settings
 from polyclip.packs import Corpus, Language, known_languages, load_corpus, load_language
 from polyclip.pairs import Pairs, training_pairs
 from polyclip.plugins import find
@@ -22,7 +22,8 @@ from polyclip.records import Result
 from polyclip.report.result import write_result
 from polyclip.storage import write_text
 
-HEADS = Settings(epochs=30, batch_size=512, learning_rate=1e-3, tower_learning_rate=0.0, weight_decay=0.1)
+HEADS = Settings(epochs=30, batch_size=512, learning_rate=1e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3)
+NOUNS = {"text": "captions", "vision": "pictures"}
 TOWERS = Settings(epochs=3, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
 
 
@@ -46,13 +47,14 @@ def align(run: Run) -> Result:
     Raises RunError for a folder that holds another or an unfinished run, and whatever packs, towers and readers raise.
     """
     clock = Clock()
-    open_run(run)
+    check_folder(run)
     corpus = load_corpus(run.corpus)
-    torch.manual_seed(run.heads.seed)
-    aligner = Aligner(run.recipe)
     train = training_pairs(corpus, run.languages, "train", run.name_share)
     held_out = training_pairs(corpus, run.languages, "validation", 1.0)
-    sides = [SideData(aligner.text, train.captions, held_out.captions), SideData(aligner.vision, train.pictures, held_out.pictures)]
+    torch.manual_seed(run.heads.seed)
+    aligner = Aligner(run.recipe)
+    write_settings(run)  # everything that can be wrong in the request has been found by now
+    sides = [SideData(aligner.text, train, held_out), SideData(aligner.vision, train, held_out)]
     clock.lap("encode")
     log = fit(aligner, phase("heads", run.heads, run, aligner, train, held_out, sides))
     if any(data.side.encoder is not None for data in sides):
@@ -60,6 +62,7 @@ def align(run: Run) -> Result:
             data.live = data.side.encoder is not None
         log += fit(aligner, phase(run.recipe.method, run.towers, run, aligner, train, held_out, sides))
     aligner.save(run.out / "aligner.safetensors")
+    aligner.set_state(read_aligner(run.out / "aligner.safetensors")[1], "the saved aligner")  # what is scored is what was saved
     write_text(run.out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log), what="the training log")
     clock.lap("train")
     report = find("benchmarks", "held-out").score(aligner.eval(), Request(languages=reported(run, corpus), trained=codes(run.languages), corpus=run.corpus))
@@ -94,14 +97,19 @@ class SideData:
     """
 
     side: Side
-    train: Sequence[Any]
-    held_out: Sequence[Any]
+    train_pairs: Pairs
+    held_out_pairs: Pairs
     live: bool = False
 
     def __post_init__(self) -> None:
-        self.table = features.encode(self.side.tower, self.train, f"training {self.side.kind}")
-        self.held_out_table = features.encode(self.side.tower, self.held_out, f"validation {self.side.kind}")
+        self.train, self.table = self.encoded(self.train_pairs, "training")
+        self.held_out, self.held_out_table = self.encoded(self.held_out_pairs, "validation")
         self.side.head.measure(self.table)
+
+    def encoded(self, pairs: Pairs, what: str) -> tuple[Sequence[Any], torch.Tensor]:
+        """Items of this side, and their features."""
+        items, sections = (pairs.captions, pairs.sections[0]) if self.side.kind == "text" else (pairs.pictures, pairs.sections[1])
+        return items, features.encode(self.side.tower, items, f"{what} {NOUNS[self.side.kind]}", sections)
 
     def inputs(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
         """What the side takes for these training rows."""

@@ -9,7 +9,7 @@ HERE = Path(polyclip.__file__).parent
 LAYERS = """
 errors
 storage progress records plugins
-losses metrics packs tower weights hub
+losses metrics packs tower weights hub pictures
 encoders towers readers components features
 aligner
 pairs checkpoint

@@ -77,7 +77,7 @@ def test_fitting_moves_only_what_is_declared(toy: dict[str, str], method: str, t
 @pytest.mark.parametrize("method", INSIDE)
 @pytest.mark.parametrize(("text", "vision"), [("text", "vision"), ("text", "vit"), ("nllb", "vision")])
 def test_before_the_first_step_a_method_scores_as_heads(toy: dict[str, str], method: str, text: str, vision: str) -> None:
-    from polyclip.readers.folder import picture_of
+    from polyclip.pictures import picture_of
 
     found = {}
     pictures = [picture_of(Path(toy["corpus"]).parent / "red-small.png"), picture_of(Path(toy["corpus"]).parent / "blue-huge.png")]

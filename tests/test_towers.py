@@ -87,9 +87,8 @@ def test_preprocessing_is_pillow_resize_and_the_towers_own_numbers() -> None:
     image = Image.fromarray(rng.integers(0, 255, (50, 100, 3), dtype=np.uint8))
     found = Preprocessing(20, "bicubic", (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))([image])
     middle = image.resize((40, 20), Image.Resampling.BICUBIC).crop((10, 0, 30, 20))
-    wanted = (torch.tensor(np.asarray(middle)).permute(2, 0, 1) / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.2, 0.3, 0.4]).view(
-        3, 1, 1
-    )
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]))
+    wanted = (torch.tensor(np.asarray(middle)).permute(2, 0, 1) / 255 - mean) / std
     assert found.shape == (1, 3, 20, 20)
     assert (found[0] - wanted).abs().max() < 0.06  # resampling only the box rounds differently by at most a few grey levels
 

@@ -1,11 +1,15 @@
 """Held-out concepts of a corpus, in every language that names them.
 
-Protocols: one gallery a picture style, with a picture of every concept of the split (the first style is the headline);
-`<first style>/no-flags-symbols` leaves those two categories out, where the corpus has categories. Queries are the names, that is the
-first captions. Intervals redraw concept groups.
+Protocols, the first is the headline: `mixed-styles`, one picture of every concept of the split, in a style chosen by hash among those
+that draw it; `mixed-styles/no-flags-symbols`, the same without these two categories, where the corpus has categories; and one gallery
+a style. A corpus of a single style has that style's gallery alone. Queries are the names, that is the first captions. Intervals redraw
+concept groups.
 """
 
+import hashlib
 from typing import Any
+
+import torch
 
 from polyclip.aligner import Aligner
 from polyclip.benchmarks._retrieval import Items, Report, Request, both_directions
@@ -14,6 +18,7 @@ from polyclip.packs import Corpus, known_languages, load_corpus, load_language
 from polyclip.progress import Progress
 from polyclip.records import Score
 
+MIXED = "mixed-styles"
 FEWEST = 30  # captions; below that an interval says nothing
 PLAIN = {"Flags", "Symbols"}
 
@@ -33,17 +38,18 @@ def score(aligner: Aligner, request: Request) -> Report:
         raise DataError(f"None of the languages {', '.join(few)} names {fewest} concepts of split {request.split!r} in corpus {corpus.name!r}.")
     galleries, categories = pictures(aligner, corpus, request.split)
     names = {code: [row.captions[0] for row in found] for code, found in rows.items()}
-    flat = aligner.text.embed([name for found in names.values() for name in found], f"names in {len(names)} languages", keep=True)
-    vectors = dict(zip(names, flat.split([len(found) for found in names.values()]), strict=True))
+    lengths = [len(found) for found in names.values()]
+    flat = aligner.text.embed([name for found in names.values() for name in found], f"names in {len(names)} languages", keep=True, sections=lengths)
+    vectors = dict(zip(names, flat.split(lengths), strict=True))
     scores: list[Score] = []
     with Progress("scoring", len(rows)) as progress:
         for code, found in rows.items():
             text = Items(vectors[code], [row.concept for row in found], [row.group for row in found])
-            facts = {"benchmark": corpus.name, "split": request.split, "language": code, "seen": code in request.trained}
+            facts = {"benchmark": corpus.name, "split": request.split, "language": code, "seen": request.seen(code)}
             scores += protocols(text, galleries, categories, facts)
             progress.advance(1)
     notes = [f"left out, fewer than {fewest} names in this split: {', '.join(few)}"] if few else []
-    return Report(scores, {"captions": len(flat), "pictures": sum(len(g.keys) for g in galleries.values())}, notes)
+    return Report(scores, {"captions": len(flat), "pictures": sum(len(gallery.keys) for name, gallery in galleries.items() if name != MIXED)}, notes)
 
 
 def all_locales(corpus: Corpus) -> dict[str, str]:
@@ -53,7 +59,7 @@ def all_locales(corpus: Corpus) -> dict[str, str]:
 
 
 def pictures(aligner: Aligner, corpus: Corpus, split: str) -> tuple[dict[str, Items], dict[str, str]]:
-    """One gallery a style, and the category of each concept."""
+    """Galleries by protocol, the headline's first, and the category of each concept."""
     concepts = corpus.reader.split_concepts(corpus.folder, split)
     galleries = {}
     for style in corpus.reader.styles(corpus.folder):
@@ -61,7 +67,20 @@ def pictures(aligner: Aligner, corpus: Corpus, split: str) -> tuple[dict[str, It
         kept = [concept for concept in concepts if concept in drawn]
         vectors = aligner.vision.embed([drawn[concept] for concept in kept], f"{split} pictures ({style})", keep=True)
         galleries[style] = Items(vectors, kept, [concepts[concept].group for concept in kept])
-    return galleries, {concept: row.category for concept, row in concepts.items()}
+    whole = {MIXED: mixed(galleries), **galleries} if len(galleries) > 1 else galleries
+    return whole, {concept: row.category for concept, row in concepts.items()}
+
+
+def mixed(galleries: dict[str, Items]) -> Items:
+    """One picture of every concept. The style is chosen by hash, the same on every machine and for every model."""
+    found: dict[str, tuple[str, str, int]] = {}
+    for style, gallery in galleries.items():
+        for row, concept in enumerate(gallery.keys):
+            ticket = (hashlib.sha256(f"{concept} {style}".encode()).hexdigest(), style, row)
+            found[concept] = min(ticket, found.get(concept, ticket))
+    drawn = [galleries[style].vectors[row] for _, style, row in found.values()]
+    group = {concept: group for gallery in galleries.values() for concept, group in zip(gallery.keys, gallery.clusters, strict=True)}
+    return Items(torch.stack(drawn), list(found), [group[concept] for concept in found])
 
 
 def protocols(text: Items, galleries: dict[str, Items], categories: dict[str, str], facts: dict[str, Any]) -> list[Score]:

@@ -27,6 +27,10 @@ class Request:
     partial: bool = False
     corpus: str = "emoji"
 
+    def seen(self, code: str) -> bool:
+        """Whether the language was trained. A regional variety counts as its language: `en-GB` is no language never trained."""
+        return code.split("-")[0] in {trained.split("-")[0] for trained in self.trained}
+
 
 @dataclass(frozen=True)
 class Report:

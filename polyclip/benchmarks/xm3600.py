@@ -11,8 +11,8 @@ from typing import Any
 from polyclip.aligner import Aligner
 from polyclip.benchmarks._retrieval import Items, Report, Request, both_directions
 from polyclip.errors import DataError, UnknownName
+from polyclip.pictures import picture_of
 from polyclip.progress import Progress
-from polyclip.readers.folder import picture_of
 from polyclip.records import Score
 
 NAME = "xm3600"
@@ -52,7 +52,7 @@ def score(aligner: Aligner, request: Request) -> Report:
             keys = [key for key, _ in owned]
             for protocol, rows in (("first-caption", first_rows(keys)), ("all-captions", list(range(len(keys))))):
                 text = Items(vectors[rows], [keys[row] for row in rows], [keys[row] for row in rows])
-                scores += both_directions(text, image, benchmark=NAME, protocol=protocol, split="test", language=code, seen=code in request.trained)
+                scores += both_directions(text, image, benchmark=NAME, protocol=protocol, split="test", language=code, seen=request.seen(code))
             count += len(owned)
             progress.advance(1)
     return Report(scores, {"captions": count, "pictures": len(table)}, notes)

@@ -15,12 +15,14 @@ def command(
     method: Annotated[str, typer.Option(help="What is trained; 'polyclip methods' lists them.")] = "head-glu",
     tune: Annotated[str, typer.Option(help="Towers in which the method trains something: both, text or vision.")] = "both",
     text_encoder: Annotated[str, typer.Option(help="e5-small, or a transformers encoder: hub name, folder, huggingface:NAME,pooling=cls.")] = "e5-small",
-    vision_tower: Annotated[str, typer.Option(help="efficientnet-lite0|1|2, several joined by +, timm:NAME,weights=FILE, or a transformers model.")] = "",
+    vision_tower: Annotated[
+        str, typer.Option(help="efficientnet-lite0|1|2, several joined by +, timm:NAME,weights=FILE, or a transformers model. Default: the method's own.")
+    ] = "",
     corpus: Annotated[str, typer.Option(help="Corpus to train on: a name, or the path of a pack of your own.")] = "emoji",
     english: Annotated[bool, typer.Option(help="Train English beside the languages given.")] = True,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the named pictures in the method's own phase.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Pairs a step in the method's own phase.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Pairs a step in the method's own phase; at most the captions there are.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<languages>-<method>.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in the same folder.")] = False,
 ) -> None:
@@ -34,10 +36,11 @@ def command(
     from polyclip.report.table import summary, tables
     from polyclip.run import HEADS, TOWERS, Run, align
 
-    recipe = Recipe(text_encoder=text_encoder, vision_tower=vision_tower or Recipe.vision_tower, method=method, tune=tune)
+    found = find("methods", method)
+    recipe = Recipe(text_encoder=text_encoder, vision_tower=vision_tower or found.TOWER, method=method, tune=tune)
     given = {key: value for key, value in (("epochs", epochs), ("batch_size", batch_size)) if value is not None}
     heads, towers = replace(HEADS, seed=seed), replace(TOWERS, seed=seed)
-    heads, towers = (heads, replace(towers, **given)) if find("methods", method).install else (replace(heads, **given), towers)
+    heads, towers = (heads, replace(towers, **given)) if found.install else (replace(heads, **given), towers)
     result = align(Run(languages=languages, recipe=recipe, corpus=corpus, heads=heads, towers=towers, out=folder, resume=resume))
     console = Console()
     for table in tables(result.scores):

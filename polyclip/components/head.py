@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from polyclip.losses import unit
 
-HIDDEN = 512  # width of the gated branch
+HIDDEN = 384  # width of the gated branch
 
 
 class Gated(nn.Module):

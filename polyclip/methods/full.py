@@ -4,4 +4,5 @@ from polyclip.components.unlock import everything as install
 
 ABOUT = "everything: the heads and all parameters of both towers"
 GATED = False
-__all__ = ["ABOUT", "GATED", "install"]
+TOWER = "efficientnet-lite0:depths"
+__all__ = ["ABOUT", "GATED", "TOWER", "install"]

@@ -2,4 +2,5 @@
 
 ABOUT = "projection heads only; both towers are read from the cache"
 GATED = False
+TOWER = "efficientnet-lite2:depths"
 install = None

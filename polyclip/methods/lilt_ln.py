@@ -4,4 +4,5 @@ from polyclip.components.unlock import norms as install
 
 ABOUT = "heads and every LayerNorm (BatchNorm in a convolutional tower)"
 GATED = False
-__all__ = ["ABOUT", "GATED", "install"]
+TOWER = "efficientnet-lite0:depths"
+__all__ = ["ABOUT", "GATED", "TOWER", "install"]

@@ -4,4 +4,5 @@ from polyclip.components.adapter import insert_adapters as install
 
 ABOUT = "heads and two small adapters in every layer"
 GATED = False
-__all__ = ["ABOUT", "GATED", "install"]
+TOWER = "efficientnet-lite0:depths"
+__all__ = ["ABOUT", "GATED", "TOWER", "install"]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.errors import DataError, UnknownName
+from polyclip.pictures import picture_of
 from polyclip.readers._split import SPLITS, split_of
-from polyclip.readers.folder import picture_of
 from polyclip.records import Picture, Row
 
 STYLE = "pictures"

@@ -1,52 +1,91 @@
 """Scores as a table people can read: trained languages and languages never trained apart."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from polyclip.packs import known_languages, load_language
 from polyclip.records import Result, Score
 
 METRICS = ("recall@1", "recall@5", "recall@10")
+Figures = dict[str, Score]  # metric -> score
 
 
 def tables(scores: Sequence[Score]) -> list[Table]:
-    """One table a protocol and direction, the first protocol's both directions and the others' text to image."""
+    """Both directions of the first protocol, language by language, and a line for each further protocol."""
     protocols = list(dict.fromkeys(score.protocol for score in scores))
-    wanted = [(protocols[0], "text_to_image"), (protocols[0], "image_to_text")]
-    return [table(scores, protocol, direction) for protocol, direction in wanted]
+    found = [table(scores, protocols[0], direction) for direction in ("text_to_image", "image_to_text")]
+    return found + ([overview(scores, protocols)] if len(protocols) > 1 else [])
 
 
 def table(scores: Sequence[Score], protocol: str, direction: str) -> Table:
-    """Rows of one protocol and direction, in percent with 95 % intervals."""
-    chosen = [score for score in scores if (score.protocol, score.direction) == (protocol, direction)]
-    by_language: dict[str, dict[str, Score]] = {}
-    for score in chosen:
-        by_language.setdefault(score.language, {})[score.metric] = score
+    """Rows of one protocol and direction, in percent with 95 % intervals; fits 80 columns."""
+    by_language = figures(scores, protocol, direction)
     first = next(iter(by_language.values()))
-    galleries = {found["recall@1"].gallery for found in by_language.values()}
-    size = f"{min(galleries)}" if len(galleries) == 1 else f"{min(galleries)} to {max(galleries)}"
-    chance = ", ".join(f"{100 * first[metric].chance:.1f}" for metric in METRICS)
     things = "pictures" if direction == "text_to_image" else "captions"
-    title = f"{first['recall@1'].benchmark} · {protocol} · {first['recall@1'].split} · {direction.replace('_', ' ')}"
-    drawn = Table(title=title, caption=f"percent [95 % interval]; gallery of {size} {things}; chance {chance}", header_style="bold")
-    drawn.add_column("language")
-    for heading in ("queries", "recall@1", "recall@5", "recall@10", "median rank"):
-        drawn.add_column(heading, justify="right")
+    chance = ", ".join(f"{100 * first[metric].chance:.1f}" for metric in METRICS)
+    drawn = Table(
+        title=f"{first['recall@1'].benchmark} · {protocol} · {first['recall@1'].split} · {direction.replace('_', ' ')}",
+        caption=f"percent [95 % interval]; n queries among {span(by_language.values(), 'gallery')} {things}; chance {chance}; rank: median",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    drawn.add_column("language", no_wrap=True)
+    for heading in ("n", *METRICS, "rank"):
+        drawn.add_column(heading, justify="right", no_wrap=True)
     for seen, heading in ((True, "trained"), (False, "never trained")):
-        group = [(code, found) for code, found in by_language.items() if found["recall@1"].seen is seen]
+        group = {code: found for code, found in by_language.items() if found["recall@1"].seen is seen}
         if group:
             drawn.add_section()
-            drawn.add_row(f"[bold]{heading}[/bold]")
-        for code, found in sorted(group, key=lambda pair: -pair[1]["recall@10"].value):
+            drawn.add_row(f"[bold]{heading}[/bold]", "", *(f"[bold]mean {mean(group, metric):.1f}[/bold]" for metric in METRICS), "")
+        for code, found in sorted(group.items(), key=lambda pair: -pair[1]["recall@10"].value):
             drawn.add_row(label(code), f"{found['recall@1'].queries}", *(cell(found[m]) for m in METRICS), rank_cell(found["median_rank"]))
     return drawn
 
 
+def overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:
+    """Recall@10 of every protocol, text to image: each trained language, and the mean of those never trained."""
+    trained = list(dict.fromkeys(score.language for score in scores if score.seen))
+    drawn = Table(title="text to image recall@10 by protocol, percent", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    drawn.add_column("protocol", no_wrap=True)
+    for heading in ("gallery", *trained, "never trained, mean", "chance"):
+        drawn.add_column(heading, justify="right")
+    for protocol in protocols:
+        by_language = figures(scores, protocol, "text_to_image")
+        others = {code: found for code, found in by_language.items() if not found["recall@1"].seen}
+        values = [f"{100 * by_language[code]['recall@10'].value:.1f}" if code in by_language else "-" for code in trained]
+        chance = next(iter(by_language.values()))["recall@10"].chance
+        unseen = f"{mean(others, 'recall@10'):.1f} ({len(others)})" if others else "-"
+        drawn.add_row(protocol, span(by_language.values(), "gallery"), *values, unseen, f"{100 * chance:.1f}")
+    return drawn
+
+
+def figures(scores: Sequence[Score], protocol: str, direction: str) -> dict[str, Figures]:
+    """Scores of one protocol and direction, by language and metric."""
+    found: dict[str, Figures] = {}
+    for score in scores:
+        if (score.protocol, score.direction) == (protocol, direction):
+            found.setdefault(score.language, {})[score.metric] = score
+    return found
+
+
+def mean(group: dict[str, Figures], metric: str) -> float:
+    """Unweighted mean over languages, in percent."""
+    return 100 * sum(found[metric].value for found in group.values()) / len(group)
+
+
+def span(found: Iterable[Figures], field: str) -> str:
+    """`355`, or `282 to 355` where languages differ."""
+    values = sorted({getattr(figure["recall@1"], field) for figure in found})
+    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+
 def cell(score: Score) -> str:
-    """`12.3 [10.1, 14.6]`."""
-    return f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]"
+    """`12.3 [10, 15]`."""
+    return f"{100 * score.value:.1f} [{100 * score.low:.0f}, {100 * score.high:.0f}]"
 
 
 def rank_cell(score: Score) -> str:

@@ -5,7 +5,7 @@ import html
 import io
 from pathlib import Path
 
-from polyclip.readers.folder import open_picture
+from polyclip.pictures import open_picture
 from polyclip.search.folder import Found
 from polyclip.storage import write_text
 

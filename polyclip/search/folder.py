@@ -5,7 +5,7 @@ from pathlib import Path
 
 from polyclip.aligner import check_captions, load
 from polyclip.errors import DataError
-from polyclip.readers.folder import find_pictures, readable
+from polyclip.pictures import find_pictures, readable
 
 
 @dataclass(frozen=True)

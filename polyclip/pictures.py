@@ -1,4 +1,4 @@
-"""Pictures in a folder of one's own: found, bounded in size, and left out by name when they cannot be read."""
+"""Picture files of one's own: found, bounded in size, and left out by name when they cannot be read."""
 
 import io
 from functools import partial

@@ -1,0 +1,129 @@
+"""The first run on real weights, real pictures and captions people wrote: a smaller tower than the default, so that it takes two minutes."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import polyclip
+from polyclip.packs import CORPORA, known_languages, load_language
+from polyclip.readers import emoji
+from tests.command import Said
+from tests.command import polyclip as command
+
+Scores = dict[tuple[str, str], dict[str, Any]]  # (language, metric) -> score
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
+    out = tmp_path_factory.mktemp("runs") / "sw"
+    said = command("align", "--lang", "sw", "--method", "heads", "--vision-tower", "efficientnet-lite0", "--out", out)
+    assert said.code == 0, said
+    return out, said
+
+
+@pytest.fixture(scope="module")
+def result(run: tuple[Path, Said]) -> dict[str, Any]:
+    return json.loads((run[0] / "result.json").read_text("utf-8"))
+
+
+def headline(result: dict[str, Any], direction: str = "text_to_image") -> Scores:
+    first = result["scores"][0]["protocol"]
+    return {(s["language"], s["metric"]): s for s in result["scores"] if (s["protocol"], s["direction"]) == (first, direction)}
+
+
+def test_it_finds_concepts_it_never_saw(result: dict[str, Any]) -> None:
+    for direction in ("text_to_image", "image_to_text"):
+        scores = headline(result, direction)
+        for language, least in (("en", 0.40), ("sw", 0.30), ("de", 0.22), ("hi", 0.22)):
+            score = scores[language, "recall@10"]
+            assert score["value"] > least, score
+            assert score["chance"] < 0.04 and score["low"] <= score["value"] <= score["high"]
+        assert scores["en", "median_rank"]["value"] < 0.08
+
+
+def test_the_schema_other_tools_read(result: dict[str, Any]) -> None:
+    assert set(result) == {"schema", "run", "model", "seconds", "scores", "origin"} and result["schema"] == 1
+    facts = {"method", "text_encoder", "vision_tower", "trained_parameters", "total_parameters", "trained_share", "trained_share_without_embeddings"}
+    assert facts <= set(result["model"])
+    assert set(result["seconds"]) == {"encode", "train", "evaluate"}
+    assert {"hashes", "versions", "seed", "counts"} <= set(result["origin"])
+    keys = {"benchmark", "protocol", "split", "language", "seen", "direction", "metric", "value", "low", "high", "queries", "gallery", "chance"}
+    for score in result["scores"]:
+        assert set(score) == keys
+        assert all(0 <= score[key] <= 1 for key in ("value", "low", "high", "chance"))
+    assert {s["metric"] for s in result["scores"]} == {"recall@1", "recall@5", "recall@10", "mean_recall", "median_rank"}
+    assert {s["split"] for s in result["scores"]} == {"test"}
+
+
+def test_trained_and_never_trained_languages_are_told_apart(result: dict[str, Any]) -> None:
+    seen = {s["language"]: s["seen"] for s in result["scores"]}
+    assert {language for language, trained in seen.items() if trained} == {"sw", "en"}
+    xm3600 = {code for code in known_languages() if load_language(code).xm3600}
+    assert len(xm3600) == 36 and xm3600 <= set(seen)
+
+
+def test_counts_are_those_of_the_file(run: tuple[Path, Said], result: dict[str, Any]) -> None:
+    saved = load_file(run[0] / "aligner.safetensors")
+    trained = sum(t.numel() for name, t in saved.items() if not name.endswith(("mean", "deviation")))
+    model = result["model"]
+    assert model["trained_parameters"] == trained
+    assert model["trained_share"] == pytest.approx(trained / model["total_parameters"])
+    assert model["trained_share_without_embeddings"] == pytest.approx(trained / (model["total_parameters"] - 250_037 * 384))
+    assert sum(path.stat().st_size for path in run[0].iterdir()) < 10_000_000
+
+
+def test_what_is_printed(run: tuple[Path, Said], result: dict[str, Any]) -> None:
+    folder, said = run
+    assert max(map(len, said.out.splitlines())) <= max(100, len(str(folder)) + 60)
+    for words in ("trained", "never trained", "sw Swahili", "mi Māori", "95 % interval", f"{result['model']['trained_parameters']:,}", str(folder)):
+        assert words in said.out, words
+    value = headline(result)["sw", "recall@10"]["value"]
+    assert f"{100 * value:.1f} [" in said.out
+    assert tomllib.loads((folder / "run.toml").read_text())["languages"] == ["sw", "en"]
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, len(lines) + 1))
+
+
+def test_eval_gives_the_same_figures_and_others(run: tuple[Path, Said], result: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / "some.json"
+    said = command("eval", "emoji", "--model", run[0], "--lang", "swh_Latn", "--lang", "Yoruba", "--json", out)
+    assert said.code == 0 and "yo Yoruba" in said.out
+    scores = headline(json.loads(out.read_text("utf-8")))
+    assert scores["sw", "recall@10"] == headline(result)["sw", "recall@10"]
+    assert scores["yo", "recall@10"]["seen"] is False
+    validation = command("eval", "emoji", "--model", run[0], "--lang", "sw", "--split", "validation", "--json", out)
+    assert validation.code == 0 and headline(json.loads(out.read_text("utf-8")))["sw", "recall@1"]["gallery"] < 200
+
+
+def test_the_api_gives_unit_vectors_that_mean_something(run: tuple[Path, Said]) -> None:
+    model = polyclip.load(run[0])
+    drawn = emoji.pictures(CORPORA / "emoji", "noto")
+    pictures = [drawn[concept].open() for concept in ("1F436", "1F34C", "1F697")]
+    image = model.encode_image(pictures)
+    text = model.encode_text(["mbwa", "ndizi", "gari"])
+    for vectors in (text, image):
+        assert vectors.dtype == torch.float32 and vectors.device.type == "cpu" and vectors.shape == (3, text.shape[1])
+        torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
+    assert (text @ image.T).argmax(1).tolist() == [0, 1, 2]
+    alone = torch.cat([model.encode_image([picture]) for picture in pictures])
+    torch.testing.assert_close(alone, image, atol=1e-5, rtol=0)
+    with pytest.raises(polyclip.errors.DataError, match="Caption 1 of 2 is empty"):
+        model.encode_text(["mbwa", " "])
+
+
+def test_search_puts_the_right_picture_first(run: tuple[Path, Said], tmp_path: Path) -> None:
+    drawn = emoji.pictures(CORPORA / "emoji", "noto")
+    (tmp_path / "pictures").mkdir()
+    for name, concept in {"paka": "1F408-200D-2B1B", "ndizi": "1F34C", "gari": "1F697", "saa": "231A"}.items():
+        drawn[concept].open().save(tmp_path / "pictures" / f"{name}.png")
+    said = command("search", "paka mweusi", "--images", tmp_path / "pictures", "--model", run[0], "--html", tmp_path / "found.html", "--top", 2)
+    assert said.code == 0
+    first = next(line for line in said.out.splitlines() if " 1 " in line)
+    assert "paka.png" in first
+    page = (tmp_path / "found.html").read_text("utf-8")
+    assert page.index("paka.png") < page.index("</ol>") and page.count("<img") == 2

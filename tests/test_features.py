@@ -1,0 +1,106 @@
+"""The cache of features: computed once, whole or absent, in the order asked for."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from polyclip import features
+from polyclip.errors import PolyclipError, WeightsError
+from polyclip.tower import Tower
+
+
+class Letters(nn.Module):
+    """Feature j is how often letter j occurs: "aab" is (2, 1, 0). Counts what it is given."""
+
+    dim, budget = 3, 4
+
+    def __init__(self, bad: bool = False) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.bad = bad
+
+    def costs(self, items: list[str]) -> list[int]:
+        return [len(item) for item in items]
+
+    def prepare(self, items: list[str]) -> dict[str, Tensor]:
+        self.seen += items
+        return {"counts": torch.tensor([[float(item.count(letter)) for letter in "abc"] for item in items])}
+
+    def forward(self, counts: Tensor) -> Tensor:
+        return counts / 0 if self.bad else counts
+
+
+def tower(letters: Letters, identity: str = "one") -> Tower:
+    return Tower(name="letters", identity=identity, dim=3, parameters=0, embeddings=0, build=lambda: letters)
+
+
+def test_order_duplicates_and_second_reading(own_cache: Path) -> None:
+    letters = Letters()
+    texts = ["aab", "c", "aab", "abcabc", "b"]
+    wanted = torch.tensor([[2.0, 1, 0], [0, 0, 1], [2, 1, 0], [2, 2, 2], [0, 1, 0]])
+    assert torch.equal(features.encode(tower(letters), texts, "texts"), wanted)
+    assert sorted(letters.seen) == ["aab", "abcabc", "b", "c"]
+    assert torch.equal(features.encode(tower(letters), texts, "texts"), wanted)
+    assert len(letters.seen) == 4
+    features.encode(tower(letters, "another"), texts, "texts")
+    assert len(letters.seen) == 8  # another tower's features are never taken
+
+
+def test_sections_are_found_again_by_another_choice(own_cache: Path) -> None:
+    letters = Letters()
+    english, swahili, telugu = ["a", "b", "aa"], ["c", "a"], ["cc"]
+    both = features.encode(tower(letters), swahili + english, "texts", [2, 3])
+    assert torch.equal(both[2:], features.encode(tower(letters), english, "texts"))
+    letters.seen.clear()
+    features.encode(tower(letters), telugu + english, "texts", [1, 3])
+    assert letters.seen == ["cc"]
+
+
+def test_nothing_and_empty_sections(own_cache: Path) -> None:
+    assert features.encode(tower(Letters()), [], "texts").shape == (0, 3)
+    assert features.encode(tower(Letters()), ["a"], "texts", [0, 1, 0]).tolist() == [[1, 0, 0]]
+
+
+def test_an_interrupted_run_computes_only_what_is_missing(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "CHUNK", 2)
+    letters = Letters()
+    texts = ["a", "b", "c", "ab", "bc"]
+    whole = features.encode(tower(letters), texts, "texts")
+    files = sorted((own_cache / "features").rglob("*.safetensors"))
+    assert len(files) == 3
+    files[1].unlink()
+    letters.seen.clear()
+    assert torch.equal(features.encode(tower(letters), texts, "texts"), whole)
+    assert 1 <= len(letters.seen) <= 2
+
+
+def test_damaged_files_and_values_that_are_not_finite(own_cache: Path) -> None:
+    with pytest.raises(WeightsError, match="not finite"):
+        features.encode(tower(Letters(bad=True)), ["a"], "texts")
+    assert not list(own_cache.rglob("*.safetensors"))
+    features.encode(tower(Letters()), ["a"], "texts")
+    (path,) = own_cache.rglob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(WeightsError, match="damaged.*polyclip cache clear"):
+        features.encode(tower(Letters()), ["a"], "texts")
+
+
+def test_a_full_disk_leaves_nothing_half_written(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(features, "save_file", full)
+    with pytest.raises(PolyclipError, match="No space left on device.*Nothing was left half-written"):
+        features.encode(tower(Letters()), ["a"], "texts")
+    assert [path for path in own_cache.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("budget", [1, 7, 100])
+def test_batches_hold_every_row_once_within_the_budget(budget: int) -> None:
+    costs = [3, 1, 9, 2, 2, 5]
+    batches = list(features.in_budget(costs, budget))
+    assert sorted(row for batch in batches for row in batch) == list(range(6))
+    assert all(len(batch) == 1 or len(batch) * max(costs[row] for row in batch) <= budget for batch in batches)
