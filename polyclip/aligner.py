@@ -32,12 +32,12 @@ class Recipe:
     """What an aligner is made of: enough to build it again, empty."""
 
     text_encoder: str = "e5-small"
-    vision_tower: str = "efficientnet-lite0:depths+efficientnet-lite2:depths"
+    vision_tower: str = "efficientnet-lite2:depths"
     method: str = "head-glu"
     tune: str = "both"  # towers in which the method's parts are put: both, text, vision
     dim: int = 384  # length of a vector in the shared space
-    text_dropout: float = 0.2  # share of a caption's dimensions left out in training, [0, 1)
-    image_dropout: float = 0.5
+    text_dropout: float = 0.1  # share of a caption's dimensions left out in training, [0, 1)
+    image_dropout: float = 0.3
 
 
 class Side(nn.Module):
@@ -65,8 +65,10 @@ class Side(nn.Module):
             self.added = sum(p.numel() for p in encoder.parameters()) - before
 
     def forward(self, inputs: dict[str, Tensor]) -> Float[Tensor, "row dim"]:
-        """Unit vectors of prepared inputs; cached features come as {"vectors"}."""
-        return self.head(inputs["vectors"] if self.encoder is None else self.encoder(**inputs))
+        """Unit vectors of prepared inputs, or of features from the cache: {"vectors": ...}."""
+        if "vectors" in inputs:
+            return self.head(inputs["vectors"])
+        return self.head(self._encoder()(**inputs))
 
     def train(self, mode: bool = True) -> "Side":
         """Only the head has a training mode: towers stay in eval mode, so that no dropout acts and no statistics move."""
@@ -122,7 +124,7 @@ class Aligner(nn.Module):
         """Unit vectors, float32 on the CPU."""
         return self.vision.embed([Picture(str(n), "", lambda image=image: image) for n, image in enumerate(images)], "pictures", keep=False)  # type: ignore[misc]
 
-    def counts(self) -> dict[str, float]:
+    def counts(self) -> dict[str, int | float]:
         """Trained and total parameters, and the trained share with and without the token table."""
         sides = (self.text, self.vision)
         trained = sum(p.numel() for p in self.parameters() if p.requires_grad)

@@ -36,6 +36,8 @@ def encode(tower: Tower, items: Sequence[str] | Sequence[Picture], what: str, se
     Raises WeightsError for a damaged cache file or a value that is not finite, DataError for a picture that cannot be read,
     PolyclipError on a full disk.
     """
+    if tower.parts:  # each part's features serve every other tower it is part of
+        return torch.cat([encode(part, items, what, sections) for part in tower.parts], dim=1)
     plans = [plan(part) for part in split(items, sections)]
     paths = [[chunk_path(tower, chunk) for chunk in chunks] for chunks, _ in plans]
     wanted = {path: chunk for (chunks, _), found in zip(plans, paths, strict=True) for chunk, path in zip(chunks, found, strict=True)}

@@ -12,7 +12,11 @@ from polyclip.storage import digest, sha256
 
 @contextmanager
 def loading(what: str, name: str) -> Iterator[None]:
-    """Turn every way a model cannot be loaded into one WeightsError that says what to do."""
+    """Turn every way a model cannot be loaded into one WeightsError that says what to do; transformers itself stays silent."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # its report of poolers that are not used here
+    logging.disable_progress_bar()
     try:
         yield
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:

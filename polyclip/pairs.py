@@ -21,7 +21,7 @@ class Pairs:
     pictures: list[Picture]
     picture_rows: Int[Tensor, "concept slot"]  # rows of a concept's pictures; -1 fills up
     picture_count: Int[Tensor, " concept"]
-    caption_rows: Int[Tensor, "concept slot"]  # the same of its captions, in all languages
+    caption_rows: Int[Tensor, "concept spot"]  # the same of its captions, in all languages
     caption_count: Int[Tensor, " concept"]
     sections: tuple[list[int], list[int]]  # captions a language, pictures a style: how many stand together
     named: int  # (concept, language) rows: one epoch shows as many pairs

@@ -22,7 +22,7 @@ from polyclip.records import Result
 from polyclip.report.result import write_result
 from polyclip.storage import write_text
 
-HEADS = Settings(epochs=30, batch_size=512, learning_rate=1e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3)
+HEADS = Settings(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3)
 NOUNS = {"text": "captions", "vision": "pictures"}
 TOWERS = Settings(epochs=3, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
 

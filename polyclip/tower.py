@@ -39,6 +39,7 @@ class Tower:
     parameters: int  # all parameters, frozen or not
     embeddings: int  # of these, the token table
     build: Callable[[], Any] = field(repr=False, compare=False)  # -> Encoder
+    parts: tuple["Tower", ...] = ()  # of towers side by side: the vector is theirs, one after the other
 
 
 def describe(kind: str, text: str) -> Tower:

@@ -58,6 +58,15 @@ def test_sections_are_found_again_by_another_choice(own_cache: Path) -> None:
     assert letters.seen == ["cc"]
 
 
+def test_towers_side_by_side_share_what_their_parts_have(own_cache: Path) -> None:
+    first, second = Letters(), Letters()
+    parts = (tower(first, "one"), tower(second, "two"))
+    joined = Tower(name="both", identity="both", dim=6, parameters=0, embeddings=0, build=lambda: None, parts=parts)
+    features.encode(parts[0], ["ab", "c"], "texts")
+    assert features.encode(joined, ["ab", "c"], "texts").tolist() == [[1, 1, 0, 1, 1, 0], [0, 0, 1, 0, 0, 1]]
+    assert (len(first.seen), len(second.seen)) == (2, 2)
+
+
 def test_nothing_and_empty_sections(own_cache: Path) -> None:
     assert features.encode(tower(Letters()), [], "texts").shape == (0, 3)
     assert features.encode(tower(Letters()), ["a"], "texts", [0, 1, 0]).tolist() == [[1, 0, 0]]

@@ -78,9 +78,9 @@ def mixed(galleries: dict[str, Items]) -> Items:
         for row, concept in enumerate(gallery.keys):
             ticket = (hashlib.sha256(f"{concept} {style}".encode()).hexdigest(), style, row)
             found[concept] = min(ticket, found.get(concept, ticket))
-    drawn = [galleries[style].vectors[row] for _, style, row in found.values()]
+    drawn = [galleries[style].vectors[row] for _, (_, style, row) in sorted(found.items())]
     group = {concept: group for gallery in galleries.values() for concept, group in zip(gallery.keys, gallery.clusters, strict=True)}
-    return Items(torch.stack(drawn), list(found), [group[concept] for concept in found])
+    return Items(torch.stack(drawn), sorted(found), [group[concept] for concept in sorted(found)])
 
 
 def protocols(text: Items, galleries: dict[str, Items], categories: dict[str, str], facts: dict[str, Any]) -> list[Score]:

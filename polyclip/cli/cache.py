@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
@@ -18,7 +19,10 @@ def command(action: Annotated[Literal["show", "clear"], typer.Argument(help="sho
         clear_cache()
         console.print(f"{decimal(freed)} freed in {cache_folder()}", highlight=False, soft_wrap=True)
         return
-    table = Table("part", "size", title=str(cache_folder()), header_style="bold")
-    for name, size in cache_sizes().items():
-        table.add_row(name, decimal(size))
-    console.print(table)
+    sizes = cache_sizes()
+    console.print(f"{cache_folder()}: {decimal(sum(sizes.values()))}", highlight=False, soft_wrap=True)
+    if sizes:
+        table = Table("part", "size", header_style="bold", box=SIMPLE_HEAD)
+        for name, size in sizes.items():
+            table.add_row(name, decimal(size))
+        console.print(table)

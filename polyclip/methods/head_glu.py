@@ -2,5 +2,5 @@
 
 ABOUT = "linear heads and a gated branch beside each; both towers are read from the cache"
 GATED = True
-TOWER = "efficientnet-lite0:depths+efficientnet-lite2:depths"
+TOWER = "efficientnet-lite2:depths"
 install = None

@@ -24,6 +24,7 @@ def describe_joined(towers: Sequence[Tower]) -> Tower:
         parameters=sum(tower.parameters for tower in towers),
         embeddings=0,
         build=lambda: SideBySide([tower.build() for tower in towers]),
+        parts=tuple(towers),
     )
 
 
