@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from polyclip import features
-from polyclip.components.head import Head
+from polyclip.components.head import Head, Shape
 from polyclip.errors import DataError, RunError, WeightsError
 from polyclip.plugins import find
 from polyclip.records import Picture
@@ -35,7 +35,7 @@ class Recipe:
     vision_tower: str = "efficientnet-lite2:depths"
     method: str = "head-glu"
     tune: str = "both"  # towers in which the method's parts are put: both, text, vision
-    dim: int = 384  # length of a vector in the shared space
+    dim: int = 384  # length of one head's vector in the shared space
     text_dropout: float = 0.1  # share of a caption's dimensions left out in training, [0, 1)
     image_dropout: float = 0.3
 
@@ -51,7 +51,7 @@ class Side(nn.Module):
         self.kind = kind
         self.tower = tower
         method = find("methods", recipe.method)
-        self.head = Head(tower.dim, recipe.dim, dropout, gated=method.GATED)
+        self.head = Head(tower.dim, Shape(recipe.dim, method.GATED, method.MEMBERS), dropout)
         self.encoder: nn.Module | None = None  # only where the method trains something inside the tower
         self.added = 0  # parameters the method adds to the tower
         self._built: list[Any] = []  # a frozen encoder, built at first use and kept out of the module tree

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from polyclip import checkpoint
 from polyclip.aligner import Aligner
 from polyclip.errors import RunError
-from polyclip.losses import info_nce
+from polyclip.losses import mean_over_members
 from polyclip.pairs import Pairs
 from polyclip.progress import Progress
 
@@ -48,6 +48,7 @@ class Phase:
     settings: Settings
     folder: Path
     trained: list[str]  # names of parameters
+    members: int = 1  # of the heads
     log: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -104,9 +105,10 @@ def step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: Phas
     captions = torch.cat([caption, phase.pairs.others(concept, seed)]) if share else caption
     text, image, scale = model(phase.text(captions), phase.image(picture))
     concept = concept.to(text.device)
-    loss = info_nce(text[: len(caption)], image, concept, scale)
+    shown, others = text[: len(caption)], text[len(caption) :]
+    loss = mean_over_members(shown, image, concept, scale, phase.members)
     if share:
-        loss = loss + share * info_nce(text[: len(caption)], text[len(caption) :], concept, scale)
+        loss = loss + share * mean_over_members(shown, others, concept, scale, phase.members)
     if not loss.isfinite():
         raise RunError(f"The loss is {loss.item()} at step {number} of {phase.name}: lower the learning rate, or look for damaged features.")
     optimizer.zero_grad()

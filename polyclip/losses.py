@@ -20,6 +20,14 @@ def info_nce(text: Float[Tensor, "pair dim"], image: Float[Tensor, "pair dim"], 
     return (by_text.mean() + by_image.mean()) / 2
 
 
+def mean_over_members(
+    text: Float[Tensor, "pair all"], image: Float[Tensor, "pair all"], concept: Int[Tensor, " pair"], scale: Float[Tensor, ""], members: int
+) -> Float[Tensor, ""]:
+    """Mean of the InfoNCE of each of `members` equal parts of the vectors: each part learns as if it were alone."""
+    parts = zip(text.chunk(members, dim=1), image.chunk(members, dim=1), strict=True)
+    return torch.stack([info_nce(unit(own), unit(other), concept, scale) for own, other in parts]).mean()
+
+
 def unit(vectors: Float[Tensor, "row dim"]) -> Float[Tensor, "row dim"]:
     """Rows of length 1; a zero row stays zero and so never wins a search."""
     return torch.nn.functional.normalize(vectors, dim=1)

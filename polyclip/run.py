@@ -131,7 +131,7 @@ def phase(name: str, settings: Settings, run: Run, aligner: Aligner, train: Pair
     live = any(data.live for data in sides)
     trained = [n for n, p in aligner.named_parameters() if p.requires_grad and (live or ".encoder." not in n)]
     text, vision = sides
-    return Phase(name, train, text.inputs, vision.inputs, validation(aligner, held_out, sides), settings, run.out, trained)
+    return Phase(name, train, text.inputs, vision.inputs, validation(aligner, held_out, sides), settings, run.out, trained, len(aligner.text.head.members))
 
 
 def validation(aligner: Aligner, held_out: Pairs, sides: list[SideData]) -> Callable[[], float]:

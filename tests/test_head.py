@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from polyclip.components.head import Head, left_out
+from polyclip.components.head import Head, Shape, left_out
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
@@ -21,17 +21,27 @@ def test_dropout_keeps_the_mean_and_leaves_out_its_share(share: float) -> None:
 
 
 @pytest.mark.parametrize("gated", [False, True])
-def test_a_head_is_its_formula(gated: bool) -> None:
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_head_is_its_formula(gated: bool, members: int) -> None:
     features = torch.randn(50, 6) * torch.tensor([1.0, 5, 0.1, 2, 0, 3]) + 7
-    head = Head(6, 4, 0.5, gated=gated).eval()
+    head = Head(6, Shape(4, gated, members), 0.5).eval()
     head.measure(features)
     deviation = features.std(0)
     deviation[4] = 1  # a dimension that never moves
     standard = (features - features.mean(0)) / deviation
-    wanted = standard @ head.linear.weight.T + head.linear.bias
-    if head.branch is not None:
-        gate, value = head.branch.gate(standard), head.branch.value(standard)
-        wanted = wanted + head.branch.out(gate.clamp(min=0) * value)
-    wanted = wanted / wanted.norm(dim=1, keepdim=True)
-    torch.testing.assert_close(head(features), wanted)
+    wanted = []
+    for member in head.members:
+        projected = standard @ member.linear.weight.T + member.linear.bias
+        if gated:
+            projected = projected + member.branch.out(member.branch.gate(standard).clamp(min=0) * member.branch.value(standard))
+        wanted.append(projected / projected.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(head(features), torch.cat(wanted, dim=1) / members**0.5)
+    torch.testing.assert_close(head(features).norm(dim=1), torch.ones(50))
     assert not torch.equal(head.train()(features), head(features))  # dropout acts in training, each time anew
+
+
+def test_the_cosine_of_a_head_is_the_mean_of_its_members_cosines() -> None:
+    head = Head(6, Shape(4, True, 2), 0.0).eval()
+    one, other = torch.randn(5, 6), torch.randn(5, 6)
+    members = [(member(one) * member(other)).sum(1) for member in head.members]
+    torch.testing.assert_close((head(one) * head(other)).sum(1), torch.stack(members).mean(0))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from polyclip.losses import info_nce, unit
+from polyclip.losses import info_nce, mean_over_members, unit
 
 
 def slow_info_nce(text: torch.Tensor, image: torch.Tensor, concept: list[int], scale: float) -> float:
@@ -49,3 +49,12 @@ def test_captions_of_one_concept_are_no_negatives() -> None:
 def test_unit_leaves_a_zero_row_zero() -> None:
     rows = unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     torch.testing.assert_close(rows, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+
+
+def test_members_learn_alone() -> None:
+    text, image = torch.randn(5, 6, requires_grad=True), torch.randn(5, 6)
+    concept, scale = torch.arange(5), torch.tensor(7.0)
+    wanted = (info_nce(unit(text[:, :3]), unit(image[:, :3]), concept, scale) + info_nce(unit(text[:, 3:]), unit(image[:, 3:]), concept, scale)) / 2
+    found = mean_over_members(text, image, concept, scale, 2)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(mean_over_members(text, image, concept, scale, 1), info_nce(unit(text), unit(image), concept, scale))

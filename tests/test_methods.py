@@ -86,7 +86,7 @@ def test_before_the_first_step_a_method_scores_as_heads(toy: dict[str, str], met
         aligner = Aligner(recipe(toy, name, text_encoder=toy[text], vision_tower=toy[vision])).eval()
         torch.manual_seed(0)
         for side in (aligner.text, aligner.vision):
-            torch.nn.init.normal_(side.head.linear.weight)
+            torch.nn.init.normal_(side.head.members[0].linear.weight)
         found[name] = (aligner.encode_text(["red square", "mraba bluu"]), aligner.vision.embed(pictures, "pictures", keep=False))
     for plain, dressed in zip(found["heads"], found[method], strict=True):
         torch.testing.assert_close(dressed, plain, atol=1e-5, rtol=1e-4)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -21,9 +22,10 @@ def command(
 
     found = search(query, images, model, top)
     console = Console()
-    table = Table("rank", "similarity", "picture", header_style="bold")
+    table = Table("rank", "similarity", header_style="bold", box=SIMPLE_HEAD)
+    table.add_column("picture", overflow="fold")
     for number, hit in enumerate(found.hits, 1):
-        table.add_row(str(number), f"{hit.similarity:.3f}", str(hit.path))
+        table.add_row(str(number), f"{hit.similarity:.3f}", str(hit.path.relative_to(images)))
     console.print(table)
     for problem in found.problems:
         console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)

@@ -1,5 +1,7 @@
 """Projection heads: from a tower's pooled vector to the shared space."""
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,6 +9,15 @@ from torch import Tensor, nn
 from polyclip.losses import unit
 
 HIDDEN = 384  # width of the gated branch
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the heads of both sides have in common."""
+
+    dim: int  # length of one member's vector
+    gated: bool
+    members: int
 
 
 class Gated(nn.Module):
@@ -23,25 +34,40 @@ class Gated(nn.Module):
         return self.out(torch.relu(self.gate(features)) * self.value(features))
 
 
-class Head(nn.Module):
-    """Standardise each dimension, drop some, project, normalise.
-
-    Means and deviations are those of the training features, measured once before the first step: constants, kept with the weights.
-    They fold into the linear layer, so a linear head is still one linear map. With `gated` a gated branch is added to it.
-    """
-
-    mean: Tensor
-    deviation: Tensor
+class Projection(nn.Module):
+    """Drop some dimensions, project, normalise: a linear map, and with `gated` a gated branch added to it."""
 
     def __init__(self, width: int, dim: int, dropout: float, *, gated: bool) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("deviation", torch.ones(width))
         self.dropout = dropout
         self.linear = nn.Linear(width, dim)
         nn.init.normal_(self.linear.weight, std=width**-0.5)
         nn.init.zeros_(self.linear.bias)
         self.branch = Gated(width, dim) if gated else None
+
+    def forward(self, standard: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
+        """Unit vectors."""
+        kept = left_out(standard, self.dropout) if self.training else standard
+        projected = self.linear(kept)
+        return unit(projected if self.branch is None else projected + self.branch(kept))
+
+
+class Head(nn.Module):
+    """Standardise each dimension, then project into the shared space.
+
+    Means and deviations are those of the training features, measured once before the first step: constants, kept with the weights.
+    They fold into the linear layer, so a linear head is still one linear map. Several `members` start apart, drop other dimensions
+    and are trained each by its own loss; their vectors stand side by side, so that a cosine is the mean of their cosines.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, width: int, shape: Shape, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+        self.members = nn.ModuleList(Projection(width, shape.dim, dropout, gated=shape.gated) for _ in range(shape.members))
 
     @torch.no_grad()
     def measure(self, features: Float[Tensor, "row width"]) -> None:
@@ -54,10 +80,7 @@ class Head(nn.Module):
     def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
         """Unit vectors in the shared space."""
         standard = (features - self.mean) / self.deviation
-        if self.training:
-            standard = left_out(standard, self.dropout)
-        projected = self.linear(standard)
-        return unit(projected if self.branch is None else projected + self.branch(standard))
+        return torch.cat([member(standard) for member in self.members], dim=1) * len(self.members) ** -0.5
 
 
 def left_out(values: Float[Tensor, "row width"], share: float) -> Float[Tensor, "row width"]:

@@ -4,5 +4,6 @@ from polyclip.components.unlock import everything as install
 
 ABOUT = "everything: the heads and all parameters of both towers"
 GATED = False
+MEMBERS = 1
 TOWER = "efficientnet-lite0:depths"
-__all__ = ["ABOUT", "GATED", "TOWER", "install"]
+__all__ = ["ABOUT", "GATED", "MEMBERS", "TOWER", "install"]

@@ -2,5 +2,6 @@
 
 ABOUT = "projection heads only; both towers are read from the cache"
 GATED = False
+MEMBERS = 1
 TOWER = "efficientnet-lite2:depths"
 install = None

@@ -4,5 +4,6 @@ from polyclip.components.adapter import insert_adapters as install
 
 ABOUT = "heads and two small adapters in every layer"
 GATED = False
+MEMBERS = 1
 TOWER = "efficientnet-lite0:depths"
-__all__ = ["ABOUT", "GATED", "TOWER", "install"]
+__all__ = ["ABOUT", "GATED", "MEMBERS", "TOWER", "install"]

@@ -79,7 +79,7 @@ def test_counts_are_those_of_the_file(run: tuple[Path, Said], result: dict[str, 
 
 def test_what_is_printed(run: tuple[Path, Said], result: dict[str, Any]) -> None:
     folder, said = run
-    assert max(map(len, said.out.splitlines())) <= max(100, len(str(folder)) + 60)
+    assert max(len(line) for line in said.out.splitlines() if str(folder) not in line and " parameters " not in line) <= 80
     for words in ("trained", "never trained", "sw Swahili", "mi Māori", "95 % interval", f"{result['model']['trained_parameters']:,}", str(folder)):
         assert words in said.out, words
     value = headline(result)["sw", "recall@10"]["value"]
@@ -103,13 +103,15 @@ def test_eval_gives_the_same_figures_and_others(run: tuple[Path, Said], result: 
 def test_the_api_gives_unit_vectors_that_mean_something(run: tuple[Path, Said]) -> None:
     model = polyclip.load(run[0])
     drawn = emoji.pictures(CORPORA / "emoji", "noto")
-    pictures = [drawn[concept].open() for concept in ("1F436", "1F34C", "1F697")]
+    things = {"mbwa": "1F436", "farasi": "1F40E", "gari": "1F697", "jua": "2600", "kitabu": "1F4D6", "baiskeli": "1F6B2"}
+    pictures = [drawn[concept].open() for concept in things.values()]
     image = model.encode_image(pictures)
-    text = model.encode_text(["mbwa", "ndizi", "gari"])
+    text = model.encode_text(list(things))
     for vectors in (text, image):
-        assert vectors.dtype == torch.float32 and vectors.device.type == "cpu" and vectors.shape == (3, text.shape[1])
-        torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
-    assert (text @ image.T).argmax(1).tolist() == [0, 1, 2]
+        assert vectors.dtype == torch.float32 and vectors.device.type == "cpu" and vectors.shape == (len(things), text.shape[1])
+        torch.testing.assert_close(vectors.norm(dim=1), torch.ones(len(things)))
+    right = (text @ image.T).argmax(1) == torch.arange(len(things))
+    assert right.sum() >= 4, text @ image.T
     alone = torch.cat([model.encode_image([picture]) for picture in pictures])
     torch.testing.assert_close(alone, image, atol=1e-5, rtol=0)
     with pytest.raises(polyclip.errors.DataError, match="Caption 1 of 2 is empty"):
