@@ -4,7 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,10 +13,8 @@ from torch import Tensor
 
 from polyclip.aligner import Aligner
 from polyclip.errors import RunError
-from polyclip.storage import writing
-
-if TYPE_CHECKING:
-    from polyclip.fit import Settings
+from polyclip.records import Settings
+from polyclip.storage import PART, writing
 
 
 @dataclass
@@ -29,8 +27,8 @@ class State:
     best_value: float = -1.0
 
     def record(self, line: dict[str, Any], aligner: Aligner) -> None:
-        """Count an epoch; keep its weights where none was better (of equals, the first)."""
-        self.epoch += 1
+        """Count an epoch, the start as number 0; keep its weights where none was better (of equals, the first)."""
+        self.epoch = line["epoch"]
         self.log.append(line)
         if line["validation"] > self.best_value:
             self.best_value = line["validation"]
@@ -42,7 +40,7 @@ def path_of(folder: Path, phase: str) -> Path:
     return folder / f"checkpoint-{phase}.safetensors"
 
 
-def write(folder: Path, phase: str, settings: "Settings", aligner: Aligner, optimizer: torch.optim.Optimizer, state: State) -> None:
+def write(folder: Path, phase: str, settings: Settings, aligner: Aligner, optimizer: torch.optim.Optimizer, state: State) -> None:
     """Keep everything that the next epoch depends on."""
     tensors = {f"now.{n}": t for n, t in aligner.state().items()} | {f"best.{n}": t for n, t in state.best.items()}
     for index, values in optimizer.state_dict()["state"].items():
@@ -52,7 +50,7 @@ def write(folder: Path, phase: str, settings: "Settings", aligner: Aligner, opti
         save_file({n: t.contiguous() for n, t in tensors.items()}, temporary, metadata={"state": json.dumps(facts)})
 
 
-def read(folder: Path, phase: str, settings: "Settings", aligner: Aligner, optimizer: torch.optim.Optimizer) -> State:
+def read(folder: Path, phase: str, settings: Settings, aligner: Aligner, optimizer: torch.optim.Optimizer) -> State:
     """Put the kept state back into `aligner` and `optimizer`; a fresh State where nothing was kept.
 
     Raises RunError when the file is damaged or was made with other settings.
@@ -89,8 +87,8 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> No
 
 
 def remove(folder: Path) -> None:
-    """A finished run needs none of it."""
-    for path in folder.glob("checkpoint-*.safetensors"):
+    """A finished run needs none of it, nor what a killed one left half-written."""
+    for path in (*folder.glob("checkpoint-*.safetensors"), *folder.glob(f".*{PART}")):
         path.unlink()
 
 

@@ -110,8 +110,7 @@ def forward(encoder: Any, items: Sequence[Any], what: str) -> Float[Tensor, "row
 def in_batches(encoder: Any, items: Sequence[Any], meter: Meter) -> Float[Tensor, "row dim"]:
     """Vectors of `items`, in batches of similar cost.
 
-    On a CPU each core takes batches of its own, one thread each: these models' operations are too small to be shared among
-    cores (1.3 to 1.8 times as fast as one batch on all cores; see benchmarks/).
+    On a CPU each core takes batches of its own, one thread each: these models' operations are too small to be shared among cores.
     """
     out = torch.empty(len(items), encoder.dim)
     batches = in_budget(encoder.costs(items), encoder.budget)

@@ -17,23 +17,9 @@ from polyclip.errors import RunError
 from polyclip.losses import mean_over_members
 from polyclip.pairs import Pairs
 from polyclip.progress import Progress
+from polyclip.records import Settings
 
 Inputs = Callable[[Tensor], dict[str, Tensor]]  # rows -> what a side takes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How long and how fast. Chosen on validation; see the README."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float  # of the heads, at its highest
-    tower_learning_rate: float  # of what is trained inside the towers
-    weight_decay: float  # none on biases, gains and the logit scale
-    warm_up: float = 0.1  # share of all steps
-    clip: float = 1.0  # largest gradient norm
-    caption_loss: float = 0.0  # weight of InfoNCE between two captions of a concept, in any two languages; 0 leaves it out
-    seed: int = 0
 
 
 @dataclass
@@ -63,7 +49,7 @@ class Phase:
 
 
 def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
-    """Train, validate after each epoch, leave the best epoch's weights in `aligner`; returns the log.
+    """Train, validate before the first and after each epoch, leave the best epoch's weights in `aligner`; returns the log.
 
     State is kept in `phase.folder` after each epoch: a run that was killed goes on from there and ends with the same weights, bit
     for bit on a CPU, because each step's pairs and dropout depend on the seed and the step's number alone.
@@ -78,6 +64,8 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
     model, prepared = accelerator.prepare(aligner, optimizer)
     with Progress(f"training {phase.name}", total * phase.batch) as progress:
         progress.advance(state.epoch * phase.steps_per_epoch * phase.batch)
+        if not state.log:  # a phase that only makes things worse ends where it began
+            state.record({"phase": phase.name, "epoch": 0, "validation": phase.validate()}, aligner)
         for epoch in range(state.epoch, settings.epochs):
             started, losses = time.monotonic(), []
             for number in range(epoch * phase.steps_per_epoch, (epoch + 1) * phase.steps_per_epoch):

@@ -2,7 +2,6 @@
 
 import platform
 import tomllib
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,51 +12,37 @@ from polyclip.aligner import Aligner
 from polyclip.checkpoint import unfinished
 from polyclip.errors import RunError
 from polyclip.packs import CORPORA, LANGUAGES
-from polyclip.storage import sha256, write_text
+from polyclip.storage import PART, sha256, write_text
 
 if TYPE_CHECKING:
     from polyclip.benchmarks._retrieval import Report
-    from polyclip.run import Run
 
 PACKAGES = ("polyclip", "torch", "transformers", "timm", "tokenizers", "accelerate", "pillow", "numpy")
 
 
-def settings_of(run: "Run") -> dict[str, Any]:
-    """Everything that decides a run's result, as it stands in run.toml."""
-    return {
-        "languages": [language.code for language in run.languages],
-        "corpus": run.corpus,
-        "name_share": run.name_share,
-        "recipe": asdict(run.recipe),
-        "heads": asdict(run.heads),
-        "towers": asdict(run.towers),
-    }
-
-
-def check_folder(run: "Run") -> None:
-    """Whether the run may use its folder; writes nothing.
+def check_folder(folder: Path, wanted: dict[str, Any], *, resume: bool) -> None:
+    """Whether a run with the settings `wanted` may use `folder`; writes nothing.
 
     A finished run of the same settings may be made again: it ends with the same weights. With `resume` a folder without a run is
     fine too, since a run may have been stopped before it wrote anything. Raises RunError for a folder that is not a run's, that holds
     a run of other settings, or an unfinished one without --resume.
     """
-    wanted = settings_of(run)
-    if not (run.out / "run.toml").exists():
-        if run.out.exists() and (not run.out.is_dir() or any(run.out.iterdir())):
-            raise RunError(f"{run.out} exists and is no run folder; choose another --out.")
+    if not (folder / "run.toml").exists():
+        if folder.exists() and (not folder.is_dir() or any(path.suffix != PART for path in folder.iterdir())):
+            raise RunError(f"{folder} exists and is no run folder; choose another --out.")
         return
-    found = read_run(run.out)
+    found = read_run(folder)
     different = sorted(key for key in wanted if found.get(key) != wanted[key])
     if different:
         was, now = ({key: table.get(key) for key in different} for table in (found, wanted))
-        raise RunError(f"{run.out} holds a run with other settings: {changes(was, now)}. Choose another --out, or give the same settings.")
-    if unfinished(run.out) and not run.resume:
-        raise RunError(f"{run.out} holds an interrupted run; add --resume to continue it, or choose another --out.")
+        raise RunError(f"{folder} holds a run with other settings: {changes(was, now)}. Choose another --out, or give the same settings.")
+    if unfinished(folder) and not resume:
+        raise RunError(f"{folder} holds an interrupted run; add --resume to continue it, or choose another --out.")
 
 
-def write_settings(run: "Run") -> None:
+def write_settings(folder: Path, settings: dict[str, Any]) -> None:
     """run.toml: what makes the folder a run's."""
-    write_text(run.out / "run.toml", tomli_w.dumps(settings_of(run)), what="the run's settings")
+    write_text(folder / "run.toml", tomli_w.dumps(settings), what="the run's settings")
 
 
 def changes(was: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:

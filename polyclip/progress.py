@@ -55,4 +55,4 @@ class Progress:
         self.spoken = time.monotonic()
         rate = self.done / max(self.spoken - self.started, 1e-9)
         left = (self.total - self.done) / max(rate, 1e-9)
-        console.print(f"{self.label}: {self.done:,}/{self.total:,}, {rate:,.0f}/s, {left:,.0f} s left {self.note}", highlight=False)
+        console.print(f"{self.label}: {self.done:,}/{self.total:,}, {rate:,.0f}/s, {left:,.0f} s left {self.note}".rstrip(), highlight=False, soft_wrap=True)

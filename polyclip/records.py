@@ -27,6 +27,21 @@ class Row:
     captions: tuple[str, ...]  # the first is the name, the rest are keywords or further captions
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How long and how fast. Chosen on validation; see the README."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float  # of the heads, at its highest
+    tower_learning_rate: float  # of what is trained inside the towers
+    weight_decay: float  # none on biases, gains and the logit scale
+    warm_up: float = 0.1  # share of all steps
+    clip: float = 1.0  # largest gradient norm
+    caption_loss: float = 0.0  # weight of InfoNCE between two captions of a concept, in any two languages; 0 leaves it out
+    seed: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """One figure with what is needed to judge it. Values, bounds and chance are fractions in [0, 1], ranks are counts."""

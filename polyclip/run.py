@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ import torch
 from polyclip import checkpoint, features
 from polyclip.aligner import Aligner, Recipe, Side, load, read_aligner
 from polyclip.benchmarks._retrieval import Request
-from polyclip.fit import Phase, Settings, fit
+from polyclip.fit import Phase, fit
 from polyclip.metrics import ranks, recall
 from polyclip.origin import check_folder, origin, read_run, write_settings
 from polyclip.packs import Corpus, Language, known_languages, load_corpus, load_language
 from polyclip.pairs import Pairs, training_pairs
 from polyclip.plugins import find
-from polyclip.records import Result
+from polyclip.records import Result, Settings
 from polyclip.report.result import write_result
 from polyclip.storage import write_text
 
@@ -47,13 +47,14 @@ def align(run: Run) -> Result:
     Raises RunError for a folder that holds another or an unfinished run, and whatever packs, towers and readers raise.
     """
     clock = Clock()
-    check_folder(run)
+    settings = settings_of(run)
+    check_folder(run.out, settings, resume=run.resume)
     corpus = load_corpus(run.corpus)
     train = training_pairs(corpus, run.languages, "train", run.name_share)
     held_out = training_pairs(corpus, run.languages, "validation", 1.0)
     torch.manual_seed(run.heads.seed)
     aligner = Aligner(run.recipe)
-    write_settings(run)  # everything that can be wrong in the request has been found by now
+    write_settings(run.out, settings)  # everything that can be wrong in the request has been found by now
     sides = [SideData(aligner.text, train, held_out), SideData(aligner.vision, train, held_out)]
     clock.lap("encode")
     log = fit(aligner, phase("heads", run.heads, run, aligner, train, held_out, sides))
@@ -71,6 +72,18 @@ def align(run: Run) -> Result:
     write_result(run.out / "result.json", result)
     checkpoint.remove(run.out)
     return result
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """Everything that decides a run's result, as it stands in run.toml."""
+    return {
+        "languages": [language.code for language in run.languages],
+        "corpus": run.corpus,
+        "name_share": run.name_share,
+        "recipe": asdict(run.recipe),
+        "heads": asdict(run.heads),
+        "towers": asdict(run.towers),
+    }
 
 
 def evaluate(benchmark: str, folder: Path, request: Request) -> Result:

@@ -18,6 +18,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("POLYCLIP_CACHE") or platformdirs.user_cache_dir("polyclip"))
 
 
+PART = ".part"  # how files end that are still being written; a killed process may leave one
+
+
 @contextmanager
 def writing(path: Path, *, what: str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it into place at the end, remove it if anything goes wrong.
@@ -27,7 +30,7 @@ def writing(path: Path, *, what: str) -> Iterator[Path]:
     temporary = path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
         os.close(handle)
         temporary = Path(name)
         yield temporary

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from polyclip.aligner import Aligner, Recipe, load
 from polyclip.components.adapter import Adapter, MapAdapter, is_identity
 from polyclip.errors import DataError, RunError, UnknownName, WeightsError
-from polyclip.fit import Settings
 from polyclip.packs import resolve_language
 from polyclip.plugins import names
+from polyclip.records import Settings
 from polyclip.run import Run, align
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 

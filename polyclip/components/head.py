@@ -86,7 +86,7 @@ class Head(nn.Module):
 def left_out(values: Float[Tensor, "row width"], share: float) -> Float[Tensor, "row width"]:
     """Inverted dropout with `share` in steps of 1/256: eight decisions from each random number.
 
-    On a CPU ten times as fast as torch's, which draws one number a value and was half the time of a training step.
+    On a CPU, torch's own draws one number a value, which took as long as the rest of a training step.
     """
     least = round(256 * share)
     words = torch.empty(-(-values.numel() // 8), dtype=torch.int64, device=values.device).random_(-(2**63), None)

@@ -86,7 +86,8 @@ def test_what_is_printed(run: tuple[Path, Said], result: dict[str, Any]) -> None
     assert f"{100 * value:.1f} [" in said.out
     assert tomllib.loads((folder / "run.toml").read_text())["languages"] == ["sw", "en"]
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines] == list(range(1, len(lines) + 1))
+    assert [line["epoch"] for line in lines] == list(range(len(lines)))
+    assert lines[0]["validation"] < 0.1 < lines[-1]["validation"]
 
 
 def test_eval_gives_the_same_figures_and_others(run: tuple[Path, Said], result: dict[str, Any], tmp_path: Path) -> None:
