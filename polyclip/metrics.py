@@ -69,7 +69,8 @@ class Bootstrap:
         count = self.weights.shape[1]
         sums = np.stack([np.bincount(self.index, column, count) for column in value.T], axis=1)
         sizes = np.bincount(self.index, minlength=count)
-        return _bounds((self.weights @ sums) / (self.weights @ sizes)[:, None])
+        drawn = (torch.from_numpy(self.weights) @ torch.from_numpy(np.column_stack([sums, sizes]))).numpy()  # torch: one pool of threads
+        return _bounds(drawn[:, :-1] / drawn[:, -1:])
 
     def median(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Interval of the median of `value` [query]."""
@@ -82,7 +83,7 @@ class Bootstrap:
 @cache
 def _draw(clusters: int, draws: int, seed: int) -> np.ndarray:
     """How often each cluster is drawn: the same for every metric and model of that many clusters."""
-    return np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=draws)
+    return np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=draws).astype(np.float64)
 
 
 def _bounds(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

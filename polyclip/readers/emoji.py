@@ -128,6 +128,7 @@ def split_concepts(folder: Path, split: str) -> dict[str, Row]:
     }
 
 
+@cache
 def pictures(folder: Path, style: str) -> dict[str, Picture]:
     """Every picture of a style, by concept; nothing is decoded before it is asked for.
 
