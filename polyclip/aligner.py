@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from polyclip import features
 from polyclip.components.head import Head, Shape
 from polyclip.errors import DataError, RunError, WeightsError
+from polyclip.pictures import on_white
 from polyclip.plugins import find
 from polyclip.records import Picture
 from polyclip.storage import writing
@@ -121,8 +123,11 @@ class Aligner(nn.Module):
         return self.text.embed(texts, "captions", keep=False)
 
     def encode_image(self, images: Sequence[Image.Image]) -> Float[Tensor, "picture dim"]:
-        """Unit vectors, float32 on the CPU."""
-        return self.vision.embed([Picture(str(n), "", lambda image=image: image) for n, image in enumerate(images)], "pictures", keep=False)  # type: ignore[misc]
+        """Unit vectors, float32 on the CPU; what is transparent counts as white. Raises DataError for anything but pictures."""
+        for number, image in enumerate(images):
+            if not isinstance(image, Image.Image):
+                raise DataError(f"Picture {number} of {len(images)} is a {type(image).__name__}, expected a PIL image: PIL.Image.open(path).")
+        return self.vision.embed([Picture(str(n), "", partial(on_white, image)) for n, image in enumerate(images)], "pictures", keep=False)
 
     def counts(self) -> dict[str, int | float]:
         """Trained and total parameters, and the trained share with and without the token table."""
@@ -175,7 +180,9 @@ class Aligner(nn.Module):
 
 
 def check_captions(texts: Sequence[str]) -> None:
-    """Raises DataError for a caption without text."""
+    """Raises DataError for a caption without text, and for a single text where a list of them is expected."""
+    if isinstance(texts, str):
+        raise DataError(f"Expected a list of captions, found one text: write [{texts!r}].")
     for number, text in enumerate(texts):
         if not text.strip():
             raise DataError(f"Caption {number} of {len(texts)} is empty; a caption needs at least one character that is not a space.")

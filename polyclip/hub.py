@@ -12,9 +12,11 @@ from polyclip.storage import digest, sha256
 
 @contextmanager
 def loading(what: str, name: str) -> Iterator[None]:
-    """Turn every way a model cannot be loaded into one WeightsError that says what to do; transformers itself stays silent."""
+    """Turn every way a model cannot be loaded into one WeightsError that says what to do; the libraries themselves stay silent."""
+    from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
+    hub_logging.set_verbosity_error()  # its warnings at each try while there is no network
     logging.set_verbosity_error()  # its report of poolers that are not used here
     logging.disable_progress_bar()
     try:

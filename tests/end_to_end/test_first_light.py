@@ -1,5 +1,6 @@
 """The first run on real weights, real pictures and captions people wrote: a smaller tower than the default, so that it takes two minutes."""
 
+import inspect
 import json
 import tomllib
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import polyclip
@@ -115,8 +117,19 @@ def test_the_api_gives_unit_vectors_that_mean_something(run: tuple[Path, Said]) 
     assert right.sum() >= 4, text @ image.T
     alone = torch.cat([model.encode_image([picture]) for picture in pictures])
     torch.testing.assert_close(alone, image, atol=1e-5, rtol=0)
-    with pytest.raises(polyclip.errors.DataError, match="Caption 1 of 2 is empty"):
-        model.encode_text(["mbwa", " "])
+    cut_out = Image.new("RGBA", (128, 128), (0, 0, 0, 0))
+    cut_out.paste(Image.new("RGBA", (60, 60), "red"), (30, 30))
+    on_white = Image.new("RGB", (128, 128), "white")
+    on_white.paste(Image.new("RGB", (60, 60), "red"), (30, 30))
+    torch.testing.assert_close(model.encode_image([cut_out]), model.encode_image([on_white]))
+    assert model.encode_text([]).shape == model.encode_image([]).shape == (0, text.shape[1])
+    for call, message in (
+        (lambda: model.encode_text(["mbwa", " "]), "Caption 1 of 2 is empty"),
+        (lambda: model.encode_text("mbwa"), "Expected a list of captions"),
+        (lambda: inspect.unwrap(type(model).encode_image)(model, ["mbwa.png"]), "Picture 0 of 1 is a str"),  # past the tests' type checker
+    ):
+        with pytest.raises(polyclip.errors.DataError, match=message):
+            call()
 
 
 def test_search_puts_the_right_picture_first(run: tuple[Path, Said], tmp_path: Path) -> None:
