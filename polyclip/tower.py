@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.errors import DataError
-from polyclip.plugins import find, names
+from polyclip.errors import DataError, UnknownName
+from polyclip.plugins import SINGULAR, find, names
 
 
 class Encoder(Protocol):
@@ -45,10 +45,9 @@ class Tower:
 def describe(kind: str, text: str) -> Tower:
     """Read `text` and ask the file that knows it.
 
-        `e5-small` is a file's own name; `timm:resnet18,weights=r18.safetensors` gives a file its argument and options; a bare name
-        that is no file's goes to `huggingface` (a hub name such as `intfloat/multilingual-e5-base`, or a folder). Vision towers joined
-    by "+" stand side by side.
-        Raises UnknownName when nothing of that kind has the name.
+    `e5-small` is a file's own name; `timm:resnet18,weights=r18.safetensors` gives a file its argument and options; owner/name and a
+    folder's path go to `huggingface`. Vision towers joined by "+" stand side by side.
+    Raises UnknownName when nothing of that kind has the name.
     """
     if kind == "towers" and "+" in text and "/" not in text:
         from polyclip.towers._side_by_side import describe_joined
@@ -63,7 +62,7 @@ def describe(kind: str, text: str) -> Tower:
         return find(kind, head).describe(argument, options(pairs, text))
     if "/" in text or text.startswith("."):
         return find(kind, "huggingface").describe(text, {})
-    return find(kind, text).describe("", {})  # raises UnknownName with the nearest
+    raise UnknownName(SINGULAR[kind], text, known, "A hub name has its owner before it (owner/name), or is written huggingface:NAME.")
 
 
 def options(pairs: list[str], text: str) -> dict[str, str]:
