@@ -16,13 +16,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from polyclip import features
-from polyclip.components.head import Head, Shape
-from polyclip.errors import DataError, RunError, WeightsError
+from polyclip.components.head import Head, Pass, Relative, Shape
+from polyclip.components.site import Site
+from polyclip.errors import DataError, RunError, UnknownName, WeightsError
+from polyclip.features import POOLED
+from polyclip.losses import LOSSES, STARTS
+from polyclip.method import Method, Part
 from polyclip.pictures import on_white
 from polyclip.plugins import find
 from polyclip.records import Picture
 from polyclip.storage import writing
 from polyclip.tower import Tower, describe
+from polyclip.trunk import first_trained
 
 FORMAT = "1"
 START_SCALE = 1 / 0.07  # Radford et al. 2021
@@ -40,6 +45,13 @@ class Recipe:
     dim: int = 384  # length of one head's vector in the shared space
     text_dropout: float = 0.1  # share of a caption's dimensions left out in training, [0, 1)
     image_dropout: float = 0.3
+    loss: str = ""  # empty: the method's own
+    text_layers: str = ""  # layers in which the method's parts are put, "first:end"; empty: the method's own, else all
+    vision_layers: str = ""
+    rank: str = "8"  # of low-rank updates (components/low_rank.py)
+    teacher: str = ""  # the aligned model that a taught method learns from
+    image_head: str = ""  # of a taught method, the teacher's: "pass", or kind, dim and members, as "gated 384 2"
+    anchors: int = 0  # pairs that a relative head keeps; found by the method
 
 
 class Side(nn.Module):
@@ -52,25 +64,26 @@ class Side(nn.Module):
         super().__init__()
         self.kind = kind
         self.tower = tower
-        method = find("methods", recipe.method)
-        self.head = Head(tower.dim, Shape(recipe.dim, method.GATED, method.MEMBERS), dropout)
-        self.encoder: nn.Module | None = None  # only where the method trains something inside the tower
+        method: Method = find("methods", recipe.method).METHOD
+        self.head: Any = head_of(method, kind, tower, recipe, dropout)
+        self.encoder: Any = None  # only where the method trains something inside the tower
         self.added = 0  # parameters the method adds to the tower
+        self.cut = POOLED  # where the trunk is cut: what lies below is frozen, and its states are kept
         self._built: list[Any] = []  # a frozen encoder, built at first use and kept out of the module tree
-        install = method.install
-        if install is not None and recipe.tune in ("both", kind):
-            encoder = tower.build()
-            before = sum(p.numel() for p in encoder.parameters())
-            for parameter in install(encoder):
-                parameter.requires_grad_(True)
-            self.encoder = encoder
-            self.added = sum(p.numel() for p in encoder.parameters()) - before
+        parts, layers = (method.text, recipe.text_layers or method.text_layers) if kind == "text" else (method.vision, recipe.vision_layers)
+        if parts and recipe.tune in ("both", kind):
+            self.encoder = tower.build()
+            self.added = install(Site(encoder=self.encoder, kind=kind, layers=layers, rank=recipe.rank), parts)
+            self.cut = first_trained(self.encoder.trunk)
 
-    def forward(self, inputs: dict[str, Tensor]) -> Float[Tensor, "row dim"]:
-        """Unit vectors of prepared inputs, or of features from the cache: {"vectors": ...}."""
+    def forward(self, inputs: dict[str, Any]) -> Float[Tensor, "row dim"]:
+        """Unit vectors: of features {"vectors": ...}, of hidden states at the cut {"states": [...], "order": ...}, or {"unit": ...} as they are."""
+        if "unit" in inputs:
+            return inputs["unit"]
         if "vectors" in inputs:
             return self.head(inputs["vectors"])
-        return self.head(self._encoder()(**inputs))
+        pooled = torch.cat([self.encoder.finish(state, self.cut) for state in inputs["states"]])
+        return self.head(pooled[inputs["order"]])
 
     def train(self, mode: bool = True) -> "Side":
         """Only the head has a training mode: towers stay in eval mode, so that no dropout acts and no statistics move."""
@@ -81,15 +94,21 @@ class Side(nn.Module):
 
     @torch.inference_mode()
     def embed(self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()) -> Float[Tensor, "row dim"]:
-        """Unit vectors of captions or pictures. `keep` reads and fills the feature cache (`features.encode`) where the tower is as it came."""
-        if keep and self.encoder is None:
-            vectors = features.encode(self.tower, items, what, sections)
-        else:
-            vectors = features.forward(self._encoder(), items, what)
+        """Unit vectors of captions or pictures. `keep` reads and fills the feature cache (`features.encode`), below the cut where there is one."""
+        vectors = self.pooled(items, what, keep=keep, sections=sections)
         was, _ = self.head.training, self.head.eval()
         unit = self.head(vectors)
         self.head.train(was)
         return unit
+
+    @torch.inference_mode()
+    def pooled(self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()) -> Float[Tensor, "row width"]:
+        """The tower's own vectors, with what was trained inside it."""
+        if keep and self.encoder is None:
+            return features.encode(self.tower, items, what, sections)
+        if keep and self.cut > 0 and len(items):
+            return features.finish(self.encoder, features.states(self.tower, self.cut, items, what, sections), what)
+        return features.forward(self._encoder(), items, what)
 
     def _encoder(self) -> Any:
         if self.encoder is not None:
@@ -99,23 +118,58 @@ class Side(nn.Module):
         return self._built[0]
 
 
+def head_of(method: Method, kind: str, tower: Tower, recipe: Recipe, dropout: float) -> nn.Module:
+    """The head that a method puts on a tower."""
+    if method.taught and kind == "vision":
+        return taught_head(recipe.image_head, tower)
+    if recipe.anchors:
+        return Relative(tower.dim, recipe.anchors)
+    return Head(tower.dim, Shape(recipe.dim, method.gated, method.members), dropout)
+
+
+def taught_head(text: str, tower: Tower) -> nn.Module:
+    """A teacher's vision head, or none where its tower's vectors are aligned already; it is not trained."""
+    if text in ("", "pass"):
+        return Pass()
+    kind, dim, members = text.split()
+    return Head(tower.dim, Shape(int(dim), kind == "gated", int(members)), 0.0).requires_grad_(False)
+
+
+def install(site: Site, parts: Sequence[Part]) -> int:
+    """Put a method's parts into a built tower and mark what is trained; returns how many parameters were added."""
+    before = sum(p.numel() for p in site.encoder.parameters())
+    trained = [p for part in parts for p in part(site)]
+    site.encoder.requires_grad_(False)  # peft, for one, marks what it adds
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    site.encoder.eval()
+    return sum(p.numel() for p in site.encoder.parameters()) - before
+
+
 class Aligner(nn.Module):
     """Text side, vision side and the logit scale. What `requires_grad` is trained; nothing else is saved."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
+        self.method: Method = find("methods", recipe.method).METHOD
+        self.loss = recipe.loss or self.method.loss
+        if self.loss not in LOSSES:
+            raise UnknownName("loss", self.loss, LOSSES)
         self.text = Side("text", describe("encoders", recipe.text_encoder), recipe, recipe.text_dropout)
         self.vision = Side("vision", describe("towers", recipe.vision_tower), recipe, recipe.image_dropout)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(START_SCALE)))
+        scale, bias = STARTS.get(self.loss, (START_SCALE, 0.0))
+        trained = self.method.solve is None
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=trained)
+        self.logit_bias = nn.Parameter(torch.tensor(bias), requires_grad=trained and self.loss in STARTS)
 
     def scale(self) -> Float[Tensor, ""]:
         """Inverse temperature, at most 100 (Radford et al. 2021)."""
         return self.log_scale.clamp(max=math.log(MAX_SCALE)).exp()
 
-    def forward(self, text: dict[str, Tensor], image: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Unit vectors of captions and of pictures, and the scale."""
-        return self.text(text), self.vision(image), self.scale()
+    def forward(self, text: dict[str, Any], image: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Unit vectors of captions and of pictures, scale and bias of their logits."""
+        return self.text(text), self.vision(image), self.scale(), self.logit_bias
 
     def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "caption dim"]:
         """Unit vectors, float32 on the CPU. Raises DataError for an empty caption."""
@@ -131,23 +185,12 @@ class Aligner(nn.Module):
 
     def counts(self) -> dict[str, int | float]:
         """Trained and total parameters, and the trained share with and without the token table."""
-        sides = (self.text, self.vision)
-        trained = sum(p.numel() for p in self.parameters() if p.requires_grad)
-        heads = sum(p.numel() for side in sides for p in side.head.parameters()) + 1
-        total = sum(side.tower.parameters + side.added for side in sides) + heads
-        table = sum(side.tower.embeddings for side in sides)
-        trained_table = table if self.recipe.method == "full" and self.recipe.tune != "vision" else 0
-        return {
-            "trained_parameters": trained,
-            "total_parameters": total,
-            "trained_share": trained / total,
-            "trained_share_without_embeddings": (trained - trained_table) / (total - table),
-        }
+        return counts((self.text, self.vision), [self.log_scale, self.logit_bias])
 
     def state(self) -> dict[str, Tensor]:
-        """Trained parameters and the heads' constants, by name."""
-        constants = {f"{n}.head.{b}": getattr(s.head, b) for n, s in (("text", self.text), ("vision", self.vision)) for b in ("mean", "deviation")}
-        return {n: p.detach() for n, p in self.named_parameters() if p.requires_grad} | constants
+        """Trained parameters and all of the heads, by name: also their constants, and a head taken over from a teacher."""
+        heads = {f"{side.kind}.head.{name}": tensor for side in (self.text, self.vision) for name, tensor in side.head.state_dict().items()}
+        return {n: p.detach() for n, p in self.named_parameters() if p.requires_grad} | heads
 
     def set_state(self, state: dict[str, Tensor], where: str) -> None:
         """Put a state in.
@@ -173,10 +216,29 @@ class Aligner(nn.Module):
             "text_encoder": self.text.tower.identity,
             "vision_tower": self.vision.tower.identity,
         }
-        kept_in_half = {n for n, p in self.named_parameters() if p.ndim > 1}
+        kept_in_half = {n for n, p in self.state().items() if p.ndim > 1}
         with writing(path, what="trained parts") as temporary:
             tensors = {n: (t.half() if n in kept_in_half else t).contiguous() for n, t in self.state().items()}
             save_file(tensors, temporary, metadata=metadata)
+
+
+def counts(sides: Sequence[Side], logits: Sequence[nn.Parameter]) -> dict[str, int | float]:
+    """Trained and total parameters, and the trained share with and without the token table.
+
+    The total is that of the model as trained: towers without their classifier or pooler, new parts, heads, and what of the logits is trained.
+    """
+    everything = [p for side in sides for p in side.parameters()] + list(logits)
+    heads = sum(p.numel() for side in sides for p in side.head.parameters()) + sum(p.numel() for p in logits if p.requires_grad)
+    trained = sum(p.numel() for p in everything if p.requires_grad)
+    total = sum(side.tower.parameters + side.added for side in sides) + heads
+    table = sum(side.tower.embeddings for side in sides)
+    trained_table = sum(side.tower.embeddings for side in sides if side.cut == 0 and all(p.requires_grad for p in side.encoder.trunk.opening))
+    return {
+        "trained_parameters": trained,
+        "total_parameters": total,
+        "trained_share": trained / total,
+        "trained_share_without_embeddings": (trained - trained_table) / (total - table),
+    }
 
 
 def check_captions(texts: Sequence[str]) -> None:

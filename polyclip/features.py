@@ -7,6 +7,8 @@ two runs over the same captions share them, and reading maps files instead of co
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ from polyclip.progress import Progress
 from polyclip.records import Picture
 from polyclip.storage import cache_folder, digest, writing
 from polyclip.tower import Tower
+from polyclip.trunk import State, below
 
+POOLED = -1  # the position of pooled vectors
 CHUNK = 1024  # rows a file: a few seconds of work on a laptop is the most that an interruption loses
 
 
@@ -38,14 +42,45 @@ def encode(tower: Tower, items: Sequence[str] | Sequence[Picture], what: str, se
     """
     if tower.parts:  # each part's features serve every other tower it is part of
         return torch.cat([encode(part, items, what, sections) for part in tower.parts], dim=1)
+    tables = [torch.cat([vectors_of(path, tower) for path in paths])[order] for paths, order in kept(tower, POOLED, items, what, sections) if paths]
+    return torch.cat(tables) if tables else torch.empty(0, tower.dim)
+
+
+@dataclass(frozen=True)
+class States:
+    """Hidden states of many items at one position of a trunk, mapped from disk: batches are put together when they are asked for."""
+
+    tower: Tower
+    position: int
+    rows: list[tuple[Path, int]]  # file and row of each item
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> State:
+        """The state of one item."""
+        path, number = self.rows[row]
+        return unpacked(path, number)
+
+
+def states(tower: Tower, position: int, items: Sequence[str] | Sequence[Picture], what: str, sections: Sequence[int] = ()) -> States:
+    """Hidden states at `position` of the frozen tower's trunk, one per item in their order; from the cache where they are there.
+
+    `sections` and errors as in `encode`.
+    """
+    found = kept(tower, position, items, what, sections)
+    return States(tower, position, [(paths[row // CHUNK], row % CHUNK) for paths, order in found for row in order.tolist()])
+
+
+def kept(tower: Tower, position: int, items: Sequence[Any], what: str, sections: Sequence[int]) -> list[tuple[list[Path], Int[Tensor, " row"]]]:
+    """For each section its cache files, all of which exist now, and the row of each item in them."""
     plans = [plan(part) for part in split(items, sections)]
-    paths = [[chunk_path(tower, chunk) for chunk in chunks] for chunks, _ in plans]
+    paths = [[chunk_path(tower, chunk, position) for chunk in chunks] for chunks, _ in plans]
     wanted = {path: chunk for (chunks, _), found in zip(plans, paths, strict=True) for chunk, path in zip(chunks, found, strict=True)}
     missing = [(chunk, path) for path, chunk in wanted.items() if not path.exists()]
     if missing:
-        compute(tower, missing, what)
-    tables = [torch.cat([read(path, tower) for path in found])[order] for (_, order), found in zip(plans, paths, strict=True) if found]
-    return torch.cat(tables) if tables else torch.empty(0, tower.dim)
+        compute(tower, missing, what, position)
+    return [(found, order) for (_, order), found in zip(plans, paths, strict=True)]
 
 
 def split(items: Sequence[Any], sections: Sequence[int]) -> list[Sequence[Any]]:
@@ -67,33 +102,63 @@ def plan(items: Sequence[Any]) -> tuple[list[Sequence[Any]], Int[Tensor, " row"]
     return [distinct[start : start + CHUNK] for start in range(0, len(distinct), CHUNK)], order
 
 
-def chunk_path(tower: Tower, chunk: Sequence[str | Picture]) -> Path:
+def chunk_path(tower: Tower, chunk: Sequence[str | Picture], position: int) -> Path:
     """Cache file of a chunk."""
     rows = digest(*(f"text {item}" if isinstance(item, str) else f"picture {item.key}" for item in chunk))
-    return cache_folder() / "features" / tower.identity[:16] / f"{rows[:32]}.safetensors"
+    folder = cache_folder() / "features" / tower.identity[:16]
+    return (folder if position == POOLED else folder / str(position)) / f"{rows[:32]}.safetensors"
 
 
-def read(path: Path, tower: Tower) -> Float[Tensor, "row dim"]:
-    """Vectors of one chunk, mapped from disk."""
-    try:
-        vectors = load_file(path)["vectors"]
-    except Exception as error:  # safetensors raises its own type for a truncated header and for a wrong length
-        raise WeightsError(f"{path} is damaged ({error}). Run 'polyclip cache clear' and try again.") from error
+def vectors_of(path: Path, tower: Tower) -> Float[Tensor, "row dim"]:
+    """Pooled vectors of one chunk, mapped from disk."""
+    vectors = read(path)["vectors"]
     if vectors.shape[1:] != (tower.dim,):
         raise WeightsError(f"{path} holds vectors of shape {tuple(vectors.shape[1:])}, {tower.name} makes ({tower.dim},). Run 'polyclip cache clear'.")
     return vectors
 
 
-def compute(tower: Tower, missing: Sequence[tuple[Sequence[Any], Path]], what: str) -> None:
+def read(path: Path) -> State:
+    """Tensors of one file of the cache, mapped from disk."""
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors raises its own type for a truncated header and for a wrong length
+        raise WeightsError(f"{path} is damaged ({error}). Run 'polyclip cache clear' and try again.") from error
+
+
+@lru_cache(maxsize=512)
+def mapped(path: Path) -> State:
+    """The same, and the file stays mapped."""
+    return read(path)
+
+
+def packed(rows: Sequence[State]) -> State:
+    """Rows of different lengths one after the other, with where each ends."""
+    names = list(rows[0])
+    ends = {f"{name}.end": torch.tensor(list(accumulate(len(row[name]) for row in rows))) for name in names}
+    return {name: torch.cat([row[name] for row in rows]) for name in names} | ends
+
+
+def unpacked(path: Path, number: int) -> State:
+    """One row of such a file."""
+    table = mapped(path)
+    names = [name for name in table if not name.endswith(".end")]
+    start = {name: int(table[f"{name}.end"][number - 1]) if number else 0 for name in names}
+    return {name: table[name][start[name] : int(table[f"{name}.end"][number])] for name in names}
+
+
+def compute(tower: Tower, missing: Sequence[tuple[Sequence[Any], Path]], what: str, position: int) -> None:
     """Build the tower, encode chunk by chunk, keep each chunk as soon as it is whole."""
     encoder = inference_form(tower.build())
-    with Progress(f"encoding {what} with {tower.name}", sum(len(chunk) for chunk, _ in missing)) as progress:
+    with Progress(f"encoding {what} with {tower.name}", sum(len(chunk) for chunk, _ in missing)) as progress, torch.inference_mode():
         for chunk, path in missing:
-            vectors = in_batches(encoder, chunk, progress.advance)
-            if not vectors.isfinite().all():
+            if position == POOLED:
+                tensors = {"vectors": in_batches(encoder, chunk, progress.advance)}
+            else:
+                tensors = packed(states_in_batches(encoder, chunk, position, progress.advance))
+            if not all(tensor.isfinite().all() for tensor in tensors.values()):
                 raise WeightsError(f"{tower.name} gave values that are not finite for {what}; its weights are damaged or do not fit it.")
             with writing(path, what="features") as temporary:
-                save_file({"vectors": vectors}, temporary)
+                save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
 
 
 def inference_form(encoder: Any) -> Any:
@@ -107,13 +172,49 @@ def forward(encoder: Any, items: Sequence[Any], what: str) -> Float[Tensor, "row
         return in_batches(inference_form(encoder), items, progress.advance)
 
 
+def finish(encoder: Any, found: States, what: str) -> Float[Tensor, "row dim"]:
+    """Vectors of items whose states are kept: only what lies above the cut is run."""
+    running = inference_form(encoder)
+    out = torch.empty(len(found), encoder.dim)
+
+    def one(batch: list[int]) -> None:
+        out[batch] = running.finish(running.join([found[row] for row in batch]), found.position).float()
+
+    with Progress(f"encoding {what}", len(found)) as progress:
+        on_every_core(one, in_budget([running.weigh(found[row]) for row in range(len(found))], running.budget), progress.advance)
+    return out
+
+
 def in_batches(encoder: Any, items: Sequence[Any], meter: Meter) -> Float[Tensor, "row dim"]:
-    """Vectors of `items`, in batches of similar cost.
+    """Vectors of `items`, in batches of similar cost."""
+    out = torch.empty(len(items), encoder.dim)
+
+    def one(batch: list[int]) -> None:
+        out[batch] = encoder(**encoder.prepare([items[row] for row in batch])).float()
+
+    on_every_core(one, in_budget(encoder.costs(items), encoder.budget), meter)
+    return out
+
+
+def states_in_batches(encoder: Any, items: Sequence[Any], position: int, meter: Meter) -> list[State]:
+    """States of `items` at a position of the encoder's trunk, one each."""
+    out: list[State] = [{}] * len(items)
+
+    def one(batch: list[int]) -> None:
+        inputs = encoder.prepare([items[row] for row in batch])
+        state = below(encoder.trunk, encoder.start(inputs), position) if position else inputs
+        for row, own in zip(batch, encoder.split(state), strict=True):
+            out[row] = own
+
+    on_every_core(one, in_budget(encoder.costs(items), encoder.budget), meter)
+    return out
+
+
+def on_every_core(one: Callable[[list[int]], None], batches: Iterator[list[int]], meter: Meter) -> None:
+    """Run `one` on every batch, without gradients.
 
     On a CPU each core takes batches of its own, one thread each: these models' operations are too small to be shared among cores.
     """
-    out = torch.empty(len(items), encoder.dim)
-    batches = in_budget(encoder.costs(items), encoder.budget)
     lock = threading.Lock()
 
     def work() -> None:
@@ -124,8 +225,7 @@ def in_batches(encoder: Any, items: Sequence[Any], meter: Meter) -> Float[Tensor
                     batch = next(batches, None)
                 if batch is None:
                     return
-                inputs = encoder.prepare([items[row] for row in batch])
-                out[batch] = encoder(**inputs).float()
+                one(batch)
                 with lock:
                     meter(len(batch))
 
@@ -135,7 +235,6 @@ def in_batches(encoder: Any, items: Sequence[Any], meter: Meter) -> Float[Tensor
         for future in running:
             future.result()
     torch.set_num_threads(threads)
-    return out
 
 
 def in_budget(costs: Sequence[int], budget: int) -> Iterator[list[int]]:

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from polyclip import checkpoint
 from polyclip.aligner import Aligner
 from polyclip.errors import RunError
-from polyclip.losses import mean_over_members
+from polyclip.losses import Batch, Loss, mean_over_members
 from polyclip.pairs import Pairs
 from polyclip.progress import Progress
 from polyclip.records import Settings
 
-Inputs = Callable[[Tensor], dict[str, Tensor]]  # rows -> what a side takes
+Inputs = Callable[[Tensor], dict[str, Any]]  # rows -> what a side takes
 
 
 @dataclass
@@ -34,7 +34,10 @@ class Phase:
     settings: Settings
     folder: Path
     trained: list[str]  # names of parameters
+    loss: Loss
     members: int = 1  # of the heads
+    taught: bool = False  # the captions' own rows are asked for in place of pictures
+    penalty: Callable[[Tensor, Tensor], Tensor] | None = None  # (features, unit vectors) of a side
     log: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -91,12 +94,15 @@ def step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: Phas
     model.train()
     share = phase.settings.caption_loss
     captions = torch.cat([caption, phase.pairs.others(concept, seed)]) if share else caption
-    text, image, scale = model(phase.text(captions), phase.image(picture))
+    text_inputs, image_inputs = phase.text(captions), phase.image(caption if phase.taught else picture)
+    text, image, scale, bias = model(text_inputs, image_inputs)
     concept = concept.to(text.device)
     shown, others = text[: len(caption)], text[len(caption) :]
-    loss = mean_over_members(shown, image, concept, scale, phase.members)
+    loss = mean_over_members(phase.loss, Batch(shown, image, concept, scale, bias), phase.members)
     if share:
-        loss = loss + share * mean_over_members(shown, others, concept, scale, phase.members)
+        loss = loss + share * mean_over_members(phase.loss, Batch(shown, others, concept, scale, bias), phase.members)
+    if phase.penalty is not None:
+        loss = loss + phase.penalty(text_inputs["vectors"][: len(caption)], shown) + phase.penalty(image_inputs["vectors"], image)
     if not loss.isfinite():
         raise RunError(f"The loss is {loss.item()} at step {number} of {phase.name}: lower the learning rate, or look for damaged features.")
     optimizer.zero_grad()

@@ -1,31 +1,83 @@
 """Losses: pure functions of unit vectors."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-def info_nce(text: Float[Tensor, "pair dim"], image: Float[Tensor, "pair dim"], concept: Int[Tensor, " pair"], scale: Float[Tensor, ""]) -> Float[Tensor, ""]:
+@dataclass(frozen=True)
+class Batch:
+    """Unit vectors of a step's pairs, and what the logits are made with."""
+
+    text: Float[Tensor, "pair dim"]
+    image: Float[Tensor, "pair dim"]  # of pictures, or what a teacher says of the captions
+    concept: Int[Tensor, " pair"]
+    scale: Float[Tensor, ""]  # inverse temperature, > 0
+    bias: Float[Tensor, ""]  # added to the logits of the sigmoid loss
+
+
+def info_nce(batch: Batch) -> Float[Tensor, ""]:
     """Symmetric InfoNCE where all pairs of one concept are positives of each other (in nats, >= 0).
 
     For each text, minus the mean log-probability of its positives among all pictures of the batch, and the same for each
     picture; the average of both. With distinct concepts it is CLIP's loss (Radford et al. 2021, arXiv 2103.00020, fig. 3); with
-    several positives, "out" of Khosla et al. 2020, arXiv 2004.11362, eq. 2. `scale` is the inverse temperature, > 0.
+    several positives, "out" of Khosla et al. 2020, arXiv 2004.11362, eq. 2.
     """
-    logits = scale * text @ image.T
-    positive = (concept[:, None] == concept[None, :]).to(logits.dtype)
+    logits = batch.scale * batch.text @ batch.image.T
+    positive = same_concept(batch).to(logits.dtype)
     share = positive / positive.sum(1, keepdim=True)  # symmetric counts: a row's positives are its column's
     by_text = -(share * logits.log_softmax(1)).sum(1)
     by_image = -(share * logits.T.log_softmax(1)).sum(1)
     return (by_text.mean() + by_image.mean()) / 2
 
 
-def mean_over_members(
-    text: Float[Tensor, "pair all"], image: Float[Tensor, "pair all"], concept: Int[Tensor, " pair"], scale: Float[Tensor, ""], members: int
-) -> Float[Tensor, ""]:
-    """Mean of the InfoNCE of each of `members` equal parts of the vectors: each part learns as if it were alone."""
-    parts = zip(text.chunk(members, dim=1), image.chunk(members, dim=1), strict=True)
-    return torch.stack([info_nce(unit(own), unit(other), concept, scale) for own, other in parts]).mean()
+def sigmoid(batch: Batch) -> Float[Tensor, ""]:
+    """Pairwise sigmoid loss: every text with every picture is a yes-or-no question of its own (in nats a text, >= 0).
+
+    Zhai et al. 2023, SigLIP, arXiv 2303.15343, algorithm 1; pairs of one concept are yes as well.
+    """
+    logits = batch.scale * batch.text @ batch.image.T + batch.bias
+    sign = torch.where(same_concept(batch), 1.0, -1.0)
+    return -torch.nn.functional.logsigmoid(sign * logits).sum() / len(logits)
+
+
+def mse(batch: Batch) -> Float[Tensor, ""]:
+    """Mean squared difference between student and teacher, over rows and dimensions.
+
+    Reimers and Gurevych 2020, arXiv 2004.09813; Carlsson et al. 2022, M-CLIP.
+    """
+    return (batch.text - batch.image).square().mean()
+
+
+def contrastive_distillation(batch: Batch) -> Float[Tensor, ""]:
+    """Cross-entropy between how near the teacher's vectors are to each other and how near the student's are to the teacher's (in nats).
+
+    Both are softmaxes over the batch at the same temperature: soft targets where InfoNCE has 0 and 1.
+    Contrastive relational distillation of Yang et al. 2023, CLIP-KD, arXiv 2307.12732, with the student's queries on the teacher's gallery.
+    """
+    target = (batch.scale.detach() * batch.image @ batch.image.T).softmax(1)
+    return -(target * (batch.scale * batch.text @ batch.image.T).log_softmax(1)).sum(1).mean()
+
+
+def same_concept(batch: Batch) -> Bool[Tensor, "pair pair"]:
+    """Which pairs are positives of each other."""
+    return batch.concept[:, None] == batch.concept[None, :]
+
+
+Loss = Callable[[Batch], Tensor]
+LOSSES: dict[str, Loss] = {"info-nce": info_nce, "sigmoid": sigmoid, "mse": mse, "contrastive-distillation": contrastive_distillation}
+STARTS = {"sigmoid": (10.0, -10.0)}  # scale and bias of the logits before the first step, where they are not CLIP's (SigLIP, section 3.2)
+
+
+def mean_over_members(loss: Loss, batch: Batch, members: int) -> Float[Tensor, ""]:
+    """Mean of the loss of each of `members` equal parts of the vectors: each part learns as if it were alone."""
+    parts = zip(batch.text.chunk(members, dim=1), batch.image.chunk(members, dim=1), strict=True)
+    one = partial(Batch, concept=batch.concept, scale=batch.scale, bias=batch.bias)
+    return torch.stack([loss(one(unit(own), unit(other))) for own, other in parts]).mean()
 
 
 def unit(vectors: Float[Tensor, "row dim"]) -> Float[Tensor, "row dim"]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from polyclip.errors import DataError
 from polyclip.packs import Corpus, Language
 from polyclip.records import Picture, Row
+from polyclip.views import view
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Pairs:
     caption_count: Int[Tensor, " concept"]
     sections: tuple[list[int], list[int]]  # captions a language, pictures a style: how many stand together
     named: int  # (concept, language) rows: one epoch shows as many pairs
+    concepts: tuple[str, ...]  # in the order of their numbers
 
     def sample(self, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Rows of `size` captions, of a picture for each, and their concepts; the same for the same seed, always.
@@ -47,8 +49,8 @@ def drawn(rows: Tensor, count: Tensor, concept: Tensor, generator: torch.Generat
     return rows[concept, slot]
 
 
-def training_pairs(corpus: Corpus, languages: list[Language], split: str, name_share: float) -> Pairs:
-    """Every caption of `languages` and every style's picture of the concepts they name.
+def training_pairs(corpus: Corpus, languages: list[Language], split: str, name_share: float, views: int = 1) -> Pairs:
+    """Every caption of `languages` and every style's picture of the concepts they name, in `views` forms: as it is, and augmented.
 
     Languages weigh the same; within one, names together weigh `name_share` (in [0, 1]) and further captions the rest.
     Raises DataError when a language names nothing in this split.
@@ -74,12 +76,21 @@ def training_pairs(corpus: Corpus, languages: list[Language], split: str, name_s
             captions.append(caption)
             owner.append(concepts[concept])
             weight.append(share)
-    pictures, drawn_by, a_style = _pictures(corpus, concepts)
+    pictures, drawn_by, a_style = _pictures(corpus, concepts, views)
     named_by: list[list[int]] = [[] for _ in concepts]
     for caption_row, number in enumerate(owner):
         named_by[number].append(caption_row)
     owned = (*_padded(drawn_by), *_padded(named_by))
-    return Pairs(captions, torch.tensor(owner), torch.tensor(weight), pictures, *owned, sections=(lengths, a_style), named=sum(map(len, rows.values())))
+    return Pairs(
+        captions,
+        torch.tensor(owner),
+        torch.tensor(weight),
+        pictures,
+        *owned,
+        sections=(lengths, a_style),
+        named=sum(map(len, rows.values())),
+        concepts=tuple(concepts),
+    )
 
 
 def _weighed(rows: list[Row], name_share: float) -> list[tuple[str, str, float]]:
@@ -90,17 +101,18 @@ def _weighed(rows: list[Row], name_share: float) -> list[tuple[str, str, float]]
     return found + [(caption, row.concept, (1 - share) / further) for row in rows for caption in row.captions[1:]]
 
 
-def _pictures(corpus: Corpus, concepts: dict[str, int]) -> tuple[list[Picture], list[list[int]], list[int]]:
+def _pictures(corpus: Corpus, concepts: dict[str, int], views: int) -> tuple[list[Picture], list[list[int]], list[int]]:
     pictures: list[Picture] = []
     lengths: list[int] = []
     rows: list[list[int]] = [[] for _ in concepts]
     for style in corpus.reader.styles(corpus.folder):
         drawn = corpus.reader.pictures(corpus.folder, style)
-        for concept, number in concepts.items():
-            if concept in drawn:
-                rows[number].append(len(pictures))
-                pictures.append(drawn[concept])
-        lengths.append(len(pictures) - sum(lengths))
+        for number in range(views):
+            for concept, place in concepts.items():
+                if concept in drawn:
+                    rows[place].append(len(pictures))
+                    pictures.append(view(drawn[concept], number))
+            lengths.append(len(pictures) - sum(lengths))
     bare = [concept for concept, number in concepts.items() if not rows[number]]
     if bare:
         raise DataError(f"Corpus {corpus.name!r} names {len(bare)} concepts without a picture, the first is {bare[0]!r}.")

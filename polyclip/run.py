@@ -2,28 +2,31 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from polyclip import checkpoint, features
-from polyclip.aligner import Aligner, Recipe, Side, load, read_aligner
+from polyclip import checkpoint
+from polyclip.aligner import Aligner, Recipe, load, read_aligner
 from polyclip.benchmarks._retrieval import Request
+from polyclip.components.closed_form import anchor_rows
+from polyclip.errors import DataError
 from polyclip.fit import Phase, fit
-from polyclip.metrics import ranks, recall
+from polyclip.losses import LOSSES
+from polyclip.method import Method
 from polyclip.origin import check_folder, origin, read_run, write_settings
 from polyclip.packs import Corpus, Language, known_languages, load_corpus, load_language
 from polyclip.pairs import Pairs, training_pairs
 from polyclip.plugins import find
 from polyclip.records import Result, Settings
 from polyclip.report.result import write_result
+from polyclip.sides import SideData, validation
 from polyclip.storage import write_text
+from polyclip.teacher import Taught, Teacher, open_teacher
 
 HEADS = Settings(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3)
-NOUNS = {"text": "captions", "vision": "pictures"}
 TOWERS = Settings(epochs=3, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
 
 
@@ -36,6 +39,7 @@ class Run:
     out: Path
     corpus: str = "emoji"
     name_share: float = 0.5  # how often a caption drawn for training is a name rather than a keyword
+    views: int = 1  # of each training picture: itself and augmented ones, each encoded once
     heads: Settings = HEADS  # first phase of every method: heads on cached features
     towers: Settings = TOWERS  # second phase of the methods that train something inside a tower
     resume: bool = False
@@ -50,18 +54,17 @@ def align(run: Run) -> Result:
     settings = settings_of(run)
     check_folder(run.out, settings, resume=run.resume)
     corpus = load_corpus(run.corpus)
-    train = training_pairs(corpus, run.languages, "train", run.name_share)
+    train = training_pairs(corpus, run.languages, "train", run.name_share, run.views)
     held_out = training_pairs(corpus, run.languages, "validation", 1.0)
+    teacher = open_teacher(run.recipe.teacher) if method_of(run).taught else None
     torch.manual_seed(run.heads.seed)
-    aligner = Aligner(run.recipe)
+    aligner = Aligner(settled(run.recipe, train, teacher))
     write_settings(run.out, settings)  # everything that can be wrong in the request has been found by now
     sides = [SideData(aligner.text, train, held_out), SideData(aligner.vision, train, held_out)]
+    if teacher is not None:
+        teacher.hand_over(aligner.vision.head)
     clock.lap("encode")
-    log = fit(aligner, phase("heads", run.heads, run, aligner, train, held_out, sides))
-    if any(data.side.encoder is not None for data in sides):
-        for data in sides:
-            data.live = data.side.encoder is not None
-        log += fit(aligner, phase(run.recipe.method, run.towers, run, aligner, train, held_out, sides))
+    log = trained(run, aligner, sides, teacher)
     aligner.save(run.out / "aligner.safetensors")
     aligner.set_state(read_aligner(run.out / "aligner.safetensors")[1], "the saved aligner")  # what is scored is what was saved
     write_text(run.out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log), what="the training log")
@@ -74,12 +77,80 @@ def align(run: Run) -> Result:
     return result
 
 
+def settled(recipe: Recipe, train: Pairs, teacher: Teacher | None) -> Recipe:
+    """The recipe with what the method finds out by itself: layers, anchors, or what its teacher is made of."""
+    method: Method = find("methods", recipe.method).METHOD
+    if teacher is not None:
+        recipe = teacher.recipe(recipe)
+    if method.relative:
+        recipe = replace(recipe, anchors=len(anchor_rows(train)[0]))
+    return method.choose(recipe, train) if method.choose is not None else recipe
+
+
+def trained(run: Run, aligner: Aligner, sides: list[SideData], teacher: Teacher | None) -> list[dict[str, Any]]:
+    """Train or solve the heads on cached features, then, where the method puts something into a tower, both together; returns the log."""
+    value = validation(aligner, sides[0].held_out_pairs, sides)
+    if aligner.method.solve is not None:
+        started = time.monotonic()
+        with torch.no_grad():
+            chosen = aligner.method.solve(sides[0], sides[1], value)
+        return [{"phase": "solve", "epoch": 0, "validation": value(), "chosen": chosen, "seconds": time.monotonic() - started}]
+    log = fit(aligner, phase("heads", run.heads, run, aligner, sides, teacher))
+    if any(data.side.encoder is not None for data in sides):
+        for data in sides:
+            data.go_live()
+        log += fit(aligner, phase(run.recipe.method, run.towers, run, aligner, sides, teacher))
+    return log
+
+
+def phase(name: str, settings: Settings, run: Run, aligner: Aligner, sides: list[SideData], teacher: Teacher | None) -> Phase:
+    """One pass of the training loop. Heads and logit scale are trained in every phase, what a method put into a live tower in the second."""
+    text, vision = sides
+    train = text.train_pairs
+    live = text.live or vision.live
+    image: Any = vision if teacher is None else Taught(teacher, train, [language.code for language in run.languages], english_names(run, train))
+    return Phase(
+        name=name,
+        pairs=train,
+        text=text.inputs,
+        image=image.inputs,
+        validate=validation(aligner, text.held_out_pairs, sides),
+        settings=settings,
+        folder=run.out,
+        trained=[n for n, p in aligner.named_parameters() if p.requires_grad and (live or ".encoder." not in n)],
+        loss=LOSSES[aligner.loss],
+        members=aligner.method.members,
+        taught=teacher is not None,
+        penalty=None if live else aligner.method.penalty,
+    )
+
+
+def english_names(run: Run, train: Pairs) -> list[str]:
+    """The English name of every training concept, in their order.
+
+    Raises DataError where the corpus has none.
+    """
+    corpus = load_corpus(run.corpus)
+    named = {row.concept: row.captions[0] for row in corpus.reader.read(corpus.folder, corpus.locale(load_language("en")), "train")}
+    missing = [concept for concept in train.concepts if concept not in named]
+    if missing:
+        raise DataError(f"Corpus {run.corpus!r} has no English name of {len(missing)} concepts, the first is {missing[0]!r}; a taught method needs them all.")
+    return [named[concept] for concept in train.concepts]
+
+
+def method_of(run: Run) -> Method:
+    """What the run trains."""
+    method: Method = find("methods", run.recipe.method).METHOD
+    return method
+
+
 def settings_of(run: Run) -> dict[str, Any]:
     """Everything that decides a run's result, as it stands in run.toml."""
     return {
         "languages": [language.code for language in run.languages],
         "corpus": run.corpus,
         "name_share": run.name_share,
+        "views": run.views,
         "recipe": asdict(run.recipe),
         "heads": asdict(run.heads),
         "towers": asdict(run.towers),
@@ -100,67 +171,6 @@ def evaluate(benchmark: str, folder: Path, request: Request) -> Result:
     clock.lap("evaluate")
     laps = {"encode": 0.0, "train": 0.0, **clock.laps}
     return Result(facts, model_facts(aligner), laps, report.scores, origin(aligner, facts["heads"]["seed"], report))
-
-
-@dataclass
-class SideData:
-    """Training and validation items of one side: their features, computed once, or the items themselves where the tower is live.
-
-    Also measures the head's means and deviations on the training features.
-    """
-
-    side: Side
-    train_pairs: Pairs
-    held_out_pairs: Pairs
-    live: bool = False
-
-    def __post_init__(self) -> None:
-        self.train, self.table = self.encoded(self.train_pairs, "training")
-        self.held_out, self.held_out_table = self.encoded(self.held_out_pairs, "validation")
-        self.side.head.measure(self.table)
-
-    def encoded(self, pairs: Pairs, what: str) -> tuple[Sequence[Any], torch.Tensor]:
-        """Items of this side, and their features."""
-        items, sections = (pairs.captions, pairs.sections[0]) if self.side.kind == "text" else (pairs.pictures, pairs.sections[1])
-        return items, features.encode(self.side.tower, items, f"{what} {NOUNS[self.side.kind]}", sections)
-
-    def inputs(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the side takes for these training rows."""
-        if self.live and self.side.encoder is not None:
-            prepared: dict[str, torch.Tensor] = self.side.encoder.prepare([self.train[row] for row in rows.tolist()])  # type: ignore[operator]
-            return prepared
-        return {"vectors": self.table[rows]}
-
-    @torch.no_grad()
-    def unit_held_out(self) -> torch.Tensor:
-        """Unit vectors of the validation items as the side is now."""
-        if self.live:
-            return self.side.embed(self.held_out, "validation", keep=False)
-        return self.side.head(self.held_out_table)
-
-
-def phase(name: str, settings: Settings, run: Run, aligner: Aligner, train: Pairs, held_out: Pairs, sides: list[SideData]) -> Phase:
-    """One pass of the training loop. Heads and logit scale are trained in every phase, what a method put into a live tower in the second."""
-    live = any(data.live for data in sides)
-    trained = [n for n, p in aligner.named_parameters() if p.requires_grad and (live or ".encoder." not in n)]
-    text, vision = sides
-    return Phase(name, train, text.inputs, vision.inputs, validation(aligner, held_out, sides), settings, run.out, trained, len(aligner.text.head.members))
-
-
-def validation(aligner: Aligner, held_out: Pairs, sides: list[SideData]) -> Callable[[], float]:
-    """Mean of text-to-image recall@1, 5 and 10 of the validation names among all validation pictures of all styles."""
-    names = held_out.caption_weight > 0
-    owner = torch.full((len(held_out.pictures),), -1)
-    for concept, rows in enumerate(held_out.picture_rows.tolist()):
-        owner[[row for row in rows if row >= 0]] = concept
-
-    def value() -> float:
-        aligner.eval()
-        text, image = (data.unit_held_out() for data in sides)
-        rank = ranks(text[names], image, held_out.caption_concept[names], owner)
-        return sum(recall(rank, k).mean().item() for k in (1, 5, 10)) / 3
-
-    return value
 
 
 def reported(run: Run, corpus: Corpus) -> list[Language]:

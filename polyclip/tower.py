@@ -9,15 +9,43 @@ from torch import Tensor
 
 from polyclip.errors import DataError, UnknownName
 from polyclip.plugins import SINGULAR, find, names
+from polyclip.trunk import State, Trunk
 
 
 class Encoder(Protocol):
     """A tower that has been built: an `nn.Module` in eval mode. Inputs are captions or RGB pictures."""
 
     dim: int
+    trunk: Trunk
+    budget: int  # of `costs`, in a batch without gradients
+    grain: int  # items a batch with gradients
 
-    def prepare(self, items: Sequence[Any]) -> dict[str, Tensor]:
-        """Token ids or pixels: what `__call__` takes, one row per item."""
+    def costs(self, items: Sequence[Any]) -> list[int]:
+        """What each item costs, in tokens or pictures."""
+        ...
+
+    def prepare(self, items: Sequence[Any]) -> State:
+        """Token ids or bytes: what `__call__` takes, one row per item."""
+        ...
+
+    def start(self, inputs: State) -> State:
+        """What the trunk begins with."""
+        ...
+
+    def finish(self, state: State, position: int) -> Float[Tensor, "row dim"]:
+        """Pooled vectors from the hidden state at a position of the trunk (`polyclip.trunk`)."""
+        ...
+
+    def weigh(self, row: State) -> int:
+        """What a row of a state costs, as `costs`."""
+        ...
+
+    def split(self, state: State) -> list[State]:
+        """A state's rows, each without padding."""
+        ...
+
+    def join(self, rows: Sequence[State]) -> State:
+        """Rows to one state again."""
         ...
 
     def __call__(self, **inputs: Tensor) -> Float[Tensor, "row dim"]:
@@ -39,6 +67,7 @@ class Tower:
     parameters: int  # all parameters, frozen or not
     embeddings: int  # of these, the token table
     build: Callable[[], Any] = field(repr=False, compare=False)  # -> Encoder
+    layers: int = 0  # how many the option `layers` can keep; 0 where there is no such option
     parts: tuple["Tower", ...] = ()  # of towers side by side: the vector is theirs, one after the other
 
 
@@ -63,6 +92,24 @@ def describe(kind: str, text: str) -> Tower:
     if "/" in text or text.startswith("."):
         return find(kind, "huggingface").describe(text, {})
     raise UnknownName(SINGULAR[kind], text, known, "A hub name has its owner before it (owner/name), or is written huggingface:NAME.")
+
+
+def with_layers(kind: str, text: str, number: int) -> str:
+    """The same tower up to its layer `number`, counted from 1; 0 leaves it as it is."""
+    if number == 0:
+        return text
+    separator = "," if ":" in text else ":,"
+    return f"{text}{separator}layers={number}" if text in names(kind) or ":" in text else f"huggingface:{text},layers={number}"
+
+
+def kept_layers(text: str, count: int, name: str) -> int:
+    """Value of the option `layers`.
+
+    Raises DataError for anything but a number from 1 to `count`.
+    """
+    if not text.isdecimal() or not 1 <= int(text) <= count:
+        raise DataError(f"{name}: layers is {text!r}, expected how many of its {count} layers are kept, from 1 on.")
+    return int(text)
 
 
 def options(pairs: list[str], text: str) -> dict[str, str]:

@@ -8,11 +8,13 @@ import polyclip
 HERE = Path(polyclip.__file__).parent
 LAYERS = """
 errors
-storage progress records plugins
-losses metrics packs tower weights hub pictures
+storage progress records plugins trunk
+losses metrics packs tower weights hub pictures views
 encoders towers readers components features
+method
 aligner
-pairs checkpoint
+pairs checkpoint counting
+sides teacher
 fit
 methods benchmarks
 origin report

@@ -20,6 +20,13 @@ def command(
     ] = "",
     corpus: Annotated[str, typer.Option(help="Corpus to train on: a name, or the path of a pack of your own.")] = "emoji",
     english: Annotated[bool, typer.Option(help="Train English beside the languages given.")] = True,
+    loss: Annotated[str, typer.Option(help="info-nce, sigmoid, mse or contrastive-distillation. Default: the method's own.")] = "",
+    text_layers: Annotated[str, typer.Option(help="Layers of the text encoder that the method may touch: :4 the first four, -4: the last four.")] = "",
+    vision_layers: Annotated[str, typer.Option(help="The same of the vision tower.")] = "",
+    rank: Annotated[str, typer.Option(help="Of low-rank updates: a number, or rules TOWER[.KIND][.LAYER]=RANK joined by commas.")] = "8",
+    teacher: Annotated[str, typer.Option(help="For m2m and distill: a run folder, or clip:NAME of a transformers CLIP.")] = "",
+    views: Annotated[int, typer.Option(min=1, max=64, help="Views of each training picture, the others augmented; each is encoded once.")] = 1,
+    dim: Annotated[int, typer.Option(min=2, help="Length of one head's vector.")] = 384,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the named pictures in the method's own phase.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Pairs a step in the method's own phase; at most the captions there are.")] = None,
@@ -36,12 +43,25 @@ def command(
     from polyclip.report.table import summary, tables
     from polyclip.run import HEADS, TOWERS, Run, align
 
-    found = find("methods", method)
-    recipe = Recipe(text_encoder=text_encoder, vision_tower=vision_tower or found.TOWER, method=method, tune=tune)
+    found = find("methods", method).METHOD
+    recipe = Recipe(
+        text_encoder=text_encoder,
+        vision_tower=vision_tower or found.tower,
+        method=method,
+        tune=tune,
+        dim=dim,
+        loss=loss,
+        text_layers=text_layers,
+        vision_layers=vision_layers,
+        rank=rank,
+        teacher=teacher,
+    )
+    if found.english:
+        languages = [resolve_language("en")]
     given = {key: value for key, value in (("epochs", epochs), ("batch_size", batch_size)) if value is not None}
     heads, towers = replace(HEADS, seed=seed), replace(TOWERS, seed=seed)
-    heads, towers = (heads, replace(towers, **given)) if found.install else (replace(heads, **given), towers)
-    result = align(Run(languages=languages, recipe=recipe, corpus=corpus, heads=heads, towers=towers, out=folder, resume=resume))
+    heads, towers = (heads, replace(towers, **given)) if found.inside else (replace(heads, **given), towers)
+    result = align(Run(languages=languages, recipe=recipe, corpus=corpus, heads=heads, towers=towers, views=views, out=folder, resume=resume))
     console = Console()
     for table in tables(result.scores):
         console.print(table)

@@ -31,8 +31,10 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A language gets a CLIP of its own.")
-for module in (align, eval, search, languages, corpora, methods, cache):
+for module in (align, eval, search, languages, corpora, cache):
     app.command(module.__name__.rpartition(".")[2])(guarded(module.command))
+methods.app.command("count")(guarded(methods.count))
+app.add_typer(methods.app, name="methods")
 
 
 def main() -> None:

@@ -1,15 +1,56 @@
 """polyclip methods."""
 
+import json as json_text
+from typing import Annotated
+
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from polyclip.plugins import find, names
 
+app = typer.Typer(add_completion=False, invoke_without_command=True, help="List the alignment methods, or count what one trains.")
 
-def command() -> None:
-    """List the alignment methods."""
+
+@app.callback()
+def listed(context: typer.Context, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """List the alignment methods, one line each."""
+    if context.invoked_subcommand is not None:
+        return
+    methods = {name: find("methods", name).METHOD for name in names("methods")}
+    if json:
+        rows = [{"method": name, "about": method.about, "source": method.source, "tower": method.tower} for name, method in methods.items()]
+        typer.echo(json_text.dumps(rows, ensure_ascii=False, indent=1))
+        return
     table = Table("method", "what is trained", header_style="bold", box=SIMPLE_HEAD)
-    for name in names("methods"):
-        table.add_row(name, find("methods", name).ABOUT)
+    for name, method in methods.items():
+        table.add_row(name, method.about)
+    Console().print(table)
+
+
+def count(
+    method: Annotated[str, typer.Argument(help="One of 'polyclip methods'.")],
+    text_config: Annotated[str, typer.Option(help="config.json of a transformers text encoder.")],
+    vision: Annotated[str, typer.Option(help="timm model, such as vit_base_patch16_224.")],
+    image_size: Annotated[int | None, typer.Option(min=16, help="Edge of a picture in pixels. Default: the model's own.")] = None,
+    dim: Annotated[int, typer.Option(min=2, help="Length of one head's vector.")] = 256,
+    tune: Annotated[str, typer.Option(help="both, text or vision.")] = "both",
+    text_layers: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "",
+    vision_layers: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "",
+    rank: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "8",
+    json: Annotated[bool, typer.Option("--json", help='{"trained", "total", "share"}.')] = False,
+) -> None:
+    """Count what a method trains on two towers, from their configurations alone."""
+    from polyclip.aligner import Recipe
+    from polyclip.counting import count_parameters
+
+    recipe = Recipe(method=method, dim=dim, tune=tune, text_layers=text_layers, vision_layers=vision_layers, rank=rank, anchors=0)
+    found = count_parameters(recipe, text_config, vision, image_size)
+    if json:
+        typer.echo(json_text.dumps({"trained": found["trained_parameters"], "total": found["total_parameters"], "share": found["trained_share"]}))
+        return
+    table = Table("method", "trained", "total", "share", "without the token table", header_style="bold", box=SIMPLE_HEAD)
+    shares = (f"{100 * found[key]:.2f} %" for key in ("trained_share", "trained_share_without_embeddings"))
+    table.add_row(method, f"{found['trained_parameters']:,}", f"{found['total_parameters']:,}", *shares)
     Console().print(table)

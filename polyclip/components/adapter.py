@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from polyclip.components.site import Site
 from polyclip.errors import DataError
 
 REDUCTION = 4  # hidden -> hidden / 4 -> hidden
@@ -46,7 +47,7 @@ class MapAdapter(nn.Module):
         return hidden + self.up(nn.functional.gelu(self.down(hidden)))
 
 
-def insert_adapters(tower: nn.Module) -> list[nn.Parameter]:
+def adapters(site: Site) -> list[nn.Parameter]:
     """Put two adapters into every transformer layer, or one after every convolutional block; returns their parameters.
 
     Post-LN BERT family: after the attention output's dense layer and after the feed-forward's second, before the residual sum.
@@ -54,33 +55,28 @@ def insert_adapters(tower: nn.Module) -> list[nn.Parameter]:
     Raises DataError for a tower that has none of these places.
     """
     added: list[nn.Parameter] = []
-    for parent, name, before in list(_places(tower)):
+    for parent, name, before in list(_places(site)):
         child = getattr(parent, name)
         adapter = _adapter_for(child, before)
         setattr(parent, name, nn.Sequential(adapter, child) if before else nn.Sequential(child, adapter))
         added += adapter.parameters()
     if not added:
         raise DataError(
-            f"Method lilt-lwa has no place in a {type(getattr(tower, 'model', tower)).__name__}: expected BERT-style layers "
-            "(attention.output.dense, output.dense), ViT blocks (norm1, norm2) or convolutional blocks. Use --method heads."
+            f"Layerwise adapters have no place in a {site.name}: expected BERT-style layers (attention.output.dense, output.dense), "
+            "ViT blocks (norm1, norm2) or convolutional blocks. Use --method heads."
         )
     return added
 
 
-def _places(tower: nn.Module) -> Iterator[tuple[nn.Module, str, bool]]:
+def _places(site: Site) -> Iterator[tuple[nn.Module, str, bool]]:
     """(module, name of its child, whether the adapter goes before that child)."""
-    for path, module in tower.named_modules():
-        last = path.rpartition(".")[2]
-        if last == "output" and isinstance(getattr(module, "dense", None), nn.Linear) and hasattr(module, "LayerNorm"):
+    for _, module in site.modules():
+        if isinstance(getattr(module, "dense", None), nn.Linear) and isinstance(getattr(module, "LayerNorm", None), nn.LayerNorm):
             yield module, "dense", False
         yield from ((module, norm, True) for norm in PRE_NORMS if isinstance(getattr(module, norm, None), nn.LayerNorm))
-        if last == "blocks" and isinstance(module, nn.Sequential):
-            yield from _convolutional(module)
-
-
-def _convolutional(stages: nn.Sequential) -> Iterator[tuple[nn.Module, str, bool]]:
-    for stage in stages.children():
-        if isinstance(stage, nn.Sequential):
+    if site.encoder.trunk.kind == "map":
+        for number in site.numbers():
+            stage = site.encoder.trunk.layers[number]
             yield from ((stage, name, False) for name, block in stage.named_children() if _out_channels(block) is not None)
 
 

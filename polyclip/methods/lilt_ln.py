@@ -1,9 +1,12 @@
-"""LilT-LN (arXiv 2303.11866): every normalisation gain and bias."""
+"""LilT-LN: every normalisation gain and bias."""
 
-from polyclip.components.unlock import norms as install
+from polyclip.components.unlock import norms
+from polyclip.method import SMALL, Method
 
-ABOUT = "heads and every LayerNorm (BatchNorm in a convolutional tower)"
-GATED = False
-MEMBERS = 1
-TOWER = "efficientnet-lite0:depths"
-__all__ = ["ABOUT", "GATED", "MEMBERS", "TOWER", "install"]
+METHOD = Method(
+    about="heads and every LayerNorm (BatchNorm in a convolutional tower)",
+    source="Khan and Fu 2023, LilT (arXiv 2303.11866)",
+    text=(norms,),
+    vision=(norms,),
+    tower=SMALL,
+)

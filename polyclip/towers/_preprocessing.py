@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -19,12 +19,18 @@ class Preprocessing:
     mean: tuple[float, ...]  # RGB, of values in [0, 1]
     std: tuple[float, ...]
 
+    def bytes_of(self, images: Sequence[Image.Image]) -> UInt8[Tensor, "picture size size 3"]:
+        """Resized and cropped pictures."""
+        return torch.from_numpy(np.stack([self.resized(image) for image in images]))
+
+    def normalised(self, pixels: UInt8[Tensor, "picture size size 3"]) -> Float[Tensor, "picture 3 size size"]:
+        """What the tower takes, in channels-last memory order."""
+        mean, std = (torch.tensor(values, device=pixels.device).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        return pixels.permute(0, 3, 1, 2).float().sub_(mean * 255).div_(std * 255)  # NHWC memory seen as NCHW: no copy
+
     def __call__(self, images: Sequence[Image.Image]) -> Float[Tensor, "picture 3 size size"]:
-        """Pixels in channels-last memory order."""
-        array = np.stack([self.resized(image) for image in images])
-        pixels = torch.from_numpy(array).permute(0, 3, 1, 2).float()  # NHWC memory seen as NCHW: channels last without a copy
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
-        return pixels.sub_(mean * 255).div_(std * 255)
+        """Pixels of pictures."""
+        return self.normalised(self.bytes_of(images))
 
     def resized(self, image: Image.Image) -> np.ndarray:
         """Array [size, size, 3] of bytes."""

@@ -6,13 +6,14 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from polyclip.records import Picture
 from polyclip.storage import digest
 from polyclip.tower import Tower
+from polyclip.towers._pictures import Pictures
+from polyclip.trunk import State, Whole
 
 
 def describe_joined(towers: Sequence[Tower]) -> Tower:
@@ -28,28 +29,31 @@ def describe_joined(towers: Sequence[Tower]) -> Tower:
     )
 
 
-class SideBySide(nn.Module):
+class SideBySide(Pictures):
     """Frozen towers in eval mode."""
 
     def __init__(self, towers: Sequence[Any]) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.towers = nn.ModuleList(towers)
         self.dim = sum(tower.dim for tower in towers)
         self.budget = min(tower.budget for tower in towers)
+        self.trunk = Whole(self.towers, self.pooled)
 
-    def costs(self, items: Sequence[Picture]) -> list[int]:
-        """Every picture costs the same."""
-        return [1] * len(items)
-
-    def prepare(self, items: Sequence[Picture]) -> dict[str, Tensor]:
-        """Pixels for each tower, by its number; a picture is decoded once."""
+    def prepare(self, items: Sequence[Picture]) -> State:
+        """What each tower takes, with its number; a picture is decoded once."""
         opened = [replace(item, open=partial(same, item.open())) for item in items]
         towers: list[Any] = list(self.towers)
-        return {f"pixels{number}": tower.prepare(opened)["pixels"] for number, tower in enumerate(towers)}
+        return {f"{number} {name}": tensor for number, tower in enumerate(towers) for name, tensor in tower.prepare(opened).items()}
 
-    def forward(self, **pixels: Tensor) -> Float[Tensor, "picture dim"]:
-        """Pooled vectors, not normalised."""
-        return torch.cat([tower(pixels=pixels[f"pixels{number}"]) for number, tower in enumerate(self.towers)], dim=1)
+    def start(self, inputs: State) -> State:
+        """Each tower does that itself."""
+        return inputs
+
+    def pooled(self, inputs: State) -> State:
+        """The towers' vectors, one after the other."""
+        towers: list[Any] = list(self.towers)
+        own = [{name.partition(" ")[2]: t for name, t in inputs.items() if name.startswith(f"{number} ")} for number in range(len(towers))]
+        return {"pooled": torch.cat([tower(**given) for tower, given in zip(towers, own, strict=True)], dim=1)}
 
     def folded(self) -> "SideBySide":
         """Each tower in its fastest form."""

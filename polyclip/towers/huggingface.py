@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from polyclip.errors import DataError
 from polyclip.hub import hub_identity, loading
 from polyclip.records import Picture
 from polyclip.tower import Tower, take
+from polyclip.towers._pictures import Pictures
+from polyclip.trunk import State, Whole
 from polyclip.weights import without_memory
 
 DEFAULTS = {"pooling": "cls", "revision": "main"}
@@ -70,29 +71,24 @@ def build(name: str, chosen: dict[str, str]) -> "HuggingFaceTower":
     return HuggingFaceTower(model, processor, chosen["pooling"])
 
 
-class HuggingFaceTower(nn.Module):
+class HuggingFaceTower(Pictures):
     """Frozen tower in eval mode; the first token's vector or the mean over all tokens."""
 
-    budget = 4
-
     def __init__(self, model: Any, processor: Any, pooling: str) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.model, self.processor, self.pooling = model, processor, pooling
         self.dim = model.config.hidden_size
+        self.trunk = Whole(model, self.pooled)
         self.requires_grad_(False).eval()
 
-    def costs(self, items: Sequence[Picture]) -> list[int]:
-        """Every picture costs the same."""
-        return [1] * len(items)
-
-    def prepare(self, items: Sequence[Picture]) -> dict[str, Tensor]:
+    def prepare(self, items: Sequence[Picture]) -> State:
         """Pixels by the model's own processor."""
         pixels: Tensor = self.processor([item.open().convert("RGB") for item in items], return_tensors="pt")["pixel_values"]
         return {"pixels": pixels}
 
-    def forward(self, pixels: Float[Tensor, "picture 3 height width"]) -> Float[Tensor, "picture dim"]:
-        """Pooled vectors, not normalised."""
-        hidden = self.model(pixel_values=pixels).last_hidden_state
+    def pooled(self, inputs: State) -> State:
+        """The model's last states, pooled; a feature map by its mean."""
+        hidden = self.model(pixel_values=inputs["pixels"]).last_hidden_state
         if hidden.ndim == 4:
-            return hidden.mean((2, 3))
-        return hidden[:, 0] if self.pooling == "cls" else hidden.mean(1)
+            return {"pooled": hidden.mean((2, 3))}
+        return {"pooled": hidden[:, 0] if self.pooling == "cls" else hidden.mean(1)}

@@ -3,19 +3,16 @@
 Size, interpolation, mean and deviation come from the model's own configuration; its pooled features are used, not its classifier.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor, nn
-
 from polyclip.errors import UnknownName, WeightsError
 from polyclip.hub import loading
-from polyclip.records import Picture
 from polyclip.storage import digest, sha256
 from polyclip.tower import Tower, take
+from polyclip.towers._pictures import Pictures
 from polyclip.towers._preprocessing import Preprocessing
+from polyclip.trunk import TimmEfficientNet, TimmViT, Trunk, Whole
 
 
 def describe(argument: str, options: dict[str, str]) -> Tower:
@@ -67,24 +64,23 @@ def build(name: str, weights: str, preprocessing: Preprocessing) -> "TimmTower":
     return TimmTower(model, preprocessing)
 
 
-class TimmTower(nn.Module):
+class TimmTower(Pictures):
     """Frozen tower in eval mode; timm's own pooled features."""
 
-    budget = 4
-
     def __init__(self, model: Any, preprocessing: Preprocessing) -> None:
-        super().__init__()
-        self.model, self.preprocessing, self.dim = model, preprocessing, model.num_features
+        super().__init__(preprocessing, model.num_features)
+        self.model = model
+        self.trunk = trunk_of(model)
         self.requires_grad_(False).eval()
 
-    def costs(self, items: Sequence[Picture]) -> list[int]:
-        """Every picture costs the same."""
-        return [1] * len(items)
 
-    def prepare(self, items: Sequence[Picture]) -> dict[str, Tensor]:
-        """Pixels [picture, 3, size, size]."""
-        return {"pixels": self.preprocessing([item.open() for item in items])}
+def trunk_of(model: Any) -> Trunk:
+    """The family a timm model belongs to."""
+    from timm.models.efficientnet import EfficientNet
+    from timm.models.vision_transformer import VisionTransformer
 
-    def forward(self, pixels: Float[Tensor, "picture 3 size size"]) -> Float[Tensor, "picture dim"]:
-        """Pooled vectors, not normalised."""
-        return self.model(pixels)
+    if type(model) is VisionTransformer:
+        return TimmViT(model)
+    if type(model) is EfficientNet:
+        return TimmEfficientNet(model)
+    return Whole(model, lambda inputs: {"pooled": model(inputs["pixels"])})

@@ -1,0 +1,39 @@
+"""What an alignment method is: which components go into which tower, what its heads are, and by which loss they are trained."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from polyclip.components.site import Site
+
+Part = Callable[[Site], list[nn.Parameter]]  # puts something into a tower, or picks from it; returns the parameters to train
+SMALL = "efficientnet-lite0:depths"  # a vision tower that a laptop can train inside
+LARGE = "efficientnet-lite2:depths"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One row of `polyclip methods`. A method's file holds one of these, METHOD, and nothing else."""
+
+    about: str
+    source: str  # paper
+    text: tuple[Part, ...] = ()  # what goes into the text encoder
+    vision: tuple[Part, ...] = ()
+    text_layers: str = ""  # where, unless the user says otherwise
+    gated: bool = False  # heads with a gated branch beside the linear map
+    members: int = 1  # heads a side, each trained by its own loss
+    loss: str = "info-nce"
+    tower: str = LARGE
+    penalty: Callable[[Tensor, Tensor], Tensor] | None = None  # (features, unit vectors) of one side's batch -> what is added to the loss
+    solve: Callable[[Any, Any, Callable[[], float]], str] | None = None  # heads in closed form (components/closed_form.py); no step is taken then
+    relative: bool = False  # heads that compare with known pairs
+    choose: Callable[[Any, Any], Any] | None = None  # settles the recipe by a look at the training pairs: (recipe, train) -> recipe
+    taught: bool = False  # text alone: learns the vectors of an aligned teacher
+    english: bool = False  # trains English alone, whatever languages are asked for
+
+    @property
+    def inside(self) -> bool:
+        """Whether anything is trained inside a tower."""
+        return bool(self.text or self.vision)

@@ -1,0 +1,89 @@
+"""What each side of a training run is fed with: features from the cache, or hidden states at the cut where a tower is live."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from polyclip import features
+from polyclip.aligner import Aligner, Side
+from polyclip.metrics import ranks, recall
+from polyclip.pairs import Pairs
+
+NOUNS = {"text": "captions", "vision": "pictures"}
+
+
+@dataclass
+class SideData:
+    """Training and validation items of one side, their features computed once, and the states at the cut where the tower is live.
+
+    Also measures the head's means and deviations on the training features.
+    """
+
+    side: Side
+    train_pairs: Pairs
+    held_out_pairs: Pairs
+
+    def __post_init__(self) -> None:
+        self.train, self.sections, self.table = self.encoded(self.train_pairs, "training")
+        self.held_out, self.held_out_sections, self.held_out_table = self.encoded(self.held_out_pairs, "validation")
+        self.live = False
+        self.side.head.measure(self.table)
+
+    def encoded(self, pairs: Pairs, what: str) -> tuple[Sequence[Any], list[int], Tensor]:
+        """Items of this side, the lengths of their sections, and their features."""
+        items, sections = (pairs.captions, pairs.sections[0]) if self.side.kind == "text" else (pairs.pictures, pairs.sections[1])
+        return items, sections, features.encode(self.side.tower, items, f"{what} {NOUNS[self.side.kind]}", sections)
+
+    def go_live(self) -> None:
+        """From now on the tower is run above its cut; captions of a tower that is live from its tokens on are read as they are."""
+        if self.side.encoder is None:
+            return
+        self.live = True
+        self.states: Any = None
+        if self.side.cut > 0 or self.side.kind == "vision":
+            noun = NOUNS[self.side.kind]
+            self.states = features.states(self.side.tower, self.side.cut, self.train, f"training {noun} below the cut", self.sections)
+            self.held_out_states = features.states(self.side.tower, self.side.cut, self.held_out, f"validation {noun} below the cut", self.held_out_sections)
+        self.costs = self.side.encoder.costs(self.train)
+
+    def inputs(self, rows: Int[Tensor, " pair"]) -> dict[str, Any]:
+        """What the side takes for these training rows."""
+        if not self.live:
+            return {"vectors": self.table[rows]}
+        encoder, wanted = self.side.encoder, rows.tolist()
+        order = sorted(range(len(wanted)), key=lambda place: self.costs[wanted[place]])
+        batches = [[wanted[place] for place in order[start : start + encoder.grain]] for start in range(0, len(order), encoder.grain)]
+        states = [
+            encoder.prepare([self.train[row] for row in batch]) if self.states is None else encoder.join([self.states[row] for row in batch])
+            for batch in batches
+        ]
+        return {"states": states, "order": torch.tensor(order).argsort()}
+
+    @torch.no_grad()
+    def unit_held_out(self) -> Float[Tensor, "item dim"]:
+        """Unit vectors of the validation items as the side is now."""
+        if not self.live:
+            return self.side.head(self.held_out_table)
+        what = f"validation {NOUNS[self.side.kind]}"
+        encoder = self.side.encoder
+        return self.side.head(features.forward(encoder, self.held_out, what) if self.states is None else features.finish(encoder, self.held_out_states, what))
+
+
+def validation(aligner: Aligner, held_out: Pairs, sides: list[SideData]) -> Callable[[], float]:
+    """Mean of text-to-image recall@1, 5 and 10 of the validation names among all validation pictures of all styles."""
+    names = held_out.caption_weight > 0
+    owner = torch.full((len(held_out.pictures),), -1)
+    for concept, rows in enumerate(held_out.picture_rows.tolist()):
+        owner[[row for row in rows if row >= 0]] = concept
+
+    def value() -> float:
+        aligner.eval()
+        text, image = (data.unit_held_out() for data in sides)
+        rank = ranks(text[names], image, held_out.caption_concept[names], owner)
+        return sum(recall(rank, k).mean().item() for k in (1, 5, 10)) / 3
+
+    return value

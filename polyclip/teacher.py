@@ -1,0 +1,79 @@
+"""Aligned models that teach a text encoder their vectors: a run folder of polyclip, or a CLIP of transformers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from polyclip import features
+from polyclip.aligner import Aligner, Recipe, load
+from polyclip.components.head import Head
+from polyclip.errors import DataError
+from polyclip.losses import unit
+from polyclip.pairs import Pairs
+from polyclip.tower import describe
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """An aligned model: its text side speaks, its vision side is taken over as it is."""
+
+    name: str
+    aligner: Aligner | None  # None for a CLIP
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The student's: the teacher's vision side, and a text head as long as the teacher's vectors.
+
+        Raises DataError for a teacher whose vision tower was itself changed by training.
+        """
+        if self.aligner is None:
+            return replace(recipe, vision_tower=self.name, dim=describe("towers", self.name).dim, image_head="pass")
+        head = self.aligner.vision.head
+        if self.aligner.vision.encoder is not None or not isinstance(head, Head):
+            raise DataError(f"Teacher {self.name} was made by method {self.aligner.recipe.method}; expected one that leaves the vision tower as it is: heads.")
+        own = self.aligner.recipe
+        kind = "gated" if self.aligner.method.gated else "linear"
+        return replace(recipe, vision_tower=own.vision_tower, dim=own.dim * len(head.members), image_head=f"{kind} {own.dim} {len(head.members)}")
+
+    def hand_over(self, head: nn.Module) -> None:
+        """The teacher's vision head, trained no further."""
+        if self.aligner is not None:
+            head.load_state_dict(self.aligner.vision.head.state_dict())
+
+    def says(self, captions: Sequence[str], sections: Sequence[int]) -> Float[Tensor, "caption dim"]:
+        """Unit vectors of captions."""
+        if self.aligner is not None:
+            return self.aligner.text.embed(captions, "captions, as the teacher", keep=True, sections=sections)
+        return unit(features.encode(describe("encoders", self.name), captions, "captions, as the teacher", sections))
+
+
+def open_teacher(name: str) -> Teacher:
+    """A run folder, or `clip:` with a hub name or folder of a CLIP.
+
+    Raises DataError when none was named, and what `load` raises.
+    """
+    if not name:
+        raise DataError("This method learns from an aligned teacher: add --teacher with a run folder, or clip:openai/clip-vit-base-patch32.")
+    return Teacher(name, None) if name.startswith("clip:") and not Path(name).exists() else Teacher(name, load(name))
+
+
+class Taught:
+    """In place of pictures: what the teacher says of each training caption.
+
+    English captions stand for themselves, others for the English name of their concept.
+    """
+
+    def __init__(self, teacher: Teacher, train: Pairs, languages: Sequence[str], english: Sequence[str]) -> None:
+        concepts = train.caption_concept.tolist()
+        of_row = [language for language, length in zip(languages, train.sections[0], strict=True) for _ in range(length)]
+        spoken = [caption if of == "en" else english[concept] for caption, of, concept in zip(train.captions, of_row, concepts, strict=True)]
+        distinct = list(dict.fromkeys(spoken))
+        place = {caption: row for row, caption in enumerate(distinct)}
+        self.table = teacher.says(distinct, [len(distinct)])[torch.tensor([place[caption] for caption in spoken])]
+
+    def inputs(self, rows: Tensor) -> dict[str, Tensor]:
+        """Of these caption rows."""
+        return {"unit": self.table[rows]}
