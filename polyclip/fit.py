@@ -38,6 +38,7 @@ class Phase:
     members: int = 1  # of the heads
     taught: bool = False  # the captions' own rows are asked for in place of pictures
     penalty: Callable[[Tensor, Tensor], Tensor] | None = None  # (features, unit vectors) of a side
+    until: float = math.inf  # moment of time.monotonic() when the loop stops; the epoch that is then under way is dropped
     log: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -53,6 +54,8 @@ class Phase:
 
 def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
     """Train, validate before the first and after each epoch, leave the best epoch's weights in `aligner`; returns the log.
+
+    At `phase.until` it stops with the epochs it has.
 
     State is kept in `phase.folder` after each epoch: a run that was killed goes on from there and ends with the same weights, bit
     for bit on a CPU, because each step's pairs and dropout depend on the seed and the step's number alone.
@@ -72,10 +75,14 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
         for epoch in range(state.epoch, settings.epochs):
             started, losses = time.monotonic(), []
             for number in range(epoch * phase.steps_per_epoch, (epoch + 1) * phase.steps_per_epoch):
+                if time.monotonic() > phase.until:
+                    break
                 for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                     group["lr"] = peak * schedule(number, total, settings.warm_up)
                 losses.append(step(accelerator, model, prepared, phase, number))
                 progress.advance(phase.batch)
+            if len(losses) < phase.steps_per_epoch:
+                break
             value = phase.validate()
             progress.note = f"loss {sum(losses) / len(losses):.3f}, validation recall {value:.3f}"
             line = {"phase": phase.name, "epoch": epoch + 1, "batch": phase.batch, "loss": sum(losses) / len(losses), "validation": value}

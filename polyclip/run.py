@@ -1,6 +1,7 @@
 """The pipeline on one page: `align` and `evaluate`."""
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -43,6 +44,7 @@ class Run:
     heads: Settings = HEADS  # first phase of every method: heads on cached features
     towers: Settings = TOWERS  # second phase of the methods that train something inside a tower
     resume: bool = False
+    until: float = math.inf  # moment of time.monotonic() when training stops and keeps its best epoch
 
 
 def align(run: Run) -> Result:
@@ -51,6 +53,25 @@ def align(run: Run) -> Result:
     Raises RunError for a folder that holds another or an unfinished run, and whatever packs, towers and readers raise.
     """
     clock = Clock()
+    work = prepared(run)
+    clock.lap("encode")
+    keep(work, trained(work))
+    clock.lap("train")
+    return scored(run, work.aligner, clock)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A run that is ready to be trained."""
+
+    run: Run
+    aligner: Aligner
+    sides: list[SideData]  # text, vision
+    teacher: Teacher | None
+
+
+def prepared(run: Run) -> Work:
+    """Check the request and its folder, build the aligner, encode training and validation items. The test split is not read."""
     settings = settings_of(run)
     check_folder(run.out, settings, resume=run.resume)
     corpus = load_corpus(run.corpus)
@@ -63,12 +84,20 @@ def align(run: Run) -> Result:
     sides = [SideData(aligner.text, train, held_out), SideData(aligner.vision, train, held_out)]
     if teacher is not None:
         teacher.hand_over(aligner.vision.head)
-    clock.lap("encode")
-    log = trained(run, aligner, sides, teacher)
-    aligner.save(run.out / "aligner.safetensors")
-    aligner.set_state(read_aligner(run.out / "aligner.safetensors")[1], "the saved aligner")  # what is scored is what was saved
-    write_text(run.out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log), what="the training log")
-    clock.lap("train")
+    return Work(run, aligner, sides, teacher)
+
+
+def keep(work: Work, log: list[dict[str, Any]]) -> None:
+    """Write weights and log into the run folder; what is scored afterwards is what was saved."""
+    path = work.run.out / "aligner.safetensors"
+    work.aligner.save(path)
+    work.aligner.set_state(read_aligner(path)[1], "the saved aligner")
+    write_text(work.run.out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log), what="the training log")
+
+
+def scored(run: Run, aligner: Aligner, clock: "Clock") -> Result:
+    """Score a trained aligner on the test split and write the run's result."""
+    corpus = load_corpus(run.corpus)
     report = find("benchmarks", "held-out").score(aligner.eval(), Request(languages=reported(run, corpus), trained=codes(run.languages), corpus=run.corpus))
     clock.lap("evaluate")
     result = Result(read_run(run.out), model_facts(aligner), clock.laps, report.scores, origin(aligner, run.heads.seed, report))
@@ -87,25 +116,27 @@ def settled(recipe: Recipe, train: Pairs, teacher: Teacher | None) -> Recipe:
     return method.choose(recipe, train) if method.choose is not None else recipe
 
 
-def trained(run: Run, aligner: Aligner, sides: list[SideData], teacher: Teacher | None) -> list[dict[str, Any]]:
+def trained(work: Work) -> list[dict[str, Any]]:
     """Train or solve the heads on cached features, then, where the method puts something into a tower, both together; returns the log."""
+    run, aligner, sides = work.run, work.aligner, work.sides
     value = validation(aligner, sides[0].held_out_pairs, sides)
     if aligner.method.solve is not None:
         started = time.monotonic()
         with torch.no_grad():
             chosen = aligner.method.solve(sides[0], sides[1], value)
         return [{"phase": "solve", "epoch": 0, "validation": value(), "chosen": chosen, "seconds": time.monotonic() - started}]
-    log = fit(aligner, phase("heads", run.heads, run, aligner, sides, teacher))
-    if any(data.side.encoder is not None for data in sides):
+    log = fit(aligner, phase("heads", run.heads, work))
+    if any(data.side.encoder is not None for data in sides) and time.monotonic() < run.until:
         for data in sides:
             data.go_live()
-        log += fit(aligner, phase(run.recipe.method, run.towers, run, aligner, sides, teacher))
+        log += fit(aligner, phase(run.recipe.method, run.towers, work))
     return log
 
 
-def phase(name: str, settings: Settings, run: Run, aligner: Aligner, sides: list[SideData], teacher: Teacher | None) -> Phase:
+def phase(name: str, settings: Settings, work: Work) -> Phase:
     """One pass of the training loop. Heads and logit scale are trained in every phase, what a method put into a live tower in the second."""
-    text, vision = sides
+    run, aligner, teacher = work.run, work.aligner, work.teacher
+    text, vision = work.sides
     train = text.train_pairs
     live = text.live or vision.live
     image: Any = vision if teacher is None else Taught(teacher, train, [language.code for language in run.languages], english_names(run, train))
@@ -114,7 +145,7 @@ def phase(name: str, settings: Settings, run: Run, aligner: Aligner, sides: list
         pairs=train,
         text=text.inputs,
         image=image.inputs,
-        validate=validation(aligner, text.held_out_pairs, sides),
+        validate=validation(aligner, text.held_out_pairs, work.sides),
         settings=settings,
         folder=run.out,
         trained=[n for n, p in aligner.named_parameters() if p.requires_grad and (live or ".encoder." not in n)],
@@ -122,6 +153,7 @@ def phase(name: str, settings: Settings, run: Run, aligner: Aligner, sides: list
         members=aligner.method.members,
         taught=teacher is not None,
         penalty=None if live else aligner.method.penalty,
+        until=run.until,
     )
 
 
