@@ -106,10 +106,14 @@ def test_timm_reads_local_weights_and_its_own_configuration(tmp_path: Path) -> N
     built = tower.build()
     config = timm.data.resolve_model_data_config(model)
     assert (built.preprocessing.mean, built.preprocessing.size) == (tuple(config["mean"]), config["input_size"][-1])
-    pixels = built.prepare([picture(Image.new("RGB", (99, 60), "red"))])["pixels"]
+    inputs = built.prepare([picture(Image.new("RGB", (99, 60), "red"))])
+    size = config["input_size"][-1]
+    assert set(inputs) == {"bytes"} and (inputs["bytes"].dtype, inputs["bytes"].shape) == (torch.uint8, (1, size, size, 3))
+    pixels = built.start(inputs)["pixels"]
+    torch.testing.assert_close(pixels, built.preprocessing([Image.new("RGB", (99, 60), "red")]))
     with torch.inference_mode():
-        torch.testing.assert_close(built(pixels), model.forward_head(model.forward_features(pixels), pre_logits=True))
-    assert built(pixels).shape == (1, tower.dim)
+        torch.testing.assert_close(built(**inputs), model.forward_head(model.forward_features(pixels), pre_logits=True))
+    assert built(**inputs).shape == (1, tower.dim)
 
 
 def test_timm_errors(tmp_path: Path) -> None:
