@@ -4,7 +4,7 @@ Position 0 is what `prepare` gives, position p >= 1 the hidden state that enters
 there are layers, the state that enters the closing part. A hidden state is a dictionary of tensors with one row per item.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -161,6 +161,52 @@ class TimmViT:
     def end(self, state: State) -> State:
         """The final norm; timm pools."""
         return {"pooled": self.model.forward_head(self.model.norm(state["hidden"]), pre_logits=True)}
+
+
+class TransformersViT:
+    """ViT, DeiT, DINOv2 and the vision models of CLIP and SigLIP in transformers: pre-LN layers, with or without a final norm.
+
+    Where the layers and norms stand differs by family and by transformers' version. `pool` makes one vector of a picture's tokens.
+    """
+
+    kind = "tokens"
+
+    def __init__(self, model: Any, final_norm: str, pool: Callable[[Tensor], Tensor]) -> None:
+        self.model, self.pool, self.final_norm_name = model, pool, final_norm
+        config = model.config
+        self.width, self.heads = config.hidden_size, config.num_attention_heads
+        self.inner = getattr(config, "intermediate_size", None) or int(config.hidden_size * config.mlp_ratio)
+
+    @property
+    def layers(self) -> Any:
+        """ModuleList."""
+        holder = self.model if hasattr(self.model, "layers") else self.model.encoder
+        return holder.layers if hasattr(holder, "layers") else holder.layer
+
+    @property
+    def opening(self) -> list[nn.Parameter]:
+        """Patches, positions and the class token, and CLIP's norm before the first layer."""
+        before = getattr(self.model, "pre_layrnorm", None)
+        return [*self.model.embeddings.parameters(), *(before.parameters() if before is not None else ())]
+
+    @property
+    def final_norm(self) -> nn.Module | None:
+        """LayerNorm; CLIP's tokens have none."""
+        return getattr(self.model, self.final_norm_name) if self.final_norm_name else None
+
+    def begin(self, inputs: State) -> State:
+        """Patches with positions."""
+        hidden = self.model.embeddings(inputs["pixels"])
+        return {"hidden": self.model.pre_layrnorm(hidden) if hasattr(self.model, "pre_layrnorm") else hidden}
+
+    def step(self, number: int, state: State) -> State:
+        """One layer; every token sees every other."""
+        return {"hidden": self.layers[number](state["hidden"], None)}
+
+    def end(self, state: State) -> State:
+        """The final norm, and pooling."""
+        norm = self.final_norm
+        return {"pooled": self.pool(state["hidden"] if norm is None else norm(state["hidden"]))}
 
 
 class TimmEfficientNet:

@@ -9,7 +9,12 @@ from polyclip.components.site import Site
 from polyclip.errors import DataError
 
 REDUCTION = 4  # hidden -> hidden / 4 -> hidden
-PRE_NORMS = ("norm1", "norm2", "layernorm_before", "layernorm_after", "self_attn_layer_norm", "final_layer_norm", "layer_norm1", "layer_norm2")
+PRE_NORMS = (  # of a layer: before attention, and before its feed-forward part; one alone is another kind of norm
+    ("norm1", "norm2"),
+    ("layernorm_before", "layernorm_after"),
+    ("self_attn_layer_norm", "final_layer_norm"),
+    ("layer_norm1", "layer_norm2"),
+)
 
 
 class Adapter(nn.Module):
@@ -73,7 +78,9 @@ def _places(site: Site) -> Iterator[tuple[nn.Module, str, bool]]:
     for _, module in site.modules():
         if isinstance(getattr(module, "dense", None), nn.Linear) and isinstance(getattr(module, "LayerNorm", None), nn.LayerNorm):
             yield module, "dense", False
-        yield from ((module, norm, True) for norm in PRE_NORMS if isinstance(getattr(module, norm, None), nn.LayerNorm))
+        for pair in PRE_NORMS:
+            if all(isinstance(getattr(module, norm, None), nn.LayerNorm) for norm in pair):
+                yield from ((module, norm, True) for norm in pair)
     if site.encoder.trunk.kind == "map":
         for number in site.numbers():
             stage = site.encoder.trunk.layers[number]

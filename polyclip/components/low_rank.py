@@ -9,7 +9,7 @@ from polyclip.components.site import Site
 from polyclip.errors import DataError
 
 RULE = re.compile(r"(?:(text|vision)(?:\.(attention|mlp|convolution))?(?:\.(\d+))?=)?(\d+)")
-ATTENTION = ("query", "key", "value", "qkv", "proj", "q_proj", "k_proj", "v_proj", "out_proj", "attention.output.dense", "attention.dense")
+ATTENTION = ("query", "key", "value", "qkv", "attn.proj", "q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "attention.output.dense", "attention.dense")
 
 
 def low_rank(site: Site) -> list[nn.Parameter]:

@@ -1,23 +1,35 @@
 """Any transformers vision tower, by hub name or local folder: ViT, DINOv2, SigLIP's and CLIP's vision models.
 
 Options: `pooling` (mean or cls), `revision`. Size, interpolation, mean and deviation come from the model's own image processor.
+The families in FINAL_NORMS are cut at their layers (`polyclip.trunk`), any other runs as a whole.
 """
 
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from polyclip.errors import DataError
+from polyclip.errors import DataError, WeightsError
 from polyclip.hub import hub_identity, loading
 from polyclip.records import Picture
 from polyclip.tower import Tower, take
 from polyclip.towers._pictures import Pictures
-from polyclip.trunk import State, Whole
+from polyclip.trunk import State, TransformersViT, Trunk, Whole
 from polyclip.weights import without_memory
 
 DEFAULTS = {"pooling": "cls", "revision": "main"}
+FINAL_NORMS = {  # of the last hidden state, by transformers' model type; CLIP's is taken before its norm
+    "vit": "layernorm",
+    "vit_msn": "layernorm",
+    "deit": "layernorm",
+    "dinov2": "layernorm",
+    "dinov2_with_registers": "layernorm",
+    "clip_vision_model": "",
+    "metaclip_2_vision_model": "",
+    "siglip_vision_model": "post_layernorm",
+}
 
 
 def describe(argument: str, options: dict[str, str]) -> Tower:
@@ -32,13 +44,12 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
         raise DataError(f"pooling is {chosen['pooling']!r}, expected mean or cls.")
     with loading("vision tower", argument):
         config = AutoConfig.from_pretrained(argument, revision=chosen["revision"], trust_remote_code=False)
-        config = getattr(config, "vision_config", config)
         model = without_memory(partial(empty, config))
     given = "".join(f",{key}={value}" for key, value in chosen.items() if value != DEFAULTS[key])
     return Tower(
         name=f"huggingface:{argument}{given}",
         identity=hub_identity(argument, chosen["revision"], f"{chosen['pooling']} pooling"),
-        dim=config.hidden_size,
+        dim=length(model.config),
         parameters=sum(p.numel() for p in model.parameters()),
         embeddings=0,
         build=lambda: build(argument, chosen),
@@ -46,17 +57,37 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
 
 
 def empty(config: Any) -> Any:
-    """The vision model of a configuration, without a pooling layer."""
+    """The vision part of a configuration's model, as `trimmed`."""
     from transformers import AutoModel
 
-    return without_pooler(AutoModel.from_config(config))
+    return trimmed(AutoModel.from_config(config))
 
 
-def without_pooler(model: Any) -> Any:
-    """The vision part alone; features are pooled here."""
+def length(config: Any) -> int:
+    """Of a token's vector, or the channels of the last feature map.
+
+    Raises WeightsError for a model that has neither.
+    """
+    if hasattr(config, "hidden_size"):
+        return config.hidden_size
+    if hasattr(config, "hidden_sizes"):
+        return config.hidden_sizes[-1]
+    raise WeightsError(f"A transformers model of type {config.model_type!r} is no vision tower: its configuration has no hidden_size. Choose another model.")
+
+
+def trimmed(model: Any) -> Any:
+    """The vision part alone, without what takes no part in the last hidden state: features are pooled here."""
     model = getattr(model, "vision_model", model)
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
+    if model.config.model_type not in FINAL_NORMS:
+        return model
+    if getattr(model.embeddings, "mask_token", None) is not None:
+        model.embeddings.mask_token = None  # of pretraining
+    if getattr(model, "head", None) is not None:
+        model.head, model.use_head = None, False  # SigLIP's attention pooling
+    if FINAL_NORMS[model.config.model_type] == "":
+        model.post_layernorm = nn.Identity()  # of CLIP's own pooled vector
     return model
 
 
@@ -67,7 +98,7 @@ def build(name: str, chosen: dict[str, str]) -> "HuggingFaceTower":
     with loading("vision tower", name):
         kept = {"revision": chosen["revision"], "trust_remote_code": False}
         processor = AutoImageProcessor.from_pretrained(name, **kept)
-        model = without_pooler(AutoModel.from_pretrained(name, use_safetensors=True, **kept))
+        model = trimmed(AutoModel.from_pretrained(name, use_safetensors=True, **kept).float())  # some are kept in half precision
     return HuggingFaceTower(model, processor, chosen["pooling"])
 
 
@@ -77,8 +108,8 @@ class HuggingFaceTower(Pictures):
     def __init__(self, model: Any, processor: Any, pooling: str) -> None:
         nn.Module.__init__(self)
         self.model, self.processor, self.pooling = model, processor, pooling
-        self.dim = model.config.hidden_size
-        self.trunk = Whole(model, self.pooled)
+        self.dim = length(model.config)
+        self.trunk = self.trunk_of(model)
         self.requires_grad_(False).eval()
 
     def prepare(self, items: Sequence[Picture]) -> State:
@@ -86,9 +117,17 @@ class HuggingFaceTower(Pictures):
         pixels: Tensor = self.processor([item.open().convert("RGB") for item in items], return_tensors="pt")["pixel_values"]
         return {"pixels": pixels}
 
-    def pooled(self, inputs: State) -> State:
-        """The model's last states, pooled; a feature map by its mean."""
-        hidden = self.model(pixel_values=inputs["pixels"]).last_hidden_state
+    def trunk_of(self, model: Any) -> Trunk:
+        """The family a transformers vision model belongs to."""
+        norm = FINAL_NORMS.get(model.config.model_type)
+        return Whole(model, self.whole) if norm is None else TransformersViT(model, norm, self.pool)
+
+    def whole(self, inputs: State) -> State:
+        """The last hidden state of a model that is not cut, pooled."""
+        return {"pooled": self.pool(self.model(pixel_values=inputs["pixels"]).last_hidden_state)}
+
+    def pool(self, hidden: Tensor) -> Float[Tensor, "picture dim"]:
+        """One vector of a picture's tokens; of a feature map, its mean."""
         if hidden.ndim == 4:
-            return {"pooled": hidden.mean((2, 3))}
-        return {"pooled": hidden[:, 0] if self.pooling == "cls" else hidden.mean(1)}
+            return hidden.mean((2, 3))
+        return hidden[:, 0] if self.pooling == "cls" else hidden.mean(1)
