@@ -25,7 +25,7 @@ from polyclip.records import Result, Settings
 from polyclip.report.result import write_result
 from polyclip.sides import SideData, validation
 from polyclip.storage import write_text
-from polyclip.teacher import Taught, Teacher, open_teacher
+from polyclip.teacher import Taught, Teacher, teacher_of
 
 HEADS = Settings(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3)
 TOWERS = Settings(epochs=3, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
@@ -77,7 +77,7 @@ def prepared(run: Run) -> Work:
     corpus = load_corpus(run.corpus)
     train = training_pairs(corpus, run.languages, "train", run.name_share, run.views)
     held_out = training_pairs(corpus, run.languages, "validation", 1.0)
-    teacher = open_teacher(run.recipe.teacher) if method_of(run).taught else None
+    teacher = teacher_of(method_of(run), run.recipe.teacher)
     torch.manual_seed(run.heads.seed)
     aligner = Aligner(settled(run.recipe, train, teacher))
     write_settings(run.out, settings)  # everything that can be wrong in the request has been found by now

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from polyclip import features
 from polyclip.aligner import Aligner, Recipe, load
-from polyclip.components.head import Head
+from polyclip.components.head import Head, Pass
 from polyclip.errors import DataError
 from polyclip.losses import unit
+from polyclip.method import Method
 from polyclip.pairs import Pairs
 from polyclip.tower import describe
 
@@ -31,12 +32,17 @@ class Teacher:
         """
         if self.aligner is None:
             return replace(recipe, vision_tower=self.name, dim=describe("towers", self.name).dim, image_head="pass")
-        head = self.aligner.vision.head
-        if self.aligner.vision.encoder is not None or not isinstance(head, Head):
-            raise DataError(f"Teacher {self.name} was made by method {self.aligner.recipe.method}; expected one that leaves the vision tower as it is: heads.")
-        own = self.aligner.recipe
-        kind = "gated" if self.aligner.method.gated else "linear"
-        return replace(recipe, vision_tower=own.vision_tower, dim=own.dim * len(head.members), image_head=f"{kind} {own.dim} {len(head.members)}")
+        own, method, head = self.aligner.recipe, self.aligner.method, self.aligner.vision.head
+        if self.aligner.vision.encoder is not None or not isinstance(head, Head | Pass):
+            raise DataError(
+                f"Teacher {self.name} was made by method {own.method}, which changed its vision tower or has no head of its own; "
+                "expected one that leaves the vision tower as it is, such as heads, or any with --tune text."
+            )
+        if method.taught:  # its vision side is that of its own teacher
+            return replace(recipe, vision_tower=own.vision_tower, dim=own.dim, image_head=own.image_head)
+        dim, members = own.dim * method.members, method.members
+        kind = "gated" if method.gated else "linear"
+        return replace(recipe, vision_tower=own.vision_tower, dim=dim, image_head=f"{kind} {own.dim} {members}")
 
     def hand_over(self, head: nn.Module) -> None:
         """The teacher's vision head, trained no further."""
@@ -50,14 +56,30 @@ class Teacher:
         return unit(features.encode(describe("encoders", self.name), captions, "captions, as the teacher", sections))
 
 
+def teacher_of(method: Method, name: str) -> Teacher | None:
+    """Who teaches a taught method; none for any other.
+
+    Raises DataError when a teacher is missing, or was named for a method that has none, and what `open_teacher` raises.
+    """
+    if not method.taught:
+        if name:
+            raise DataError(f"--teacher {name} was given, but this method has no teacher: leave it out, or choose --method m2m or distill.")
+        return None
+    if not name:
+        raise DataError("This method learns from an aligned teacher: add --teacher with a run folder, or clip:openai/clip-vit-base-patch32.")
+    return open_teacher(name)
+
+
 def open_teacher(name: str) -> Teacher:
     """A run folder, or `clip:` with a hub name or folder of a CLIP.
 
-    Raises DataError when none was named, and what `load` raises.
+    Raises DataError for what is neither, and what `load` raises.
     """
-    if not name:
-        raise DataError("This method learns from an aligned teacher: add --teacher with a run folder, or clip:openai/clip-vit-base-patch32.")
-    return Teacher(name, None) if name.startswith("clip:") and not Path(name).exists() else Teacher(name, load(name))
+    if name.startswith("clip:") and not Path(name).exists():
+        return Teacher(name, None)
+    if not Path(name).is_file() and not (Path(name) / "aligner.safetensors").is_file():
+        raise DataError(f"Teacher {name!r} is no run folder: it has no aligner.safetensors. A hub name or folder of a CLIP is written clip:{name}.")
+    return Teacher(name, load(name))
 
 
 class Taught:
@@ -68,7 +90,8 @@ class Taught:
 
     def __init__(self, teacher: Teacher, train: Pairs, languages: Sequence[str], english: Sequence[str]) -> None:
         concepts = train.caption_concept.tolist()
-        of_row = [language for language, length in zip(languages, train.sections[0], strict=True) for _ in range(length)]
+        each = zip(dict.fromkeys(languages), train.sections[0], strict=True)  # in the order in which the captions stand
+        of_row = [language for language, length in each for _ in range(length)]
         spoken = [caption if of == "en" else english[concept] for caption, of, concept in zip(train.captions, of_row, concepts, strict=True)]
         distinct = list(dict.fromkeys(spoken))
         place = {caption: row for row, caption in enumerate(distinct)}

@@ -10,6 +10,7 @@ LAYERS = """
 errors
 storage progress records plugins trunk
 losses metrics packs tower weights hub pictures views
+clip
 encoders towers readers components features
 method
 aligner
