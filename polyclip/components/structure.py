@@ -69,7 +69,7 @@ def layer_pair(recipe: Any, train: Any) -> Any:
 
 @torch.inference_mode()
 def by_layer(tower: Any, items: list[Any]) -> dict[int, Tensor]:
-    """Means over tokens or places of each layer's output, and under 0 the tower's own vectors."""
+    """Means over tokens or places of what leaves each layer but the last, and under 0 the tower's own vectors."""
     encoder = tower.build()
     found: dict[int, list[Tensor]] = {}
     with Progress(f"comparing layers of {tower.name}", len(items)) as progress:
@@ -90,4 +90,5 @@ def means(encoder: Any, inputs: State) -> dict[int, Tensor]:
     for number in range(len(trunk.layers)):
         state = trunk.step(number, state)
         found[number + 1] = pool(state)
+    found.pop(len(trunk.layers), None)  # a tower that keeps all its layers is the whole one, with what follows the last
     return found | {0: encoder.finish(state, len(trunk.layers) + 1)}
