@@ -14,11 +14,13 @@ from polyclip import aligner as aligner_module
 from polyclip import features
 from polyclip.aligner import Aligner, Recipe
 from polyclip.features import POOLED
-from polyclip.packs import CORPORA, resolve_language
+from polyclip.packs import CORPORA, load_corpus, resolve_language
+from polyclip.pairs import training_pairs
 from polyclip.pictures import picture_of
 from polyclip.readers.emoji import pictures
 from polyclip.records import Picture, Settings
 from polyclip.run import Run, align
+from polyclip.sides import SideData
 from polyclip.tower import Tower, describe
 from polyclip.trunk import State, above, below
 from tests.test_methods import INSIDE
@@ -248,3 +250,22 @@ def test_a_second_alignment_computes_nothing_below_the_cut(toy: dict[str, str], 
     computed.clear()
     align(dataclasses.replace(run, out=tmp_path / "two", recipe=dataclasses.replace(own, dim=8)))
     assert computed == []
+
+
+@pytest.mark.parametrize(("method", "text", "vision"), [("lilt-da", "xlm-r", "test_vit"), ("full", "nllb", "test_efficientnet")])
+@torch.no_grad()
+def test_a_step_gets_the_rows_it_asked_for_in_their_order(toy: dict[str, str], method: str, text: str, vision: str) -> None:
+    """Captions are batched by length and put back: each vector is that of its own row."""
+    built = Aligner(recipe(toy, method, text, vision)).eval()
+    pairs = training_pairs(load_corpus(toy["corpus"]), [resolve_language("sw"), resolve_language("en")], "train", 0.5)
+    for side, count in ((built.text, len(pairs.captions)), (built.vision, len(pairs.pictures))):
+        data = SideData(side, pairs, pairs)
+        rows = torch.randint(count, (40,))
+        frozen = side(data.inputs(rows))
+        data.go_live()
+        side.encoder.grain = 7
+        live = side(data.inputs(rows))
+        wanted = side.embed([data.train[row] for row in rows.tolist()], "items", keep=False)
+        torch.testing.assert_close(live, wanted, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(frozen, wanted, atol=1e-4, rtol=1e-3)  # nothing is trained yet
+        assert torch.unique(wanted.round(decimals=3), dim=0).shape[0] > 5
