@@ -186,9 +186,13 @@ def test_truncated_and_foreign_files_are_refused(finished: Path, tmp_path: Path)
         load(tmp_path / "nowhere")
 
 
-def test_unknown_methods_suggest_and_impossible_places_say_so(toy: dict[str, str], tmp_path: Path) -> None:
+def test_unknown_methods_suggest_and_impossible_places_say_so(toy: dict[str, str]) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'lilt-ln'"):
         Aligner(recipe(toy, "lilt-lm"))
+    with pytest.raises(DataError, match="text layers '2:' hold none of the 2 layers"):
+        Aligner(recipe(toy, "lilt-ln", text_layers="2:"))
+    with pytest.raises(DataError, match="no place in a ModuleList"):
+        Aligner(recipe(toy, "lilt-da", tune="vision", vision_tower="efficientnet-lite0+efficientnet-lite1"))
 
 
 @pytest.mark.parametrize("kind", ["text", "nllb"])
