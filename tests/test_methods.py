@@ -191,7 +191,7 @@ def test_unknown_methods_suggest_and_impossible_places_say_so(toy: dict[str, str
         Aligner(recipe(toy, "lilt-lm"))
     with pytest.raises(DataError, match="text layers '2:' hold none of the 2 layers"):
         Aligner(recipe(toy, "lilt-ln", text_layers="2:"))
-    with pytest.raises(DataError, match="no place in a ModuleList"):
+    with pytest.raises(DataError, match="no place in a SideBySide: polyclip does not know its layers"):
         Aligner(recipe(toy, "lilt-da", tune="vision", vision_tower="efficientnet-lite0+efficientnet-lite1"))
 
 
