@@ -32,6 +32,7 @@ from polyclip.trunk import first_trained
 FORMAT = "1"
 START_SCALE = 1 / 0.07  # Radford et al. 2021
 MAX_SCALE = 100.0
+TUNED = ("both", "text", "vision")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,13 +155,14 @@ class Aligner(nn.Module):
         self.recipe = recipe
         self.method: Method = find("methods", recipe.method).METHOD
         self.loss = recipe.loss or self.method.loss
-        if self.loss not in LOSSES:
-            raise UnknownName("loss", self.loss, LOSSES)
+        for kind, name, known in (("loss", self.loss, LOSSES), ("tune", recipe.tune, TUNED)):
+            if name not in known:
+                raise UnknownName(kind, name, known)
         self.text = Side("text", describe("encoders", recipe.text_encoder), recipe, recipe.text_dropout)
         self.vision = Side("vision", describe("towers", recipe.vision_tower), recipe, recipe.image_dropout)
         scale, bias = STARTS.get(self.loss, (START_SCALE, 0.0))
         trained = self.method.solve is None
-        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=trained)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=trained and self.loss != "mse")
         self.logit_bias = nn.Parameter(torch.tensor(bias), requires_grad=trained and self.loss in STARTS)
 
     def scale(self) -> Float[Tensor, ""]:

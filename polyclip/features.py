@@ -77,10 +77,16 @@ def kept(tower: Tower, position: int, items: Sequence[Any], what: str, sections:
     plans = [plan(part) for part in split(items, sections)]
     paths = [[chunk_path(tower, chunk, position) for chunk in chunks] for chunks, _ in plans]
     wanted = {path: chunk for (chunks, _), found in zip(plans, paths, strict=True) for chunk, path in zip(chunks, found, strict=True)}
-    missing = [(chunk, path) for path, chunk in wanted.items() if not path.exists()]
-    if missing:
-        compute(tower, missing, what, position)
+    absent = [(chunk, path) for path, chunk in wanted.items() if not path.exists()]
+    if absent:
+        compute(tower, absent, what, position)
     return [(found, order) for (_, order), found in zip(plans, paths, strict=True)]
+
+
+def missing(tower: Tower, position: int, items: Sequence[Any], sections: Sequence[int] = ()) -> int:
+    """How many rows `states` would have to compute for these items."""
+    chunks = [chunk for part in split(items, sections) for chunk in plan(part)[0]]
+    return sum(len(chunk) for chunk in chunks if not chunk_path(tower, chunk, position).exists())
 
 
 def split(items: Sequence[Any], sections: Sequence[int]) -> list[Sequence[Any]]:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from polyclip import checkpoint
 from polyclip.aligner import Aligner
@@ -38,6 +40,7 @@ class Phase:
     members: int = 1  # of the heads
     taught: bool = False  # the captions' own rows are asked for in place of pictures
     penalty: Callable[[Tensor, Tensor], Tensor] | None = None  # (features, unit vectors) of a side
+    count_flops: bool = False  # of the first step, into the log
     until: float = math.inf  # moment of time.monotonic() when the loop stops; the epoch that is then under way is dropped
     log: list[dict[str, Any]] = field(default_factory=list)
 
@@ -73,24 +76,37 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
         if not state.log:  # a phase that only makes things worse ends where it began
             state.record({"phase": phase.name, "epoch": 0, "validation": phase.validate()}, aligner)
         for epoch in range(state.epoch, settings.epochs):
-            started, losses = time.monotonic(), []
-            for number in range(epoch * phase.steps_per_epoch, (epoch + 1) * phase.steps_per_epoch):
-                if time.monotonic() > phase.until:
-                    break
-                for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                    group["lr"] = peak * schedule(number, total, settings.warm_up)
-                losses.append(step(accelerator, model, prepared, phase, number))
-                progress.advance(phase.batch)
+            started = time.monotonic()
+            losses, flops = steps_of(epoch, accelerator, model, prepared, phase, peaks, progress)
             if len(losses) < phase.steps_per_epoch:
                 break
             value = phase.validate()
             progress.note = f"loss {sum(losses) / len(losses):.3f}, validation recall {value:.3f}"
             line = {"phase": phase.name, "epoch": epoch + 1, "batch": phase.batch, "loss": sum(losses) / len(losses), "validation": value}
             line |= {"scale": aligner.scale().item(), "seconds": time.monotonic() - started}
+            line |= {"flops": flops * phase.steps_per_epoch} if phase.count_flops else {}
             state.record(line, aligner)
             checkpoint.write(phase.folder, phase.name, settings, aligner, optimizer, state)
     aligner.set_state(state.best, "the best epoch")
     return state.log
+
+
+def steps_of(
+    epoch: int, accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: Phase, peaks: list[float], progress: Progress
+) -> tuple[list[float], int]:
+    """The steps of one epoch, fewer where time is up: the loss of each, and the floating-point operations of the first where they are counted."""
+    losses: list[float] = []
+    counter = FlopCounterMode(display=False)
+    total = phase.settings.epochs * phase.steps_per_epoch
+    for number in range(epoch * phase.steps_per_epoch, (epoch + 1) * phase.steps_per_epoch):
+        if time.monotonic() > phase.until:
+            break
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * schedule(number, total, phase.settings.warm_up)
+        with counter if phase.count_flops and not losses else nullcontext():
+            losses.append(step(accelerator, model, optimizer, phase, number))
+        progress.advance(phase.batch)
+    return losses, counter.get_total_flops()
 
 
 def step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: Phase, number: int) -> float:

@@ -1,5 +1,6 @@
 """Training pairs: which caption is shown with which picture at which step, as a pure function of the seed."""
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -49,10 +50,23 @@ def drawn(rows: Tensor, count: Tensor, concept: Tensor, generator: torch.Generat
     return rows[concept, slot]
 
 
-def training_pairs(corpus: Corpus, languages: list[Language], split: str, name_share: float, views: int = 1) -> Pairs:
-    """Every caption of `languages` and every style's picture of the concepts they name, in `views` forms: as it is, and augmented.
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What of a split is drawn for training. The default is all of it, as it is."""
 
-    Languages weigh the same; within one, names together weigh `name_share` (in [0, 1]) and further captions the rest.
+    name_share: float = 0.5  # how often a caption drawn for training is a name rather than a keyword
+    views: int = 1  # of each picture: itself, and augmented ones, each encoded once
+    share: float = 1.0  # of the concepts, chosen by hash: with less, those of a smaller share are among those of a larger
+    pairs: int | None = None  # named pictures of each language but English, chosen by hash; None means all
+
+
+NAMES = Sample(name_share=1.0)
+
+
+def training_pairs(corpus: Corpus, languages: list[Language], split: str, sample: Sample) -> Pairs:
+    """Captions of `languages` and every style's picture of the concepts they name, as `sample` says.
+
+    Languages weigh the same; within one, names together weigh `sample.name_share` (in [0, 1]) and further captions the rest.
     Raises DataError when a language names nothing in this split.
     """
     rows = {language.code: corpus.reader.read(corpus.folder, corpus.locale(language), split) for language in languages}
@@ -62,6 +76,7 @@ def training_pairs(corpus: Corpus, languages: list[Language], split: str, name_s
             f"The pack of corpus {corpus.name!r} expects {expected} English rows in {split!r}, the reader found {len(rows['en'])}. "
             "Restore the corpus from the repository, or change [rows] and say why in a comment."
         )
+    rows = {code: drawn_rows(found, sample, code) for code, found in rows.items()}
     for code, found in rows.items():
         if not found:
             raise DataError(f"Corpus {corpus.name!r} has no caption in language {code!r} in split {split!r}; choose another language or corpus.")
@@ -72,11 +87,11 @@ def training_pairs(corpus: Corpus, languages: list[Language], split: str, name_s
     owner, weight, lengths = [], [], []
     for found in rows.values():
         lengths.append(sum(len(row.captions) for row in found))
-        for caption, concept, share in _weighed(found, name_share):
+        for caption, concept, share in _weighed(found, sample.name_share):
             captions.append(caption)
             owner.append(concepts[concept])
             weight.append(share)
-    pictures, drawn_by, a_style = _pictures(corpus, concepts, views)
+    pictures, drawn_by, a_style = _pictures(corpus, concepts, sample.views)
     named_by: list[list[int]] = [[] for _ in concepts]
     for caption_row, number in enumerate(owner):
         named_by[number].append(caption_row)
@@ -91,6 +106,16 @@ def training_pairs(corpus: Corpus, languages: list[Language], split: str, name_s
         named=sum(map(len, rows.values())),
         concepts=tuple(concepts),
     )
+
+
+def drawn_rows(rows: list[Row], sample: Sample, language: str) -> list[Row]:
+    """The rows of one language that `sample` keeps, in their order."""
+    if sample.share == 1.0 and (sample.pairs is None or language == "en"):
+        return rows
+    places = sorted((int(hashlib.sha256(row.concept.encode()).hexdigest(), 16), row.concept) for row in rows)
+    kept = [concept for place, concept in places if place <= sample.share * 2**256]
+    chosen = set(kept if language == "en" else kept[: sample.pairs])
+    return [row for row in rows if row.concept in chosen]
 
 
 def _weighed(rows: list[Row], name_share: float) -> list[tuple[str, str, float]]:

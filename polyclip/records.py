@@ -70,3 +70,33 @@ class Result:
     seconds: dict[str, float]
     scores: list[Score]
     origin: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One candidate of `--method auto`: what it is, and what came of it or why it was not trained."""
+
+    name: str
+    method: str
+    schedule: str
+    settings: dict[str, Any]
+    parameters: int = 0  # trained
+    estimate: float = 0.0  # seconds, before it began
+    seconds: float = 0.0
+    validation: float | None = None  # recall in [0, 1]; None where it was not trained
+    error: float = 0.0  # standard error of `validation` over its queries
+    live: bool = False  # whether its text tower has to be run again to be scored
+    note: str = ""  # why it was skipped, or where it was stopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A search by `--method auto`: its trials in order, which of them the run is, and why. Written as choice.json."""
+
+    request: dict[str, Any]
+    budget: float  # seconds
+    seconds: float = 0.0  # from the start of the command to the last score
+    reserve: float = 0.0  # seconds set aside for the final scores
+    trials: list[Trial] = field(default_factory=list)
+    winner: str = ""  # empty while the search is under way
+    reason: str = ""

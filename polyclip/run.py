@@ -19,7 +19,7 @@ from polyclip.losses import LOSSES
 from polyclip.method import Method
 from polyclip.origin import check_folder, origin, read_run, write_settings
 from polyclip.packs import Corpus, Language, known_languages, load_corpus, load_language
-from polyclip.pairs import Pairs, training_pairs
+from polyclip.pairs import NAMES, Pairs, Sample, training_pairs
 from polyclip.plugins import find
 from polyclip.records import Result, Settings
 from polyclip.report.result import write_result
@@ -39,11 +39,11 @@ class Run:
     recipe: Recipe
     out: Path
     corpus: str = "emoji"
-    name_share: float = 0.5  # how often a caption drawn for training is a name rather than a keyword
-    views: int = 1  # of each training picture: itself and augmented ones, each encoded once
+    sample: Sample = Sample()
     heads: Settings = HEADS  # first phase of every method: heads on cached features
     towers: Settings = TOWERS  # second phase of the methods that train something inside a tower
     resume: bool = False
+    count_flops: bool = False  # of a training step, into the log
     until: float = math.inf  # moment of time.monotonic() when training stops and keeps its best epoch
 
 
@@ -75,8 +75,8 @@ def prepared(run: Run) -> Work:
     settings = settings_of(run)
     check_folder(run.out, settings, resume=run.resume)
     corpus = load_corpus(run.corpus)
-    train = training_pairs(corpus, run.languages, "train", run.name_share, run.views)
-    held_out = training_pairs(corpus, run.languages, "validation", 1.0)
+    train = training_pairs(corpus, run.languages, "train", run.sample)
+    held_out = training_pairs(corpus, run.languages, "validation", NAMES)
     teacher = teacher_of(method_of(run), run.recipe.teacher)
     torch.manual_seed(run.heads.seed)
     aligner = Aligner(settled(run.recipe, train, teacher))
@@ -153,6 +153,7 @@ def phase(name: str, settings: Settings, work: Work) -> Phase:
         members=aligner.method.members,
         taught=teacher is not None,
         penalty=None if live else aligner.method.penalty,
+        count_flops=run.count_flops,
         until=run.until,
     )
 
@@ -181,8 +182,7 @@ def settings_of(run: Run) -> dict[str, Any]:
     return {
         "languages": [language.code for language in run.languages],
         "corpus": run.corpus,
-        "name_share": run.name_share,
-        "views": run.views,
+        "sample": {key: value for key, value in asdict(run.sample).items() if value is not None},  # TOML has no null
         "recipe": asdict(run.recipe),
         "heads": asdict(run.heads),
         "towers": asdict(run.towers),

@@ -13,6 +13,7 @@ from polyclip.aligner import Aligner, Side
 from polyclip.metrics import ranks, recall
 from polyclip.pairs import Pairs
 
+KS = (1, 5, 10)
 NOUNS = {"text": "captions", "vision": "pictures"}
 
 
@@ -50,6 +51,19 @@ class SideData:
             self.held_out_states = features.states(self.side.tower, self.side.cut, self.held_out, f"validation {noun} below the cut", self.held_out_sections)
         self.costs = self.side.encoder.costs(self.train)
 
+    def rehearse(self, rows: list[int]) -> None:
+        """As `go_live`, but for these training rows alone and past the cache: to measure what steps cost."""
+        encoder, self.live, self.states = self.side.encoder, True, None
+        self.costs = encoder.costs(self.train)
+        if self.side.cut > 0 or self.side.kind == "vision":
+            running = features.inference_form(encoder)
+            found = features.states_in_batches(running, [self.train[row] for row in rows], self.side.cut, lambda _: None)
+            self.states = dict(zip(rows, found, strict=True))
+
+    def rest(self) -> None:
+        """Back to the cached features."""
+        self.live, self.states = False, None
+
     def inputs(self, rows: Int[Tensor, " pair"]) -> dict[str, Any]:
         """What the side takes for these training rows."""
         if not self.live:
@@ -75,15 +89,25 @@ class SideData:
 
 def validation(aligner: Aligner, held_out: Pairs, sides: list[SideData]) -> Callable[[], float]:
     """Mean of text-to-image recall@1, 5 and 10 of the validation names among all validation pictures of all styles."""
+    rank = validation_ranks(aligner, held_out, sides)
+
+    def value() -> float:
+        found = rank()
+        return sum(recall(found, k).mean().item() for k in KS) / len(KS)
+
+    return value
+
+
+def validation_ranks(aligner: Aligner, held_out: Pairs, sides: list[SideData]) -> Callable[[], Int[Tensor, " query"]]:
+    """The rank (0 is best) of the own picture of each of these names, with the aligner as it then is."""
     names = held_out.caption_weight > 0
     owner = torch.full((len(held_out.pictures),), -1)
     for concept, rows in enumerate(held_out.picture_rows.tolist()):
         owner[[row for row in rows if row >= 0]] = concept
 
-    def value() -> float:
+    def found() -> Tensor:
         aligner.eval()
         text, image = (data.unit_held_out() for data in sides)
-        rank = ranks(text[names], image, held_out.caption_concept[names], owner)
-        return sum(recall(rank, k).mean().item() for k in (1, 5, 10)) / 3
+        return ranks(text[names], image, held_out.caption_concept[names], owner)
 
-    return value
+    return found

@@ -18,7 +18,7 @@ from polyclip.components.closed_form import NEAREST, POWERS, STRENGTHS, WHITENIN
 from polyclip.components.head import Head, Relative, Shape
 from polyclip.errors import DataError
 from polyclip.packs import load_corpus, resolve_language
-from polyclip.pairs import Pairs, training_pairs
+from polyclip.pairs import NAMES, Pairs, Sample, training_pairs
 from polyclip.records import Settings
 from polyclip.run import Run, align
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
@@ -228,10 +228,10 @@ def test_closed_forms_reach_above_chance_and_come_back(toy: dict[str, str], meth
     align(run)
     (line,) = [json.loads(text) for text in (run.out / "log.jsonl").read_text("utf-8").splitlines()]
     assert line["phase"] == "solve" and line["chosen"]
-    held_out = training_pairs(load_corpus(toy["corpus"]), languages, "validation", 1.0)
+    held_out = training_pairs(load_corpus(toy["corpus"]), languages, "validation", NAMES)
     assert line["validation"] > sum(min(1.0, k / len(held_out.pictures)) for k in (1, 5, 10)) / 3  # 6 pictures: recall@10 is 1 for everyone
     aligner = load(run.out)
-    train = training_pairs(load_corpus(toy["corpus"]), languages, "train", 0.5)
+    train = training_pairs(load_corpus(toy["corpus"]), languages, "train", Sample())
     names, concepts = anchor_rows(train)
     if method == "asif":
         assert aligner.recipe.anchors == len(names) == 2 * 12

@@ -15,7 +15,7 @@ from polyclip import features
 from polyclip.aligner import Aligner, Recipe
 from polyclip.features import POOLED
 from polyclip.packs import CORPORA, load_corpus, resolve_language
-from polyclip.pairs import training_pairs
+from polyclip.pairs import Sample, training_pairs
 from polyclip.pictures import picture_of
 from polyclip.readers.emoji import pictures
 from polyclip.records import Picture, Settings
@@ -257,7 +257,7 @@ def test_a_second_alignment_computes_nothing_below_the_cut(toy: dict[str, str], 
 def test_a_step_gets_the_rows_it_asked_for_in_their_order(toy: dict[str, str], method: str, text: str, vision: str) -> None:
     """Captions are batched by length and put back: each vector is that of its own row."""
     built = Aligner(recipe(toy, method, text, vision)).eval()
-    pairs = training_pairs(load_corpus(toy["corpus"]), [resolve_language("sw"), resolve_language("en")], "train", 0.5)
+    pairs = training_pairs(load_corpus(toy["corpus"]), [resolve_language("sw"), resolve_language("en")], "train", Sample())
     for side, count in ((built.text, len(pairs.captions)), (built.vision, len(pairs.pictures))):
         data = SideData(side, pairs, pairs)
         rows = torch.randint(count, (40,))

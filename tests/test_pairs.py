@@ -7,13 +7,13 @@ import torch
 
 from polyclip.errors import UnknownName
 from polyclip.packs import load_corpus, resolve_language
-from polyclip.pairs import Pairs, training_pairs
+from polyclip.pairs import Pairs, Sample, training_pairs
 from tests.toy import write_corpus
 
 
 @pytest.fixture(scope="module")
 def emoji() -> Pairs:
-    return training_pairs(load_corpus("emoji"), [resolve_language("sw"), resolve_language("en")], "train", 0.5)
+    return training_pairs(load_corpus("emoji"), [resolve_language("sw"), resolve_language("en")], "train", Sample())
 
 
 def test_the_same_seed_draws_the_same_pairs(emoji: Pairs) -> None:
@@ -50,4 +50,4 @@ def test_every_style_of_a_concept_is_drawn(emoji: Pairs) -> None:
 def test_errors_name_what_is_missing(tmp_path: Path) -> None:
     corpus = load_corpus(str(write_corpus(tmp_path)))
     with pytest.raises(UnknownName, match="'te'.*en, sw"):
-        training_pairs(corpus, [resolve_language("te")], "train", 0.5)
+        training_pairs(corpus, [resolve_language("te")], "train", Sample())

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from polyclip.packs import Corpus, load_corpus, resolve_language
-from polyclip.pairs import Pairs, training_pairs
+from polyclip.pairs import Pairs, Sample, training_pairs
 from polyclip.pictures import picture_of
 from polyclip.records import Picture
 from polyclip.views import SCALE, TURN, view
@@ -89,7 +89,7 @@ def owners(pairs: Pairs) -> dict[int, int]:
 def test_training_pairs_have_every_view_of_every_picture(corpus: Corpus, name: str) -> None:
     used = corpus if name == "toy" else load_corpus("emoji")
     languages = [resolve_language("sw"), resolve_language("en")]
-    plain, tripled = (training_pairs(used, languages, "train", 0.5, views) for views in (1, 3))
+    plain, tripled = (training_pairs(used, languages, "train", Sample(views=views)) for views in (1, 3))
     assert len(tripled.pictures) == 3 * len(plain.pictures) > 0
     assert torch.equal(tripled.picture_count, 3 * plain.picture_count)
     assert sum(tripled.sections[1]) == len(tripled.pictures) and len(tripled.sections[1]) == 3 * len(plain.sections[1])
@@ -107,7 +107,7 @@ def test_training_pairs_have_every_view_of_every_picture(corpus: Corpus, name: s
 
 
 def test_augmented_pictures_are_drawn_in_training(corpus: Corpus) -> None:
-    pairs = training_pairs(corpus, [resolve_language("en")], "train", 0.5, 3)
+    pairs = training_pairs(corpus, [resolve_language("en")], "train", Sample(views=3))
     owner = owners(pairs)
     caption, picture, concept = pairs.sample(20, 3)
     assert [owner[row] for row in picture.tolist()] == concept.tolist() == pairs.caption_concept[caption].tolist()
@@ -120,9 +120,9 @@ def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(folder:
 
     asked: list[tuple[str, int, int]] = []
 
-    def spy(corpus: Corpus, languages: list[object], split: str, share: float, views: int = 1) -> Pairs:
-        found = training_pairs(corpus, languages, split, share, views)  # type: ignore[arg-type]
-        asked.append((split, views, sum("(view" in picture.name for picture in found.pictures)))
+    def spy(corpus: Corpus, languages: list[object], split: str, sample: Sample) -> Pairs:
+        found = training_pairs(corpus, languages, split, sample)  # type: ignore[arg-type]
+        asked.append((split, sample.views, sum("(view" in picture.name for picture in found.pictures)))
         return found
 
     monkeypatch.setattr(run, "training_pairs", spy)
@@ -132,7 +132,7 @@ def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(folder:
     assert said.code == 0, said.err
     assert asked == [("train", 2, 12), ("validation", 1, 0)]
     assert "views = 2" in (tmp_path / "run" / "run.toml").read_text("utf-8")
-    assert json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))["run"]["views"] == 2
+    assert json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))["run"]["sample"]["views"] == 2
     inside = polyclip("align", *common, "--method", "lilt-da", "--views", 2, "--batch-size", 8, "--out", tmp_path / "inside")
     assert inside.code == 0, inside.err
 

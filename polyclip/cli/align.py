@@ -39,6 +39,7 @@ def command(
     if english:
         languages = with_english(languages)
     from polyclip.aligner import Recipe  # torch is imported only once the arguments are right
+    from polyclip.pairs import Sample
     from polyclip.plugins import find
     from polyclip.report.table import summary, tables
     from polyclip.run import HEADS, TOWERS, Run, align
@@ -61,7 +62,7 @@ def command(
     given = {key: value for key, value in (("epochs", epochs), ("batch_size", batch_size)) if value is not None}
     heads, towers = replace(HEADS, seed=seed), replace(TOWERS, seed=seed)
     heads, towers = (heads, replace(towers, **given)) if found.inside else (replace(heads, **given), towers)
-    result = align(Run(languages=languages, recipe=recipe, corpus=corpus, heads=heads, towers=towers, views=views, out=folder, resume=resume))
+    result = align(Run(languages=languages, recipe=recipe, corpus=corpus, heads=heads, towers=towers, sample=Sample(views=views), out=folder, resume=resume))
     console = Console()
     for table in tables(result.scores):
         console.print(table)

@@ -76,7 +76,7 @@ def build(name: str, chosen: dict[str, str]) -> Any:
     with loading("text encoder", name):
         kept = {"revision": chosen["revision"], "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(name, **kept)
-        model = encoder_of(AutoModel.from_pretrained(name, use_safetensors=True, **kept))
+        model = encoder_of(AutoModel.from_pretrained(name, use_safetensors=True, **kept)).float()  # whatever precision it is kept in
     tokenizer.padding_side = "right"
     limit = min(MAX_TOKENS, tokenizer.model_max_length)
 

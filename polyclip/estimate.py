@@ -1,0 +1,123 @@
+"""How long training and scoring will take, by a few steps and a few items of the real thing. The test split is not read for it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+
+from polyclip import features
+from polyclip.aligner import Aligner, Side
+from polyclip.benchmarks._retrieval import Request
+from polyclip.fit import Phase, parameter_groups, step
+from polyclip.packs import load_corpus
+from polyclip.plugins import find
+from polyclip.run import Run, Work, evaluation_mark, phase, reported
+from polyclip.sides import SideData, validation
+
+STEPS = 3  # the first is not counted: it pays for what is made at first use
+PICTURES, CAPTIONS = 24, 192
+SOLUTIONS = 16  # a method in closed form looks at about so many candidates
+TEST_BY_VALIDATION = 2  # concepts, where a pack does not tell
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Seconds that the final scores take: what every aligner needs, and what one with a live text tower needs beside it."""
+
+    frozen: float
+    live: float
+
+    def of(self, live: bool) -> float:
+        """Of one of the two."""
+        return self.frozen + (self.live if live else 0.0)
+
+
+def scoring_seconds(work: Work) -> Scoring:
+    """An upper bound: every reported language names every test concept, every style draws it, and nothing is in the cache that is not known to be."""
+    run, corpus = work.run, load_corpus(work.run.corpus)
+    languages = reported(run, corpus)
+    held_out = work.sides[0].held_out_pairs
+    concepts = corpus.pack.rows.get("test", TEST_BY_VALIDATION * len(held_out.concepts))
+    captions = concepts * len(languages) * seconds_an_item(work.aligner.text, held_out.captions[:CAPTIONS])
+    scoring = len(languages) * concepts / len(held_out.concepts) * seconds_a_language(run, work.aligner)
+    if evaluation_mark(run, work.aligner).exists():
+        return Scoring(scoring, captions)
+    pictures = concepts * len(corpus.reader.styles(corpus.folder)) * seconds_an_item(work.aligner.vision, held_out.pictures[:PICTURES])
+    return Scoring(scoring + captions + pictures, captions)
+
+
+def seconds_an_item(side: Side, items: list) -> float:
+    """Of encoding past the cache."""
+    side.pooled(items[:1], "one item", keep=False)  # builds the tower
+    return timed(lambda: side.pooled(items, "items to measure the pace", keep=False)) / len(items)
+
+
+def seconds_a_language(run: Run, aligner: Aligner) -> float:
+    """Of scoring what is encoded already: the validation split stands in for the test split."""
+    request = Request(languages=run.languages, corpus=run.corpus, split="validation")
+    benchmark = find("benchmarks", "held-out")
+    benchmark.score(aligner.eval(), request)  # encodes the names
+    return timed(lambda: benchmark.score(aligner.eval(), request)) / len(run.languages)
+
+
+def training_seconds(work: Work) -> float:
+    """Of all phases of a run; its weights are afterwards what they were before."""
+    run, aligner = work.run, work.aligner
+    check = timed(validation(aligner, work.sides[0].held_out_pairs, work.sides))
+    if aligner.method.solve is not None:
+        return SOLUTIONS * check
+    total = phase_seconds(work, phase("heads", run.heads, work), check)
+    return total + sum(live_seconds(work, data) for data in work.sides if data.side.encoder is not None)
+
+
+def phase_seconds(work: Work, planned: Phase, check: float) -> float:
+    """All steps of a phase, and a check at its start and after each epoch."""
+    epochs = planned.settings.epochs
+    return epochs * planned.steps_per_epoch * seconds_a_step(work.aligner, planned) + (epochs + 1) * check
+
+
+def live_seconds(work: Work, data: SideData) -> float:
+    """Of the second phase: states below the cut that are not in the cache, then steps and checks through the layers above it."""
+    settings, side = work.run.towers, data.side
+    planned = phase(work.run.recipe.method, settings, work)
+    rows = rows_of(planned, side.kind)
+    below = timed(lambda: data.rehearse(rows)) / len(rows)
+    planned = phase(work.run.recipe.method, settings, work)  # now with what is trained inside
+    a_step = seconds_a_step(work.aligner, planned)
+    data.rest()
+    check = a_step / planned.batch * len(data.held_out) / 2  # forward alone is less than half of a step
+    parts = ((data.train, data.sections), (data.held_out, data.held_out_sections))
+    absent = sum(features.missing(side.tower, side.cut, items, sections) for items, sections in parts) if side.cut > 0 or side.kind == "vision" else 0
+    return absent * below + settings.epochs * planned.steps_per_epoch * a_step + (settings.epochs + 2) * check
+
+
+def rows_of(planned: Phase, kind: str) -> list[int]:
+    """The training rows of one side that the first steps ask for."""
+    rows: set[int] = set()
+    for number in range(STEPS):
+        seed = planned.settings.seed * 1_000_003 + number
+        caption, picture, concept = planned.pairs.sample(planned.batch, seed)
+        wanted = [picture] if kind == "vision" else [caption, planned.pairs.others(concept, seed)]
+        rows |= {row for table in wanted for row in table.tolist()}
+    return sorted(rows)
+
+
+def seconds_a_step(aligner: Aligner, planned: Phase) -> float:
+    """Mean over the first steps but one, taken for real and then taken back."""
+    before = {name: tensor.clone() for name, tensor in aligner.state().items()}
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    optimizer = torch.optim.AdamW(parameter_groups(aligner, planned.settings, planned.trained))
+    model, prepared = accelerator.prepare(aligner, optimizer)
+    seconds = [timed(lambda number=number: step(accelerator, model, prepared, planned, number)) for number in range(STEPS)]
+    aligner.zero_grad(set_to_none=True)
+    aligner.set_state(before, "the state before it was measured")
+    return sum(seconds[1:]) / (STEPS - 1)
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Seconds that it took."""
+    started = time.monotonic()
+    action()
+    return time.monotonic() - started
