@@ -24,7 +24,7 @@ from polyclip.plugins import find
 from polyclip.records import Result, Settings
 from polyclip.report.result import write_result
 from polyclip.sides import SideData, validation
-from polyclip.storage import write_text
+from polyclip.storage import cache_folder, digest, write_text
 from polyclip.teacher import Taught, Teacher, teacher_of
 
 HEADS = Settings(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3)
@@ -102,8 +102,18 @@ def scored(run: Run, aligner: Aligner, clock: "Clock") -> Result:
     clock.lap("evaluate")
     result = Result(read_run(run.out), model_facts(aligner), clock.laps, report.scores, origin(aligner, run.heads.seed, report))
     write_result(run.out / "result.json", result)
+    write_text(evaluation_mark(run, aligner), "", what="a note that test features are in the cache")
     checkpoint.remove(run.out)
     return result
+
+
+def evaluation_mark(run: Run, aligner: Aligner) -> Path:
+    """A file of the cache that is there once what `scored` asks of both frozen towers has been encoded: without a look at the test split."""
+    corpus = load_corpus(run.corpus)
+    towers = (aligner.text.tower.identity, aligner.vision.tower.identity)
+    files = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sorted(corpus.folder.iterdir())]
+    key = digest(run.corpus, *files, *towers, *sorted(codes(reported(run, corpus))))
+    return cache_folder() / "features" / "scored" / key[:32]
 
 
 def settled(recipe: Recipe, train: Pairs, teacher: Teacher | None) -> Recipe:
