@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from accelerate import Accelerator
@@ -18,7 +19,6 @@ from polyclip.sides import SideData, validation
 
 STEPS = 3  # the first is not counted: it pays for what is made at first use
 PICTURES, CAPTIONS = 24, 192
-SOLUTIONS = 16  # a method in closed form looks at about so many candidates
 TEST_BY_VALIDATION = 2  # concepts, where a pack does not tell
 
 
@@ -63,13 +63,14 @@ def seconds_a_language(run: Run, aligner: Aligner) -> float:
 
 
 def training_seconds(work: Work) -> float:
-    """Of all phases of a run; its weights are afterwards what they were before."""
+    """Of all phases of a run; its weights are afterwards what they were before. A closed form takes no step: 0, it is not estimated."""
     run, aligner = work.run, work.aligner
-    check = timed(validation(aligner, work.sides[0].held_out_pairs, work.sides))
     if aligner.method.solve is not None:
-        return SOLUTIONS * check
-    total = phase_seconds(work, phase("heads", run.heads, work), check)
-    return total + sum(live_seconds(work, data) for data in work.sides if data.side.encoder is not None)
+        return 0.0
+    check = timed(validation(aligner, work.sides[0].held_out_pairs, work.sides))
+    heads = phase_seconds(work, phase("heads", run.heads, work), check)
+    live = [data for data in work.sides if data.side.encoder is not None]
+    return heads + (live_seconds(work, live) if live else 0.0)
 
 
 def phase_seconds(work: Work, planned: Phase, check: float) -> float:
@@ -78,19 +79,28 @@ def phase_seconds(work: Work, planned: Phase, check: float) -> float:
     return epochs * planned.steps_per_epoch * seconds_a_step(work.aligner, planned) + (epochs + 1) * check
 
 
-def live_seconds(work: Work, data: SideData) -> float:
+def live_seconds(work: Work, live: list[SideData]) -> float:
     """Of the second phase: states below the cut that are not in the cache, then steps and checks through the layers above it."""
-    settings, side = work.run.towers, data.side
-    planned = phase(work.run.recipe.method, settings, work)
-    rows = rows_of(planned, side.kind)
-    below = timed(lambda: data.rehearse(rows)) / len(rows)
-    planned = phase(work.run.recipe.method, settings, work)  # now with what is trained inside
+    settings, method = work.run.towers, work.run.recipe.method
+    below = 0.0
+    for data in live:
+        rows = rows_of(phase(method, settings, work), data.side.kind)
+        below += timed(partial(data.rehearse, rows)) / len(rows) * absent_rows(data)
+    planned = phase(method, settings, work)  # now with what is trained inside
     a_step = seconds_a_step(work.aligner, planned)
-    data.rest()
-    check = a_step / planned.batch * len(data.held_out) / 2  # forward alone is less than half of a step
+    for data in live:
+        data.rest()
+    check = a_step / planned.batch * max(len(data.held_out) for data in live) / 2  # forward alone is less than half of a step
+    return below + settings.epochs * planned.steps_per_epoch * a_step + (settings.epochs + 2) * check
+
+
+def absent_rows(data: SideData) -> int:
+    """Training and validation items of a side whose states at its cut are to be computed."""
+    side = data.side
+    if side.cut == 0 and side.kind == "text":
+        return 0  # captions are read as they are
     parts = ((data.train, data.sections), (data.held_out, data.held_out_sections))
-    absent = sum(features.missing(side.tower, side.cut, items, sections) for items, sections in parts) if side.cut > 0 or side.kind == "vision" else 0
-    return absent * below + settings.epochs * planned.steps_per_epoch * a_step + (settings.epochs + 2) * check
+    return sum(features.missing(side.tower, side.cut, items, sections) for items, sections in parts)
 
 
 def rows_of(planned: Phase, kind: str) -> list[int]:
@@ -110,7 +120,7 @@ def seconds_a_step(aligner: Aligner, planned: Phase) -> float:
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     optimizer = torch.optim.AdamW(parameter_groups(aligner, planned.settings, planned.trained))
     model, prepared = accelerator.prepare(aligner, optimizer)
-    seconds = [timed(lambda number=number: step(accelerator, model, prepared, planned, number)) for number in range(STEPS)]
+    seconds = [timed(partial(step, accelerator, model, prepared, planned, number)) for number in range(STEPS)]
     aligner.zero_grad(set_to_none=True)
     aligner.set_state(before, "the state before it was measured")
     return sum(seconds[1:]) / (STEPS - 1)

@@ -7,12 +7,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from polyclip.budget import Budget, duration
+from polyclip.errors import PolyclipError
 from polyclip.packs import Language, resolve_language
+from polyclip.records import Choice, Result
+
+AUTO, DEFAULT = "auto", "head-glu"
 
 
 def command(
     lang: Annotated[list[str], typer.Option("--lang", help="Language to train, by any of its codes or its name; repeat for several.")],
-    method: Annotated[str, typer.Option(help="What is trained; 'polyclip methods' lists them.")] = "head-glu",
+    method: Annotated[str, typer.Option(help="What is trained; 'polyclip methods' lists them. auto: what validates best within --budget.")] = DEFAULT,
+    budget: Annotated[str, typer.Option(help="Time for --method auto, encoding and scoring included: 90s, 5m, 1h. Default 5m.")] = "",
     tune: Annotated[str, typer.Option(help="Towers in which the method trains something: both, text or vision.")] = "both",
     text_encoder: Annotated[str, typer.Option(help="e5-small, or a transformers encoder: hub name, folder, huggingface:NAME,pooling=cls.")] = "e5-small",
     vision_tower: Annotated[
@@ -34,16 +40,19 @@ def command(
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in the same folder.")] = False,
 ) -> None:
     """Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them."""
+    chosen = {"tune": tune != "both", "loss": loss, "text-layers": text_layers, "vision-layers": vision_layers, "rank": rank != "8"}
+    limit = limited(method, budget, chosen | {"teacher": teacher, "epochs": epochs, "batch-size": batch_size})
     languages = list({language.code: language for language in map(resolve_language, lang)}.values())
     folder = out or Path("runs") / f"{'-'.join(language.code for language in languages)}-{method}"
     if english:
         languages = with_english(languages)
     from polyclip.aligner import Recipe  # torch is imported only once the arguments are right
+    from polyclip.choice import choose
     from polyclip.pairs import Sample
     from polyclip.plugins import find
-    from polyclip.report.table import summary, tables
     from polyclip.run import HEADS, TOWERS, Run, align
 
+    method = DEFAULT if limit is not None else method  # what auto chooses takes its place
     found = find("methods", method).METHOD
     recipe = Recipe(
         text_encoder=text_encoder,
@@ -62,14 +71,42 @@ def command(
     given = {key: value for key, value in (("epochs", epochs), ("batch_size", batch_size)) if value is not None}
     heads, towers = replace(HEADS, seed=seed), replace(TOWERS, seed=seed)
     heads, towers = (heads, replace(towers, **given)) if found.inside else (replace(heads, **given), towers)
-    result = align(Run(languages=languages, recipe=recipe, corpus=corpus, heads=heads, towers=towers, sample=Sample(views=views), out=folder, resume=resume))
-    console = Console()
-    for table in tables(result.scores):
-        console.print(table)
-    console.print(summary(result, folder), highlight=False, soft_wrap=True)
+    run = Run(languages=languages, recipe=recipe, corpus=corpus, heads=heads, towers=towers, sample=Sample(views=views), out=folder, resume=resume)
+    result, choice = (align(run), None) if limit is None else choose(run, limit)
+    told(result, folder, choice)
 
 
 def with_english(languages: list[Language]) -> list[Language]:
     """English last, unless it was asked for already."""
     english = resolve_language("en")
     return languages if english in languages else [*languages, english]
+
+
+def limited(method: str, budget: str, chosen: dict[str, object]) -> Budget | None:
+    """The budget of --method auto, from now on; None for a method by name.
+
+    Raises PolyclipError for a budget without auto, one that is no duration, and for what auto chooses by itself.
+    """
+    if method != AUTO:
+        if budget:
+            raise PolyclipError(f"--budget {budget} is for --method auto, not for --method {method}: leave it out, or write --method auto.")
+        return None
+    given = [f"--{name}" for name, value in chosen.items() if value]
+    if given:
+        raise PolyclipError(f"--method auto chooses {', '.join(given)} by itself: leave {'it' if len(given) == 1 else 'them'} out, or name a method.")
+    return Budget(duration(budget or "5m"))
+
+
+def told(result: Result, folder: Path, choice: Choice | None) -> None:
+    """Print the scores, and before and after them what auto tried and chose."""
+    from polyclip.report.choice import trials_table, verdict
+    from polyclip.report.table import summary, tables
+
+    console = Console()
+    if choice is not None:
+        console.print(trials_table(choice))
+    for table in tables(result.scores):
+        console.print(table)
+    console.print(summary(result, folder), highlight=False, soft_wrap=True)
+    if choice is not None:
+        console.print(verdict(choice), highlight=False, soft_wrap=True)
