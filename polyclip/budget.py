@@ -39,7 +39,9 @@ def duration(text: str) -> float:
 
 
 def span(seconds: float) -> str:
-    """`48 s`, `4 min 20 s`, `1 h 5 min`."""
+    """`0.5 s`, `48 s`, `4 min 20 s`, `1 h 5 min`."""
+    if 0 < seconds < 1:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -8,7 +8,7 @@ import polyclip
 HERE = Path(polyclip.__file__).parent
 LAYERS = """
 errors
-storage progress records plugins trunk
+budget storage progress records plugins trunk
 losses metrics packs tower weights hub pictures views
 clip
 encoders towers readers components features
@@ -20,6 +20,8 @@ fit
 methods benchmarks
 origin report
 run search
+estimate
+choice
 cli
 __main__
 """.strip().splitlines()
