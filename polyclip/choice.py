@@ -60,6 +60,7 @@ def choose(run: Run, budget: Budget) -> tuple[Result, Choice]:
     """Search, then score the winner; writes only below `run.out` and the cache folder. The method of `run.recipe` is not looked at.
 
     The cheapest candidate is trained even where the budget is too small for it: there is always a model, and the reason says so.
+    With `run.resume` an interrupted search goes on: its finished trials stand and cost nothing, and the budget begins anew.
     Raises RunError for a folder that holds something else or an interrupted search without --resume, and what `align` raises.
     """
     clock = Clock(started=budget.started)
@@ -127,7 +128,7 @@ class Search:
 
     def cheapest(self) -> float:
         """Seconds of the cheapest trial with steps so far: a later candidate that has less is not even measured."""
-        return min((trial.seconds for trial in self.trials if trial.validation is not None and trial.method != "ridge"), default=0.0)
+        return min((trial.seconds for trial in self.trials if trial.validation is not None and trial.estimate), default=0.0)
 
     def say(self, trial: Trial, left: float) -> None:
         """One line before each trial."""
