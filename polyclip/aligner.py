@@ -70,6 +70,7 @@ class Side(nn.Module):
         self.encoder: Any = None  # only where the method trains something inside the tower
         self.added = 0  # parameters the method adds to the tower
         self.cut = POOLED  # where the trunk is cut: what lies below is frozen, and its states are kept
+        self._recent: tuple[list[Any], Tensor] | None = None  # what a live tower said last, as long as it is not trained on
         self._built: list[Any] = []  # a frozen encoder, built at first use and kept out of the module tree
         parts, layers = (method.text, recipe.text_layers or method.text_layers) if kind == "text" else (method.vision, recipe.vision_layers)
         if parts and recipe.tune in ("both", kind):
@@ -88,6 +89,7 @@ class Side(nn.Module):
 
     def train(self, mode: bool = True) -> "Side":
         """Only the head has a training mode: towers stay in eval mode, so that no dropout acts and no statistics move."""
+        self._recent = None if mode else self._recent
         super().train(mode)
         if self.encoder is not None:
             self.encoder.eval()
@@ -96,20 +98,29 @@ class Side(nn.Module):
     @torch.inference_mode()
     def embed(self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()) -> Float[Tensor, "row dim"]:
         """Unit vectors of captions or pictures. `keep` reads and fills the feature cache (`features.encode`), below the cut where there is one."""
-        vectors = self.pooled(items, what, keep=keep, sections=sections)
+        return self.unit(self.pooled(items, what, keep=keep, sections=sections))
+
+    @torch.inference_mode()
+    def unit(self, pooled: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
+        """The head's vectors, without dropout."""
         was, _ = self.head.training, self.head.eval()
-        unit = self.head(vectors)
+        found = self.head(pooled)
         self.head.train(was)
-        return unit
+        return found
 
     @torch.inference_mode()
     def pooled(self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()) -> Float[Tensor, "row width"]:
         """The tower's own vectors, with what was trained inside it."""
         if keep and self.encoder is None:
             return features.encode(self.tower, items, what, sections)
+        if keep and self._recent is not None and self._recent[0] == list(items):
+            return self._recent[1]
         if keep and self.cut > 0 and len(items):
-            return features.finish(self.encoder, features.states(self.tower, self.cut, items, what, sections), what)
-        return features.forward(self._encoder(), items, what)
+            vectors = features.finish(self.encoder, features.states(self.tower, self.cut, items, what, sections), what)
+        else:
+            vectors = features.forward(self._encoder(), items, what)
+        self._recent = (list(items), vectors) if keep else None
+        return vectors
 
     def _encoder(self) -> Any:
         if self.encoder is not None:

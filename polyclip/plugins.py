@@ -14,6 +14,7 @@ SINGULAR = {
     "towers": "vision tower",
     "readers": "reader",
     "benchmarks": "benchmark",
+    "study": "study",
 }
 
 

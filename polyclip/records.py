@@ -62,14 +62,29 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What an alignment leaves of one thing the towers knew: before and after in [0, 1], and the change with a 95 % interval."""
+
+    part: str
+    question: str
+    before: float
+    after: float
+    change: float
+    low: float
+    high: float
+    queries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What a run or an evaluation writes as JSON (schema 1)."""
+    """What a run or an evaluation writes as JSON (schema 1); what was kept of the towers' knowledge goes into a file of its own."""
 
     run: dict[str, Any]
     model: dict[str, Any]
     seconds: dict[str, float]
     scores: list[Score]
     origin: dict[str, Any]
+    knowledge: list[Kept] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

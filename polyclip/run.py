@@ -11,10 +11,12 @@ import torch
 
 from polyclip import checkpoint
 from polyclip.aligner import Aligner, Recipe, load, read_aligner
+from polyclip.benchmarks._held_out import named_rows
 from polyclip.benchmarks._retrieval import Request
 from polyclip.components.closed_form import anchor_rows
 from polyclip.errors import DataError
 from polyclip.fit import Phase, fit
+from polyclip.knowledge import knowledge
 from polyclip.losses import LOSSES
 from polyclip.method import Method
 from polyclip.origin import check_folder, origin, read_run, write_settings
@@ -98,9 +100,11 @@ def keep(work: Work, log: list[dict[str, Any]]) -> None:
 def scored(run: Run, aligner: Aligner, clock: "Clock") -> Result:
     """Score a trained aligner on the test split and write the run's result."""
     corpus = load_corpus(run.corpus)
-    report = find("benchmarks", "held-out").score(aligner.eval(), Request(languages=reported(run, corpus), trained=codes(run.languages), corpus=run.corpus))
+    request = Request(languages=reported(run, corpus), trained=codes(run.languages), corpus=run.corpus)
+    report = find("benchmarks", "held-out").score(aligner.eval(), request)
+    kept = knowledge(aligner, corpus, named_rows(corpus, request)[0], request.trained, request.split)
     clock.lap("evaluate")
-    result = Result(read_run(run.out), model_facts(aligner), clock.laps, report.scores, origin(aligner, run.heads.seed, report))
+    result = Result(read_run(run.out), model_facts(aligner), clock.laps, report.scores, origin(aligner, run.heads.seed, report), kept)
     write_result(run.out / "result.json", result)
     write_text(evaluation_mark(run, aligner), "", what="a note that test features are in the cache")
     checkpoint.remove(run.out)

@@ -18,10 +18,11 @@ pairs checkpoint counting
 sides teacher
 fit
 methods benchmarks
-origin report
+origin report knowledge
 run search
 estimate
 choice
+study
 cli
 __main__
 """.strip().splitlines()

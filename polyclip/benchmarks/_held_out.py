@@ -7,16 +7,19 @@ concept groups.
 """
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from polyclip.aligner import Aligner
 from polyclip.benchmarks._retrieval import Items, Report, Request, both_directions
 from polyclip.errors import DataError
 from polyclip.packs import Corpus, known_languages, load_corpus, load_language
 from polyclip.progress import Progress
-from polyclip.records import Score
+from polyclip.records import Row, Score
 
 MIXED = "mixed-styles"
 FEWEST = 30  # captions; below that an interval says nothing
@@ -29,18 +32,9 @@ def score(aligner: Aligner, request: Request) -> Report:
     Raises DataError when none of them names a concept of the split.
     """
     corpus = load_corpus(request.corpus)
-    locales = {language.code: corpus.locale(language) for language in request.languages} or all_locales(corpus)
-    rows = {code: corpus.reader.read(corpus.folder, locale, request.split) for code, locale in locales.items()}
-    fewest = 1 if request.languages else FEWEST
-    few = sorted(code for code, found in rows.items() if len(found) < fewest)
-    rows = {code: found for code, found in rows.items() if len(found) >= fewest}
-    if not rows:
-        raise DataError(f"None of the languages {', '.join(few)} names {fewest} concepts of split {request.split!r} in corpus {corpus.name!r}.")
+    rows, few = named_rows(corpus, request)
     galleries, categories = pictures(aligner, corpus, request.split)
-    names = {code: [row.captions[0] for row in found] for code, found in rows.items()}
-    lengths = [len(found) for found in names.values()]
-    flat = aligner.text.embed([name for found in names.values() for name in found], f"names in {len(names)} languages", keep=True, sections=lengths)
-    vectors = dict(zip(names, flat.split(lengths), strict=True))
+    vectors = {code: aligner.text.unit(pooled) for code, pooled in pooled_names(aligner, rows).items()}
     scores: list[Score] = []
     with Progress("scoring", len(rows)) as progress:
         for code, found in rows.items():
@@ -48,8 +42,33 @@ def score(aligner: Aligner, request: Request) -> Report:
             facts = {"benchmark": corpus.name, "split": request.split, "language": code, "seen": request.seen(code)}
             scores += protocols(text, galleries, categories, facts)
             progress.advance(1)
-    notes = [f"left out, fewer than {fewest} names in this split: {', '.join(few)}"] if few else []
-    return Report(scores, {"captions": len(flat), "pictures": sum(len(gallery.keys) for name, gallery in galleries.items() if name != MIXED)}, notes)
+    notes = [f"left out, fewer than {FEWEST} names in this split: {', '.join(few)}"] if few else []
+    return Report(
+        scores, {"captions": sum(map(len, rows.values())), "pictures": sum(len(gallery.keys) for name, gallery in galleries.items() if name != MIXED)}, notes
+    )
+
+
+def named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Row]], list[str]]:
+    """Rows of every language to be scored, and the codes of those that name too few concepts.
+
+    Raises DataError when none is left.
+    """
+    locales = {language.code: corpus.locale(language) for language in request.languages} or all_locales(corpus)
+    rows = {code: corpus.reader.read(corpus.folder, locale, request.split) for code, locale in locales.items()}
+    fewest = 1 if request.languages else FEWEST
+    few = sorted(code for code, found in rows.items() if len(found) < fewest)
+    rows = {code: found for code, found in rows.items() if len(found) >= fewest}
+    if not rows:
+        raise DataError(f"None of the languages {', '.join(few)} names {fewest} concepts of split {request.split!r} in corpus {corpus.name!r}.")
+    return rows, few
+
+
+def pooled_names(aligner: Aligner, rows: dict[str, list[Row]]) -> dict[str, Float[Tensor, "name width"]]:
+    """The text encoder's own vectors of every name, by language."""
+    names = {code: [row.captions[0] for row in found] for code, found in rows.items()}
+    lengths = [len(found) for found in names.values()]
+    flat = aligner.text.pooled([name for found in names.values() for name in found], f"names in {len(names)} languages", keep=True, sections=lengths)
+    return dict(zip(names, flat.split(lengths), strict=True))
 
 
 def all_locales(corpus: Corpus) -> dict[str, str]:
@@ -73,14 +92,20 @@ def pictures(aligner: Aligner, corpus: Corpus, split: str) -> tuple[dict[str, It
 
 def mixed(galleries: dict[str, Items]) -> Items:
     """One picture of every concept. The style is chosen by hash, the same on every machine and for every model."""
-    found: dict[str, tuple[str, str, int]] = {}
-    for style, gallery in galleries.items():
-        for row, concept in enumerate(gallery.keys):
-            ticket = (hashlib.sha256(f"{concept} {style}".encode()).hexdigest(), style, row)
-            found[concept] = min(ticket, found.get(concept, ticket))
-    drawn = [galleries[style].vectors[row] for _, (_, style, row) in sorted(found.items())]
+    row_of = {style: {concept: row for row, concept in enumerate(gallery.keys)} for style, gallery in galleries.items()}
+    chosen = mixed_styles(row_of)
+    drawn = [galleries[style].vectors[row_of[style][concept]] for concept, style in chosen.items()]
     group = {concept: group for gallery in galleries.values() for concept, group in zip(gallery.keys, gallery.clusters, strict=True)}
-    return Items(torch.stack(drawn), sorted(found), [group[concept] for concept in sorted(found)])
+    return Items(torch.stack(drawn), list(chosen), [group[concept] for concept in chosen])
+
+
+def mixed_styles(drawn: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """The style in which each concept is shown, in the concepts' order; `drawn` has the concepts that each style draws."""
+    tickets: dict[str, list[tuple[str, str]]] = {}
+    for style, concepts in drawn.items():
+        for concept in concepts:
+            tickets.setdefault(concept, []).append((hashlib.sha256(f"{concept} {style}".encode()).hexdigest(), style))
+    return {concept: min(found)[1] for concept, found in sorted(tickets.items())}
 
 
 def protocols(text: Items, galleries: dict[str, Items], categories: dict[str, str], facts: dict[str, Any]) -> list[Score]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from polyclip.budget import Budget, duration
 from polyclip.errors import PolyclipError
 from polyclip.packs import Language, resolve_language
+from polyclip.progress import console
 from polyclip.records import Choice, Result
 
 AUTO, DEFAULT = "auto", "head-glu"
@@ -36,6 +37,7 @@ def command(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the named pictures in the method's own phase.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Pairs a step in the method's own phase; at most the captions there are.")] = None,
+    max_drop: Annotated[float | None, typer.Option(min=0, help="Percent points that knowledge may fall; if it falls further, exit code 1.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<languages>-<method>.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in the same folder.")] = False,
 ) -> None:
@@ -74,6 +76,18 @@ def command(
     run = Run(languages=languages, recipe=recipe, corpus=corpus, heads=heads, towers=towers, sample=Sample(views=views), out=folder, resume=resume)
     result, choice = (align(run), None) if limit is None else choose(run, limit)
     told(result, folder, choice)
+    if max_drop is not None:
+        gate(result, max_drop)
+
+
+def gate(result: Result, most: float) -> None:
+    """End with exit code 1 where more was forgotten than allowed."""
+    from polyclip.report.table import too_forgetful
+
+    sentence = too_forgetful(result.knowledge, most)
+    if sentence:
+        console.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(1)
 
 
 def with_english(languages: list[Language]) -> list[Language]:
@@ -100,13 +114,15 @@ def limited(method: str, budget: str, chosen: dict[str, object]) -> Budget | Non
 def told(result: Result, folder: Path, choice: Choice | None) -> None:
     """Print the scores, and before and after them what auto tried and chose."""
     from polyclip.report.choice import trials_table, verdict
-    from polyclip.report.table import summary, tables
+    from polyclip.report.table import knowledge_table, summary, tables
 
-    console = Console()
+    printed = Console()
     if choice is not None:
-        console.print(trials_table(choice))
+        printed.print(trials_table(choice))
     for table in tables(result.scores):
-        console.print(table)
-    console.print(summary(result, folder), highlight=False, soft_wrap=True)
+        printed.print(table)
+    if result.knowledge:
+        printed.print(knowledge_table(result.knowledge))
+    printed.print(summary(result, folder), highlight=False, soft_wrap=True)
     if choice is not None:
-        console.print(verdict(choice), highlight=False, soft_wrap=True)
+        printed.print(verdict(choice), highlight=False, soft_wrap=True)

@@ -6,10 +6,12 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from polyclip.errors import DataError
 from polyclip.packs import known_languages, load_language
-from polyclip.records import Result, Score
+from polyclip.records import Kept, Result, Score
 
 METRICS = ("recall@1", "recall@5", "recall@10")
+VISION = "vision tower"
 SHOWN = 2  # languages with a column of their own in the overview: it fits 80 columns
 Figures = dict[str, Score]  # metric -> score
 
@@ -106,6 +108,37 @@ def rank_cell(score: Score) -> str:
 def label(code: str) -> str:
     """`sw Swahili`, or the locale alone where no pack stands for it."""
     return f"{code} {load_language(code).name}" if code in known_languages() else code
+
+
+def knowledge_table(kept: Sequence[Kept]) -> Table:
+    """What the alignment leaves of what the towers knew."""
+    drawn = Table(
+        title="knowledge kept: the encoder as it came, and after alignment",
+        caption="percent [95 % interval of the change over concept groups]",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for number, heading in enumerate(("of", "asked", "before", "after", "change")):
+        drawn.add_column(heading, justify="right" if number > 1 else "left", no_wrap=True)
+    for line in kept:
+        change = f"{100 * line.change:+.1f} [{100 * line.low:+.0f}, {100 * line.high:+.0f}]"
+        drawn.add_row(line.part, line.question, f"{100 * line.before:.1f}", f"{100 * line.after:.1f}", change)
+    return drawn
+
+
+def too_forgetful(kept: Sequence[Kept], most: float) -> str:
+    """A sentence where a line of text fell by more than `most` percent points; empty where none did.
+
+    Raises DataError when nothing was measured that a gate could look at.
+    """
+    text = [line for line in kept if line.part != VISION]
+    if not text:
+        raise DataError("--max-drop has nothing to look at: the corpus names too few concepts in a language that was not trained.")
+    worst = min(text, key=lambda line: line.change)
+    if -100 * worst.change <= most:
+        return ""
+    return f"The {worst.part} fell by {-100 * worst.change:.1f} points in {worst.question}, more than --max-drop {most:g} allows. The run is kept."
 
 
 def summary(result: Result, folder: Path) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from polyclip.errors import DataError, WeightsError
@@ -146,6 +147,10 @@ class EfficientNetLite(Pictures):
         self.model = model.to(memory_format=torch.channels_last)
         self.trunk = TimmEfficientNet(model, FIRST_DEPTH if depths else None)
         self.requires_grad_(False).eval()
+
+    def classify(self, vectors: Float[Tensor, "picture dim"]) -> Int[Tensor, " picture"]:
+        """ImageNet class of pooled vectors, by the tower's own classifier."""
+        return self.classifier(vectors[:, :DIM]).argmax(1)
 
     def folded(self) -> "EfficientNetLite":
         """The same function with every BatchNorm folded into the convolution before it: for encoding only, not for training."""

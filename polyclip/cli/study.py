@@ -1,0 +1,45 @@
+"""polyclip study."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from polyclip.packs import resolve_language
+
+NEVER = ("de", "fr", "es", "ru", "zh", "ja", "ar", "hi", "te", "th", "tr", "quz")  # scored besides, where they were not trained
+
+
+def command(
+    name: Annotated[str, typer.Argument(help="claims, budget, data, model-size, forgetting or low-resource.")],
+    lang: Annotated[list[str] | None, typer.Option("--lang", help="Language to train beside English; repeat for several. Default: sw.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100)] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="A few methods, one seed, one trial each: minutes, and no evidence.")] = False,
+    method: Annotated[list[str] | None, typer.Option("--method", help="Only this method of the study; repeat for several.")] = None,
+    vision_tower: Annotated[str, typer.Option(help="A small one: some methods train all of it.")] = "efficientnet-lite0:depths,size=96",
+    jobs: Annotated[int, typer.Option(min=1, help="Cells that run at the same time, each with its share of the cores.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of the cells, tables and plots of all studies.")] = Path("studies"),
+) -> None:
+    """Test a claim of the LilT paper on the data at hand: one table, one plot, one JSON file; interrupted, it goes on where it was."""
+    codes = [resolve_language(code).code for code in lang or ["sw"]]
+    trained = tuple(dict.fromkeys([*codes, "en"]))
+    from polyclip.study._report import conduct
+    from polyclip.study._runner import Setting
+
+    setting = Setting(
+        languages=trained,
+        seeds=1 if quick else seeds,
+        quick=quick,
+        folder=out,
+        jobs=jobs,
+        tower=vision_tower,
+        asked=tuple(code for code in NEVER if code not in trained),
+        methods=tuple(method or ()),
+    )
+    report = conduct(name, setting)
+    console = Console()
+    console.print(report.sheet.table())
+    console.print(report.verdict, highlight=False, soft_wrap=True)
+    for path in report.files:
+        console.print(f"written: {path}", highlight=False, soft_wrap=True)

@@ -1,0 +1,154 @@
+"""One cell of a study: one training run and its scores, as a file of its own."""
+
+import json
+import resource
+import shutil
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from polyclip.aligner import Aligner, Recipe, load
+from polyclip.benchmarks._held_out import mixed_styles, named_rows, pooled_names
+from polyclip.benchmarks._retrieval import Request
+from polyclip.knowledge import knowledge
+from polyclip.metrics import ranks
+from polyclip.packs import Corpus, load_corpus, load_language
+from polyclip.pairs import Sample
+from polyclip.plugins import find
+from polyclip.records import Settings
+from polyclip.run import Run, keep, model_facts, prepared, trained
+from polyclip.storage import write_text
+
+CACHED = Settings(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1)
+LIVE = Settings(epochs=1, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
+LONGEST = 4  # times as many epochs for a small share of the data, at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Everything that decides one run's figures."""
+
+    method: str
+    rate: float  # learning rate that was tried: inside the towers, or of the heads where no tower is trained; 0 for a closed form
+    seed: int
+    languages: tuple[str, ...]  # trained
+    asked: tuple[str, ...]  # scored besides
+    tower: str
+    text_encoder: str = "e5-small"
+    corpus: str = "emoji"
+    dim: int = 96
+    epochs: int = 1  # through live towers
+    share: float = 1.0
+    pairs: int | None = None
+    text_layers: str = ""
+    vision_layers: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its file's name: readable, and another for every difference."""
+        import hashlib
+
+        whole = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:10]
+        return f"{self.method}-{self.rate:g}-seed{self.seed}-{whole}"
+
+
+def run_of(cell: Cell, folder: Path) -> Run:
+    """The run that a cell stands for. With a share of the data epochs grow, so that steps stay the same, up to LONGEST times."""
+    recipe = Recipe(
+        method=cell.method,
+        text_encoder=cell.text_encoder,
+        vision_tower=cell.tower,
+        dim=cell.dim,
+        text_layers=cell.text_layers,
+        vision_layers=cell.vision_layers,
+    )
+    inside = find("methods", cell.method).METHOD.inside
+    heads = replace(CACHED, seed=cell.seed, epochs=round(CACHED.epochs / cell.share))
+    towers = replace(LIVE, seed=cell.seed, tower_learning_rate=cell.rate, epochs=round(cell.epochs * min(LONGEST, 1 / cell.share)))
+    return Run(
+        languages=[load_language(code) for code in cell.languages],
+        recipe=recipe,
+        out=folder,
+        corpus=cell.corpus,
+        sample=Sample(share=cell.share, pairs=cell.pairs),
+        heads=heads if inside or not cell.rate else replace(heads, learning_rate=cell.rate),
+        towers=towers,
+        resume=True,
+        count_flops=True,
+    )
+
+
+def train(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Train a cell in a folder of its own; what it took, and validation after each epoch."""
+    work = prepared(run_of(cell, folder))
+    started, busy = time.monotonic(), time.process_time()
+    log = trained(work)
+    seconds, busy = time.monotonic() - started, time.process_time() - busy
+    keep(work, log)
+    return {
+        "cell": asdict(cell),
+        "validation": max(line["validation"] for line in log),
+        "log": log,
+        "model": model_facts(work.aligner),
+        "seconds": seconds,
+        "processor_seconds": busy,
+        "threads": torch.get_num_threads(),
+        "flops": sum(line.get("flops", 0) for line in log),
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+    }
+
+
+def score(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Ranks of every name of the test split among one picture of each concept, by language, and what knowledge was kept."""
+    aligner = load(folder)
+    corpus = load_corpus(cell.corpus)
+    request = Request(languages=[load_language(code) for code in (*cell.languages, *cell.asked)])
+    rows, _ = named_rows(corpus, request)
+    concepts, groups, vectors = shown(aligner, corpus, request.split)
+    place = {concept: number for number, concept in enumerate(concepts)}
+    found: dict[str, list[int]] = {}
+    for code, pooled in pooled_names(aligner, rows).items():
+        keys = torch.tensor([place[row.concept] for row in rows[code]])
+        rank = dict(zip(keys.tolist(), ranks(aligner.text.unit(pooled), vectors, keys, torch.arange(len(concepts))).tolist(), strict=True))
+        found[code] = [rank.get(number, -1) for number in range(len(concepts))]
+    kept = knowledge(aligner, corpus, rows, frozenset(cell.languages), request.split)
+    return {"groups": groups, "ranks": found, "knowledge": [asdict(line) for line in kept]}
+
+
+def shown(aligner: Aligner, corpus: Corpus, split: str) -> tuple[list[str], list[str], torch.Tensor]:
+    """One picture of every concept, in a style chosen by hash (the headline protocol): concepts, their groups, unit vectors."""
+    concepts = corpus.reader.split_concepts(corpus.folder, split)
+    drawn = {style: corpus.reader.pictures(corpus.folder, style) for style in corpus.reader.styles(corpus.folder)}
+    styles = mixed_styles({style: [concept for concept in concepts if concept in found] for style, found in drawn.items()})
+    pictures = [drawn[style][concept] for concept, style in styles.items()]
+    return list(styles), [concepts[concept].group for concept in styles], aligner.vision.embed(pictures, f"{split} pictures (mixed styles)", keep=True)
+
+
+def work_on(cell: Cell, folder: Path, scored: bool, threads: int) -> None:
+    """Train a cell unless that was done, score it where asked; each step ends with a whole file. Runs in a process of its own."""
+    torch.set_num_threads(threads)
+    path = folder / "cells" / f"{cell.name}.json"
+    place = folder / "runs" / cell.name
+    record = read(path)
+    if record is None:
+        record = train(cell, place)
+        write(path, record)
+    if scored and "ranks" not in record:
+        if not (place / "aligner.safetensors").exists():  # its weights were cleared away: train again, the same seed gives the same
+            train(cell, place)
+        write(path, record | score(cell, place))
+        shutil.rmtree(place)
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A cell's record, or None where it has not been run."""
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    write_text(path, json.dumps(record, ensure_ascii=False, allow_nan=False), what="a cell of the study")

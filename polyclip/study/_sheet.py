@@ -1,0 +1,31 @@
+"""A study's table: on the terminal by rich, in a document as Markdown."""
+
+from dataclasses import dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Cells are text already; the first column is flush left."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    caption: str
+
+    def table(self) -> Table:
+        """For the terminal."""
+        drawn = Table(title=self.title, caption=self.caption, header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for number, column in enumerate(self.columns):
+            drawn.add_column(column, justify="right" if number else "left", no_wrap=number == 0)
+        for row in self.rows:
+            drawn.add_row(*row)
+        return drawn
+
+    def markdown(self) -> str:
+        """For a document."""
+        lines = ["| " + " | ".join(self.columns) + " |", "|" + "---|" * len(self.columns)]
+        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
+        return "\n".join([*lines, "", self.caption])
