@@ -19,6 +19,7 @@ from polyclip.sides import SideData, validation
 
 STEPS = 3  # the first is not counted: it pays for what is made at first use
 PICTURES, CAPTIONS = 24, 192
+SLACK = 5.0  # seconds for what is not measured: loading the winner, what its towers still know, files, printing
 TEST_BY_VALIDATION = 2  # concepts, where a pack does not tell
 
 
@@ -41,7 +42,7 @@ def scoring_seconds(work: Work) -> Scoring:
     held_out = work.sides[0].held_out_pairs
     concepts = corpus.pack.rows.get("test", TEST_BY_VALIDATION * len(held_out.concepts))
     captions = concepts * len(languages) * seconds_an_item(work.aligner.text, held_out.captions[:CAPTIONS])
-    scoring = len(languages) * concepts / len(held_out.concepts) * seconds_a_language(run, work.aligner)
+    scoring = SLACK + len(languages) * concepts / len(held_out.concepts) * seconds_a_language(run, work.aligner)
     if evaluation_mark(run, work.aligner).exists():
         return Scoring(scoring, captions)
     pictures = concepts * len(corpus.reader.styles(corpus.folder)) * seconds_an_item(work.aligner.vision, held_out.pictures[:PICTURES])

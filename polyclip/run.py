@@ -114,7 +114,7 @@ def scored(run: Run, aligner: Aligner, clock: "Clock") -> Result:
 def evaluation_mark(run: Run, aligner: Aligner) -> Path:
     """A file of the cache that is there once what `scored` asks of both frozen towers has been encoded: without a look at the test split."""
     corpus = load_corpus(run.corpus)
-    towers = (aligner.text.tower.identity, aligner.vision.tower.identity)
+    towers = [f"{side.tower.identity} {side.cut}" for side in (aligner.text, aligner.vision)]
     files = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sorted(corpus.folder.iterdir())]
     key = digest(run.corpus, *files, *towers, *sorted(codes(reported(run, corpus))))
     return cache_folder() / "features" / "scored" / key[:32]
