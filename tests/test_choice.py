@@ -183,6 +183,7 @@ def test_a_candidate_whose_estimate_does_not_fit_is_skipped_and_the_next_is_trie
 def test_a_trial_that_takes_longer_than_estimated_stops_and_keeps_its_best_epoch(toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, named("ridge"), Candidate(name="endless", method="heads", epochs=100_000))
     monkeypatch.setattr(choice, "training_seconds", lambda work: 0.0)
+    monkeypatch.setattr(choice, "scoring_seconds", lambda work: estimate.Scoring(1.0, 0.0))
     _, found = choose(run(toy, tmp_path / "auto"), Budget(8.0))
     endless = found.trials[1]
     assert endless.note.startswith("stopped after ") and endless.note.endswith(" of 100000 epochs"), endless

@@ -1,0 +1,85 @@
+"""Claim 3: what the towers knew is kept better where less is trained. The cells are those of `claims`."""
+
+from typing import Any
+
+from polyclip.study._figures import Record, other_languages, recall_of
+from polyclip.study._runner import Results, Setting, Variant
+from polyclip.study._sheet import Sheet
+from polyclip.study.claims import plan as claims_plan
+
+CLAIM = "Existing knowledge is conserved more strongly under parameter-efficient training (claim 3)."
+REFERENCE = "full"
+TEXT, VISION = "text encoder", "vision tower"
+
+
+def plan(setting: Setting) -> list[Variant]:
+    """Every method on all of the data."""
+    return claims_plan(setting)
+
+
+def table(results: Results) -> Sheet:
+    """Cross-lingual recall of never-trained languages in the encoder itself, agreement of the ImageNet classifier, image retrieval."""
+    rows = []
+    for (method, _), records in results.records.items():
+        others = recall_of(records, other_languages(records[0])).percent()
+        rows.append((method, kept(records, TEXT), kept(records, "aligned captions"), kept(records, VISION), others))
+    return Sheet(
+        "claim 3: knowledge kept",
+        ("method", "text encoder", "aligned captions", "same ImageNet class", "never trained, image recall@10"),
+        sorted(rows, key=lambda row: row[0]),
+        "text: change in recall@1 of names in languages never trained among those of a pivot never trained either, percent points [95 % over concept "
+        f"groups], against the encoder as it came; vision: share of test pictures that keep their class; mean of {results.setting.seeds} seeds; "
+        "0.0 and 100.0 by construction where a tower is not trained",
+    )
+
+
+def kept(records: list[Record], part: str) -> str:
+    """Mean change over seeds; of pictures, the share that agrees."""
+    lines = [line for record in records for line in record["knowledge"] if line["part"] == part and ("never" in line["question"] or part == VISION)]
+    if not lines:
+        return "100.0" if part == VISION else "-"
+    if part == VISION:
+        return f"{100 * mean(lines, 'after'):.1f}"
+    return f"{100 * mean(lines, 'change'):+.1f} [{100 * mean(lines, 'low'):+.0f}, {100 * mean(lines, 'high'):+.0f}]"
+
+
+def mean(lines: list[Record], key: str) -> float:
+    """Over seeds."""
+    return sum(line[key] for line in lines) / len(lines)
+
+
+def change(records: list[Record], part: str = TEXT) -> float:
+    """Mean change of never-trained languages in one part."""
+    return mean([line for record in records for line in record["knowledge"] if line["part"] == part and "never" in line["question"]], "change")
+
+
+def agreement(records: list[Record]) -> float:
+    """Share of pictures that keep their ImageNet class; 1 where the vision tower is not trained."""
+    lines = [line for record in records for line in record["knowledge"] if line["part"] == VISION]
+    return mean(lines, "after") if lines else 1.0
+
+
+def plot(results: Results, axes: Any) -> None:
+    """Change in the text encoder against agreement of the vision tower."""
+    for (method, _), records in results.records.items():
+        point = (100 * agreement(records), 100 * change(records))
+        axes.scatter(*point, color="C0")
+        axes.annotate(method, point, fontsize=7, xytext=(4, 3), textcoords="offset points")
+    axes.set(xlabel="pictures that keep their ImageNet class, %", ylabel="never-trained languages in the text encoder, change of recall@1, points")
+
+
+def verdict(results: Results) -> str:
+    """Whether every lighter method that trains inside both towers keeps more than full training."""
+    if (REFERENCE, "") not in results.records:
+        return "Cannot tell: `full` was not run."
+    full = results.records[REFERENCE, ""]
+    inside = {m: r for (m, _), r in results.records.items() if m.startswith(("lilt", "lora"))}
+    if not inside:
+        return "Cannot tell: no method that trains a part of both towers was run."
+    better = [m for m, r in inside.items() if change(r) >= change(full) and agreement(r) >= agreement(full)]
+    word = "holds" if len(better) == len(inside) else "holds partly" if better else "does not hold"
+    return (
+        f"Claim 3 {word}: {len(better)} of {len(inside)} lighter methods inside the towers ({', '.join(sorted(inside))}) keep at least as much as full "
+        f"training in both towers; full training changes the text encoder by {100 * change(full):+.1f} points and leaves {100 * agreement(full):.1f} % of "
+        "pictures in their ImageNet class. Methods that leave the towers alone keep everything by construction."
+    )
