@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from polyclip.packs import resolve_language
+from polyclip.packs import Corpus, load_corpus, load_language, resolve_language
 
 NEVER = ("de", "fr", "es", "ru", "zh", "ja", "ar", "hi", "te", "th", "tr", "quz")  # scored besides, where they were not trained
 
@@ -18,6 +18,8 @@ def command(
     quick: Annotated[bool, typer.Option("--quick", help="A few methods, one seed, one trial each: minutes, and no evidence.")] = False,
     method: Annotated[list[str] | None, typer.Option("--method", help="Only this method of the study; repeat for several.")] = None,
     vision_tower: Annotated[str, typer.Option(help="A small one: some methods train all of it.")] = "efficientnet-lite0:depths,size=96",
+    text_encoder: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "e5-small",
+    corpus: Annotated[str, typer.Option(help="A corpus' name, or the path of a pack of your own.")] = "emoji",
     jobs: Annotated[int, typer.Option(min=1, help="Cells that run at the same time, each with its share of the cores.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the cells, tables and plots of all studies.")] = Path("studies"),
 ) -> None:
@@ -34,7 +36,9 @@ def command(
         folder=out,
         jobs=jobs,
         tower=vision_tower,
-        asked=tuple(code for code in NEVER if code not in trained),
+        asked=tuple(code for code in NEVER if code not in trained and named(load_corpus(corpus), code)),
+        text_encoder=text_encoder,
+        corpus=corpus,
         methods=tuple(method or ()),
     )
     report = conduct(name, setting)
@@ -43,3 +47,8 @@ def command(
     console.print(report.verdict, highlight=False, soft_wrap=True)
     for path in report.files:
         console.print(f"written: {path}", highlight=False, soft_wrap=True)
+
+
+def named(corpus: Corpus, code: str) -> bool:
+    """Whether the corpus has captions in a language."""
+    return corpus.locale(load_language(code)) in corpus.reader.languages(corpus.folder)

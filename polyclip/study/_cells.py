@@ -22,6 +22,7 @@ from polyclip.plugins import find
 from polyclip.records import Settings
 from polyclip.run import Run, keep, model_facts, prepared, trained
 from polyclip.storage import write_text
+from polyclip.study._energy import WATTS, metered
 
 CACHED = Settings(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1)
 LIVE = Settings(epochs=1, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
@@ -86,7 +87,8 @@ def train(cell: Cell, folder: Path) -> dict[str, Any]:
     """Train a cell in a folder of its own; what it took, and validation after each epoch."""
     work = prepared(run_of(cell, folder))
     started, busy = time.monotonic(), time.process_time()
-    log = trained(work)
+    with metered() as energy:
+        log = trained(work)
     seconds, busy = time.monotonic() - started, time.process_time() - busy
     keep(work, log)
     return {
@@ -96,6 +98,8 @@ def train(cell: Cell, folder: Path) -> dict[str, Any]:
         "model": model_facts(work.aligner),
         "seconds": seconds,
         "processor_seconds": busy,
+        "joules": energy.joules,
+        "energy": "measured by codecarbon" if energy.measured else f"no measurement: processor seconds at an assumed {WATTS:g} W",
         "threads": torch.get_num_threads(),
         "flops": sum(line.get("flops", 0) for line in log),
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),

@@ -25,8 +25,8 @@ def rates_of(method: str) -> tuple[float, ...]:
 
 def cell(setting: Setting, method: str, **changes: object) -> Cell:
     """Seed 0 of a method under the study's setting."""
-    facts = {"languages": setting.languages, "asked": setting.asked, "tower": setting.tower} | changes
-    return Cell(method=method, rate=rates_of(method)[0], seed=0, **facts)  # type: ignore[arg-type]
+    facts = {key: getattr(setting, key) for key in ("languages", "asked", "tower", "text_encoder", "corpus")} | changes
+    return Cell(method=method, rate=rates_of(method)[0], seed=0, **facts)
 
 
 def variant(setting: Setting, method: str, condition: str = "", tuned_on: str = "", **changes: object) -> Variant:

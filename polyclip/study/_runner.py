@@ -25,6 +25,8 @@ class Setting:
     folder: Path
     jobs: int
     tower: str
+    text_encoder: str = "e5-small"
+    corpus: str = "emoji"
     asked: tuple[str, ...]  # never trained, but scored
     methods: tuple[str, ...] = ()  # of the study's, those that were asked for; empty: all
 

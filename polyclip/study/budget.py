@@ -3,6 +3,7 @@
 from itertools import accumulate
 from typing import Any
 
+from polyclip.study._energy import WATTS
 from polyclip.study._figures import Record, recall_of, trained_languages
 from polyclip.study._runner import Results, Setting, Variant
 from polyclip.study._sheet import Sheet
@@ -10,7 +11,6 @@ from polyclip.study.claims import plan as claims_plan
 
 CLAIM = "Given a fixed compute budget, parameter-efficient training reaches equal performance in less time and memory (claim 6)."
 BUDGETS = (10, 30, 100, 300)  # seconds of one core
-WATTS = 5.0  # of one busy core; an assumption, since this figure is no measurement
 REFERENCE = "full"
 
 
@@ -39,13 +39,24 @@ def mean(records: list[Record], key: str) -> float:
     return sum(record[key] for record in records) / len(records)
 
 
+def joules(records: list[Record]) -> float:
+    """Of the whole training, over seeds; of cells from before energy was kept, the same estimate."""
+    return sum(record.get("joules", WATTS * record["processor_seconds"]) for record in records) / len(records)
+
+
+def how(results: Results) -> str:
+    """Where the energy comes from."""
+    said = {record.get("energy", f"no measurement: processor seconds at an assumed {WATTS:g} W") for records in results.records.values() for record in records}
+    return " or ".join(sorted(said))
+
+
 def table(results: Results) -> Sheet:
     """Validation recall within budgets of processor time, and what the whole training takes."""
     rows = []
     for (method, _), records in sorted(results.records.items(), key=lambda item: mean(item[1], "processor_seconds")):
         within = [mean_reached(records, seconds) for seconds in BUDGETS]
         busy = mean(records, "processor_seconds")
-        cells = [f"{busy:.0f}", f"{mean(records, 'peak_bytes') / 1e9:.1f}", f"{mean(records, 'flops') / 1e12:.2f}", f"{busy * WATTS / 1000:.2f}"]
+        cells = [f"{busy:.0f}", f"{mean(records, 'peak_bytes') / 1e9:.1f}", f"{mean(records, 'flops') / 1e12:.2f}", f"{joules(records) / 1000:.2f}"]
         recall = recall_of(records, trained_languages(records[0])).percent()
         rows.append((method, *("-" if value is None else f"{100 * value:.1f}" for value in within), *cells, recall))
     return Sheet(
@@ -53,7 +64,7 @@ def table(results: Results) -> Sheet:
         ("method", *(f"{seconds} s" for seconds in BUDGETS), "core s", "GB", "TFLOP", "kJ", "test recall@10"),
         rows,
         "first columns: mean recall@1/5/10 on validation after so many processor seconds of training (features already cached); core s, TFLOP (counted by "
-        f"torch over the steps): the whole training; GB: peak of the process; kJ: no measurement but processor seconds at an assumed {WATTS:g} W a core; "
+        f"torch over the steps): the whole training; GB: peak of the process; kJ: {how(results)}; "
         f"mean of {results.setting.seeds} seeds",
     )
 
