@@ -195,7 +195,7 @@ def inside(candidate: Candidate) -> bool:
 
 def spare(left: float) -> str:
     """`33 s left`: to train in, beside what is set aside."""
-    return f"{span(left)} left" if left >= 1 else "no time left beside its scores"
+    return f"{span(left)} left" if left >= 1 else "no time left"
 
 
 def schedule(run: Run, candidate: Candidate) -> str:

@@ -14,7 +14,7 @@ from polyclip.benchmarks._retrieval import Request
 from polyclip.fit import Phase, parameter_groups, step
 from polyclip.packs import load_corpus
 from polyclip.plugins import find
-from polyclip.run import Run, Work, evaluation_mark, phase, reported
+from polyclip.run import Run, Work, phase, reported, scored_marks
 from polyclip.sides import SideData, validation
 
 STEPS = 3  # the first is not counted: it pays for what is made at first use
@@ -38,15 +38,16 @@ class Scoring:
 def scoring_seconds(work: Work) -> Scoring:
     """An upper bound: every reported language names every test concept, every style draws it, and nothing is in the cache that is not known to be."""
     run, corpus = work.run, load_corpus(work.run.corpus)
-    languages = reported(run, corpus)
-    held_out = work.sides[0].held_out_pairs
+    text, vision, held_out = work.aligner.text, work.aligner.vision, work.sides[0].held_out_pairs
     concepts = corpus.pack.rows.get("test", TEST_BY_VALIDATION * len(held_out.concepts))
-    captions = concepts * len(languages) * seconds_an_item(work.aligner.text, held_out.captions[:CAPTIONS])
-    scoring = SLACK + len(languages) * concepts / len(held_out.concepts) * seconds_a_language(run, work.aligner)
-    if evaluation_mark(run, work.aligner).exists():
-        return Scoring(scoring, captions)
-    pictures = concepts * len(corpus.reader.styles(corpus.folder)) * seconds_an_item(work.aligner.vision, held_out.pictures[:PICTURES])
-    return Scoring(scoring + captions + pictures, captions)
+    languages = len(reported(run, corpus))
+    absent = [name for name, mark in scored_marks(run, work.aligner).items() if not mark.exists()]
+    a_language = concepts * seconds_an_item(text, held_out.captions[:CAPTIONS])
+    seconds = SLACK + languages * concepts / len(held_out.concepts) * seconds_to_score_a_language(run, work.aligner)
+    seconds += a_language * len([name for name in absent if name != "pictures"])
+    if "pictures" in absent:
+        seconds += concepts * len(corpus.reader.styles(corpus.folder)) * seconds_an_item(vision, held_out.pictures[:PICTURES])
+    return Scoring(seconds, languages * a_language)
 
 
 def seconds_an_item(side: Side, items: list) -> float:
@@ -55,7 +56,7 @@ def seconds_an_item(side: Side, items: list) -> float:
     return timed(lambda: side.pooled(items, "items to measure the pace", keep=False)) / len(items)
 
 
-def seconds_a_language(run: Run, aligner: Aligner) -> float:
+def seconds_to_score_a_language(run: Run, aligner: Aligner) -> float:
     """Of scoring what is encoded already: the validation split stands in for the test split."""
     request = Request(languages=run.languages, corpus=run.corpus, split="validation")
     benchmark = find("benchmarks", "held-out")

@@ -106,18 +106,19 @@ def scored(run: Run, aligner: Aligner, clock: "Clock") -> Result:
     clock.lap("evaluate")
     result = Result(read_run(run.out), model_facts(aligner), clock.laps, report.scores, origin(aligner, run.heads.seed, report), kept)
     write_result(run.out / "result.json", result)
-    write_text(evaluation_mark(run, aligner), "", what="a note that test features are in the cache")
+    for mark in scored_marks(run, aligner).values():
+        write_text(mark, "", what="a note that test features are in the cache")
     checkpoint.remove(run.out)
     return result
 
 
-def evaluation_mark(run: Run, aligner: Aligner) -> Path:
-    """A file of the cache that is there once what `scored` asks of both frozen towers has been encoded: without a look at the test split."""
+def scored_marks(run: Run, aligner: Aligner) -> dict[str, Path]:
+    """Files of the cache, one for the pictures and one a language, that say what `scored` has encoded before: without a look at the test split."""
     corpus = load_corpus(run.corpus)
-    towers = [f"{side.tower.identity} {side.cut}" for side in (aligner.text, aligner.vision)]
     files = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sorted(corpus.folder.iterdir())]
-    key = digest(run.corpus, *files, *towers, *sorted(codes(reported(run, corpus))))
-    return cache_folder() / "features" / "scored" / key[:32]
+    wanted = {"pictures": aligner.vision} | {language.code: aligner.text for language in reported(run, corpus)}
+    keys = {name: digest(run.corpus, *files, side.tower.identity, str(side.cut), name) for name, side in wanted.items()}
+    return {name: cache_folder() / "features" / "scored" / key[:32] for name, key in keys.items()}
 
 
 def settled(recipe: Recipe, train: Pairs, teacher: Teacher | None) -> Recipe:

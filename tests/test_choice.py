@@ -151,7 +151,7 @@ def test_a_budget_too_small_for_anything_still_ends_with_the_cheapest(toy: dict[
     assert said.code == 0, said.err
     found = read_choice(tmp_path / "auto" / "choice.json")
     assert [trial.validation is not None for trial in found.trials] == [True] + [False] * (len(CANDIDATES) - 1)
-    assert all(trial.note == "skipped: no time left beside its scores" for trial in found.trials[1:])
+    assert all(trial.note == "skipped: no time left" for trial in found.trials[1:])
     assert "ridge, closed form: validation recall" in said.out and "the only candidate that was trained" in said.out
     assert f"{len(CANDIDATES) - 1} candidates did not fit in the budget" in said.out and "over the budget of 0.1 s" in said.out
     assert load(tmp_path / "auto").recipe.method == "ridge"
@@ -195,7 +195,8 @@ def test_what_scoring_needs_is_set_aside_until_it_is_known_to_be_in_the_cache(to
     work = prepared(trial_run(run(toy, tmp_path / "before"), named("heads")))
     before = estimate.scoring_seconds(work)
     align(replace(work.run, out=tmp_path / "named"))
-    assert estimate.evaluation_mark(work.run, work.aligner).exists()
+    marks = estimate.scored_marks(work.run, work.aligner)
+    assert set(marks) == {"pictures", "sw", "en"} and all(mark.exists() for mark in marks.values())
     after = estimate.scoring_seconds(work)
     assert 0 < after.frozen < before.frozen and after.live > 0
 
