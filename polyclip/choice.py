@@ -31,6 +31,7 @@ from polyclip.storage import PART, write_text, writing
 
 FILE, TRIALS = "choice.json", "trials"
 MARGIN = 1.15  # on every estimate
+MEASURING = 5.0  # seconds: with less left, a candidate is not even measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,10 @@ class Candidate:
     learning_rate: float | None = None
 
 
-CANDIDATES = (
+CANDIDATES = (  # the first is the cheapest, the second the default of `polyclip align`: it comes before what is cheaper still but seldom better
     Candidate(name="ridge", method="ridge"),
-    Candidate(name="heads", method="heads"),
     Candidate(name="head-glu", method="head-glu"),
+    Candidate(name="heads", method="heads"),
     Candidate(name="head-glu-long", method="head-glu", epochs=40, learning_rate=1e-3),
     Candidate(name="lilt-da-text", method="lilt-da"),
     Candidate(name="lilt-lwa-top2", method="lilt-lwa", text_layers="-2:"),
@@ -99,7 +100,7 @@ class Search:
         trial = Trial(name=candidate.name, method=candidate.method, schedule=schedule(run, candidate), settings=settings_of(run))
         trial = replace(trial, live=inside(candidate))
         left = self.end(trial) - started
-        if self.has_model and left < self.cheapest():
+        if self.has_model and left < MEASURING:
             return replace(trial, note=f"skipped: {spare(left)}")
         try:
             work = prepared(run)
@@ -125,10 +126,6 @@ class Search:
     def reserve(self, live: bool) -> float:
         """Seconds set aside for scoring the dearest trained so far, and one that is live or not."""
         return MARGIN * self.scoring.of(live or any(trial.live for trial in self.trials if trial.validation is not None))
-
-    def cheapest(self) -> float:
-        """Seconds of the cheapest trial with steps so far: a later candidate that has less is not even measured."""
-        return min((trial.seconds for trial in self.trials if trial.validation is not None and trial.estimate), default=0.0)
 
     def say(self, trial: Trial, left: float) -> None:
         """One line before each trial."""
