@@ -155,6 +155,8 @@ def phase(name: str, settings: Settings, work: Work) -> Phase:
     train = text.train_pairs
     live = text.live or vision.live
     image: Any = vision if teacher is None else Taught(teacher, train, [language.code for language in run.languages], english_names(run, train))
+    if teacher is not None:
+        settings = replace(settings, caption_loss=0.0)  # the teacher's vectors are the only target
     return Phase(
         name=name,
         pairs=train,

@@ -17,8 +17,8 @@ COLOURS = {"red": "nyekundu", "green": "kijani", "blue": "bluu", "white": "nyeup
 SIZES = {"small": "ndogo", "middle": "wastani", "large": "kubwa", "huge": "kubwa sana"}
 
 
-def write_corpus(folder: Path) -> Path:
-    """24 pictures of squares, named in English and Swahili; returns the pack."""
+def write_corpus(folder: Path, *, french: bool = False) -> Path:
+    """24 pictures of squares, named in English and Swahili, where asked in French and German too; returns the pack."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for i, (colour, rangi) in enumerate(COLOURS.items()):
@@ -29,6 +29,8 @@ def write_corpus(folder: Path) -> Path:
             image.save(folder / f"{colour}-{size}.png")
             split = ("train", "validation", "train", "test")[(i + j) % 4]
             captions = {"en": [f"{size} {colour} square", colour], "sw": [f"mraba {rangi} {ukubwa}", rangi]}
+            if french:
+                captions |= {"fr": [f"carré {colour} {size}"], "de": [f"{size} {colour} quadrat"]}
             lines.append(json.dumps({"image": f"{colour}-{size}.png", "captions": captions, "split": split}))
     (folder / "captions.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     pack = folder / "toy.toml"

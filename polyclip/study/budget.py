@@ -10,7 +10,7 @@ from polyclip.study._sheet import Sheet
 from polyclip.study.claims import plan as claims_plan
 
 CLAIM = "Given a fixed compute budget, parameter-efficient training reaches equal performance in less time and memory (claim 6)."
-BUDGETS = (10, 30, 100, 300)  # seconds of one core
+BUDGETS = (10.0, 30.0, 100.0, 300.0)  # seconds of one core
 REFERENCE = "full"
 
 
@@ -61,7 +61,7 @@ def table(results: Results) -> Sheet:
         rows.append((method, *("-" if value is None else f"{100 * value:.1f}" for value in within), *cells, recall))
     return Sheet(
         "claim 6: recall within a budget",
-        ("method", *(f"{seconds} s" for seconds in BUDGETS), "core s", "GB", "TFLOP", "kJ", "test recall@10"),
+        ("method", *(f"{seconds:g} s" for seconds in BUDGETS), "core s", "GB", "TFLOP", "kJ", "test recall@10"),
         rows,
         "first columns: mean recall@1/5/10 on validation after so many processor seconds of training (features already cached); core s, TFLOP (counted by "
         f"torch over the steps): the whole training; GB: peak of the process; kJ: {how(results)}; "
@@ -77,7 +77,7 @@ def plot(results: Results, axes: Any) -> None:
         best = list(accumulate((100 * line["validation"] for line in log), max))
         axes.plot(spent, best, marker="." if len(spent) > 1 else "o", color=f"C{number % 10}", linestyle="-" if number < 10 else "--", label=method)
     axes.set(xscale="log", xlabel="processor seconds of training", ylabel="best validation recall so far, %")
-    axes.legend(fontsize=7, ncols=2)
+    axes.legend(loc="lower right", fontsize=7, ncols=2)
 
 
 def verdict(results: Results) -> str:
@@ -89,7 +89,7 @@ def verdict(results: Results) -> str:
             leaders[budget] = max(found, key=lambda method: found[method])
     if (REFERENCE, "") not in results.records:
         return "Cannot tell: `full` was not run."
-    led = ", ".join(f"{budget} s: {method}" for budget, method in leaders.items())
+    led = ", ".join(f"{budget:g} s: {method}" for budget, method in leaders.items())
     word = "holds" if REFERENCE not in leaders.values() else "holds partly" if leaders[min(leaders)] != REFERENCE else "does not hold"
     full = results.records[REFERENCE, ""]
     seconds, memory = mean(full, "processor_seconds"), mean(full, "peak_bytes") / 1e9

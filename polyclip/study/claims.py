@@ -71,7 +71,7 @@ def plot(results: Results, axes: Any) -> None:
     for limit in (1, 7):
         axes.axvline(limit, color="grey", linewidth=0.7, linestyle=":")
     axes.set(xscale="log", xlabel="trained parameters, % without the token table (0 drawn at 0.1)", ylabel="text to image recall@10, %")
-    axes.legend()
+    axes.legend(loc="upper left", fontsize=7)
 
 
 def verdict(results: Results) -> str:
