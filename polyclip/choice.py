@@ -173,7 +173,7 @@ def winner(trials: list[Trial]) -> Trial:
         raise RunError("None of the candidates could be trained; " + "; ".join(f"{trial.name}: {trial.note}" for trial in trials))
     highest = max(found, key=lambda trial: trial.validation or 0.0)
     near = [trial for trial in found if (highest.validation or 0.0) - (trial.validation or 0.0) <= highest.error]
-    return min(near, key=lambda trial: (trial.parameters, -(trial.validation or 0.0)))
+    return min(near, key=lambda trial: (float(f"{trial.parameters:.2g}"), -(trial.validation or 0.0)))  # a logit scale more is no more
 
 
 def trial_run(run: Run, candidate: Candidate) -> Run:

@@ -313,6 +313,7 @@ def test_of_those_within_one_standard_error_the_one_with_fewest_parameters_wins(
     assert winner([near, best, far]).name == "near"
     assert winner([far, best]).name == "best"
     assert winner([replace(best, name="twin", validation=0.41), best]).name == "best", "of equals in size, the higher"
+    assert winner([replace(best, name="scaled", validation=0.421, parameters=best.parameters + 1), best]).name == "scaled", "one number more is no more"
     with pytest.raises(RunError, match="None of the candidates"):
         winner([trial("none", None, 1, "not possible: no")])
 
