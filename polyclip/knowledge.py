@@ -53,7 +53,7 @@ def text_lines(aligner: Aligner, rows: dict[str, list[Row]], trained: frozenset[
     }
     start = {code: unit(found) for code, found in before.items()}
     return [
-        compared(part, f"{group} ({len(codes)}) -> {pivot}, recall@1", found(start, rows, codes, pivot), found(now, rows, codes, pivot), rows, codes, pivot)
+        compared(part, f"{group} ({len(codes)}) -> {pivot}", found(start, rows, codes, pivot), found(now, rows, codes, pivot), rows, codes, pivot)
         for part, now in vectors.items()
         for group, codes in groups.items()
         if codes
