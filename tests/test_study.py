@@ -169,7 +169,8 @@ def test_verdicts_follow_the_figures(tmp_path: Path) -> None:
     assert "Claim 1 does not hold" in verdict_of("claims", turned, tmp_path)
 
     def forgetful(found: dict[str, Any]) -> dict[str, Any]:
-        worse = [line | {"change": -0.5} for line in found["knowledge"]]
+        seen = {"part": "vision tower", "question": "same ImageNet class", "before": 1.0, "after": 0.2, "change": -0.8, "low": -0.9, "high": -0.7, "queries": 4}
+        worse = [*(line | {"change": -0.5} for line in found["knowledge"]), seen]
         return found | {"knowledge": worse if found["cell"]["method"] == "lilt-ln" else found["knowledge"]}
 
     assert "Claim 3 holds" in verdict_of("forgetting", lambda found: found, tmp_path)
