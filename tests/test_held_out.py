@@ -24,6 +24,12 @@ class Oracle:
     kind: str
     concept: dict[str, str] = field(default_factory=lambda: {row.captions[0]: row.concept for row in EN})
 
+    def pooled(self, items: Any, what: str, *, keep: bool, sections: Any = ()) -> torch.Tensor:
+        return self.embed(items, what, keep=keep, sections=sections)
+
+    def unit(self, pooled: torch.Tensor) -> torch.Tensor:
+        return pooled
+
     def embed(self, items: Any, what: str, *, keep: bool, sections: Any = ()) -> torch.Tensor:
         found = [self.concept[item] if isinstance(item, str) else item.name for item in items]
         if self.kind == "constant":

@@ -90,7 +90,7 @@ def test_the_gate_looks_at_the_worst_line_of_text() -> None:
     assert too_forgetful(lines, 5.5) == ""
     assert "aligned captions fell by 5.0 points" in too_forgetful(lines, 4.9)
     with pytest.raises(DataError, match="nothing to look at"):
-        too_forgetful([kept("vision tower", -0.5)], 1)
+        too_forgetful([kept("vision tower", -0.5)], 1.0)
 
 
 def test_align_says_what_was_kept_and_the_gate_ends_it_with_1(toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

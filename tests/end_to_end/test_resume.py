@@ -10,7 +10,7 @@ from torch import equal
 from tests.command import killed_when, polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
-EPOCHS = 40
+EPOCHS = 80  # enough that a run is still under way when it is killed
 
 
 @pytest.fixture(scope="module")
