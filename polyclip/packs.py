@@ -32,6 +32,33 @@ class Source(Pack):
     checked: date
 
 
+class Codes(Pack):
+    """What other schemes call the language; empty where a scheme does not have it."""
+
+    flores: str = ""  # Flores-200: swh_Latn
+    nllb: str = ""  # NLLB-200's language token
+    m2m100: str = ""  # M2M-100's code: sw
+    madlad: str = ""  # MADLAD-400's target token without <2 >: sw
+    opus_mt: str = ""  # the part of Helsinki-NLP/opus-mt-en-XX
+    apertium: str = ""  # Apertium's code, two letters or three, as its pairs spell it
+    freedict: str = ""  # FreeDict's three letters
+    babel_imagenet: str = ""  # Babel-ImageNet's key: SW
+    xm3600: str = ""  # the name of Crossmodal-3600's captions: sw
+    xtd: str = ""  # XTD-10's and XTD-200's: jp
+    moses: str = ""  # sacremoses' language code
+
+
+class Advice(Pack):
+    """[recipe]: how this language is best aligned, and what to look out for."""
+
+    method: str = "head-glu"
+    budget: str = "5m"
+    borrow: list[str] = []  # packs of related languages trained beside it
+    translation: str = "none"  # the engine of `polyclip translate`: nllb, m2m100, madlad, opus-mt, apertium, lexicon, none
+    shots: int = Field(default=0, ge=0)  # named pictures from which on few-shot recall levels off; 0: not measured
+    traps: list[str] = []
+
+
 class Language(Pack):
     """languages/<code>.toml: everything that depends on a language."""
 
@@ -45,6 +72,14 @@ class Language(Pack):
     cldr: str  # the locale whose captions corpus `emoji` uses
     xm3600: bool  # one of the 36 languages of Crossmodal-3600
     in_xlmr: bool  # among the languages XLM-R was trained on
+    in_nllb: bool = False  # among those of NLLB-200
+    family: list[str] = []  # from the widest to the narrowest group: Niger-Congo, Bantu
+    speakers: int | None = Field(default=None, ge=0)  # people; None where no source says
+    resource_class: int | None = Field(default=None, ge=0, le=5)  # Joshi et al. 2020, from 0 (left behind) to 5 (winners)
+    normalise: list[str] = ["nfc"]  # steps of polyclip/normalise.py, in this order
+    prompts: list[str] = Field(default=["{}"], min_length=1)  # of zero-shot classification, each with one {}
+    codes: Codes = Codes()
+    recipe: Advice = Advice()
     sources: list[Source] = Field(min_length=1)
 
 

@@ -25,6 +25,7 @@ class Row:
     category: str
     language: str
     captions: tuple[str, ...]  # the first is the name, the rest are keywords or further captions
+    provenance: str = "human"  # who wrote them: human, or engine-model@revision
 
 
 @dataclass(frozen=True, kw_only=True)

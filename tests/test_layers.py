@@ -11,7 +11,7 @@ errors
 budget storage progress records plugins trunk
 losses metrics packs tower weights hub pictures views
 clip
-encoders towers readers components features
+encoders towers readers components features translators
 method
 aligner
 pairs checkpoint counting
