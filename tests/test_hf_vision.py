@@ -24,7 +24,8 @@ from polyclip.features import finish, states
 from polyclip.records import Picture
 from polyclip.tower import describe
 from polyclip.towers.huggingface import FINAL_NORMS
-from polyclip.trunk import TransformersViT, Whole, above, below, first_trained
+from polyclip.trunk import Whole, above, below, first_trained
+from polyclip.trunk.vision import TransformersViT
 from tests.toy import write_text_encoder
 
 LAYERS, WIDTH, INNER = 3, 32, 64

@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from polyclip.trunk import M2M, Bert, State, Trunk, Whole, above
+from polyclip.trunk import State, Trunk, Whole, above
+from polyclip.trunk.text import M2M, Bert
 
 Tokenize = Callable[[Sequence[str]], dict[str, Tensor]]
 

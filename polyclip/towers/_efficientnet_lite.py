@@ -16,7 +16,7 @@ from polyclip.errors import DataError, WeightsError
 from polyclip.tower import Tower, kept_layers, take
 from polyclip.towers._pictures import Pictures
 from polyclip.towers._preprocessing import Preprocessing
-from polyclip.trunk import TimmEfficientNet
+from polyclip.trunk.vision import TimmEfficientNet
 from polyclip.weights import Converted, converted
 
 FILES = {

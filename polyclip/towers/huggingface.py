@@ -16,7 +16,8 @@ from polyclip.hub import hub_identity, loading
 from polyclip.records import Picture
 from polyclip.tower import Tower, take
 from polyclip.towers._pictures import Pictures
-from polyclip.trunk import State, TransformersViT, Trunk, Whole
+from polyclip.trunk import State, Trunk, Whole
+from polyclip.trunk.vision import TransformersViT
 from polyclip.weights import without_memory
 
 DEFAULTS = {"pooling": "cls", "revision": "main"}

@@ -12,7 +12,8 @@ from polyclip.storage import digest, sha256
 from polyclip.tower import Tower, take
 from polyclip.towers._pictures import Pictures
 from polyclip.towers._preprocessing import Preprocessing
-from polyclip.trunk import TimmEfficientNet, TimmViT, Trunk, Whole
+from polyclip.trunk import Trunk, Whole
+from polyclip.trunk.vision import TimmEfficientNet, TimmViT
 
 
 def describe(argument: str, options: dict[str, str]) -> Tower:
