@@ -22,6 +22,7 @@ from polyclip.errors import DataError, RunError, UnknownName, WeightsError
 from polyclip.features import POOLED
 from polyclip.losses import LOSSES, STARTS
 from polyclip.method import Method, Part
+from polyclip.normalise import typed
 from polyclip.pictures import on_white
 from polyclip.plugins import find
 from polyclip.records import Picture
@@ -184,10 +185,12 @@ class Aligner(nn.Module):
         """Unit vectors of captions and of pictures, scale and bias of their logits."""
         return self.text(text), self.vision(image), self.scale(), self.logit_bias
 
-    def encode_text(self, texts: Sequence[str]) -> Float[Tensor, "caption dim"]:
-        """Unit vectors, float32 on the CPU. Raises DataError for an empty caption."""
-        check_captions(texts)
-        return self.text.embed(texts, "captions", keep=False)
+    def encode_text(self, texts: Sequence[str], language: str = "") -> Float[Tensor, "caption dim"]:
+        """Unit vectors, float32 on the CPU, of texts normalised as the language's pack says, without one by NFC.
+
+        Raises DataError for an empty caption, UnknownName for a language without a pack.
+        """
+        return self.text.embed(typed(texts, language), "captions", keep=False)
 
     def encode_image(self, images: Sequence[Image.Image]) -> Float[Tensor, "picture dim"]:
         """Unit vectors, float32 on the CPU; what is transparent counts as white. Raises DataError for anything but pictures."""
@@ -252,15 +255,6 @@ def counts(sides: Sequence[Side], logits: Sequence[nn.Parameter]) -> dict[str, i
         "trained_share": trained / total,
         "trained_share_without_embeddings": (trained - trained_table) / (total - table),
     }
-
-
-def check_captions(texts: Sequence[str]) -> None:
-    """Raises DataError for a caption without text, and for a single text where a list of them is expected."""
-    if isinstance(texts, str):
-        raise DataError(f"Expected a list of captions, found one text: write [{texts!r}].")
-    for number, text in enumerate(texts):
-        if not text.strip():
-            raise DataError(f"Caption {number} of {len(texts)} is empty; a caption needs at least one character that is not a space.")
 
 
 def load(run: str | Path) -> Aligner:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from polyclip.errors import DataError
+from polyclip.normalise import normalised
 from polyclip.packs import Corpus, Language
 from polyclip.records import Picture, Row
 from polyclip.views import view
@@ -69,7 +70,7 @@ def training_pairs(corpus: Corpus, languages: list[Language], split: str, sample
     Languages weigh the same; within one, names together weigh `sample.name_share` (in [0, 1]) and further captions the rest.
     Raises DataError when a language names nothing in this split.
     """
-    rows = {language.code: corpus.reader.read(corpus.folder, corpus.locale(language), split) for language in languages}
+    rows = {language.code: normalised(corpus.reader.read(corpus.folder, corpus.locale(language), split), language) for language in languages}
     expected = corpus.pack.rows.get(split)
     if expected is not None and len(rows.get("en", ())) not in (0, expected):
         raise DataError(

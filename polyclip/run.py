@@ -19,6 +19,7 @@ from polyclip.fit import Phase, fit
 from polyclip.knowledge import knowledge
 from polyclip.losses import LOSSES
 from polyclip.method import Method
+from polyclip.normalise import normalised
 from polyclip.origin import check_folder, origin, read_run, write_settings
 from polyclip.packs import Corpus, Language, known_languages, load_corpus, load_language
 from polyclip.pairs import NAMES, Pairs, Sample, training_pairs
@@ -180,8 +181,8 @@ def english_names(run: Run, train: Pairs) -> list[str]:
 
     Raises DataError where the corpus has none.
     """
-    corpus = load_corpus(run.corpus)
-    named = {row.concept: row.captions[0] for row in corpus.reader.read(corpus.folder, corpus.locale(load_language("en")), "train")}
+    corpus, en = load_corpus(run.corpus), load_language("en")
+    named = {row.concept: row.captions[0] for row in normalised(corpus.reader.read(corpus.folder, corpus.locale(en), "train"), en)}
     missing = [concept for concept in train.concepts if concept not in named]
     if missing:
         raise DataError(f"Corpus {run.corpus!r} has no English name of {len(missing)} concepts, the first is {missing[0]!r}; a taught method needs them all.")

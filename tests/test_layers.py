@@ -10,7 +10,7 @@ LAYERS = """
 errors
 budget storage progress records plugins trunk
 losses metrics packs tower weights hub pictures views
-clip
+clip normalise
 encoders towers readers components features translators
 method
 aligner

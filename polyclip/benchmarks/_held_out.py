@@ -17,6 +17,7 @@ from torch import Tensor
 from polyclip.aligner import Aligner
 from polyclip.benchmarks._retrieval import Items, Report, Request, both_directions
 from polyclip.errors import DataError
+from polyclip.normalise import normalised, pack_of
 from polyclip.packs import Corpus, known_languages, load_corpus, load_language
 from polyclip.progress import Progress
 from polyclip.records import Row, Score
@@ -54,7 +55,7 @@ def named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Row]], 
     Raises DataError when none is left.
     """
     locales = {language.code: corpus.locale(language) for language in request.languages} or all_locales(corpus)
-    rows = {code: corpus.reader.read(corpus.folder, locale, request.split) for code, locale in locales.items()}
+    rows = {code: normalised(corpus.reader.read(corpus.folder, locale, request.split), pack_of(code)) for code, locale in locales.items()}
     fewest = 1 if request.languages else FEWEST
     few = sorted(code for code, found in rows.items() if len(found) < fewest)
     rows = {code: found for code, found in rows.items() if len(found) >= fewest}

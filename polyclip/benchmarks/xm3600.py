@@ -11,6 +11,7 @@ from typing import Any
 from polyclip.aligner import Aligner
 from polyclip.benchmarks._retrieval import Items, Report, Request, both_directions
 from polyclip.errors import DataError, UnknownName
+from polyclip.normalise import typed
 from polyclip.pictures import picture_of
 from polyclip.progress import Progress
 from polyclip.records import Score
@@ -48,7 +49,7 @@ def score(aligner: Aligner, request: Request) -> Report:
     with Progress("scoring", len(present)) as progress:
         for code in present:
             owned = [(key, caption) for key, captions in table.items() for caption in captions.get(code, [])]
-            vectors = aligner.text.embed([caption for _, caption in owned], f"XM3600 captions ({code})", keep=True)
+            vectors = aligner.text.embed(typed([caption for _, caption in owned], code), f"XM3600 captions ({code})", keep=True)
             keys = [key for key, _ in owned]
             for protocol, rows in (("first-caption", first_rows(keys)), ("all-captions", list(range(len(keys))))):
                 text = Items(vectors[rows], [keys[row] for row in rows], [keys[row] for row in rows])
