@@ -9,7 +9,8 @@ import langcodes
 from langcodes.data_dicts import NORMALIZED_MACROLANGUAGES
 
 from polyclip.errors import PolyclipError, UnknownName
-from polyclip.languages import RIGHT_TO_LEFT, Language, Source, all_languages, known_languages
+from polyclip.languages import RIGHT_TO_LEFT, Language, Source, known_languages
+from polyclip.resolver import resolve_language
 from polyclip.schemes import Spoken, codes_of, in_nllb, in_xlmr, schemes, sources
 
 UNSPACED = {"Khmr", "Laoo", "Mymr", "Thai"}
@@ -90,10 +91,11 @@ def draft(text: str, today: date) -> tuple[str, str]:
 
     Raises PolyclipError for a code that is not registered, and where there is a pack already.
     """
-    tag = _registered(text)
+    tag = _registered(text).simplify_script()
     code = str(langcodes.Language.make(tag.language, script=tag.script))
-    if code in known_languages():
-        raise PolyclipError(f"{text!r} has a pack already: 'polyclip languages show {code}' shows it; copy languages/{code}.toml to change it.")
+    there = _there(code)
+    if there is not None:
+        raise PolyclipError(f"{text!r} is the pack {there.code} ({there.name}): 'polyclip languages show {there.code}' shows it; copy its file to change it.")
     script = tag.maximize().script or ""
     aliases = sorted(member for member, whole in NORMALIZED_MACROLANGUAGES.items() if whole == code)
     spoken = Spoken(code, tag.to_alpha3(), tuple(aliases), script)
@@ -126,14 +128,20 @@ HEADER = """# Drafted from CLDR and from the lists of languages/standards. Compa
 """
 
 
+def _there(code: str) -> Language | None:
+    try:
+        return resolve_language(code)
+    except UnknownName:
+        return None
+
+
 def _registered(text: str) -> langcodes.Language:
     try:
         tag = langcodes.Language.get(text)
     except ValueError:
         tag = langcodes.Language.make()
     if not tag.language or not tag.is_valid() or not tag.has_name_data():
-        codes = [pack.code for pack in all_languages()]
-        raise UnknownName("registered language", text, codes, "A draft needs a code of BCP 47 for which CLDR has names, such as mg or ckb.")
+        raise UnknownName("registered language", text, known_languages(), "A draft needs a code of BCP 47 for which CLDR has names, such as mg or ckb.")
     return tag
 
 

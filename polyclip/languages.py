@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import date
 from functools import cache
-from typing import Literal, Self
+from typing import Literal
 
 import langcodes
 from pydantic import Field, field_validator, model_validator
@@ -108,7 +108,7 @@ class Language(Pack):
         return script
 
     @model_validator(mode="after")
-    def _scripts_agree(self) -> Self:
+    def _scripts_agree(self) -> "Language":
         subtag = self.code.partition("-")[2]
         if subtag and subtag != self.script:
             raise PydanticCustomError("script", "expected the script that the code names, {subtag}", {"subtag": subtag, "found": repr(self.script)})
@@ -119,7 +119,7 @@ class Language(Pack):
         return self
 
     @model_validator(mode="after")
-    def _every_fact_has_a_source(self) -> Self:
+    def _every_fact_has_a_source(self) -> "Language":
         known = {*type(self).model_fields, *(f"codes.{name}" for name in Codes.model_fields), *(f"recipe.{name}" for name in Advice.model_fields)}
         covered = {name for source in self.sources for name in source.fields}
         unknown = sorted(covered - known)
@@ -173,6 +173,11 @@ def _packaged(code: str) -> Language:
 def adopt(pack: Language) -> None:
     """From now on, in this process, the pack's code means this pack."""
     _own[pack.code] = pack
+
+
+def adopted() -> tuple[str, ...]:
+    """The packs read from a path in this process, as JSON: what `known_languages` depends on beside the folder."""
+    return tuple(pack.model_dump_json() for _, pack in sorted(_own.items()))
 
 
 def all_languages() -> list[Language]:

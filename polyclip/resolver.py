@@ -2,12 +2,13 @@
 
 import unicodedata
 from collections import defaultdict
+from functools import lru_cache
 from pathlib import Path
 
 import langcodes
 
 from polyclip.errors import AmbiguousName, UnknownName
-from polyclip.languages import Codes, Language, all_languages, known_languages, load_language
+from polyclip.languages import Codes, Language, adopted, all_languages, known_languages, load_language
 from polyclip.vetting import own_language
 
 SCHEMES = {
@@ -36,6 +37,11 @@ def key(text: str) -> str:
 
 def spellings() -> Spellings:
     """Every spelling that the packs list."""
+    return _spellings(adopted())
+
+
+@lru_cache(maxsize=1)
+def _spellings(own: tuple[str, ...]) -> Spellings:
     found: Spellings = defaultdict(lambda: defaultdict(list))
     for pack in all_languages():
         for text, what in _of(pack):
@@ -63,10 +69,10 @@ def resolve_language(text: str) -> Language:
     """
     if text.endswith(".toml"):
         return own_language(Path(text))
-    codes = {key(code): code for code in known_languages()}
-    if key(text) in codes:
-        return load_language(codes[key(text)])
     known = spellings()
+    exact = next((code for code, what in known.get(key(text), {}).items() if "code" in what), None)
+    if exact is not None:
+        return load_language(exact)
     code = _only(text, known.get(key(text), {})) or _tag(text, known) or _called(text, known)
     if code is None:
         raise _unknown(text, known)

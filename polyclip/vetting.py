@@ -35,12 +35,14 @@ def _advice(pack: Language) -> list[Fault]:
 
 
 def _clashes(pack: Language) -> list[Fault]:
-    """Aliases that another pack has as its code or alias: an alias means one language and no other."""
+    """Codes that other packs have: a code or an alias means one language and no other."""
+    faults = []
     for other in all_languages():
-        taken = {other.code, *other.aliases} & set(pack.aliases)
+        taken = {pack.code, *pack.aliases} & {other.code, *other.aliases}
         if taken and other.code != pack.code:
-            return [Fault("aliases", ", ".join(sorted(taken)), f"expected codes that no other pack has; they are those of {other.code} ({other.name})")]
-    return []
+            expected = f"expected codes that no other pack has; they are those of {other.code} ({other.name})"
+            faults.append(Fault("code" if pack.code in taken else "aliases", ", ".join(sorted(taken)), expected))
+    return faults
 
 
 def faults_of(path: Path) -> list[Fault]:

@@ -11,7 +11,8 @@ errors
 budget storage progress records plugins trunk packfile
 languages
 schemes vetting
-resolver draft
+resolver
+draft
 losses metrics packs tower weights hub pictures views
 clip
 encoders towers readers components features translators

@@ -19,6 +19,7 @@ app = typer.Typer(add_completion=False, invoke_without_command=True, help="List 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
+@app.callback()
 def listed(context: typer.Context, json: AsJson = False) -> None:
     """List the language packs."""
     if context.invoked_subcommand is not None:

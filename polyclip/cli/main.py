@@ -35,7 +35,6 @@ for module in (align, eval, search, study, corpora, cache):
     app.command(module.__name__.rpartition(".")[2])(guarded(module.command))
 methods.app.command("count")(guarded(methods.count))
 app.add_typer(methods.app, name="methods")
-languages.app.callback()(guarded(languages.listed))
 for languages_command in (languages.show, languages.new, languages.check):
     languages.app.command()(guarded(languages_command))
 app.add_typer(languages.app, name="languages")
@@ -43,4 +42,4 @@ app.add_typer(languages.app, name="languages")
 
 def main() -> None:
     """Entry point."""
-    app()
+    guarded(lambda: app())()  # once more around it all: what lists the packs or the methods is no command of its own
