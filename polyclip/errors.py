@@ -2,6 +2,7 @@
 
 PolyclipError
 ├── UnknownName       a language, method, encoder, tower, corpus ... that does not exist
+├── AmbiguousName     a name that means several
 ├── PackError         a file under languages/ or corpora/ that breaks its schema
 ├── DataError         captions, pictures or benchmark files that are not what they should be
 ├── WeightsError      weights that are missing, corrupt, or belong to other towers
@@ -25,6 +26,13 @@ class UnknownName(PolyclipError):
         guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
         listed = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
         super().__init__(f"No {kind} called {name!r}.{guess} Known: {listed}.{' ' + hint if hint else ''}")
+
+
+class AmbiguousName(PolyclipError):
+    """`name` means several things of a `kind`: `choices` describe them, `names` are what to write instead."""
+
+    def __init__(self, kind: str, name: str, choices: Iterable[str], names: Iterable[str]) -> None:
+        super().__init__(f"{name!r} means more than one {kind}: {'; '.join(choices)}. Write one of {', '.join(names)} instead.")
 
 
 class PackError(PolyclipError):

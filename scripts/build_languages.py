@@ -1,103 +1,189 @@
-"""Write the language packs that can be derived from a standard: Unicode CLDR 48.2, through its pinned npm packages.
+"""Write the language packs that can be derived from standards: Unicode CLDR 48.2, through its pinned npm packages, and two tables.
 
     python scripts/build_languages.py            # needs npm
 
-What CLDR knows (names, script, direction, codes) is read; what it does not (membership in XM3600 and in XLM-R's training data)
-is the two lists below, copied from the sources named beside them. A pack that people have edited is left alone unless --overwrite.
+Names, scripts, codes, families and speakers are CLDR's; codes of other projects come from languages/standards/schemes.toml, what neither knows
+from scripts/language_facts.toml. A pack's first line carries a digest of what was written, so that a pack that people have edited is recognised
+and left alone unless --overwrite.
 """
 
 import argparse
 import json
+import tomllib
+from collections import Counter
+from datetime import date
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-import tomli_w
+import langcodes
 from build_emoji import install
 
+from polyclip.draft import CLDR, recipe, steps, text_of
+from polyclip.languages import RIGHT_TO_LEFT, Language, Source
+from polyclip.schemes import Spoken, codes_of, in_nllb, in_xlmr, schemes, sources
+from polyclip.storage import digest, write_text
+
 PACKAGES = ("cldr-core@48.2.0", "cldr-localenames-full@48.2.0")
-# https://google.github.io/crossmodal-3600/: the 36 languages, as its files spell them
-XM3600 = "ar bn cs da de el en es fa fi fil fr he hi hr hu id it ja ko mi nl no pl pt quz ro ru sv sw te th tr uk vi zh".split()
-# The list of 100 languages in fairseq's examples/xlmr (Conneau et al. 2020, arXiv 1911.02116)
-XLMR = (
-    "af am ar as az be bg bn br bs ca cs cy da de el en eo es et eu fa fi fy fr ga gd gl gu ha he hi hr hu hy id is it ja jv ka kk km kn ko ku ky la lo lt "
-    "lv mg mk ml mn mr ms my ne nl no om or pa pl ps pt ro ru sa sd si sk sl so sq sr su sv sw ta te th fil tr ug uk ur uz vi xh yi zh"
-).split()
-OTHERS = (
-    "af am as az be bg bs ca cy et eu fo ga gl gu ha hy ig is ka kk km kn ky lb lo lt lv mk ml mn mr ms mt my ne om or pa ps rw sd si sk sl so sq sr ta tg "
-    "ti tk tn ug ur uz wo xh yo zu ak ba br chr cv dsb gd hsb jv kok nso pcm rm sc shn to quc kl"
-).split()
-RIGHT_TO_LEFT = {"Arab", "Hebr", "Thaa", "Syrc", "Nkoo", "Adlm", "Rohg"}
-LOCALE = {"quz": "qu"}  # CLDR writes Quechua as qu; XM3600's captions are Cusco Quechua
-MORE_ALIASES = {"quz": ["qu", "que"], "ja": ["jp"], "no": ["nb", "nob"], "zh": ["zh-hans"]}
-CLDR = {"fields": ["name", "own_name", "script", "direction", "iso639_3", "aliases", "cldr"], "url": "https://github.com/unicode-org/cldr-json"}
-BENCHMARK = {"fields": ["xm3600"], "url": "https://google.github.io/crossmodal-3600/"}
-PAPER = {"fields": ["in_xlmr"], "url": "https://github.com/facebookresearch/fairseq/blob/main/examples/xlmr/README.md"}
+FACTS = tomllib.loads((Path(__file__).parent / "language_facts.toml").read_text("utf-8"))
+WRITTEN = "# Written by scripts/build_languages.py from CLDR 48.2; edit freely, an edited pack is left alone."
+OF_CLDR = ["name", "own_name", "script", "direction", "iso639_3", "aliases", "cldr", "speakers", "family"]
+
+Table = dict[str, Any]
 
 
-def read(path: Path) -> dict:
+@cache
+def read(path: Path) -> Table:
     """One JSON file."""
-    return json.loads(path.read_text("utf-8"))
+    return dict(json.loads(path.read_text("utf-8")))
 
 
-def display_name(modules: Path, locale: str, of: str) -> str:
-    """What `locale` calls the language `of`; English where it has no word."""
-    for asked in (locale, "en"):
-        path = modules / "cldr-localenames-full" / "main" / asked / "languages.json"
-        if path.exists():
-            names = read(path)["main"][asked]["localeDisplayNames"]["languages"]
-            if of in names:
-                return names[of]
+def supplemental(modules: Path, name: str) -> Table:
+    """One table of CLDR's supplemental data."""
+    return dict(read(modules / "cldr-core" / "supplemental" / f"{name}.json")["supplemental"])
+
+
+def display_name(modules: Path, locale: str, code: str) -> str:
+    """What `locale` calls a language, with its script in brackets where the code has one; English where the locale has no word."""
+    base, _, script = code.partition("-")
+    name = _display(modules, locale, "languages", base)
+    return f"{name} ({_display(modules, locale, 'scripts', script)})" if script else name
+
+
+def _display(modules: Path, locale: str, what: str, of: str) -> str:
+    for asked in (locale, locale.partition("-")[0], "en"):
+        path = modules / "cldr-localenames-full" / "main" / asked / f"{what}.json"
+        names = read(path)["main"][asked]["localeDisplayNames"][what] if path.exists() else {}
+        if of in names:
+            return str(names[of])
     return of
 
 
-def codes(aliases: dict, code: str) -> tuple[str, list[str]]:
-    """ISO 639-3 code and every other code that CLDR replaces by this one."""
-    same = {alias: entry["_reason"] for alias, entry in aliases.items() if entry["_replacement"] == code and alias.isalpha()}
-    overlong = sorted(alias for alias, reason in same.items() if reason == "overlong")
-    own = code if len(code) == 3 else overlong[0]
-    return own, sorted({*same, *MORE_ALIASES.get(code, [])} - {own, code})
+def identity(modules: Path, code: str) -> Spoken:
+    """ISO 639-3 code, script, and every other code that CLDR replaces by this one or that the facts add."""
+    base, _, script = FACTS["locale"].get(code, code).partition("-")
+    entries = supplemental(modules, "aliases")["metadata"]["alias"]["languageAlias"]
+    same = {alias for alias, entry in entries.items() if entry["_replacement"] == base and alias.isalpha()}
+    iso = code if len(code) == 3 else langcodes.Language.get(base).to_alpha3()
+    more = FACTS["aliases"].get(code, [])
+    aliases = sorted((set() if script else same) | {*more}, key=str.lower)
+    likely = supplemental(modules, "likelySubtags")["likelySubtags"].get(base, "").split("-")
+    return Spoken(code, iso, tuple(alias for alias in aliases if alias not in (iso, code)), script or likely[1])
 
 
-def pack(modules: Path, code: str, checked: str) -> str:
-    """The TOML text of one pack."""
-    supplemental = modules / "cldr-core" / "supplemental"
-    locale = LOCALE.get(code, code)
-    script = read(supplemental / "likelySubtags.json")["supplemental"]["likelySubtags"][locale].split("-")[1]
-    iso, aliases = codes(read(supplemental / "aliases.json")["supplemental"]["metadata"]["alias"]["languageAlias"], code)
+def family(modules: Path, code: str) -> list[str]:
+    """Names of ISO 639-5 from the widest group to the narrowest: CLDR's groups, entered where the facts say if CLDR lacks the language."""
+    base = FACTS["locale"].get(code, code).partition("-")[0]
+    parent = {member: group for group, members in supplemental(modules, "languageGroups")["languageGroups"].items() for member in members.split()}
+    at = FACTS["family"][base][0] if base in FACTS["family"] else parent.get(base)
+    chain = []
+    while at is not None:
+        chain.append(at)
+        at = parent.get(at)
+    return [FACTS["groups"][group] for group in reversed(chain) if group in FACTS["groups"] and group not in FACTS["groups"]["left_out"]]
+
+
+def speakers(modules: Path) -> Counter[str]:
+    """People who use a language in a script, by CLDR's code with _: population of each territory times CLDR's percentage."""
+    total: Counter[str] = Counter()
+    for territory in supplemental(modules, "territoryInfo")["territoryInfo"].values():
+        for code, entry in territory.get("languagePopulation", {}).items():
+            total[code] += round(int(territory["_population"]) * float(entry["_populationPercent"]) / 100)
+    return total
+
+
+def traps(code: str) -> list[Table]:
+    """What trips people up with this language."""
+    found = [trap for trap in FACTS["traps"] if code in trap["of"]]
+    unknown = FACTS["unknown_pieces"]
+    if code in unknown:
+        text = f"multilingual-e5-small's tokenizer does not know {unknown[code]} % of the pieces of its emoji names."
+        found.append({"text": text, "url": unknown["url"], "checked": unknown["checked"]})
+    return found
+
+
+def facts(modules: Path, code: str, people: Counter[str]) -> Table:
+    """Everything but the recipe."""
+    spoken, locale = identity(modules, code), FACTS["locale"].get(code, code)
+    codes = codes_of(spoken)
     table = {
         "code": code,
-        "iso639_3": iso,
+        "iso639_3": spoken.iso639_3,
         "name": display_name(modules, "en", locale),
         "own_name": display_name(modules, locale, locale),
-        "script": script,
-        "direction": "rtl" if script in RIGHT_TO_LEFT else "ltr",
-        "aliases": aliases,
+        "script": spoken.script,
+        "direction": "rtl" if spoken.script in RIGHT_TO_LEFT else "ltr",
+        "aliases": list(spoken.aliases),
         "cldr": locale,
-        "xm3600": code in XM3600,
-        "in_xlmr": code in XLMR,
+        "xm3600": code in schemes()["xm3600"].codes,
+        "in_xlmr": in_xlmr(code),
+        "in_nllb": in_nllb(spoken),
+        "family": family(modules, code),
+        "speakers": people.get(locale.replace("-", "_")),
+        "resource_class": FACTS["resource_class"].get(code, ["", None])[1],
+        "normalise": steps(code, spoken.script, codes),
+        "prompts": FACTS["prompts"].get(code, ["", "{}"])[1:],
+        "codes": codes,
     }
-    sources = "".join(
-        f"\n[[sources]]\nfields = {json.dumps(source['fields'])}\nurl = {json.dumps(source['url'])}\nchecked = {checked}\n"
-        for source in (CLDR, BENCHMARK, PAPER)
-    )
-    return f"# Written by scripts/build_languages.py from CLDR 48.2; edit what a machine cannot know.\n{tomli_w.dumps(table, multiline_strings=False)}{sources}"
+    return {key: value for key, value in table.items() if value is not None}
+
+
+def where(table: Table, checked: date) -> list[Source]:
+    """A source for every fact of the pack."""
+    code = table["code"]
+    cldr = [name for name in OF_CLDR if table.get(name) not in (None, [])]
+    found = [Source(fields=cldr, url=CLDR, checked=checked)]
+    if table["family"]:
+        found.append(Source(fields=["family"], url=FACTS["groups"]["url"], checked=FACTS["groups"]["checked"]))
+    if code in FACTS["family"]:
+        found.append(Source(fields=["family"], url=FACTS["family"][code][1], checked=FACTS["family"]["checked"]))
+    if code in FACTS["aliases"]:
+        found.append(Source(fields=["aliases"], url=FACTS["aliases"]["url"], checked=FACTS["aliases"]["checked"]))
+    if "resource_class" in table:
+        found.append(Source(fields=["resource_class"], url=FACTS["resource_class"]["url"], checked=FACTS["resource_class"]["checked"]))
+    if code in FACTS["prompts"]:
+        found.append(Source(fields=["prompts"], url=FACTS["prompts"][code][0], checked=FACTS["prompts"]["checked"]))
+    found += sources(["xm3600", "in_xlmr", "in_nllb", *(f"codes.{name}" for name in table["codes"])])
+    return found + [Source(fields=["recipe.traps"], url=trap["url"], checked=trap["checked"]) for trap in traps(code)]
+
+
+def pack(table: Table, tables: list[Table], checked: date) -> str:
+    """The TOML text of one pack below its first line; it passes the schema."""
+    own = [trap["text"] for trap in traps(table["code"])]
+    whole = table | {"recipe": recipe(table, tables) | ({"traps": own} if own else {})}
+    listed = where(table, checked)
+    Language.model_validate(whole | {"sources": [source.model_dump() for source in listed]})
+    return text_of(whole, listed)
+
+
+def sealed(body: str) -> str:
+    """The file: a first line with the digest of the rest."""
+    return f"{WRITTEN} {digest(body)[:16]}\n{body}"
+
+
+def edited(path: Path) -> bool:
+    """Whether people have changed the file since it was written."""
+    text = path.read_text("utf-8")
+    return text != sealed(text.partition("\n")[2])
 
 
 def main() -> None:
-    """Write what is missing; say what was left alone."""
+    """Write packs that are missing or as they were written; say what was left alone."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--modules", type=Path, help="a node_modules folder that already has the packages")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "languages")
-    parser.add_argument("--checked", default="2026-11-23", help="the day the lists above were compared with their sources")
+    parser.add_argument("--checked", type=date.fromisoformat, default=date(2026, 11, 24), help="the day CLDR was read")
     parser.add_argument("--overwrite", action="store_true", help="also replace packs that people have edited")
     args = parser.parse_args()
     modules = args.modules or install(Path("build/npm"), PACKAGES)
-    args.out.mkdir(exist_ok=True)
-    for code in sorted({*XM3600, *OTHERS}):
-        path, text = args.out / f"{code}.toml", pack(modules, code, args.checked)
-        if path.exists() and path.read_text("utf-8") != text and not args.overwrite:
-            print(f"{path} differs and is left alone; --overwrite replaces it")
+    people = speakers(modules)
+    tables = [facts(modules, code, people) for code in FACTS["languages"].split()]
+    for table in tables:
+        path, text = args.out / f"{table['code']}.toml", sealed(pack(table, tables, args.checked))
+        if path.exists() and edited(path) and path.read_text("utf-8") != text and not args.overwrite:
+            print(f"{path} was edited and is left alone; --overwrite replaces it")
             continue
-        path.write_text(text, "utf-8")
+        write_text(path, text, what="the language pack")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,11 @@ import polyclip
 HERE = Path(polyclip.__file__).parent
 LAYERS = """
 errors
-budget storage progress records plugins trunk
+budget storage progress records plugins trunk packfile
+languages
+schemes vetting
+resolver
+draft
 losses metrics packs tower weights hub pictures views
 clip normalise
 encoders towers readers components features translators

@@ -31,12 +31,15 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A language gets a CLIP of its own.")
-for module in (align, eval, search, study, languages, corpora, cache):
+for module in (align, eval, search, study, corpora, cache):
     app.command(module.__name__.rpartition(".")[2])(guarded(module.command))
 methods.app.command("count")(guarded(methods.count))
 app.add_typer(methods.app, name="methods")
+for languages_command in (languages.show, languages.new, languages.check):
+    languages.app.command()(guarded(languages_command))
+app.add_typer(languages.app, name="languages")
 
 
 def main() -> None:
     """Entry point."""
-    app()
+    guarded(lambda: app())()  # once more around it all: what lists the packs or the methods is no command of its own
