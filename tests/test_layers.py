@@ -9,20 +9,22 @@ HERE = Path(polyclip.__file__).parent
 LAYERS = """
 errors
 budget storage progress records plugins trunk
-losses metrics packs tower weights hub pictures views
+mix losses metrics packs tower weights hub pictures views
 clip
 encoders towers readers components features translators
 method
 aligner
 pairs checkpoint counting
-sides teacher
+sides teacher shots
 fit
 methods benchmarks
 origin report knowledge
+continued
 run search
 estimate
 choice
 study
+fewshot
 cli
 __main__
 """.strip().splitlines()
