@@ -1,7 +1,7 @@
 """Training pairs: which caption is shown with which picture at which step, as a pure function of the seed."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -32,10 +32,15 @@ class Pairs:
     concepts: tuple[str, ...]  # in the order of their numbers
     caption_mix: Float[Tensor, " caption"] | None = None  # how often `others` draws one of a concept's captions; None: all as often
 
+    @property
+    def drawable(self) -> int:
+        """How many captions are ever drawn."""
+        return int((self.caption_weight > 0).sum())
+
     def sample(self, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Rows of `size` captions, of a picture for each, and their concepts; the same for the same seed, always.
 
-        Captions are drawn without replacement: `size` is at most their number.
+        Captions are drawn without replacement: `size` is at most `drawable`.
         """
         generator = torch.Generator().manual_seed(seed)
         caption = torch.multinomial(self.caption_weight, size, generator=generator)
@@ -75,9 +80,13 @@ NAMES = Sample(name_share=1.0)
 
 @dataclass(frozen=True)
 class Chosen:
-    """Rows that new languages are trained on in place of all there are, and how much other languages weigh beside them."""
+    """Rows of new languages, of which few concepts are drawn, and how much other languages weigh beside them.
+
+    All rows stay in the table, so that the cache has them once for any choice.
+    """
 
     rows: Mapping[str, list[Row]]  # by code
+    kept: Mapping[str, frozenset[str]]  # concepts that are drawn
     rehearsal: float  # weight of the other languages together, in [0, 1)
     named: int  # pairs that an epoch shows
 
@@ -97,29 +106,35 @@ def training_pairs(corpus: Corpus, languages: list[Language], split: str, sample
     for code, found in rows.items():
         if not found:
             raise DataError(f"Corpus {corpus.name!r} has no caption in language {code!r} in split {split!r}; choose another language or corpus.")
-    named = {code: len({row.concept for row in found}) for code, found in rows.items()}
+    kept = {code: {row.concept for row in found} for code, found in rows.items()} | dict(chosen.kept if chosen else {})
+    named = {code: len(concepts) for code, concepts in kept.items()}
     weights = language_weights(named, sample.temperature)
     if chosen is not None:
         weights = rehearsing(weights, chosen.rows, chosen.rehearsal)
+    weighed = {code: _weighed(found, sample, kept[code]) for code, found in rows.items()}
     wanted = {row.concept for found in rows.values() for row in found}
     in_order = [concept for concept in corpus.reader.split_concepts(corpus.folder, split) if concept in wanted]
-    return _joined(corpus, in_order, rows, sample, weights, sum(named.values()) if chosen is None else chosen.named)
+    return _joined(corpus, in_order, weighed, sample, weights, sum(named.values()) if chosen is None else chosen.named)
 
 
-def _joined(corpus: Corpus, in_order: list[str], rows: dict[str, list[Row]], sample: Sample, weights: Mapping[str, float], named: int) -> Pairs:
-    """Rows by language, and the pictures of the concepts that they name, as one table."""
+Weighed = list[tuple[str, Row, float, bool]]  # a caption, its row, how often it is drawn within its language, and whether its concept is
+
+
+def _joined(corpus: Corpus, in_order: list[str], weighed: dict[str, Weighed], sample: Sample, weights: Mapping[str, float], named: int) -> Pairs:
+    """Captions by language, and the pictures of the concepts that they name, as one table."""
     concepts = {concept: number for number, concept in enumerate(in_order)}
-    weighed = {code: _weighed(found, sample) for code, found in rows.items()}
-    flat = [(*found, weights[code]) for code, captions in weighed.items() for found in captions]
+    flat = [found for captions in weighed.values() for found in captions]
+    weight = [share * weights[code] for code, captions in weighed.items() for _, _, share, _ in captions]
     named_by: list[list[int]] = [[] for _ in concepts]
-    for caption_row, (_, row, _, _) in enumerate(flat):
-        named_by[concepts[row.concept]].append(caption_row)
+    for caption_row, (_, row, _, is_drawn) in enumerate(flat):
+        if is_drawn:
+            named_by[concepts[row.concept]].append(caption_row)
     pictures, drawn_by, a_style = picture_rows(corpus, concepts, sample.views)
     owned = (*_padded(drawn_by), *_padded(named_by))
     return Pairs(
         [caption for caption, _, _, _ in flat],
         torch.tensor([concepts[row.concept] for _, row, _, _ in flat]),
-        torch.tensor([share * weight for _, _, share, weight in flat]),
+        torch.tensor(weight),
         pictures,
         *owned,
         sections=([len(captions) for captions in weighed.values()], a_style),
@@ -148,15 +163,15 @@ def drawn_rows(rows: list[Row], sample: Sample, language: str) -> list[Row]:
     return [row for row in rows if row.concept in chosen]
 
 
-def _weighed(rows: list[Row], sample: Sample) -> list[tuple[str, Row, float]]:
-    """Captions with their rows and how often they are drawn within their language: names first, as the cache has them."""
-    weights = [weight_of(row.provenance, sample.mix) for row in rows]
+def _weighed(rows: list[Row], sample: Sample, kept: Collection[str]) -> Weighed:
+    """Names first, as the cache has them; concepts that are not `kept` are never drawn."""
+    weights = [weight_of(row.provenance, sample.mix) if row.concept in kept else 0.0 for row in rows]
     names = sum(weights)
     further = sum(weight * (len(row.captions) - 1) for weight, row in zip(weights, rows, strict=True))
     share = 1.0 if further == 0 else sample.name_share
     pairs = list(zip(rows, weights, strict=True))
-    found = [(row.captions[0], row, share * weight / names) for row, weight in pairs]
-    return found + [(caption, row, (1 - share) * weight / further) for row, weight in pairs for caption in row.captions[1:]]
+    found = [(row.captions[0], row, share * weight / names, row.concept in kept) for row, weight in pairs]
+    return found + [(caption, row, (1 - share) * weight / (further or 1.0), row.concept in kept) for row, weight in pairs for caption in row.captions[1:]]
 
 
 def picture_rows(corpus: Corpus, concepts: Mapping[str, int], views: int) -> tuple[list[Picture], list[list[int]], list[int]]:

@@ -24,6 +24,7 @@ run search
 estimate
 choice
 study
+fewshot_report
 fewshot
 cli
 __main__
