@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,15 +50,15 @@ def chosen(corpus: Corpus, languages: list[Language], shots: Shots, sample: Samp
         if shots.count is not None and shots.count > len(named):
             raise DataError(f"{shots.count} shots were asked for, but {code!r} names {len(named)} pictures of the training split in {where(corpus, shots)}.")
         rows[code], kept[code] = found, frozenset(sorted(named, key=lambda concept: place[concept])[: shots.count])
-    return Chosen(rows, kept, rehearsal(kept.values(), len(concepts)), len(concepts) * len(languages))
+    share = sum(map(len, kept.values())) / (len(concepts) * len(languages))
+    return Chosen(rows, kept, rehearsal(share), len(concepts) * len(languages))
 
 
-def rehearsal(kept: Collection[Collection[str]], pictures: int) -> float:
-    """Share of captions drawn from the languages trained before, in [0, 1): REHEARSAL, and more where shots are so few that they would wear out.
+def rehearsal(share: float) -> float:
+    """How much the languages trained before weigh, in [0, 1), beside new ones that name a `share` of the pictures, in (0, 1].
 
-    Chosen on validation, see docs/fewshot.md.
+    REHEARSAL, and more where shots are so few that they would wear out. Chosen on validation, see docs/fewshot.md.
     """
-    share = sum(map(len, kept)) / (pictures * len(kept))
     return max(REHEARSAL, 1 - OFTEN * share)
 
 

@@ -1,5 +1,6 @@
 """polyclip align."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -48,8 +49,8 @@ def told(result: Result, request: Asked, choice: Choice | None) -> None:
     for table in tables(result.scores):
         printed.print(table)
     if result.knowledge:
-        since = result.run.get("continued", {}).get("from")
-        printed.print(knowledge_table(result.knowledge, since or "the encoder as it came"))
+        since = f"the run {Path(result.run['continued']['from']).name}" if "continued" in result.run else "the encoder as it came"
+        printed.print(knowledge_table(result.knowledge, since))
     printed.print(summary(result, request.folder), highlight=False, soft_wrap=True)
     if request.advice:
         printed.print(advised(request.advice), highlight=False, soft_wrap=True)
