@@ -161,6 +161,18 @@ def resolve_language(text: str) -> Language:
     return load_language(code)
 
 
+def group(name: str) -> list[Language]:
+    """Every language whose family, or a group within it, is called `name`, however it is capitalised.
+
+    Raises UnknownName with the nearest names.
+    """
+    loaded = [load_language(code) for code in known_languages()]
+    names = {part.lower() for pack in loaded for part in pack.family}
+    if name.lower() not in names:
+        raise UnknownName("group of languages", name, names)
+    return [pack for pack in loaded if name.lower() in {part.lower() for part in pack.family}]
+
+
 class Corpus:
     """A corpus pack together with the reader that knows its layout."""
 
