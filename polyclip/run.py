@@ -54,6 +54,11 @@ class Run:
     count_flops: bool = False  # of a training step, into the log
     until: float = math.inf  # moment of time.monotonic() when training stops and keeps its best epoch
 
+    @property
+    def drawn(self) -> list[Language]:
+        """What captions are drawn from in training: a run that goes on may leave out what it knows already."""
+        return self.languages if self.continued is None else self.continued.drawn
+
 
 def align(run: Run) -> Result:
     """Fit one aligner and score it on held-out concepts; writes only below `run.out` and the cache folder.
@@ -102,12 +107,10 @@ def prepared(run: Run) -> Work:
 def pairs_of(run: Run) -> tuple[Pairs, Pairs, Chosen | None]:
     """Training and validation pairs; of a run that goes on, the shots of new languages beside all of the others, and which they are."""
     corpus, continued = load_corpus(run.corpus), run.continued
-    if continued is None:
-        languages, picked = run.languages, None
-    else:
-        languages, some = continued.drawn, continued.shots.count != 0
-        picked = chosen(corpus, continued.new, continued.shots, run.sample, describe("towers", run.recipe.vision_tower)) if some else None
-    return training_pairs(corpus, languages, "train", run.sample, picked), training_pairs(corpus, languages, "validation", NAMES), picked
+    picked = None
+    if continued is not None and continued.shots.count != 0:
+        picked = chosen(corpus, continued.new, continued.shots, run.sample, describe("towers", run.recipe.vision_tower))
+    return training_pairs(corpus, run.drawn, "train", run.sample, picked), training_pairs(corpus, run.drawn, "validation", NAMES), picked
 
 
 def keep(work: Work, log: list[dict[str, Any]]) -> None:
@@ -180,7 +183,7 @@ def phase(name: str, settings: Settings, work: Work) -> Phase:
     text, vision = work.sides
     train = text.train_pairs
     live = text.live or vision.live
-    image: Any = vision if teacher is None else Taught(teacher, train, [language.code for language in run.languages], english_names(run, train))
+    image: Any = vision if teacher is None else Taught(teacher, train, [language.code for language in run.drawn], english_names(run, train))
     if teacher is not None:
         settings = replace(settings, caption_loss=0.0)  # the teacher's vectors are the only target
     return Phase(

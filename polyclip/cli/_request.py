@@ -135,7 +135,7 @@ def languages_of(options: Options) -> list[Language]:
     """
     found = [resolve_language(text) for text in options.lang or []]
     for name in options.group or []:
-        corpus = load_corpus(options.corpus)
+        corpus = load_corpus(corpus_of(options))
         having = set(corpus.reader.languages(corpus.folder))
         members = packs.group(name)
         with_captions = [language for language in members if corpus.locale(language) in having]
@@ -146,6 +146,19 @@ def languages_of(options: Options) -> list[Language]:
     if not found:
         raise PolyclipError("No language to train: add --lang with a code or name, such as --lang sw, or --group with a group the corpus has captions of.")
     return list({language.code: language for language in found}.values())
+
+
+def corpus_of(options: Options) -> str:
+    """The corpus written, else that of the run gone on from.
+
+    Raises RunError for a folder that is no run.
+    """
+    if options.start is None or "corpus" in options.typed:
+        return options.corpus
+    from polyclip.origin import read_run
+
+    found: str = read_run(options.start)["corpus"]
+    return found
 
 
 def borrowed_by(languages: list[Language], options: Options) -> list[Language]:
@@ -190,20 +203,19 @@ def run_of(options: Options, request: Asked) -> "Run":
 def further(options: Options, request: Asked, start: Path) -> "Run":
     """The run that goes on from `start`: on the run's own corpus, unless another is named."""
     from polyclip.continued import going_on, recipe_of
-    from polyclip.origin import read_run
     from polyclip.pairs import Sample
     from polyclip.plugins import find
     from polyclip.run import GOING_ON, Run
     from polyclip.shots import Shots
 
-    facts, recipe = read_run(start), recipe_of(start)
+    recipe = recipe_of(start)
     shots = Shots(count=options.shots, by=options.shots_by, seed=options.seed, rehearse=options.rehearse)
     continued = going_on(start, request.languages, shots)
     heads, towers = schedules(options, replace(GOING_ON, seed=options.seed), find("methods", recipe.method).METHOD.inside)
     return Run(
         languages=continued.trained,
         recipe=recipe,
-        corpus=options.corpus if "corpus" in options.typed else facts["corpus"],
+        corpus=corpus_of(options),
         heads=heads,
         towers=towers,
         sample=Sample(views=options.views, mix=parsed(options.mix or []) or None, temperature=options.temperature),
