@@ -26,11 +26,11 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)
     best_value: float = -1.0
 
-    def record(self, line: dict[str, Any], aligner: Aligner) -> None:
-        """Count an epoch, the start as number 0; keep its weights where none was better (of equals, the first)."""
+    def record(self, line: dict[str, Any], aligner: Aligner, last: bool = False) -> None:
+        """Count an epoch, the start as number 0; keep its weights where none was better (of equals, the first), or always the `last`."""
         self.epoch = line["epoch"]
         self.log.append(line)
-        if line["validation"] > self.best_value:
+        if last or line["validation"] > self.best_value:
             self.best_value = line["validation"]
             self.best = {name: tensor.clone() for name, tensor in aligner.state().items()}
 

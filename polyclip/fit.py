@@ -41,13 +41,14 @@ class Phase:
     taught: bool = False  # the captions' own rows are asked for in place of pictures
     penalty: Callable[[Tensor, Tensor], Tensor] | None = None  # (features, unit vectors) of a side
     count_flops: bool = False  # of the first step, into the log
+    last: bool = False  # keep the last epoch rather than the best: where validation has more captions than training
     until: float = math.inf  # moment of time.monotonic() when the loop stops; the epoch that is then under way is dropped
     log: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def batch(self) -> int:
         """Pairs a step: what the settings say, or every caption of a smaller corpus."""
-        return min(self.settings.batch_size, len(self.pairs.captions))
+        return min(self.settings.batch_size, self.pairs.drawable)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -56,7 +57,8 @@ class Phase:
 
 
 def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
-    """Train, validate before the first and after each epoch, leave the best epoch's weights in `aligner`; returns the log.
+    """Train, validate before the first and after each epoch, leave the best epoch's weights in `aligner`, the last one's where
+    the phase says so; returns the log.
 
     At `phase.until` it stops with the epochs it has.
 
@@ -74,7 +76,7 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
     with Progress(f"training {phase.name}", total * phase.batch) as progress:
         progress.advance(state.epoch * phase.steps_per_epoch * phase.batch)
         if not state.log:  # a phase that only makes things worse ends where it began
-            state.record({"phase": phase.name, "epoch": 0, "validation": phase.validate()}, aligner)
+            state.record({"phase": phase.name, "epoch": 0, "validation": phase.validate()}, aligner, phase.last)
         for epoch in range(state.epoch, settings.epochs):
             started = time.monotonic()
             losses, flops = steps_of(epoch, accelerator, model, prepared, phase, peaks, progress)
@@ -85,7 +87,7 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
             line = {"phase": phase.name, "epoch": epoch + 1, "batch": phase.batch, "loss": sum(losses) / len(losses), "validation": value}
             line |= {"scale": aligner.scale().item(), "seconds": time.monotonic() - started}
             line |= {"flops": flops * phase.steps_per_epoch} if phase.count_flops else {}
-            state.record(line, aligner)
+            state.record(line, aligner, phase.last)
             checkpoint.write(phase.folder, phase.name, settings, aligner, optimizer, state)
     aligner.set_state(state.best, "the best epoch")
     return state.log

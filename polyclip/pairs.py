@@ -1,6 +1,7 @@
 """Training pairs: which caption is shown with which picture at which step, as a pure function of the seed."""
 
 import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from polyclip.errors import DataError
+from polyclip.mix import by_people, language_weights, mixed, rehearsing, weight_of
 from polyclip.normalise import normalised
 from polyclip.packs import Corpus, Language
 from polyclip.records import Picture, Row
@@ -29,11 +31,17 @@ class Pairs:
     sections: tuple[list[int], list[int]]  # captions a language, pictures a style: how many stand together
     named: int  # (concept, language) rows: one epoch shows as many pairs
     concepts: tuple[str, ...]  # in the order of their numbers
+    caption_mix: Float[Tensor, " caption"] | None = None  # how often `others` draws one of a concept's captions; None: all as often
+
+    @property
+    def drawable(self) -> int:
+        """How many captions are ever drawn."""
+        return int((self.caption_weight > 0).sum())
 
     def sample(self, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Rows of `size` captions, of a picture for each, and their concepts; the same for the same seed, always.
 
-        Captions are drawn without replacement: `size` is at most their number.
+        Captions are drawn without replacement: `size` is at most `drawable`.
         """
         generator = torch.Generator().manual_seed(seed)
         caption = torch.multinomial(self.caption_weight, size, generator=generator)
@@ -42,7 +50,12 @@ class Pairs:
 
     def others(self, concept: Int[Tensor, " pair"], seed: int) -> Int[Tensor, " pair"]:
         """Row of a caption of each concept, in any language: of those drawn by `sample`, a second one."""
-        return drawn(self.caption_rows, self.caption_count, concept, torch.Generator().manual_seed(seed + 1))
+        generator = torch.Generator().manual_seed(seed + 1)
+        if self.caption_mix is None:
+            return drawn(self.caption_rows, self.caption_count, concept, generator)
+        rows = self.caption_rows[concept]
+        weights = torch.where(rows >= 0, self.caption_mix[rows], torch.zeros(()))
+        return rows.gather(1, torch.multinomial(weights, 1, generator=generator))[:, 0]
 
 
 def drawn(rows: Tensor, count: Tensor, concept: Tensor, generator: torch.Generator) -> Int[Tensor, " pair"]:
@@ -59,75 +72,114 @@ class Sample:
     views: int = 1  # of each picture: itself, and augmented ones, each encoded once
     share: float = 1.0  # of the concepts, chosen by hash: with less, those of a smaller share are among those of a larger
     pairs: int | None = None  # named pictures of each language but English, chosen by hash; None means all
+    mix: Mapping[str, float] | None = None  # provenance, or how it begins -> how often its captions are drawn, people's being 1
+    temperature: float | None = None  # of the languages' weights (mix.language_weights); None: all weigh the same
 
 
 NAMES = Sample(name_share=1.0)
 
 
-def training_pairs(corpus: Corpus, languages: list[Language], split: str, sample: Sample) -> Pairs:
+@dataclass(frozen=True)
+class Chosen:
+    """Rows of new languages, of which few concepts are drawn, and how much other languages weigh beside them.
+
+    All rows stay in the table, so that the cache has them once for any choice.
+    """
+
+    rows: Mapping[str, list[Row]]  # by code
+    kept: Mapping[str, frozenset[str]]  # concepts that are drawn
+    rehearsal: float  # weight of the other languages together, in [0, 1)
+    named: int  # pairs that an epoch shows
+
+
+def training_pairs(corpus: Corpus, languages: list[Language], split: str, sample: Sample, chosen: Chosen | None = None) -> Pairs:
     """Captions of `languages` and every style's picture of the concepts they name, as `sample` says.
 
-    Languages weigh the same; within one, names together weigh `sample.name_share` (in [0, 1]) and further captions the rest.
-    Raises DataError when a language names nothing in this split.
+    Languages weigh the same, but for `sample.temperature` and `chosen`; within one, names together weigh `sample.name_share` (in [0, 1])
+    and further captions the rest. Splits that judge are made of what people wrote, where a language has it.
+    Raises DataError when a language names nothing in this split, and for a provenance in `sample.mix` that is not there.
     """
     rows = {language.code: normalised(corpus.reader.read(corpus.folder, corpus.locale(language), split), language) for language in languages}
-    expected = corpus.pack.rows.get(split)
-    if expected is not None and len(rows.get("en", ())) not in (0, expected):
-        raise DataError(
-            f"The pack of corpus {corpus.name!r} expects {expected} English rows in {split!r}, the reader found {len(rows['en'])}. "
-            "Restore the corpus from the repository, or change [rows] and say why in a comment."
-        )
-    rows = {code: drawn_rows(found, sample, code) for code, found in rows.items()}
+    _check_count(corpus, rows.get("en", []), split)
+    judging = {code: by_people(found) for code, found in rows.items()}
+    rows = mixed(rows, sample.mix, corpus.name) if split == "train" else judging
+    rows = {code: drawn_rows(found, sample, code) for code, found in rows.items()} | dict(chosen.rows if chosen else {})
     for code, found in rows.items():
         if not found:
             raise DataError(f"Corpus {corpus.name!r} has no caption in language {code!r} in split {split!r}; choose another language or corpus.")
-    named = {row.concept for found in rows.values() for row in found}
-    in_order = [concept for concept in corpus.reader.split_concepts(corpus.folder, split) if concept in named]
+    kept = {code: {row.concept for row in found} for code, found in rows.items()} | dict(chosen.kept if chosen else {})
+    named = {code: len(concepts) for code, concepts in kept.items()}
+    weights = language_weights(named, sample.temperature)
+    if chosen is not None:
+        weights = rehearsing(weights, chosen.rows, chosen.rehearsal)
+    weighed = {code: _weighed(found, sample, kept[code]) for code, found in rows.items()}
+    wanted = {row.concept for found in rows.values() for row in found}
+    in_order = [concept for concept in corpus.reader.split_concepts(corpus.folder, split) if concept in wanted]
+    return _joined(corpus, in_order, weighed, sample, weights, sum(named.values()) if chosen is None else chosen.named)
+
+
+Weighed = list[tuple[str, Row, float, bool]]  # a caption, its row, how often it is drawn within its language, and whether its concept is
+
+
+def _joined(corpus: Corpus, in_order: list[str], weighed: dict[str, Weighed], sample: Sample, weights: Mapping[str, float], named: int) -> Pairs:
+    """Captions by language, and the pictures of the concepts that they name, as one table."""
     concepts = {concept: number for number, concept in enumerate(in_order)}
-    captions: list[str] = []
-    owner, weight, lengths = [], [], []
-    for found in rows.values():
-        lengths.append(sum(len(row.captions) for row in found))
-        for caption, concept, share in _weighed(found, sample.name_share):
-            captions.append(caption)
-            owner.append(concepts[concept])
-            weight.append(share)
-    pictures, drawn_by, a_style = _pictures(corpus, concepts, sample.views)
+    flat = [found for captions in weighed.values() for found in captions]
+    weight = [share * weights[code] for code, captions in weighed.items() for _, _, share, _ in captions]
     named_by: list[list[int]] = [[] for _ in concepts]
-    for caption_row, number in enumerate(owner):
-        named_by[number].append(caption_row)
+    for caption_row, (_, row, _, is_drawn) in enumerate(flat):
+        if is_drawn:
+            named_by[concepts[row.concept]].append(caption_row)
+    pictures, drawn_by, a_style = picture_rows(corpus, concepts, sample.views)
     owned = (*_padded(drawn_by), *_padded(named_by))
     return Pairs(
-        captions,
-        torch.tensor(owner),
+        [caption for caption, _, _, _ in flat],
+        torch.tensor([concepts[row.concept] for _, row, _, _ in flat]),
         torch.tensor(weight),
         pictures,
         *owned,
-        sections=(lengths, a_style),
-        named=sum(map(len, rows.values())),
+        sections=([len(captions) for captions in weighed.values()], a_style),
+        named=named,
         concepts=tuple(concepts),
+        caption_mix=torch.tensor([weight_of(row.provenance, sample.mix) for _, row, _, _ in flat]) if sample.mix else None,
     )
+
+
+def _check_count(corpus: Corpus, english: list[Row], split: str) -> None:
+    expected = corpus.pack.rows.get(split)
+    if expected is not None and len(english) not in (0, expected):
+        raise DataError(
+            f"The pack of corpus {corpus.name!r} expects {expected} English rows in {split!r}, the reader found {len(english)}. "
+            "Restore the corpus from the repository, or change [rows] and say why in a comment."
+        )
 
 
 def drawn_rows(rows: list[Row], sample: Sample, language: str) -> list[Row]:
     """The rows of one language that `sample` keeps, in their order."""
     if sample.share == 1.0 and (sample.pairs is None or language == "en"):
         return rows
-    places = sorted((int(hashlib.sha256(row.concept.encode()).hexdigest(), 16), row.concept) for row in rows)
+    places = sorted({(int(hashlib.sha256(row.concept.encode()).hexdigest(), 16), row.concept) for row in rows})
     kept = [concept for place, concept in places if place <= sample.share * 2**256]
     chosen = set(kept if language == "en" else kept[: sample.pairs])
     return [row for row in rows if row.concept in chosen]
 
 
-def _weighed(rows: list[Row], name_share: float) -> list[tuple[str, str, float]]:
-    names = len(rows)
-    further = sum(len(row.captions) - 1 for row in rows)
-    share = 1.0 if further == 0 else name_share
-    found = [(row.captions[0], row.concept, share / names) for row in rows]
-    return found + [(caption, row.concept, (1 - share) / further) for row in rows for caption in row.captions[1:]]
+def _weighed(rows: list[Row], sample: Sample, kept: Collection[str]) -> Weighed:
+    """Names first, as the cache has them; concepts that are not `kept` are never drawn."""
+    weights = [weight_of(row.provenance, sample.mix) if row.concept in kept else 0.0 for row in rows]
+    names = sum(weights)
+    further = sum(weight * (len(row.captions) - 1) for weight, row in zip(weights, rows, strict=True))
+    share = 1.0 if further == 0 else sample.name_share
+    pairs = list(zip(rows, weights, strict=True))
+    found = [(row.captions[0], row, share * weight / names, row.concept in kept) for row, weight in pairs]
+    return found + [(caption, row, (1 - share) * weight / (further or 1.0), row.concept in kept) for row, weight in pairs for caption in row.captions[1:]]
 
 
-def _pictures(corpus: Corpus, concepts: dict[str, int], views: int) -> tuple[list[Picture], list[list[int]], list[int]]:
+def picture_rows(corpus: Corpus, concepts: Mapping[str, int], views: int) -> tuple[list[Picture], list[list[int]], list[int]]:
+    """Pictures style by style, view by view; rows of each concept's, by its number; lengths of what stands together.
+
+    Raises DataError for a concept without a picture.
+    """
     pictures: list[Picture] = []
     lengths: list[int] = []
     rows: list[list[int]] = [[] for _ in concepts]

@@ -14,6 +14,7 @@ from polyclip.aligner import Aligner, Recipe, load, read_aligner
 from polyclip.benchmarks._held_out import named_rows
 from polyclip.benchmarks._retrieval import Request
 from polyclip.components.closed_form import anchor_rows
+from polyclip.continued import Continued, changes, facts_of
 from polyclip.errors import DataError
 from polyclip.fit import Phase, fit
 from polyclip.knowledge import knowledge
@@ -22,15 +23,18 @@ from polyclip.method import Method
 from polyclip.normalise import normalised
 from polyclip.origin import check_folder, origin, read_run, write_settings
 from polyclip.packs import Corpus, Language, known_languages, load_corpus, load_language
-from polyclip.pairs import NAMES, Pairs, Sample, training_pairs
+from polyclip.pairs import NAMES, Chosen, Pairs, Sample, training_pairs
 from polyclip.plugins import find
 from polyclip.records import Result, Settings
 from polyclip.report.result import write_result
+from polyclip.shots import chosen, listed
 from polyclip.sides import SideData, validation
 from polyclip.storage import cache_folder, digest, write_text
 from polyclip.teacher import Taught, Teacher, teacher_of
+from polyclip.tower import describe
 
 HEADS = Settings(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3)
+GOING_ON = Settings(epochs=20, batch_size=512, learning_rate=1e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3)  # see docs/fewshot.md
 TOWERS = Settings(epochs=3, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
 
 
@@ -45,9 +49,16 @@ class Run:
     sample: Sample = Sample()
     heads: Settings = HEADS  # first phase of every method: heads on cached features
     towers: Settings = TOWERS  # second phase of the methods that train something inside a tower
+    continued: Continued | None = None  # where it begins, unless with new heads
+    advice: dict[str, Any] = field(default_factory=dict)  # what the languages' own packs decided, for run.toml
     resume: bool = False
     count_flops: bool = False  # of a training step, into the log
     until: float = math.inf  # moment of time.monotonic() when training stops and keeps its best epoch
+
+    @property
+    def drawn(self) -> list[Language]:
+        """What captions are drawn from in training: a run that goes on may leave out what it knows already."""
+        return self.languages if self.continued is None else self.continued.drawn
 
 
 def align(run: Run) -> Result:
@@ -77,17 +88,30 @@ def prepared(run: Run) -> Work:
     """Check the request and its folder, build the aligner, encode training and validation items. The test split is not read."""
     settings = settings_of(run)
     check_folder(run.out, settings, resume=run.resume)
-    corpus = load_corpus(run.corpus)
-    train = training_pairs(corpus, run.languages, "train", run.sample)
-    held_out = training_pairs(corpus, run.languages, "validation", NAMES)
+    train, held_out, picked = pairs_of(run)
     teacher = teacher_of(method_of(run), run.recipe.teacher)
     torch.manual_seed(run.heads.seed)
-    aligner = Aligner(settled(run.recipe, train, teacher))
-    write_settings(run.out, settings)  # everything that can be wrong in the request has been found by now
+    begun = None if run.continued is None else load(run.continued.start)
+    aligner = begun or Aligner(settled(run.recipe, train, teacher))
+    state = {name: tensor.clone() for name, tensor in aligner.state().items()}
+    write_settings(run.out, settings | run.advice)  # everything that can be wrong in the request has been found by now
+    if picked is not None:
+        write_text(run.out / "shots.jsonl", listed(picked), what="the captions that were chosen")
     sides = [SideData(aligner.text, train, held_out), SideData(aligner.vision, train, held_out)]
-    if teacher is not None:
+    if begun is not None:
+        aligner.set_state(state, "the run that goes on")  # with its own means and deviations
+    elif teacher is not None:
         teacher.hand_over(aligner.vision.head)
     return Work(run, aligner, sides, teacher)
+
+
+def pairs_of(run: Run) -> tuple[Pairs, Pairs, Chosen | None]:
+    """Training and validation pairs; of a run that goes on, the shots of new languages beside all of the others, and which they are."""
+    corpus, continued = load_corpus(run.corpus), run.continued
+    picked = None
+    if continued is not None and continued.shots.count != 0:
+        picked = chosen(corpus, continued.new, continued.shots, run.sample, describe("towers", run.recipe.vision_tower))
+    return training_pairs(corpus, run.drawn, "train", run.sample, picked), training_pairs(corpus, run.drawn, "validation", NAMES), picked
 
 
 def keep(work: Work, log: list[dict[str, Any]]) -> None:
@@ -103,7 +127,9 @@ def scored(run: Run, aligner: Aligner, clock: "Clock") -> Result:
     corpus = load_corpus(run.corpus)
     request = Request(languages=reported(run, corpus), trained=codes(run.languages), corpus=run.corpus)
     report = find("benchmarks", "held-out").score(aligner.eval(), request)
-    kept = knowledge(aligner, corpus, named_rows(corpus, request)[0], request.trained, request.split)
+    rows = named_rows(corpus, request)[0]
+    before = run.continued
+    kept = knowledge(aligner, corpus, rows, request.trained, request.split) if before is None else changes(before, aligner, corpus, rows, request.split)
     clock.lap("evaluate")
     result = Result(read_run(run.out), model_facts(aligner), clock.laps, report.scores, origin(aligner, run.heads.seed, report), kept)
     write_result(run.out / "result.json", result)
@@ -141,8 +167,11 @@ def trained(work: Work) -> list[dict[str, Any]]:
         with torch.no_grad():
             chosen = aligner.method.solve(sides[0], sides[1], value)
         return [{"phase": "solve", "epoch": 0, "validation": value(), "chosen": chosen, "seconds": time.monotonic() - started}]
-    log = fit(aligner, phase("heads", run.heads, work))
-    if any(data.side.encoder is not None for data in sides) and time.monotonic() < run.until:
+    live = any(data.side.encoder is not None for data in sides)
+    if run.continued is not None and run.continued.shots.count == 0:
+        return [{"phase": "heads", "epoch": 0, "validation": value()}]  # the run that it goes on from, as it is
+    log = [] if live and run.continued is not None else fit(aligner, phase("heads", run.heads, work))
+    if live and time.monotonic() < run.until:
         for data in sides:
             data.go_live()
         log += fit(aligner, phase(run.recipe.method, run.towers, work))
@@ -155,7 +184,7 @@ def phase(name: str, settings: Settings, work: Work) -> Phase:
     text, vision = work.sides
     train = text.train_pairs
     live = text.live or vision.live
-    image: Any = vision if teacher is None else Taught(teacher, train, [language.code for language in run.languages], english_names(run, train))
+    image: Any = vision if teacher is None else Taught(teacher, train, [language.code for language in run.drawn], english_names(run, train))
     if teacher is not None:
         settings = replace(settings, caption_loss=0.0)  # the teacher's vectors are the only target
     return Phase(
@@ -172,6 +201,7 @@ def phase(name: str, settings: Settings, work: Work) -> Phase:
         taught=teacher is not None,
         penalty=None if live else aligner.method.penalty,
         count_flops=run.count_flops,
+        last=run.continued is not None,
         until=run.until,
     )
 
@@ -204,6 +234,7 @@ def settings_of(run: Run) -> dict[str, Any]:
         "recipe": asdict(run.recipe),
         "heads": asdict(run.heads),
         "towers": asdict(run.towers),
+        **({} if run.continued is None else {"continued": facts_of(run.continued)}),
     }
 
 
@@ -226,8 +257,9 @@ def evaluate(benchmark: str, folder: Path, request: Request) -> Result:
 def reported(run: Run, corpus: Corpus) -> list[Language]:
     """Languages in a run's own result: the trained ones and those of XM3600; `polyclip eval emoji` scores every other."""
     packs = [load_language(code) for code in known_languages()]
-    others = [pack for pack in packs if pack.xm3600 and pack.code not in codes(run.languages)]
-    return run.languages + [pack for pack in others if corpus.locale(pack) in corpus.reader.languages(corpus.folder)]
+    asked = run.languages + ([] if run.continued is None else [new for new in run.continued.new if new not in run.languages])
+    others = [pack for pack in packs if pack.xm3600 and pack.code not in codes(asked)]
+    return asked + [pack for pack in others if corpus.locale(pack) in corpus.reader.languages(corpus.folder)]
 
 
 def codes(languages: list[Language]) -> frozenset[str]:

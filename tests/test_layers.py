@@ -13,20 +13,23 @@ languages
 schemes vetting
 resolver
 draft
-losses metrics packs tower weights hub pictures views
+mix losses metrics packs tower weights hub pictures views
 clip normalise
 encoders towers readers components features translators
 method
 aligner
 pairs checkpoint counting
-sides teacher
+sides teacher shots
 fit
 methods benchmarks
 origin report knowledge
+continued
 run search
 estimate
 choice
 study
+fewshot_report
+fewshot
 cli
 __main__
 """.strip().splitlines()

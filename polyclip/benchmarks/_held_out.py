@@ -2,8 +2,8 @@
 
 Protocols, the first is the headline: `mixed-styles`, one picture of every concept of the split, in a style chosen by hash among those
 that draw it; `mixed-styles/no-flags-symbols`, the same without these two categories, where the corpus has categories; and one gallery
-a style. A corpus of a single style has that style's gallery alone. Queries are the names, that is the first captions. Intervals redraw
-concept groups.
+a style. A corpus of a single style has that style's gallery alone. Queries are the names, that is the first captions, by people where a
+language has such. Intervals redraw concept groups.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from torch import Tensor
 from polyclip.aligner import Aligner
 from polyclip.benchmarks._retrieval import Items, Report, Request, both_directions
 from polyclip.errors import DataError
+from polyclip.mix import HUMAN, by_people
 from polyclip.normalise import normalised, pack_of
 from polyclip.packs import Corpus, known_languages, load_corpus, load_language
 from polyclip.progress import Progress
@@ -44,6 +45,8 @@ def score(aligner: Aligner, request: Request) -> Report:
             scores += protocols(text, galleries, categories, facts)
             progress.advance(1)
     notes = [f"left out, fewer than {FEWEST} names in this split: {', '.join(few)}"] if few else []
+    machine = [code for code, found in rows.items() if all(row.provenance != HUMAN for row in found)]
+    notes += [f"names written by machines, not by people: {', '.join(machine)}"] if machine else []
     return Report(
         scores, {"captions": sum(map(len, rows.values())), "pictures": sum(len(gallery.keys) for name, gallery in galleries.items() if name != MIXED)}, notes
     )
@@ -55,7 +58,7 @@ def named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Row]], 
     Raises DataError when none is left.
     """
     locales = {language.code: corpus.locale(language) for language in request.languages} or all_locales(corpus)
-    rows = {code: normalised(corpus.reader.read(corpus.folder, locale, request.split), pack_of(code)) for code, locale in locales.items()}
+    rows = {code: normalised(by_people(corpus.reader.read(corpus.folder, locale, request.split)), pack_of(code)) for code, locale in locales.items()}
     fewest = 1 if request.languages else FEWEST
     few = sorted(code for code, found in rows.items() if len(found) < fewest)
     rows = {code: found for code, found in rows.items() if len(found) >= fewest}

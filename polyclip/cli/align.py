@@ -1,83 +1,31 @@
 """polyclip align."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
 from rich.console import Console
 
-from polyclip.budget import Budget, duration
-from polyclip.errors import PolyclipError
-from polyclip.packs import Language, resolve_language
+from polyclip.cli._options import command_of
+from polyclip.cli._request import Asked, Options, asked, limited, run_of
 from polyclip.progress import console
 from polyclip.records import Choice, Result
 
-AUTO, DEFAULT = "auto", "head-glu"
 
-
-def command(
-    lang: Annotated[list[str], typer.Option("--lang", help="Language to train, by any of its codes or its name; repeat for several.")],
-    method: Annotated[str, typer.Option(help="What is trained; 'polyclip methods' lists them. auto: what validates best within --budget.")] = DEFAULT,
-    budget: Annotated[str, typer.Option(help="Time for --method auto, encoding and scoring included: 90s, 5m, 1h. Default 5m.")] = "",
-    tune: Annotated[str, typer.Option(help="Towers in which the method trains something: both, text or vision.")] = "both",
-    text_encoder: Annotated[str, typer.Option(help="e5-small, or a transformers encoder: hub name, folder, huggingface:NAME,pooling=cls.")] = "e5-small",
-    vision_tower: Annotated[
-        str, typer.Option(help="efficientnet-lite0|1|2, several joined by +, timm:NAME,weights=FILE, or a transformers model. Default: the method's own.")
-    ] = "",
-    corpus: Annotated[str, typer.Option(help="Corpus to train on: a name, or the path of a pack of your own.")] = "emoji",
-    english: Annotated[bool, typer.Option(help="Train English beside the languages given.")] = True,
-    loss: Annotated[str, typer.Option(help="info-nce, sigmoid, mse or contrastive-distillation. Default: the method's own.")] = "",
-    text_layers: Annotated[str, typer.Option(help="Layers of the text encoder that the method may touch: :4 the first four, -4: the last four.")] = "",
-    vision_layers: Annotated[str, typer.Option(help="The same of the vision tower.")] = "",
-    rank: Annotated[str, typer.Option(help="Of low-rank updates: a number, or rules TOWER[.KIND][.LAYER]=RANK joined by commas.")] = "8",
-    teacher: Annotated[str, typer.Option(help="For m2m and distill: a run folder, or clip:NAME of a transformers CLIP.")] = "",
-    views: Annotated[int, typer.Option(min=1, max=64, help="Views of each training picture, the others augmented; each is encoded once.")] = 1,
-    dim: Annotated[int, typer.Option(min=2, help="Length of one head's vector.")] = 384,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the named pictures in the method's own phase.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Pairs a step in the method's own phase; at most the captions there are.")] = None,
-    max_drop: Annotated[float | None, typer.Option(min=0, help="Percent points that knowledge may fall; if it falls further, exit code 1.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<languages>-<method>.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in the same folder.")] = False,
-) -> None:
+def align_with(options: Options) -> None:
     """Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them."""
-    chosen = {"tune": tune != "both", "loss": loss, "text-layers": text_layers, "vision-layers": vision_layers, "rank": rank != "8"}
-    limit = limited(method, budget, chosen | {"teacher": teacher, "epochs": epochs, "batch-size": batch_size})
-    languages = list({language.code: language for language in map(resolve_language, lang)}.values())
-    folder = out or Path("runs") / f"{'-'.join(language.code for language in languages)}-{method}"
-    if english:
-        languages = with_english(languages)
-    from polyclip.aligner import Recipe  # torch is imported only once the arguments are right
+    request = asked(options)
+    limit = limited(options, request)
+    run = run_of(options, request)
     from polyclip.choice import choose
-    from polyclip.pairs import Sample
-    from polyclip.plugins import find
-    from polyclip.run import HEADS, TOWERS, Run, align
+    from polyclip.run import align
 
-    method = DEFAULT if limit is not None else method  # what auto chooses takes its place
-    found = find("methods", method).METHOD
-    recipe = Recipe(
-        text_encoder=text_encoder,
-        vision_tower=vision_tower or found.tower,
-        method=method,
-        tune=tune,
-        dim=dim,
-        loss=loss,
-        text_layers=text_layers,
-        vision_layers=vision_layers,
-        rank=rank,
-        teacher=teacher,
-    )
-    if found.english:
-        languages = [resolve_language("en")]
-    given = {key: value for key, value in (("epochs", epochs), ("batch_size", batch_size)) if value is not None}
-    heads, towers = replace(HEADS, seed=seed), replace(TOWERS, seed=seed)
-    heads, towers = (heads, replace(towers, **given)) if found.inside else (replace(heads, **given), towers)
-    run = Run(languages=languages, recipe=recipe, corpus=corpus, heads=heads, towers=towers, sample=Sample(views=views), out=folder, resume=resume)
     result, choice = (align(run), None) if limit is None else choose(run, limit)
-    told(result, folder, choice)
-    if max_drop is not None:
-        gate(result, max_drop)
+    told(result, request, choice)
+    if options.max_drop is not None:
+        gate(result, options.max_drop)
+
+
+command = command_of(Options, align_with)
 
 
 def gate(result: Result, most: float) -> None:
@@ -90,28 +38,7 @@ def gate(result: Result, most: float) -> None:
         raise SystemExit(1)
 
 
-def with_english(languages: list[Language]) -> list[Language]:
-    """English last, unless it was asked for already."""
-    english = resolve_language("en")
-    return languages if english in languages else [*languages, english]
-
-
-def limited(method: str, budget: str, chosen: dict[str, object]) -> Budget | None:
-    """The budget of --method auto, from now on; None for a method by name.
-
-    Raises PolyclipError for a budget without auto, one that is no duration, and for what auto chooses by itself.
-    """
-    if method != AUTO:
-        if budget:
-            raise PolyclipError(f"--budget {budget} is for --method auto, not for --method {method}: leave it out, or write --method auto.")
-        return None
-    given = [f"--{name}" for name, value in chosen.items() if value]
-    if given:
-        raise PolyclipError(f"--method auto chooses {', '.join(given)} by itself: leave {'it' if len(given) == 1 else 'them'} out, or name a method.")
-    return Budget(duration(budget or "5m"))
-
-
-def told(result: Result, folder: Path, choice: Choice | None) -> None:
+def told(result: Result, request: Asked, choice: Choice | None) -> None:
     """Print the scores, and before and after them what auto tried and chose."""
     from polyclip.report.choice import trials_table, verdict
     from polyclip.report.table import knowledge_table, summary, tables
@@ -122,7 +49,17 @@ def told(result: Result, folder: Path, choice: Choice | None) -> None:
     for table in tables(result.scores):
         printed.print(table)
     if result.knowledge:
-        printed.print(knowledge_table(result.knowledge))
-    printed.print(summary(result, folder), highlight=False, soft_wrap=True)
+        since = f"the run {Path(result.run['continued']['from']).name}" if "continued" in result.run else "the encoder as it came"
+        printed.print(knowledge_table(result.knowledge, since))
+    printed.print(summary(result, request.folder), highlight=False, soft_wrap=True)
+    if request.advice:
+        printed.print(advised(request.advice), highlight=False, soft_wrap=True)
     if choice is not None:
         printed.print(verdict(choice), highlight=False, soft_wrap=True)
+
+
+def advised(advice: dict[str, Any]) -> str:
+    """`from languages/sw.toml: method head-glu, borrow zu, xh`."""
+    files = ", ".join(f"languages/{code}.toml" for code in advice["packs"])
+    said = [f"{key} {', '.join(value) if isinstance(value, list) else value}" for key, value in advice.items() if key != "packs"]
+    return f"from {files}: {', '.join(said)}"

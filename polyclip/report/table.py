@@ -110,11 +110,11 @@ def label(code: str) -> str:
     return f"{code} {load_language(code).name}" if code in known_languages() else code
 
 
-def knowledge_table(kept: Sequence[Kept]) -> Table:
-    """What the alignment leaves of what the towers knew."""
+def knowledge_table(kept: Sequence[Kept], since: str = "the encoder as it came") -> Table:
+    """What the alignment leaves of what the towers, or the run that it goes on from, knew."""
     drawn = Table(
-        title="knowledge kept: the encoder as it came, and after alignment",
-        caption="text: recall@1 of names among those of the language after the arrow; percent [95 % of the change]",
+        title=f"knowledge kept: {since}, and after alignment",
+        caption="-> recall@1 of names among those of the language after the arrow; percent [95 % of the change]",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

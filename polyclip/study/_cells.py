@@ -14,19 +14,34 @@ import torch
 from polyclip.aligner import Aligner, Recipe, load
 from polyclip.benchmarks._held_out import mixed_styles, named_rows, pooled_names
 from polyclip.benchmarks._retrieval import Request
+from polyclip.continued import going_on, recipe_of
 from polyclip.knowledge import knowledge
 from polyclip.metrics import ranks
 from polyclip.packs import Corpus, load_corpus, load_language
 from polyclip.pairs import Sample
 from polyclip.plugins import find
 from polyclip.records import Settings
-from polyclip.run import Run, keep, model_facts, prepared, trained
+from polyclip.run import GOING_ON, Run, keep, model_facts, prepared, trained
+from polyclip.shots import RANDOM, Shots
 from polyclip.storage import write_text
 from polyclip.study._energy import WATTS, metered
 
 CACHED = Settings(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1)
 LIVE = Settings(epochs=1, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
 LONGEST = 4  # times as many epochs for a small share of the data, at most
+LATER = {"caption_loss": 0.0, "few": None}  # fields that came later: at these values they leave a cell's name as it was
+
+
+@dataclass(frozen=True, kw_only=True)
+class Few:
+    """What a cell that goes on from an aligned run is given, as polyclip.shots.Shots has it."""
+
+    new: tuple[str, ...]  # languages
+    count: int | None  # named pictures; None means all
+    source: str = ""
+    by: str = RANDOM
+    start: str = ""  # a run folder; empty: the cell `begun`
+    identity: str = ""  # of the run's weights and of the captions, so that others make another cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +62,23 @@ class Cell:
     pairs: int | None = None
     text_layers: str = ""
     vision_layers: str = ""
+    caption_loss: float = 0.0
+    few: Few | None = None  # where it goes on from another run
 
     @property
     def name(self) -> str:
         """Its file's name: readable, and another for every difference."""
         import hashlib
 
-        whole = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:10]
+        facts = {key: value for key, value in asdict(self).items() if key not in LATER or value != LATER[key]}
+        whole = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:10]
         return f"{self.method}-{self.rate:g}-seed{self.seed}-{whole}"
 
 
 def run_of(cell: Cell, folder: Path) -> Run:
     """The run that a cell stands for. With a share of the data epochs grow, so that steps stay the same, up to LONGEST times."""
+    if cell.few is not None:
+        return further(cell, cell.few, folder)
     recipe = Recipe(
         method=cell.method,
         text_encoder=cell.text_encoder,
@@ -68,7 +88,7 @@ def run_of(cell: Cell, folder: Path) -> Run:
         vision_layers=cell.vision_layers,
     )
     inside = find("methods", cell.method).METHOD.inside
-    heads = replace(CACHED, seed=cell.seed, epochs=round(CACHED.epochs / cell.share))
+    heads = replace(CACHED, seed=cell.seed, caption_loss=cell.caption_loss, epochs=round(CACHED.epochs / cell.share))
     towers = replace(LIVE, seed=cell.seed, tower_learning_rate=cell.rate, epochs=round(cell.epochs * min(LONGEST, 1 / cell.share)))
     return Run(
         languages=[load_language(code) for code in cell.languages],
@@ -80,6 +100,28 @@ def run_of(cell: Cell, folder: Path) -> Run:
         towers=towers,
         resume=True,
         count_flops=True,
+    )
+
+
+def begun(cell: Cell) -> Cell:
+    """The cell that one without a run of its own goes on from: English alone, with the same seed, as `polyclip align` trains it."""
+    return replace(cell, languages=("en",), asked=(), rate=CACHED.learning_rate, caption_loss=GOING_ON.caption_loss, few=None)
+
+
+def further(cell: Cell, few: Few, folder: Path) -> Run:
+    """The run of a cell that goes on from another; what it begins with lies beside it."""
+    start = Path(few.start) if few.start else folder.parent / begun(cell).name
+    shots = Shots(count=few.count, by=few.by, seed=cell.seed, source=few.source)
+    continued = going_on(start, [load_language(code) for code in few.new], shots)
+    return Run(
+        languages=continued.trained,
+        recipe=recipe_of(start),
+        out=folder,
+        corpus=cell.corpus,
+        heads=replace(GOING_ON, seed=cell.seed, learning_rate=cell.rate),
+        towers=replace(LIVE, seed=cell.seed),
+        continued=continued,
+        resume=True,
     )
 
 

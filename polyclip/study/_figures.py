@@ -46,6 +46,19 @@ def recall_of(records: Sequence[Record], languages: Sequence[str], k: int = 10) 
     return Figure(float(value[known].mean()), float(low[0]), float(high[0]))
 
 
+def recall_over_seeds(records: Sequence[Record], languages: Sequence[str], k: int = 10) -> Figure:
+    """The same value, with the interval of redrawn concept groups and redrawn seeds."""
+    known = ~np.isnan(mean_hits(records, languages, k))
+    bootstrap = Bootstrap([group for group, is_ in zip(records[0]["groups"], known, strict=True) if is_])
+    columns = [hits(record, languages, k)[known] for record in records]
+    sums = np.stack([np.bincount(bootstrap.index, column, bootstrap.weights.shape[1]) for column in columns], axis=1)
+    sizes = np.bincount(bootstrap.index, minlength=bootstrap.weights.shape[1])
+    each = (bootstrap.weights @ sums) / (bootstrap.weights @ sizes)[:, None]  # [draw, seed]
+    often = np.random.default_rng(0).multinomial(len(records), np.full(len(records), 1 / len(records)), size=len(each)) / len(records)
+    low, high = np.percentile((each * often).sum(1), [2.5, 97.5])
+    return Figure(float(np.mean(columns)), float(low), float(high))
+
+
 def share_of(records: Sequence[Record], reference: Sequence[Record], languages: Sequence[str], k: int = 10) -> Figure:
     """Recall@k as a share of the reference's; both are redrawn together, concept group by concept group."""
     own, other = mean_hits(records, languages, k), mean_hits(reference, languages, k)

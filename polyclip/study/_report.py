@@ -30,13 +30,23 @@ def conduct(name: str, setting: Setting) -> Report:
     Raises UnknownName for a study that does not exist, PolyclipError without matplotlib.
     """
     study = find("study", name)
+    drawable()
+    return written(name, study, complete(study.plan(setting), setting), {})
+
+
+def drawable() -> None:
+    """Raises PolyclipError without matplotlib."""
     if find_spec("matplotlib") is None:
         raise PolyclipError("Studies draw plots with matplotlib, which is not installed: pip install 'polyclip[starter,study]'.")
-    results = complete(study.plan(setting), setting)
+
+
+def written(name: str, study: Any, results: Results, more: dict[str, Any]) -> Report:
+    """Table, plot and JSON of what offers `CLAIM`, `table`, `plot` and `verdict`; `more` goes into the JSON as well."""
     sheet: Sheet = study.table(results)
     verdict: str = study.verdict(results)
-    files = [setting.folder / f"{name}.{kind}" for kind in ("json", "md", "png")]
-    write_text(files[0], json.dumps(summary(name, study.CLAIM, results, sheet, verdict), ensure_ascii=False, indent=1) + "\n", what="the study's figures")
+    files = [results.setting.folder / f"{name}.{kind}" for kind in ("json", "md", "png")]
+    found = summary(name, study.CLAIM, results, sheet, verdict) | more
+    write_text(files[0], json.dumps(found, ensure_ascii=False, indent=1) + "\n", what="the study's figures")
     write_text(files[1], f"## {name}\n\n{study.CLAIM}\n\n**{verdict}**\n\n{sheet.markdown()}\n", what="the study's table")
     draw(study, results, sheet.title, files[2])
     return Report(sheet, verdict, files)

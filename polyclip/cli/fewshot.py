@@ -1,0 +1,58 @@
+"""polyclip fewshot."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from polyclip.errors import PolyclipError
+from polyclip.packs import resolve_language
+from polyclip.plugins import find
+
+
+def command(
+    lang: Annotated[list[str], typer.Option("--lang", help="Language that is new to the run; repeat for several, each gets a curve of its own.")],
+    k: Annotated[str, typer.Option("--k", help="Numbers of named pictures, joined by commas.")] = "0,8,32,128,512",
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Each draws other pictures and trains anew.")] = 3,
+    start: Annotated[Path | None, typer.Option("--from", help="Run folder to go on from. Default: English alone, trained once a seed.")] = None,
+    translated: Annotated[str, typer.Option(help="Path of a corpus pack with machine-translated captions: a second curve.")] = "",
+    by: Annotated[str, typer.Option("--shots-by", help="Which pictures: random, or coverage.")] = "random",
+    method: Annotated[str, typer.Option(help="Of English alone: one that reads both towers from the cache.")] = "head-glu",
+    text_encoder: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "e5-small",
+    vision_tower: Annotated[str, typer.Option(help="As in 'polyclip align'. Default: the method's own.")] = "",
+    dim: Annotated[int, typer.Option(min=2, help="Length of one head's vector.")] = 384,
+    corpus: Annotated[str, typer.Option(help="A corpus' name, or the path of a pack of your own.")] = "emoji",
+    jobs: Annotated[int, typer.Option(min=1, help="Cells that run at the same time, each with its share of the cores.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of the cells, table, plot and figures.")] = Path("fewshot"),
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")] = False,
+) -> None:
+    """What a few captions buy: recall over the number of named pictures of a language; interrupted, it goes on where it was."""
+    counts = numbers(k)
+    languages = tuple(dict.fromkeys(resolve_language(text).code for text in lang))
+    tower = vision_tower or find("methods", method).METHOD.tower
+    from polyclip.fewshot import Question, conduct
+    from polyclip.study._runner import Setting
+
+    question = Question(languages=languages, counts=counts, by=by, translated=translated, start="" if start is None else str(start), method=method, dim=dim)
+    setting = Setting(languages=languages, seeds=seeds, quick=False, folder=out, jobs=jobs, tower=tower, text_encoder=text_encoder, corpus=corpus, asked=())
+    report = conduct(question, setting)
+    console = Console()
+    if json:
+        typer.echo(report.files[0].read_text("utf-8"), nl=False)
+        return
+    console.print(report.sheet.table())
+    console.print(report.verdict, highlight=False, soft_wrap=True)
+    for path in report.files:
+        console.print(f"written: {path}", highlight=False, soft_wrap=True)
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """`0,8,32` as numbers, smallest first, each once.
+
+    Raises PolyclipError for anything but whole numbers of which one is above 0.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() for part in parts) or not any(int(part) for part in parts):
+        raise PolyclipError(f"--k {text!r}: expected numbers of captions joined by commas, at least one above 0, such as 0,8,32,128,512.")
+    return tuple(sorted({int(part) for part in parts}))
