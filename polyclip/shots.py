@@ -13,6 +13,7 @@ from polyclip import features
 from polyclip.errors import DataError, UnknownName
 from polyclip.losses import unit
 from polyclip.mix import HUMAN, by_machine, by_people, weight_of
+from polyclip.normalise import normalised
 from polyclip.packs import Corpus, Language, load_corpus
 from polyclip.pairs import Chosen, Sample, picture_rows
 from polyclip.records import Row
@@ -75,14 +76,14 @@ def source_rows(corpus: Corpus, language: Language, source: str) -> list[Row]:
     Raises DataError for a pack that has no caption by a machine in this language, or none of a picture of this corpus.
     """
     if source in ("", HUMAN):
-        rows: list[Row] = corpus.reader.read(corpus.folder, corpus.locale(language), "train")
+        rows: list[Row] = normalised(corpus.reader.read(corpus.folder, corpus.locale(language), "train"), language)
         return by_people(rows) if source else rows
     pack = load_corpus(source)
     if pack.locale(language) not in pack.reader.languages(pack.folder):
         listed = ", ".join(pack.reader.languages(pack.folder)[:20])
         raise DataError(f"{source} has no captions in {language.code!r}; it has {listed}. Translate into {language.name} first: polyclip translate.")
     known = corpus.reader.split_concepts(corpus.folder, "train")
-    found = by_machine(pack.reader.read(pack.folder, pack.locale(language), "train"))
+    found = by_machine(normalised(pack.reader.read(pack.folder, pack.locale(language), "train"), language))
     rows = [row for row in found if row.concept in known]
     if not rows:
         why = f"none of its {len(found)} pictures is one of corpus {corpus.name!r}" if found else "people wrote all it has"
