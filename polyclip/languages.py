@@ -8,10 +8,9 @@ from typing import Literal
 
 import langcodes
 from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from polyclip.errors import UnknownName
-from polyclip.packfile import LANGUAGES, Pack, read_pack
+from polyclip.packfile import LANGUAGES, Pack, Wrong, read_pack
 
 STEPS = ("nfc", "arabic", "persian", "ethiopic", "unspaced", "joiners", "turkic-case", "spaces", "moses")  # of polyclip/normalise.py
 RIGHT_TO_LEFT = {"Arab", "Hebr", "Thaa", "Syrc", "Nkoo", "Adlm", "Rohg"}
@@ -82,7 +81,7 @@ class Language(Pack):
     def _one_gap(cls, prompts: list[str]) -> list[str]:
         for prompt in prompts:
             if prompt.count(NEUTRAL) != 1:
-                raise PydanticCustomError("prompts", "expected exactly one {} in each prompt", {"found": repr(prompt)})
+                raise Wrong("prompts", repr(prompt), "expected exactly one {} in each prompt")
         return prompts
 
     @field_validator("normalise")
@@ -90,7 +89,7 @@ class Language(Pack):
     def _known_steps(cls, steps: list[str]) -> list[str]:
         for step in steps:
             if step not in STEPS:
-                raise PydanticCustomError("normalise", "expected steps out of {steps}", {"steps": ", ".join(STEPS), "found": repr(step)})
+                raise Wrong("normalise", repr(step), f"expected steps out of {', '.join(STEPS)}")
         return steps
 
     @field_validator("code", "iso639_3")
@@ -111,11 +110,10 @@ class Language(Pack):
     def _scripts_agree(self) -> "Language":
         subtag = self.code.partition("-")[2]
         if subtag and subtag != self.script:
-            raise PydanticCustomError("script", "expected the script that the code names, {subtag}", {"subtag": subtag, "found": repr(self.script)})
+            raise Wrong("script", repr(self.script), f"expected the script that the code names, {subtag}")
         expected = "rtl" if self.script in RIGHT_TO_LEFT else "ltr"
         if self.direction != expected:
-            told = {"script": self.script, "expected": expected, "found": repr(self.direction)}
-            raise PydanticCustomError("direction", "expected {expected}, in which {script} is written", told)
+            raise Wrong("direction", repr(self.direction), f"expected {expected}, in which {self.script} is written")
         return self
 
     @model_validator(mode="after")
@@ -124,10 +122,10 @@ class Language(Pack):
         covered = {name for source in self.sources for name in source.fields}
         unknown = sorted(covered - known)
         if unknown:
-            raise PydanticCustomError("sources", "expected fields that a pack has", {"found": ", ".join(unknown)})
+            raise Wrong("sources", ", ".join(unknown), "expected fields that a pack has")
         bare = [name for name in self.facts() if name not in covered and name.partition(".")[0] not in covered]
         if bare:
-            raise PydanticCustomError("sources", "expected a [[sources]] entry for {bare}", {"bare": ", ".join(bare), "found": "none"})
+            raise Wrong("sources", "none", f"expected a [[sources]] entry for {', '.join(bare)}")
         return self
 
     def facts(self) -> list[str]:

@@ -38,6 +38,14 @@ class Fault:
         return f"{self.key}: {self.expected}, found {self.found}"
 
 
+class Wrong(ValueError):
+    """Raised by a pack's own checks; pydantic hands it on."""
+
+    def __init__(self, key: str, found: str, expected: str) -> None:
+        super().__init__(expected)
+        self.fault = Fault(key, found, expected)
+
+
 def read_table(path: Path) -> dict[str, Any]:
     """One TOML file.
 
@@ -61,15 +69,16 @@ def validated(kind: type[P], path: Path) -> tuple[P | None, list[Fault]]:
     try:
         return kind.model_validate(read_table(path)), []
     except ValidationError as error:
-        return None, [fault(dict(found), kind) for found in error.errors()]
+        return None, [fault(dict(found)) for found in error.errors()]
 
 
-def fault(error: dict[str, Any], kind: type[Pack]) -> Fault:
-    """What pydantic says, as key, found and expected. A check of several keys at once names the key as its type and brings `found` along."""
-    context = error.get("ctx") or {}
-    key = ".".join(str(part) for part in error["loc"]) or (error["type"] if error["type"] in kind.model_fields else "the file")
+def fault(error: dict[str, Any]) -> Fault:
+    """What pydantic says, as key, found and expected."""
+    ours = (error.get("ctx") or {}).get("error")
+    if isinstance(ours, Wrong):
+        return ours.fault
     said = error["msg"].removeprefix("Value error, ")
-    return Fault(key, str(context["found"]) if "found" in context else _shown(error["input"]), f"{said[:1].lower()}{said[1:]}")
+    return Fault(".".join(str(part) for part in error["loc"]) or "the file", _shown(error["input"]), f"{said[:1].lower()}{said[1:]}")
 
 
 def _shown(value: object) -> str:
