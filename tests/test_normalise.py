@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
+from polyclip import languages
 from polyclip.aligner import Aligner, Recipe
 from polyclip.benchmarks import xm3600
 from polyclip.benchmarks._held_out import named_rows
@@ -350,3 +351,7 @@ def test_xm3600_sees_one_spelling(toy: dict[str, str], tmp_path: Path, monkeypat
         (data / "captions.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
         scores.append(xm3600.score(aligner, Request(languages=[load_language("vi")], data=data, partial=True)).scores)
     assert seen == list(WORDS.values()) * 2 and scores[0] == scores[1]
+
+
+def test_packs_may_name_exactly_the_steps_there_are() -> None:
+    assert set(languages.STEPS) == set(STEPS)
