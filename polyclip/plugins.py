@@ -13,6 +13,7 @@ SINGULAR = {
     "encoders": "text encoder",
     "towers": "vision tower",
     "readers": "reader",
+    "translators": "translation engine",
     "benchmarks": "benchmark",
     "study": "study",
 }

@@ -12,8 +12,8 @@ budget storage progress records plugins trunk
 losses metrics packs tower weights hub pictures views
 clip
 encoders towers readers components features translators
-method
-aligner
+method filters
+aligner translation
 pairs checkpoint counting
 sides teacher
 fit
