@@ -74,8 +74,9 @@ class Thresholds:
     # A copy of the source stays where people copied it in this share of the other languages of the script: pizza, koala.
     copies: float | None = 0.1
     repeats: int | None = 3  # most sources that may share one translation; a concept never has it twice
-    likeness: float | None = None  # least cosine of the encoder's vectors of source and translation
-    quantile: float | None = 0.05  # share of human pairs that the least cosine, where it is not given, would drop
+    likeness: float | None = None  # least margin of the encoder's cosine of source and translation over those of their neighbours
+    # Share of human pairs that the least margin, where it is not given, would drop. Of wrong pairs it drops half (Swahili, Khmer) to nine tenths.
+    quantile: float | None = 0.05
     chrf: float | None = None  # least chrF (0 to 100) of the translation back; a threshold asks for it
 
 
@@ -229,11 +230,11 @@ def parse(name: str, text: str, least: float, most: float) -> float | None:
 
 
 def parse_likeness(text: str) -> tuple[float | None, float | None]:
-    """`0.8` is a cosine, `5%` the share of human pairs that may be lost; the other of the two is None, both are for "off"."""
+    """`-0.05` is a margin, `5%` the share of human pairs that may be lost; the other of the two is None, both are for "off"."""
     if text.endswith("%"):
-        share = parse("similarity", text[:-1], 0, 50)
+        share = parse("similarity", text[:-1], 0.0, 50.0)
         return None, None if share is None else share / 100
-    return parse("similarity", text, -1, 1), None
+    return parse("similarity", text, -1.0, 1.0), None
 
 
 def parse_length(text: str) -> tuple[float, float] | None:
@@ -241,7 +242,7 @@ def parse_length(text: str) -> tuple[float, float] | None:
     if text == OFF:
         return None
     low, _, high = text.partition(":")
-    bounds = parse("length", low, 0, 1), parse("length", high, 1, 1000)
+    bounds = parse("length", low, 0.0, 1.0), parse("length", high, 1.0, 1000.0)
     if bounds[0] is None or bounds[1] is None:
         raise PolyclipError(f"--length is {text!r}, expected two numbers such as 0.2:4, or {OFF}.")
     return bounds[0], bounds[1]

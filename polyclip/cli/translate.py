@@ -34,7 +34,7 @@ def command(
     temperature: Annotated[float, typer.Option(help="Of drawing.")] = 1.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Captions a batch; an interruption loses at most one.")] = 32,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    similarity: Annotated[str, typer.Option(help="Least cosine to the source (0.8), a share of human pairs to lose (5%), or off.")] = "5%",
+    similarity: Annotated[str, typer.Option(help="Share of human pairs to lose (5%), a least margin (-0.05), or off.")] = "5%",
     language: Annotated[str, typer.Option(help="Least likelihood beside the likeliest language's, or off.")] = "0.05",
     script: Annotated[str, typer.Option(help="Least share of letters in the target's script, or off.")] = "0.5",
     length: Annotated[str, typer.Option(help="Least and most length by the source's, or off.")] = "0.2:4",
@@ -81,16 +81,16 @@ def thresholds(choice: dict[str, str], *, unknown: bool, chrf: float | None) -> 
     """The filters' options, each a number or "off"."""
     from polyclip.filters import Thresholds, parse, parse_length, parse_likeness
 
-    cosine, share = parse_likeness(choice["similarity"])
-    most = parse("repeats", choice["repeats"], 1, 10**9)
+    margin, share = parse_likeness(choice["similarity"])
+    most = parse("repeats", choice["repeats"], 1.0, 1e9)
     return Thresholds(
         unknown=unknown,
-        script=parse("script", choice["script"], 0, 1),
-        language=parse("language", choice["language"], 0, 1),
+        script=parse("script", choice["script"], 0.0, 1.0),
+        language=parse("language", choice["language"], 0.0, 1.0),
         length=parse_length(choice["length"]),
-        copies=parse("copies", choice["copies"], 0, 1),
+        copies=parse("copies", choice["copies"], 0.0, 1.0),
         repeats=None if most is None else int(most),
-        likeness=cosine,
+        likeness=margin,
         quantile=share,
         chrf=chrf,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
 from polyclip.errors import DataError
 from polyclip.filters import Candidate, fold
@@ -12,9 +13,8 @@ from polyclip.storage import digest
 
 HUMAN = "human"
 FEWEST = 100  # pairs that a quantile is taken of
-PAIRS = 2000  # of the language itself
-FEWER = 200  # of each language that stands in for it
-LANGUAGES = 8  # that stand in for one of which people's captions may not be looked at
+PAIRS = 2000  # of a language
+LANGUAGES = 3  # that stand in for one of which people's captions may not be looked at
 Pair = tuple[str, str]
 
 
@@ -59,38 +59,39 @@ def copied_elsewhere(corpus: Corpus, source: Language, target: Language, splits:
     """
 
     @cache
-    def named() -> list[dict[str, set[str]]]:
+    def named() -> list[dict[str, tuple[str, ...]]]:
         found = [pack for pack in peers(corpus, source, target) if pack.script == target.script]
         rows = [human_rows(corpus, corpus.locale(pack), splits) for pack in found]
-        return [{row.concept: {fold(caption) for caption in row.captions} for row in each} for each in rows]
+        return [{row.concept: row.captions for row in each} for each in rows]
 
     def share(candidate: Candidate) -> float:
         asked = [names[candidate.concept] for names in named() if candidate.concept in names]
-        return sum(fold(candidate.source) in names for names in asked) / len(asked) if asked else 0.0
+        copy = fold(candidate.source)
+        return sum(copy in map(fold, names) for names in asked) / len(asked) if asked else 0.0
 
     return share
 
 
-def human_pairs(corpus: Corpus, source: Language, target: Language, splits: Sequence[str], *, others: bool) -> tuple[list[Pair], str]:
-    """Names of one concept by people in the source and the target language, and whose they are, in words.
+def human_pairs(corpus: Corpus, source: Language, target: Language, splits: Sequence[str], *, others: bool) -> tuple[list[list[Pair]], str]:
+    """Names of one concept by people in the source and in the target language, and whose they are, in words.
 
-    With `others`, or where the target has fewer than a hundred, those of eight other languages that the encoder knows as well or as little,
-    of the target's script first. Empty where there are none.
+    With `others`, or where the target has fewer than a hundred, those of three other languages, each for itself, that the encoder's family was
+    trained on or not as the target, of the target's script first. Empty where there are none.
     """
     there = corpus.reader.languages(corpus.folder)
-    own = pairs(corpus, source, target, splits, PAIRS) if corpus.locale(target) in there and not others else []
+    own = pairs(corpus, source, target, splits) if corpus.locale(target) in there and not others else []
     if len(own) >= FEWEST:
-        return own, f"names by people in {target.name}"
+        return [own], f"names by people in {target.name}"
     like = [pack for pack in peers(corpus, source, target) if pack.in_xlmr == target.in_xlmr]
     like.sort(key=lambda pack: (pack.script != target.script, pack.code))
-    found = {pack.code: pairs(corpus, source, pack, splits, FEWER) for pack in like[:LANGUAGES]}
-    whole = [pair for each in found.values() for pair in each]
-    return (whole, f"names by people in {', '.join(found)}") if len(whole) >= FEWEST else ([], "")
+    enough = ((pack.name, each) for pack in like if len(each := pairs(corpus, source, pack, splits)) >= FEWEST)
+    found = dict(islice(enough, LANGUAGES))
+    return list(found.values()), f"names by people in {', '.join(found)}"
 
 
-def pairs(corpus: Corpus, source: Language, target: Language, splits: Sequence[str], most: int) -> list[Pair]:
-    """At most so many, chosen by hash of the concept, in the corpus' order."""
+def pairs(corpus: Corpus, source: Language, target: Language, splits: Sequence[str]) -> list[Pair]:
+    """At most two thousand, chosen by hash of the concept, in the corpus' order."""
     here = {row.concept: row.captions[0] for row in human_rows(corpus, corpus.locale(source), splits)}
     there = {row.concept: row.captions[0] for row in human_rows(corpus, corpus.locale(target), splits)}
-    chosen = set(sorted(here.keys() & there.keys(), key=digest)[:most])
+    chosen = set(sorted(here.keys() & there.keys(), key=digest)[:PAIRS])
     return [(here[concept], there[concept]) for concept in here if concept in chosen]
