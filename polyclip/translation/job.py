@@ -8,11 +8,12 @@ from pathlib import Path
 from polyclip.errors import DataError
 from polyclip.filters import Candidate, Thresholds
 from polyclip.packs import Language
-from polyclip.plugins import find, names
+from polyclip.plugins import find
 from polyclip.tower import describe
-from polyclip.translators._engine import Options
+from polyclip.translators._engine import Options, require
 
 SPLITS = ("train", "validation")
+TARGET = "{to}"  # in --model: the target language's code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class Outcome:
 
     language: Language
     engine: str  # provenance
+    licence: str  # SPDX expression, NOASSERTION where it is not known
     sentences: int  # distinct ones
     remembered: int  # of these, translated before
     kept: list[Candidate]
@@ -63,11 +65,10 @@ def check(job: Job) -> None:
             raise DataError(f"Captions of split {split!r} are not translated; expected {' or '.join(SPLITS)}: what is tested is never a machine's.")
     if job.source in job.targets:
         raise DataError(f"{job.source.name} is to be translated into itself: leave --to {job.source.code} out, or name another --from.")
-    engine = find("translators", job.engine)
-    for language in (job.source, *job.targets):
-        if not engine.covers(language):
-            having = [name for name in names("translators") if find("translators", name).covers(language)]
-            raise DataError(f"Engine {job.engine} does not have {language.name} ({language.code}). Engines that have it: {', '.join(having) or 'none'}.")
+    find("translators", job.engine)
+    require(job.engine, job.source, *job.targets)
+    if job.engine == "file" and len(job.targets) > 1 and TARGET not in job.options.model:
+        raise DataError(f"{job.options.model!r} is one file for {len(job.targets)} languages: put {TARGET} in its name, as in captions-{TARGET}.tsv.")
     if job.compares:
         describe("encoders", job.text_encoder)
 

@@ -10,14 +10,15 @@ from polyclip.filters import Candidate, Filter, Sifted, Verdict, sift, text_filt
 from polyclip.packs import Corpus, Language, load_corpus
 from polyclip.plugins import find
 from polyclip.tower import describe
-from polyclip.translation.job import Job, Outcome, check, reasons
+from polyclip.translation.job import TARGET, Job, Outcome, check, reasons
 from polyclip.translation.memory import Memory, translated
 from polyclip.translation.models import back, likeness
 from polyclip.translation.pack import check_out, write_pack
 from polyclip.translation.sources import Sentence, copied_elsewhere, sentences
-from polyclip.translators._engine import Translator
+from polyclip.translators._engine import Options, Translator, refused
 
 MISSING, NAMELESS, BACK = "no translation", "its name was dropped", "back-translation"
+UNKNOWN = "NOASSERTION"
 
 
 def translate(job: Job) -> tuple[list[Outcome], Path]:
@@ -38,8 +39,9 @@ def translate(job: Job) -> tuple[list[Outcome], Path]:
 def into(job: Job, corpus: Corpus, wanted: Sequence[Sentence], target: Language) -> Outcome:
     """Translate into one language and filter what comes back."""
     module = find("translators", job.engine)
-    engine: Translator = module.build(job.source, target, job.options)
-    memory = Memory(engine.name, job.source, target, job.options)
+    options = replace(job.options, model=job.options.model.replace(TARGET, target.code))
+    engine: Translator = module.build(job.source, target, options)
+    memory = Memory(engine.name, job.source, target, options)
     label = f"translating into {target.name} with {engine.name}"
     answers, remembered = translated(engine, memory, [each.text for each in wanted], label, job.options.batch_size)
     missing = [each for each in wanted if not answers[each.text]]
@@ -56,13 +58,20 @@ def into(job: Job, corpus: Corpus, wanted: Sequence[Sentence], target: Language)
     return Outcome(
         language=target,
         engine=engine.name,
+        licence=licence(module, engine, options),
         sentences=len(answers),
         remembered=remembered,
         kept=sifted.kept,
         dropped=dropped,
         notes=notes,
-        refused=dict(getattr(engine, "refused", {})),
+        refused=refused(engine),
     )
+
+
+def licence(module: ModuleType, engine: Translator, options: Options) -> str:
+    """What the engine says of itself, else its module of its own model; that of a model given by name is not known."""
+    own: str = module.LICENCE if options.model in ("", getattr(module, "MODEL", "")) else UNKNOWN
+    return getattr(engine, "licence", own)
 
 
 def filtered(job: Job, corpus: Corpus, target: Language, module: ModuleType, found: list[Candidate]) -> tuple[Sifted, list[str]]:
@@ -82,7 +91,8 @@ def back_translation(job: Job, target: Language, module: ModuleType, least: floa
     """A filter that builds the engine of the other direction when it is asked, and keeps what it translates as any other."""
 
     def judge(candidates: Sequence[Candidate]) -> list[Verdict]:
-        options = replace(job.options, model=job.back_model or job.options.model, candidates=1, sample=False)
+        model = (job.back_model or job.options.model).replace(TARGET, target.code)
+        options = replace(job.options, model=model, candidates=1, sample=False)
         engine: Translator = module.build(target, job.source, options)
         memory = Memory(engine.name, target, job.source, options)
         label = f"translating back into {job.source.name}"

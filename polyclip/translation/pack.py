@@ -11,12 +11,10 @@ import tomli_w
 
 from polyclip.errors import PackError, RunError
 from polyclip.packs import CorpusPack, Licence, Translation, load_corpus, read_pack
-from polyclip.plugins import find
 from polyclip.storage import PART, sha256, write_text
 from polyclip.translation.job import Job, Outcome
 
 PACK, CAPTIONS = "corpus.toml", "captions.jsonl"
-UNKNOWN_LICENCE = "NOASSERTION"
 SPDX = "https://spdx.org/licenses/"
 SAME = ("base", "engine", "source", "languages", "splits", "without_human", "options")  # what a folder's translation must share to be replaced
 
@@ -57,7 +55,7 @@ def write_pack(job: Job, outcomes: Sequence[Outcome]) -> Path:
         reader="translated",
         folder=".",
         rows={} if "en" in codes else base.rows,
-        licences=[*base.licences, *licences(job, outcomes)],
+        licences=[*base.licences, *licences(outcomes)],
         translation=translation(job, engines, sha256(captions)),
     )
     write_text(job.out / PACK, tomli_w.dumps(pack.model_dump(exclude_none=True)), what="the translated corpus")
@@ -82,12 +80,9 @@ def translation(job: Job, engines: Sequence[str], captions: str) -> Translation:
     )
 
 
-def licences(job: Job, outcomes: Sequence[Outcome]) -> list[Licence]:
-    """The engine's for each language; it is that of the engine's own model, so that of a model given by name is not asserted."""
-    module = find("translators", job.engine)
-    own = job.options.model in ("", getattr(module, "MODEL", ""))
-    spdx = module.LICENCE if own else UNKNOWN_LICENCE
-    return [Licence(part=f"captions: {outcome.language.code}, machine translated", spdx=spdx, holder=outcome.engine, url=SPDX) for outcome in outcomes]
+def licences(outcomes: Sequence[Outcome]) -> list[Licence]:
+    """The engine's for each language."""
+    return [Licence(part=f"captions: {each.language.code}, machine translated", spdx=each.licence, holder=each.engine, url=SPDX) for each in outcomes]
 
 
 def lines(outcome: Outcome) -> Iterator[dict[str, Any]]:
