@@ -67,9 +67,9 @@ class Thresholds:
 
     unknown: bool = True
     script: float | None = 0.5  # least share of letters in the language's own script
-    # Least likelihood beside the likeliest language's. Of human names 95 % pass, of English ones taken for another language 7 %.
+    # Least likelihood beside the likeliest language's, and never below the source's. Of names by people 95 % pass, of English ones instead 7 %.
     language: float | None = 0.05
-    # Least and most of (characters + 4) / (characters + 4). Of human names of every language at least 98 % pass.
+    # Least and most of (characters + 4) / (characters + 4). Of names by people at least 98 % pass, whatever the language.
     length: tuple[float, float] | None = (0.2, 4.0)
     # A copy of the source stays where people copied it in this share of the other languages of the script: pizza, koala.
     copies: float | None = 0.1
@@ -241,8 +241,8 @@ def parse_length(text: str) -> tuple[float, float] | None:
     """`0.2:4`, the least and the most."""
     if text == OFF:
         return None
-    low, _, high = text.partition(":")
-    bounds = parse("length", low, 0.0, 1.0), parse("length", high, 1.0, 1000.0)
-    if bounds[0] is None or bounds[1] is None:
+    low, colon, high = text.partition(":")
+    if not colon or OFF in (low, high):
         raise PolyclipError(f"--length is {text!r}, expected two numbers such as 0.2:4, or {OFF}.")
-    return bounds[0], bounds[1]
+    least, most = parse("length", low, 0.0, 1.0), parse("length", high, 1.0, 1000.0)
+    return None if least is None or most is None else (least, most)

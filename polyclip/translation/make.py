@@ -52,6 +52,8 @@ def into(job: Job, corpus: Corpus, wanted: Sequence[Sentence], target: Language)
         )
     found = [Candidate(concept=each.concept, place=each.place, source=each.text, text=text) for each in wanted for text in answers[each.text]]
     sifted, notes = filtered(job, corpus, target, module, found)
+    if corpus.locale(target) not in corpus.reader.languages(corpus.folder) and "validation" not in job.splits:
+        notes.append("people wrote no caption in it, so that 'polyclip align' has none to validate with: add --split train --split validation")
     dropped = [(MISSING, Candidate(concept=each.concept, place=each.place, source=each.text, text="")) for each in missing] + sifted.dropped
     if not sifted.kept:
         raise DataError(f"No {target.name} translation by {engine.name} is left of {len(wanted)} captions: {reasons(dropped)}.")

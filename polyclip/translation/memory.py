@@ -76,6 +76,8 @@ def translated(engine: Translator, memory: Memory, sentences: Sequence[str], lab
     found = memory.known(wanted)
     before = len(found)
     missing = sorted((sentence for sentence in wanted if sentence not in found), key=lambda sentence: (len(sentence), sentence))
+    if not missing:
+        return found, before
     with Progress(label, len(missing)) as progress:
         for start in range(0, len(missing), size):
             batch = missing[start : start + size]
@@ -85,4 +87,4 @@ def translated(engine: Translator, memory: Memory, sentences: Sequence[str], lab
             memory.keep(dict(zip(batch, answers, strict=True)))
             found |= zip(batch, answers, strict=True)
             progress.advance(len(batch))
-    return {sentence: found[sentence] for sentence in wanted}, before
+    return found, before
