@@ -43,6 +43,21 @@ class Licence(Pack):
     url: str = Field(pattern=r"^https?://")
 
 
+class Translation(Pack):
+    """[translation] of a pack that `polyclip translate` made: to which corpus it adds machine captions, and how they came about."""
+
+    base: str  # a corpus' name, or the path of a pack, from this pack's folder
+    engine: str  # the name --with takes
+    names: list[str]  # of engine, model and revision: the provenance of its captions
+    source: str  # code of the language it was translated from
+    languages: list[str] = Field(min_length=1)  # codes
+    splits: list[Literal["train", "validation"]] = Field(min_length=1)  # where captions are added; never among those that are tested
+    without_human: bool = False  # whether people's captions in `languages` are left out of `splits`
+    captions_sha256: str  # of captions.jsonl
+    options: dict[str, Any] = {}  # the engine's
+    filters: dict[str, Any] = {}  # thresholds; a filter that is switched off is not named
+
+
 class CorpusPack(Pack):
     """corpora/<name>.toml: where a corpus is, how to read it, its licences, what must come out."""
 
@@ -52,6 +67,7 @@ class CorpusPack(Pack):
     folder: str  # relative to the pack
     rows: dict[str, int] = {}  # split -> rows in English, checked when it is read
     licences: list[Licence] = []
+    translation: Translation | None = None  # of the reader `translated`
 
 
 class Corpus:

@@ -16,8 +16,8 @@ draft
 mix losses metrics packs tower weights hub pictures views
 clip normalise
 encoders towers readers components features translators
-method
-aligner
+method filters
+aligner translation
 pairs checkpoint counting
 sides teacher shots
 fit

@@ -1,0 +1,77 @@
+"""What a translation kept and dropped, as tables people can read and as JSON."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from polyclip.filters import Candidate
+from polyclip.packs import CorpusPack
+from polyclip.translation.job import Outcome
+
+EXAMPLES = 2
+
+
+def groups(outcome: Outcome) -> dict[str, list[Candidate]]:
+    """What was kept, then what was dropped, by reason, the most frequent first."""
+    found: dict[str, list[Candidate]] = {}
+    for reason, candidate in outcome.dropped:
+        found.setdefault(reason, []).append(candidate)
+    return {"kept": outcome.kept, **dict(sorted(found.items(), key=lambda pair: -len(pair[1])))}
+
+
+def table(outcome: Outcome) -> Table:
+    """Counts and shares by reason with two examples each; fits 80 columns."""
+    whole = len(outcome.kept) + len(outcome.dropped)
+    drawn = Table(
+        title=f"{outcome.language.code} {outcome.language.name} by {outcome.engine}: {outcome.sentences:,} sentences, {outcome.remembered:,} from the cache",
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    drawn.add_column("captions", no_wrap=True)
+    drawn.add_column("n", justify="right", no_wrap=True)
+    drawn.add_column("%", justify="right", no_wrap=True)
+    drawn.add_column("for example", overflow="fold")
+    for reason, found in groups(outcome).items():
+        drawn.add_row(reason, f"{len(found):,}", f"{100 * len(found) / whole:.1f}", "\n".join(shown(c) for c in found[:EXAMPLES]))
+    return drawn
+
+
+def shown(candidate: Candidate) -> str:
+    """`cat -> paka`."""
+    return f"{candidate.source} -> {candidate.text or '-'}".replace("[", r"\[")
+
+
+def notes(outcome: Outcome) -> list[str]:
+    """Sentences below the table."""
+    refused = [f"the engine left out: {reason} {count:,}" for reason, count in outcome.refused.items() if count]
+    return [*outcome.notes, *refused]
+
+
+def facts(outcomes: Sequence[Outcome], path: Path, pack: CorpusPack) -> dict[str, Any]:
+    """All of it for other programs; `pack` is what stands at `path`."""
+    return {
+        "schema": 1,
+        "corpus": str(path),
+        "translation": {} if pack.translation is None else pack.translation.model_dump(),
+        "languages": {
+            outcome.language.code: {
+                "engine": outcome.engine,
+                "sentences": outcome.sentences,
+                "from_cache": outcome.remembered,
+                "kept": len(outcome.kept),
+                "dropped": {
+                    reason: {"count": len(found), "examples": [{"source": c.source, "text": c.text} for c in found[:EXAMPLES]]}
+                    for reason, found in groups(outcome).items()
+                    if reason != "kept"
+                },
+                "notes": notes(outcome),
+            }
+            for outcome in outcomes
+        },
+        "licences": [licence.model_dump() for licence in pack.licences],
+    }

@@ -1,0 +1,96 @@
+"""The folder that is written: `captions.jsonl`, and `corpus.toml`, which any command takes as a corpus."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from polyclip.errors import PackError, RunError
+from polyclip.packs import CorpusPack, Licence, Translation, load_corpus, read_pack
+from polyclip.storage import PART, sha256, write_text
+from polyclip.translation.job import Job, Outcome
+
+PACK, CAPTIONS = "corpus.toml", "captions.jsonl"
+SPDX = "https://spdx.org/licenses/"
+SAME = ("base", "engine", "source", "languages", "splits", "without_human", "options")  # what a folder's translation must share to be replaced
+
+
+def check_out(job: Job) -> None:
+    """Whether `job.out` may be written; writes nothing.
+
+    A translation that differs in its filters alone is replaced. Raises RunError for a folder that holds anything else.
+    """
+    folder, pack = job.out, job.out / PACK
+    if not folder.exists() or (folder.is_dir() and all(path.suffix == PART for path in folder.iterdir())):
+        return
+    if not pack.is_file():
+        raise RunError(f"{folder} holds something else than a translation; choose another --out.")
+    try:
+        found = read_pack(CorpusPack, pack).translation
+    except PackError as error:
+        raise RunError(f"{folder} holds a corpus that cannot be read, choose another --out: {error}") from error
+    if found is None:
+        raise RunError(f"{pack} is a corpus that is no translation; choose another --out.")
+    was, now = found.model_dump(), translation(job, [], "").model_dump()
+    different = [f"{key} was {was[key]}, is now {now[key]}" for key in SAME if was[key] != now[key]]
+    if different:
+        raise RunError(f"{folder} holds another translation: {'; '.join(different)}. Choose another --out.")
+
+
+def write_pack(job: Job, outcomes: Sequence[Outcome]) -> Path:
+    """Write both files, each whole or not at all; `corpus.toml` is the last and holds the hash of the other. Returns its path."""
+    captions = job.out / CAPTIONS
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for outcome in outcomes for line in lines(outcome))
+    write_text(captions, text, what="translated captions")
+    base = load_corpus(job.corpus).pack
+    codes = [outcome.language.code for outcome in outcomes]
+    engines = list(dict.fromkeys(outcome.engine for outcome in outcomes))
+    pack = CorpusPack(
+        name=f"{base.name}-{'-'.join(codes)}-{job.engine}",
+        about=f"{base.about.rstrip('.')}; with captions in {', '.join(codes)} translated from {job.source.code} by {', '.join(engines)}.",
+        reader="translated",
+        folder=".",
+        rows={} if "en" in codes else base.rows,
+        licences=[*base.licences, *licences(outcomes)],
+        translation=translation(job, engines, sha256(captions)),
+    )
+    write_text(job.out / PACK, tomli_w.dumps(pack.model_dump(exclude_none=True)), what="the translated corpus")
+    return job.out / PACK
+
+
+def translation(job: Job, engines: Sequence[str], captions: str) -> Translation:
+    """The pack's table about how it came about."""
+    named = not job.corpus.endswith(".toml")
+    limits: dict[str, Any] = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(job.limits).items() if value is not None}
+    return Translation(
+        base=job.corpus if named else Path(os.path.relpath(Path(job.corpus).resolve(), job.out.resolve())).as_posix(),
+        engine=job.engine,
+        names=list(engines),
+        source=job.source.code,
+        languages=[language.code for language in job.targets],
+        splits=list(job.splits),  # type: ignore[arg-type]  # checked by the pack
+        without_human=job.without_human,
+        captions_sha256=captions,
+        options={key: value for key, value in asdict(job.options).items() if key != "batch_size"},
+        filters={**limits, "text_encoder": job.text_encoder},
+    )
+
+
+def licences(outcomes: Sequence[Outcome]) -> list[Licence]:
+    """The engine's for each language."""
+    return [Licence(part=f"captions: {each.language.code}, machine translated", spdx=each.licence, holder=each.engine, url=SPDX) for each in outcomes]
+
+
+def lines(outcome: Outcome) -> Iterator[dict[str, Any]]:
+    """One line for each caption that was translated, with all its translations that were kept."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for c in outcome.kept:
+        facts = {"concept": c.concept, "language": outcome.language.code, "place": c.place, "source": c.source}
+        line = found.setdefault((c.concept, c.place), facts | {"provenance": outcome.engine, "captions": [], "scores": []})
+        line["captions"].append(c.text)
+        line["scores"].append(dict(c.scores))
+    yield from found.values()
