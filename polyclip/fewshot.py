@@ -1,6 +1,5 @@
 """What a few captions buy: recall over the number of named pictures that a language is given, on top of an aligned run."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from polyclip.shots import RANDOM, Shots, source_rows
 from polyclip.storage import digest, sha256
 from polyclip.study._cells import Cell, Few, begun
 from polyclip.study._report import Report, drawable, written
-from polyclip.study._runner import Results, Setting, path_of, record, run_all
+from polyclip.study._runner import Results, Setting, prepare, record, run_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +108,3 @@ def cells(question: Question, setting: Setting, few: Few) -> list[Cell]:
         few=few,
     )
     return [replace(cell, seed=seed) for seed in range(setting.seeds)]
-
-
-def prepare(starts: Sequence[Cell], setting: Setting) -> None:
-    """Train what the others go on from, where its weights are not there."""
-    for cell in starts:
-        if not (setting.folder / "runs" / cell.name / "aligner.safetensors").exists():
-            path_of(cell, setting).unlink(missing_ok=True)
-    run_all([(cell, False) for cell in starts], setting, "English alone")

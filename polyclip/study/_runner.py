@@ -10,7 +10,7 @@ from typing import Any
 
 from polyclip.errors import RunError
 from polyclip.progress import Progress
-from polyclip.study._cells import Cell, read, work_on
+from polyclip.study._cells import Cell, begun, read, work_on
 
 Record = dict[str, Any]
 
@@ -62,6 +62,7 @@ class Results:
 
 def complete(variants: Sequence[Variant], setting: Setting) -> Results:
     """Trials with seed 0 first, then the chosen rate with every seed; what is on disk already is not run again."""
+    prepare(beginnings(variants, setting), setting)
     tuned = [variant for variant in variants if not variant.tuned_on]
     trial_cells = [replace(v.cell, rate=rate, seed=0) for v in tuned for rate in v.rates]
     run_all([(cell, False) for cell in trial_cells], setting, "trials")
@@ -77,6 +78,12 @@ def complete(variants: Sequence[Variant], setting: Setting) -> Results:
     run_all([(cell, True) for found in cells.values() for cell in found], setting, "cells")
     results.records.update({key: [record(cell, setting) for cell in found] for key, found in cells.items()})
     return results
+
+
+def beginnings(variants: Sequence[Variant], setting: Setting) -> list[Cell]:
+    """What the cells of these variants go on from where that is no run of the user's, each once."""
+    further = [cell for v in variants if v.cell.few is not None and not v.cell.few.start for cell in seeds(v, v.rates[0], setting)]
+    return list({found.name: found for found in map(begun, further)}.values())
 
 
 def seeds(variant: Variant, rate: float, setting: Setting) -> list[Cell]:
@@ -123,3 +130,11 @@ def run_all(cells: Iterable[tuple[Cell, bool]], setting: Setting, what: str) -> 
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def prepare(starts: Sequence[Cell], setting: Setting) -> None:
+    """Train what the others go on from, where its weights are not there."""
+    for cell in starts:
+        if not (setting.folder / "runs" / cell.name / "aligner.safetensors").exists():
+            path_of(cell, setting).unlink(missing_ok=True)
+    run_all([(cell, False) for cell in starts], setting, "English alone")
