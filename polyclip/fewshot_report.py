@@ -72,7 +72,8 @@ class Curves:
         styles = {HUMANS: ("o", "-"), MACHINES: ("s", "--")}
         for number, code in enumerate(self.languages):
             for kind in self.kinds:
-                found = {name: recall_over_seeds(records, [code]) for name, records in self.records(results, code, kind).items()}
+                records = self.records(results, code, kind)
+                found = {name: recall_over_seeds(cells, [code]) for name, cells in records.items()}
                 marker, line = styles[kind]
                 drawn = {place(name) + 0.02 * number: figure for name, figure in found.items() if name != ALL}
                 values = [100 * figure.value for figure in drawn.values()]
@@ -81,7 +82,7 @@ class Curves:
                 axes.errorbar(list(drawn), values, yerr=error, marker=marker, linestyle=line, capsize=2, label=label, color=f"C{number % 10}")
                 if kind == HUMANS:
                     level(axes, found[ALL], f"{code}, all {self.there[code]}", "-.", f"C{number % 10}")
-                    level(axes, found["0"], f"{code}, none", ":", f"C{number % 10}")
+                    level(axes, found["0"], f"{code}, {', '.join(old(records['0']))} only", ":", f"C{number % 10}")
         names = ["0", *(str(count) for count in sorted(self.counts) if count)]
         axes.set_xticks([place(name) for name in names], names)
         axes.set(xlabel="named pictures of the language", ylabel="text to image recall@10, %")
@@ -132,5 +133,10 @@ def level(axes: Any, figure: Figure, label: str, line: str, colour: str) -> None
 
 def kept(records: list[Record]) -> Figure:
     """Recall of the languages that were trained before."""
-    new = records[0]["cell"]["few"]["new"]
-    return recall_over_seeds(records, [code for code in records[0]["cell"]["languages"] if code not in new])
+    return recall_over_seeds(records, old(records))
+
+
+def old(records: list[Record]) -> list[str]:
+    """Their codes."""
+    cell = records[0]["cell"]
+    return [code for code in cell["languages"] if code not in cell["few"]["new"]]

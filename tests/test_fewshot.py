@@ -188,7 +188,7 @@ def test_a_method_inside_the_towers_goes_on_inside_them(toy: dict[str, str], tmp
         (["--shots", 5], ["--shots", "--from"]),
         (["--shots-by", "coverage", "--no-rehearse"], ["--shots-by, --rehearse", "--from"]),
         (["--from", "RUN", "--shots", 40], ["40 shots", "'sw' names 12"]),
-        (["--from", "NOWHERE", "--shots", 4], ["nowhere is no run folder", "polyclip align"]),
+        (["--from", "NOWHERE", "--shots", 4], ["nowhere is no finished run", "polyclip align"]),
         (["--from", "RUN", "--method", "heads", "--dim", 8], ["the run decides --method, --dim"]),
         (["--from", "RUN", "--shots-by", "luck"], ["'luck'", "coverage, random"]),
         (["--mix", "nllb=0.5"], ["--mix nllb", "it has human"]),
