@@ -18,6 +18,7 @@ pairs checkpoint counting
 sides teacher
 fit
 methods benchmarks
+doctor
 origin report knowledge
 run search
 estimate
