@@ -10,9 +10,11 @@ from torch import Tensor
 from polyclip.doctor.findings import Finding, Vectors
 from polyclip.losses import unit
 
-PROBED = 16  # captions, of all lengths
-FILLER = " ".join(["dog"] * 48)  # a long caption, so that every other one in its batch is filled up
-BATCH_TOLERANCE = 1e-4  # cosine distance; float32 leaves 1e-13, bfloat16 1e-5, padding in the mean 1e-3 and more
+PROBED = 12  # captions, of all lengths
+FILLER = " ".join(["dog"] * 24)  # a long caption, so that every other one in its batch is filled up
+BATCH_TOLERANCE = 1e-4  # cosine distance; float32 leaves 1e-13, bfloat16 1e-5, padding in the mean 1e-1
+BATCH_SHARE = 0.01  # of the spread, for an encoder whose captions all lie close together
+NOISE = 1e-9  # cosine distance that is rounding whatever the spread
 CONSTANT = 1e-6  # cosine distance from the mean direction; e5-small has 0.1 in English, float32 leaves 1e-13 of one vector
 UNIT = 1e-3  # by which a unit vector's length may differ from 1
 
@@ -58,7 +60,7 @@ def vector_findings(encoder: Any, name: str, found: Vectors | None, *, known: bo
     if found is None:
         return [Finding("non-finite", True, f"{name}: the encoder gives values that are not finite; its weights are damaged or overflow in their precision.")]
     findings = []
-    if found.batch_distance > BATCH_TOLERANCE:
+    if found.batch_distance > max(NOISE, min(BATCH_TOLERANCE, BATCH_SHARE * found.spread)):
         cause = "rows are filled up on the left, where it pools or counts positions" if left else "what fills up its row leaks into its vector"
         text = f"{name}: a caption gets another vector in a batch than alone (cosine distance {found.batch_distance:.2g}): {cause}."
         findings.append(Finding("batch-dependent", True, text))

@@ -1,4 +1,8 @@
-"""From figures to a recipe. The thresholds were set on e5-small and about thirty languages of the starter corpus; see each one's reason."""
+"""From figures to a recipe.
+
+The thresholds were set on e5-small and 27 languages of the starter corpus, 400 names each; they say where to begin, and are no measurement of
+what a method gains.
+"""
 
 from dataclasses import dataclass
 
@@ -29,10 +33,10 @@ class Threshold:
 
 
 THRESHOLDS = (
-    Threshold(HEADS, KNOWN, "recall@1: most names find their own already (German, Hindi, Telugu)"),
-    Threshold(NORMS, FAMILIAR, "recall@1: one name in three does (Amharic, Swahili)"),
-    Threshold(ADAPTERS, FOREIGN, "recall@1: digits and loanwords alone reach 4 % in a script without a single known letter (Cherokee)"),
-    Threshold(NO_SCRIPT, SCRIPT, "captions with an unknown piece, where recall@1 is below that: Cherokee has 98 %, Chuvash 41 % and is still read"),
+    Threshold(HEADS, KNOWN, "recall@1: most names find theirs, as in Hindi (68 %), German (64), Telugu (58), Chinese (53)"),
+    Threshold(NORMS, FAMILIAR, "recall@1: one name in three does, as in Amharic (48 %), Finnish (43), Swahili (36)"),
+    Threshold(ADAPTERS, FOREIGN, "recall@1: a script without one known letter gets 4 % by digits and loanwords (Cherokee); Quechua has 26, Māori 15"),
+    Threshold(NO_SCRIPT, SCRIPT, "captions with an unknown piece, if still fewer names are found: Cherokee has 98 %; Chuvash, which is read, 26"),
 )
 
 

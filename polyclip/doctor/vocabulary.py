@@ -20,6 +20,7 @@ ROLES = ("unk", "pad", "bos", "eos", "cls", "sep")
 SPELLED = {"unk": ("<unk>", "[UNK]"), "pad": ("<pad>", "[PAD]"), "bos": ("<s>",), "eos": ("</s>",), "cls": ("[CLS]",), "sep": ("[SEP]",)}
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 BYTE_ALPHABET = "".join(map(chr, range(256, 324)))  # how byte-level BPE spells the bytes that cannot be printed
+WORD = re.compile(r"[A-Za-z]{4}")
 FEWEST_TWINS = 50
 MOST_TWINS = 2000
 
@@ -107,7 +108,7 @@ def twins(vocabulary: Vocabulary, table: Float[Tensor, "piece width"]) -> float 
     pairs = [
         (number, pieces[other])
         for piece, number in pieces.items()
-        if sum(letter.isascii() and letter.isalpha() for letter in piece) >= 4
+        if WORD.search(piece)
         for other in {piece.lower(), f"{piece}s"} - {piece}
         if other in pieces and max(number, pieces[other]) < len(table)
     ]
