@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyclip.doctor.findings import Finding, Vectors
+from polyclip.features import on_every_core
 from polyclip.losses import unit
 
 PROBED = 12  # captions, of all lengths
@@ -22,8 +23,8 @@ UNIT = 1e-3  # by which a unit vector's length may differ from 1
 def vectors_of(encoder: Any, texts: Sequence[str]) -> Vectors | None:
     """Measured on PROBED of `texts`; None where a value is not finite."""
     chosen = spread_over_lengths(texts)
-    alone = torch.cat([run(encoder, [text]) for text in chosen])
-    together = run(encoder, [*chosen, FILLER])[:-1]
+    alone = run(encoder, chosen, [[row] for row in range(len(chosen))])
+    together = run(encoder, [*chosen, FILLER], [list(range(len(chosen) + 1))])[:-1]
     if not (alone.isfinite().all() and together.isfinite().all()):
         return None
     lengths = alone.norm(dim=1)
@@ -44,10 +45,15 @@ def spread_over_lengths(texts: Sequence[str]) -> list[str]:
     return [ordered[place * (len(ordered) - 1) // max(1, count - 1)] for place in range(count)]
 
 
-def run(encoder: Any, texts: Sequence[str]) -> Float[Tensor, "caption dim"]:
-    """Vectors of one batch, in float64: a small distance is not lost in rounding."""
-    with torch.inference_mode():
-        return encoder(**encoder.prepare(texts)).double()
+def run(encoder: Any, texts: Sequence[str], batches: list[list[int]]) -> Float[Tensor, "caption dim"]:
+    """Vectors of `texts` in these batches, in float64: a small distance is not lost in rounding."""
+    out = torch.empty(len(texts), encoder.dim, dtype=torch.float64)
+
+    def one(batch: list[int]) -> None:
+        out[batch] = encoder(**encoder.prepare([texts[row] for row in batch])).double()
+
+    on_every_core(one, iter(batches), lambda _: None)
+    return out
 
 
 def distance(one: Float[Tensor, "row dim"], other: Float[Tensor, "other dim"]) -> float:
