@@ -22,6 +22,7 @@ pairs checkpoint counting
 sides teacher shots
 fit
 methods benchmarks
+doctor
 origin report knowledge
 continued
 run search

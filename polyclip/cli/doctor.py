@@ -1,0 +1,33 @@
+"""polyclip doctor."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from polyclip.packs import load_corpus, resolve_language
+
+
+def command(
+    lang: Annotated[list[str], typer.Option("--lang", help="Language to examine, by any of its codes or its name; repeat for several.")],
+    text_encoder: Annotated[str, typer.Option(help="As in 'polyclip align': e5-small, a hub name, a folder.")] = "e5-small",
+    corpus: Annotated[str, typer.Option(help="Corpus whose training captions are read: a name, or the path of a pack of your own.")] = "emoji",
+    captions: Annotated[int, typer.Option(min=30, help="Names of each language that are encoded, at most.")] = 400,
+    json: Annotated[bool, typer.Option("--json", help="Everything as JSON, on standard output.")] = False,
+) -> None:
+    """Examine how a text encoder reads a language before anything is trained; a defect ends with exit code 1."""
+    languages = list({language.code: language for language in map(resolve_language, lang)}.values())
+    source = load_corpus(corpus)
+    from polyclip.doctor.checkup import examine  # torch is imported only once the arguments are right
+    from polyclip.report.doctor import as_json, report
+    from polyclip.tower import describe
+
+    found = examine(describe("encoders", text_encoder), source, languages, captions)
+    if json:
+        typer.echo(as_json(found))
+    else:
+        console = Console()
+        for piece in report(found):
+            console.print(piece)
+    if found.defects:
+        raise SystemExit(1)
