@@ -120,7 +120,7 @@ def runs(encoder: Any, text: str) -> bool:
 
 def specials(encoder: Any, vocabulary: Vocabulary, frame: Frame) -> list[Finding]:
     """BERT and its kind were trained between two special tokens; a tokenizer that has them but does not add them was changed."""
-    from polyclip.trunk import Bert
+    from polyclip.trunk.text import Bert
 
     found = []
     pairs = (("first", frame.start, ("cls", "bos")), ("last", frame.end, ("sep", "eos")))
