@@ -12,7 +12,7 @@ NEVER = ("de", "fr", "es", "ru", "zh", "ja", "ar", "hi", "te", "th", "tr", "quz"
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="claims, budget, data, model-size, forgetting, low-resource or sources.")],
+    name: Annotated[str, typer.Argument(help="claims, budget, data, model-size, forgetting, low-resource, sources or equity.")],
     lang: Annotated[list[str] | None, typer.Option("--lang", help="Language to train beside English; repeat for several. Default: sw.")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100)] = 3,
     quick: Annotated[bool, typer.Option("--quick", help="A few methods, one seed, one trial each: minutes, and no evidence.")] = False,
