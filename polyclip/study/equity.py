@@ -73,7 +73,7 @@ def ordered(results: Results) -> list[tuple[str, list[Record], Figure]]:
 
 def table(results: Results) -> Sheet:
     """One row a language."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for code, records, share in ordered(results):
         pack = load_language(code)
         own, english = recall_of(records, [code]), recall_of(records, ["en"])
@@ -84,8 +84,8 @@ def table(results: Results) -> Sheet:
         "each language by its own recipe",
         ("language", "recall@10", "English", "of English", "method"),
         rows,
-        f"text to image recall@10 on test concepts, percent [95 % over concept groups], mean of {seeds} seed{'s' if seeds > 1 else ''}, mixed styles; English: in "
-        "the same run; of English: over the concepts that both name",
+        f"text to image recall@10 on test concepts, percent [95 % over concept groups], mean of {seeds} seed{'s' if seeds > 1 else ''}, mixed styles; "
+        "English: in the same run; of English: over the concepts that both name",
     )
 
 
