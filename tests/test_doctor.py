@@ -343,7 +343,7 @@ def test_lost_and_rewritten_characters_are_named(encoder: Any) -> None:
     assert [(one.character, one.code, one.times, one.caption) for one in found.lost] == [("Ꮳ", "U+13E3", 1, "Ꮳ cat")]
     assert found.unknown_tokens == pytest.approx(1 / found.tokens)
     persian = read(encoder, "Arab", "می\u200cروم")
-    assert (persian.lost_captions, [one.code for one in persian.rewritten]) == (0.0, ["U+200C"])
+    assert (persian.lost_captions, persian.rewritten_captions, [one.code for one in persian.rewritten]) == (0.0, 1.0, ["U+200C"])
     assert read(encoder, "Latn", "e\u0301té").rewritten == []  # composed or not is no change
 
 
@@ -394,7 +394,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A tiny random XLM-R and a corpus of squares."""
     folder = tmp_path_factory.mktemp("toy")
     pack = write_corpus(folder / "corpus")
-    yield write_text_encoder(folder / "encoder"), pack
+    yield write_text_encoder(folder / "tiny-e5"), pack
 
 
 def test_the_command_prints_json_alone(small: Path) -> None:
@@ -420,6 +420,8 @@ def test_a_defect_ends_with_exit_code_1(toy: tuple[str, Path]) -> None:
     name, pack = toy
     well = polyclip("doctor", "--lang", "sw", "--corpus", pack, "--text-encoder", name)
     assert (well.code, "DEFECT" in well.out, "cannot say" in well.out) == (0, False, True), well
+    assert 'note: E5 encoders were trained with "query: "' in well.out
+    assert "note" not in polyclip("doctor", "--lang", "sw", "--corpus", pack, "--text-encoder", f"{name},prefix=query: ").out
     settings = Path(name.removeprefix("huggingface:")) / "tokenizer_config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text("utf-8")) | {"model_max_length": 500}), "utf-8")  # the model has 78 positions
     found = polyclip("doctor", "--lang", "sw", "--corpus", pack, "--text-encoder", name)

@@ -69,11 +69,13 @@ def not_returned(vocabulary: Vocabulary, texts: Sequence[str], bodies: Rows, ful
     back = came_back(vocabulary, texts, bodies)
     cut = [was != now and at_limit for (was, now), at_limit in zip(back, full, strict=True)]
     uncut = [(text, *pair) for text, pair, gone in zip(texts, back, cut, strict=True) if not gone]
+    normal = [(text, plain(text), plain(vocabulary.normal(text))) for text in texts]
     return {
         "truncated": share(cut),
         "lost_captions": sum(was != now for _, was, now in uncut) / len(texts),
         "lost": characters_gone(uncut),
-        "rewritten": characters_gone([(text, plain(text), plain(vocabulary.normal(text))) for text in texts]),
+        "rewritten_captions": share([was != now for _, was, now in normal]),
+        "rewritten": characters_gone(normal),
     }
 
 
