@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 
 from polyclip import features
@@ -350,6 +350,18 @@ def test_lost_and_rewritten_characters_are_named(encoder: Any) -> None:
 def test_a_caption_that_is_cut_is_not_called_lost(encoder: Any) -> None:
     found = read(encoder, "Latn", "paka mweusi " * 400, "paka")
     assert (found.truncated, found.lost_captions, found.longest, found.lost) == (0.5, 0.0, 512, [])
+
+
+def test_padding_that_is_read_as_text_is_no_part_of_a_caption() -> None:
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "<pad>": 1, "</s>": 2, "paka": 3, "mweusi": 4}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
+    words.enable_truncation(8)
+    words.enable_padding(length=8, pad_id=1, pad_token="<pad>")
+    frame = frame_of(Fed(words), vocabulary_of(Fed(words)))
+    assert (frame.start, frame.end, frame.limit, frame.pad, frame.side) == ((), (2,), 8, 1, "none")
+    found = read(Fed(words), "Latn", "paka mweusi", "paka " * 20)
+    assert (found.tokens, found.longest, found.truncated, found.lost_captions) == (9, 8, 0.5, 0.0)
 
 
 def rows_named(*names: str) -> list[Row]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from polyclip.doctor.findings import Frame, Lost, Tokens
 from polyclip.doctor.vocabulary import Rows, Vocabulary
-from polyclip.doctor.wire import body, rows_of
+from polyclip.doctor.wire import body, rows_of, unfilled
 from polyclip.records import Row
 
 UNSPACED = {"Hans", "Hant", "Hani", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"}  # scripts that write no spaces between words
@@ -19,7 +19,7 @@ Lengths = dict[str, int]  # concept -> tokens of its name
 def tokens_of(encoder: Any, vocabulary: Vocabulary, frame: Frame, rows: Sequence[Row], script: str, meter: Callable[[int], None]) -> tuple[Tokens, Lengths]:
     """Figures over every caption of `rows`, and how many tokens each concept's name has; `relative` is filled in by `relative_to`."""
     texts = [caption for row in rows for caption in row.captions]
-    fed = rows_of(encoder, texts, meter)
+    fed = [unfilled(row, frame.pad if frame.side == "none" else None) for row in rows_of(encoder, texts, meter)]
     bodies = [body(row, frame) for row in fed]
     total = max(1, sum(map(len, bodies)))
     words = sum(len(text.split()) for text in texts)
