@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 
 from polyclip import features
@@ -343,13 +343,25 @@ def test_lost_and_rewritten_characters_are_named(encoder: Any) -> None:
     assert [(one.character, one.code, one.times, one.caption) for one in found.lost] == [("Ꮳ", "U+13E3", 1, "Ꮳ cat")]
     assert found.unknown_tokens == pytest.approx(1 / found.tokens)
     persian = read(encoder, "Arab", "می\u200cروم")
-    assert (persian.lost_captions, [one.code for one in persian.rewritten]) == (0.0, ["U+200C"])
+    assert (persian.lost_captions, persian.rewritten_captions, [one.code for one in persian.rewritten]) == (0.0, 1.0, ["U+200C"])
     assert read(encoder, "Latn", "e\u0301té").rewritten == []  # composed or not is no change
 
 
 def test_a_caption_that_is_cut_is_not_called_lost(encoder: Any) -> None:
     found = read(encoder, "Latn", "paka mweusi " * 400, "paka")
     assert (found.truncated, found.lost_captions, found.longest, found.lost) == (0.5, 0.0, 512, [])
+
+
+def test_padding_that_is_read_as_text_is_no_part_of_a_caption() -> None:
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "<pad>": 1, "</s>": 2, "paka": 3, "mweusi": 4}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
+    words.enable_truncation(8)
+    words.enable_padding(length=8, pad_id=1, pad_token="<pad>")
+    frame = frame_of(Fed(words), vocabulary_of(Fed(words)))
+    assert (frame.start, frame.end, frame.limit, frame.pad, frame.side) == ((), (2,), 8, 1, "none")
+    found = read(Fed(words), "Latn", "paka mweusi", "paka " * 20)
+    assert (found.tokens, found.longest, found.truncated, found.lost_captions) == (9, 8, 0.5, 0.0)
 
 
 def rows_named(*names: str) -> list[Row]:
@@ -394,7 +406,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A tiny random XLM-R and a corpus of squares."""
     folder = tmp_path_factory.mktemp("toy")
     pack = write_corpus(folder / "corpus")
-    yield write_text_encoder(folder / "encoder"), pack
+    yield write_text_encoder(folder / "tiny-e5"), pack
 
 
 def test_the_command_prints_json_alone(small: Path) -> None:
@@ -420,6 +432,8 @@ def test_a_defect_ends_with_exit_code_1(toy: tuple[str, Path]) -> None:
     name, pack = toy
     well = polyclip("doctor", "--lang", "sw", "--corpus", pack, "--text-encoder", name)
     assert (well.code, "DEFECT" in well.out, "cannot say" in well.out) == (0, False, True), well
+    assert 'note: E5 encoders were trained with "query: "' in well.out
+    assert "note" not in polyclip("doctor", "--lang", "sw", "--corpus", pack, "--text-encoder", f"{name},prefix=query: ").out
     settings = Path(name.removeprefix("huggingface:")) / "tokenizer_config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text("utf-8")) | {"model_max_length": 500}), "utf-8")  # the model has 78 positions
     found = polyclip("doctor", "--lang", "sw", "--corpus", pack, "--text-encoder", name)

@@ -53,8 +53,9 @@ class Tokens:
     longest: int  # row, with what stands around the caption
     highest_id: int
     lost_captions: float  # share whose text does not come back from its tokens
-    lost: list[Lost]
-    rewritten: list[Lost]  # characters that the tokenizer's own normalisation replaces or drops
+    lost: list[Lost]  # the most frequent characters of these
+    rewritten_captions: float  # share that the tokenizer's own normalisation changes, spaces aside
+    rewritten: list[Lost]  # the characters it replaces or drops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """An encoder that has been built, with everything about it that no language changes, and whether that is sound."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from polyclip.tower import Tower
 UNKNOWN_CONTROL = 0.2  # share of English pieces; multilingual tokenizers have none
 LOST_CONTROL = 0.5  # share of English captions that come back as other text; e5-small has 0
 TWINS = 0.75  # e5-small has .9996, the table of another vocabulary .5
+E5 = re.compile(r"(?<![a-z0-9])e5(?![a-z0-9])")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def fits(patient: Patient, tokens: Mapping[str, Tokens], control: Tokens | None)
         found.append(Finding("out-of-range", True, text))
     elif not runs(patient.encoder, PROBES[1]):
         found.append(Finding("does-not-run", True, f"The model fails even on {PROBES[1]!r}: its configuration does not fit its weights."))
-    if "e5" in patient.tower.name.lower() and not {"query:", "passage:"} & set(patient.frame.start_text.split()):
+    before = patient.frame.start_text.replace(" ", "")
+    if E5.search(patient.tower.name.lower()) and "query:" not in before and "passage:" not in before:
         found.append(Finding("no-prefix", False, 'E5 encoders were trained with "query: " before every text: add ",prefix=query: " to the name.'))
     return found
 

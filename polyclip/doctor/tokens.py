@@ -8,7 +8,7 @@ from typing import Any
 
 from polyclip.doctor.findings import Frame, Lost, Tokens
 from polyclip.doctor.vocabulary import Rows, Vocabulary
-from polyclip.doctor.wire import body, rows_of
+from polyclip.doctor.wire import body, rows_of, unfilled
 from polyclip.records import Row
 
 UNSPACED = {"Hans", "Hant", "Hani", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"}  # scripts that write no spaces between words
@@ -19,7 +19,7 @@ Lengths = dict[str, int]  # concept -> tokens of its name
 def tokens_of(encoder: Any, vocabulary: Vocabulary, frame: Frame, rows: Sequence[Row], script: str, meter: Callable[[int], None]) -> tuple[Tokens, Lengths]:
     """Figures over every caption of `rows`, and how many tokens each concept's name has; `relative` is filled in by `relative_to`."""
     texts = [caption for row in rows for caption in row.captions]
-    fed = rows_of(encoder, texts, meter)
+    fed = [unfilled(row, frame.pad if frame.side == "none" else None) for row in rows_of(encoder, texts, meter)]
     bodies = [body(row, frame) for row in fed]
     total = max(1, sum(map(len, bodies)))
     words = sum(len(text.split()) for text in texts)
@@ -69,11 +69,13 @@ def not_returned(vocabulary: Vocabulary, texts: Sequence[str], bodies: Rows, ful
     back = came_back(vocabulary, texts, bodies)
     cut = [was != now and at_limit for (was, now), at_limit in zip(back, full, strict=True)]
     uncut = [(text, *pair) for text, pair, gone in zip(texts, back, cut, strict=True) if not gone]
+    normal = [(text, plain(text), plain(vocabulary.normal(text))) for text in texts]
     return {
         "truncated": share(cut),
         "lost_captions": sum(was != now for _, was, now in uncut) / len(texts),
         "lost": characters_gone(uncut),
-        "rewritten": characters_gone([(text, plain(text), plain(vocabulary.normal(text))) for text in texts]),
+        "rewritten_captions": share([was != now for _, was, now in normal]),
+        "rewritten": characters_gone(normal),
     }
 
 

@@ -82,8 +82,7 @@ def unfilled(row: list[int], filler: int | None) -> list[int]:
 
 
 def body(row: list[int], frame: Frame) -> list[int]:
-    """What belongs to the caption itself."""
-    row = unfilled(row, frame.pad if frame.side == "none" else None)
+    """What belongs to the caption itself, of a row that nothing fills up."""
     ends = bool(frame.end) and tuple(row[-len(frame.end) :]) == frame.end
     return row[len(frame.start) : len(row) - len(frame.end) if ends else len(row)]
 

@@ -62,7 +62,7 @@ def conclusion(one: Examined) -> list[RenderableType]:
         lines.append(Text(f"try: polyclip align --lang {one.code} --method {found.method}", overflow="fold"))
     else:
         lines.append(Text(ADVICE[found.label]))
-    lines.append(Text(f"The language pack's own recipe: {one.recipe}. {ESTIMATE}"))
+    lines.append(Text(f"The language pack's own recipe: {one.recipe}.{f' {ESTIMATE}' if found.method else ''}"))
     return [Text.assemble(*[part for line in lines for part in (line, "\n")])]
 
 
@@ -237,7 +237,7 @@ def legend(checkup: Checkup) -> Text:
     methods = "; ".join(f"{SHORT[label]}: {method}" for label, method in METHODS.items() if method)
     return Text(
         "token: a word (w) or character (c); x en: tokens of names, times English; unk %: captions with an unknown piece; "
-        f"to/fro: recall@1 from names to those of the same concept in English (English: in French) and back, among {pool}{chance}; recall@1: both ways, "
+        f"to/fro: recall@1 from names to those of the same concept in English (for English: in another) and back, among {pool}{chance}; recall@1: both ways, "
         "[95 % interval]; verdict ?: the interval allows another, or the pool is small; pack: the language pack's own recipe.\n"
         f"Verdicts: {methods}; {SHORT[NO_LANGUAGE]}, {SHORT[NO_SCRIPT]}: none, --lang CODE alone says what to do. {ESTIMATE}\n"
     )
