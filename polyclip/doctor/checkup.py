@@ -10,6 +10,7 @@ from polyclip.doctor.tokens import Lengths, relative_to, tokens_of
 from polyclip.doctor.vectors import vector_findings, vectors_of
 from polyclip.doctor.verdict import SCRIPT, verdict
 from polyclip.errors import DataError, WeightsError
+from polyclip.normalise import normalised
 from polyclip.packs import Corpus, Language, resolve_language
 from polyclip.progress import Progress
 from polyclip.records import Row
@@ -73,7 +74,7 @@ def captions_of(corpus: Corpus, languages: Sequence[Language]) -> dict[str, list
 def rows_in(corpus: Corpus, language: Language, there: Sequence[str]) -> list[Row]:
     """Training rows of one language; none where the corpus does not have it."""
     locale = corpus.locale(language)
-    return corpus.reader.read(corpus.folder, locale, SPLIT) if locale in there else []
+    return normalised(corpus.reader.read(corpus.folder, locale, SPLIT), language) if locale in there else []
 
 
 def read(patient: Patient, rows: Mapping[str, list[Row]]) -> dict[str, Tokens]:
