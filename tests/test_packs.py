@@ -310,17 +310,28 @@ def test_groups() -> None:
 # Drafts and the generator
 
 
-@pytest.fixture(scope="module")
-def generator() -> ModuleType:
-    """scripts/build_languages.py."""
+def script(name: str) -> ModuleType:
+    """scripts/<name>.py."""
     folder = LANGUAGES.parent / "scripts"
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        spec = importlib.util.spec_from_file_location("build_languages", folder / "build_languages.py")
+        spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
         assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    return script("build_languages")
+
+
+def test_the_page_of_languages_is_what_its_script_writes() -> None:
+    written = script("build_languages_page")
+    text = written.PAGE.read_text("utf-8")
+    assert written.page(text) == text, "run python scripts/build_languages_page.py"
+    assert text.count("\n| ") > len(known_languages())
 
 
 def test_the_generator_knows_what_people_have_edited(generator: ModuleType, tmp_path: Path) -> None:
