@@ -54,7 +54,7 @@ def written(name: str, study: Any, results: Results, more: dict[str, Any]) -> Re
 
 def summary(name: str, claim: str, results: Results, sheet: Sheet, verdict: str) -> dict[str, Any]:
     """Everything but ranks, which stay in the cells."""
-    setting = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(results.setting).items()}
+    setting = {key: value for key, value in asdict(results.setting).items() if key not in ("folder", "jobs")}  # what decides the figures
     return {
         "schema": 1,
         "study": name,
