@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from polyclip.errors import UnknownName
+from polyclip.packs import load_language
 from polyclip.plugins import find, names
 from polyclip.study import _energy, _runner
 from polyclip.study._cells import Cell, run_of
@@ -18,7 +19,7 @@ from polyclip.study._runner import Results, Setting, complete
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
-STUDIES = names("study")
+OF_THE_PAPER = ["budget", "claims", "data", "forgetting", "low-resource", "model-size"]
 
 
 def setting(folder: Path, **changes: Any) -> Setting:
@@ -70,8 +71,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Cell, bool]]:
     return done
 
 
-def test_every_study_of_the_issue_is_there() -> None:
-    assert set(STUDIES) == {"claims", "budget", "data", "model-size", "forgetting", "low-resource"}
+def test_every_study_is_there() -> None:
+    assert set(names("study")) == {*OF_THE_PAPER, "sources", "equity"}
 
 
 def test_every_method_has_as_many_trials() -> None:
@@ -135,7 +136,7 @@ def test_figures_by_hand() -> None:
     assert (itself.value, itself.low, itself.high) == (1, 1, 1)
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", OF_THE_PAPER)
 def test_every_study_ends_with_table_plot_json_and_one_verdict(
     name: str, tmp_path: Path, ran: list[tuple[Cell, bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +151,41 @@ def test_every_study_ends_with_table_plot_json_and_one_verdict(
     assert "ranks" not in json.dumps(result["cells"])
     assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert result["verdict"] in (tmp_path / f"{name}.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["sources", "equity"])
+def test_studies_of_languages_end_with_a_row_a_language(name: str, tmp_path: Path, ran: list[tuple[Cell, bool]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = polyclip("study", name, "--lang", "te", "--quick", "--out", "studies")
+    assert said.code == 0, said.err
+    result = json.loads(Path("studies", f"{name}.json").read_text("utf-8"))
+    assert [row[0].split()[0] for row in result["rows"]] == ["te"] and all(len(row) == len(result["columns"]) for row in result["rows"])
+    assert Path("studies", f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    assert str(tmp_path) not in json.dumps(result)
+
+
+def test_every_source_goes_on_from_english_alone(tmp_path: Path, ran: list[tuple[Cell, bool]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    complete(
+        find("study", "sources").plan(setting(Path("studies"), languages=("te", "en"), seeds=1)), setting(Path("studies"), languages=("te", "en"), seeds=1)
+    )
+    first, *others = [cell for cell, _ in ran]
+    assert (first.languages, first.few) == (("en",), None)
+    given = {(cell.languages, cell.few.count if cell.few else 0, bool(cell.few and cell.few.source)) for cell in others}
+    borrowed = (*load_language("te").recipe.borrow, "en")
+    alone = ("te", "en")
+    assert given == {(("en",), 0, False), (borrowed, None, False), (alone, None, True), (alone, 128, False), (alone, 512, False), (alone, None, False)}
+    words = [json.loads(line) for line in Path("studies", "lexicon", "te", "captions.jsonl").read_text("utf-8").splitlines()]
+    assert len(words) > 100 and all(row["language"] == "te" for row in words)
+
+
+def test_a_share_of_english_is_over_the_concepts_that_both_name(tmp_path: Path) -> None:
+    cell = Cell(method="head-glu", rate=0.0, seed=0, languages=("te", "en"), asked=(), tower="t")
+    half = record(cell, {"te": [0, 99, -1, 5], "en": [0, 1, 99, 3]})
+    share = find("study", "equity").of_english([half], "te")
+    assert share.value == pytest.approx(2 / 3) and share.low <= share.value <= share.high
+    results = Results(setting(tmp_path), {("te", ""): [half]})
+    assert find("study", "equity").verdict(results) == "0 of 1 languages reach 0.9 of English in their own run (mean 0.67); below: te 0.67."
 
 
 def verdict_of(name: str, change: Callable[[dict[str, Any]], dict[str, Any]], folder: Path) -> str:
