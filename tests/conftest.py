@@ -3,6 +3,8 @@
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one thread each
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 from pathlib import Path
 
@@ -12,8 +14,10 @@ import torch
 
 @pytest.fixture(scope="session", autouse=True)
 def one_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights are converted and features computed once for the whole session, away from the user's cache."""
-    folder = tmp_path_factory.mktemp("cache")
+    """Weights are converted and features computed once for the whole session, all its processes, away from the user's cache."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    folder.mkdir(exist_ok=True)
     os.environ["POLYCLIP_CACHE"] = str(folder)
     return folder
 
