@@ -35,4 +35,4 @@ def draw(results: Results, axes: Any, languages: list[str], xlabel: str) -> None
         axes.errorbar([place + 0.04 * number for place in places], values, yerr=error, marker="o", capsize=2, label=method, color=f"C{number % 10}")
     axes.set_xticks(range(len(conditions)), conditions)
     axes.set(xlabel=xlabel, ylabel="text to image recall@10, %")
-    axes.legend(loc="upper left", fontsize=7)
+    axes.legend(loc="best", fontsize=7)
