@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from polyclip.errors import RunError
 from polyclip.progress import Progress
 from polyclip.study._cells import Cell, begun, read, work_on
@@ -117,7 +119,7 @@ def missing(cells: Iterable[tuple[Cell, bool]], setting: Setting) -> list[tuple[
 def run_all(cells: Iterable[tuple[Cell, bool]], setting: Setting, what: str) -> None:
     """Run what is missing. One process a cell, so that its peak memory is its own; interrupted, finished cells stay."""
     todo = missing(cells, setting)
-    threads = max(1, (os.cpu_count() or 1) // setting.jobs)
+    threads = max(1, torch.get_num_threads() // setting.jobs)  # fewer than cores where OMP_NUM_THREADS says so
     os.environ["OMP_NUM_THREADS"] = str(threads)
     context = multiprocessing.get_context("spawn")
     with Progress(f"study: {what}", len(todo)) as progress, ProcessPoolExecutor(setting.jobs, mp_context=context, max_tasks_per_child=1) as pool:
