@@ -7,7 +7,7 @@ from polyclip.benchmarks._facts import facts
 from polyclip.benchmarks._files import album, aligned, names
 from polyclip.benchmarks._retrieval import Request
 from polyclip.benchmarks._table import Captions, Table, folder_of
-from polyclip.errors import DataError
+from polyclip.errors import DataError, UnknownName
 
 
 def table(name: str, request: Request, listed: Path, files: Mapping[str, Sequence[Path]]) -> Table:
@@ -44,6 +44,12 @@ def complete(name: str, request: Request, found: Mapping[str, Sequence[Path]], o
 
 
 def wanted(request: Request, found: Mapping[str, Sequence[Path]]) -> dict[str, Sequence[Path]]:
-    """Files of the languages that were asked for, all where none was."""
-    asked = {language.code for language in request.languages}
+    """Files of the languages that were asked for, all where none was.
+
+    Raises UnknownName for one that has none, unless a part is accepted and another has.
+    """
+    asked = [language.code for language in request.languages]
+    absent = [code for code in asked if code not in found]
+    if absent and (len(absent) == len(asked) or not request.partial):
+        raise UnknownName(f"language in {request.data}", absent[0], found)
     return {code: paths for code, paths in found.items() if not asked or code in asked}

@@ -9,7 +9,7 @@ from polyclip.benchmarks import _parquet
 from polyclip.benchmarks._facts import facts
 from polyclip.benchmarks._files import album, file_name, json_file, json_lines, texts
 from polyclip.benchmarks._table import Captions
-from polyclip.errors import DataError, PolyclipError
+from polyclip.errors import DataError, PolyclipError, UnknownName
 from polyclip.packs import resolve_language
 from polyclip.records import Picture
 
@@ -165,7 +165,12 @@ def by_code(folder: Path, prefix: str) -> dict[str, Path]:
 
 
 def chosen(files: dict[str, Any], codes: list[str]) -> dict[str, Any]:
-    """Those of the languages asked for, all where none was."""
+    """Those of the languages asked for, all where none was.
+
+    Raises UnknownName where none of them is there.
+    """
+    if codes and not files.keys() & set(codes):
+        raise UnknownName("language in these files of XM3600", codes[0], files)
     return {code: found for code, found in files.items() if not codes or code in codes}
 
 

@@ -6,6 +6,7 @@ there must be, `dataset_type.txt` that they are for retrieval.
 """
 
 import hashlib
+import io
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -103,9 +104,18 @@ def samples(path: Path) -> dict[str, Sample]:
                     raise DataError(f"{path}: {member.name} is there twice.")
                 data = archive.extractfile(member).read()  # type: ignore[union-attr]
                 found[key][suffix] = data if suffix in TEXTS else picture_at(path, member, data)
+        ended(path)
     except (tarfile.TarError, OSError) as error:
         raise DataError(f"{path}: damaged or no tar file ({error}); download it again.") from error
     return found
+
+
+def ended(path: Path) -> None:
+    """Raises ReadError for a shard without the empty block at its end: tarfile takes one that is cut between two members for whole."""
+    with path.open("rb") as handle:
+        handle.seek(-tarfile.BLOCKSIZE, io.SEEK_END)
+        if handle.tell() % tarfile.BLOCKSIZE or any(handle.read()):
+            raise tarfile.ReadError("it ends too early")
 
 
 def placed(member: tarfile.TarInfo, path: Path) -> tuple[str, str]:
