@@ -58,15 +58,17 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     found = lines(path)
     if not found:
         raise DataError(f"{path} is empty; expected one JSON object a line.")
-    for number, line in enumerate(found, 1):
-        where = f"{path}:{number}"
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: not JSON ({error}).") from error
-        if not isinstance(entry, dict):
-            raise DataError(f"{where}: expected a JSON object, found {line[:80]}.")
-        yield where, entry
+    with Progress(f"reading {path.name}", len(found)) as progress:
+        for number, line in enumerate(found, 1):
+            where = f"{path}:{number}"
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{where}: not JSON ({error}).") from error
+            if not isinstance(entry, dict):
+                raise DataError(f"{where}: expected a JSON object, found {line[:80]}.")
+            yield where, entry
+            progress.advance(1)
 
 
 def json_file(path: Path) -> Any:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from polyclip.errors import DataError
 from polyclip.pictures import MAX_BYTES, decoded
+from polyclip.progress import Progress
 from polyclip.records import Picture
 
 NAME = re.compile(r"(?P<split>.+?)(-(?P<number>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?)?\.parquet")
@@ -35,6 +36,11 @@ def shards(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
+def called(folder: Path) -> str:
+    """`parquet`, and which revision where the folder is a snapshot in the hub's cache."""
+    return f"parquet, revision {folder.name}" if re.fullmatch(r"[0-9a-f]{40}", folder.name) else "parquet"
+
+
 def rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
     """`file:row` and these columns of each row; a picture in column `image` comes as a Picture that is read again when it is opened.
 
@@ -45,7 +51,7 @@ def rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
 
     number = 0
     try:
-        with ParquetFile(path) as file:
+        with ParquetFile(path) as file, Progress(f"reading {path.name}", file.metadata.num_rows) as progress:
             having = file.schema_arrow.names
             if lacking := [column for column in columns if column not in having]:
                 raise DataError(f"{path} has no column {lacking[0]!r}; expected {', '.join(columns)}, found {', '.join(having)}.")
@@ -54,6 +60,7 @@ def rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
                     number += 1
                     where = f"{path}:{number}"
                     yield where, row | ({IMAGE: _picture(row[IMAGE], where, (path, group, place))} if IMAGE in columns else {})
+                    progress.advance(1)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path} is no parquet file that can be read ({str(error)[:120]}); download it again.") from error
 

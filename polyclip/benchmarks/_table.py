@@ -65,19 +65,20 @@ def score(aligner: Aligner, request: Request, table: Table) -> Report:
     keys = list(table.pictures)
     image = Items(aligner.vision.embed(list(table.pictures.values()), f"{table.name} pictures", keep=True), keys, table.clusters(keys))
     scores: list[Score] = []
-    with Progress("scoring", len(table.captions)) as progress:
-        for code, vectors in encoded(aligner, table):
-            keys = [key for key, _ in table.captions[code]]
-            gallery = image.only(set(table.galleries[code])) if code in table.galleries else image
-            common = {"benchmark": table.name, "split": table.split, "language": code, "seen": request.seen(code)}
-            scores += protocols(Items(vectors, keys, table.clusters(keys)), gallery, table, common)
-            progress.advance(1)
+    for vectors in encoded(aligner, table):  # each in a bar of its own, before that of the scores
+        with Progress("scoring", len(vectors)) as progress:
+            for code, own in vectors.items():
+                keys = [key for key, _ in table.captions[code]]
+                gallery = image.only(set(table.galleries[code])) if code in table.galleries else image
+                common = {"benchmark": table.name, "split": table.split, "language": code, "seen": request.seen(code)}
+                scores += protocols(Items(own, keys, table.clusters(keys)), gallery, table, common)
+                progress.advance(1)
     counts = {"captions": sum(map(len, table.captions.values())), "pictures": len(table.pictures)}
     return Report(scores, counts, notes(table))
 
 
-def encoded(aligner: Aligner, table: Table) -> Iterator[tuple[str, Tensor]]:
-    """Unit vectors of each language's captions, several languages at a time."""
+def encoded(aligner: Aligner, table: Table) -> Iterator[dict[str, Tensor]]:
+    """Unit vectors of captions by language, several languages at a time."""
     waiting: dict[str, list[str]] = {}
     last = list(table.captions)[-1]
     for code, found in table.captions.items():
@@ -87,7 +88,7 @@ def encoded(aligner: Aligner, table: Table) -> Iterator[tuple[str, Tensor]]:
             lengths = [len(captions) for captions in waiting.values()]
             flat = [caption for captions in waiting.values() for caption in captions]
             vectors = aligner.text.embed(flat, f"{table.name} captions ({span(list(waiting))})", keep=True, sections=lengths)
-            yield from zip(waiting, vectors.split(lengths), strict=True)
+            yield dict(zip(waiting, vectors.split(lengths), strict=True))
             waiting = {}
 
 

@@ -1,7 +1,7 @@
 """Crossmodal-3600's files, official and repackaged: pictures, captions under the benchmark's own codes, and where each picture is from."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def find(folder: Path, codes: list[str], *, partial: bool) -> Found:
     if (folder / "captions.jsonl").is_file():
         return official(folder, partial=partial)
     if shards := _parquet.shards(folder):
-        return parquet(known(shards, folder), codes)
+        return replace(parquet(known(shards, folder), codes), layout=_parquet.called(folder))
     if (folder / BABEL).is_file():
         return babel(folder, partial=partial)
     if files := by_code(folder, CLIP_BENCHMARK):

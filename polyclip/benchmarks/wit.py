@@ -69,7 +69,7 @@ def from_parquet(folder: Path, request: Request) -> Table:
             if having != expected and not request.partial:
                 raise DataError(f"{paths[0]} has {having} {what} in {code}, the official test {expected}; give --partial to score what is there.")
             lacking += [f"{having} of {expected} {what} in {code}"] if having != expected else []
-    notes = ["IGLUE's test, read from parquet; every language searches its own pictures"]
+    notes = [f"IGLUE's test, read from {_parquet.called(folder)}; every language searches its own pictures"]
     return Table(name=NAME, split="test", pictures=pictures, captions=captions, galleries=galleries, missing=lacking, notes=notes)
 
 

@@ -42,7 +42,7 @@ def read(request: Request) -> Table:
     kept = {code: [(key, caption) for key, caption in found if key in pictures] for code, found in captions.items()}
     galleries = {code: list(dict.fromkeys(key for key, _ in found)) for code, found in kept.items()}
     short = [f"{len(galleries[code])} of {official.captions[code]} pictures in {code}" for code in galleries if len(galleries[code]) < official.captions[code]]
-    notes = [f"read from {'annotations/' if files else 'parquet'}; every language searches the pictures of its own file"]
+    notes = [f"read from {'annotations/' if files else _parquet.called(folder)}; every language searches the pictures of its own file"]
     return Table(name=NAME, split="test", pictures=pictures, captions=kept, galleries=galleries, missing=lacking + short, notes=notes)
 
 

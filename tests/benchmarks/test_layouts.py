@@ -94,7 +94,8 @@ def test_xflickrco_searches_each_languages_own_pictures(tmp_path: Path) -> None:
 def test_xflickrco_and_wit_from_parquet(tmp_path: Path) -> None:
     table = xflickrco.read(request(samples.xflickrco_parquet(tmp_path / "x"), partial=True))
     assert counts(table) == {"id": 6, "ja": 6} and table.missing[0] == "no captions in de, en, es, ru, tr, zh"
-    table = wit.read(request(samples.wit(tmp_path / "w", whole=True), "ar", "ko", "tr"))
+    table = wit.read(request(samples.wit(tmp_path / ("a" * 40), whole=True), "ar", "ko", "tr"))
+    assert f"revision {'a' * 40}" in table.notes[0]
     assert counts(table) == {"ar": 890, "ko": 931, "tr": 721} and table.missing == []
     assert {code: len(keys) for code, keys in table.galleries.items()} == {"ar": 792, "ko": 889, "tr": 681}
     assert table.pictures["ko/3"].open().getpixel((0, 0)) == (159, 87, 3)
