@@ -50,21 +50,29 @@ def picture_of(path: Path) -> Picture:
 def open_picture(path: Path) -> Image.Image:
     """RGB, turned as the camera's note says, transparent parts on white.
 
-    Raises DataError for a file that is no picture, is truncated, or would be larger than 64 megapixels; the size is read from the
-    header before anything is decoded.
+    Raises DataError for what `decoded` refuses, and for a file of more than 100 MB before it is read.
     """
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise DataError(f"{path}: {size:,} bytes, at most {MAX_BYTES:,} are read.")
+    return decoded(path.read_bytes(), str(path))
+
+
+def decoded(data: bytes, where: str) -> Image.Image:
+    """RGB, turned as the camera's note says, transparent parts on white, of a picture file's bytes; `where` names it in errors.
+
+    Raises DataError for what is no picture, is truncated, or would be larger than 64 megapixels; the size is read from the header
+    before anything is decoded.
+    """
     try:
-        with Image.open(io.BytesIO(path.read_bytes())) as image:
+        with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"{path}: {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} in all are decoded.")
+                raise DataError(f"{where}: {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} in all are decoded.")
             return on_white(ImageOps.exif_transpose(image))
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not a picture that can be read ({type(error).__name__}).") from error
+        raise DataError(f"{where}: not a picture that can be read ({type(error).__name__}).") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: damaged or truncated picture ({error}).") from error
+        raise DataError(f"{where}: damaged or truncated picture ({error}).") from error
 
 
 def on_white(image: Image.Image) -> Image.Image:

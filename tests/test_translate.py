@@ -221,7 +221,7 @@ def test_corpora_describes_it_and_the_table_gives_examples(words: Path, tmp_path
     assert said.code == 0 and "small black square -> small black square" in said.out and "copy of the source" in said.out
     table = said.out.partition("sw: not filtered")[0].splitlines()
     assert len(table) > 8 and max(map(len, table)) <= 80 and "machine translated: NOASSERTION" in said.out
-    shown = " ".join(polyclip("corpora", tmp_path / "out" / "corpus.toml").out.split())
+    shown = " ".join(polyclip("corpora", "show", tmp_path / "out" / "corpus.toml").out.split())
     for words_ in ("toy-sw-dictionary", "../toy/toy.toml", "dictionary@words", "kept beside", "machine translated"):
         assert words_ in shown
     assert "Unicode-3.0" in polyclip("corpora").out

@@ -1,39 +1,105 @@
-"""polyclip corpora."""
+"""polyclip corpora: what one may train and score on, and what a benchmark's files must look like."""
 
-from typing import Annotated
+import json as json_text
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from polyclip.benchmarks._facts import Facts, facts, known
+from polyclip.errors import UnknownName
 from polyclip.packs import CorpusPack, Translation, known_corpora, load_corpus
 
-
-def command(corpus: Annotated[list[str] | None, typer.Argument(help="Names, or paths of packs. Default: all that come with polyclip.")] = None) -> None:
-    """List corpora and their licences."""
-    console = Console()
-    for name in corpus or known_corpora():
-        pack = load_corpus(name).pack
-        console.print(licences(pack))
-        if pack.translation is not None:
-            console.print(origin(pack.translation))
+app = typer.Typer(add_completion=False, invoke_without_command=True, help="List the corpora and benchmarks, show one.")
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
-def licences(pack: CorpusPack) -> Table:
-    """What a corpus is about, and whose its parts are."""
-    table = Table("part", "licence", "holder", title=f"{pack.name}: {pack.about}", title_justify="left", header_style="bold", box=SIMPLE_HEAD)
-    for licence in pack.licences:
-        table.add_row(licence.part, licence.spdx, licence.holder)
-    return table
+@app.callback()
+def listed(context: typer.Context, json: AsJson = False) -> None:
+    """List the corpora and the benchmarks, with their licences."""
+    if context.invoked_subcommand is not None:
+        return
+    packs, benchmarks = [load_corpus(name).pack for name in known_corpora()], [facts(name) for name in known()]
+    if json:
+        say({"corpora": [pack.model_dump(mode="json") for pack in packs], "benchmarks": [found.model_dump(mode="json") for found in benchmarks]})
+        return
+    for pack in packs:
+        Console().print(corpus(pack))
+    drawn = listing("benchmark: polyclip eval NAME", ("benchmark", "what it is", "licence"), [(f.name, f.about, f.licence) for f in benchmarks])
+    drawn.caption = "files, counts, layouts and traps: polyclip corpora show NAME"
+    Console().print(drawn)
+
+
+def show(name: Annotated[str, typer.Argument(help="A corpus, the path of a pack, or a benchmark.")], json: AsJson = False) -> None:
+    """Show where a corpus or benchmark comes from, its licence, size, exact layout, counts and traps."""
+    is_corpus = name in known_corpora() or name.endswith(".toml")
+    if not is_corpus and name.replace("_", "-") not in known():
+        raise UnknownName("corpus or benchmark", name, known_corpora() + known())
+    found = load_corpus(name).pack if is_corpus else facts(name)
+    if json:
+        say(found.model_dump(mode="json"))
+    elif isinstance(found, Facts):
+        Console().print(benchmark(found))
+    else:
+        Console().print(corpus(found))
+        if found.translation is not None:
+            Console().print(origin(found.translation))
+
+
+def corpus(pack: CorpusPack) -> Table:
+    """A corpus and its licences."""
+    rows = [(licence.part, licence.spdx, licence.holder) for licence in pack.licences]
+    return listing(f"{pack.name}: {pack.about}", ("part", "licence", "holder"), rows)
 
 
 def origin(translation: Translation) -> Table:
     """How machine captions came about."""
-    table = Table("translated", "", header_style="bold", box=SIMPLE_HEAD)
-    table.add_row("captions of", f"{translation.base}, {' and '.join(translation.splits)}")
-    table.add_row("from, into", f"{translation.source}, {' '.join(translation.languages)}")
-    table.add_row("by", ", ".join(translation.names))
-    table.add_row("people's captions in them", "left out" if translation.without_human else "kept beside")
-    table.add_row("filters", ", ".join(f"{name} {value}" for name, value in translation.filters.items()))
-    return table
+    rows = [
+        ("captions of", f"{translation.base}, {' and '.join(translation.splits)}"),
+        ("from, into", f"{translation.source}, {' '.join(translation.languages)}"),
+        ("by", ", ".join(translation.names)),
+        ("people's captions in them", "left out" if translation.without_human else "kept beside"),
+        ("filters", ", ".join(f"{name} {value}" for name, value in translation.filters.items())),
+    ]
+    return listing("translated", ("what", ""), rows)
+
+
+def benchmark(found: Facts) -> Table:
+    """Everything that is known of a benchmark before its files are read."""
+    rows: list[tuple[str, ...]] = [("from", text) for text in found.where]
+    rows += [("licence", found.licence), ("size", found.size), ("protocols", ", ".join(found.protocols))]
+    rows += [(f"hub, {copy.repository}", copy.revision or "name a revision: hub:OWNER/NAME@REVISION") for copy in found.hub]
+    for layout in found.layouts:
+        rows.append(("layout", f"[bold]{escape(layout.called)}[/bold]"))
+        rows += [("", f"{file.path}: {file.what}") for file in layout.files]
+    rows += [(f"split {name}", text) for name, split in found.splits.items() if (text := counts(split.model_dump()))]
+    rows += [("trap", text) for text in found.traps] + [("source", source.url) for source in found.sources]
+    return listing(f"{found.name}: {found.about}", ("what", ""), rows)
+
+
+def counts(split: dict[str, Any]) -> str:
+    """`3600 pictures; captions ar 7367, ...`."""
+    said = [f"{split['pictures']} pictures"] if split["pictures"] else []
+    said += [f"{split['files']} languages, one caption a picture"] if split["files"] else []
+    for what, key in (("pictures", "galleries"), ("captions", "captions")):
+        said += [f"{what} " + ", ".join(f"{code} {count}" for code, count in split[key].items())] if split[key] else []
+    return "; ".join(said)
+
+
+def listing(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    """A table that folds long text at the terminal's width; only the layouts' own names are marked up."""
+    drawn = Table(title=escape(title), title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    for heading in headings:
+        drawn.add_column(heading, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(text if text.startswith("[bold]") else escape(text) for text in row))
+    return drawn
+
+
+def say(value: object) -> None:
+    """Pure JSON on standard output."""
+    typer.echo(json_text.dumps(value, ensure_ascii=False, indent=1))

@@ -6,27 +6,32 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from polyclip.packs import resolve_language
+from polyclip.packs import Language, resolve_language
+
+HUB = "hub"
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="Benchmark: emoji, xm3600 or held-out.")],
+    name: Annotated[str, typer.Argument(help="Benchmark, such as emoji, xm3600 or retrieval; 'polyclip corpora' lists those with files of their own.")],
     model: Annotated[Path, typer.Option(help="Run folder made by 'polyclip align'.")],
     lang: Annotated[list[str] | None, typer.Option("--lang", help="Only this language; repeat for several. Default: all the benchmark has.")] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[str, typer.Option(help="train, validation or test, or a set of the benchmark such as test_2017_mscoco.")] = "test",
     corpus: Annotated[str, typer.Option(help="For held-out: a corpus' name, or the path of a pack of your own.")] = "emoji",
-    data: Annotated[Path | None, typer.Option(help="Folder of the benchmark's official files.")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Accept a subset of the official files; the result says so.")] = False,
+    data: Annotated[
+        str | None, typer.Option(help="Folder of the benchmark's files, see 'polyclip corpora show NAME'; hub or hub:OWNER/NAME@REVISION to fetch a copy.")
+    ] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Accept a part of the official files; every figure says so.")] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the result to this file.")] = None,
 ) -> None:
     """Score a model on a benchmark, with intervals, trained and never-trained languages apart."""
     languages = [resolve_language(code) for code in lang or []]
+    folder = None if data is None else files(name, data, languages)
     from polyclip.benchmarks._retrieval import Request
     from polyclip.report.result import write_result
     from polyclip.report.table import notes, tables
     from polyclip.run import evaluate
 
-    result = evaluate(name, model, Request(languages=languages, split=split, data=data, partial=partial, corpus=corpus))
+    result = evaluate(name, model, Request(languages=languages, split=split, data=folder, partial=partial, corpus=corpus))
     console = Console()
     for table in tables(result.scores):
         console.print(table)
@@ -34,3 +39,12 @@ def command(
     if json is not None:
         write_result(json, result)
         console.print(f"result: {json}", highlight=False, soft_wrap=True)
+
+
+def files(name: str, data: str, languages: list[Language]) -> Path:
+    """The folder that --data means: itself, or where the hub's copy was fetched to."""
+    if data.partition(":")[0] != HUB:
+        return Path(data)
+    from polyclip.benchmarks._hub import fetch
+
+    return fetch(name, data, languages)

@@ -31,13 +31,15 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A language gets a CLIP of its own.")
-for module in (align, eval, search, doctor, fewshot, translate, study, corpora, cache):
+for module in (align, eval, search, doctor, fewshot, translate, study, cache):
     app.command(module.__name__.rpartition(".")[2])(guarded(module.command))
 methods.app.command("count")(guarded(methods.count))
 app.add_typer(methods.app, name="methods")
 for languages_command in (languages.show, languages.new, languages.check):
     languages.app.command()(guarded(languages_command))
 app.add_typer(languages.app, name="languages")
+corpora.app.command()(guarded(corpora.show))
+app.add_typer(corpora.app, name="corpora")
 
 
 def main() -> None:

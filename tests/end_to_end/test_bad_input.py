@@ -1,6 +1,5 @@
 """Every kind of bad input: one sentence, exit code 2, nothing half-written."""
 
-import json
 import resource
 import subprocess
 import sys
@@ -9,7 +8,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from polyclip.benchmarks.xm3600 import CAPTIONS
 from tests.command import polyclip, process
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
@@ -117,57 +115,6 @@ def test_search_without_query_or_pictures(run: Path, tmp_path: Path) -> None:
     (tmp_path / "none" / "bad.png").write_text("x")
     one_sentence(polyclip("search", "paka", "--images", tmp_path / "none", "--model", run), "None of the 1 pictures", "bad.png")
     assert not Path("search.html").exists()
-
-
-def write_xm3600(folder: Path, change: str = "") -> Path:
-    """Three pictures in the official layout, whole but for `change`."""
-    (folder / "images").mkdir(parents=True)
-    lines = []
-    for number in range(3):
-        key = f"{number:016x}"
-        if not (change == "no picture" and number == 1):
-            Image.new("RGB", (30, 20), ("red", "green", "blue")[number]).save(folder / "images" / f"{key}.jpg")
-        entry: dict[str, object] = {"image/key": f"{0:016x}" if change == "duplicate" else key, "image/locale": "sw"}
-        for code in CAPTIONS:
-            caption = " " if (change, code, number) == ("empty", "te", 2) else f"{code} {number}"
-            entry[code] = {"caption": [caption, f"{code} again {number}"], "caption/tokenized": [], "caption/tokenized/lowercase": []}
-        if change == "no language" and number == 1:
-            del entry["quz"]
-        lines.append(json.dumps(entry, ensure_ascii=False))
-    text = "\n".join(lines) + "\n"
-    (folder / "captions.jsonl").write_bytes(text.replace("te 1", "té 1").encode("latin-1") if change == "latin-1" else text.encode())
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("change", "partial", "words"),
-    [
-        ("no language", False, [":2", "no captions in quz", "--partial"]),
-        ("duplicate", True, [":2", "already on an earlier line"]),
-        ("no picture", True, [":2", "0000000000000001", "images.tgz"]),
-        ("empty", True, [":3", "empty caption in te"]),
-        ("latin-1", True, [":2", "not UTF-8"]),
-        ("", False, ["has 3 pictures, the official file 3600"]),
-    ],
-)
-def test_xm3600_files_that_are_not_the_official_ones(run: Path, change: str, partial: bool, words: list[str], tmp_path: Path) -> None:
-    data = write_xm3600(tmp_path / "data", change)
-    given = ["eval", "xm3600", "--model", run, "--data", data, "--json", tmp_path / "result.json", *(["--partial"] if partial else [])]
-    one_sentence(polyclip(*given), *words)
-    assert not (tmp_path / "result.json").exists()
-
-
-def test_a_partial_xm3600_says_so_everywhere(run: Path, tmp_path: Path) -> None:
-    data = write_xm3600(tmp_path / "data")
-    said = polyclip("eval", "xm3600", "--model", run, "--data", data, "--partial", "--json", tmp_path / "result.json")
-    assert said.code == 0 and "PARTIAL: 3 of 3600 pictures" in said.out
-    result = json.loads((tmp_path / "result.json").read_text("utf-8"))
-    assert any("PARTIAL" in note for note in result["origin"]["notes"])
-    first, every = (next(s for s in result["scores"] if s["protocol"] == p and s["language"] == "te") for p in ("first-caption", "all-captions"))
-    assert (first["queries"], every["queries"], first["gallery"]) == (3, 6, 3)
-    assert {s["language"] for s in result["scores"]} == set(CAPTIONS)
-    assert {s["language"] for s in result["scores"] if s["seen"]} == {"sw", "en"}
-    one_sentence(polyclip("eval", "xm3600", "--model", run), "--data DIR")
 
 
 def test_a_disk_that_fills_while_features_are_written(toy: dict[str, str], tmp_path: Path) -> None:
