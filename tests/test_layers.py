@@ -14,7 +14,8 @@ schemes vetting
 resolver
 draft
 mix losses metrics packs tower weights hub pictures views
-clip normalise
+clip normalise paired
+compare
 encoders towers readers components features translators
 method
 aligner
@@ -22,7 +23,7 @@ pairs checkpoint counting
 sides teacher shots
 fit
 methods benchmarks
-origin report knowledge
+origin report knowledge interchange
 continued
 run search
 estimate
