@@ -96,7 +96,7 @@ def forest(found: Comparison) -> Any:
     axes.set_yticks(range(len(lines)), names, fontsize=8)
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set(xlabel=f"{found.metric}, B - A, percent points [95 % of each language alone]")
-    axes.set_title(f"{found.benchmark} · {found.protocol} · {found.direction.replace('_', ' ')}\nA: {found.a}   B: {found.b}", fontsize=9)
+    axes.set_title(f"{found.benchmark} · {found.protocol} · {found.direction.replace('_', ' ')}\nA: {Path(found.a).name}   B: {Path(found.b).name}", fontsize=9)
     axes.legend(title=f"B is ({found.correction})", fontsize=7, title_fontsize=7, loc="best")
     axes.grid(axis="x", alpha=0.25)
     return figure
