@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float, Int
 from PIL import Image
 
 
@@ -60,6 +62,34 @@ class Score:
     queries: int
     gallery: int
     chance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of every query of one language, under one protocol and in one direction: what a paired comparison needs."""
+
+    benchmark: str
+    protocol: str
+    split: str
+    language: str
+    seen: bool
+    direction: str
+    gallery: int
+    queries: str  # digest of their keys in order: two outcomes are paired where it is the same
+    cluster: tuple[str, ...]  # what each query is redrawn with
+    rank: Int[np.ndarray, " query"]  # 0 is best
+    gain: Float[np.ndarray, " query"]  # nDCG@10, in [0, 1]
+
+
+class Measured(Score):
+    """A score that still knows its queries. Equality and JSON see the score alone: `outcome` is no field."""
+
+    __slots__ = ("outcome",)
+    outcome: Outcome
+
+    def __init__(self, outcome: Outcome, **facts: Any) -> None:
+        super().__init__(**facts)
+        object.__setattr__(self, "outcome", outcome)
 
 
 @dataclass(frozen=True, slots=True)

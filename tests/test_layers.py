@@ -14,7 +14,8 @@ schemes vetting
 resolver
 draft
 mix losses metrics packs tower weights hub pictures views
-clip normalise
+clip normalise paired
+compare
 encoders towers readers components features translators
 method filters
 aligner translation
@@ -23,7 +24,7 @@ sides teacher shots
 fit
 methods benchmarks
 doctor
-origin report knowledge
+origin report knowledge interchange
 continued
 run search
 estimate

@@ -3,15 +3,33 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from polyclip.records import Result
+from polyclip.report.means import means
+from polyclip.report.outcomes import outcomes_of, ranks_path, write_outcomes
 from polyclip.storage import write_text
 
 
-def write_result(path: Path, result: Result) -> None:
-    """Write `result` whole or not at all."""
+def table_of(result: Result) -> dict[str, Any]:
+    """A result as it stands in JSON, with the means over languages; without what was kept of the towers' knowledge."""
     table = {"schema": 1, **asdict(result)}
-    kept = table.pop("knowledge")
-    write_text(path, json.dumps(table, ensure_ascii=False, indent=1, allow_nan=False) + "\n", what="the result")
-    if kept:
-        write_text(path.with_name("knowledge.json"), json.dumps({"schema": 1, "knowledge": kept}, ensure_ascii=False, indent=1) + "\n", what="what was kept")
+    del table["knowledge"]
+    return table | {"means": means(result.scores)}
+
+
+def text_of(table: dict[str, Any]) -> str:
+    """JSON that people can read."""
+    return json.dumps(table, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Write `result` whole or not at all, after the ranks of its queries into a file beside it."""
+    table = table_of(result)
+    outcomes = outcomes_of(result.scores)
+    if outcomes:
+        table["origin"]["ranks"] = write_outcomes(ranks_path(path), outcomes)
+    write_text(path, text_of(table), what="the result")
+    if result.knowledge:
+        kept = {"schema": 1, "knowledge": [asdict(line) for line in result.knowledge]}
+        write_text(path.with_name("knowledge.json"), text_of(kept), what="what was kept")

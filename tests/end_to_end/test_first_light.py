@@ -58,7 +58,7 @@ def test_the_schema_other_tools_read(result: dict[str, Any]) -> None:
     for score in result["scores"]:
         assert set(score) == keys
         assert all(0 <= score[key] <= 1 for key in ("value", "low", "high", "chance"))
-    assert {s["metric"] for s in result["scores"]} == {"recall@1", "recall@5", "recall@10", "mean_recall", "median_rank"}
+    assert {s["metric"] for s in result["scores"]} == {"recall@1", "recall@5", "recall@10", "mean_recall", "mrr", "ndcg@10", "median_rank"}
     assert {s["split"] for s in result["scores"]} == {"test"}
 
 

@@ -1,0 +1,50 @@
+"""polyclip compare."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from polyclip.packs import resolve_language
+
+
+def command(
+    a: Annotated[Path, typer.Argument(help="Run folder, or a file made by 'polyclip eval --json'.")],
+    b: Annotated[Path, typer.Argument(help="The same; differences are B - A.")],
+    benchmark: Annotated[str, typer.Option(help="Score both runs on this benchmark now. Default: the results that are there.")] = "",
+    lang: Annotated[list[str] | None, typer.Option("--lang", help="Only this language; repeat for several. Default: all that both have.")] = None,
+    metric: Annotated[str, typer.Option(help="recall@1, recall@5, recall@10, mean_recall, mrr or ndcg@10.")] = "recall@10",
+    direction: Annotated[str, typer.Option(help="text-to-image or image-to-text.")] = "text-to-image",
+    protocol: Annotated[str, typer.Option(help="Default: the benchmark's first.")] = "",
+    split: Annotated[str, typer.Option(help="With --benchmark: train, validation or test.")] = "test",
+    corpus: Annotated[str, typer.Option(help="With --benchmark held-out: a corpus' name, or the path of a pack of your own.")] = "emoji",
+    data: Annotated[Path | None, typer.Option(help="With --benchmark: folder of its official files.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="With --benchmark: accept a subset of the official files.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write compare.json and compare.png, a forest plot, into this folder.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
+) -> None:
+    """Say per language whether B is better than A, worse, or whether one cannot tell: paired by query, corrected for the number of languages."""
+    languages = [resolve_language(code) for code in lang or []]
+    from polyclip.benchmarks._retrieval import Request
+    from polyclip.compare import Question, compare
+    from polyclip.report.comparison import comparison_json, comparison_table, sentence, write_comparison
+    from polyclip.report.outcomes import outcomes_of, read_outcomes
+
+    question = Question(metric=metric, direction=direction.replace("-", "_"), protocol=protocol, languages=tuple(language.code for language in languages))
+    if benchmark:
+        from polyclip.run import evaluate
+
+        request = Request(languages=languages, split=split, data=data, partial=partial, corpus=corpus)
+        first, second = (outcomes_of(evaluate(benchmark, side, request).scores) for side in (a, b))
+    else:
+        first, second = (read_outcomes(side) for side in (a, b))
+    found = compare(first, second, question, (str(a), str(b)))
+    console = Console()
+    if json:
+        typer.echo(comparison_json(found), nl=False)
+    else:
+        console.print(comparison_table(found))
+        console.print(sentence(found), highlight=False, soft_wrap=True)
+    for path in write_comparison(out, found) if out is not None else []:
+        Console(stderr=json).print(f"written: {path}", highlight=False, soft_wrap=True)

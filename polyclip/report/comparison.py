@@ -1,0 +1,109 @@
+"""A comparison of two models as a table, as JSON and as a forest plot."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from polyclip.compare import BETTER, UNCLEAR, WORSE, Comparison, Difference
+from polyclip.errors import PolyclipError
+from polyclip.report.table import label
+from polyclip.storage import write_text, writing
+
+LOOK = {BETTER: ("o", "#0072b2"), WORSE: ("s", "#d55e00"), UNCLEAR: ("D", "#777777")}  # marker and colour; told apart without colour too
+SHOWN = {BETTER: "[bold green]better[/]", WORSE: "[bold red]worse[/]", UNCLEAR: "cannot tell"}
+
+
+def comparison_table(found: Comparison) -> Table:
+    """Languages by their difference, best first, and the mean of all; fits 80 columns."""
+    drawn = Table(
+        title=f"B against A: {found.metric}, {found.direction.replace('_', ' ')}, {found.benchmark} · {found.protocol} · {found.split}",
+        caption=f"A: {found.a}; B: {found.b}; percent [95 % of this language alone]; p: two-sided, {found.correction} ({len(found.languages)}); "
+        f"mean: unweighted, of these {len(found.languages)} languages, its p is one test",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    drawn.add_column("language", max_width=20)
+    for heading in ("A", "B", "B - A", "p"):
+        drawn.add_column(heading, justify="right", no_wrap=True)
+    drawn.add_column("B is", no_wrap=True)
+    for line in ranked(found.languages):
+        drawn.add_row(label(line.language), *cells(line))
+    drawn.add_section()
+    drawn.add_row(f"[bold]mean of {len(found.languages)}[/bold]", *cells(found.mean))
+    return drawn
+
+
+def ranked(lines: Sequence[Difference]) -> list[Difference]:
+    """Largest gain first."""
+    return sorted(lines, key=lambda line: (-line.difference, line.language))
+
+
+def cells(line: Difference) -> tuple[str, ...]:
+    """Both values, the difference with its interval, p and the verdict."""
+    change = f"{100 * line.difference:+.1f} [{100 * line.low:+.1f}, {100 * line.high:+.1f}]"
+    return f"{100 * line.a:.1f}", f"{100 * line.b:.1f}", change, f"{line.adjusted:.4f}", SHOWN[line.verdict]
+
+
+def sentence(found: Comparison) -> str:
+    """The verdicts in words."""
+    named = {verdict: [line.language for line in found.languages if line.verdict == verdict] for verdict in (BETTER, WORSE, UNCLEAR)}
+    said = "; ".join(f"{verdict} in {len(codes)}" + (f" ({', '.join(codes)})" if codes else "") for verdict, codes in named.items())
+    out = f" Left out, because only one was scored in them: {', '.join(found.left_out)}." if found.left_out else ""
+    return f"B is {said}; on average {found.mean.verdict}. Two models were compared, not two methods: another seed is another model.{out}"
+
+
+def comparison_json(found: Comparison) -> str:
+    """Everything, values in [0, 1]."""
+    return json.dumps({"schema": 1, **asdict(found)}, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def write_comparison(folder: Path, found: Comparison) -> list[Path]:
+    """compare.json and compare.png in `folder`.
+
+    Raises PolyclipError where matplotlib is not installed.
+    """
+    figure = forest(found)
+    write_text(folder / "compare.json", comparison_json(found), what="the comparison")
+    with writing(folder / "compare.png", what="the comparison's plot") as temporary:
+        figure.savefig(temporary, format="png")
+    return [folder / "compare.json", folder / "compare.png"]
+
+
+def forest(found: Comparison) -> Any:
+    """One line a language: the difference and its interval, in points; the mean below. Names are in Latin letters, so every font has them."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise PolyclipError("The plot needs matplotlib, which is not installed: pip install 'polyclip[study]'; without --out there is no plot.") from error
+    lines = [*ranked(found.languages), found.mean]
+    figure = Figure(figsize=(7, 1.6 + 0.24 * len(lines)), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for verdict, (marker, colour) in LOOK.items():
+        own = [(place, line) for place, line in enumerate(lines) if line.verdict == verdict]
+        if own:
+            points(axes, own, marker, colour, verdict)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.axhline(len(lines) - 1.5, color="black", linewidth=0.4)
+    names = [label(line.language) for line in lines[:-1]] + [f"mean of {len(found.languages)}"]
+    axes.set_yticks(range(len(lines)), names, fontsize=8)
+    axes.set_ylim(len(lines) - 0.4, -0.6)
+    axes.set(xlabel=f"{found.metric}, B - A, percent points [95 % of each language alone]")
+    axes.set_title(f"{found.benchmark} · {found.protocol} · {found.direction.replace('_', ' ')}\nA: {Path(found.a).name}   B: {Path(found.b).name}", fontsize=9)
+    axes.legend(title=f"B is ({found.correction})", fontsize=7, title_fontsize=7, loc="best")
+    axes.grid(axis="x", alpha=0.25)
+    return figure
+
+
+def points(axes: Any, own: Sequence[tuple[int, Difference]], marker: str, colour: str, name: str) -> None:
+    """The lines of one verdict."""
+    values = [100 * line.difference for _, line in own]
+    error = [[100 * max(0.0, line.difference - line.low) for _, line in own], [100 * max(0.0, line.high - line.difference) for _, line in own]]
+    axes.errorbar(values, [place for place, _ in own], xerr=error, fmt=marker, color=colour, capsize=2, markersize=4, linewidth=1, label=name)
