@@ -18,7 +18,7 @@ clip normalise
 encoders towers readers components features translators
 method
 aligner
-pairs checkpoint counting
+pairs checkpoint counting zeroshot
 sides teacher shots
 fit
 methods benchmarks
