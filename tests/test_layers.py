@@ -18,8 +18,8 @@ clip normalise
 encoders towers readers components features translators
 method
 aligner
-pairs checkpoint counting zeroshot
-sides teacher shots
+pairs checkpoint counting zeroshot likeness material
+sides teacher shots leakage
 fit
 methods benchmarks
 origin report knowledge
