@@ -19,8 +19,8 @@ compare
 encoders towers readers components features translators
 method filters
 aligner translation
-pairs checkpoint counting
-sides teacher shots
+pairs checkpoint counting zeroshot likeness material
+sides teacher shots leakage
 fit
 methods benchmarks
 doctor

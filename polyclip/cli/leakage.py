@@ -1,0 +1,46 @@
+"""polyclip leakage."""
+
+import json as json_text
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from polyclip.packs import resolve_language
+
+
+def command(
+    train: Annotated[str, typer.Argument(help="Training data: a corpus, the path of a pack, a folder, or the name of a known set such as coco.")],
+    benchmark: Annotated[str, typer.Argument(help="Benchmark: the same, or a name such as xtd10 with --data.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the benchmark's files, where it is given by name.")] = None,
+    lang: Annotated[list[str] | None, typer.Option("--lang", help="Only captions in this language of corpora; repeat for several. Default: all.")] = None,
+    train_split: Annotated[str, typer.Option(help="Of a corpus that is trained on: train, validation, test or all.")] = "train",
+    split: Annotated[str, typer.Option(help="Of a corpus that is the benchmark.")] = "test",
+    allow_leakage: Annotated[str, typer.Option(help="Why leaks are allowed: exit code 0, and the reason is recorded in --out.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Write everything found to this file, as JSON. Default with --allow-leakage: leakage.json.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything found as JSON.")] = False,
+) -> None:
+    """Find what of a benchmark is in the training data: pictures, file names, captions. Exit code 1 where there is a leak."""
+    languages = [resolve_language(code) for code in lang or []]
+    from polyclip.leakage import compare, known_names, record
+    from polyclip.material import gather
+    from polyclip.report.leakage import lines, table
+    from polyclip.storage import write_text
+
+    names = known_names()
+    found = compare(gather(train, train_split, languages, names), gather(benchmark, split, languages, names, data))
+    text = json_text.dumps(record(found, allow_leakage), ensure_ascii=False, indent=1)
+    path = out or (Path("leakage.json") if allow_leakage else None)
+    if path is not None:
+        write_text(path, text + "\n", what="what leaked")
+    if json:
+        typer.echo(text)
+    else:
+        console = Console()
+        if found.leaks:
+            console.print(table(found))
+        for line in lines(found, allow_leakage):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if found.leaks and not allow_leakage:
+        raise SystemExit(1)

@@ -1,0 +1,55 @@
+"""What a comparison of training data and benchmark found, as a table people can read."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from polyclip.leakage import LONG, Findings, Leak
+
+SHOWN = 5  # of each kind
+
+
+def table(findings: Findings) -> Table:
+    """The first leaks of each kind and how many there are."""
+    drawn = Table(title=escape(f"{findings.train} in {findings.other}"), header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    drawn.add_column("leak", no_wrap=True)
+    for heading in ("in training", "in the benchmark", "what is shared"):
+        drawn.add_column(heading, overflow="fold")
+    count = Counter(leak.kind for leak in findings.leaks)
+    for kind, number in count.items():
+        found = [leak for leak in findings.leaks if leak.kind == kind]
+        for leak in found[:SHOWN]:
+            drawn.add_row(kind, *map(escape, (short(leak.train), short(leak.other), f"{leak.detail}{f' ({leak.source})' if leak.source else ''}")))
+        if number > SHOWN:
+            drawn.add_row("", f"and {number - SHOWN:,} more", "", "")
+    return drawn
+
+
+def short(name: str) -> str:
+    """The last two parts of a path."""
+    return "/".join(Path(name).parts[-2:])
+
+
+def lines(findings: Findings, reason: str) -> Iterator[str]:
+    """What was compared, what is shared without being a leak, and the verdict."""
+    yield from findings.notes
+    counts = findings.captions
+    for what, called in (("pictures", "pictures"), ("listed", "names of pictures")):
+        mine, theirs = findings.compared[what]
+        yield f"compared: {theirs:,} {called} of the benchmark with {mine:,} of the training data"
+    yield (
+        f"captions: {counts['shared']:,} of {counts['captions']:,} are also in training, {counts['shared_sentences']:,} of the {counts['sentences']:,} "
+        f"with {LONG} letters or more (the same word for another picture is no leak)"
+    )
+    yield verdict(findings.leaks, reason)
+
+
+def verdict(leaks: list[Leak], reason: str) -> str:
+    """One sentence."""
+    if not leaks:
+        return "No leak found."
+    return f"{len(leaks):,} leaks, allowed: {reason}" if reason else f"{len(leaks):,} leaks. To go on all the same: --allow-leakage REASON."
