@@ -39,7 +39,13 @@ def polyclip(*arguments: object) -> Said:
 def process(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
     """Start `polyclip ARGUMENTS` in a process of its own."""
     command = [sys.executable, "-m", "polyclip", *map(str, arguments)]
-    return subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=os.environ | environment, **pipes, text=True, preexec_fn=heeds_interrupts)
+
+
+def heeds_interrupts() -> None:
+    """What a job in the background inherits ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def killed_when(ready: Callable[[], bool], arguments: list[object], how: signal.Signals) -> tuple[int, str]:

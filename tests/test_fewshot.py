@@ -22,6 +22,7 @@ from polyclip.packs import Advice, load_corpus, resolve_language
 from polyclip.pairs import Sample
 from polyclip.readers import emoji
 from polyclip.shots import Shots, chosen, farthest_first, rehearsal, source_rows
+from polyclip.study import _runner
 from polyclip.study._cells import Cell, Few, work_on
 from polyclip.study._figures import recall_over_seeds
 from polyclip.study._runner import Setting, missing, path_of
@@ -303,7 +304,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
             path_of(cell, setting).parent.mkdir(parents=True, exist_ok=True)
             path_of(cell, setting).write_text(json.dumps(made_up(cell)), "utf-8")
 
-    monkeypatch.setattr(fewshot, "run_all", instead)
+    for room in (fewshot, _runner):
+        monkeypatch.setattr(room, "run_all", instead)
     return done
 
 
@@ -375,7 +377,8 @@ def test_a_real_curve_on_toy_towers(toy: dict[str, str], start: Path, tmp_path: 
         for cell, scored in missing(cells, setting):
             work_on(cell, setting.folder, scored, 1)
 
-    monkeypatch.setattr(fewshot, "run_all", here)
+    for room in (fewshot, _runner):
+        monkeypatch.setattr(room, "run_all", here)
     common = ["fewshot", "--lang", "sw", "--k", "0,4", "--seeds", 1]
     said = polyclip(*common, *towers(toy), "--dim", 8, "--out", tmp_path / "a", "--json")
     assert said.code == 0, said.err

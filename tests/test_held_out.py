@@ -10,7 +10,8 @@ from polyclip.aligner import Aligner
 from polyclip.benchmarks import emoji as benchmark
 from polyclip.benchmarks._held_out import MIXED, all_locales, mixed, pictures
 from polyclip.benchmarks._retrieval import Items, Request
-from polyclip.packs import load_corpus, resolve_language
+from polyclip.normalise import normalised
+from polyclip.packs import load_corpus, load_language, resolve_language
 
 CORPUS = load_corpus("emoji")
 EN = CORPUS.reader.read(CORPUS.folder, "en", "test")
@@ -22,7 +23,7 @@ class Oracle:
     """Knows each English name's and each picture's concept."""
 
     kind: str
-    concept: dict[str, str] = field(default_factory=lambda: {row.captions[0]: row.concept for row in EN})
+    concept: dict[str, str] = field(default_factory=lambda: {row.captions[0]: row.concept for row in normalised(EN, load_language("en"))})
 
     def pooled(self, items: Any, what: str, *, keep: bool, sections: Any = ()) -> torch.Tensor:
         return self.embed(items, what, keep=keep, sections=sections)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from polyclip.packs import Corpus, load_corpus, resolve_language
-from polyclip.pairs import Pairs, Sample, training_pairs
+from polyclip.pairs import Chosen, Pairs, Sample, training_pairs
 from polyclip.pictures import picture_of
 from polyclip.records import Picture
 from polyclip.views import SCALE, TURN, view
@@ -120,8 +120,8 @@ def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(folder:
 
     asked: list[tuple[str, int, int]] = []
 
-    def spy(corpus: Corpus, languages: list[object], split: str, sample: Sample) -> Pairs:
-        found = training_pairs(corpus, languages, split, sample)  # type: ignore[arg-type]
+    def spy(corpus: Corpus, languages: list[object], split: str, sample: Sample, chosen: Chosen | None) -> Pairs:
+        found = training_pairs(corpus, languages, split, sample, chosen)  # type: ignore[arg-type]
         asked.append((split, sample.views, sum("(view" in picture.name for picture in found.pictures)))
         return found
 

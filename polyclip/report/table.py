@@ -106,8 +106,8 @@ def rank_cell(score: Score) -> str:
 
 
 def label(code: str) -> str:
-    """`sw Swahili`, or the locale alone where no pack stands for it."""
-    return f"{code} {load_language(code).name}" if code in known_languages() else code
+    """`sw Swahili`, `zh-Hant Chinese`, or the locale alone where no pack stands for it."""
+    return f"{code} {load_language(code).name.partition(' (')[0]}" if code in known_languages() else code
 
 
 def knowledge_table(kept: Sequence[Kept], since: str = "the encoder as it came") -> Table:

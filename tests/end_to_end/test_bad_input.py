@@ -43,7 +43,7 @@ def one_sentence(said: object, *words: str) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (["--lang", "swahilli"], ["'swahilli'", "swahili"]),
+        (["--lang", "swahilli"], ["'swahilli'", "Did you mean", "Swahili"]),
         (["--method", "lilt-lm"], ["'lilt-lm'", "Did you mean", "'lilt-ln'"]),
         (["--text-encoder", "e5-smal"], ["'e5-smal'", "'e5-small'"]),
         (["--vision-tower", "efficientnet-lite9"], ["'efficientnet-lite9'", "'efficientnet-lite"]),
