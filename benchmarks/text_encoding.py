@@ -90,14 +90,12 @@ def main(
     speed = {name: len(texts) / statistics.median(found) for name, found in times.items()}
     fastest = max(value for name, value in speed.items() if name != "polyclip")
     cosine = min(float((vectors["polyclip"] * found).sum(1).min()) for found in vectors.values())
-    table = Table(
-        "text encoding", "captions/s", "ratio", "processor s", title=f"{len(texts)} captions, {torch.get_num_threads()} threads, median of {rounds} rounds"
-    )
+    title = f"{len(texts)} captions, {torch.get_num_threads()} threads, median of {rounds} rounds"
+    table = Table("text encoding", "captions/s", "ratio", "processor s", title=title)
     for name, value in speed.items():
         table.add_row(name, f"{value:,.0f}", f"{value / fastest:.2f}", f"{statistics.median(work[name]):.2f}")
-    console = Console()
-    console.print(table)
-    console.print(f"{speed['polyclip'] / fastest:.2f} x sentence-transformers at its fastest; smallest cosine of two vectors of a caption {cosine:.6f}")
+    Console().print(table)
+    Console().print(f"{speed['polyclip'] / fastest:.2f} x sentence-transformers at its fastest; smallest cosine of two vectors of a caption {cosine:.6f}")
     if cosine < LEAST:
         raise SystemExit(1)
 

@@ -36,7 +36,7 @@ def table(scores: Sequence[Score], protocol: str, direction: str) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    drawn.add_column("language", no_wrap=True)
+    drawn.add_column("language", max_width=18)
     for heading in ("n", *METRICS, "rank"):
         drawn.add_column(heading, justify="right", no_wrap=True)
     for seen, heading in ((True, "trained"), (False, "never trained")):
