@@ -432,3 +432,5 @@ def test_end_to_end_with_real_encoders(tmp_path: Path) -> None:
         assert found["acc1"].value > 0.5 and found["acc1_corrected"].low > 0.15 and found["acc1"].seen, found["acc1"]
     with pytest.raises(UnknownName, match="imagefolder"):
         evaluate("image-folder", run, Request(data=data))
+    said = polyclip("eval", "imagefolder", "--model", run, "--data", data)
+    assert said.code == 0 and "zero-shot classification" in said.out and "recall@" not in said.out, said

@@ -1,12 +1,16 @@
 """polyclip eval."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from polyclip.errors import UnknownName
 from polyclip.packs import Language, resolve_language
+
+if TYPE_CHECKING:
+    from polyclip.records import Result
 
 HUB = "hub"
 
@@ -22,23 +26,38 @@ def command(
     ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Accept a part of the official files; every figure says so.")] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the result to this file.")] = None,
+    form: Annotated[str, typer.Option("--format", help="Also write it as clip-benchmark or mteb do, below --out.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder of the files of --format.")] = Path("results"),
 ) -> None:
     """Score a model on a benchmark, with intervals, trained and never-trained languages apart."""
     languages = [resolve_language(code) for code in lang or []]
+    from polyclip.interchange import FORMATS
+
+    if form and form not in FORMATS:
+        raise UnknownName("format of results", form, FORMATS)
     folder = None if data is None else files(name, data, languages)
     from polyclip.benchmarks._retrieval import Request
-    from polyclip.report.result import write_result
-    from polyclip.report.table import notes, tables
     from polyclip.run import evaluate
 
     result = evaluate(name, model, Request(languages=languages, split=split, data=folder, partial=partial, corpus=corpus))
+    told(result, json, form, out)
+
+
+def told(result: "Result", json: Path | None, form: str, out: Path) -> None:
+    """Print the scores, and write what is to be written."""
+    from polyclip.interchange import written
+    from polyclip.report import classification
+    from polyclip.report.result import write_result
+    from polyclip.report.table import notes, tables
+
     console = Console()
-    for table in tables(result.scores):
+    for table in classification.tables(result.scores) or tables(result.scores):
         console.print(table)
     console.print(notes(result), highlight=False, soft_wrap=True)
     if json is not None:
         write_result(json, result)
-        console.print(f"result: {json}", highlight=False, soft_wrap=True)
+    for path in [*([] if json is None else [json]), *(written(result, form, out) if form else [])]:
+        console.print(f"result: {path}", highlight=False, soft_wrap=True)
 
 
 def files(name: str, data: str, languages: list[Language]) -> Path:

@@ -144,6 +144,16 @@ def test_real_captions_by_the_real_encoder_in_two_layouts_score_the_same(tmp_pat
     assert {s.language for s in plain[0]} == {"te", "sw"}
 
 
+def test_other_projects_formats_are_written_and_no_partial_result(run: Path, tmp_path: Path) -> None:
+    data = samples.xtd10(tmp_path / "x")
+    given = ["eval", "xtd10", "--model", run, "--data", data, "--lang", "ko", "--out", tmp_path / "out"]
+    one_sentence(polyclip(*given, "--format", "csv"), "'csv'", "clip-benchmark")
+    said = polyclip(*given, "--format", "clip-benchmark")
+    assert said.code == 0, said.err
+    (written,) = (tmp_path / "out").rglob("*.json")
+    assert "image_retrieval_recall@1" in json.loads(written.read_text("utf-8"))["metrics"] and written.name in said.out.replace("\n", "")
+
+
 def one_sentence(said: Said, *words: str) -> None:
     assert said.code == 2 and said.err.count("\n") == 1 and said.err.startswith("error: "), said
     for word in words:
