@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 import tomli_w
 
@@ -215,7 +216,8 @@ def test_a_translation_may_stand_on_another_but_not_on_itself(words: Path, tmp_p
         load_corpus(pack).reader.read(Path(pack).parent, "te", "train")
 
 
-def test_corpora_describes_it_and_the_table_gives_examples(words: Path, tmp_path: Path) -> None:
+def test_corpora_describes_it_and_the_table_gives_examples(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # typer hands a group's callback a context that is no typer.Context
     base = write_corpus(tmp_path / "toy")
     said = polyclip("translate", base, "--to", "sw", "--with", "dictionary", "--model", words, "--out", tmp_path / "out")
     assert said.code == 0 and "small black square -> small black square" in said.out and "copy of the source" in said.out
