@@ -1,9 +1,10 @@
 """Whether two pictures are the same one, saved in another size or quality.
 
 Perceptual hashes (the library imagehash: DCT, 256 bits) propose pairs that differ in at most `NEAR` bits, thumbnails of 32 x 32 pixels decide:
-no value of any pixel may differ by more than `APART` of 255. Tried on photographs and drawings: the same picture at JPEG quality 20, at a
-quarter of its size, squashed to a square or a tenth brighter stays within both; a face with another mouth, a heart or a flag of another colour does
-not. A crop of a hundredth of each side, a rotation or a grey copy is not recognised.
+no value of any pixel may differ by more than `APART` of 255. Measured: all of 45 parts of photographs are recognised at JPEG quality 30, at half
+and double size, squashed, and at half size with quality 75; of 181 drawings of 128 pixels all at other sizes and at quality 75, 93 % at 50, 62 % at
+30, 25 % at half size with 75. A heart or a flag in another colour, or a face with another mouth, is told apart. A crop, even of a hundredth of each
+side, a rotation or a grey copy is not recognised.
 """
 
 import sqlite3

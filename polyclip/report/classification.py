@@ -9,7 +9,7 @@ from polyclip.records import Score
 from polyclip.report.table import Figures, cell, figures, label, mean
 
 DIRECTION = "classification"
-CAPTION = "percent [95 % interval over pictures]; of: classes; n: pictures; corrected:\nacc@1 with chance at 0 and best at 100, comparable between languages"
+CAPTION = "percent [95 % interval over pictures]; of: classes; n: pictures; corrected: acc@1 with chance at 0 and best at 100, comparable between languages"
 MEANS = ("acc1_corrected", "acc1", "acc5")
 
 
