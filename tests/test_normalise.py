@@ -324,8 +324,8 @@ def test_a_decomposed_query_finds_the_same(toy: dict[str, str], monkeypatch: pyt
     assert found[0] == found[1] and len({hit.similarity for hit in found[0]}) > 1
     other = search("vàng", Path(toy["NFC"]).parent, Path(toy["run"]), 24).hits
     assert other != found[0]
-    said = polyclip("search", "mèo", "--images", tmp_path, "--model", toy["run"], "--lang", "vietnames")
-    assert said.code == 2 and "No language called 'vietnames'" in said.err
+    said = polyclip("search", "mèo", "--images", tmp_path, "--model", toy["run"], "--lang", "klingon")
+    assert said.code == 2 and "No language called 'klingon'" in said.err
 
 
 def test_a_query_is_spelt_as_its_pack_says(toy: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,7 @@ def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(folder:
 
     asked: list[tuple[str, int, int]] = []
 
-    def spy(corpus: Corpus, languages: list[object], split: str, sample: Sample, chosen: Chosen | None) -> Pairs:
+    def spy(corpus: Corpus, languages: list[object], split: str, sample: Sample, chosen: Chosen | None = None) -> Pairs:
         found = training_pairs(corpus, languages, split, sample, chosen)  # type: ignore[arg-type]
         asked.append((split, sample.views, sum("(view" in picture.name for picture in found.pictures)))
         return found

@@ -49,7 +49,7 @@ def test_it_finds_concepts_it_never_saw(result: dict[str, Any]) -> None:
 
 
 def test_the_schema_other_tools_read(result: dict[str, Any]) -> None:
-    assert set(result) == {"schema", "run", "model", "seconds", "scores", "origin"} and result["schema"] == 1
+    assert set(result) == {"schema", "run", "model", "seconds", "scores", "means", "origin"} and result["schema"] == 1
     facts = {"method", "text_encoder", "vision_tower", "trained_parameters", "total_parameters", "trained_share", "trained_share_without_embeddings"}
     assert facts <= set(result["model"])
     assert set(result["seconds"]) == {"encode", "train", "evaluate"}
