@@ -105,7 +105,8 @@ def ndcg(found: Int[Tensor, "query place"], positives: Int[Tensor, " query"], k:
     An own item at place p, from 0, is worth 1 / log2(p + 2); the sum is divided by that of the best order
     (Järvelin and Kekäläinen 2002, doi 10.1145/582415.582418, in the form of trec_eval).
     """
-    worth = torch.where(found < k, 1 / (found + 2).double().log2(), 0.0)
+    own = torch.arange(found.shape[1]) < positives[:, None]  # what stands in further places is the size of the gallery, which may be below k
+    worth = torch.where(own & (found < k), 1 / (found + 2).double().log2(), 0.0)
     best = (1 / torch.arange(2, k + 2, dtype=torch.float64).log2()).cumsum(0)
     return (worth.cumsum(1)[:, -1] / best[positives.clamp(max=k) - 1]).float()  # added in the same order: the best is exactly 1
 

@@ -214,3 +214,10 @@ def test_bootstrap_median_brackets_the_median(monkeypatch: pytest.MonkeyPatch) -
     assert 25 < low < 50 < high < 75
     monkeypatch.setattr(metrics, "CELLS", 101 * 4 * 3)
     assert Bootstrap(range(101)).median(value) == (low, high)
+
+
+def test_gain_in_a_gallery_smaller_than_its_depth_is_at_most_one() -> None:
+    """Two queries, one with a single own item among three: the place that it lacks is no place found."""
+    items, keys = torch.eye(3), torch.tensor([0, 1, 1])
+    found = places(torch.tensor([[1.0, 0, 0], [0, 1, 1]]), items, torch.tensor([0, 1]), keys)
+    assert ndcg(found, torch.tensor([1, 2])).tolist() == [1.0, 1.0]

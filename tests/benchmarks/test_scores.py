@@ -117,7 +117,8 @@ def test_a_part_says_so_everywhere(run: Path, tmp_path: Path) -> None:
 def test_scores_of_other_layouts(run: Path, name: str, sample: object, more: list[str], languages: set[str], protocols_said: set[str], tmp_path: Path) -> None:
     said, result = evaluated(run, name, sample(tmp_path / "data"), tmp_path / "r.json", *more)  # type: ignore[operator]
     assert {score["language"] for score in result["scores"]} == languages and {score["protocol"] for score in result["scores"]} == protocols_said
-    assert all(0 <= score["low"] <= score["value"] + 1e-9 <= score["high"] + 2e-9 <= 1 + 3e-9 for score in result["scores"])
+    outside = [score for score in result["scores"] if not 0 <= score["low"] <= score["value"] + 1e-9 <= score["high"] + 2e-9 <= 1 + 3e-9]
+    assert not outside, [(s["metric"], s["direction"], s["queries"], s["low"], s["value"], s["high"]) for s in outside]
     assert {score["seen"] for score in result["scores"] if score["language"] == "sw"} <= {True}
     assert ("PARTIAL" in said.out) is ("--partial" in more)
     if name == "wit":
