@@ -47,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One figure with what is needed to judge it. Values, bounds and chance are fractions in [0, 1], ranks are counts."""
+    """One figure with what is needed to judge it. Values, bounds and chance are fractions in [0, 1]; chance-corrected accuracy may fall below 0."""
 
     benchmark: str
     protocol: str
