@@ -3,7 +3,7 @@
 `model` is a comma-separated list of tables, the first that has a phrase wins:
 
 - `names`: what the starter corpus calls its training concepts in both languages (Unicode-3.0); `names:my/corpus.toml` for another corpus,
-- `freedict`: FreeDict's dictionary as Debian's dict-freedict-XXX-YYY installs it (mostly GPL-2.0-or-later; its own page says),
+- `freedict`: FreeDict's dictionary as a Debian package such as dict-freedict-eng-swh installs it (mostly GPL-2.0-or-later; its own page says),
 - a file: `source<TAB>target` lines, FreeDict's TEI, or the .index of a dictd dictionary.
 
 Empty, it is `names,freedict` where the packs have FreeDict's codes, else `names`. The longest phrase wins; words are taken as they are written,
