@@ -231,6 +231,6 @@ def refuse(findings: Sequence[Findings], reason: str = "") -> None:
     if leaked and not reason:
         first, count = leaked[0].leaks[0], sum(len(found.leaks) for found in leaked)
         raise DataError(
-            f"{leaked[0].other} is not unseen: {count} leaks from {leaked[0].train}, the first a {first.kind} ({first.train}, {first.other}). "
+            f"{leaked[0].other} is not unseen: {count} leaks from {leaked[0].train}, the first: {first.kind} ({first.train}, {first.other}). "
             "Take them out of the training data, or give --allow-leakage REASON, which is recorded."
         )
