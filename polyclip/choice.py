@@ -68,7 +68,8 @@ def choose(run: Run, budget: Budget) -> tuple[Result, Choice]:
     kept = opened(run)
     work = prepared(trial_run(run, CANDIDATES[0]))  # finds what is wrong in the request, and encodes what all of them read
     clock.lap("encode")
-    search = Search(run, budget, scoring_seconds(work), {trial.name: trial for trial in kept})
+    leaked = work.leaked
+    search = Search(replace(run, lint=False), budget, scoring_seconds(work), {trial.name: trial for trial in kept})
     del work  # and the towers that were built to measure their pace
     for candidate in CANDIDATES:
         search.trials.append(search.kept.get(candidate.name) or search.tried(candidate))
@@ -77,7 +78,7 @@ def choose(run: Run, budget: Budget) -> tuple[Result, Choice]:
     clock.lap("search")
     clock.laps["train"] = best.seconds
     folder = run.out / TRIALS / best.name
-    result = scored(replace(run, out=folder), load(folder), clock)
+    result = scored(replace(run, out=folder), load(folder), clock, leaked)
     choice = search.choice(best)
     finish(run.out, folder, choice)
     return result, choice

@@ -9,6 +9,7 @@ benchmark's sentences were trained on, its captions leaked, whatever became of t
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -19,10 +20,12 @@ import regex
 from pydantic import Field
 
 from polyclip.errors import DataError
+from polyclip.languages import Language
 from polyclip.likeness import BITS, NEAR, alike, duplicates, hashes
-from polyclip.material import Captions, Material, plain
+from polyclip.material import Captions, Material, of_corpus, plain
 from polyclip.normalise import fold, pack_of
 from polyclip.packfile import CORPORA, Pack, read_pack
+from polyclip.packs import Corpus
 from polyclip.progress import Progress
 
 KNOWN = CORPORA / "overlaps" / "known.toml"
@@ -223,6 +226,24 @@ def record(findings: Findings, reason: str = "") -> dict[str, Any]:
     """The comparison as JSON (schema 1); `reason` is why its leaks are allowed."""
     limits = {"near_bits": NEAR, "of_bits": BITS, "sentence_letters": LONG, "sentence_share": SHARE}
     return {"schema": 1, **asdict(findings), "limits": limits, "leaked": bool(findings.leaks), "allowed": reason or None}
+
+
+def unseen(corpus: Corpus, languages: Sequence[Language], reason: str = "") -> dict[str, Any]:
+    """Whether the test split of a corpus is unseen by those who train on its training split: what was compared and found, for the result.
+
+    Raises DataError where something leaked and no reason is given to go on.
+    """
+    found = compare(of_corpus(corpus, "train", languages), of_corpus(corpus, "test", languages))
+    refuse([found], reason)
+    counts = Counter(leak.kind for leak in found.leaks)
+    return {"compared": found.compared, "leaks": dict(counts), "allowed": reason if counts else None}
+
+
+def told(leaked: dict[str, Any]) -> list[str]:
+    """A sentence for those who read a result whose leaks were allowed."""
+    counts = leaked["leaks"]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return [f"Not unseen: the test split shares {kinds} with the training split; allowed: {leaked['allowed']}"] if counts else []
 
 
 def refuse(findings: Sequence[Findings], reason: str = "") -> None:

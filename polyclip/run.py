@@ -18,6 +18,7 @@ from polyclip.continued import Continued, changes, facts_of
 from polyclip.errors import DataError
 from polyclip.fit import Phase, fit
 from polyclip.knowledge import knowledge
+from polyclip.leakage import told, unseen
 from polyclip.losses import LOSSES
 from polyclip.method import Method
 from polyclip.normalise import normalised
@@ -53,6 +54,8 @@ class Run:
     advice: dict[str, Any] = field(default_factory=dict)  # what the languages' own packs decided, for run.toml
     resume: bool = False
     count_flops: bool = False  # of a training step, into the log
+    lint: bool = True  # whether to look first if the test split shares something with what is trained on
+    allow_leakage: str = ""  # why it may
     until: float = math.inf  # moment of time.monotonic() when training stops and keeps its best epoch
 
     @property
@@ -64,14 +67,15 @@ class Run:
 def align(run: Run) -> Result:
     """Fit one aligner and score it on held-out concepts; writes only below `run.out` and the cache folder.
 
-    Raises RunError for a folder that holds another or an unfinished run, and whatever packs, towers and readers raise.
+    Raises RunError for a folder that holds another or an unfinished run, DataError where the test split is not unseen, and whatever
+    packs, towers and readers raise.
     """
     clock = Clock()
     work = prepared(run)
     clock.lap("encode")
     keep(work, trained(work))
     clock.lap("train")
-    return scored(run, work.aligner, clock)
+    return scored(run, work.aligner, clock, work.leaked)
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,11 @@ class Work:
     aligner: Aligner
     sides: list[SideData]  # text, vision
     teacher: Teacher | None
+    leaked: dict[str, Any] | None  # see polyclip/leakage.py; None where nobody looked
 
 
 def prepared(run: Run) -> Work:
-    """Check the request and its folder, build the aligner, encode training and validation items. The test split is not read."""
+    """Check the request and its folder, build the aligner, encode training and validation items. The test split is read by the leakage lint alone."""
     settings = settings_of(run)
     check_folder(run.out, settings, resume=run.resume)
     train, held_out, picked = pairs_of(run)
@@ -94,6 +99,7 @@ def prepared(run: Run) -> Work:
     begun = None if run.continued is None else load(run.continued.start)
     aligner = begun or Aligner(settled(run.recipe, train, teacher))
     state = {name: tensor.clone() for name, tensor in aligner.state().items()}
+    leaked = unseen(load_corpus(run.corpus), run.languages, run.allow_leakage) if run.lint else None
     write_settings(run.out, settings | run.advice)  # everything that can be wrong in the request has been found by now
     if picked is not None:
         write_text(run.out / "shots.jsonl", listed(picked), what="the captions that were chosen")
@@ -102,7 +108,7 @@ def prepared(run: Run) -> Work:
         aligner.set_state(state, "the run that goes on")  # with its own means and deviations
     elif teacher is not None:
         teacher.hand_over(aligner.vision.head)
-    return Work(run, aligner, sides, teacher)
+    return Work(run, aligner, sides, teacher, leaked)
 
 
 def pairs_of(run: Run) -> tuple[Pairs, Pairs, Chosen | None]:
@@ -122,8 +128,8 @@ def keep(work: Work, log: list[dict[str, Any]]) -> None:
     write_text(work.run.out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log), what="the training log")
 
 
-def scored(run: Run, aligner: Aligner, clock: "Clock") -> Result:
-    """Score a trained aligner on the test split and write the run's result."""
+def scored(run: Run, aligner: Aligner, clock: "Clock", leaked: dict[str, Any] | None) -> Result:
+    """Score a trained aligner on the test split and write the run's result, with what that split shares with the training data."""
     corpus = load_corpus(run.corpus)
     request = Request(languages=reported(run, corpus), trained=codes(run.languages), corpus=run.corpus)
     report = find("benchmarks", "held-out").score(aligner.eval(), request)
@@ -131,7 +137,9 @@ def scored(run: Run, aligner: Aligner, clock: "Clock") -> Result:
     before = run.continued
     kept = knowledge(aligner, corpus, rows, request.trained, request.split) if before is None else changes(before, aligner, corpus, rows, request.split)
     clock.lap("evaluate")
-    result = Result(read_run(run.out), model_facts(aligner), clock.laps, report.scores, origin(aligner, run.heads.seed, report), kept)
+    facts = origin(aligner, run.heads.seed, report)
+    facts |= {} if leaked is None else {"notes": [*facts["notes"], *told(leaked)], "leakage": leaked}
+    result = Result(read_run(run.out), model_facts(aligner), clock.laps, report.scores, facts, kept)
     write_result(run.out / "result.json", result)
     for mark in scored_marks(run, aligner).values():
         write_text(mark, "", what="a note that test features are in the cache")

@@ -81,6 +81,7 @@ class Options:
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the named pictures in the method's own phase.")] = None
     batch_size: Annotated[int | None, typer.Option(min=2, help="Pairs a step in the method's own phase; at most the captions there are.")] = None
     max_drop: Annotated[float | None, typer.Option(min=0, help="Percent points that knowledge may fall; if it falls further, exit code 1.")] = None
+    allow_leakage: Annotated[str, typer.Option(help="Why the test split may share pictures with the training split; recorded in the result.")] = ""
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<languages>-<method>.")] = None
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in the same folder.")] = False
     typed: frozenset[str] = frozenset()  # names of the options that were written
@@ -197,6 +198,7 @@ def run_of(options: Options, request: Asked) -> "Run":
         out=request.folder,
         advice={"advice": request.advice} if request.advice else {},
         resume=options.resume,
+        allow_leakage=options.allow_leakage,
     )
 
 
@@ -222,6 +224,7 @@ def further(options: Options, request: Asked, start: Path) -> "Run":
         out=request.folder,
         continued=continued,
         resume=options.resume,
+        allow_leakage=options.allow_leakage,
     )
 
 

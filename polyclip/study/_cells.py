@@ -99,6 +99,7 @@ def run_of(cell: Cell, folder: Path) -> Run:
         heads=heads if inside or not cell.rate else replace(heads, learning_rate=cell.rate),
         towers=towers,
         resume=True,
+        lint=False,  # the study has looked, once for all cells
         count_flops=True,
     )
 
@@ -122,6 +123,7 @@ def further(cell: Cell, few: Few, folder: Path) -> Run:
         towers=replace(LIVE, seed=cell.seed),
         continued=continued,
         resume=True,
+        lint=False,
     )
 
 

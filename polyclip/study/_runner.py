@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from polyclip.errors import RunError
+from polyclip.leakage import unseen
+from polyclip.packs import load_corpus, load_language
 from polyclip.progress import Progress
 from polyclip.study._cells import Cell, begun, read, work_on
 
@@ -63,7 +65,11 @@ class Results:
 
 
 def complete(variants: Sequence[Variant], setting: Setting) -> Results:
-    """Trials with seed 0 first, then the chosen rate with every seed; what is on disk already is not run again."""
+    """Trials with seed 0 first, then the chosen rate with every seed; what is on disk already is not run again.
+
+    Raises DataError where the test split shares something with the training split.
+    """
+    unseen(load_corpus(setting.corpus), [load_language(code) for code in setting.languages])
     prepare(beginnings(variants, setting), setting)
     tuned = [variant for variant in variants if not variant.tuned_on]
     trial_cells = [replace(v.cell, rate=rate, seed=0) for v in tuned for rate in v.rates]

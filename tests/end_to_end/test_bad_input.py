@@ -1,5 +1,6 @@
 """Every kind of bad input: one sentence, exit code 2, nothing half-written."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from polyclip.leakage import unseen
+from polyclip.packs import load_corpus
 from tests.command import polyclip, process
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
@@ -117,15 +120,33 @@ def test_search_without_query_or_pictures(run: Path, tmp_path: Path) -> None:
     assert not Path("search.html").exists()
 
 
-def test_a_disk_that_fills_while_features_are_written(toy: dict[str, str], tmp_path: Path) -> None:
+def test_a_disk_that_fills_while_features_are_written(toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel refuses files over 200 bytes: no write succeeds, and nothing half-written stays."""
 
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
 
+    monkeypatch.setenv("POLYCLIP_CACHE", str(tmp_path / "cache"))
+    unseen(load_corpus(toy["corpus"]), [])  # which keeps hashes; what follows is about features
     command = [sys.executable, "-m", "polyclip", "align", "--lang", "sw", *inputs(toy), "--out", str(tmp_path / "run")]
     environment = {"POLYCLIP_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, env=environment, preexec_fn=small_files, capture_output=True, text=True, timeout=120)  # noqa: PLW1509 (no threads yet)
     assert done.returncode == 2, done
     assert "Cannot write" in done.stderr and "Nothing was left half-written" in done.stderr and "Traceback" not in done.stderr
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "hashes"] == []
+
+
+def test_a_test_picture_that_is_trained_on_is_refused_unless_a_reason_is_given(toy: dict[str, str], tmp_path: Path) -> None:
+    pack = write_corpus(tmp_path / "corpus")
+    folder = pack.parent
+    lines = [json.loads(line) for line in (folder / "captions.jsonl").read_text("utf-8").splitlines()]
+    trained, tested = (next(line["image"] for line in lines if line["split"] == split) for split in ("train", "test"))
+    (folder / tested).write_bytes((folder / trained).read_bytes())
+    given = ["align", "--lang", "sw", *inputs(toy), "--corpus", str(pack), "--out", str(tmp_path / "run")]
+    one_sentence(polyclip(*given), "toy (test) is not unseen", trained, tested, "--allow-leakage REASON")
+    assert not (tmp_path / "run").exists()
+    with process(*given, "--allow-leakage", "only to try") as allowed:
+        assert allowed.wait(120) == 0
+    found = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))["origin"]
+    assert found["leakage"]["leaks"] == {"identical picture": 1} and found["leakage"]["allowed"] == "only to try"
+    assert found["notes"][-1] == "Not unseen: the test split shares 1 identical picture with the training split; allowed: only to try"
