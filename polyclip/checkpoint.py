@@ -25,6 +25,7 @@ class State:
     log: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_value: float = -1.0
+    fixed: frozenset[str] = frozenset()  # names of parameters that this phase leaves as they are, and that are not kept
 
     def record(self, line: dict[str, Any], aligner: Aligner, last: bool = False) -> None:
         """Count an epoch, the start as number 0; keep its weights where none was better (of equals, the first), or always the `last`."""
@@ -32,7 +33,12 @@ class State:
         self.log.append(line)
         if last or line["validation"] > self.best_value:
             self.best_value = line["validation"]
-            self.best = {name: tensor.clone() for name, tensor in aligner.state().items()}
+            self.best = {name: tensor.clone() for name, tensor in moving(aligner, self.fixed).items()}
+
+
+def moving(aligner: Aligner, fixed: frozenset[str]) -> dict[str, Tensor]:
+    """What of an aligner's state a phase changes: before the towers are trained that is little, even of a method that trains all of them."""
+    return {name: tensor for name, tensor in aligner.state().items() if name not in fixed}
 
 
 def path_of(folder: Path, phase: str) -> Path:
@@ -42,7 +48,7 @@ def path_of(folder: Path, phase: str) -> Path:
 
 def write(folder: Path, phase: str, settings: Settings, aligner: Aligner, optimizer: torch.optim.Optimizer, state: State) -> None:
     """Keep everything that the next epoch depends on."""
-    tensors = {f"now.{n}": t for n, t in aligner.state().items()} | {f"best.{n}": t for n, t in state.best.items()}
+    tensors = {f"now.{n}": t for n, t in moving(aligner, state.fixed).items()} | {f"best.{n}": t for n, t in state.best.items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
     facts = {"epoch": state.epoch, "log": state.log, "best_value": state.best_value, "settings": dataclasses.asdict(settings)}
@@ -50,14 +56,14 @@ def write(folder: Path, phase: str, settings: Settings, aligner: Aligner, optimi
         save_file({n: t.contiguous() for n, t in tensors.items()}, temporary, metadata={"state": json.dumps(facts)})
 
 
-def read(folder: Path, phase: str, settings: Settings, aligner: Aligner, optimizer: torch.optim.Optimizer) -> State:
+def read(folder: Path, phase: str, settings: Settings, aligner: Aligner, optimizer: torch.optim.Optimizer, fixed: frozenset[str]) -> State:
     """Put the kept state back into `aligner` and `optimizer`; a fresh State where nothing was kept.
 
     Raises RunError when the file is damaged or was made with other settings.
     """
     path = path_of(folder, phase)
     if not path.exists():
-        return State()
+        return State(fixed=fixed)
     try:
         with safe_open(path, "pt") as handle:
             facts = json.loads(handle.metadata()["state"])
@@ -72,9 +78,9 @@ def read(folder: Path, phase: str, settings: Settings, aligner: Aligner, optimiz
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
-    aligner.set_state(parts["now"], str(path))
+    aligner.set_state({n: t for n, t in aligner.state().items() if n in fixed} | parts["now"], str(path))
     _restore(optimizer, parts["optimizer"])
-    return State(facts["epoch"], facts["log"], parts["best"], facts["best_value"])
+    return State(facts["epoch"], facts["log"], parts["best"], facts["best_value"], fixed)
 
 
 def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -70,7 +70,8 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
     optimizer = torch.optim.AdamW(parameter_groups(aligner, settings, phase.trained), betas=(0.9, 0.98), eps=1e-6)
     total = settings.epochs * phase.steps_per_epoch
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    state = checkpoint.read(phase.folder, phase.name, settings, aligner, optimizer)
+    fixed = frozenset(name for name, parameter in aligner.named_parameters() if parameter.requires_grad) - set(phase.trained)
+    state = checkpoint.read(phase.folder, phase.name, settings, aligner, optimizer, fixed)
     peaks = [group["lr"] for group in optimizer.param_groups]
     model, prepared = accelerator.prepare(aligner, optimizer)
     with Progress(f"training {phase.name}", total * phase.batch) as progress:
@@ -89,7 +90,7 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
             line |= {"flops": flops * phase.steps_per_epoch} if phase.count_flops else {}
             state.record(line, aligner, phase.last)
             checkpoint.write(phase.folder, phase.name, settings, aligner, optimizer, state)
-    aligner.set_state(state.best, "the best epoch")
+    aligner.set_state(checkpoint.moving(aligner, frozenset(state.best)) | state.best, "the best epoch")
     return state.log
 
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from polyclip.progress import Progress
 from polyclip.study._cells import Cell, begun, read, work_on
 
 Record = dict[str, Any]
+IMPORTED = ["polyclip.study._cells", "transformers.models.bert.modeling_bert", "timm", "torch._dynamo"]  # by every cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +129,7 @@ def run_all(cells: Iterable[tuple[Cell, bool]], setting: Setting, what: str) -> 
     todo = missing(cells, setting)
     threads = max(1, torch.get_num_threads() // setting.jobs)  # fewer than cores where OMP_NUM_THREADS says so
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    context = multiprocessing.get_context("spawn")
-    with Progress(f"study: {what}", len(todo)) as progress, ProcessPoolExecutor(setting.jobs, mp_context=context, max_tasks_per_child=1) as pool:
+    with Progress(f"study: {what}", len(todo)) as progress, ProcessPoolExecutor(setting.jobs, mp_context=processes(), max_tasks_per_child=1) as pool:
         running: dict[Future[None], Cell] = {pool.submit(work_on, cell, setting.folder, scored, threads): cell for cell, scored in todo}
         try:
             for done in as_completed(running):
@@ -138,6 +139,15 @@ def run_all(cells: Iterable[tuple[Cell, bool]], setting: Setting, what: str) -> 
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def processes() -> BaseContext:
+    """Where the system can fork, from a server that has imported everything once: that takes longer than many a cell."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    return context
 
 
 def prepare(starts: Sequence[Cell], setting: Setting) -> None:
