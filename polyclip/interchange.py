@@ -18,7 +18,7 @@ from polyclip.storage import write_text
 
 SIDES = {"text_to_image": "image_retrieval", "image_to_text": "text_retrieval"}  # CLIP_benchmark names what is found
 CLASSIFICATION = ("acc1", "acc5", "mean_per_class_recall")
-DATASETS = {"xm3600": "crossmodal3600", "babel-imagenet": "babel_imagenet", "xtd": "xtd10"}  # names there, where they differ from ours
+DATASETS = {"xm3600": "crossmodal3600", "babel-imagenet": "babel_imagenet", "imagenet": "imagenet1k"}  # names there, where they differ from ours
 TASKS = {"xm3600": "XM3600", "wit": "WIT", "xflickrco": "XFlickr30kCo"}  # mteb's, before T2IRetrieval and I2TRetrieval
 MTEB_SIDES = {"text_to_image": "T2IRetrieval", "image_to_text": "I2TRetrieval"}
 SCRIPTS = {"Kore": "Hang"}  # mteb names Korean's letters, ISO 15924 their mixture with Chinese ones

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from polyclip.errors import DataError, UnknownName
-from polyclip.interchange import FORMATS, plain, written
+from polyclip.interchange import DATASETS, FORMATS, TASKS, plain, written
+from polyclip.plugins import names
 from polyclip.records import Result, Score
 
 MODEL = {"method": "heads", "text_encoder": "e5-small", "vision_tower": "huggingface:own/er+x", "total_parameters": 9, "dim": 8}
@@ -105,3 +106,12 @@ def test_what_a_format_has_no_name_for(tmp_path: Path) -> None:
     median = [found for found in result().scores if found.metric == "median_rank"]
     with pytest.raises(DataError, match="none of CLIP_benchmark's metrics"):
         written(replace(result(), scores=median), "clip-benchmark", tmp_path)
+
+
+def test_names_there_are_of_benchmarks_that_both_have() -> None:
+    import clip_benchmark
+
+    theirs = (Path(clip_benchmark.__file__).parent / "datasets" / "builder.py").read_text("utf-8")
+    assert DATASETS.keys() | TASKS.keys() <= set(names("benchmarks"))
+    for name in DATASETS.values():
+        assert f"'{name}'" in theirs or f'"{name}"' in theirs, name
