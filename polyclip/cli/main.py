@@ -1,16 +1,33 @@
-"""`polyclip`: collects the commands, and turns every error of ours into one sentence and exit code 2."""
+"""`polyclip`: lists the commands, imports the one that is called, and turns every error of ours into one sentence and exit code 2."""
 
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from polyclip.cli import align, cache, compare, corpora, doctor, eval, fewshot, languages, leakage, methods, search, study, translate
 from polyclip.errors import PolyclipError
-from polyclip.progress import console
 
 INTERRUPTED = "Interrupted. What was encoded and trained so far is kept: the same 'polyclip align ...' with --resume goes on."
+COMMANDS = {  # file and first paragraph of its help: 'polyclip --help' imports none of them
+    "align": "Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them.",
+    "eval": "Score a model on a benchmark, with intervals, trained and never-trained languages apart.",
+    "compare": "Say per language whether B is better than A, worse, or whether one cannot tell: paired by query, corrected for the number of languages.",
+    "leakage": "Find what of a benchmark is in the training data: pictures, file names, captions. Exit code 1 where there is a leak.",
+    "search": "Rank the pictures of a folder by a query, and write a contact sheet to look at.",
+    "doctor": "Examine how a text encoder reads a language before anything is trained; a defect ends with exit code 1.",
+    "fewshot": "What a few captions buy: recall over the number of named pictures of a language; interrupted, it goes on where it was.",
+    "translate": "Translate a corpus' captions, filter them, and write a corpus that 'polyclip align --corpus' takes.",
+    "study": "Test a claim of the LilT paper on the data at hand: one table, one plot, one JSON file; interrupted, it goes on where it was.",
+    "cache": "Show or clear converted weights and computed features; both are made again when they are needed.",
+    "methods": "List the alignment methods, or count what one trains.",
+    "languages": "List the languages, show one, draft a new one, check packs.",
+    "corpora": "List the corpora and benchmarks, show one.",
+}
+GROUPS = {"methods": ("count",), "languages": ("show", "new", "check"), "corpora": ("show",)}  # files that hold several commands
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -21,25 +38,53 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**given)
         except PolyclipError as error:
-            console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            say(f"error: {error}", style="red", highlight=False)
             sys.exit(2)
         except KeyboardInterrupt:
-            console.print(INTERRUPTED, markup=False, soft_wrap=True)
+            say(INTERRUPTED)
             sys.exit(130)
 
     return run
 
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A language gets a CLIP of its own.")
-for module in (align, eval, compare, leakage, search, doctor, fewshot, translate, study, cache):
-    app.command(module.__name__.rpartition(".")[2])(guarded(module.command))
-methods.app.command("count")(guarded(methods.count))
-app.add_typer(methods.app, name="methods")
-for languages_command in (languages.show, languages.new, languages.check):
-    languages.app.command()(guarded(languages_command))
-app.add_typer(languages.app, name="languages")
-corpora.app.command()(guarded(corpora.show))
-app.add_typer(corpora.app, name="corpora")
+def say(text: str, **how: Any) -> None:
+    """One line on standard error."""
+    from polyclip.progress import console
+
+    console.print(text, markup=False, soft_wrap=True, **how)
+
+
+@cache
+def loaded(name: str) -> Any:
+    """A command, or a group of them, from its file."""
+    module = import_module(f"polyclip.cli.{name}")
+    if name not in GROUPS:
+        alone = typer.Typer(add_completion=False)
+        alone.command(name)(guarded(module.command))
+        return typer.main.get_command(alone)
+    for command in GROUPS[name]:
+        module.app.command(command)(guarded(getattr(module, command)))
+    return typer.main.get_command(module.app)
+
+
+class Lazy(TyperGroup):
+    """The commands by name and summary; each is loaded when it is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first argument names."""
+        if args[0] in COMMANDS:
+            self.add_command(loaded(args[0]), args[0])
+        return super().resolve_command(ctx, args)
+
+
+def listed(name: str, summary: str) -> None:
+    """A row of the list of commands; `Lazy` puts the command itself in its place."""
+    app.command(name, help=summary)(lambda: None)
+
+
+app = typer.Typer(cls=Lazy, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A language gets a CLIP of its own.")
+for name, summary in COMMANDS.items():
+    listed(name, summary)
 
 
 def main() -> None:

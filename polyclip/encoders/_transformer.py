@@ -7,7 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from polyclip.encoders._packed import PackedEncoder
 from polyclip.trunk import State, Trunk, Whole, above
+from polyclip.trunk.packed import plain
 from polyclip.trunk.text import M2M, Bert
 
 Tokenize = Callable[[Sequence[str]], dict[str, Tensor]]
@@ -70,6 +72,10 @@ class TextEncoder(nn.Module):
         """The states of several captions, padded."""
         hidden = [row["hidden"] for row in rows]
         return {"hidden": pad_sequence(hidden, batch_first=True), "mask": pad_sequence([h.new_ones(len(h)).long() for h in hidden], batch_first=True)}
+
+    def folded(self) -> "TextEncoder | PackedEncoder":
+        """Without padding, for encoding only, where every layer is its family's own; else as it is, so that nothing a method put in is passed over."""
+        return PackedEncoder(self) if isinstance(self.trunk, Bert) and all(map(plain, self.trunk.layers)) else self
 
 
 def trunk_of(model: Any) -> Trunk:
