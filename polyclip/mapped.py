@@ -36,6 +36,10 @@ class Column:
     dim: int
     handles: "OrderedDict[int, FileIO]" = field(default_factory=OrderedDict)
 
+    def __del__(self) -> None:
+        for handle in self.handles.values():
+            handle.close()
+
     def into(self, out: Float[np.ndarray, "row dim"], rows: Int[np.ndarray, " row"]) -> None:
         """Read the vectors of these items."""
         file = np.searchsorted(self.starts, rows, "right") - 1

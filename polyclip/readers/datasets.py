@@ -38,7 +38,7 @@ def located(pack: CorpusPack, base: Path) -> list[Shard]:
     """
     if not isinstance(pack.files, str) or "://" in pack.files:
         raise PackError(f"files: reader 'datasets' takes one hub name or local folder, found {str(pack.files)[:80]}; addresses are for webdataset and parquet.")
-    folder, stored = base / pack.files, pack.shards
+    folder, stored = (base / pack.files).resolve(), pack.shards
     if not folder.is_dir() and not stored.revision:
         raise PackError(f'files: {pack.files} is no folder beside the pack; a hub data set needs its commit too: [shards] revision = "...", all 40 digits.')
     name, token = (str(folder), _state(folder)) if folder.is_dir() else (pack.files, stored.revision)

@@ -122,9 +122,10 @@ def asked(url: str, question: Callable[[], T]) -> T:
     try:
         return question()
     except FileNotFoundError as error:
-        raise DataError(f"{url} is not there; check files in the pack.") from error
+        said = " ".join(str(error).split())[:160]
+        raise DataError(f"{url} is not there ({said}); check files in the pack.") from error
     except Exception as error:  # each backend raises its own kinds for credentials, permissions and networks
-        raise DataError(f"{url} cannot be read: {type(error).__name__}: {str(error)[:200]}") from error
+        raise DataError(f"{url} cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
 
 
 def local(shard: Shard) -> Path:
