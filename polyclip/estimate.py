@@ -1,9 +1,10 @@
 """How long training and scoring will take, by a few steps and a few items of the real thing. The test split is not read for it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -50,7 +51,7 @@ def scoring_seconds(work: Work) -> Scoring:
     return Scoring(seconds, languages * a_language)
 
 
-def seconds_an_item(side: Side, items: list) -> float:
+def seconds_an_item(side: Side, items: Sequence[Any]) -> float:
     """Of encoding past the cache."""
     side.pooled(items[:1], "one item", keep=False)  # builds the tower
     return timed(lambda: side.pooled(items, "items to measure the pace", keep=False)) / len(items)

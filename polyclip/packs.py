@@ -1,5 +1,6 @@
 """Corpus packs, and the one door to every kind of pack: languages are in polyclip/languages.py, their spellings in polyclip/resolver.py."""
 
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from polyclip.languages import Advice, Codes, Language, Source, group, known_lan
 from polyclip.packfile import CORPORA, LANGUAGES, ROOT, Pack, read_pack
 from polyclip.plugins import find
 from polyclip.resolver import resolve_language
+from polyclip.stored import Stored
 
 __all__ = [
     "CORPORA",
@@ -64,7 +66,9 @@ class CorpusPack(Pack):
     name: str
     about: str
     reader: str
-    folder: str  # relative to the pack
+    folder: str = ""  # relative to the pack
+    files: str | list[str] = []  # in place of a folder: shards, as paths from the pack's folder or addresses that fsspec knows
+    shards: Stored = Stored()  # how samples are found in them
     rows: dict[str, int] = {}  # split -> rows in English, checked when it is read
     licences: list[Licence] = []
     translation: Translation | None = None  # of the reader `translated`
@@ -76,8 +80,25 @@ class Corpus:
     def __init__(self, pack: CorpusPack, path: Path) -> None:
         self.pack = pack
         self.name = pack.name
-        self.folder = path.parent / pack.folder
+        self.path = path
         self.reader: Any = _reader(pack, path)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the reader finds it. A corpus in shards has an index in the cache, made when it is first asked for.
+
+        Raises DataError for shards that cannot be read, or hold more bad samples than the pack allows.
+        """
+        return self.reader.indexed(self.pack, self.path) if self.pack.files else self.path.parent / self.pack.folder
+
+    def allow(self, max_bad: str) -> None:
+        """Let so many samples be bad (`0.1%`), now and whenever the corpus is read again.
+
+        Raises PackError for a corpus that is not in shards, and what `folder` raises.
+        """
+        if not self.pack.files:
+            raise PackError(f"--max-bad {max_bad} is for a corpus in shards; {self.path} reads {self.pack.reader!r}, whose every row must be good.")
+        self.reader.indexed(self.pack, self.path, max_bad)
 
     def locale(self, language: Language) -> str:
         """Under which name this corpus keeps the language: its CLDR locale, else its code."""
@@ -86,9 +107,13 @@ class Corpus:
 
 def _reader(pack: CorpusPack, path: Path) -> ModuleType:
     try:
-        return find("readers", pack.reader)
+        reader = find("readers", pack.reader)
     except UnknownName as error:
         raise PackError(f"{path}: reader: {error}") from error
+    wanted, other = ("files", "folder") if hasattr(reader, "indexed") else ("folder", "files")
+    if getattr(pack, other) or not getattr(pack, wanted):
+        raise PackError(f"{path}: reader {pack.reader!r} takes {wanted}; found {other if getattr(pack, other) else 'none'}. Write {wanted} = ... in the pack.")
+    return reader
 
 
 def known_corpora() -> list[str]:

@@ -1,7 +1,7 @@
 """Training pairs: which caption is shown with which picture at which step, as a pure function of the seed."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,8 @@ from polyclip.mix import by_people, language_weights, mixed, rehearsing, weight_
 from polyclip.normalise import normalised
 from polyclip.packs import Corpus, Language
 from polyclip.records import Picture, Row
+from polyclip.shards.training import Captions, Draw, Names, Pictures, drawn_captions, owned, shard_lengths, stratified
+from polyclip.strata import Strata
 from polyclip.views import view
 
 
@@ -20,18 +22,19 @@ from polyclip.views import view
 class Pairs:
     """Captions and pictures of one split, tied by concept."""
 
-    captions: list[str]
+    captions: Sequence[str]
     caption_concept: Int[Tensor, " caption"]
     caption_weight: Float[Tensor, " caption"]  # how often a caption is drawn; no unit
-    pictures: list[Picture]
+    pictures: Sequence[Picture]
     picture_rows: Int[Tensor, "concept slot"]  # rows of a concept's pictures; -1 fills up
     picture_count: Int[Tensor, " concept"]
     caption_rows: Int[Tensor, "concept spot"]  # the same of its captions, in all languages
     caption_count: Int[Tensor, " concept"]
     sections: tuple[list[int], list[int]]  # captions a language, pictures a style: how many stand together
     named: int  # (concept, language) rows: one epoch shows as many pairs
-    concepts: tuple[str, ...]  # in the order of their numbers
+    concepts: Sequence[str]  # in the order of their numbers
     caption_mix: Float[Tensor, " caption"] | None = None  # how often `others` draws one of a concept's captions; None: all as often
+    strata: Strata | None = None  # of pairs that lie on disk: the order in which captions are drawn; weights say how often
 
     @property
     def drawable(self) -> int:
@@ -41,10 +44,11 @@ class Pairs:
     def sample(self, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Rows of `size` captions, of a picture for each, and their concepts; the same for the same seed, always.
 
-        Captions are drawn without replacement: `size` is at most `drawable`.
+        Captions are drawn without replacement: `size` is at most `drawable`. With `strata` each is drawn once before any of its kind is again.
         """
         generator = torch.Generator().manual_seed(seed)
-        caption = torch.multinomial(self.caption_weight, size, generator=generator)
+        drawn_now = None if self.strata is None else self.strata.rows(size, seed)
+        caption = torch.multinomial(self.caption_weight, size, generator=generator) if drawn_now is None else drawn_now
         concept = self.caption_concept[caption]
         return caption, drawn(self.picture_rows, self.picture_count, concept, generator), concept
 
@@ -99,8 +103,10 @@ def training_pairs(corpus: Corpus, languages: list[Language], split: str, sample
     and further captions the rest. Splits that judge are made of what people wrote, where a language has it.
     Raises DataError when a language names nothing in this split, and for a provenance in `sample.mix` that is not there.
     """
+    if split == "train" and chosen is None and not sample.mix and hasattr(corpus.reader, "table"):
+        return on_disk(corpus, languages, sample)
     rows = {language.code: normalised(corpus.reader.read(corpus.folder, corpus.locale(language), split), language) for language in languages}
-    _check_count(corpus, rows.get("en", []), split)
+    check_count(corpus, len(rows.get("en", [])), split)
     judging = {code: by_people(found) for code, found in rows.items()}
     rows = mixed(rows, sample.mix, corpus.name) if split == "train" else judging
     rows = {code: drawn_rows(found, sample, code) for code, found in rows.items()} | dict(chosen.rows if chosen else {})
@@ -145,13 +151,44 @@ def _joined(corpus: Corpus, in_order: list[str], weighed: dict[str, Weighed], sa
     )
 
 
-def _check_count(corpus: Corpus, english: list[Row], split: str) -> None:
+def check_count(corpus: Corpus, english: int, split: str) -> None:
+    """Raises DataError where the reader found another number of English rows than the pack expects."""
     expected = corpus.pack.rows.get(split)
-    if expected is not None and len(english) not in (0, expected):
+    if expected is not None and english not in (0, expected):
         raise DataError(
-            f"The pack of corpus {corpus.name!r} expects {expected} English rows in {split!r}, the reader found {len(english)}. "
+            f"The pack of corpus {corpus.name!r} expects {expected} English rows in {split!r}, the reader found {english}. "
             "Restore the corpus from the repository, or change [rows] and say why in a comment."
         )
+
+
+def on_disk(corpus: Corpus, languages: list[Language], sample: Sample) -> Pairs:
+    """The training pairs of a corpus in shards: texts, pictures and hashes stay in its index; in memory are about 60 bytes a pair.
+
+    Raises DataError when a language names nothing.
+    """
+    table = corpus.reader.table(corpus.folder)
+    spoken = drawn_captions(table, {language.code: corpus.locale(language) for language in languages}, Draw(sample.share, sample.pairs))
+    for code, (names, _) in spoken.items():
+        if not len(names):
+            raise DataError(f"Corpus {corpus.name!r} has no caption in language {code!r} in split 'train'; choose another language or corpus.")
+        check_count(corpus, len(names) if code == "en" else 0, "train")
+    weights = language_weights({code: len(names) for code, (names, _) in spoken.items()}, sample.temperature)
+    parts = stratified(table, spoken, weights, sample.name_share)
+    number, views = len(parts.pictures), sample.views
+    picture_rows = torch.arange(number)[:, None] + number * torch.arange(views)
+    return Pairs(
+        Captions(table, parts.places, languages, parts.lengths),
+        parts.concept,
+        parts.weight,
+        Pictures(table, parts.pictures, views),
+        picture_rows,
+        torch.full((number,), views),
+        *owned(parts.concept, number),
+        sections=(parts.lengths, shard_lengths(table, parts.pictures) * views),
+        named=sum(len(names) for names, _ in spoken.values()),
+        concepts=Names(table, parts.pictures),
+        strata=parts.strata,
+    )
 
 
 def drawn_rows(rows: list[Row], sample: Sample, language: str) -> list[Row]:

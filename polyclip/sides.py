@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from polyclip import features
+from polyclip import features, mapped
 from polyclip.aligner import Aligner, Side
 from polyclip.metrics import ranks, recall
 from polyclip.pairs import Pairs
@@ -34,10 +34,11 @@ class SideData:
         self.live = False
         self.side.head.measure(self.table)
 
-    def encoded(self, pairs: Pairs, what: str) -> tuple[Sequence[Any], list[int], Tensor]:
-        """Items of this side, the lengths of their sections, and their features."""
+    def encoded(self, pairs: Pairs, what: str) -> tuple[Sequence[Any], list[int], Any]:
+        """Items of this side, the lengths of their sections, and their features: a tensor, or rows that stay in the cache where the pairs are mapped."""
         items, sections = (pairs.captions, pairs.sections[0]) if self.side.kind == "text" else (pairs.pictures, pairs.sections[1])
-        return items, sections, features.encode(self.side.tower, items, f"{what} {NOUNS[self.side.kind]}", sections)
+        encode = features.encode if pairs.strata is None else mapped.rows_of
+        return items, sections, encode(self.side.tower, items, f"{what} {NOUNS[self.side.kind]}", sections)
 
     def go_live(self) -> None:
         """From now on the tower is run above its cut; captions of a tower that is live from its tokens on are read as they are."""

@@ -8,18 +8,19 @@ import polyclip
 HERE = Path(polyclip.__file__).parent
 LAYERS = """
 errors
-budget storage progress records plugins trunk packfile
-languages
+budget storage progress records plugins strata trunk packfile
+languages stored
 schemes vetting
 resolver
 draft
 mix losses metrics packs tower weights hub pictures views
 clip normalise paired
+shards
 compare
 encoders towers readers components features translators
 method filters
 aligner translation
-pairs checkpoint counting zeroshot likeness material
+pairs mapped checkpoint counting zeroshot likeness material
 sides teacher shots leakage
 fit
 methods benchmarks

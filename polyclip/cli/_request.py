@@ -83,6 +83,7 @@ class Options:
     max_drop: Annotated[float | None, typer.Option(min=0, help="Percent points that knowledge may fall; if it falls further, exit code 1.")] = None
     allow_leakage: Annotated[str, typer.Option(help="Why the test split may share pictures with the training split; recorded in the result.")] = ""
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<languages>-<method>.")] = None
+    max_bad: Annotated[str, typer.Option(help="Samples of a corpus in shards that may be unreadable, from now on: 0.1%. Default: the pack's.")] = ""
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in the same folder.")] = False
     typed: frozenset[str] = frozenset()  # names of the options that were written
 

@@ -85,7 +85,7 @@ def paired(text: Any, vision: Any) -> tuple[Float[Tensor, "caption width"], Floa
     """Standardised features of every training caption, how much it counts, and the mean of its concept's pictures."""
     pairs = text.train_pairs
     head, other = text.side.head, vision.side.head
-    captions = (text.table - head.mean) / head.deviation
+    captions = (text.table[:] - head.mean) / head.deviation
     target = ((mean_pictures(vision) - other.mean) / other.deviation)[pairs.caption_concept]
     return captions, pairs.caption_weight / pairs.caption_weight.sum(), target
 

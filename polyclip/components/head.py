@@ -1,6 +1,7 @@
 """Projection heads: from a tower's pooled vector to the shared space."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -70,8 +71,8 @@ class Head(nn.Module):
         self.members = nn.ModuleList(Projection(width, shape.dim, dropout, gated=shape.gated) for _ in range(shape.members))
 
     @torch.no_grad()
-    def measure(self, features: Float[Tensor, "row width"]) -> None:
-        """Take mean and deviation from training features; a dimension that never moves keeps deviation 1."""
+    def measure(self, features: Any) -> None:
+        """Take mean and deviation from training features [row, width], a tensor or rows on disk; a dimension that never moves keeps deviation 1."""
         self.mean.copy_(features.mean(0))
         deviation = features.std(0)
         floor = 1e-3 * deviation.mean()
@@ -103,7 +104,7 @@ class Relative(nn.Module):
         self.register_buffer("power", torch.tensor(1.0))
 
     @torch.no_grad()
-    def measure(self, features: Float[Tensor, "row width"]) -> None:
+    def measure(self, features: Any) -> None:
         """Cosines are taken around the mean of the training features: around zero, all vectors of an encoder point the same way."""
         self.mean.copy_(features.mean(0))
 
@@ -117,7 +118,7 @@ class Relative(nn.Module):
 class Pass(nn.Module):
     """No head: the tower's vectors are in the shared space already, as those of an aligned teacher."""
 
-    def measure(self, features: Float[Tensor, "row width"]) -> None:
+    def measure(self, features: Any) -> None:
         """There is nothing to measure."""
 
     def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:

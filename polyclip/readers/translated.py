@@ -5,6 +5,7 @@ the splits that the pack names. The test split is never among them.
 """
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,10 @@ def split_concepts(folder: Path, split: str) -> dict[str, Row]:
     return found
 
 
-def pictures(folder: Path, style: str) -> dict[str, Picture]:
+def pictures(folder: Path, style: str) -> Mapping[str, Picture]:
     """The base's."""
     corpus = base(folder)
-    found: dict[str, Picture] = corpus.reader.pictures(corpus.folder, style)
+    found: Mapping[str, Picture] = corpus.reader.pictures(corpus.folder, style)
     return found
 
 
