@@ -66,11 +66,13 @@ def matmul(settings: dict[str, Any], turn: Turn) -> None:
 def counter() -> Any:
     """torch's counter, which also counts attention on a processor: it knows the operation on graphics cards only."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop, sdpa_flop
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-    aten = torch.ops.aten
-    mapping = {
-        aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: sdpa_backward_flop,
-    }
-    return FlopCounterMode(display=False, custom_mapping=mapping)
+    def forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
+        return sdpa_flop_count(query, key, value)
+
+    def backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
+        return sdpa_backward_flop_count(gradient, query, key, value)
+
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    return FlopCounterMode(display=False, custom_mapping=dict(zip(attention, (forward, backward), strict=True)))

@@ -22,7 +22,12 @@ from benchmarks._machine import facts
 from benchmarks._turns import BenchmarkError, Job, once
 
 PARTS = {"a": "training", "b": "encoding", "c": "scores", "d": "growth"}
-NEEDED = {"open_clip": "open_clip_torch", "sentence_transformers": "sentence-transformers", "clip_benchmark": "clip-benchmark"}
+NEEDED = {  # by part: modules, and the packages that they come in
+    "a": {"open_clip": "open_clip_torch", "sentence_transformers": "sentence-transformers"},
+    "b": {"open_clip": "open_clip_torch", "sentence_transformers": "sentence-transformers"},
+    "c": {"clip_benchmark": "clip-benchmark"},
+    "d": {"matplotlib": "matplotlib"},
+}
 console = Console()
 Tell = Callable[[str], None]
 
@@ -39,11 +44,11 @@ def measure(part: str, rounds: int, quick: bool, steps: int, folder: Path, tell:
     return growth.run(growth.QUICK if quick else growth.Settings(), rounds, folder, tell)
 
 
-def check() -> None:
+def check(parts: list[str]) -> None:
     """Raises BenchmarkError where a library to compare with is missing."""
-    missing = sorted({package for module, package in NEEDED.items() if find_spec(module) is None})
+    missing = sorted({package for part in parts for module, package in NEEDED[part].items() if find_spec(module) is None})
     if missing:
-        raise BenchmarkError(f"{', '.join(missing)}: not installed, and measured beside polyclip. Install with: pip install '.[starter,benchmark]'")
+        raise BenchmarkError(f"{', '.join(missing)}: not installed, and part {', '.join(parts)} needs it. Install with: pip install '.[starter,benchmark]'")
 
 
 def store(path: Path, record: dict[str, Any]) -> None:
@@ -75,7 +80,7 @@ def main(
     work = Path(tempfile.mkdtemp(prefix="polyclip-benchmarks-"))
     try:
         parts = chosen(only)
-        check()
+        check(parts)
         if steps % 3:
             raise BenchmarkError(f"--steps is {steps}, expected a multiple of 3: validation comes after every third.")
         for part in parts:

@@ -34,7 +34,7 @@ def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], Non
     Raises BenchmarkError where two contenders' recalls differ: then their times mean nothing.
     """
     common = asdict(settings)
-    names = {"CLIP_benchmark evaluate": "clip_benchmark", "polyclip, recall": "recall_alone", "polyclip, all metrics": "everything"}
+    names = {"CLIP_benchmark": "clip_benchmark", "polyclip, recall": "recall_alone", "polyclip, everything": "everything"}
     jobs = [Job("matmul", "benchmarks._machine:matmul"), *(Job(name, f"benchmarks._scores:{target}", common) for name, target in names.items())]
     matmul, *found = in_turns(jobs, rounds, folder, tell, together)
     values = {m.name: m.ready["recalls"] for m in found}

@@ -26,7 +26,7 @@ def test_a_part_prints_and_stores_every_contender(tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     stored = json.loads(path.read_text("utf-8"))
     assert path.name == "scores.json" and stored["versions"]["torch"] and stored["date"]
-    assert [row["name"] for row in stored["rows"]] == ["CLIP_benchmark evaluate", "polyclip, recall", "polyclip, all metrics"]
+    assert [row["name"] for row in stored["rows"]] == ["CLIP_benchmark", "polyclip, recall", "polyclip, everything"]
     assert all(row["name"] in done.stdout and row["seconds"] > 0 and row["peak_mb"] > 50 and row["share"] > 0 for row in stored["rows"])
     assert 0 < stored["recalls"]["text_to_image 1"] <= stored["recalls"]["text_to_image 10"] <= 1
     assert os.uname().nodename not in path.read_text("utf-8") and str(ROOT) not in path.read_text("utf-8")
