@@ -1,0 +1,78 @@
+"""polyclip's own training, step by step, as a contender: heads, and methods inside the text tower, from the very first step."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from benchmarks._trial import TRAINED, Material, Trial, sample_of, tower_name, validation_recall
+from benchmarks._worker import Spent, Turn, spending
+from polyclip.aligner import Recipe
+from polyclip.encoders.e5_small import PREFIX
+from polyclip.fit import parameter_groups, schedule, step
+from polyclip.packs import resolve_language
+from polyclip.records import Picture
+from polyclip.run import HEADS, TOWERS, Run, phase, prepared
+
+
+def run_of(settings: dict[str, Any], **recipe: str) -> Run:
+    """A run on the starter corpus whose image tower stays locked."""
+    made = Recipe(vision_tower=tower_name(settings), tune="text", **recipe)  # type: ignore[arg-type]
+    languages = [resolve_language(code) for code in TRAINED]
+    return Run(languages=languages, recipe=made, out=Path(mkdtemp(dir=settings["work"])), sample=sample_of(settings))
+
+
+def encode(settings: dict[str, Any], turn: Turn) -> None:
+    """Time of what polyclip computes once: every training and validation caption and picture of the corpus through the frozen towers."""
+    run = run_of(settings, method="heads")
+    turn()
+    with spending(Spent()) as spent:
+        prepared(run)
+    turn(**spent.record())
+
+
+def train(settings: dict[str, Any], turn: Turn) -> None:
+    """Steps of `settings["recipe"]`; what was kept by `encode` is read, what lies below a cut inside the tower is computed before the clock starts."""
+    run = run_of(settings, **settings["recipe"])
+    started = time.monotonic()
+    work = prepared(run)
+    for data in work.sides:
+        data.go_live()
+    ready_after = time.monotonic() - started
+    live = any(data.live for data in work.sides)
+    chosen = replace(TOWERS if live else HEADS, batch_size=settings["batch"], caption_loss=0.0, learning_rate=settings["head_rate"])
+    ready = phase("benchmark", chosen, work)
+    optimizer = torch.optim.AdamW(parameter_groups(work.aligner, chosen, ready.trained), betas=(0.9, 0.98), eps=1e-6)
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    model, prepared_optimizer = accelerator.prepare(work.aligner, optimizer)
+    trial = Trial(settings, turn, judge_of(settings, work.aligner), setup=ready_after, **work.aligner.counts())
+    for number in range(settings["steps"] + 1):
+        trial.begin(number)
+        for group, peak in zip(prepared_optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * schedule(number, settings["steps"] + 1, chosen.warm_up)
+        step(accelerator, model, prepared_optimizer, ready, number)
+        trial.end(number)
+
+
+def judge_of(settings: dict[str, Any], aligner: Any) -> Any:
+    """Validation recall of the aligner as it then is."""
+    from PIL import Image
+
+    material = Material.read(settings)
+    names = [name.removeprefix(PREFIX) for name in material.names]
+    pictures = [Picture(str(n), f"validation {n}", lambda array=array: Image.fromarray(array)) for n, array in enumerate(material.judged.numpy())]
+    kept: list[torch.Tensor] = []
+
+    def judge() -> float:
+        aligner.eval()
+        if not kept:  # the tower is locked: only its head changes
+            kept.append(aligner.vision.pooled(pictures, "validation pictures", keep=False))
+        with torch.inference_mode():
+            return validation_recall(aligner.text.embed(names, "validation captions", keep=False), aligner.vision.unit(kept[0]))
+
+    return judge
