@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from polyclip import distributed
 from polyclip.errors import WeightsError
 from polyclip.progress import Progress
 from polyclip.records import Picture
@@ -77,9 +78,14 @@ def kept(tower: Tower, position: int, items: Sequence[Any], what: str, sections:
     plans = [plan(part) for part in split(items, sections)]
     paths = [[chunk_path(tower, chunk, position) for chunk in chunks] for chunks, _ in plans]
     wanted = {path: chunk for (chunks, _), found in zip(plans, paths, strict=True) for chunk, path in zip(chunks, found, strict=True)}
-    absent = [(chunk, path) for path, chunk in wanted.items() if not path.exists()]
+    places = distributed.agreed([place for place, path in enumerate(wanted) if not path.exists()])  # others may see what was written meanwhile
+    every = list(wanted.items())
+    absent = [(every[place][1], every[place][0]) for place in places]
     if absent:
-        compute(tower, absent, what, position)
+        own = distributed.share(absent)
+        if own:
+            compute(tower, own, what, position)
+        distributed.wait_for(absent[-1][1])
     return [(found, order) for (_, order), found in zip(plans, paths, strict=True)]
 
 

@@ -8,7 +8,8 @@ import polyclip
 HERE = Path(polyclip.__file__).parent
 LAYERS = """
 errors
-budget storage progress records plugins trunk packfile
+distributed budget storage records plugins trunk packfile
+progress
 languages
 schemes vetting
 resolver
@@ -20,7 +21,7 @@ encoders towers readers components features translators
 method filters
 aligner translation
 pairs checkpoint counting zeroshot likeness material
-sides teacher shots leakage
+sides teacher shots leakage compute bigbatch
 fit
 methods benchmarks
 doctor

@@ -7,10 +7,10 @@ from functools import wraps
 import typer
 
 from polyclip.cli import align, cache, compare, corpora, doctor, eval, fewshot, languages, leakage, methods, search, study, translate
+from polyclip.cli._job import complain, interrupted, shared
 from polyclip.errors import PolyclipError
-from polyclip.progress import console
 
-INTERRUPTED = "Interrupted. What was encoded and trained so far is kept: the same 'polyclip align ...' with --resume goes on."
+KEPT = "What was encoded and trained so far is kept: the same 'polyclip align ...' with --resume goes on."
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -21,10 +21,10 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**given)
         except PolyclipError as error:
-            console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            complain(error)
             sys.exit(2)
-        except KeyboardInterrupt:
-            console.print(INTERRUPTED, markup=False, soft_wrap=True)
+        except KeyboardInterrupt as error:
+            interrupted(error, KEPT)
             sys.exit(130)
 
     return run
@@ -32,7 +32,8 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A language gets a CLIP of its own.")
 for module in (align, eval, compare, leakage, search, doctor, fewshot, translate, study, cache):
-    app.command(module.__name__.rpartition(".")[2])(guarded(module.command))
+    name = module.__name__.rpartition(".")[2]
+    app.command(name)(guarded(shared(name, module.command)))
 methods.app.command("count")(guarded(methods.count))
 app.add_typer(methods.app, name="methods")
 for languages_command in (languages.show, languages.new, languages.check):
