@@ -115,7 +115,7 @@ def embedded(model: nn.Module, step: Pass, kept: Kept, rows: Tensor) -> Vectors:
 
 def gathered(found: list[Vectors], size: int) -> Vectors:
     """The vectors of all processes' pairs, as leaves of a new graph."""
-    lengths = [size * (n + 1) // distributed.count() - size * n // distributed.count() for n in range(distributed.count())]
+    lengths = distributed.lengths(size)
     parts = {name: [getattr(each, name) for each in found] for name in ("shown", "others", "image")}
     rows: dict[str, Any] = {n: None if own[0] is None else distributed.joined(torch.cat(own), lengths).detach().requires_grad_() for n, own in parts.items()}
     return Vectors(**rows, scale=found[0].scale.detach().requires_grad_(), bias=found[0].bias.detach().requires_grad_())

@@ -52,6 +52,7 @@ def prepare(accelerator: Accelerator, aligner: Any, optimizer: Any, trained: lis
     """The aligner and its optimizer on their device; of several processes, gradients of what is trained are averaged, the rest is left alone."""
     names = [name for name, _ in (*aligner.named_parameters(), *aligner.named_buffers())]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(aligner, sorted(set(names) - set(trained)))
+    aligner._is_accelerate_prepared = False  # in an earlier phase: accelerate would hand it back as it is, without processes and precision
     return accelerator.prepare(aligner, optimizer)
 
 

@@ -92,6 +92,11 @@ def own(size: int) -> slice:
     return slice(size * number() // count(), size * (number() + 1) // count())
 
 
+def lengths(size: int) -> list[int]:
+    """Of the runs of rows that `own` gives each process."""
+    return [size * (n + 1) // count() - size * n // count() for n in range(count())]
+
+
 def wait() -> None:
     """Until all are here.
 
@@ -132,25 +137,25 @@ def everyones(value: T) -> list[T]:
     import torch
 
     data = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)[:, None]
-    lengths = [int(length) for length in joined(torch.tensor([[len(data)]]), [1] * count())]
-    parts = joined(data, lengths).split(lengths)
+    sizes = [int(size) for size in joined(torch.tensor([[len(data)]]), [1] * count())]
+    parts = joined(data, sizes).split(sizes)
     return [json.loads(bytes(part.flatten().tolist())) for part in parts]
 
 
-def joined(rows: "Tensor", lengths: Sequence[int]) -> "Tensor":
-    """Rows of all processes one after the other, on the CPU where they were there; process i has `lengths[i]` of them. No gradient flows."""
+def joined(rows: "Tensor", sizes: Sequence[int]) -> "Tensor":
+    """Rows of all processes one after the other, on the CPU where they were there; process i has `sizes[i]` of them. No gradient flows."""
     if count() == 1:
         return rows
     import torch
     import torch.distributed as dist
     from accelerate import PartialState
 
-    padded = torch.zeros(max(lengths), *rows.shape[1:], dtype=rows.dtype, device=PartialState().device)
+    padded = torch.zeros(max(sizes), *rows.shape[1:], dtype=rows.dtype, device=PartialState().device)
     padded[: len(rows)] = rows.detach()
-    parts = [torch.empty_like(padded) for _ in lengths]
+    parts = [torch.empty_like(padded) for _ in sizes]
     with lost():
         dist.all_gather(parts, padded)
-    return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)]).to(rows.device)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)]).to(rows.device)
 
 
 def summed(values: "Tensor") -> "Tensor":
