@@ -80,13 +80,17 @@ class Side(nn.Module):
             self.cut = first_trained(self.encoder.trunk)
 
     def forward(self, inputs: dict[str, Any]) -> Float[Tensor, "row dim"]:
-        """Unit vectors: of features {"vectors": ...}, of hidden states at the cut {"states": [...], "order": ...}, or {"unit": ...} as they are."""
+        """Unit vectors: of features {"vectors": ...}, of hidden states at the cut {"states": [...], "order": ...}, or {"unit": ...} as they are.
+
+        "kept" says what the head's dropout leaves, where that is drawn elsewhere.
+        """
         if "unit" in inputs:
             return inputs["unit"]
+        kept = {"kept": inputs["kept"]} if "kept" in inputs else {}
         if "vectors" in inputs:
-            return self.head(inputs["vectors"])
+            return self.head(inputs["vectors"], **kept)
         pooled = torch.cat([self.encoder.finish(state, self.cut) for state in inputs["states"]])
-        return self.head(pooled[inputs["order"]])
+        return self.head(pooled[inputs["order"]], **kept)
 
     def train(self, mode: bool = True) -> "Side":
         """Only the head has a training mode: towers stay in eval mode, so that no dropout acts and no statistics move."""

@@ -7,9 +7,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
-from polyclip import features
+from polyclip import compute, features
 from polyclip.aligner import Aligner, Side
 from polyclip.benchmarks._retrieval import Request
 from polyclip.fit import Phase, parameter_groups, step
@@ -120,10 +119,11 @@ def rows_of(planned: Phase, kind: str) -> list[int]:
 def seconds_a_step(aligner: Aligner, planned: Phase) -> float:
     """Mean over the first steps but one, taken for real and then taken back."""
     before = {name: tensor.clone() for name, tensor in aligner.state().items()}
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = compute.accelerator(planned.compute)
     optimizer = torch.optim.AdamW(parameter_groups(aligner, planned.settings, planned.trained))
-    model, prepared = accelerator.prepare(aligner, optimizer)
+    model, prepared = compute.prepare(accelerator, aligner, optimizer, planned.trained)
     seconds = [timed(partial(step, accelerator, model, prepared, planned, number)) for number in range(STEPS)]
+    compute.release(accelerator, model, aligner)
     aligner.zero_grad(set_to_none=True)
     aligner.set_state(before, "the state before it was measured")
     return sum(seconds[1:]) / (STEPS - 1)

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from polyclip import distributed
 from polyclip.errors import WeightsError
 from polyclip.progress import Progress
 from polyclip.records import Picture
@@ -77,9 +78,14 @@ def kept(tower: Tower, position: int, items: Sequence[Any], what: str, sections:
     plans = [plan(part) for part in split(items, sections)]
     paths = [[chunk_path(tower, chunk, position) for chunk in chunks] for chunks, _ in plans]
     wanted = {path: chunk for (chunks, _), found in zip(plans, paths, strict=True) for chunk, path in zip(chunks, found, strict=True)}
-    absent = [(chunk, path) for path, chunk in wanted.items() if not path.exists()]
+    places = distributed.agreed([place for place, path in enumerate(wanted) if not path.exists()])  # others may see what was written meanwhile
+    every = list(wanted.items())
+    absent = [(every[place][1], every[place][0]) for place in places]
     if absent:
-        compute(tower, absent, what, position)
+        own = distributed.share(absent)
+        if own:
+            compute(tower, own, what, position)
+        distributed.wait_for(absent[-1][1])
     return [(found, order) for (_, order), found in zip(plans, paths, strict=True)]
 
 
@@ -173,22 +179,29 @@ def inference_form(encoder: Any) -> Any:
 
 
 def forward(encoder: Any, items: Sequence[Any], what: str) -> Float[Tensor, "row dim"]:
-    """Vectors of `items` by an encoder that is already built; nothing is read from or written to the cache."""
-    with Progress(f"encoding {what}", len(items)) as progress:
-        return in_batches(inference_form(encoder), items, progress.advance)
+    """Vectors of `items` by an encoder that is already built, shared among processes; nothing is read from or written to the cache."""
+    mine = items[distributed.own(len(items))]
+    with Progress(f"encoding {what}", len(mine)) as progress:
+        return distributed.joined(in_batches(inference_form(encoder), mine, progress.advance), distributed.lengths(len(items)))
 
 
 def finish(encoder: Any, found: States, what: str) -> Float[Tensor, "row dim"]:
-    """Vectors of items whose states are kept: only what lies above the cut is run."""
-    running = inference_form(encoder)
-    out = torch.empty(len(found), encoder.dim)
+    """Vectors of items whose states are kept: only what lies above the cut is run, shared among processes."""
+    running, mine = inference_form(encoder), range(len(found))[distributed.own(len(found))]
+    out = torch.empty(len(mine), encoder.dim)
 
     def one(batch: list[int]) -> None:
-        out[batch] = running.finish(running.join([found[row] for row in batch]), found.position).float()
+        out[batch] = running.finish(placed(running.join([found[mine[row]] for row in batch]), running), found.position).float().cpu()
 
-    with Progress(f"encoding {what}", len(found)) as progress:
-        on_every_core(one, in_budget([running.weigh(found[row]) for row in range(len(found))], running.budget), progress.advance)
-    return out
+    with Progress(f"encoding {what}", len(mine)) as progress:
+        on_every_core(one, in_budget([running.weigh(found[row]) for row in mine], running.budget), progress.advance)
+    return distributed.joined(out, distributed.lengths(len(found)))
+
+
+def placed(state: State, encoder: Any) -> State:
+    """A state on the device of the encoder."""
+    device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
+    return {name: tensor.to(device) for name, tensor in state.items()}
 
 
 def in_batches(encoder: Any, items: Sequence[Any], meter: Meter) -> Float[Tensor, "row dim"]:
@@ -196,7 +209,7 @@ def in_batches(encoder: Any, items: Sequence[Any], meter: Meter) -> Float[Tensor
     out = torch.empty(len(items), encoder.dim)
 
     def one(batch: list[int]) -> None:
-        out[batch] = encoder(**encoder.prepare([items[row] for row in batch])).float()
+        out[batch] = encoder(**placed(encoder.prepare([items[row] for row in batch]), encoder)).float().cpu()
 
     on_every_core(one, in_budget(encoder.costs(items), encoder.budget), meter)
     return out

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,15 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from polyclip import checkpoint
+from polyclip import checkpoint, compute, distributed
 from polyclip.aligner import Aligner
+from polyclip.bigbatch import Inputs, Objective, Pass, backward
+from polyclip.compute import Compute
 from polyclip.errors import RunError
 from polyclip.losses import Batch, Loss, mean_over_members
 from polyclip.pairs import Pairs
 from polyclip.progress import Progress
 from polyclip.records import Settings
-
-Inputs = Callable[[Tensor], dict[str, Any]]  # rows -> what a side takes
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Phase:
     members: int = 1  # of the heads
     taught: bool = False  # the captions' own rows are asked for in place of pictures
     penalty: Callable[[Tensor, Tensor], Tensor] | None = None  # (features, unit vectors) of a side
+    compute: Compute = Compute()
     count_flops: bool = False  # of the first step, into the log
     last: bool = False  # keep the last epoch rather than the best: where validation has more captions than training
     until: float = math.inf  # moment of time.monotonic() when the loop stops; the epoch that is then under way is dropped
@@ -49,6 +51,11 @@ class Phase:
     def batch(self) -> int:
         """Pairs a step: what the settings say, or every caption of a smaller corpus."""
         return min(self.settings.batch_size, self.pairs.drawable)
+
+    @property
+    def objective(self) -> Objective:
+        """What a step is judged by."""
+        return Objective(loss=self.loss, members=self.members, caption_loss=self.settings.caption_loss, penalty=self.penalty)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -69,12 +76,12 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
     settings = phase.settings
     optimizer = torch.optim.AdamW(parameter_groups(aligner, settings, phase.trained), betas=(0.9, 0.98), eps=1e-6)
     total = settings.epochs * phase.steps_per_epoch
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = compute.accelerator(phase.compute)
     fixed = frozenset(name for name, parameter in aligner.named_parameters() if parameter.requires_grad) - set(phase.trained)
     state = checkpoint.read(phase.folder, phase.name, settings, aligner, optimizer, fixed)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    model, prepared = accelerator.prepare(aligner, optimizer)
-    with Progress(f"training {phase.name}", total * phase.batch) as progress:
+    model, prepared = compute.prepare(accelerator, aligner, optimizer, phase.trained)
+    with Progress(f"training {phase.name}", total * phase.batch) as progress, distributed.lost():
         progress.advance(state.epoch * phase.steps_per_epoch * phase.batch)
         if not state.log:  # a phase that only makes things worse ends where it began
             state.record({"phase": phase.name, "epoch": 0, "validation": phase.validate()}, aligner, phase.last)
@@ -89,7 +96,9 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
             line |= {"scale": aligner.scale().item(), "seconds": time.monotonic() - started}
             line |= {"flops": flops * phase.steps_per_epoch} if phase.count_flops else {}
             state.record(line, aligner, phase.last)
-            checkpoint.write(phase.folder, phase.name, settings, aligner, optimizer, state)
+            if distributed.first():
+                checkpoint.write(phase.folder, phase.name, settings, aligner, optimizer, state)
+    compute.release(accelerator, model, aligner)
     aligner.set_state(checkpoint.moving(aligner, frozenset(state.best)) | state.best, "the best epoch")
     return state.log
 
@@ -118,24 +127,49 @@ def step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: Phas
     torch.manual_seed(seed)  # dropout of this step
     caption, picture, concept = phase.pairs.sample(phase.batch, seed)
     model.train()
-    share = phase.settings.caption_loss
-    captions = torch.cat([caption, phase.pairs.others(concept, seed)]) if share else caption
-    text_inputs, image_inputs = phase.text(captions), phase.image(caption if phase.taught else picture)
-    text, image, scale, bias = model(text_inputs, image_inputs)
-    concept = concept.to(text.device)
-    shown, others = text[: len(caption)], text[len(caption) :]
-    loss = mean_over_members(phase.loss, Batch(shown, image, concept, scale, bias), phase.members)
-    if share:
-        loss = loss + share * mean_over_members(phase.loss, Batch(shown, others, concept, scale, bias), phase.members)
-    if phase.penalty is not None:
-        loss = loss + phase.penalty(text_inputs["vectors"][: len(caption)], shown) + phase.penalty(image_inputs["vectors"], image)
-    if not loss.isfinite():
-        raise RunError(f"The loss is {loss.item()} at step {number} of {phase.name}: lower the learning rate, or look for damaged features.")
     optimizer.zero_grad()
-    accelerator.backward(loss)
+    others = phase.pairs.others(concept, seed) if phase.settings.caption_loss else None
+    shown = Pass(
+        shown=caption,
+        others=others,
+        pictures=caption if phase.taught else picture,
+        concept=concept,
+        text=partial(moved, phase.text, accelerator.device),
+        image=partial(moved, phase.image, accelerator.device),
+        seed=seed,
+    )
+    divided = distributed.count() > 1 or (phase.compute.micro_batch or phase.batch) < phase.batch
+    loss = backward(accelerator, model, shown, phase.objective, phase.compute.micro_batch) if divided else whole(accelerator, model, shown, phase.objective)
+    if not math.isfinite(loss):
+        raise RunError(f"The loss is {loss} at step {number} of {phase.name}: lower the learning rate, or look for damaged features.")
     accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], phase.settings.clip)
     optimizer.step()
+    return loss
+
+
+def whole(accelerator: Accelerator, model: nn.Module, shown: Pass, objective: Objective) -> float:
+    """Add the gradient of a step that is held at once; returns the loss. Where that is not finite, no gradient was added."""
+    captions = shown.shown if shown.others is None else torch.cat([shown.shown, shown.others])
+    text_inputs, image_inputs = shown.text(captions), shown.image(shown.pictures)
+    text, image, scale, bias = model(text_inputs, image_inputs)
+    concept, size = shown.concept.to(text.device), len(shown.concept)
+    first, second = text[:size], text[size:]
+    loss = mean_over_members(objective.loss, Batch(first, image, concept, scale, bias), objective.members)
+    if shown.others is not None:
+        loss = loss + objective.caption_loss * mean_over_members(objective.loss, Batch(first, second, concept, scale, bias), objective.members)
+    if objective.penalty is not None:
+        loss = loss + objective.penalty(text_inputs["vectors"][:size], first) + objective.penalty(image_inputs["vectors"], image)
+    if loss.isfinite():
+        accelerator.backward(loss)
     return loss.item()
+
+
+def moved(inputs: Inputs, device: torch.device, rows: Tensor) -> dict[str, Any]:
+    """What a side takes for these rows, on the device."""
+    return {
+        name: value.to(device) if isinstance(value, Tensor) else [{n: t.to(device) for n, t in state.items()} for state in value]
+        for name, value in inputs(rows).items()
+    }
 
 
 def schedule(number: int, total: int, warm_up: float) -> float:

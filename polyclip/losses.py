@@ -73,11 +73,55 @@ LOSSES: dict[str, Loss] = {"info-nce": info_nce, "sigmoid": sigmoid, "mse": mse,
 STARTS = {"sigmoid": (10.0, -10.0)}  # scale and bias of the logits before the first step, where they are not CLIP's (SigLIP, section 3.2)
 
 
+def info_nce_rows(batch: Batch, rows: slice) -> Float[Tensor, ""]:
+    """What these texts and pictures owe to `info_nce`: summed over all rows it is the loss."""
+    positive = _same_as(batch, rows).to(batch.scale.dtype)
+    share = positive / positive.sum(1, keepdim=True)
+    both = ((batch.text, batch.image), (batch.image, batch.text))
+    owed = [-(share * (batch.scale * own[rows] @ other.T).log_softmax(1)).sum() for own, other in both]
+    return (owed[0] + owed[1]) / (2 * len(batch.text))
+
+
+def sigmoid_rows(batch: Batch, rows: slice) -> Float[Tensor, ""]:
+    """What these texts owe to `sigmoid`."""
+    logits = batch.scale * batch.text[rows] @ batch.image.T + batch.bias
+    sign = torch.where(_same_as(batch, rows), 1.0, -1.0)
+    return -torch.nn.functional.logsigmoid(sign * logits).sum() / len(batch.text)
+
+
+def mse_rows(batch: Batch, rows: slice) -> Float[Tensor, ""]:
+    """What these texts owe to `mse`."""
+    return (batch.text[rows] - batch.image[rows]).square().sum() / batch.text.numel()
+
+
+def contrastive_distillation_rows(batch: Batch, rows: slice) -> Float[Tensor, ""]:
+    """What these texts owe to `contrastive_distillation`."""
+    target = (batch.scale.detach() * batch.image[rows] @ batch.image.T).softmax(1)
+    return -(target * (batch.scale * batch.text[rows] @ batch.image.T).log_softmax(1)).sum() / len(batch.text)
+
+
+def _same_as(batch: Batch, rows: slice) -> Bool[Tensor, "row pair"]:
+    return batch.concept[rows, None] == batch.concept[None, :]
+
+
+ROWS: dict[Loss, Callable[[Batch, slice], Tensor]] = {
+    info_nce: info_nce_rows,
+    sigmoid: sigmoid_rows,
+    mse: mse_rows,
+    contrastive_distillation: contrastive_distillation_rows,
+}
+
+
 def mean_over_members(loss: Loss, batch: Batch, members: int) -> Float[Tensor, ""]:
     """Mean of the loss of each of `members` equal parts of the vectors: each part learns as if it were alone."""
+    return torch.stack([loss(member) for member in members_of(batch, members)]).mean()
+
+
+def members_of(batch: Batch, members: int) -> list[Batch]:
+    """Each of `members` equal parts of the vectors, of length one again."""
     parts = zip(batch.text.chunk(members, dim=1), batch.image.chunk(members, dim=1), strict=True)
     one = partial(Batch, concept=batch.concept, scale=batch.scale, bias=batch.bias)
-    return torch.stack([loss(one(unit(own), unit(other))) for own, other in parts]).mean()
+    return [one(unit(own), unit(other)) for own, other in parts]
 
 
 def unit(vectors: Float[Tensor, "row dim"]) -> Float[Tensor, "row dim"]:

@@ -9,7 +9,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-console = Console(stderr=True)
+from polyclip.distributed import first
+
+console = Console(stderr=True, quiet=not first())
 EVERY = 15.0  # seconds between lines where there is no terminal
 
 
@@ -28,7 +30,7 @@ class Progress:
         self.label, self.total, self.done, self.note = label, total, 0, ""
         self.started = self.spoken = time.monotonic()
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-        self.bar = Bar(*columns, console=console) if sys.stderr.isatty() else None
+        self.bar = Bar(*columns, console=console) if sys.stderr.isatty() and first() else None
 
     def __enter__(self) -> "Progress":
         if self.bar:

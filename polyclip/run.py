@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from polyclip import checkpoint
+from polyclip import checkpoint, distributed
 from polyclip.aligner import Aligner, Recipe, load, read_aligner
 from polyclip.benchmarks._held_out import named_rows
 from polyclip.benchmarks._retrieval import Request
 from polyclip.components.closed_form import anchor_rows
+from polyclip.compute import Compute, check
 from polyclip.continued import Continued, changes, facts_of
 from polyclip.errors import DataError
 from polyclip.fit import Phase, fit
@@ -51,6 +52,7 @@ class Run:
     heads: Settings = HEADS  # first phase of every method: heads on cached features
     towers: Settings = TOWERS  # second phase of the methods that train something inside a tower
     continued: Continued | None = None  # where it begins, unless with new heads
+    compute: Compute = Compute()
     advice: dict[str, Any] = field(default_factory=dict)  # what the languages' own packs decided, for run.toml
     resume: bool = False
     count_flops: bool = False  # of a training step, into the log
@@ -91,8 +93,10 @@ class Work:
 
 def prepared(run: Run) -> Work:
     """Check the request and its folder, build the aligner, encode training and validation items. The test split is read by the leakage lint alone."""
+    check(run.compute)
     settings = settings_of(run)
     check_folder(run.out, settings, resume=run.resume)
+    distributed.wait()  # all have looked before the first one writes
     train, held_out, picked = pairs_of(run)
     teacher = teacher_of(method_of(run), run.recipe.teacher)
     torch.manual_seed(run.heads.seed)
@@ -100,8 +104,9 @@ def prepared(run: Run) -> Work:
     aligner = begun or Aligner(settled(run.recipe, train, teacher))
     state = {name: tensor.clone() for name, tensor in aligner.state().items()}
     leaked = unseen(load_corpus(run.corpus), run.languages, run.allow_leakage) if run.lint else None
-    write_settings(run.out, settings | run.advice)  # everything that can be wrong in the request has been found by now
-    if picked is not None:
+    if distributed.first():
+        write_settings(run.out, settings | run.advice)  # everything that can be wrong in the request has been found by now
+    if distributed.first() and picked is not None:
         write_text(run.out / "shots.jsonl", listed(picked), what="the captions that were chosen")
     sides = [SideData(aligner.text, train, held_out), SideData(aligner.vision, train, held_out)]
     if begun is not None:
@@ -123,9 +128,11 @@ def pairs_of(run: Run) -> tuple[Pairs, Pairs, Chosen | None]:
 def keep(work: Work, log: list[dict[str, Any]]) -> None:
     """Write weights and log into the run folder; what is scored afterwards is what was saved."""
     path = work.run.out / "aligner.safetensors"
-    work.aligner.save(path)
+    if distributed.first():
+        work.aligner.save(path)
+        write_text(work.run.out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log), what="the training log")
+    distributed.wait_for(path)
     work.aligner.set_state(read_aligner(path)[1], "the saved aligner")
-    write_text(work.run.out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log), what="the training log")
 
 
 def scored(run: Run, aligner: Aligner, clock: "Clock", leaked: dict[str, Any] | None) -> Result:
@@ -140,10 +147,11 @@ def scored(run: Run, aligner: Aligner, clock: "Clock", leaked: dict[str, Any] | 
     facts = origin(aligner, run.heads.seed, report)
     facts |= {} if leaked is None else {"notes": [*facts["notes"], *told(leaked)], "leakage": leaked}
     result = Result(read_run(run.out), model_facts(aligner), clock.laps, report.scores, facts, kept)
-    write_result(run.out / "result.json", result)
-    for mark in scored_marks(run, aligner).values():
-        write_text(mark, "", what="a note that test features are in the cache")
-    checkpoint.remove(run.out)
+    if distributed.first():
+        write_result(run.out / "result.json", result)
+        for mark in scored_marks(run, aligner).values():
+            write_text(mark, "", what="a note that test features are in the cache")
+        checkpoint.remove(run.out)
     return result
 
 
@@ -211,6 +219,7 @@ def phase(name: str, settings: Settings, work: Work) -> Phase:
         count_flops=run.count_flops,
         last=run.continued is not None,
         until=run.until,
+        compute=run.compute if live or not aligner.method.inside else replace(run.compute, micro_batch=None),
     )
 
 
@@ -243,6 +252,7 @@ def settings_of(run: Run) -> dict[str, Any]:
         "heads": asdict(run.heads),
         "towers": asdict(run.towers),
         **({} if run.continued is None else {"continued": facts_of(run.continued)}),
+        **({} if run.compute.precision == "fp32" else {"precision": run.compute.precision}),
     }
 
 
@@ -277,15 +287,8 @@ def codes(languages: list[Language]) -> frozenset[str]:
 
 def model_facts(aligner: Aligner) -> dict[str, Any]:
     """The `model` part of a result."""
-    recipe = aligner.recipe
-    return {
-        "method": recipe.method,
-        "tune": recipe.tune,
-        "text_encoder": recipe.text_encoder,
-        "vision_tower": recipe.vision_tower,
-        "dim": recipe.dim,
-        **aligner.counts(),
-    }
+    named = ("method", "tune", "text_encoder", "vision_tower", "dim")
+    return {name: getattr(aligner.recipe, name) for name in named} | aligner.counts()
 
 
 @dataclass

@@ -81,11 +81,13 @@ class SideData:
     @torch.no_grad()
     def unit_held_out(self) -> Float[Tensor, "item dim"]:
         """Unit vectors of the validation items as the side is now."""
+        device = next((p.device for p in self.side.head.parameters()), torch.device("cpu"))
         if not self.live:
-            return self.side.head(self.held_out_table)
+            return self.side.head(self.held_out_table.to(device)).cpu()
         what = f"validation {NOUNS[self.side.kind]}"
         encoder = self.side.encoder
-        return self.side.head(features.forward(encoder, self.held_out, what) if self.states is None else features.finish(encoder, self.held_out_states, what))
+        found = features.forward(encoder, self.held_out, what) if self.states is None else features.finish(encoder, self.held_out_states, what)
+        return self.side.head(found.to(device)).cpu()
 
 
 def validation(aligner: Aligner, held_out: Pairs, sides: list[SideData]) -> Callable[[], float]:

@@ -8,7 +8,8 @@ import polyclip
 HERE = Path(polyclip.__file__).parent
 LAYERS = """
 errors
-budget storage progress records plugins strata trunk packfile
+distributed budget storage records plugins strata trunk packfile
+progress
 languages stored
 schemes vetting
 resolver
@@ -21,7 +22,7 @@ encoders towers readers components features translators
 method filters
 aligner translation
 pairs mapped checkpoint counting zeroshot likeness material
-sides teacher shots leakage
+sides teacher shots leakage compute bigbatch
 fit
 methods benchmarks
 doctor

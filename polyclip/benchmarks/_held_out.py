@@ -14,8 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polyclip import distributed
 from polyclip.aligner import Aligner
 from polyclip.benchmarks._retrieval import Items, Report, Request, both_directions
+from polyclip.benchmarks._shared import each
 from polyclip.errors import DataError
 from polyclip.mix import HUMAN, by_people
 from polyclip.normalise import normalised, pack_of
@@ -37,13 +39,16 @@ def score(aligner: Aligner, request: Request) -> Report:
     rows, few = named_rows(corpus, request)
     galleries, categories = pictures(aligner, corpus, request.split)
     vectors = {code: aligner.text.unit(pooled) for code, pooled in pooled_names(aligner, rows).items()}
-    scores: list[Score] = []
-    with Progress("scoring", len(rows)) as progress:
-        for code, found in rows.items():
-            text = Items(vectors[code], [row.concept for row in found], [row.group for row in found])
+    with Progress("scoring", len(distributed.share(list(rows)))) as progress:
+
+        def one(code: str) -> list[Score]:
+            text = Items(vectors[code], [row.concept for row in rows[code]], [row.group for row in rows[code]])
             facts = {"benchmark": corpus.name, "split": request.split, "language": code, "seen": request.seen(code)}
-            scores += protocols(text, galleries, categories, facts)
+            scores = protocols(text, galleries, categories, facts)
             progress.advance(1)
+            return scores
+
+        scores = each(rows, one)
     notes = [f"left out, fewer than {FEWEST} names in this split: {', '.join(few)}"] if few else []
     machine = [code for code, found in rows.items() if all(row.provenance != HUMAN for row in found)]
     notes += [f"names written by machines, not by people: {', '.join(machine)}"] if machine else []

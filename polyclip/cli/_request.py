@@ -8,6 +8,7 @@ import typer
 
 from polyclip import packs
 from polyclip.budget import Budget, duration
+from polyclip.distributed import launched
 from polyclip.errors import PolyclipError
 from polyclip.mix import parsed
 from polyclip.packs import Language, load_corpus, resolve_language
@@ -15,6 +16,7 @@ from polyclip.progress import console
 
 if TYPE_CHECKING:
     from polyclip.aligner import Recipe
+    from polyclip.compute import Compute
     from polyclip.records import Settings
     from polyclip.run import Run
 
@@ -80,6 +82,10 @@ class Options:
     seed: Annotated[int, typer.Option(min=0)] = 0
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the named pictures in the method's own phase.")] = None
     batch_size: Annotated[int | None, typer.Option(min=2, help="Pairs a step in the method's own phase; at most the captions there are.")] = None
+    micro_batch: Annotated[
+        int | None, typer.Option(min=1, help="Pairs held in memory at once, in the method's own phase; the gradient is that of the whole batch.")
+    ] = None
+    precision: Annotated[str, typer.Option(help="Of the towers and heads in training: fp32, bf16 or fp16; weights and losses stay fp32.")] = "fp32"
     max_drop: Annotated[float | None, typer.Option(min=0, help="Percent points that knowledge may fall; if it falls further, exit code 1.")] = None
     allow_leakage: Annotated[str, typer.Option(help="Why the test split may share pictures with the training split; recorded in the result.")] = ""
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<languages>-<method>.")] = None
@@ -197,6 +203,7 @@ def run_of(options: Options, request: Asked) -> "Run":
         towers=towers,
         sample=Sample(views=options.views, mix=parsed(options.mix or []) or None, temperature=options.temperature),
         out=request.folder,
+        compute=compute_of(options),
         advice={"advice": request.advice} if request.advice else {},
         resume=options.resume,
         allow_leakage=options.allow_leakage,
@@ -223,6 +230,7 @@ def further(options: Options, request: Asked, start: Path) -> "Run":
         towers=towers,
         sample=Sample(views=options.views, mix=parsed(options.mix or []) or None, temperature=options.temperature),
         out=request.folder,
+        compute=compute_of(options),
         continued=continued,
         resume=options.resume,
         allow_leakage=options.allow_leakage,
@@ -236,6 +244,18 @@ def schedules(options: Options, heads: "Settings", inside: bool) -> tuple["Setti
     given = {key: value for key, value in (("epochs", options.epochs), ("batch_size", options.batch_size)) if value is not None}
     towers = replace(TOWERS, seed=options.seed)
     return (heads, replace(towers, **given)) if inside else (replace(heads, **given), towers)
+
+
+def compute_of(options: Options) -> "Compute":
+    """How steps are computed.
+
+    Raises what `compute.check` raises.
+    """
+    from polyclip.compute import Compute, check
+
+    compute = Compute(micro_batch=options.micro_batch, precision=options.precision)
+    check(compute)
+    return compute
 
 
 def recipe_of(options: Options, method: str, tower: str) -> "Recipe":
@@ -268,6 +288,8 @@ def limited(options: Options, request: Asked) -> Budget | None:
     Raises PolyclipError for a budget without auto, one that is no duration, and for what auto chooses by itself.
     """
     budget, method = request.budget, request.method
+    if method == AUTO and launched():
+        raise PolyclipError("--method auto measures what one process can do in its time: run it alone, then train the method it chose with several.")
     if method != AUTO:
         if budget:
             raise PolyclipError(f"--budget {budget} is for --method auto, not for --method {method}: leave it out, or write --method auto.")

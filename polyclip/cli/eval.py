@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from polyclip.distributed import first
 from polyclip.errors import UnknownName
 from polyclip.packs import Language, resolve_language
 
@@ -40,7 +41,8 @@ def command(
     from polyclip.run import evaluate
 
     result = evaluate(name, model, Request(languages=languages, split=split, data=folder, partial=partial, corpus=corpus))
-    told(result, json, form, out)
+    if first():
+        told(result, json, form, out)
 
 
 def told(result: "Result", json: Path | None, form: str, out: Path) -> None:

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from polyclip.errors import PolyclipError
 
-INTERRUPTED = "Interrupted. What was encoded and trained so far is kept: the same 'polyclip align ...' with --resume goes on."
+KEPT = "What was encoded and trained so far is kept: the same 'polyclip align ...' with --resume goes on."
 COMMANDS = {  # file and first paragraph of its help: 'polyclip --help' imports none of them
     "align": "Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them.",
     "eval": "Score a model on a benchmark, with intervals, trained and never-trained languages apart.",
@@ -38,29 +38,28 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**given)
         except PolyclipError as error:
-            say(f"error: {error}", style="red", highlight=False)
+            from polyclip.cli._job import complain
+
+            complain(error)
             sys.exit(2)
-        except KeyboardInterrupt:
-            say(INTERRUPTED)
+        except KeyboardInterrupt as error:
+            from polyclip.cli._job import interrupted
+
+            interrupted(error, KEPT)
             sys.exit(130)
 
     return run
 
 
-def say(text: str, **how: Any) -> None:
-    """One line on standard error."""
-    from polyclip.progress import console
-
-    console.print(text, markup=False, soft_wrap=True, **how)
-
-
 @cache
 def loaded(name: str) -> Any:
     """A command, or a group of them, from its file."""
+    from polyclip.cli._job import shared
+
     module = import_module(f"polyclip.cli.{name}")
     if name not in GROUPS:
         alone = typer.Typer(add_completion=False)
-        alone.command(name)(guarded(module.command))
+        alone.command(name)(guarded(shared(name, module.command)))
         return typer.main.get_command(alone)
     for command in GROUPS[name]:
         module.app.command(command)(guarded(getattr(module, command)))

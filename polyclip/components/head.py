@@ -1,10 +1,12 @@
 """Projection heads: from a tower's pooled vector to the shared space."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from polyclip.losses import unit
@@ -46,9 +48,9 @@ class Projection(nn.Module):
         nn.init.zeros_(self.linear.bias)
         self.branch = Gated(width, dim) if gated else None
 
-    def forward(self, standard: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
-        """Unit vectors."""
-        kept = left_out(standard, self.dropout) if self.training else standard
+    def forward(self, standard: Float[Tensor, "row width"], chosen: Bool[Tensor, "row width"] | None = None) -> Float[Tensor, "row dim"]:
+        """Unit vectors. In training, values are left out as `chosen` says, or at random."""
+        kept = left_out(standard, self.dropout, chosen) if self.training else standard
         projected = self.linear(kept)
         return unit(projected if self.branch is None else projected + self.branch(kept))
 
@@ -78,10 +80,15 @@ class Head(nn.Module):
         floor = 1e-3 * deviation.mean()
         self.deviation.copy_(torch.where(deviation > floor, deviation, torch.ones_like(deviation)))
 
-    def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
-        """Unit vectors in the shared space."""
+    def forward(self, features: Float[Tensor, "row width"], kept: Sequence[Bool[Tensor, "row width"]] = ()) -> Float[Tensor, "row dim"]:
+        """Unit vectors in the shared space; in training, with what `draw` said of these rows, or with dropout of their own."""
         standard = (features - self.mean) / self.deviation
-        return torch.cat([member(standard) for member in self.members], dim=1) * len(self.members) ** -0.5
+        found = [member(standard, *own) for member, own in zip(self.members, [[one] for one in kept] or [[]] * len(self.members), strict=True)]
+        return torch.cat(found, dim=1) * len(self.members) ** -0.5
+
+    def draw(self, rows: int) -> list[Bool[Tensor, "row width"]]:
+        """Which values each member keeps of so many rows: what `forward` would draw, so that some of the rows can be had alone."""
+        return [drawn((rows, len(self.mean)), member.dropout, self.mean.device) for member in self.members]  # type: ignore[arg-type]
 
 
 class Relative(nn.Module):
@@ -126,12 +133,22 @@ class Pass(nn.Module):
         return unit(features)
 
 
-def left_out(values: Float[Tensor, "row width"], share: float) -> Float[Tensor, "row width"]:
-    """Inverted dropout with `share` in steps of 1/256: eight decisions from each random number.
+def left_out(values: Float[Tensor, "row width"], share: float, chosen: Bool[Tensor, "row width"] | None = None) -> Float[Tensor, "row width"]:
+    """Inverted dropout with `share` in steps of 1/256, of values drawn now unless they were `chosen`."""
+    kept = drawn(tuple(values.shape), share, values.device) if chosen is None else chosen.to(values.device)
+    return values * kept * (256 / (256 - least(share)))
 
-    On a CPU, torch's own draws one number a value, which took as long as the rest of a training step.
+
+def drawn(shape: tuple[int, ...], share: float, device: torch.device) -> Bool[Tensor, "row width"]:
+    """Which values stay: eight decisions from each random number.
+
+    On a CPU, torch's own dropout draws one number a value, which took as long as the rest of a training step.
     """
-    least = round(256 * share)
-    words = torch.empty(-(-values.numel() // 8), dtype=torch.int64, device=values.device).random_(-(2**63), None)
-    kept = words.view(torch.uint8)[: values.numel()].view(values.shape) >= least
-    return values * kept * (256 / (256 - least))
+    size = math.prod(shape)
+    words = torch.empty(-(-size // 8), dtype=torch.int64, device=device).random_(-(2**63), None)
+    return words.view(torch.uint8)[:size].view(shape) >= least(share)
+
+
+def least(share: float) -> int:
+    """The smallest of 256 equally likely numbers whose value stays."""
+    return round(256 * share)

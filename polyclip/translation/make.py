@@ -1,10 +1,12 @@
 """The pipeline: captions -> engine -> filters -> a corpus pack."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+from polyclip import distributed
 from polyclip.errors import DataError
 from polyclip.filters import Candidate, Filter, Sifted, Verdict, sift, text_filters
 from polyclip.packs import Corpus, Language, load_corpus
@@ -13,7 +15,7 @@ from polyclip.tower import describe
 from polyclip.translation.job import TARGET, Job, Outcome, check, reasons
 from polyclip.translation.memory import Memory, translated
 from polyclip.translation.models import back, likeness
-from polyclip.translation.pack import check_out, write_pack
+from polyclip.translation.pack import PACK, check_out, write_pack
 from polyclip.translation.sources import Sentence, copied_elsewhere, sentences
 from polyclip.translators._engine import Options, Translator, refused
 
@@ -31,9 +33,13 @@ def translate(job: Job) -> tuple[list[Outcome], Path]:
     check(job)
     corpus = load_corpus(job.corpus)
     check_out(job)
+    distributed.wait()  # all have looked before the first one writes
     wanted = sentences(corpus, job.source, job.splits, keywords=job.keywords)
     outcomes = [into(job, corpus, wanted, target) for target in job.targets]
-    return outcomes, write_pack(job, outcomes)
+    if distributed.first():
+        write_pack(job, outcomes)
+    distributed.wait_for(job.out / PACK)
+    return outcomes, job.out / PACK
 
 
 def into(job: Job, corpus: Corpus, wanted: Sequence[Sentence], target: Language) -> Outcome:
@@ -66,7 +72,7 @@ def into(job: Job, corpus: Corpus, wanted: Sequence[Sentence], target: Language)
         kept=sifted.kept,
         dropped=dropped,
         notes=notes,
-        refused=refused(engine),
+        refused=dict(sum((Counter(said) for said in distributed.everyones(refused(engine))), Counter())),
     )
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from polyclip import distributed
 from polyclip.errors import PolyclipError
 from polyclip.packs import Language
 from polyclip.progress import Progress
@@ -68,23 +69,29 @@ def fingerprint(model: str) -> str:
 
 
 def translated(engine: Translator, memory: Memory, sentences: Sequence[str], label: str, size: int) -> tuple[dict[str, list[str]], int]:
-    """Candidates of every distinct sentence, and how many of them were kept from before; what is new is kept batch by batch.
+    """Candidates of every distinct sentence, and how many of them were kept from before; what is new is kept batch by batch, each by one process.
 
     Raises PolyclipError where an engine does not answer for each sentence.
     """
     wanted = list(dict.fromkeys(sentences))
     found = memory.known(wanted)
-    before = len(found)
     missing = sorted((sentence for sentence in wanted if sentence not in found), key=lambda sentence: (len(sentence), sentence))
+    missing = distributed.agreed(missing)  # another process may have kept some meanwhile
     if not missing:
-        return found, before
-    with Progress(label, len(missing)) as progress:
-        for start in range(0, len(missing), size):
-            batch = missing[start : start + size]
+        return known_now(memory, found, wanted), len(wanted)
+    batches = distributed.share([missing[start : start + size] for start in range(0, len(missing), size)])
+    with Progress(label, sum(map(len, batches))) as progress:
+        for batch in batches:
             answers = engine.translate(batch)
             if len(answers) != len(batch):
                 raise PolyclipError(f"Engine {engine.name} gave {len(answers)} answers for {len(batch)} sentences; it breaks the contract of an engine.")
             memory.keep(dict(zip(batch, answers, strict=True)))
             found |= zip(batch, answers, strict=True)
             progress.advance(len(batch))
-    return found, before
+    distributed.wait()
+    return known_now(memory, found, wanted), len(wanted) - len(missing)
+
+
+def known_now(memory: Memory, found: dict[str, list[str]], wanted: Sequence[str]) -> dict[str, list[str]]:
+    """What this process found, and what others have added."""
+    return memory.known(wanted) if distributed.count() > 1 else found

@@ -1,0 +1,62 @@
+"""How steps are computed, which decides memory and speed but not what is learned: pairs held at once, and the precision of the towers."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
+from torch.nn.parallel import DistributedDataParallel
+
+from polyclip.errors import PolyclipError, UnknownName
+
+PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}  # and what accelerate calls them
+LAUNCHER = "ACCELERATE_MIXED_PRECISION"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Weights, optimizer, similarities and losses are float32 in any precision."""
+
+    micro_batch: int | None = None  # pairs a process holds at once in the method's own phase; None: all of its own
+    precision: str = "fp32"
+
+
+def check(compute: Compute) -> None:
+    """Raises UnknownName for a precision that does not exist, PolyclipError for one that is not to be had here or that the launcher contradicts."""
+    if compute.precision not in PRECISIONS:
+        raise UnknownName("precision", compute.precision, PRECISIONS)
+    if compute.precision == "fp16" and not torch.cuda.is_available():
+        raise PolyclipError("--precision fp16 needs a graphics processor, and torch finds none here: use bf16, which needs none, or fp32.")
+    asked = os.environ.get(LAUNCHER, "no")
+    if asked not in ("no", PRECISIONS[compute.precision]):
+        raise PolyclipError(
+            f"accelerate launch asks for mixed precision {asked}, polyclip for {compute.precision}: write --precision {asked}, or make both equal."
+        )
+
+
+def accelerator(compute: Compute) -> Accelerator:
+    """Devices, precision and gradients of several processes; fp16 comes with a gradient scaler.
+
+    Raises what `check` raises.
+    """
+    check(compute)
+    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != PRECISIONS[compute.precision]:
+        AcceleratorState._reset_state()  # accelerate keeps the first precision of a process for ever
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]  # a tower may have parts that its vectors do not use
+    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=PRECISIONS[compute.precision], kwargs_handlers=handlers)
+
+
+def prepare(accelerator: Accelerator, aligner: Any, optimizer: Any, trained: list[str]) -> tuple[Any, Any]:
+    """The aligner and its optimizer on their device; of several processes, gradients of what is trained are averaged, the rest is left alone."""
+    names = [name for name, _ in (*aligner.named_parameters(), *aligner.named_buffers())]
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(aligner, sorted(set(names) - set(trained)))
+    aligner._is_accelerate_prepared = False  # in an earlier phase: accelerate would hand it back as it is, without processes and precision
+    return accelerator.prepare(aligner, optimizer)
+
+
+def release(accelerator: Accelerator, model: Any, aligner: Any) -> None:
+    """The aligner as it was before `prepare`: on the CPU, in float32."""
+    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    aligner.to("cpu")

@@ -1,0 +1,62 @@
+"""`torchrun -m polyclip align` as a person types it: a process is killed, the job ends and says so, and one process alone goes on with it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.command import polyclip
+from tests.several import free_port
+from tests.toy import write_corpus, write_text_encoder, write_vision_tower
+
+EPOCHS = 40
+
+
+def launched(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
+    """Two processes of `polyclip ARGUMENTS`, started by torchrun."""
+    start = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port()), "-m", "polyclip"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, *start, *map(str, arguments)], env=os.environ | environment, **pipes, text=True)
+
+
+def second_of(launcher: int) -> int:
+    """Process number 1 of a job."""
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == launcher and b"RANK=1\0" in (path / "environ").read_bytes():
+                return int(path.name)
+        except (OSError, ValueError):  # it has ended meanwhile
+            continue
+    raise AssertionError("the job has no second process")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for a process in /proc")
+def test_a_killed_process_ends_the_job_and_one_alone_goes_on(tmp_path: Path) -> None:
+    corpus, text, vision = write_corpus(tmp_path / "corpus"), write_text_encoder(tmp_path / "text"), write_vision_tower(tmp_path / "vision")
+    inputs = ["--corpus", corpus, "--text-encoder", text, "--vision-tower", vision, "--dim", 16]
+    arguments = ["align", "--lang", "sw", "--method", "heads", *inputs, "--epochs", EPOCHS, "--batch-size", 7]
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    job = launched(*arguments, "--out", broken)
+    while not (broken / "checkpoint-heads.safetensors").exists():
+        assert job.poll() is None, job.communicate()[1]
+        time.sleep(0.005)
+    os.kill(second_of(job.pid), signal.SIGKILL)
+    out, err = job.communicate(timeout=100)
+    assert job.returncode != 0 and not (broken / "aligner.safetensors").exists(), "it was killed too late to prove anything"
+    assert "--resume goes on" in err and "SIGKILL" in err and out == ""
+    assert polyclip(*arguments, "--out", broken, "--resume").code == 0
+    assert polyclip(*arguments, "--out", whole).code == 0
+    found, wanted = (load_file(folder / "aligner.safetensors") for folder in (broken, whole))
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        torch.testing.assert_close(found[name].float(), tensor.float(), rtol=2e-2, atol=2e-3, msg=lambda text, name=name: f"{name}: {text}")
+    logs = [[json.loads(line)["validation"] for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (broken, whole)]
+    assert len(logs[0]) == len(logs[1]) == EPOCHS + 1
