@@ -14,8 +14,8 @@ from polyclip.records import Picture
 from polyclip.storage import sha256
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-# What is decoded, whatever a file's name says: Pillow's decoder of EPS, for one, would start another program. MPO is a JPEG with several frames.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# What is decoded, whatever a file's name says: Pillow's decoder of EPS, for one, would start another program.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000  # decoded, 3 bytes each: 192 MB
 MAX_BYTES = 100_000_000
 # Pillow prints this beside the sentence of ours that names the picture; its error for twice the size stays one.

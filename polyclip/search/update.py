@@ -70,7 +70,7 @@ def update(images: Path, model: Path, out: Path) -> Changes:
     aligner = load(model)
     with locked(out):
         old = read_manifest(out) if (out / MANIFEST).is_file() else None
-        rows, digest = Rows([], torch.empty(0), 0), sha256(model / "aligner.safetensors")
+        rows, digest = Rows([], torch.empty(0, 0), 0), sha256(model / "aligner.safetensors")
         if old is not None:
             check_run(model, old.aligner, out)
             rows = Rows(read_entries(out, old), read_vectors(out, old), old.next)
