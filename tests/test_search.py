@@ -98,6 +98,12 @@ def ready(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pictures
 
 
+@pytest.fixture(scope="module")
+def queries(run: Path) -> torch.Tensor:
+    """Vectors of the Swahili names, in the order of the concepts: the encoder is built once for several tests."""
+    return load(run).encode_text([NAMES["sw"][concept] for concept in CONCEPTS], "sw")
+
+
 @pytest.fixture
 def mine(ready: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(ready, tmp_path / "mine"))
@@ -115,15 +121,14 @@ def hits(folder: Path, vectors: torch.Tensor, top: int = 5) -> list[list[tuple[s
     return [[(hit.path.relative_to(found.root).as_posix(), round(hit.similarity, 5)) for hit in row] for row in found.search(vectors, top)]
 
 
-def test_swahili_names_find_their_emoji_and_the_index_answers_as_the_folder_does(ready: Path, run: Path, tmp_path: Path) -> None:
+def test_swahili_names_find_their_emoji_and_the_index_answers_as_the_folder_does(ready: Path, run: Path, queries: torch.Tensor, tmp_path: Path) -> None:
     opened = Index.open(ready)
-    aligner = opened.aligner()
     assert opened.root == ready.resolve() and len(opened) == len(CONCEPTS) and not opened.approximate
-    queries = [NAMES["sw"][concept] for concept in CONCEPTS[1:]]
-    best = [found[0].path.stem for found in opened.search(aligner.encode_text(queries, "sw"), 1)]
-    assert sum(a == b for a, b in zip(best, CONCEPTS[1:], strict=True)) > 0.8 * len(queries)
-    said = json.loads(polyclip("search", queries[0], "--index", ready, "--json", "--top", 5).out)
-    slow = search(queries[0], ready, run, 5)
+    best = [found[0].path.stem for found in opened.search(queries[1:], 1)]
+    assert sum(a == b for a, b in zip(best, CONCEPTS[1:], strict=True)) > 0.8 * len(best)
+    name = NAMES["sw"][CONCEPTS[1]]
+    said = json.loads(polyclip("search", name, "--index", ready, "--json", "--top", 5).out)
+    slow = search(name, ready, run, 5)
     assert [hit["path"] for hit in said["hits"]] == [str(hit.path.resolve()) for hit in slow.hits]
     assert [hit["similarity"] for hit in said["hits"]] == pytest.approx([hit.similarity for hit in slow.hits], abs=1e-5)
     assert (said["language"], said["hint"], said["searched"], said["recall_at_10"]) == ("sw", "", len(CONCEPTS), None)
@@ -133,7 +138,7 @@ def test_swahili_names_find_their_emoji_and_the_index_answers_as_the_folder_does
     assert sheet.read_text("utf-8").count("data:image/webp") == 3
 
 
-def test_only_new_and_changed_pictures_are_encoded(mine: Path, run: Path, tmp_path: Path) -> None:
+def test_only_new_and_changed_pictures_are_encoded(mine: Path, run: Path, queries: torch.Tensor, tmp_path: Path) -> None:
     out = mine / ".polyclip-index"
     first, second, third, fourth = (mine / path for path in Index.open(mine).paths[:4])
     generation = Index.open(mine).manifest.generation
@@ -147,7 +152,6 @@ def test_only_new_and_changed_pictures_are_encoded(mine: Path, run: Path, tmp_pa
     assert (changes.encoded, changes.added, changes.removed, changes.problems) == (1, 4, 2, [])
     fresh = build(mine, run, tmp_path / "fresh")
     assert sorted(fresh.paths) == sorted(changes.index.paths) and len(fresh) == len(CONCEPTS)
-    queries = load(run).encode_text(["paka", "nyumba"], "sw")
     assert [sorted(row) for row in hits(mine, queries, 24)] == [sorted(row) for row in hits(tmp_path / "fresh", queries, 24)]
     assert {path.name for path in out.iterdir()} == {"index.json", "lock", *changes.index.manifest.bytes}
 
@@ -240,7 +244,7 @@ def test_what_is_no_picture_is_skipped_and_named(run: Path, tmp_path: Path) -> N
     said = polyclip("index", folder, "--model", run)
     told = {line.partition(": ")[0].rpartition("/")[2]: line for line in said.out.splitlines() if line.startswith("skipped ")}
     assert said.code == 0 and set(told) == set(bad), said
-    words = {"zero.png": "0 bytes", "huge.png": "too large", "large.png": "10000 x 9000", "bomb.svg": "image/svg+xml is not read", "svg.png": "an SVG"}
+    words = {"zero.png": "0 bytes", "huge.png": "too large", "large.png": "pixels", "bomb.svg": "image/svg+xml is not read", "svg.png": "an SVG"}
     words |= {"letter.jpg": "not a picture", "twin.png": "not a picture", "ghost.png": "not a picture", "half.png": "damaged or truncated"}
     assert {name for name, word in words.items() if word not in told[name]} == set()
     assert "1 pictures: 1 encoded" in said.out and f"{len(bad)} skipped" in said.out
@@ -249,8 +253,9 @@ def test_what_is_no_picture_is_skipped_and_named(run: Path, tmp_path: Path) -> N
     one_sentence(polyclip("index", folder, "--model", run, "--out", tmp_path / "none"), "None of the 8 pictures", "can be read")
 
 
-def test_many_pictures_are_searched_through_a_graph_whose_recall_is_stored(mine: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    queries = load(run).encode_text([NAMES["sw"][concept] for concept in CONCEPTS], "sw")
+def test_many_pictures_are_searched_through_a_graph_whose_recall_is_stored(
+    mine: Path, run: Path, queries: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     exact = hits(mine, queries)
     monkeypatch.setattr(index, "EXACT", 12)
     monkeypatch.setattr(update, "QUERIES", 30)
