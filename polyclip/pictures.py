@@ -1,6 +1,9 @@
 """Picture files of one's own: found, bounded in size, and left out by name when they cannot be read."""
 
 import io
+import mimetypes
+import warnings
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +14,12 @@ from polyclip.records import Picture
 from polyclip.storage import sha256
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+# What is decoded, whatever a file's name says: Pillow's decoder of EPS, for one, would start another program.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000  # decoded, 3 bytes each: 192 MB
 MAX_BYTES = 100_000_000
+# Pillow prints this beside the sentence of ours that names the picture; its error for twice the size stays one.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -20,13 +27,33 @@ def find_pictures(folder: Path) -> list[Path]:
 
     Raises DataError when there is none.
     """
+    return look_through(folder)[0]
+
+
+def look_through(folder: Path) -> tuple[list[Path], list[str]]:
+    """Every picture file below `folder`, sorted, and one sentence for each file of a picture format that is not read, such as SVG.
+
+    Links that lead outside are not followed. Raises DataError where there is no folder, or no picture in it that is read.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder.")
-    root = folder.resolve()
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and p.resolve().is_relative_to(root))
+    files = sorted(inside(folder))
+    found = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not found:
         raise DataError(f"{folder} has no picture; expected files ending in {', '.join(sorted(SUFFIXES))}.")
-    return found
+    kinds = [(path, mimetypes.guess_type(path.name)[0] or "") for path in files if path.suffix.lower() not in SUFFIXES]
+    return found, [f"{path}: {kind} is not read; save it as PNG or JPEG." for path, kind in kinds if kind.startswith("image/")]
+
+
+def inside(folder: Path) -> Iterator[Path]:
+    """Files below a folder, without those that links lead to outside it, or that cannot be looked at."""
+    root = folder.resolve()
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and path.resolve().is_relative_to(root):
+                yield path
+        except OSError:  # gone meanwhile, or a circle of links
+            continue
 
 
 def readable(paths: list[Path]) -> tuple[list[Picture], list[str]]:
@@ -43,19 +70,36 @@ def readable(paths: list[Path]) -> tuple[list[Picture], list[str]]:
 
 
 def picture_of(path: Path) -> Picture:
-    """A picture by its file; decoded when it is asked for."""
-    return Picture(str(path), sha256(path), partial(open_picture, path))
+    """A picture by its file; decoded when it is asked for.
+
+    Raises DataError for a file that may not be read.
+    """
+    try:
+        return Picture(str(path), sha256(path), partial(open_picture, path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def check_bytes(path: Path) -> None:
+    """Raises DataError for a file that is empty or has more bytes than are read."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise DataError(f"{path}: {size:,} bytes, at most {MAX_BYTES:,} are read.")
+    if size == 0:
+        raise DataError(f"{path}: empty, 0 bytes; copy the picture again.")
 
 
 def open_picture(path: Path) -> Image.Image:
     """RGB, turned as the camera's note says, transparent parts on white.
 
-    Raises DataError for what `decoded` refuses, and for a file of more than 100 MB before it is read.
+    Raises DataError for what `decoded` and `check_bytes` refuse, the latter before anything is read, and for a file that may not be read.
     """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise DataError(f"{path}: {size:,} bytes, at most {MAX_BYTES:,} are read.")
-    return decoded(path.read_bytes(), str(path))
+    try:
+        check_bytes(path)
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    return decoded(data, str(path))
 
 
 def decoded(data: bytes, where: str, *, draft: bool = False) -> Image.Image:
@@ -63,20 +107,32 @@ def decoded(data: bytes, where: str, *, draft: bool = False) -> Image.Image:
 
     A `draft` of a JPEG has an eighth of its edges: enough to know whether it can be read to its end.
 
-    Raises DataError for what is no picture, is truncated, or would be larger than 64 megapixels; the size is read from the header
-    before anything is decoded.
+    Raises DataError for what is no picture, of another format than `FORMATS`, truncated, or would be larger than 64 megapixels; the size
+    is read from the header before anything is decoded.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{where}: {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} in all are decoded.")
             if draft:
                 image.draft("RGB", (1, 1))
             return on_white(ImageOps.exif_transpose(image))
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(f"{where}: not a picture that can be read ({type(error).__name__}).") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{where}: too large, at most {MAX_PIXELS:,} pixels are decoded ({error}).") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{where}: not a picture that can be read, expected {', '.join(FORMATS)} ({described(data)}).") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{where}: damaged or truncated picture ({error}).") from error
+
+
+def described(data: bytes) -> str:
+    """What bytes that are no picture seem to be."""
+    if not data:
+        return "empty, 0 bytes"
+    start = data[:512].lstrip().lower()
+    if b"<svg" in start:
+        return "an SVG drawing"
+    return "a text or web page" if start.startswith((b"<!doctype", b"<html", b"<?xml")) else "unknown bytes"
 
 
 def on_white(image: Image.Image) -> Image.Image:

@@ -1,38 +1,93 @@
 """polyclip search."""
 
+import json as json_text
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from polyclip.errors import DataError
 from polyclip.packs import resolve_language
+
+if TYPE_CHECKING:
+    from polyclip.search.folder import Found
+
+SHEET = Path("search.html")
 
 
 def command(
-    query: Annotated[str, typer.Argument(help="What the picture should show, in any language.")],
-    images: Annotated[Path, typer.Option(help="Folder of pictures, searched below too.")],
-    model: Annotated[Path, typer.Option(help="Run folder made by 'polyclip align'.")],
+    query: Annotated[str, typer.Argument(help="What the picture should show, in any language.")] = "",
+    index: Annotated[Path | None, typer.Option(help="Index made by 'polyclip index', or the folder of pictures it is in.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of pictures, searched below too; with --index, where its pictures are now.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Run folder made by 'polyclip align'. Default: the one that made the index.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Look for pictures like this file, instead of a query in words.")] = None,
     top: Annotated[int, typer.Option(min=1)] = 12,
     lang: Annotated[str, typer.Option(help="Language of the query, for its spelling. Default: of those trained, the first in this script.")] = "",
-    html: Annotated[Path, typer.Option(help="Where the contact sheet is written.")] = Path("search.html"),
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Where a contact sheet is written. Default: search.html with --images, none with --index.")] = None,
 ) -> None:
-    """Rank the pictures of a folder by a query, and write a contact sheet to look at."""
+    """Rank pictures by a query in words or by a picture, and write a contact sheet to look at."""
     language = resolve_language(lang).code if lang else ""
-    from polyclip.search.contact_sheet import write_sheet
-    from polyclip.search.folder import search
+    check(query, picture, lang, index, images, model)
+    from polyclip.search.folder import search, search_index
+    from polyclip.search.index import Index
 
-    found = search(query, images, model, top, language)
+    if index is not None:
+        found = search_index(query, Index.open(index, images, model), top, language, picture)
+    else:
+        found = search(query, images or Path(), model or Path(), top, language, picture)  # `check` saw to it that both are given
+    sheet = html or (SHEET if index is None and not json else None)
+    if json:
+        typer.echo(json_text.dumps(record(found), ensure_ascii=False, indent=1))
+    else:
+        show(found)
+    if sheet is not None:
+        from polyclip.search.contact_sheet import write_sheet
+
+        write_sheet(sheet, found)
+        if not json:
+            Console().print(f"contact sheet: {sheet}", markup=False, highlight=False, soft_wrap=True)
+
+
+def check(query: str, picture: Path | None, lang: str, index: Path | None, images: Path | None, model: Path | None) -> None:
+    """Raises DataError where it is not said what is looked for, or where."""
+    if index is None and (images is None or model is None):
+        raise DataError("Expected what to search: --index DIR made by 'polyclip index', or --images DIR with --model RUN.")
+    if picture is not None and (query or lang):
+        raise DataError("Expected a query in words or --picture FILE, not both; --lang is for words.")
+    if picture is None and not query:
+        raise DataError("Expected a query: words, or --picture FILE.")
+
+
+def show(found: "Found") -> None:
+    """A table, what was skipped, and what a reader should know."""
     console = Console()
     table = Table("rank", "similarity", header_style="bold", box=SIMPLE_HEAD)
     table.add_column("picture", overflow="fold")
     for number, hit in enumerate(found.hits, 1):
-        table.add_row(str(number), f"{hit.similarity:.3f}", str(hit.path.relative_to(images)))
+        table.add_row(str(number), f"{hit.similarity:.3f}", escape(str(hit.path.relative_to(found.root))))
     console.print(table)
     for problem in found.problems:
         console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{found.searched:,} pictures searched, {len(found.problems)} skipped", highlight=False)
-    write_sheet(html, found)
-    console.print(f"contact sheet: {html}", highlight=False, soft_wrap=True)
+    if found.hint:
+        console.print(found.hint, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    about = "" if found.recall is None else f", approximately: {100 * found.recall:.1f} % of an exact search's ten best are found"
+    console.print(f"{found.searched:,} pictures searched, {len(found.problems)} skipped{about}", markup=False, highlight=False, soft_wrap=True)
+
+
+def record(found: "Found") -> dict[str, object]:
+    """What was found, as JSON (schema 1)."""
+    return {
+        "schema": 1,
+        "query": found.query,
+        "language": found.language,
+        "hint": found.hint,
+        "searched": found.searched,
+        "recall_at_10": found.recall,
+        "skipped": found.problems,
+        "hits": [{"rank": number, "similarity": hit.similarity, "path": str(hit.path)} for number, hit in enumerate(found.hits, 1)],
+    }

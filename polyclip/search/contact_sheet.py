@@ -5,6 +5,7 @@ import html
 import io
 from pathlib import Path
 
+from polyclip.errors import DataError
 from polyclip.pictures import open_picture
 from polyclip.search.folder import Found
 from polyclip.storage import write_text
@@ -27,17 +28,26 @@ def write_sheet(path: Path, found: Found) -> None:
     page = (
         f'<!doctype html>\n<html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n<title>{query}</title>'
         f'<style>{STYLE}</style></head>\n<body><h1 dir="auto">{query}</h1>\n<p>{found.searched:,} pictures searched, {len(found.problems)} skipped</p>\n'
+        f"{f'<p>{html.escape(found.hint)}</p>' if found.hint else ''}"
         f"<ol>\n{cards}\n</ol></body></html>\n"
     )
     write_text(path, page, what="the contact sheet")
 
 
 def card(rank: int, path: Path, similarity: float) -> str:
-    """One picture of the sheet."""
+    """One picture of the sheet; of one that is gone since it was indexed, what is wrong with it."""
+    name = html.escape(str(path))
+    try:
+        shown = f'<img alt="{name}" src="data:image/webp;base64,{thumbnail(path)}">'
+    except DataError as error:
+        shown = f"<small>{html.escape(str(error))}</small>"
+    return f"<li>{shown}<b>{rank}</b> · {similarity:.3f}<small>{name}</small></li>"
+
+
+def thumbnail(path: Path) -> str:
+    """A small WebP in base64."""
     image = open_picture(path)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=80)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    name = html.escape(str(path))
-    return f'<li><img alt="{name}" src="data:image/webp;base64,{data}"><b>{rank}</b> · {similarity:.3f}<small>{name}</small></li>'
+    return base64.b64encode(buffer.getvalue()).decode()

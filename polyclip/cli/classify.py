@@ -1,0 +1,86 @@
+"""polyclip classify."""
+
+import csv as csv_text
+import io
+import json as json_text
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from polyclip.packs import resolve_language
+
+if TYPE_CHECKING:
+    from polyclip.search.gallery import Gallery
+    from polyclip.search.labels import Labelled
+
+COLUMNS = ("picture", "label", "similarity", "share", "second", "second_share")
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of pictures, looked through below too, or an index of one.")],
+    labels: Annotated[Path, typer.Option(help="One label a line; synonyms after tabs.")],
+    model: Annotated[Path | None, typer.Option(help="Run folder made by 'polyclip align'. Default: the one that made the index in DIR.")] = None,
+    lang: Annotated[str, typer.Option(help="Language of the labels. Default: of those trained, the first in this script.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write the table to this file, as CSV.")] = None,
+) -> None:
+    """Give each picture the nearest of some labels, in the prompts of their language's pack."""
+    from polyclip.search.labels import read_labels
+
+    language = resolve_language(lang).code if lang else ""
+    named = read_labels(labels)
+    from polyclip.search.gallery import gathered
+    from polyclip.search.labels import label, meaning, spelling
+    from polyclip.search.query import trained_on
+
+    gallery = gathered(folder, model)
+    spelt = spelling(named, language, trained_on(gallery.run))
+    found = label(gallery, named, spelt)
+    if csv is not None:
+        from polyclip.storage import write_text
+
+        write_text(csv, as_csv(gallery, found), what="the labels")
+    if json:
+        pictures = [dict(zip(COLUMNS, row, strict=True)) for row in rows(gallery, found)]
+        facts = {"schema": 1, "language": spelt, "labels": named, "share": meaning(gallery.aligner), "skipped": gallery.problems, "pictures": pictures}
+        typer.echo(json_text.dumps(facts, ensure_ascii=False, indent=1))
+    else:
+        show(gallery, found, meaning(gallery.aligner))
+        if csv is not None:
+            typer.echo(f"table: {csv}")
+
+
+def rows(gallery: "Gallery", found: "list[Labelled]") -> list[tuple[str, str, float, float, str, float]]:
+    """A row for each picture, as `COLUMNS`."""
+    root = gallery.root
+    return [(one.path.relative_to(root).as_posix(), one.label, one.similarity, one.share, one.second, one.second_share) for one in found]
+
+
+def as_csv(gallery: "Gallery", found: "list[Labelled]") -> str:
+    """With a line of names first."""
+    text = io.StringIO()
+    writer = csv_text.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((*row[:2], f"{row[2]:.6f}", f"{row[3]:.6f}", row[4], f"{row[5]:.6f}") for row in rows(gallery, found))
+    return text.getvalue()
+
+
+def show(gallery: "Gallery", found: "list[Labelled]", meaning: str) -> None:
+    """A table, what was skipped, and what its numbers mean."""
+    console = Console()
+    table = Table(header_style="bold", box=SIMPLE_HEAD)
+    for name in ("picture", "label", "similarity", "share", "next label", "share"):
+        table.add_column(name, overflow="fold")
+    for picture, label, similarity, share, second, second_share in rows(gallery, found):
+        table.add_row(escape(picture), escape(label), f"{similarity:.3f}", f"{share:.2f}", escape(second), f"{second_share:.2f}")
+    console.print(table)
+    for problem in gallery.problems:
+        console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    where = ", as they were when they were indexed" if gallery.indexed else ""
+    console.print(f"{len(found):,} pictures{where}, {len(gallery.problems)} skipped", markup=False, highlight=False)
+    console.print(meaning, markup=False, highlight=False)
