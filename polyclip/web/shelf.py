@@ -99,7 +99,9 @@ class Shelf:
     @classmethod
     def open(cls, folders: Sequence[Path]) -> "Shelf":
         """Open indexes and load their models. Raises what `Index.open` and `load` raise."""
-        workshop, models, found = Workshop(), {}, {}
+        workshop = Workshop()
+        models: dict[str, Model] = {}
+        found: dict[str, Collection] = {}
         for folder in folders:
             index = Index.open(folder)
             key = weights_of(index.model)

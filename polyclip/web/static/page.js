@@ -14,6 +14,7 @@ let running = null;
 let asked = "";
 
 document.documentElement.classList.add("with-script");
+if (matchMedia("(max-width: 40rem)").matches) form.querySelector("details").open = false; // on a phone the pictures come first
 
 const results = () => document.getElementById("results");
 
