@@ -74,7 +74,7 @@ def cache_sizes() -> dict[str, int]:
     return {f.name: sum(p.stat().st_size for p in f.rglob("*") if p.is_file()) for f in folders}
 
 
-CACHE_PARTS = ("weights", "features", "translations", "hashes", "shards")
+CACHE_PARTS = ("weights", "features", "translations", "hashes", "thumbnails", "shards")
 
 
 def clear_cache(parts: tuple[str, ...] = CACHE_PARTS) -> None:

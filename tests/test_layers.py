@@ -29,6 +29,7 @@ doctor
 origin report knowledge interchange
 continued
 run search
+web
 estimate
 choice
 study

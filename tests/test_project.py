@@ -48,7 +48,7 @@ def test_every_dependency_says_why() -> None:
 
 def test_every_import_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    extras = [text for name in ("starter", "study", "translation", "energy") for text in project["optional-dependencies"][name]]
+    extras = [text for name in ("starter", "study", "translation", "energy", "serve") for text in project["optional-dependencies"][name]]
     declared = {re.split(r"[\[<>=]", text)[0].replace("-", "_") for text in project["dependencies"] + extras}
     trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "polyclip").rglob("*.py")]
     plain = {alias.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}

@@ -21,6 +21,7 @@ COMMANDS = {  # file and first paragraph of its help: 'polyclip --help' imports 
     "search": "Rank pictures by a query in words or by a picture, and write a contact sheet to look at.",
     "classify": "Give each picture the nearest of some labels, in the prompts of their language's pack.",
     "dedupe": "Group pictures that are the same file, the same picture in another size or quality, or alike to a model. Nothing is deleted.",
+    "serve": "A web page to search pictures in any language, by words or by a picture; for this machine alone unless it is told otherwise.",
     "doctor": "Examine how a text encoder reads a language before anything is trained; a defect ends with exit code 1.",
     "fewshot": "What a few captions buy: recall over the number of named pictures of a language; interrupted, it goes on where it was.",
     "translate": "Translate a corpus' captions, filter them, and write a corpus that 'polyclip align --corpus' takes.",
