@@ -26,6 +26,7 @@ methods benchmarks
 doctor
 origin report knowledge interchange
 continued
+exports
 run search
 estimate
 choice
