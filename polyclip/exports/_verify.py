@@ -68,9 +68,15 @@ def agreement(kind: str, own: np.ndarray, run: np.ndarray, rewritten: int) -> Ag
     """
     if own.shape != run.shape or not np.isfinite(own).all() or not len(own):
         raise RunError(f"The export's {kind} vectors have shape {list(own.shape)}, expected {list(run.shape)}, all finite. It was removed.")
-    double = own.astype(np.float64)
-    cosine = (double * run.astype(np.float64)).sum(1) / np.linalg.norm(double, axis=1) / np.linalg.norm(run.astype(np.float64), axis=1)
+    cosine = cosines(own.astype(np.float64), run.astype(np.float64))
     return Agreement(kind, len(cosine), float(cosine.min()), float(cosine.mean()), rewritten)
+
+
+def cosines(own: np.ndarray, run: np.ndarray) -> np.ndarray:
+    """Row by row; two vectors of zeros agree, one alone does not."""
+    product = np.linalg.norm(own, axis=1) * np.linalg.norm(run, axis=1)
+    empty = (own == 0).all(1) & (run == 0).all(1)
+    return np.where(empty, 1.0, (own * run).sum(1) / np.where(product == 0, 1.0, product))
 
 
 def check(target: str, found: list[Agreement], least: float) -> None:

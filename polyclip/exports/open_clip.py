@@ -3,15 +3,15 @@
 import json
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from polyclip.aligner import Side
 from polyclip.errors import RunError
-from polyclip.exports._merged import EVERY, affine, closing_norm, instead, plain, without_bias
+from polyclip.exports._merged import EVERY, affine, closing_norm, plain, without_bias
 from polyclip.exports._pictures import preprocess_cfg
 from polyclip.exports._target import Order, Target, Written
+from polyclip.exports._timm import timm_name
 from polyclip.exports._words import write_tokenizer
 
 NAME = "open_clip"
@@ -78,7 +78,7 @@ def vision_tower(side: Side) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
     Raises RunError for a vision tower that is no timm model of its own name.
     """
     encoder = plain(side, NAME)
-    name = timm_name(side, encoder)
+    name = timm_name(side, encoder, NAME)
     cfg = preprocess_cfg(encoder, side.tower.name)
     if cfg["interpolation"] not in ("bicubic", "bilinear"):
         raise RunError(f"{NAME} resizes pictures bicubic or bilinear, and vision tower {side.tower.name} wants {cfg['interpolation']}. {EVERY}.")
@@ -87,28 +87,6 @@ def vision_tower(side: Side) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
     state |= {"head.proj.weight": own.weight.float(), "head.proj.bias": own.bias.float()}
     config = {"image_size": cfg["size"][0], "timm_model_name": name, "timm_pool": "", "timm_proj": "linear", "timm_proj_bias": True}
     return state, config, cfg
-
-
-def timm_name(side: Side, encoder: Any) -> str:
-    """The timm model that a tower is, whole.
-
-    Raises RunError where it is none, or reads more of it, or less, than timm's pooled vector.
-    """
-    import timm
-
-    model = getattr(encoder, "model", None)
-    name = (getattr(model, "pretrained_cfg", None) or {}).get("architecture", "")
-    if not name or not timm.is_model(name):
-        raise RunError(f"{NAME} takes vision towers of timm only, and this run's is {side.tower.name}. Align with an efficientnet-lite or timm:NAME; {EVERY}.")
-    with torch.device("meta"):
-        whole = timm.create_model(name, pretrained=False, num_classes=0)
-    if model.num_features != encoder.dim or whole.state_dict().keys() != model.state_dict().keys():  # type: ignore[union-attr]
-        plainly = side.tower.name.partition(":")[0]
-        raise RunError(
-            f"{NAME} knows the last pooled vector of a timm model, and vision tower {side.tower.name} gives other ones: layers side by side, or fewer of them. "
-            f"Align with --vision-tower {plainly} and one of these. {instead()}"
-        )
-    return name
 
 
 TARGET = Target(about="a folder that open_clip loads by local-dir:", needs=("open_clip",), write=write, checks=("timm", "transformers"))
