@@ -16,6 +16,7 @@ SINGULAR = {
     "translators": "translation engine",
     "benchmarks": "benchmark",
     "study": "study",
+    "exports": "export target",
 }
 
 

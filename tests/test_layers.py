@@ -28,6 +28,7 @@ methods benchmarks
 doctor
 origin report knowledge interchange
 continued
+exports
 run search
 web
 estimate

@@ -1,6 +1,7 @@
 """A transformers text model with pooling: what `e5-small` and `huggingface` both build."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Float
@@ -13,6 +14,16 @@ from polyclip.trunk.packed import plain
 from polyclip.trunk.text import M2M, Bert
 
 Tokenize = Callable[[Sequence[str]], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Words:
+    """How captions become tokens, for those who write it down for another library."""
+
+    tokenizer: Any  # of `tokenizers`
+    prefix: str  # before every caption
+    limit: int  # tokens, the special ones among them
+    special: dict[str, str]  # such as {"pad_token": "<pad>"}
 
 
 class TextEncoder(nn.Module):
@@ -30,6 +41,7 @@ class TextEncoder(nn.Module):
         self.tokenize = tokenize
         self.dim = dim
         self.pooling = pooling
+        self.words: Words | None = None  # where there is more to it, or no fast tokenizer
         self.trunk = trunk_of(model)
         self.requires_grad_(False).eval()
 

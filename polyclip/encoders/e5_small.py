@@ -25,6 +25,7 @@ FILE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 PREFIX = "query: "
 MAX_TOKENS = 512
 PAD = 1
+SPECIAL = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 LAYERS = 12
 LAYER_PARAMETERS = 1_774_464
 LAYER = {
@@ -91,7 +92,7 @@ def build(weights: Converted, prefix: str, layers: int) -> "object":
     from tokenizers import Tokenizer
     from transformers import BertConfig, BertModel
 
-    from polyclip.encoders._transformer import TextEncoder
+    from polyclip.encoders._transformer import TextEncoder, Words
 
     model = without_memory(lambda: BertModel(BertConfig(**CONFIG | {"num_hidden_layers": layers}), add_pooling_layer=False))
     left_out = tuple(f"encoder.layer.{number}." for number in range(layers, LAYERS))
@@ -107,7 +108,9 @@ def build(weights: Converted, prefix: str, layers: int) -> "object":
         mask = torch.tensor([row.attention_mask + [0] * (longest - len(row)) for row in rows])
         return {"input_ids": ids, "attention_mask": mask}
 
-    return TextEncoder(model, tokenize, CONFIG["hidden_size"], "mean")  # type: ignore[arg-type]
+    encoder = TextEncoder(model, tokenize, CONFIG["hidden_size"], "mean")  # type: ignore[arg-type]
+    encoder.words = Words(tokenizer, prefix, MAX_TOKENS, SPECIAL)
+    return encoder
 
 
 def convert(source: Path, folder: Path) -> dict[str, int]:

@@ -71,7 +71,7 @@ def build(name: str, chosen: dict[str, str]) -> Any:
     """Load weights and tokenizer."""
     from transformers import AutoModel, AutoTokenizer
 
-    from polyclip.encoders._transformer import TextEncoder
+    from polyclip.encoders._transformer import TextEncoder, Words
 
     with loading("text encoder", name):
         kept = {"revision": chosen["revision"], "trust_remote_code": False}
@@ -86,4 +86,8 @@ def build(name: str, chosen: dict[str, str]) -> Any:
         tokens = tokenizer(rows, padding=True, truncation=True, max_length=limit, return_tensors="pt")
         return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
 
-    return TextEncoder(model, tokenize, model.config.hidden_size, chosen["pooling"])
+    encoder = TextEncoder(model, tokenize, model.config.hidden_size, chosen["pooling"])
+    if getattr(tokenizer, "is_fast", False):
+        special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+        encoder.words = Words(tokenizer.backend_tokenizer, chosen["prefix"], limit, special)
+    return encoder

@@ -1,0 +1,43 @@
+"""Read a folder of ONNX graphs with onnxruntime, tokenizers, numpy and PIL; torch is not there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def vectors(folder: Path, captions: list[str], pictures: list[Any]) -> dict[str, Any]:
+    """See the package. One caption and one picture go alone, the others together: batch and length are free."""
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "textual" / "tokenizer.json"))
+    pad = json.loads((folder / "textual" / "tokenizer_config.json").read_text("utf-8"))["pad_token"]
+    tokenizer.enable_padding(pad_token=pad, pad_id=tokenizer.token_to_id(pad))
+    tokenizer.enable_truncation(json.loads((folder / "config.json").read_text("utf-8"))["text_cfg"]["context_length"])
+    textual, visual = (onnxruntime.InferenceSession(folder / part / "model.onnx", providers=["CPUExecutionProvider"]) for part in ("textual", "visual"))
+    cfg = json.loads((folder / "visual" / "preprocess_cfg.json").read_text("utf-8"))
+    batches = [tokenizer.encode_batch(captions[:1]), tokenizer.encode_batch(captions[1:])]
+    text = [textual.run(None, {"text": np.array([row.ids for row in batch], np.int32)})[0] for batch in batches]
+    pixels = np.stack([scaled(picture, cfg) for picture in pictures])
+    image = [visual.run(None, {"image": part})[0] for part in (pixels[:1], pixels[1:])]
+    return {"text": np.concatenate(text), "pictures": np.concatenate(image)}
+
+
+def scaled(picture: Any, cfg: dict[str, Any]) -> Any:
+    """Pixels [3, height, width] as preprocess_cfg says."""
+    from PIL import Image
+
+    height, width = cfg["size"]
+    way = Image.Resampling[cfg["interpolation"].upper()]
+    if cfg["resize_mode"] == "squash":
+        picture = picture.resize((width, height), way)
+    else:
+        short = min(picture.size)
+        sizes = [height if side == short else int(height * side / short) for side in picture.size]
+        picture = picture.resize(sizes, way)
+        left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
+        picture = picture.crop((left, top, left + width, top + height))
+    values = (np.asarray(picture, np.float32) / 255 - np.array(cfg["mean"], np.float32)) / np.array(cfg["std"], np.float32)
+    return values.transpose(2, 0, 1)

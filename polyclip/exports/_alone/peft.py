@@ -1,0 +1,47 @@
+"""Read a folder of small trained parts: the towers by transformers and timm, updates by peft, the heads as linear maps."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def vectors(folder: Path, captions: list[str], pictures: list[Any]) -> dict[str, Any]:
+    """See the package."""
+    import timm
+    import torch
+    from safetensors.torch import load_file
+    from timm.data import create_transform
+    from transformers import AutoModel, AutoTokenizer
+
+    text, vision = folder / "text", folder / "vision"
+    facts, seen = (json.loads((part / "side.json").read_text("utf-8")) for part in (text, vision))
+    speaker = changed(AutoModel.from_pretrained(text / "base", use_safetensors=True), text)
+    watcher = timm.create_model(seen["timm"], pretrained=False, num_classes=0)
+    watcher.load_state_dict(load_file(vision / "base" / "model.safetensors"), strict=True)
+    watcher = changed(watcher, vision)
+    cfg = seen["preprocess_cfg"]
+    reading = {"input_size": (3, *cfg["size"]), "interpolation": cfg["interpolation"], "mean": cfg["mean"], "std": cfg["std"]}
+    read = create_transform(**reading, is_training=False, crop_pct=1.0)
+    tokens = AutoTokenizer.from_pretrained(text / "base")(captions, padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        hidden = speaker(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).last_hidden_state
+        mask = tokens["attention_mask"][..., None]
+        pooled = hidden[:, 0] if facts["pooling"] == "cls" else (hidden * mask).sum(1) / mask.sum(1)
+        image = torch.cat([watcher(read(picture)[None]) for picture in pictures])
+        found = [torch.nn.functional.linear(rows, **load_file(part / "head.safetensors")) for rows, part in ((pooled, text), (image, vision))]
+    return {"text": found[0].numpy(), "pictures": found[1].numpy()}
+
+
+def changed(model: Any, folder: Path) -> Any:
+    """The model with what was trained inside it."""
+    from safetensors.torch import load_file
+
+    if (folder / "adapter_model.safetensors").is_file():
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, folder)
+    if (folder / "changed.safetensors").is_file():
+        found = load_file(folder / "changed.safetensors")
+        if model.load_state_dict(found, strict=False).unexpected_keys:
+            raise ValueError(f"{folder} changes tensors that the tower does not have")
+    return model.eval()

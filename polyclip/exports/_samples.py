@@ -1,0 +1,62 @@
+"""Real captions in many scripts and real pictures, on which an export has to say what the run says."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from polyclip.normalise import normalised, pack_of
+from polyclip.origin import read_run
+from polyclip.packs import Corpus, load_corpus
+
+SCRIPTS = ("en", "sw", "ar", "hi", "th", "zh", "am", "ru", "te", "ko", "ja", "he", "el", "fr")  # emoji names, eleven scripts
+EACH = 3  # captions of one language
+PICTURES = 12
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Captions, already normalised, and pictures, already without transparency."""
+
+    captions: list[str]
+    pictures: list[Image.Image]
+
+
+def samples(run: Path) -> Samples:
+    """Captions of the run's corpus and of the emoji names, and pictures of the run's corpus.
+
+    Raises PackError and DataError where the corpus is no longer there.
+    """
+    corpus = load_corpus(read_run(run)["corpus"])
+    captions = captions_of(corpus, corpus.reader.languages(corpus.folder)[:4]) if corpus.name != "emoji" else []
+    captions += captions_of(load_corpus("emoji"), SCRIPTS)
+    return Samples(list(dict.fromkeys(captions)), pictures_of(corpus))
+
+
+def captions_of(corpus: Corpus, locales: Any) -> list[str]:
+    """A few test captions of each language, the longest among them."""
+    found = []
+    for locale in locales:
+        rows = normalised(corpus.reader.read(corpus.folder, locale, "test"), pack_of(locale))
+        names = [row.captions[0] for row in rows]
+        found += [*names[: EACH - 1], max(names, key=len)] if names else []
+    return found
+
+
+def pictures_of(corpus: Corpus) -> list[Image.Image]:
+    """A few pictures of every style; of each second one a part that is wider or higher than the other way."""
+    opened = []
+    styles = corpus.reader.styles(corpus.folder)
+    for style in styles:
+        drawn = list(corpus.reader.pictures(corpus.folder, style).values())
+        step = max(1, len(drawn) // max(1, PICTURES // len(styles)))
+        opened += [picture.open() for picture in drawn[::step][: max(1, PICTURES // len(styles))]]
+    return [part(picture, number) for number, picture in enumerate(opened)]
+
+
+def part(picture: Image.Image, number: int) -> Image.Image:
+    """Every fourth picture three quarters as high, every fourth three quarters as wide."""
+    width, height = picture.size
+    cut = {1: (0, height // 8, width, height - height // 8), 3: (width // 8, 0, width - width // 8, height)}.get(number % 4)
+    return picture if cut is None else picture.crop(cut)

@@ -1,0 +1,107 @@
+"""What was trained, small, beside the towers it was trained on: peft's layout for low-rank updates, plain tensors for all else.
+
+`text/` and `vision/` hold what was trained inside each tower (adapter_config.json and adapter_model.safetensors, or changed.safetensors with
+the tower's own weights that moved) and the head as one linear map (head.safetensors: weight, bias). `base/` holds a tower's own weights where no
+hub has them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from polyclip.aligner import Side
+from polyclip.components.low_rank import low_rank
+from polyclip.errors import RunError
+from polyclip.exports._merged import EVERY, OWN, affine, instead
+from polyclip.exports._pictures import preprocess_cfg
+from polyclip.exports._target import Order, Target, Written
+from polyclip.exports._timm import timm_name
+from polyclip.exports._words import write_tokenizer
+
+NAME = "peft"
+
+
+def write(order: Order) -> Written:
+    """Both sides."""
+    notes = tuple(write_side(side, order.folder / side.kind) for side in (order.aligner.text, order.aligner.vision))
+    return Written(notes=notes)
+
+
+def write_side(side: Side, folder: Path) -> str:
+    """One side; says what was written.
+
+    Raises RunError where the method put layers of its own into the tower.
+    """
+    folder.mkdir(parents=True)
+    own = affine(side, NAME)
+    save_file({"weight": own.weight.float().contiguous(), "bias": own.bias.float()}, folder / "head.safetensors")
+    base = side.tower.build()
+    write_base(side, base, folder)
+    if side.encoder is None:
+        return f"{side.kind}: the head alone was trained"
+    if any(isinstance(module, OWN) for module in side.encoder.modules()):
+        raise RunError(f"{NAME} has no place for the layers that this run's method put into the {side.kind} tower. {instead()}")
+    model = side.encoder.model
+    if low_rank in (side_parts := parts_of(side)) and len(side_parts) == 1:
+        write_low_rank(model, base.model, folder)
+        return f"{side.kind}: low-rank updates"
+    trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+    save_file(trained, folder / "changed.safetensors")
+    return f"{side.kind}: {len(trained)} of the tower's own tensors"
+
+
+def parts_of(side: Side) -> tuple[Any, ...]:
+    """What the run's method puts into this side."""
+    wrapped = any(".lora_" in name for name, _ in side.encoder.named_parameters())
+    return (low_rank,) if wrapped else ()
+
+
+def write_base(side: Side, encoder: Any, folder: Path) -> None:
+    """What the updates are put on: configuration, weights, tokenizer or the way pictures are read."""
+    base = folder / "base"
+    if side.kind == "text":
+        if getattr(encoder.model, "config", None) is None or encoder.model.config.is_encoder_decoder:
+            raise RunError(f"{NAME} takes text encoders of transformers that stand alone, and this run's is {side.tower.name}. {EVERY}.")
+        encoder.model.save_pretrained(base)
+        write_tokenizer(encoder, base, side.tower.name)
+        facts: dict[str, Any] = {"pooling": encoder.pooling}
+    else:
+        base.mkdir(parents=True)
+        facts = {"timm": timm_name(side, encoder, NAME), "preprocess_cfg": preprocess_cfg(encoder, side.tower.name)}
+        save_file({name: t.contiguous() for name, t in encoder.model.state_dict().items()}, base / "model.safetensors")
+    (folder / "side.json").write_text(json.dumps(facts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def write_low_rank(model: nn.Module, base: nn.Module, folder: Path) -> None:
+    """peft's own files: the updates move into a model that peft wrapped itself, which writes them."""
+    from peft import get_peft_model
+    from peft.tuners.lora import LoraLayer
+
+    wrapped = {path: module for path, module in model.named_modules() if isinstance(module, LoraLayer)}
+    ranks = {path: int(module.r["default"]) for path, module in wrapped.items()}
+    peft_model: Any = get_peft_model(base, configured(ranks))  # type: ignore[arg-type]
+    state = {name: t for name, t in model.state_dict().items() if ".lora_" in name}
+    loaded = peft_model.base_model.model.load_state_dict(state, strict=False)
+    if loaded.unexpected_keys:
+        raise RunError(f"{NAME} does not know {loaded.unexpected_keys[0]} in a {type(model).__name__}. {EVERY}.")
+    for config in peft_model.peft_config.values():
+        config.base_model_name_or_path = "base"
+    peft_model.save_pretrained(folder, safe_serialization=True)
+    for left in folder.glob("README.md"):
+        left.unlink()
+
+
+def configured(ranks: dict[str, int]) -> Any:
+    """Each map with its own rank, scale 1."""
+    from peft import LoraConfig
+
+    from polyclip.components.low_rank import exactly
+
+    patterns = exactly(ranks)
+    return LoraConfig(r=8, lora_alpha=8, target_modules=sorted(ranks), rank_pattern=patterns, alpha_pattern=patterns, lora_dropout=0.0)
+
+
+TARGET = Target(about="what was trained, in peft's layout, beside the towers", needs=("peft",), write=write, checks=("transformers", "timm"))
