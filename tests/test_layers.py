@@ -8,7 +8,7 @@ import polyclip
 HERE = Path(polyclip.__file__).parent
 LAYERS = """
 errors
-budget storage progress records plugins trunk packfile
+budget storage progress records plugins trunk packfile track
 languages
 schemes vetting
 resolver

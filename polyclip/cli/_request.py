@@ -81,6 +81,9 @@ class Options:
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the named pictures in the method's own phase.")] = None
     batch_size: Annotated[int | None, typer.Option(min=2, help="Pairs a step in the method's own phase; at most the captions there are.")] = None
     max_drop: Annotated[float | None, typer.Option(min=0, help="Percent points that knowledge may fall; if it falls further, exit code 1.")] = None
+    track: Annotated[
+        list[str] | None, typer.Option("--track", help="Also log to tensorboard (RUN/tensorboard), wandb or trackio; repeatable. log.jsonl is always written.")
+    ] = None
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<languages>-<method>.")] = None
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in the same folder.")] = False
     typed: frozenset[str] = frozenset()  # names of the options that were written

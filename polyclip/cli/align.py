@@ -1,5 +1,6 @@
 """polyclip align."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ from polyclip.cli._options import command_of
 from polyclip.cli._request import Asked, Options, asked, limited, run_of
 from polyclip.progress import console
 from polyclip.records import Choice, Result
+from polyclip.track import check_trackers
 
 
 def align_with(options: Options) -> None:
     """Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them."""
     request = asked(options)
     limit = limited(options, request)
-    run = run_of(options, request)
+    check_trackers(options.track or [])
+    run = replace(run_of(options, request), track=tuple(options.track or []))
     from polyclip.choice import choose
     from polyclip.run import align
 
