@@ -25,7 +25,7 @@ fit
 methods benchmarks
 doctor
 origin report knowledge interchange
-continued
+continued share
 run search
 estimate
 choice

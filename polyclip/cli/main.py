@@ -6,7 +6,7 @@ from functools import wraps
 
 import typer
 
-from polyclip.cli import align, cache, compare, corpora, doctor, eval, fewshot, languages, leakage, methods, search, study, translate
+from polyclip.cli import align, cache, compare, corpora, doctor, eval, fewshot, languages, leakage, methods, push, report, search, study, translate
 from polyclip.errors import PolyclipError
 from polyclip.progress import console
 
@@ -31,7 +31,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A language gets a CLIP of its own.")
-for module in (align, eval, compare, leakage, search, doctor, fewshot, translate, study, cache):
+for module in (align, eval, compare, leakage, search, doctor, fewshot, translate, study, report, push, cache):
     app.command(module.__name__.rpartition(".")[2])(guarded(module.command))
 methods.app.command("count")(guarded(methods.count))
 app.add_typer(methods.app, name="methods")
