@@ -105,7 +105,13 @@ def test_every_run_has_a_card_that_the_hub_can_read(made: dict[str, Any]) -> Non
         one, score = found[code, "text_to_image_recall_at_10"], scores[code]["recall@10"]
         assert one.metric_value == pytest.approx(score.value, abs=1e-4) and one.metric_args["low"] == pytest.approx(score.low, abs=1e-4)
         assert f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]" in read.text
-    for said in (command_of(facts.run, made["folder"]), f"torch {facts.origin['versions']['torch']}", facts.origin["hashes"]["text_encoder"], "seed 0", "## Limits"):
+    for said in (
+        command_of(facts.run, made["folder"]),
+        f"torch {facts.origin['versions']['torch']}",
+        facts.origin["hashes"]["text_encoder"],
+        "seed 0",
+        "## Limits",
+    ):
         assert said in read.text
     assert r"A \| <b>person</b>" in read.text  # a bar in a cell is no new cell
 

@@ -50,8 +50,9 @@ def page(facts: Facts, found: Answers | None) -> str:
 def heading(facts: Facts) -> str:
     """Name, what it is, and the first trained language's headline."""
     model, recipe = facts.model, facts.run["recipe"]
-    code, figures = next(iter(facts.figures("text_to_image").items()))
-    score = figures["recall@10"]
+    figures = facts.figures("text_to_image")
+    code = facts.run["languages"][0] if facts.run["languages"][0] in figures else next(iter(figures))
+    score = figures[code]["recall@10"]
     named = ", ".join(name_of(trained) for trained in facts.run["languages"])
     return (
         f"<h1>{text(facts.folder.resolve().name)}</h1><p>{text(named)}: {text(recipe['text_encoder'])} and {text(recipe['vision_tower'])}, aligned by "
@@ -121,7 +122,7 @@ def heat(code: str, grid: Grid, thumbnails: dict[str, str]) -> str:
     for number, (word, line) in enumerate(zip(grid.words, grid.cosines, strict=True)):
         cells = [
             f'<td class="{"own" if column == number else ""}{" top" if value == max(line) else ""}" '
-            f'style="background:rgba(var(--heat),{0.65 * (value - low) / span:.2f})">{100 * value:.0f}</td>'
+            f'style="background:rgba(var(--heat),{0.65 * (value - low) / span:.2f})">{round(100 * value)}</td>'
             for column, value in enumerate(line)
         ]
         rows.append(f'<tr><th scope="row" {spoken(code)}>{text(word)}</th>{"".join(cells)}</tr>')
