@@ -348,7 +348,7 @@ class Hub(BaseHTTPRequestHandler):
             if name in self.repositories:
                 return self.answer(409, {"error": "exists"})
             self.commit(name, "main", {})
-            return self.answer(200, {"url": f"http://hub/{name}"})
+            return self.answer(200, {"url": f"http://{self.headers['Host']}/{name}"})
         name, kind, branch = re.fullmatch(r"/api/models/([^/]+/[^/]+)/(preupload|commit|branch)/(.+)", path).groups()  # type: ignore[union-attr]
         if kind == "branch":
             self.branches[name][branch] = self.branches[name]["main"]
@@ -359,7 +359,7 @@ class Hub(BaseHTTPRequestHandler):
         lines = [json.loads(line) for line in body.splitlines()]
         files = {line["value"]["path"]: base64.b64decode(line["value"]["content"]) for line in lines if line["key"] == "file"}
         commit = self.commit(name, branch, self.repositories[name][self.branches[name][branch]] | files)
-        return self.answer(200, {"success": True, "commitOid": commit, "commitUrl": f"http://hub/{name}/commit/{commit}"})
+        return self.answer(200, {"success": True, "commitOid": commit, "commitUrl": f"http://{self.headers['Host']}/{name}/commit/{commit}"})
 
     @classmethod
     def commit(cls, name: str, branch: str, files: dict[str, bytes]) -> str:
