@@ -50,10 +50,11 @@ def tracking(names: Sequence[str], folder: Path, settings: dict[str, Any]) -> It
 
 def start(name: str, folder: Path, settings: dict[str, Any]) -> Any:
     """One of accelerate's trackers, told the run's settings."""
+    import torch
     from accelerate import PartialState
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-    PartialState()  # trackers ask it whether they are in the main process
+    PartialState(cpu=not torch.cuda.is_available())  # trackers ask it whether they are in the main process; on the device that fit.py takes
     kind = LOGGER_TYPE_TO_CLASS[name]
     if kind.requires_logging_directory:
         tracker = kind(name, str(folder))  # RUN/tensorboard
