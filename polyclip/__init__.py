@@ -10,11 +10,24 @@ __version__ = "0.1.0"
 __all__ = ["load"]
 
 
-def load(run: "str | Path") -> "Aligner":
-    """The aligner of a run folder: `encode_text(list[str])` and `encode_image(list[PIL.Image])` give unit vectors [n, dim].
+def load(run: "str | Path", revision: str | None = None) -> "Aligner":
+    """The aligner of a run folder, or of a run on the Hugging Face hub (owner/name) at a branch, tag or commit.
 
-    Raises RunError when `run` is no run folder, WeightsError when its weights are damaged or belong to other towers.
+    `encode_text(list[str])` and `encode_image(list[PIL.Image])` give unit vectors [n, dim]; `source` says what was loaded, of the hub
+    with the commit. Raises RunError when `run` is no run folder, WeightsError when a repository cannot be had or holds no run, and when
+    weights are damaged or belong to other towers.
     """
     from polyclip.aligner import load as load_aligner  # torch is imported only when a model is wanted
+    from polyclip.errors import RunError
+    from polyclip.hub import is_repository, pull
+    from polyclip.progress import console
 
-    return load_aligner(run)
+    if not is_repository(str(run)):
+        if revision is not None:
+            raise RunError(f"revision {revision!r} is for a run on the hub (owner/name), but {run} is not written like one or is a folder here; leave it out.")
+        return load_aligner(run)
+    folder, commit = pull(str(run), revision)
+    aligner = load_aligner(folder)
+    aligner.source = f"{run}@{commit}"
+    console.print(f"loaded {aligner.source}", markup=False, highlight=False, soft_wrap=True)
+    return aligner

@@ -169,6 +169,7 @@ class Aligner(nn.Module):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
+        self.source = ""  # the folder it was loaded from, or owner/name@commit
         self.method: Method = find("methods", recipe.method).METHOD
         self.loss = recipe.loss or self.method.loss
         for kind, name, known in (("loss", self.loss, LOSSES), ("tune", recipe.tune, TUNED)):
@@ -271,7 +272,14 @@ def load(run: str | Path) -> Aligner:
     if not path.is_file():
         raise RunError(f"{run} is no run folder: it has no aligner.safetensors. Make one with: polyclip align --lang sw --out {run}")
     metadata, state = read_aligner(path)
-    aligner = Aligner(Recipe(**json.loads(metadata["recipe"])))
+    try:
+        recipe = Recipe(**json.loads(metadata["recipe"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path} has a recipe that this version of polyclip cannot read ({error}); align again, or use the version it was made with."
+        ) from error
+    aligner = Aligner(recipe)
+    aligner.source = str(run)
     for side, key in ((aligner.text, "text_encoder"), (aligner.vision, "vision_tower")):
         if side.tower.identity != metadata[key]:
             raise WeightsError(

@@ -24,10 +24,13 @@ from polyclip.origin import changes
 from polyclip.plugins import find
 from polyclip.progress import console
 from polyclip.records import Choice, Result, Trial
+from polyclip.report.card import write_card
 from polyclip.report.choice import reason
+from polyclip.report.facts import read_facts
 from polyclip.run import Clock, Run, Work, keep, prepared, scored, settings_of, trained
 from polyclip.sides import KS, validation_ranks
 from polyclip.storage import PART, write_text, writing
+from polyclip.track import tracking
 
 FILE, TRIALS = "choice.json", "trials"
 MARGIN = 1.15  # on every estimate
@@ -81,6 +84,9 @@ def choose(run: Run, budget: Budget) -> tuple[Result, Choice]:
     result = scored(replace(run, out=folder), load(folder), clock, leaked)
     choice = search.choice(best)
     finish(run.out, folder, choice)
+    with tracking(run.track, run.out, best.settings) as observe:  # the chosen run's curves, once it is known
+        for line in read_facts(run.out).log:
+            observe(line)
     return result, choice
 
 
@@ -265,4 +271,5 @@ def finish(out: Path, folder: Path, choice: Choice) -> None:
         with writing(out / path.name, what="the chosen run") as temporary:
             shutil.copyfile(path, temporary)
     write_choice(out / FILE, choice)
+    write_card(out)  # under the run's own name
     shutil.rmtree(out / TRIALS)

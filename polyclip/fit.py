@@ -23,6 +23,7 @@ from polyclip.losses import Batch, Loss, mean_over_members
 from polyclip.pairs import Pairs
 from polyclip.progress import Progress
 from polyclip.records import Settings
+from polyclip.track import Observer, silent
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Phase:
     last: bool = False  # keep the last epoch rather than the best: where validation has more captions than training
     until: float = math.inf  # moment of time.monotonic() when the loop stops; the epoch that is then under way is dropped
     log: list[dict[str, Any]] = field(default_factory=list)
+    observe: Observer = silent  # is given each line of the log as it comes
 
     @property
     def batch(self) -> int:
@@ -85,6 +87,7 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
         progress.advance(state.epoch * phase.steps_per_epoch * phase.batch)
         if not state.log:  # a phase that only makes things worse ends where it began
             state.record({"phase": phase.name, "epoch": 0, "validation": phase.validate()}, aligner, phase.last)
+            phase.observe(state.log[-1])
         for epoch in range(state.epoch, settings.epochs):
             started = time.monotonic()
             losses, flops = steps_of(epoch, accelerator, model, prepared, phase, peaks, progress)
@@ -96,6 +99,7 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
             line |= {"scale": aligner.scale().item(), "seconds": time.monotonic() - started}
             line |= {"flops": flops * phase.steps_per_epoch} if phase.count_flops else {}
             state.record(line, aligner, phase.last)
+            phase.observe(line)
             if distributed.first():
                 checkpoint.write(phase.folder, phase.name, settings, aligner, optimizer, state)
     compute.release(accelerator, model, aligner)

@@ -28,12 +28,14 @@ from polyclip.packs import Corpus, Language, known_languages, load_corpus, load_
 from polyclip.pairs import NAMES, Chosen, Pairs, Sample, training_pairs
 from polyclip.plugins import find
 from polyclip.records import Result, Settings
+from polyclip.report.card import write_card
 from polyclip.report.result import write_result
 from polyclip.shots import chosen, listed
 from polyclip.sides import SideData, validation
 from polyclip.storage import cache_folder, digest, write_text
 from polyclip.teacher import Taught, Teacher, teacher_of
 from polyclip.tower import describe
+from polyclip.track import Observer, silent, tracking
 
 HEADS = Settings(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3)
 GOING_ON = Settings(epochs=20, batch_size=512, learning_rate=1e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3)  # see docs/fewshot.md
@@ -59,6 +61,7 @@ class Run:
     lint: bool = True  # whether to look first if the test split shares something with what is trained on
     allow_leakage: str = ""  # why it may
     until: float = math.inf  # moment of time.monotonic() when training stops and keeps its best epoch
+    track: tuple[str, ...] = ()  # trackers beside log.jsonl: tensorboard, wandb, trackio
 
     @property
     def drawn(self) -> list[Language]:
@@ -75,7 +78,8 @@ def align(run: Run) -> Result:
     clock = Clock()
     work = prepared(run)
     clock.lap("encode")
-    keep(work, trained(work))
+    with tracking(run.track, run.out, settings_of(run)) as observe:
+        keep(work, trained(replace(work, observe=observe)))
     clock.lap("train")
     return scored(run, work.aligner, clock, work.leaked)
 
@@ -89,6 +93,7 @@ class Work:
     sides: list[SideData]  # text, vision
     teacher: Teacher | None
     leaked: dict[str, Any] | None  # see polyclip/leakage.py; None where nobody looked
+    observe: Observer = silent  # of the log's lines
 
 
 def prepared(run: Run) -> Work:
@@ -149,6 +154,7 @@ def scored(run: Run, aligner: Aligner, clock: "Clock", leaked: dict[str, Any] | 
     result = Result(read_run(run.out), model_facts(aligner), clock.laps, report.scores, facts, kept)
     if distributed.first():
         write_result(run.out / "result.json", result)
+        write_card(run.out)
         for mark in scored_marks(run, aligner).values():
             write_text(mark, "", what="a note that test features are in the cache")
         checkpoint.remove(run.out)
@@ -182,7 +188,9 @@ def trained(work: Work) -> list[dict[str, Any]]:
         started = time.monotonic()
         with torch.no_grad():
             chosen = aligner.method.solve(sides[0], sides[1], value)
-        return [{"phase": "solve", "epoch": 0, "validation": value(), "chosen": chosen, "seconds": time.monotonic() - started}]
+        line = {"phase": "solve", "epoch": 0, "validation": value(), "chosen": chosen, "seconds": time.monotonic() - started}
+        work.observe(line)
+        return [line]
     live = any(data.side.encoder is not None for data in sides)
     if run.continued is not None and run.continued.shots.count == 0:
         return [{"phase": "heads", "epoch": 0, "validation": value()}]  # the run that it goes on from, as it is
@@ -220,6 +228,7 @@ def phase(name: str, settings: Settings, work: Work) -> Phase:
         last=run.continued is not None,
         until=run.until,
         compute=run.compute if live or not aligner.method.inside else replace(run.compute, micro_batch=None),
+        observe=work.observe,
     )
 
 

@@ -23,7 +23,7 @@ from polyclip.run import HEADS, TOWERS, Clock, Run, align, prepared
 from tests.command import killed_when, polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
-FILES = {"run.toml", "aligner.safetensors", "result.json", "result.ranks.safetensors", "log.jsonl", "choice.json"}
+FILES = {"run.toml", "aligner.safetensors", "result.json", "result.ranks.safetensors", "log.jsonl", "choice.json", "README.md"}
 HOUR = Budget(3600.0)
 FEW = (Candidate(name="ridge", method="ridge"), Candidate(name="heads", method="heads", epochs=3), Candidate(name="lilt-da-text", method="lilt-da", epochs=1))
 

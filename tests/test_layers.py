@@ -8,7 +8,7 @@ import polyclip
 HERE = Path(polyclip.__file__).parent
 LAYERS = """
 errors
-distributed budget storage records plugins strata trunk packfile
+distributed budget storage records plugins strata trunk packfile track
 progress
 languages stored
 schemes vetting
@@ -27,7 +27,7 @@ fit
 methods benchmarks
 doctor
 origin report knowledge interchange
-continued
+continued share
 exports
 run search
 web

@@ -87,6 +87,9 @@ class Options:
     ] = None
     precision: Annotated[str, typer.Option(help="Of the towers and heads in training: fp32, bf16 or fp16; weights and losses stay fp32.")] = "fp32"
     max_drop: Annotated[float | None, typer.Option(min=0, help="Percent points that knowledge may fall; if it falls further, exit code 1.")] = None
+    track: Annotated[
+        list[str] | None, typer.Option("--track", help="Also log to tensorboard (RUN/tensorboard), wandb or trackio; repeatable. log.jsonl is always written.")
+    ] = None
     allow_leakage: Annotated[str, typer.Option(help="Why the test split may share pictures with the training split; recorded in the result.")] = ""
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<languages>-<method>.")] = None
     max_bad: Annotated[str, typer.Option(help="Samples of a corpus in shards that may be unreadable, from now on: 0.1%. Default: the pack's.")] = ""

@@ -1,5 +1,6 @@
 """polyclip align."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from polyclip.cli._request import Asked, Options, asked, corpus_of, limited, run
 from polyclip.packs import load_corpus
 from polyclip.progress import console
 from polyclip.records import Choice, Result
+from polyclip.track import check_trackers
 
 
 def align_with(options: Options) -> None:
@@ -18,7 +20,8 @@ def align_with(options: Options) -> None:
         load_corpus(corpus_of(options)).allow(options.max_bad)
     request = asked(options)
     limit = limited(options, request)
-    run = run_of(options, request)
+    check_trackers(options.track or [])
+    run = replace(run_of(options, request), track=tuple(options.track or []))
     from polyclip.choice import choose
     from polyclip.run import align
 

@@ -1,0 +1,28 @@
+"""polyclip push."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from polyclip.progress import console
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Run folder made by 'polyclip align'.")],
+    name: Annotated[str, typer.Argument(help="Repository on the Hugging Face hub: owner/name. It is made where there is none.")],
+    revision: Annotated[str | None, typer.Option(help="Branch to commit to, made where there is none. Default: main.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
+) -> None:
+    """Publish a run: its trained parts, settings, scores and model card, nothing else. polyclip.load("owner/name") loads it."""
+    from polyclip.share import push
+
+    done = push(run, name, revision=revision, private=private)
+    if done.local:
+        said = f"run.toml names files of this machine, which others do not have: {', '.join(done.local)}"
+        console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    printed = Console()
+    printed.print(f"sent: {', '.join(done.files)}", highlight=False, soft_wrap=True)
+    printed.print(f"commit: {done.commit}\n{done.url}", markup=False, highlight=False, soft_wrap=True)
+    printed.print(f'load: polyclip.load("{name}", revision="{done.commit}")', markup=False, highlight=False, soft_wrap=True)

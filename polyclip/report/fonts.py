@@ -1,0 +1,47 @@
+"""Whether this machine has letters for what a page shows. The page holds words, not drawings of words: who opens it elsewhere uses their own fonts."""
+
+import shutil
+import subprocess
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+from polyclip.packs import known_languages, load_language
+
+CJK = {"Hani", "Hans", "Hant", "Jpan", "Kore", "Hang", "Hira", "Kana"}
+LETTERS = "LMN"  # first letters of the Unicode categories that a font must have: letters, marks, numbers
+
+
+def missing_fonts(texts: Mapping[str, Iterable[str]]) -> list[str]:
+    """A sentence for every language whose letters no font here has: which, and Debian's package that brings them. `texts` by language code.
+
+    It asks fontconfig; where there is none, one sentence says that nothing was checked.
+    """
+    if shutil.which("fc-list") is None:
+        return ["fonts were not checked: fontconfig's fc-list is not installed here; if letters show as boxes, install Noto fonts"]
+    wanting = {code: lacking({letter for text in found for letter in text if unicodedata.category(letter)[0] in LETTERS}) for code, found in texts.items()}
+    return [
+        f"{code}: no font here has {len(letters)} of its letters, such as {unicodedata.name(min(letters), 'U+' + format(ord(min(letters)), 'X'))}; "
+        f"install {package(code)}"
+        for code, letters in wanting.items()
+        if letters
+    ]
+
+
+def lacking(letters: set[str]) -> set[str]:
+    """Letters that no font has. One font with all of them is enough; else each is asked for alone, since a browser mixes fonts."""
+    plain = {letter for letter in letters if ord(letter) >= 0x80}
+    if not plain or covered(plain):
+        return set()
+    return {letter for letter in plain if not covered({letter})}
+
+
+def covered(letters: set[str]) -> bool:
+    """Whether a single font has all of them."""
+    pattern = ":charset=" + " ".join(f"{ord(letter):x}" for letter in sorted(letters))
+    return bool(subprocess.run(["fc-list", pattern, "family"], capture_output=True, text=True, check=False).stdout.strip())
+
+
+def package(code: str) -> str:
+    """Debian's package with the script of a language."""
+    script = load_language(code).script if code in known_languages() else ""
+    return "fonts-noto-cjk" if script in CJK else "fonts-noto-core"
