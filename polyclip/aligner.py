@@ -168,8 +168,7 @@ class Aligner(nn.Module):
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
-        self.recipe = recipe
-        self.source = ""  # the folder it was loaded from, or owner/name@commit
+        self.recipe, self.source = recipe, ""  # what it is made of; the folder it was loaded from, or owner/name@commit
         self.method: Method = find("methods", recipe.method).METHOD
         self.loss = recipe.loss or self.method.loss
         for kind, name, known in (("loss", self.loss, LOSSES), ("tune", recipe.tune, TUNED)):
@@ -265,8 +264,7 @@ def counts(sides: Sequence[Side], logits: Sequence[nn.Parameter]) -> dict[str, i
 def load(run: str | Path) -> Aligner:
     """The aligner of a run folder (or of an `aligner.safetensors`), in eval mode.
 
-    Raises RunError when there is none, WeightsError when the file is damaged, has missing or extra tensors, or was trained on
-    other towers than those at hand.
+    Raises RunError when there is none, WeightsError for a damaged file, missing or extra tensors, or other towers than those at hand.
     """
     path = Path(run) / "aligner.safetensors" if Path(run).is_dir() else Path(run)
     if not path.is_file():
@@ -279,7 +277,6 @@ def load(run: str | Path) -> Aligner:
             f"{path} has a recipe that this version of polyclip cannot read ({error}); align again, or use the version it was made with."
         ) from error
     aligner = Aligner(recipe)
-    aligner.source = str(run)
     for side, key in ((aligner.text, "text_encoder"), (aligner.vision, "vision_tower")):
         if side.tower.identity != metadata[key]:
             raise WeightsError(
@@ -287,6 +284,7 @@ def load(run: str | Path) -> Aligner:
                 f"{side.tower.identity[:16]} at hand. Install the version it was trained with, or align again."
             )
     aligner.set_state(state, str(path))
+    aligner.source = str(run)
     return aligner.eval()
 
 
