@@ -13,6 +13,7 @@ from polyclip.errors import PolyclipError, UnknownName
 
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}  # and what accelerate calls them
 LAUNCHER = "ACCELERATE_MIXED_PRECISION"
+DIVIDING = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,9 @@ def check(compute: Compute) -> None:
         raise UnknownName("precision", compute.precision, PRECISIONS)
     if compute.precision == "fp16" and not torch.cuda.is_available():
         raise PolyclipError("--precision fp16 needs a graphics processor, and torch finds none here: use bf16, which needs none, or fp32.")
+    dividing = [name for variable, name in DIVIDING.items() if os.environ.get(variable, "").lower() in ("true", "1")]
+    if dividing:
+        raise PolyclipError(f"accelerate launch asks for {dividing[0]}, which polyclip does not offer: each process holds the whole towers. Leave it out.")
     asked = os.environ.get(LAUNCHER, "no")
     if asked not in ("no", PRECISIONS[compute.precision]):
         raise PolyclipError(

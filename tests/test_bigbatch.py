@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from polyclip import compute, distributed
+from polyclip import compute, distributed, features
 from polyclip.aligner import Aligner, Recipe
 from polyclip.benchmarks._shared import each, read, written
 from polyclip.bigbatch import Objective, Pass, in_blocks
@@ -23,6 +23,7 @@ from polyclip.packs import load_corpus, resolve_language
 from polyclip.records import Measured, Outcome, Score
 from polyclip.run import HEADS, TOWERS, Run, Work, phase, prepared
 from polyclip.trunk import below
+from tests.command import polyclip
 from tests.several import together
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
@@ -94,6 +95,28 @@ def test_several_processes_take_the_step_of_one(works: dict[str, tuple[Work, Pha
         for own in together(count, work, tmp_path):
             for case, tensors in wanted.items():
                 assert_same({n.partition("/")[2]: t for n, t in own.items() if n.startswith(f"{case}/")}, tensors)
+
+
+def test_features_are_computed_once_by_all_processes_together(works: dict[str, tuple[Work, Phase]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tower, captions = works["head-glu"][0].aligner.text.tower, [f"{number} red square" for number in range(7)]
+    wanted = features.encode(tower, captions, "captions")
+    encoder = tower.build()
+    monkeypatch.setattr(features, "CHUNK", 2)  # four files
+    monkeypatch.setenv("POLYCLIP_CACHE", str(tmp_path / "cache"))
+    computed: list[int] = []
+    in_batches = features.in_batches
+    monkeypatch.setattr(features, "in_batches", lambda encoder, items, meter: computed.append(len(items)) or in_batches(encoder, items, meter))
+
+    def work() -> dict[str, Tensor]:
+        found = {"kept": features.encode(tower, captions, "captions"), "computed": torch.tensor(computed)}
+        return found | {"live": features.forward(encoder, captions, "captions"), "said": torch.tensor(distributed.everyones([distributed.number()]))}
+
+    told = together(2, work, tmp_path)
+    assert [own["computed"].tolist() for own in told] == [[2, 2], [2, 1]]
+    for own in told:
+        torch.testing.assert_close(own["kept"], wanted)
+        torch.testing.assert_close(own["live"], wanted)
+        assert own["said"].tolist() == [[0], [1]]
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
@@ -199,6 +222,19 @@ def test_precisions_that_are_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(compute.LAUNCHER, "bf16")
     with pytest.raises(PolyclipError, match="accelerate launch asks for mixed precision bf16, polyclip for fp32: write --precision bf16"):
         compute.check(Compute())
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(PolyclipError, match="accelerate launch asks for FSDP, which polyclip does not offer"):
+        compute.check(Compute())
+
+
+def test_the_command_line_refuses_what_is_not_for_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    said = polyclip("align", "--lang", "sw", "--precision", "fp16")
+    assert said.code == 2 and said.err.startswith("error: --precision fp16 needs a graphics processor")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    said = polyclip("search", "paka", "--images", "here", "--model", "there")
+    assert said.code == 2 and said.err == "error: 'polyclip search' is the work of one process, 2 were started: run it without torchrun or accelerate.\n"
 
 
 def test_too_many_processes_for_a_batch_and_a_bad_waiting_time(monkeypatch: pytest.MonkeyPatch, works: dict[str, tuple[Work, Phase]]) -> None:
