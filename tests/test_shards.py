@@ -218,8 +218,8 @@ def test_an_epoch_shows_every_caption_once() -> None:
         order = shuffled(np.arange(count), np.full(count, count), np.full(count, 5, np.uint64))
         assert sorted(order.tolist()) == list(range(count)) and (count < 17 or order.tolist() != sorted(order.tolist()))
     strata = Strata([0, 1000, 1040], [1000, 40, 5], [0.5, 0.3, 0.2])
-    steps = torch.cat([strata.rows(64, 7 * 1_000_003 + step) for step in range(1024)])
-    assert torch.equal(steps[640:704], strata.rows(64, 7 * 1_000_003 + 10))  # computed, not remembered
+    steps = torch.cat([strata.rows(512, 7 * 1_000_003 + step) for step in range(128)])
+    assert torch.equal(steps[5120:5632], strata.rows(512, 7 * 1_000_003 + 10))  # computed, not remembered
     seen = Counter(steps.tolist())
     for start, count, share in ((0, 1000, 0.5), (1000, 40, 0.3), (1040, 5, 0.2)):
         own = [seen[row] for row in range(start, start + count)]

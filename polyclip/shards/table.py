@@ -4,7 +4,7 @@ A concept is a picture, by the hash of its bytes: the same picture in two shards
 split follows from that hash alone, so that no picture is on two sides.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -70,22 +70,21 @@ class Table:
             raise UnknownName(f"split in {self.catalogue.where}", split, SPLITS)
         return SPLITS.index(split)
 
-    def shard_of(self, sample: int) -> int:
-        """Number of the shard in which a sample is."""
-        return int(np.searchsorted(self.starts, sample, "right")) - 1
-
     def name(self, concept: int) -> str:
         """Hash of a concept's picture."""
         digest: bytes = self.samples["digest"][int(self.owner[concept])].as_py()
         return digest.hex()
 
-    def picture(self, concept: int) -> Picture:
-        """Its picture; decoded when it is asked for."""
-        sample = int(self.owner[concept])
-        shard = self.catalogue.shards[self.shard_of(sample)]
-        row = {name: self.samples[name][sample].as_py() for name in ("key", "digest", "first", "second", "path")}
-        where = f"{shard.url}, {row['key']}"
-        return Picture(where, row["digest"].hex(), partial(_open, self.catalogue.reader, shard, (row["first"], row["second"]), row["path"], where))
+    def pictures(self, concepts: Int[np.ndarray, " concept"]) -> list[Picture]:
+        """Their pictures; decoded when they are asked for."""
+        samples = self.owner[concepts]
+        columns = [taken(self.samples[name], samples) for name in ("key", "digest", "first", "second", "path")]
+        shards = [self.catalogue.shards[number] for number in np.searchsorted(self.starts, samples, "right") - 1]
+        found = []
+        for shard, key, digest, first, second, path in zip(shards, *columns, strict=True):
+            where = f"{shard.url}, {key}"
+            found.append(Picture(where, digest.hex(), partial(_open, self.catalogue.reader, shard, (first, second), path, where)))
+        return found
 
 
 def _open(reader: str, shard: Shard, place: tuple[int, int], path: str, where: str) -> Image.Image:
@@ -149,6 +148,14 @@ def _captions(samples: pa.Table) -> tuple[pa.ChunkedArray, np.ndarray, np.ndarra
     return texts, np.repeat(np.arange(len(samples), dtype=np.int32), lengths), np.concatenate(places), languages
 
 
+def taken(column: pa.ChunkedArray, places: Int[np.ndarray, " place"]) -> list[Any]:
+    """Values at these places; near ones are looked for among the column's nearest pieces only."""
+    if not len(places):
+        return []
+    first, last = int(places.min()), int(places.max())
+    return column.slice(first, last - first + 1).take(pa.array(places - first)).to_pylist()
+
+
 class Drawn(Mapping[str, Picture]):
     """The picture of every concept, by the hash of its bytes."""
 
@@ -165,7 +172,7 @@ class Drawn(Mapping[str, Picture]):
         place = int(np.searchsorted(self.of.ticket, wanted, sorter=self.order))
         if place == len(self.order) or self.of.name(number := int(self.order[place])) != concept:
             raise KeyError(concept)
-        return self.of.picture(number)
+        return self.of.pictures(np.array([number]))[0]
 
     def __iter__(self) -> Iterator[str]:
         return (self.of.name(number) for number in range(len(self)))
@@ -201,14 +208,10 @@ def read(folder: Path, language: str, split: str) -> list[Row]:
     found = table(folder)
     places = found.captions(language, split)
     own: dict[int, list[str]] = {}
-    for concept, text in zip(found.caption_concept[places].tolist(), _texts(found.texts, places), strict=True):
+    for concept, text in zip(found.caption_concept[places].tolist(), taken(found.texts, places), strict=True):
         own.setdefault(concept, []).append(text)
     names = {concept: found.name(concept) for concept in own}
     return [Row(names[concept], names[concept], "", language, tuple(dict.fromkeys(own[concept]))) for concept in sorted(own)]
-
-
-def _texts(texts: pa.ChunkedArray, places: np.ndarray) -> Sequence[Any]:
-    return texts.take(pa.array(places)).to_pylist() if len(places) else []
 
 
 def pictures(folder: Path, style: str) -> Mapping[str, Picture]:

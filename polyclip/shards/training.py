@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
-import pyarrow as pa
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 from polyclip.languages import Language
 from polyclip.normalise import normalise
 from polyclip.records import Picture
-from polyclip.shards.table import WHOLE, Table
+from polyclip.shards.table import WHOLE, Table, taken
 from polyclip.strata import Strata
 from polyclip.views import view
 
@@ -64,7 +63,7 @@ class Captions(Looked[str]):
     def many(self, numbers: range) -> list[str]:
         """Several, read together."""
         where = np.asarray(numbers)
-        texts = self.table.texts.take(pa.array(self.places[where])).to_pylist()
+        texts = taken(self.table.texts, self.places[where])
         own = np.searchsorted(self.starts, where, "right") - 1
         return [normalise(text, self.languages[language]) for text, language in zip(texts, own.tolist(), strict=True)]
 
@@ -77,8 +76,12 @@ class Pictures(Looked[Picture]):
 
     def one(self, number: int) -> Picture:
         """One picture."""
-        again, place = divmod(number, len(self.concepts))
-        return view(self.table.picture(int(self.concepts[place])), again)
+        return self.many(range(number, number + 1))[0]
+
+    def many(self, numbers: range) -> list[Picture]:
+        """Several, looked up together."""
+        again, place = np.divmod(np.asarray(numbers), len(self.concepts))
+        return [view(picture, number) for picture, number in zip(self.table.pictures(self.concepts[place]), again.tolist(), strict=True)]
 
 
 class Names(Looked[str]):
