@@ -3,7 +3,7 @@
 Pairs: a corpus of as many rows, made of 1,000 real captions and 100 real pictures, so that what grows is the training itself; `polyclip.run.align`,
 heads, one epoch of 512 pairs, its own times. Batch size: the same with 10,000 rows. Languages: 250 rows with the names of as many languages; here every
 caption is another one. Caption length: encoding of captions put together from real ones. Each cell runs in a process of its own; it is repeated until
-the rounds are done or it has taken 20 seconds, once at least, and the table says how often.
+the rounds are done or it has taken ten seconds, once at least, and the table says how often.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks._turns import Contender, Job, Measured
 
-PATIENCE = 20.0  # seconds for the rounds of a cell
+PATIENCE = 10.0  # seconds for the rounds of a cell
 TITLES = {"pairs": "pairs", "batch": "batch size", "length": "tokens a caption", "languages": "languages"}
 SHOWN = {"pairs": "train", "batch": "train", "length": "encode", "languages": "encode"}  # the time that grows
 
