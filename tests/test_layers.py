@@ -14,7 +14,7 @@ schemes vetting
 resolver
 draft
 mix losses metrics packs tower weights hub pictures views
-clip normalise paired
+clip openclip normalise paired
 compare
 encoders towers readers components features translators
 method filters

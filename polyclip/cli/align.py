@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from polyclip.cli._import import imported
 from polyclip.cli._options import command_of
 from polyclip.cli._request import Asked, Options, asked, limited, run_of
 from polyclip.progress import console
@@ -13,6 +14,7 @@ from polyclip.records import Choice, Result
 
 def align_with(options: Options) -> None:
     """Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them."""
+    options = imported(options)
     request = asked(options)
     limit = limited(options, request)
     run = run_of(options, request)

@@ -89,7 +89,7 @@ def write_low_rank(model: nn.Module, base: nn.Module, folder: Path) -> None:
         raise RunError(f"{NAME} does not know {loaded.unexpected_keys[0]} in a {type(model).__name__}. {EVERY}.")
     for config in peft_model.peft_config.values():
         config.base_model_name_or_path = "base"
-    peft_model.save_pretrained(folder, safe_serialization=True)
+    peft_model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
     for left in folder.glob("README.md"):
         left.unlink()
 
