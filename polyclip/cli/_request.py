@@ -53,7 +53,9 @@ class Options:
         bool | None, typer.Option("--borrow/--no-borrow", help="Train the related languages that the packs name beside it. Default: only with --recipe.")
     ] = None
     recipe: Annotated[bool, typer.Option("--recipe", help="All that the language packs advise: method, budget, and related languages to borrow.")] = False
-    start: Annotated[Path | None, typer.Option("--from", help="Go on from this run folder: its weights, towers and languages; or open_clip:MODEL, clip:MODEL: both towers.")] = None
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Go on from this run folder: its weights, towers and languages; or open_clip:MODEL, clip:MODEL: both towers.")
+    ] = None
     shots: Annotated[int | None, typer.Option(min=0, help="With --from: named pictures of each new language; 0 leaves the run as it is. Default: all.")] = None
     shots_by: Annotated[str, typer.Option(help="Which: random by --seed, or coverage, each farthest in looks from those before.")] = "random"
     rehearse: Annotated[bool, typer.Option(help="With --from: train the run's own languages beside the new ones.")] = True

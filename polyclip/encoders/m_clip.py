@@ -37,7 +37,7 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
         identity=hub_identity(str(folder), "", "m_clip, mean pooling"),
         dim=facts["numDims"],
         parameters=sum(p.numel() for p in model.parameters()),
-        embeddings=model["transformer"].get_input_embeddings().weight.numel(),  # type: ignore[operator, union-attr]
+        embeddings=model["transformer"].get_input_embeddings().weight.numel(),  # type: ignore[operator]
         build=lambda: build(folder),
     )
 

@@ -81,7 +81,9 @@ def placed(plug: Target, order: Order) -> Written:
             shutil.rmtree(final, ignore_errors=True)  # empty, as was checked
             work.rename(final)
     except OSError as error:
-        raise PolyclipError(f"Cannot write the export to {final}: {error.strerror or error}. Free some space or name another folder; nothing was left.") from error
+        raise PolyclipError(
+            f"Cannot write the export to {final}: {error.strerror or error}. Free some space or name another folder; nothing was left."
+        ) from error
     return written
 
 
