@@ -71,11 +71,11 @@ def teacher_of(method: Method, name: str) -> Teacher | None:
 
 
 def open_teacher(name: str) -> Teacher:
-    """A run folder, or `clip:` with a hub name or folder of a CLIP.
+    """A run folder, or `clip:` or `open_clip:` with a hub name or folder of an aligned model.
 
     Raises DataError for what is neither, and what `load` raises.
     """
-    if name.startswith("clip:") and not Path(name).exists():
+    if name.startswith(("clip:", "open_clip:")) and not Path(name).exists():
         return Teacher(name, None)
     if not Path(name).is_file() and not (Path(name) / "aligner.safetensors").is_file():
         raise DataError(f"Teacher {name!r} is no run folder: it has no aligner.safetensors. A hub name or folder of a CLIP is written clip:{name}.")

@@ -86,7 +86,7 @@ def describe(kind: str, text: str) -> Tower:
     head, colon, rest = text.partition(":")
     if text in known:
         return find(kind, text).describe("", {})
-    if colon and head in known:
+    if colon and head.replace("_", "-") in known:
         argument, *pairs = rest.split(",")
         return find(kind, head).describe(argument, options(pairs, text))
     if "/" in text or text.startswith("."):

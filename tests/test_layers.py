@@ -15,7 +15,7 @@ schemes vetting
 resolver
 draft
 mix losses metrics packs tower weights hub pictures views
-clip normalise paired
+clip openclip normalise paired
 shards
 compare
 encoders towers readers components features translators

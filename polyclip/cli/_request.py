@@ -55,7 +55,9 @@ class Options:
         bool | None, typer.Option("--borrow/--no-borrow", help="Train the related languages that the packs name beside it. Default: only with --recipe.")
     ] = None
     recipe: Annotated[bool, typer.Option("--recipe", help="All that the language packs advise: method, budget, and related languages to borrow.")] = False
-    start: Annotated[Path | None, typer.Option("--from", help="Go on from this run folder: its weights, towers and languages.")] = None
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Go on from this run folder: its weights, towers and languages; or open_clip:MODEL, clip:MODEL: both towers.")
+    ] = None
     shots: Annotated[int | None, typer.Option(min=0, help="With --from: named pictures of each new language; 0 leaves the run as it is. Default: all.")] = None
     shots_by: Annotated[str, typer.Option(help="Which: random by --seed, or coverage, each farthest in looks from those before.")] = "random"
     rehearse: Annotated[bool, typer.Option(help="With --from: train the run's own languages beside the new ones.")] = True
@@ -76,7 +78,7 @@ class Options:
     text_layers: Annotated[str, typer.Option(help="Layers of the text encoder that the method may touch: :4 the first four, -4: the last four.")] = ""
     vision_layers: Annotated[str, typer.Option(help="The same of the vision tower.")] = ""
     rank: Annotated[str, typer.Option(help="Of low-rank updates: a number, or rules TOWER[.KIND][.LAYER]=RANK joined by commas.")] = "8"
-    teacher: Annotated[str, typer.Option(help="For m2m and distill: a run folder, or clip:NAME of a transformers CLIP.")] = ""
+    teacher: Annotated[str, typer.Option(help="For m2m and distill: a run folder, clip:NAME of a transformers CLIP, or open_clip:MODEL.")] = ""
     views: Annotated[int, typer.Option(min=1, max=64, help="Views of each training picture, the others augmented; each is encoded once.")] = 1
     dim: Annotated[int, typer.Option(min=2, help="Length of one head's vector.")] = 384
     seed: Annotated[int, typer.Option(min=0)] = 0

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from polyclip.cli._import import imported
 from polyclip.cli._options import command_of
 from polyclip.cli._request import Asked, Options, asked, corpus_of, limited, run_of
 from polyclip.packs import load_corpus
@@ -18,6 +19,7 @@ def align_with(options: Options) -> None:
     """Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them."""
     if options.max_bad:
         load_corpus(corpus_of(options)).allow(options.max_bad)
+    options = imported(options)
     request = asked(options)
     limit = limited(options, request)
     check_trackers(options.track or [])

@@ -28,7 +28,7 @@ COMMANDS = {  # file and first paragraph of its help: 'polyclip --help' imports 
     "translate": "Translate a corpus' captions, filter them, and write a corpus that 'polyclip align --corpus' takes.",
     "study": "Test a claim of the LilT paper on the data at hand: one table, one plot, one JSON file; interrupted, it goes on where it was.",
     "export": "Write a run for another library, and check that it says there what it says here.",
-    "push": "Publish a run: its trained parts, settings, scores and model card, nothing else. polyclip.load("owner/name") loads it.",
+    "push": 'Publish a run: its trained parts, settings, scores and model card, nothing else. polyclip.load("owner/name") loads it.',
     "cache": "Show or clear converted weights and computed features; both are made again when they are needed.",
     "methods": "List the alignment methods, or count what one trains.",
     "languages": "List the languages, show one, draft a new one, check packs.",

@@ -32,7 +32,6 @@ class Exported:
 
     folder: Path
     target: str
-    least: float
     agreements: list[Agreement]
     notes: tuple[str, ...]
 
@@ -54,10 +53,9 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False) -> Exported
         written = placed(plug, Order(aligner=load(run), run=run, folder=out, final=out.resolve(), int8=int8))
         wanted = spoken(load(run), given)  # loaded anew: writing may take an aligner apart
         console.print(f"reading {out} back with {plug.needs[0]} alone", highlight=False, soft_wrap=True)
-        found = agreements(vectors_of(name, out.resolve(), given), wanted)
-        least = LEAST_INT8 if int8 else LEAST
-        check(target, found, least)
-        done = Exported(out, target, least, found, written.notes)
+        found = agreements(vectors_of(name, out.resolve(), given), wanted, given.wide, LEAST_INT8 if int8 else LEAST)
+        check(target, found, int8=int8)
+        done = Exported(out, target, found, written.notes)
         write_text(out / "export.json", facts(done, run, plug), what="facts of the export")
     return done
 
@@ -83,7 +81,9 @@ def placed(plug: Target, order: Order) -> Written:
             shutil.rmtree(final, ignore_errors=True)  # empty, as was checked
             work.rename(final)
     except OSError as error:
-        raise PolyclipError(f"Cannot write the export to {final}: {error.strerror or error}. Free some space or name another folder; nothing was left.") from error
+        raise PolyclipError(
+            f"Cannot write the export to {final}: {error.strerror or error}. Free some space or name another folder; nothing was left."
+        ) from error
     return written
 
 
@@ -111,7 +111,6 @@ def facts(done: Exported, run: Path, plug: Target) -> str:
         "aligner_sha256": sha256(run / "aligner.safetensors"),
         "languages": settings["languages"],
         **{key: recipe[key] for key in ("method", "text_encoder", "vision_tower")},
-        "least_cosine": done.least,
         "checked": [asdict(one) for one in done.agreements],
         "notes": list(done.notes),
     }

@@ -48,7 +48,7 @@ def affine(side: Side, target: str) -> Affine:
     head = side.head
     if isinstance(head, Pass):
         return Affine(torch.eye(side.tower.dim, dtype=torch.float64), torch.zeros(side.tower.dim, dtype=torch.float64))
-    if not isinstance(head, Head) or len(head.members) > 1 or head.members[0].branch is not None:  # type: ignore[union-attr]
+    if not isinstance(head, Head) or len(head.members) > 1 or head.members[0].branch is not None:
         kind = "compares with training pairs" if not isinstance(head, Head) else "has a gated branch or several members"
         raise RunError(f"{target} knows linear heads only, and the {side.kind} head of this run {kind}. {instead()}")
     linear: Any = head.members[0].linear
@@ -74,7 +74,7 @@ def merge_low_rank(encoder: nn.Module) -> None:
 
     wrapped = [(path, module) for path, module in encoder.named_modules() if isinstance(module, BaseTunerLayer)]
     for path, module in wrapped:
-        module.merge(safe_merge=True)  # type: ignore[operator]
+        module.merge(safe_merge=True)
         parent, _, name = path.rpartition(".")
         setattr(encoder.get_submodule(parent), name, module.get_base_layer())
 
@@ -92,7 +92,7 @@ def without_bias(map_: Affine, norm: nn.LayerNorm) -> Float[Tensor, "dim width"]
     step = torch.where(k < 0, -1.0, 1.0) * usual * normal.norm()
     moved = normal * step / normal.norm().square()
     with torch.no_grad():
-        norm.bias += moved.to(norm.bias.dtype)
+        norm.bias.add_(moved.to(norm.bias.dtype))
     rest = map_.bias - map_.weight @ (norm.bias.detach().double() - shift)
     k = (norm.bias.detach().double() * normal).sum()
     return map_.weight + rest[:, None] * normal[None] / k

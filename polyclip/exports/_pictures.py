@@ -16,7 +16,7 @@ def preprocess_cfg(encoder: Any, name: str) -> dict[str, Any]:
     own = getattr(encoder, "preprocessing", None)
     if isinstance(own, Preprocessing):
         return cfg([own.size] * 2, own.interpolation, own.mean, own.std)
-    processor = getattr(encoder, "processor", None)
+    processor: Any = getattr(encoder, "processor", None)
     size = getattr(processor, "size", None) or {}
     crop = (getattr(processor, "crop_size", None) or {}) if getattr(processor, "do_center_crop", False) else {}
     edge = size.get("shortest_edge") if hasattr(size, "get") else None

@@ -22,6 +22,11 @@ class Samples:
     captions: list[str]
     pictures: list[Image.Image]
 
+    @property
+    def wide(self) -> list[bool]:
+        """Which pictures are not square."""
+        return [picture.width != picture.height for picture in self.pictures]
+
 
 def samples(run: Path) -> Samples:
     """Captions of the run's corpus and of the emoji names, and pictures of the run's corpus.
@@ -45,18 +50,26 @@ def captions_of(corpus: Corpus, locales: Any) -> list[str]:
 
 
 def pictures_of(corpus: Corpus) -> list[Image.Image]:
-    """A few pictures of every style; of each second one a part that is wider or higher than the other way."""
+    """A few pictures of every style, cut square; of each fourth a part that is wide or high."""
     opened = []
     styles = corpus.reader.styles(corpus.folder)
     for style in styles:
         drawn = list(corpus.reader.pictures(corpus.folder, style).values())
-        step = max(1, len(drawn) // max(1, PICTURES // len(styles)))
-        opened += [picture.open() for picture in drawn[::step][: max(1, PICTURES // len(styles))]]
-    return [part(picture, number) for number, picture in enumerate(opened)]
+        each = max(1, PICTURES // len(styles))
+        opened += [picture.open() for picture in drawn[:: max(1, len(drawn) // each)][:each]]
+    return [wide(picture, number) if number % 4 == 3 else square(picture) for number, picture in enumerate(opened)]
 
 
-def part(picture: Image.Image, number: int) -> Image.Image:
-    """Every fourth picture three quarters as high, every fourth three quarters as wide."""
+def square(picture: Image.Image) -> Image.Image:
+    """The middle of a picture: every library reads the same pixels of it."""
+    edge = min(picture.size)
+    left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
+    return picture.crop((left, top, left + edge, top + edge))
+
+
+def wide(picture: Image.Image, number: int) -> Image.Image:
+    """The picture where it is not square, else three quarters of its height or of its width."""
     width, height = picture.size
-    cut = {1: (0, height // 8, width, height - height // 8), 3: (width // 8, 0, width - width // 8, height)}.get(number % 4)
-    return picture if cut is None else picture.crop(cut)
+    if width != height:
+        return picture
+    return picture.crop((0, height // 8, width, height - height // 8) if number % 8 == 3 else (width // 8, 0, width - width // 8, height))

@@ -24,13 +24,15 @@ def timm_name(side: Side, encoder: Any, target: str) -> str:
     model = getattr(encoder, "model", None)
     name = (getattr(model, "pretrained_cfg", None) or {}).get("architecture", "")
     if not name or not timm.is_model(name):
-        raise RunError(f"{target} takes vision towers of timm only, and this run's is {side.tower.name}. Align with an efficientnet-lite or timm:NAME; {EVERY}.")
+        raise RunError(
+            f"{target} takes vision towers of timm only, and this run's is {side.tower.name}. Align with an efficientnet-lite or timm:NAME; {EVERY}."
+        )
     with torch.device("meta"):
         whole = timm.create_model(name, pretrained=False, num_classes=0)
     if model.num_features != encoder.dim or whole.state_dict().keys() != model.state_dict().keys():  # type: ignore[union-attr]
         plainly = side.tower.name.partition(":")[0]
         raise RunError(
-            f"{target} knows the last pooled vector of a timm model, and vision tower {side.tower.name} gives other ones: layers side by side, or fewer of them. "
+            f"{target} knows the last pooled vector of a timm model, and vision tower {side.tower.name} gives others: layers side by side, or fewer. "
             f"Align with --vision-tower {plainly} and one of these. {instead()}"
         )
     return name
@@ -48,7 +50,14 @@ def wrapper_config(side: Side, encoder: Any, target: str) -> dict[str, Any]:
         "crop_pct": 1.0,
         "crop_mode": "center",
     }
-    return {"architectures": ["TimmWrapperModel"], "model_type": "timm_wrapper", "architecture": name, "num_classes": 0, "label_names": [], "pretrained_cfg": reading}
+    return {
+        "architectures": ["TimmWrapperModel"],
+        "model_type": "timm_wrapper",
+        "architecture": name,
+        "num_classes": 0,
+        "label_names": [],
+        "pretrained_cfg": reading,
+    }
 
 
 def write_timm(side: Side, encoder: Any, folder: Path, target: str) -> None:

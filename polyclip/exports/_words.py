@@ -19,7 +19,9 @@ def write_tokenizer(encoder: Any, folder: Path, name: str, limit: int | None = N
 
     words = encoder.words
     if words is None:
-        raise RunError(f"The tokenizer of text encoder {name} cannot be written for other libraries: expected e5-small or a transformers encoder with a fast one.")
+        raise RunError(
+            f"The tokenizer of text encoder {name} cannot be written for other libraries: expected e5-small or a transformers encoder with a fast one."
+        )
     own = Tokenizer.from_str(words.tokenizer.to_str())
     own.no_padding()
     own.no_truncation()

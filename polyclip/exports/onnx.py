@@ -61,9 +61,10 @@ def write(order: Order) -> Written:
     write_graph(picture, torch.zeros(2, 3, height, width), folder / "visual" / "model.onnx", {0: "batch"}, int8=order.int8)
     write_json(folder / "visual" / "preprocess_cfg.json", preprocess)
     dim = len(text(ids)[0])
-    write_json(folder / "config.json", {"embed_dim": dim, "vision_cfg": {"image_size": height}, "text_cfg": {"context_length": CONTEXT}})
     limit = textual.words.limit
-    return Written(notes=(f"textual/ takes up to {limit} tokens; immich pads and cuts captions at {CONTEXT}",))
+    context = min(CONTEXT, limit)
+    write_json(folder / "config.json", {"embed_dim": dim, "vision_cfg": {"image_size": height}, "text_cfg": {"context_length": context}})
+    return Written(notes=(f"textual/ takes up to {limit} tokens; immich pads and cuts captions at {context}",))
 
 
 def frozen(side: Side) -> Any:

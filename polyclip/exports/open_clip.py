@@ -36,15 +36,15 @@ def write(order: Order) -> Written:
     (folder / "open_clip_config.json").write_text(json.dumps(table, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     return Written(
         notes=(
-            f"captions are cut at {CONTEXT} tokens, the run's at {aligner_limit(aligner.text)}",
+            f"captions are cut at {text_cfg['context_length']} tokens; the run reads up to {limit_of(aligner.text)}",
             f"text_cfg.hf_model_name is this folder's path: when it moves or goes to a hub, write its new path or name there ({order.final})",
         )
     )
 
 
-def aligner_limit(side: Side) -> int:
+def limit_of(side: Side) -> int:
     """Tokens of a caption that the run reads."""
-    words = (side.encoder or side._encoder()).words
+    words = (side.encoder if side.encoder is not None else side.tower.build()).words
     return words.limit if words else CONTEXT
 
 
@@ -67,7 +67,7 @@ def text_tower(side: Side, order: Order) -> tuple[dict[str, Tensor], dict[str, A
         "hf_tokenizer_name": str(order.final),
         "hf_pooler_type": POOLERS[encoder.pooling],
         "hf_proj_type": "linear",
-        "context_length": CONTEXT,
+        "context_length": min(CONTEXT, encoder.words.limit),
     }
     return state, config
 

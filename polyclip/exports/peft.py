@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from polyclip.aligner import Side
-from polyclip.components.low_rank import low_rank
+from polyclip.components.low_rank import exactly
 from polyclip.errors import RunError
 from polyclip.exports._merged import EVERY, OWN, affine, instead
 from polyclip.exports._pictures import preprocess_cfg
@@ -45,18 +45,12 @@ def write_side(side: Side, folder: Path) -> str:
     if any(isinstance(module, OWN) for module in side.encoder.modules()):
         raise RunError(f"{NAME} has no place for the layers that this run's method put into the {side.kind} tower. {instead()}")
     model = side.encoder.model
-    if low_rank in (side_parts := parts_of(side)) and len(side_parts) == 1:
+    if any(".lora_" in name for name, _ in model.named_parameters()):
         write_low_rank(model, base.model, folder)
         return f"{side.kind}: low-rank updates"
     trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
     save_file(trained, folder / "changed.safetensors")
     return f"{side.kind}: {len(trained)} of the tower's own tensors"
-
-
-def parts_of(side: Side) -> tuple[Any, ...]:
-    """What the run's method puts into this side."""
-    wrapped = any(".lora_" in name for name, _ in side.encoder.named_parameters())
-    return (low_rank,) if wrapped else ()
 
 
 def write_base(side: Side, encoder: Any, folder: Path) -> None:
@@ -82,14 +76,14 @@ def write_low_rank(model: nn.Module, base: nn.Module, folder: Path) -> None:
 
     wrapped = {path: module for path, module in model.named_modules() if isinstance(module, LoraLayer)}
     ranks = {path: int(module.r["default"]) for path, module in wrapped.items()}
-    peft_model: Any = get_peft_model(base, configured(ranks))  # type: ignore[arg-type]
+    peft_model: Any = get_peft_model(base, configured(ranks))
     state = {name: t for name, t in model.state_dict().items() if ".lora_" in name}
     loaded = peft_model.base_model.model.load_state_dict(state, strict=False)
     if loaded.unexpected_keys:
         raise RunError(f"{NAME} does not know {loaded.unexpected_keys[0]} in a {type(model).__name__}. {EVERY}.")
     for config in peft_model.peft_config.values():
         config.base_model_name_or_path = "base"
-    peft_model.save_pretrained(folder, safe_serialization=True)
+    peft_model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
     for left in folder.glob("README.md"):
         left.unlink()
 
@@ -97,8 +91,6 @@ def write_low_rank(model: nn.Module, base: nn.Module, folder: Path) -> None:
 def configured(ranks: dict[str, int]) -> Any:
     """Each map with its own rank, scale 1."""
     from peft import LoraConfig
-
-    from polyclip.components.low_rank import exactly
 
     patterns = exactly(ranks)
     return LoraConfig(r=8, lora_alpha=8, target_modules=sorted(ranks), rank_pattern=patterns, alpha_pattern=patterns, lora_dropout=0.0)

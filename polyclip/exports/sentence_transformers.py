@@ -27,7 +27,11 @@ def write(order: Order) -> Written:
         why = ""
     except RunError as error:
         pictures, why = [], str(error)
-    routed = [Router({"text": text, "image": pictures}, default_route="text", route_mappings={(None, "text"): "text", (None, "image"): "image"})] if pictures else text
+    routed = (
+        [Router({"text": text, "image": pictures}, default_route="text", route_mappings={(None, "text"): "text", (None, "image"): "image"})]
+        if pictures
+        else text
+    )
     SentenceTransformer(modules=[*routed, Normalize()], device="cpu").save(str(order.folder), create_model_card=False)
     shutil.rmtree(order.folder / "work")
     return Written(pictures=bool(pictures), notes=(f"text only: {why}",) if why else ())

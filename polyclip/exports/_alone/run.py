@@ -4,6 +4,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,7 +17,10 @@ def main() -> None:
     pictures = [Image.open(path).convert("RGB") for path in sorted(material.glob("*.png"))]
     vectors = runpy.run_path(str(Path(__file__).with_name(f"{program}.py")))["vectors"]
     found = vectors(folder, captions, pictures)
-    np.savez(material / "vectors.npz", **{name: np.asarray(value) for name, value in found.items()}, alone="polyclip" not in sys.modules)
+    if "polyclip" in sys.modules:
+        raise ImportError("polyclip was imported: this check is to be made without it")
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in found.items()}
+    np.savez(material / "vectors.npz", **arrays)
 
 
 if __name__ == "__main__":

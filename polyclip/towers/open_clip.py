@@ -1,0 +1,45 @@
+"""The vision part of an open_clip model, with its projection: `open_clip:FOLDER`, `open_clip:ViT-B-32,pretrained=laion2b_s34b_b79k`.
+
+Its vectors are aligned with those of `encoders/open_clip.py`. Pictures go through the model's own transform.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from polyclip.openclip import describe_part, load
+from polyclip.records import Picture
+from polyclip.tower import Tower
+from polyclip.towers._pictures import Pictures
+from polyclip.trunk import State, Whole
+
+
+def describe(argument: str, options: dict[str, str]) -> Tower:
+    """See `polyclip.openclip.describe_part`."""
+    return describe_part("vision", argument, options, build)
+
+
+def build(folder: Path, dim: int) -> "OpenClipTower":
+    """Load weights and transform."""
+    return OpenClipTower(*load(folder, "vision"), dim)
+
+
+class OpenClipTower(Pictures):
+    """Frozen tower in eval mode; one aligned vector a picture, not normalised."""
+
+    def __init__(self, model: Any, transform: Any, dim: int) -> None:
+        nn.Module.__init__(self)
+        self.model, self.transform, self.dim = model, transform, dim
+        self.trunk = Whole(model, self.vectors)
+        self.requires_grad_(False).eval()
+
+    def prepare(self, items: Sequence[Picture]) -> State:
+        """Pixels by the model's own transform."""
+        return {"pixels": torch.stack([self.transform(item.open().convert("RGB")) for item in items])}
+
+    def vectors(self, inputs: State) -> State:
+        """The model's own aligned vectors."""
+        return {"pooled": self.model.encode_image(inputs["pixels"])}
