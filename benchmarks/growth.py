@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.table import Table
 
+from benchmarks._tables import narrow
 from benchmarks._turns import Contender, Job, Measured
 
 PATIENCE = 10.0  # seconds for the rounds of a cell
@@ -83,7 +84,7 @@ def measured(job: Job, rounds: int, folder: Path, tell: Callable[[str], None]) -
 def tables(stored: dict[str, Any]) -> list[Table]:
     """For people, at 80 columns."""
     title = f"growth; matmul {stored['matmul_gflops']:.0f} GFLOP/s"
-    table = Table("", "encode s", "train s", "a second", "of\nmatmul", "peak MB", "rounds", title=title)
+    table = narrow(title, "", "encode s", "train s", "a second", "of\nmatmul", "peak MB", "rounds")
     last = ""
     for cell in stored["cells"]:
         if last not in ("", cell["kind"]):

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.table import Table
 
+from benchmarks._tables import figure, narrow
 from benchmarks._turns import Job, Measured, in_turns, once
 
 POLYCLIP, OPEN_CLIP, OTHERS = "benchmarks._training_polyclip", "benchmarks._training_open_clip", "benchmarks._training_transformers"
@@ -21,7 +22,7 @@ METHODS = {
     "heads": {"method": "heads"},
     "lilt-ln": {"method": "lilt-ln"},
     "lilt-lwa": {"method": "lilt-lwa"},
-    "lilt-lwa, top four layers": {"method": "lilt-lwa", "text_layers": "-4:"},
+    "lilt-lwa, top 4": {"method": "lilt-lwa", "text_layers": "-4:"},
     "full": {"method": "full"},
 }
 EPOCHS = 20  # of heads, polyclip's default: what the encoding is spread over
@@ -131,12 +132,14 @@ def spent_to(found: Measured, threshold: float) -> tuple[float, float, float]:
 def tables(stored: dict[str, Any]) -> list[Table]:
     """For people, at 80 columns."""
     settings = stored["settings"]
-    first = Table("training", "s a step", "x open_clip", "x, encoding\nspread", "of matmul", "peak MB", title=f"a step of {settings['batch']} pairs")
-    second = Table("training", "best\nrecall", "s to R", "processor\ns to R", "J to R", "s, encoding\nadded", title=f"R = {100 * stored['threshold']:.1f} %")
+    columns = "s a step", "x open_clip", "x, encoding\nspread", "of\nmatmul", "peak\nMB"
+    first = narrow(f"a step of {settings['batch']} pairs", "", *columns)
+    goal = f"training to a validation recall of R = {100 * stored['threshold']:.1f} %"
+    second = narrow(goal, "", "best\nrecall", "s to R", "CPU s\nto R", "J to R", "s to R,\nencoding added")
     for row in stored["rows"]:
-        ratios = f"{row['of_base']:,.1f}", f"{row['of_base_with_encoding']:,.1f}"
-        first.add_row(row["name"], f"{row['seconds_a_step']:.3g}", *ratios, f"{100 * row['share']:.0f} %", f"{row['peak_mb']:,.0f}")
-        spent = [f"{row[key]:,.3g}" for key in ("seconds_to", "processor_to", "joules_to", "with_encoding")]
+        ratios = figure(row["of_base"]), figure(row["of_base_with_encoding"])
+        first.add_row(row["name"], figure(row["seconds_a_step"]), *ratios, f"{100 * row['share']:.0f} %", f"{row['peak_mb']:,.0f}")
+        spent = [figure(row[key]) for key in ("seconds_to", "processor_to", "joules_to", "with_encoding")]
         second.add_row(row["name"], f"{100 * max(row['recalls']):.1f}", *spent)
     facts = f"matmul {stored['matmul_gflops']:.0f} GFLOP/s; encoding of {stored['corpus']['captions']:,} captions and {stored['corpus']['pictures']:,} pictures"
     first.caption = f"{facts} {stored['encoding']['rounds'][0]['seconds']:.0f} s, spread over {stored['steps_of_a_default_run']:,} steps"
