@@ -81,9 +81,9 @@ def question(shelf: Shelf, fields: Mapping[str, str], picture: Image.Image | Non
         raise Refused(422, f"The query has {len(text):,} characters, at most {LONGEST:,} are read.")
     if folder and not any(folder in each.folders for each in chosen):
         raise Refused(422, f"No folder {folder!r} in this collection; leave the filter out to search everywhere.")
-    like = int(number("like", fields["like"], 0, len(chosen[0].index) - 1)) if fields.get("like") else None
-    least = number("least", fields.get("least") or "-1", -1, 1)
-    top = int(number("top", fields.get("top") or str(TOP), 1, MOST))
+    like = int(number("like", fields["like"], 0.0, float(len(chosen[0].index) - 1))) if fields.get("like") else None
+    least = number("least", fields.get("least") or "-1", -1.0, 1.0)
+    top = int(number("top", fields.get("top") or str(TOP), 1.0, float(MOST)))
     lang = fields.get("lang", "").strip()
     return Question(collections=chosen, text=text, picture=picture, like=like, lang=lang, folder=folder, least=least, top=top)
 

@@ -37,12 +37,15 @@ class Door:
 
 def listening(door: Door) -> socket.socket:
     """A socket bound to host and port. Raises RunError where that cannot be."""
+    bound = None
     try:
         family, _, _, _, address = socket.getaddrinfo(door.host, door.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError as error:
+        if bound is not None:
+            bound.close()
         raise RunError(f"Cannot listen on {door.host}, port {door.port}: {error.strerror or error}. Choose another --port or --host.") from error
     return bound
 

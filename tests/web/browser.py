@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 120  # seconds
+PATIENCE = 60  # seconds
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions", "--hide-scrollbars")
 KEYS = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Tab": 9}
 
@@ -74,7 +74,7 @@ class Browser:
     def until(self, expression: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while not self.js(expression):
-            assert time.monotonic() < deadline, (expression, self.js("document.body.innerText"), self.problems)
+            assert time.monotonic() < deadline, (expression, self.js("location.href + document.getElementById('results')?.innerText"), self.problems)
             time.sleep(0.05)
 
     def open(self, address: str) -> None:

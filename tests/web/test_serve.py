@@ -187,7 +187,7 @@ def test_what_left_the_folder_is_not_shown(client: TestClient, home: Home, tmp_p
         assert client.get(f"/small/index/{row}").status_code == 422
         assert len(asked(client, q="bluu")["results"][0]["hits"]) == 24
     finally:
-        path.unlink()
+        path.unlink(missing_ok=True)
         kept.rename(path)
 
 

@@ -21,7 +21,8 @@ const results = () => document.getElementById("results");
 function address() {
   const given = new URLSearchParams();
   for (const [name, value] of new FormData(form)) {
-    if (typeof value === "string" && value.trim()) given.set(name, value);
+    const usual = form.elements[name].selectedIndex === 0; // of a list, the first choice is what holds without one
+    if (typeof value === "string" && value.trim() && !usual) given.set(name, value);
   }
   return given.size ? `/?${given}` : "/";
 }
@@ -157,7 +158,7 @@ function neighbour(card, [right, down]) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
   const card = document.activeElement?.closest?.("#results .card");
   if (dialog.open) {
     if (event.key === "ArrowRight") step(1);
