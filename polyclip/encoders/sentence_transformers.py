@@ -32,14 +32,14 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
         raise WeightsError(f"sentence_transformers:{argument} needs sentence-transformers, which is not installed: pip install 'polyclip[export]'.")
     folder = folder_of(argument, chosen["revision"])
     model = load(folder)
-    tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    table = next((module.get_input_embeddings() for module in model.modules() if hasattr(module, "get_input_embeddings")), None)
     inner = digest(*(f"{path.relative_to(folder)} {sha256(path)}" for path in sorted(folder.glob("*/*")) if path.suffix in {".safetensors", ".json"}))
     return Tower(
         name=f"sentence_transformers:{argument}" + (f",revision={chosen['revision']}" if chosen["revision"] != "main" else ""),
         identity=hub_identity(str(folder), "", f"sentence_transformers {inner}"),
         dim=int(model.get_embedding_dimension()),
         parameters=sum(p.numel() for p in model.parameters()),
-        embeddings=max((table.weight.numel() for table in tables), default=0),
+        embeddings=0 if table is None else table.weight.numel(),
         build=lambda: build(folder),
     )
 

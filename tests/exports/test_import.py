@@ -93,7 +93,8 @@ def test_clear_sentences(clip: Path, tmp_path: Path, arguments: tuple[str, ...],
         places[name].mkdir()
     (places["pickled"] / "open_clip_config.json").write_text((clip / "open_clip_config.json").read_text("utf-8"), "utf-8")
     (places["pickled"] / "open_clip_model.bin").write_bytes(b"pickle")
-    said = polyclip("align", "--lang", "sw", "--method", "heads", *(argument.format(**places) for argument in arguments), "--out", tmp_path / "run")
+    common = ("--method", "heads", "--corpus", write_corpus(tmp_path / "corpus"), "--out", tmp_path / "run")
+    said = polyclip("align", "--lang", "sw", *common, *(argument.format(**places) for argument in arguments))
     assert said.code == 2 and sentence in said.err, said.err
     assert said.err.count("\n") == 1 and "Traceback" not in said.err
 
