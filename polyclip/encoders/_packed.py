@@ -1,11 +1,11 @@
 """A `TextEncoder` without padding, for encoding: its state is {"hidden": [token, width], "lengths": [caption]} (`polyclip.trunk.packed`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyclip.trunk import State, above
 from polyclip.trunk.packed import PackedBert
@@ -17,6 +17,10 @@ class PackedEncoder:
     def __init__(self, encoder: Any) -> None:
         self.encoder, self.dim, self.pooling, self.budget = encoder, encoder.dim, encoder.pooling, encoder.budget
         self.trunk = PackedBert(encoder.trunk)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Those of the encoder, which is where they are."""
+        return self.encoder.parameters()
 
     def costs(self, items: Sequence[str]) -> list[int]:
         """Tokens of each caption."""
