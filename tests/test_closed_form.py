@@ -243,3 +243,10 @@ def test_closed_forms_reach_above_chance_and_come_back(toy: dict[str, str], meth
     nearest = (vectors[names] @ aligner.vision.embed(train.pictures, "pictures", keep=False).T).argmax(1)
     assert train.picture_rows.shape == (12, 1) and train.picture_rows[:, 0].tolist() == list(range(12))
     assert (nearest == concepts).float().mean() > 3 / 12  # of what it was fitted to it knows more than chance
+
+
+def test_fewer_pictures_than_features() -> None:
+    torch.manual_seed(3)
+    rows = torch.randn(4, 64).repeat(6, 1) * 1e3
+    found = directions(rows, 16, 0.5)
+    assert found.shape == (16, 64) and found.isfinite().all()

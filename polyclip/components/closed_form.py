@@ -102,7 +102,8 @@ def directions(rows: Float[Tensor, "row width"], size: int, whiten: float) -> Fl
 
     Raises DataError when there are fewer.
     """
-    values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
+    exact = rows.double()  # of a few pictures the matrix is so far from full rank that float32 does not converge
+    values, vectors = (part.float() for part in torch.linalg.eigh(exact.T @ exact / len(rows)))
     if size > len(values):
         raise DataError(f"dim is {size}, but a closed-form head has at most as many dimensions as its features: {len(values)}. Give --dim {len(values)}.")
     spread = values[-size:].clamp(min=1e-6 * float(values[-1])).sqrt()
