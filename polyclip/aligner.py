@@ -131,7 +131,7 @@ class Side(nn.Module):
         if self.encoder is not None:
             return self.encoder
         if not self._built:
-            self._built.append(self.tower.build())
+            self._built.append(features.running(self.tower))
         return self._built[0]
 
 

@@ -160,7 +160,7 @@ def unpacked(path: Path, number: int) -> State:
 
 def compute(tower: Tower, missing: Sequence[tuple[Sequence[Any], Path]], what: str, position: int) -> None:
     """Build the tower, encode chunk by chunk, keep each chunk as soon as it is whole."""
-    encoder = inference_form(tower.build())
+    encoder = running(tower)
     with Progress(f"encoding {what} with {tower.name}", sum(len(chunk) for chunk, _ in missing)) as progress, torch.inference_mode():
         for chunk, path in missing:
             if position == POOLED:
@@ -171,6 +171,11 @@ def compute(tower: Tower, missing: Sequence[tuple[Sequence[Any], Path]], what: s
                 raise WeightsError(f"{tower.name} gave values that are not finite for {what}; its weights are damaged or do not fit it.")
             with writing(path, what="features") as temporary:
                 save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+
+
+def running(tower: Tower) -> Any:
+    """The tower's encoder for encoding alone: built without what only training needs, where its builder has such a form (`light`)."""
+    return inference_form(getattr(tower.build, "light", tower.build)())
 
 
 def inference_form(encoder: Any) -> Any:

@@ -1,5 +1,7 @@
 """Text without padding is the same function as transformers' own layers, and only where these layers are its own."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from torch.nn.utils.parametrize import register_parametrization
 from polyclip.aligner import Aligner, Recipe
 from polyclip.encoders._packed import PackedEncoder
 from polyclip.encoders._transformer import TextEncoder
-from polyclip.features import in_batches
+from polyclip.features import in_batches, running
 from polyclip.packs import CORPORA
 from polyclip.readers import emoji
 from polyclip.tower import describe
@@ -21,6 +23,14 @@ from tests.toy import write_text_encoder, write_vision_tower
 
 LOCALES = ("en", "sw", "te", "th", "zh", "ar", "ru", "my", "ko", "am")
 PACKED = {"full", "lilt-ln", "lilt-bf", "first-blocks", "lit", "lit-reversed"}  # that put nothing into a layer, or leave the text tower alone
+
+
+ENCODE = """
+import sys
+from polyclip.features import forward, running
+from polyclip.tower import describe
+print(*forward(running(describe("encoders", "e5-small")), ["犬"], "one")[0, :3].tolist(), "|", *sys.modules)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +63,18 @@ def test_real_captions_in_ten_languages(real: TextEncoder) -> None:
     found, wanted = in_batches(packed, captions, lambda rows: None), own_forward(real, captions)
     assert cosine_similarity(found, wanted).min() > 0.99999
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_the_form_without_transformers_is_the_same(real: TextEncoder) -> None:
+    captions = ["mbwa mweusi", "ein sehr großer roter Würfel auf dem Tisch", "犬", "", "చిన్న కుక్క"]
+    tower = describe("encoders", "e5-small:,layers=2,prefix=passage: ")
+    found, wanted = in_batches(running(tower), captions, lambda rows: None), own_forward(tower.build(), captions)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+    done = subprocess.run([sys.executable, "-c", ENCODE], capture_output=True, text=True, check=True)
+    found, imported = done.stdout.split("|")
+    assert "torch" in imported.split() and not {"transformers", "timm", "accelerate", "torchvision"} & set(imported.split())
+    torch.testing.assert_close(torch.tensor([float(value) for value in found.split()]), real(**real.prepare(["犬"]))[0, :3], atol=1e-5, rtol=1e-4)
 
 
 @torch.inference_mode()
@@ -95,7 +117,7 @@ class Doubled(nn.Module):
         return weight * 2
 
 
-@pytest.mark.parametrize("change", ["training", "hook", "parametrised", "forward", "another kind"])
+@pytest.mark.parametrize("change", ["training", "hook", "parametrised", "forward", "pooling", "another kind"])
 def test_a_layer_that_was_touched_runs_by_its_own_forward(toy: dict[str, str], change: str) -> None:
     encoder = describe("encoders", f"{toy['text']},pooling=cls").build()
     packed = encoder.folded()
@@ -111,6 +133,8 @@ def test_a_layer_that_was_touched_runs_by_its_own_forward(toy: dict[str, str], c
         register_parametrization(attention.self.value, "weight", Doubled())
     elif change == "forward":
         attention.self.forward = lambda hidden, *rest, **more: (hidden, None)
+    elif change == "pooling":
+        encoder.mean = lambda state: state["hidden"].sum(1)
     else:
         attention.self.query = nn.Sequential(attention.self.query, nn.Tanh())
     assert encoder.folded() is encoder

@@ -1,34 +1,33 @@
-"""A `TextEncoder` without padding, for encoding: its state is {"hidden": [token, width], "lengths": [caption]} (`polyclip.trunk.packed`)."""
+"""A text encoder without padding, for encoding: its state is {"hidden": [token, width], "lengths": [caption]} (`polyclip.trunk.packed`)."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyclip.trunk import State, above
 from polyclip.trunk.packed import PackedBert
 
+BUDGET = 768  # tokens a batch, padding included: what one core keeps in its cache
+
 
 class PackedEncoder:
-    """The same function as `encoder`, whose layers are all `polyclip.trunk.packed.plain`, up to the rounding of float32."""
+    """The same function as `TextEncoder` up to the rounding of float32. `prepare` gives ids and mask, each [caption, longest caption]."""
 
-    def __init__(self, encoder: Any) -> None:
-        self.encoder, self.dim, self.pooling, self.budget = encoder, encoder.dim, encoder.pooling, encoder.budget
-        self.trunk = PackedBert(encoder.trunk)
+    budget = BUDGET
 
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """Those of the encoder, which is where they are."""
-        return self.encoder.parameters()
+    def __init__(self, prepare: Callable[[Sequence[str]], State], trunk: PackedBert, dim: int, pooling: str) -> None:
+        self.prepare, self.trunk, self.dim, self.pooling = prepare, trunk, dim, pooling
+
+    def parameters(self) -> Iterator[Tensor]:
+        """Some of its weights, which say where they are."""
+        for layer in self.trunk.layers:
+            yield from layer.qkv
 
     def costs(self, items: Sequence[str]) -> list[int]:
         """Tokens of each caption."""
-        return self.encoder.costs(items)
-
-    def prepare(self, items: Sequence[str]) -> State:
-        """Token ids and mask, each of shape [caption, longest caption]."""
-        return self.encoder.prepare(items)
+        return self.prepare(items)["attention_mask"].sum(1).tolist() if items else []
 
     def start(self, inputs: State) -> State:
         """Token ids as they are."""

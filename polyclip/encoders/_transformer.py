@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from polyclip.encoders._packed import PackedEncoder
+from polyclip.encoders._packed import BUDGET, PackedEncoder
 from polyclip.trunk import State, Trunk, Whole, above
-from polyclip.trunk.packed import plain
+from polyclip.trunk.packed import packed, plain
 from polyclip.trunk.text import M2M, Bert
 
 Tokenize = Callable[[Sequence[str]], dict[str, Tensor]]
+OWN = {"forward", "start", "finish", "mean"}  # methods that stand in the object itself once someone exchanged them
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class TextEncoder(nn.Module):
     Pooling is the mean over real tokens ("mean", as E5 and sentence-transformers) or the first token ("cls").
     """
 
-    budget = 768  # padded tokens a batch: what one core keeps in its cache
+    budget = BUDGET
     grain = 32  # captions a batch in training: sorted by length, they need little padding
 
     def __init__(self, model: nn.Module, tokenize: Tokenize, dim: int, pooling: str) -> None:
@@ -86,8 +87,10 @@ class TextEncoder(nn.Module):
         return {"hidden": pad_sequence(hidden, batch_first=True), "mask": pad_sequence([h.new_ones(len(h)).long() for h in hidden], batch_first=True)}
 
     def folded(self) -> "TextEncoder | PackedEncoder":
-        """Without padding, for encoding only, where every layer is its family's own; else as it is, so that nothing a method put in is passed over."""
-        return PackedEncoder(self) if isinstance(self.trunk, Bert) and all(map(plain, self.trunk.layers)) else self
+        """Without padding, for encoding only, where every layer is its family's own; else as it is, so that nothing put in is passed over."""
+        if OWN & vars(self).keys() or not isinstance(self.trunk, Bert) or not all(map(plain, self.trunk.layers)):
+            return self
+        return PackedEncoder(self.prepare, packed(self.trunk), self.dim, self.pooling)
 
 
 def trunk_of(model: Any) -> Trunk:

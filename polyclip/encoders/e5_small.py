@@ -5,15 +5,19 @@ Sentence embedding after Wang et al., "Multilingual E5 Text Embeddings", arXiv 2
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from safetensors.numpy import save_file
 from torch import Tensor
+from torch.nn.functional import gelu, layer_norm
 
 from polyclip.errors import WeightsError
 from polyclip.tower import Tower, kept_layers, take
@@ -26,6 +30,7 @@ PREFIX = "query: "
 MAX_TOKENS = 512
 PAD = 1
 SPECIAL = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+DIM = 384
 LAYERS = 12
 LAYER_PARAMETERS = 1_774_464
 LAYER = {
@@ -46,7 +51,7 @@ EMBEDDINGS = {
     "emb.ln.b": "embeddings.LayerNorm.bias",
 }
 CONFIG = {
-    "hidden_size": 384,
+    "hidden_size": DIM,
     "num_hidden_layers": LAYERS,
     "num_attention_heads": 12,
     "intermediate_size": 1536,
@@ -72,10 +77,10 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
     return Tower(
         name=f"e5-small:{given}" if given else "e5-small",
         identity=weights.identity(f"mean pooling, prefix {prefix!r}, {MAX_TOKENS} tokens{cut}"),
-        dim=CONFIG["hidden_size"],  # type: ignore[arg-type]
+        dim=DIM,
         parameters=weights.facts["parameters"] - (LAYERS - layers) * LAYER_PARAMETERS,
         embeddings=weights.facts["embeddings"],
-        build=lambda: build(weights, prefix, layers),
+        build=Builder(weights, prefix, layers),
         layers=LAYERS,
     )
 
@@ -87,30 +92,63 @@ def source() -> Path:
     return Path(str(files(PACKAGE))) / FILE
 
 
-def build(weights: Converted, prefix: str, layers: int) -> "object":
-    """Load the converted weights, mapped from disk, into transformers' BertModel."""
-    from tokenizers import Tokenizer
-    from transformers import BertConfig, BertModel
+@dataclass(frozen=True)
+class Builder:
+    """Makes the encoder of verified weights, mapped from disk."""
 
-    from polyclip.encoders._transformer import TextEncoder, Words
+    weights: Converted
+    prefix: str
+    layers: int
 
-    model = without_memory(lambda: BertModel(BertConfig(**CONFIG | {"num_hidden_layers": layers}), add_pooling_layer=False))
-    left_out = tuple(f"encoder.layer.{number}." for number in range(layers, LAYERS))
-    state = {name: tensor for name, tensor in weights.load("model.safetensors").items() if not name.startswith(left_out)}
-    model.load_state_dict(state, strict=True, assign=True)
-    tokenizer = Tokenizer.from_file(str(weights.file("tokenizer.json")))
+    def __call__(self) -> Any:
+        """As transformers' BertModel, in which a method may train what it likes."""
+        from tokenizers import Tokenizer
+        from transformers import BertConfig, BertModel
 
-    def tokenize(texts: Sequence[str]) -> dict[str, Tensor]:
-        """Ids padded to the longest caption of the batch."""
-        rows = tokenizer.encode_batch_fast([prefix + text for text in texts])
-        longest = max(len(row) for row in rows)
-        ids = torch.tensor([row.ids + [PAD] * (longest - len(row)) for row in rows])
-        mask = torch.tensor([row.attention_mask + [0] * (longest - len(row)) for row in rows])
-        return {"input_ids": ids, "attention_mask": mask}
+        from polyclip.encoders._transformer import TextEncoder, Words
 
-    encoder = TextEncoder(model, tokenize, CONFIG["hidden_size"], "mean")  # type: ignore[arg-type]
-    encoder.words = Words(tokenizer, prefix, MAX_TOKENS, SPECIAL)
-    return encoder
+        model = without_memory(lambda: BertModel(BertConfig(**CONFIG | {"num_hidden_layers": self.layers}), add_pooling_layer=False))
+        model.load_state_dict(self.state(), strict=True, assign=True)
+        encoder = TextEncoder(model, self.tokenizer(), DIM, "mean")
+        encoder.words = Words(Tokenizer.from_file(str(self.weights.file("tokenizer.json"))), self.prefix, MAX_TOKENS, SPECIAL)
+        return encoder
+
+    def light(self) -> Any:
+        """The same function for encoding alone, without transformers, which takes longer to import than a caption to encode."""
+        from polyclip.encoders._packed import PackedEncoder
+        from polyclip.trunk.packed import Layer, PackedBert
+
+        state = self.state()
+        parts = [{name.partition(f"layer.{n}.")[2]: t for name, t in state.items() if f".layer.{n}." in name} for n in range(self.layers)]
+        layers = [Layer(part, CONFIG["num_attention_heads"], gelu, CONFIG["layer_norm_eps"]) for part in parts]  # type: ignore[arg-type]
+        return PackedEncoder(self.tokenizer(), PackedBert(lambda inputs: embedded(state, inputs["input_ids"]), layers), DIM, "mean")
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors of the layers that are kept, and of the embeddings."""
+        left_out = tuple(f"encoder.layer.{number}." for number in range(self.layers, LAYERS))
+        return {name: tensor for name, tensor in self.weights.load("model.safetensors").items() if not name.startswith(left_out)}
+
+    def tokenizer(self) -> Callable[[Sequence[str]], dict[str, Tensor]]:
+        """Captions to ids padded to the longest of them."""
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(self.weights.file("tokenizer.json")))
+
+        def tokenize(texts: Sequence[str]) -> dict[str, Tensor]:
+            """Ids and mask."""
+            rows = tokenizer.encode_batch_fast([self.prefix + text for text in texts])
+            longest = max(len(row) for row in rows)
+            ids = torch.tensor([row.ids + [PAD] * (longest - len(row)) for row in rows])
+            mask = torch.tensor([row.attention_mask + [0] * (longest - len(row)) for row in rows])
+            return {"input_ids": ids, "attention_mask": mask}
+
+        return tokenize
+
+
+def embedded(state: dict[str, Tensor], ids: Int[Tensor, "caption token"]) -> Float[Tensor, "caption token width"]:
+    """Sum of a token's, its place's and the first type's vector, normalised, as BERT's."""
+    word, place, kind, gain, bias = (state[name] for name in EMBEDDINGS.values())
+    return layer_norm(word[ids] + kind[0] + place[: ids.shape[1]], (DIM,), gain, bias, CONFIG["layer_norm_eps"])  # type: ignore[arg-type]
 
 
 def convert(source: Path, folder: Path) -> dict[str, int]:

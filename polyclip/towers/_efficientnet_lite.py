@@ -154,6 +154,8 @@ class EfficientNetLite(Pictures):
 
     def folded(self) -> "EfficientNetLite":
         """The same function with every BatchNorm folded into the convolution before it: for encoding only, not for training."""
+        if not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules()):
+            return self
         twin = copy.deepcopy(self)
         for module in twin.model.modules():
             fold_children(module)

@@ -13,28 +13,12 @@ State = dict[str, Tensor]
 
 
 @runtime_checkable
-class Trunk(Protocol):
-    """How one family of models runs. `layers` grows when a method appends one."""
-
-    kind: str  # of a layer's input: "tokens" [row, token, width] or "map" [row, channel, height, width]
-    width: int  # tokens: their length; map: the channels that leave the last layer
-    heads: int  # of attention in one layer; 0 where there is none
-    inner: int  # hidden width of a layer's feed-forward part; 0 where there is none
-    model: Any
+class Chain(Protocol):
+    """What runs: an opening, layers, a closing part."""
 
     @property
     def layers(self) -> Any:
         """ModuleList or Sequential of the layers; empty where the family is not known, and then the tower is never cut."""
-        ...
-
-    @property
-    def opening(self) -> list[nn.Parameter]:
-        """Parameters used before the first layer."""
-        ...
-
-    @property
-    def final_norm(self) -> nn.Module | None:
-        """The normalisation after the last layer, where there is one."""
         ...
 
     def begin(self, inputs: State) -> State:
@@ -47,6 +31,27 @@ class Trunk(Protocol):
 
     def end(self, state: State) -> State:
         """Through what follows the last layer, before pooling."""
+        ...
+
+
+@runtime_checkable
+class Trunk(Chain, Protocol):
+    """How one family of models runs, and what a method may train in it. `layers` grows when a method appends one."""
+
+    kind: str  # of a layer's input: "tokens" [row, token, width] or "map" [row, channel, height, width]
+    width: int  # tokens: their length; map: the channels that leave the last layer
+    heads: int  # of attention in one layer; 0 where there is none
+    inner: int  # hidden width of a layer's feed-forward part; 0 where there is none
+    model: Any
+
+    @property
+    def opening(self) -> list[nn.Parameter]:
+        """Parameters used before the first layer."""
+        ...
+
+    @property
+    def final_norm(self) -> nn.Module | None:
+        """The normalisation after the last layer, where there is one."""
         ...
 
 
@@ -79,7 +84,7 @@ class Whole:
         return state
 
 
-def below(trunk: Trunk, inputs: State, position: int) -> State:
+def below(trunk: Chain, inputs: State, position: int) -> State:
     """The state at `position`, from what `prepare` gives."""
     if position == 0:
         return inputs
@@ -89,7 +94,7 @@ def below(trunk: Trunk, inputs: State, position: int) -> State:
     return state
 
 
-def above(trunk: Trunk, state: State, position: int) -> State:
+def above(trunk: Chain, state: State, position: int) -> State:
     """What the closing part gives, from the state at `position`."""
     if position == 0:
         state, position = trunk.begin(state), 1

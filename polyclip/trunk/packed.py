@@ -4,14 +4,14 @@ The same function as transformers' own layers up to the rounding of float32, for
 {"hidden": [token, width], "lengths": [caption]}.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 
 from polyclip.trunk import State
 from polyclip.trunk.text import Bert
@@ -21,45 +21,58 @@ QKV = ("attention.self.query", "attention.self.key", "attention.self.value")
 LINEAR = {*QKV, "attention.output.dense", "intermediate.dense", "output.dense"}
 NORMS = {"attention.output.LayerNorm", "output.LayerNorm"}
 Runs = Sequence[tuple[int, int]]  # how many captions, of how many tokens each
+Pair = tuple[Tensor, Tensor]  # weight and bias
+
+
+class Layer:
+    """One post-LN layer from its tensors, by transformers' names; `epsilon` is its norms'."""
+
+    @torch.inference_mode()
+    def __init__(self, state: Mapping[str, Tensor], heads: int, activation: Callable[[Tensor], Tensor], epsilon: float) -> None:
+        def pair(path: str) -> Pair:
+            return state[f"{path}.weight"], state[f"{path}.bias"]
+
+        self.heads, self.activation, self.epsilon = heads, activation, epsilon
+        self.qkv = torch.cat([pair(path)[0] for path in QKV]), torch.cat([pair(path)[1] for path in QKV])
+        self.mix, self.mixed = pair("attention.output.dense"), pair("attention.output.LayerNorm")
+        self.widen, self.narrow, self.last = pair("intermediate.dense"), pair("output.dense"), pair("output.LayerNorm")
+
+    def __call__(self, hidden: Float[Tensor, "token width"], together: Runs) -> Float[Tensor, "token width"]:
+        """The layer's output."""
+        seen = attend(linear(hidden, *self.qkv), together, self.heads)
+        hidden = layer_norm(added(hidden, seen, self.mix), hidden.shape[1:], *self.mixed, self.epsilon)
+        inner = self.activation(linear(hidden, *self.widen))
+        return layer_norm(added(hidden, inner, self.narrow), hidden.shape[1:], *self.last, self.epsilon)
 
 
 class PackedBert:
-    """A `Bert` trunk whose layers are all `plain`; its weights as they are now."""
+    """A trunk of such layers. `embed` takes what `prepare` gives, with padding, and gives [caption, token, width]."""
 
-    kind = "tokens"
-    final_norm = None
-
-    @torch.inference_mode()
-    def __init__(self, padded: Bert) -> None:
-        self.padded, self.model = padded, padded.model
-        self.width, self.heads, self.inner = padded.width, padded.heads, padded.inner
-        self.projections = [projection(layer) for layer in padded.layers]
-
-    @property
-    def layers(self) -> Any:
-        """ModuleList."""
-        return self.padded.layers
-
-    @property
-    def opening(self) -> list[nn.Parameter]:
-        """Token, position and type tables, and their norm."""
-        return self.padded.opening
+    def __init__(self, embed: Callable[[State], Tensor], layers: Sequence[Layer]) -> None:
+        self.embed, self.layers = embed, layers
 
     def begin(self, inputs: State) -> State:
         """Embeddings of the real tokens."""
         mask = inputs["attention_mask"]
-        return {"hidden": self.padded.begin(inputs)["hidden"][mask.bool()], "lengths": mask.sum(1)}
+        return {"hidden": self.embed(inputs)[mask.bool()], "lengths": mask.sum(1)}
 
     def step(self, number: int, state: State) -> State:
-        """One layer: transformers' own but for attention."""
-        layer, hidden = self.layers[number], state["hidden"]
-        mixed = attend(linear(hidden, *self.projections[number]), runs(state["lengths"]), layer.attention.self)
-        hidden = layer.attention.output(mixed, hidden)
-        return state | {"hidden": layer.output(layer.intermediate(hidden), hidden)}
+        """One layer."""
+        return state | {"hidden": self.layers[number](state["hidden"], runs(state["lengths"]))}
 
     def end(self, state: State) -> State:
         """Nothing follows."""
         return state
+
+
+def packed(trunk: Bert) -> PackedBert:
+    """A trunk whose layers are all `plain`, with its weights as they are now; its embeddings stay transformers' own."""
+    layers: list[Any] = list(trunk.layers)
+    own = [
+        Layer(dict(layer.named_parameters()), layer.attention.self.num_attention_heads, layer.intermediate.intermediate_act_fn, layer.output.LayerNorm.eps)
+        for layer in layers
+    ]
+    return PackedBert(lambda inputs: trunk.begin(inputs)["hidden"], own)
 
 
 def plain(layer: nn.Module) -> bool:
@@ -81,22 +94,21 @@ def untouched(module: nn.Module) -> bool:
     return not (module.training or "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks)
 
 
-def projection(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of one map to queries, keys and values."""
-    parts: list[Any] = [layer.get_submodule(path) for path in QKV]
-    return torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
-
-
 def runs(lengths: Tensor) -> Runs:
     """Neighbours of equal length together; sorted captions make few runs."""
     return [(len(list(same)), length) for length, same in groupby(lengths.tolist())]
 
 
-def attend(mapped: Float[Tensor, "token three_widths"], together: Runs, attention: Any) -> Float[Tensor, "token width"]:
+def added(hidden: Float[Tensor, "token width"], seen: Float[Tensor, "token inner"], pair: Pair) -> Float[Tensor, "token width"]:
+    """`hidden` plus a map of `seen`, in one pass over memory less than map and sum would take."""
+    weight, bias = pair
+    return torch.add(hidden, bias).addmm_(seen, weight.t())
+
+
+def attend(mapped: Float[Tensor, "token three_widths"], together: Runs, heads: int) -> Float[Tensor, "token width"]:
     """Each token looks at its own caption's."""
-    heads, out = attention.num_attention_heads, []
+    out = []
     for part, (count, length) in zip(mapped.split([count * length for count, length in together]), together, strict=True):
         query, key, value = part.view(count, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
-        seen = scaled_dot_product_attention(query, key, value, scale=attention.scaling)
-        out.append(seen.transpose(1, 2).reshape(count * length, -1))
+        out.append(scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(count * length, -1))
     return torch.cat(out)
