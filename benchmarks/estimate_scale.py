@@ -1,6 +1,6 @@
 """What many pairs cost: bytes of the cache, hours and energy, from constants that this script measures here first.
 
-Measured, each in seconds of processor time of one thread (other programs on the machine lengthen the wait, hardly the figure), median of the rounds:
+Measured, each in seconds of processor time of one thread (other programs on the machine lengthen the wait more than the figure), the least of the rounds:
 a caption and a picture through their towers, and a pair through a training step of the heads and of a method inside the text tower. Counted:
 floating-point operations of the same, by torch. Everything else is an assumption that an option replaces: a graphics processor's peak and power from
 the data sheet of NVIDIA's A100 SXM (312 TFLOP/s in bf16, 400 W, https://www.nvidia.com/en-us/data-center/a100/), the share of the peak that is reached,
@@ -11,7 +11,6 @@ and what a core draws. Nothing was run on a graphics processor.
 
 import json as json_text
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from polyclip import compute, features
@@ -59,23 +58,24 @@ class Assumptions:
     epochs: int
 
 
-def timed(run: Callable[[], Any], items: int, rounds: int) -> Cost:
-    """Median processor time, after one run that counts operations and warms up."""
+def timed(run: Callable[[], Any], items: int, rounds: int, counted: Callable[[], Any] | None = None) -> Cost:
+    """Least processor time; operations are those of `counted`, which stays in this thread as the counter does."""
     with FlopCounterMode(display=False) as counter:
-        run()
+        (counted or run)()
     seconds = []
     for _ in range(rounds):
         started = time.process_time()
         run()
         seconds.append((time.process_time() - started) / items)
-    return Cost(statistics.median(seconds), counter.get_total_flops() / items)
+    return Cost(min(seconds), counter.get_total_flops() / items)
 
 
 def encoding(side: SideData, rounds: int) -> Cost:
     """Of one caption or picture."""
     encoder, items = side.side.tower.build(), side.train[:SAMPLE]
     running = features.inference_form(encoder)
-    return timed(lambda: features.in_batches(running, items, lambda _: None), len(items), rounds)
+    with torch.inference_mode():
+        return timed(lambda: features.in_batches(running, items, lambda _: None), len(items), rounds, lambda: running(**running.prepare(items)))
 
 
 def training(recipe: Recipe, folder: Path, rounds: int, batch: int) -> tuple[Cost, list[SideData], int]:
@@ -115,7 +115,7 @@ def size(number: float) -> str:
     return f"{number:.3g} PB"
 
 
-def rows(found: dict[str, Any], pairs: int, given: Assumptions) -> list[tuple[str, str, str, str, str, str]]:
+def rows(found: dict[str, Any], pairs: int, given: Assumptions) -> list[tuple[str, ...]]:
     """One line for each kind of work on so many pairs, each a caption and a picture of its own."""
     kept = found["bytes"]
     works = [
@@ -129,7 +129,8 @@ def rows(found: dict[str, Any], pairs: int, given: Assumptions) -> list[tuple[st
     for name, cost, times, stored in works:
         cores, device = cost.seconds * times * pairs / 3600, cost.flops * times * pairs / (given.peak * given.utilisation) / 3600
         energy = (cores * given.watts / 1000, device * given.device_watts / 1000)
-        lines.append((f"{pairs:,}", name, size(stored) if stored else "", f"{cores:,.3g}", f"{energy[0]:,.3g}", f"{device:,.2g} h, {energy[1]:,.2g} kWh"))
+        figures = (f"{value:,.0f}" if value >= 100 else f"{value:.2g}" for value in (cores, energy[0], device, energy[1]))
+        lines.append((name, size(stored) if stored else "", *figures))
     return lines
 
 
@@ -151,11 +152,13 @@ def main(
         cost = found[name]
         console.print(f"{name}: {1000 * cost.seconds:.4g} ms of one thread, {cost.flops / 1e9:.4g} GFLOP, {cost.flops / cost.seconds / 1e9:.3g} GFLOP/s")
     console.print(f"bytes of a row: {found['bytes']}; assumed: {asdict(given)}")
-    table = Table("pairs", "work", "cache", "core h", "kWh", "one device (assumed)", title=f"{vision_tower} and e5-small, {epochs} pass(es) over the pairs")
     for number in pairs or [600_000, 10_000_000, 1_000_000_000]:
+        title = f"{number:,} pairs, {epochs} pass(es), e5-small and {vision_tower}"
+        table = Table("work", *(Column(name, justify="right") for name in ("cache", "core h", "kWh", "device h*", "kWh*")), title=title)
         for line in rows(found, number, given):
             table.add_row(*line)
-    console.print(table)
+        console.print(table)
+    console.print("* assumed, not run: a device at its share of the peak, reading and decoding left out")
     if json is not None:
         costs = {name: asdict(found[name]) for name in ("caption", "picture", "heads", "inside")}
         json.write_text(json_text.dumps({**costs, "bytes": found["bytes"], "assumed": asdict(given)}, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -186,5 +186,5 @@ def lost() -> Iterator[None]:
             raise
         raise LostError(
             f"Process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} lost another one, which ended or did not answer within {waiting()}: its own message "
-            "stands above, unless it was killed. The same command with --resume goes on after the last epoch, on as many processes as you like."
+            "stands above, unless it was killed. The same command with --resume goes on after the last epoch, on any number of processes."
         ) from error

@@ -18,7 +18,10 @@ from polyclip.errors import PolyclipError
 
 TOGETHER = ("align", "eval", "translate")  # commands that several processes share
 PATIENCE = 2.0  # seconds after which a process repeats what the first would have said: a launcher ends it before that
-STOPPED = "was stopped from outside: by the launcher because another process ended, or because the job was cancelled."
+STOPPED = (
+    "was stopped from outside: by the launcher because another process ended, or because the job was cancelled. "
+    "What was made so far is kept: the same command goes on from there, 'polyclip align' with --resume."
+)
 
 
 class Stopped(KeyboardInterrupt):
@@ -34,7 +37,8 @@ def shared(name: str, command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**given: object) -> None:
         if not distributed.launched():
-            return command(**given)
+            command(**given)
+            return
         if name not in TOGETHER:
             raise PolyclipError(
                 f"'polyclip {name}' is the work of one process, {os.environ['WORLD_SIZE']} were started: run it without torchrun or accelerate."
@@ -44,7 +48,8 @@ def shared(name: str, command: Callable[..., None]) -> Callable[..., None]:
         distributed.start()
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(sys.stdout if distributed.first() else nowhere):
             command(**given)
-        return distributed.stop()
+        distributed.stop()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     return run
 
@@ -52,18 +57,21 @@ def shared(name: str, command: Callable[..., None]) -> Callable[..., None]:
 def complain(error: PolyclipError) -> None:
     """Print an error on standard error, once for all processes that found it."""
     where = ""
-    if not distributed.first():
-        time.sleep(0.0 if isinstance(error, LostError) else PATIENCE)
-        where = f" in process {os.environ['RANK']}"
+    if distributed.launched():
+        at_once = distributed.first() or isinstance(error, LostError)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if at_once else signal.SIG_DFL)  # said whole, or not at all
+        time.sleep(0.0 if at_once else PATIENCE)
+        where = "" if distributed.first() else f" in process {os.environ['RANK']}"
     Console(stderr=True).print(f"error{where}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def interrupted(error: KeyboardInterrupt, kept: str) -> None:
-    """Say on standard error that what was made is `kept`."""
-    who = f"Process {os.environ['RANK']} {STOPPED}" if isinstance(error, Stopped) else "Interrupted."
-    if isinstance(error, Stopped) or distributed.first():
-        Console(stderr=True).print(f"{who} {kept}", markup=False, soft_wrap=True)
+    """Say on standard error that what was made is `kept`; a process that was stopped has said so."""
+    if not isinstance(error, Stopped) and distributed.first():
+        Console(stderr=True).print(f"Interrupted. {kept}", markup=False, soft_wrap=True)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    os.write(2, f"Process {os.environ['RANK']} {STOPPED}\n".encode())
     raise Stopped

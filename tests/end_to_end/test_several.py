@@ -52,11 +52,11 @@ def test_a_killed_process_ends_the_job_and_one_alone_goes_on(tmp_path: Path) -> 
     os.kill(second_of(job.pid), signal.SIGKILL)
     out, err = job.communicate(timeout=100)
     assert job.returncode != 0 and not (broken / "aligner.safetensors").exists(), "it was killed too late to prove anything"
-    assert "--resume goes on" in err and "SIGKILL" in err and out == ""
+    assert ("lost another one" in err or "was stopped from outside" in err) and "--resume" in err and "Stopped" not in err and out == ""
     assert polyclip(*arguments, "--out", broken, "--resume").code == 0
     found, wanted = (load_file(folder / "aligner.safetensors") for folder in (broken, whole))
     assert found.keys() == wanted.keys()
     for name, tensor in wanted.items():
-        torch.testing.assert_close(found[name].float(), tensor.float(), rtol=2e-2, atol=2e-3, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(found[name].float(), tensor.float(), rtol=2e-3, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}")
     logs = [[json.loads(line)["validation"] for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (broken, whole)]
     assert len(logs[0]) == len(logs[1]) == EPOCHS + 1
