@@ -48,9 +48,9 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False) -> Exported
         raise RunError(f"{target} has no int8 form here: leave --int8 out, or choose --to onnx.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} is not empty: name a new folder with --out, or remove it first.")
-    given = samples(run)
     with removed_on_failure(out):
         written = placed(plug, Order(aligner=load(run), run=run, folder=out, final=out.resolve(), int8=int8))
+        given = samples(run)
         wanted = spoken(load(run), given)  # loaded anew: writing may take an aligner apart
         console.print(f"reading {out} back with {plug.needs[0]} alone", highlight=False, soft_wrap=True)
         found = agreements(vectors_of(name, out.resolve(), given), wanted, given.wide, LEAST_INT8 if int8 else LEAST)

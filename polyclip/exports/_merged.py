@@ -85,7 +85,7 @@ def without_bias(map_: Affine, norm: nn.LayerNorm) -> Float[Tensor, "dim width"]
     What a LayerNorm gives, gain * n + shift, has mean(n) = 0. So v = 1 / gain gives v.x = k for every x, with k = sum(shift / gain), and a
     constant b is b v^T / k applied to x. The shift is first moved along v, so that k is no small difference of large numbers.
     """
-    gain, shift = norm.weight.detach().double(), norm.bias.detach().double()
+    gain, shift = norm.weight.detach().double(), norm.bias.detach().double().clone()  # the bias is about to move
     normal = 1 / gain
     k = (shift * normal).sum()
     usual = (gain.square().sum() + shift.square().sum()).sqrt()  # length of a vector that leaves the norm

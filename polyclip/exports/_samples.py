@@ -43,9 +43,9 @@ def captions_of(corpus: Corpus, locales: Any) -> list[str]:
     """A few test captions of each language, the longest among them."""
     found = []
     for locale in locales:
-        rows = normalised(corpus.reader.read(corpus.folder, locale, "test"), pack_of(locale))
-        names = [row.captions[0] for row in rows]
-        found += [*names[: EACH - 1], max(names, key=len)] if names else []
+        rows = corpus.reader.read(corpus.folder, locale, "test")
+        chosen = [*rows[: EACH - 1], max(rows, key=lambda row: len(row.captions[0]))] if rows else []
+        found += [row.captions[0] for row in normalised(chosen, pack_of(locale))]
     return found
 
 
