@@ -1,6 +1,6 @@
 """A text encoder without padding, for encoding: its state is {"hidden": [token, width], "lengths": [caption]} (`polyclip.trunk.packed`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -23,6 +23,10 @@ class PackedEncoder:
     def costs(self, items: Sequence[str]) -> list[int]:
         """Tokens of each caption."""
         return self.prepare(items)["attention_mask"].sum(1).tolist() if items else []
+
+    def parameters(self) -> Iterator[Tensor]:
+        """Weights in use, as a module's: they tell the device."""
+        return (tensor for layer in self.trunk.layers for tensor in layer.qkv)
 
     def start(self, inputs: State) -> State:
         """Token ids as they are."""

@@ -107,7 +107,7 @@ class Builder:
 
         model = without_memory(lambda: BertModel(BertConfig(**CONFIG | {"num_hidden_layers": self.layers}), add_pooling_layer=False))
         model.load_state_dict(self.state(), strict=True, assign=True)
-        return TextEncoder(model, self.tokenizer(), DIM, "mean")
+        return TextEncoder(model, tokenizing(self.tokenizer(), self.prefix), DIM, "mean")
 
     def light(self) -> Any:
         """The same function for encoding alone, without transformers, which takes longer to import than a caption to encode."""
@@ -117,28 +117,31 @@ class Builder:
         state = self.state()
         parts = [{name.partition(f"layer.{n}.")[2]: t for name, t in state.items() if f".layer.{n}." in name} for n in range(self.layers)]
         layers = [Layer(part, CONFIG["num_attention_heads"], gelu, CONFIG["layer_norm_eps"]) for part in parts]  # type: ignore[arg-type]
-        return PackedEncoder(self.tokenizer(), PackedBert(lambda inputs: embedded(state, inputs["input_ids"]), layers), DIM, "mean")
+        return PackedEncoder(tokenizing(self.tokenizer(), self.prefix), PackedBert(lambda inputs: embedded(state, inputs["input_ids"]), layers), DIM, "mean")
 
     def state(self) -> dict[str, Tensor]:
         """Tensors of the layers that are kept, and of the embeddings."""
         left_out = tuple(f"encoder.layer.{number}." for number in range(self.layers, LAYERS))
         return {name: tensor for name, tensor in self.weights.load("model.safetensors").items() if not name.startswith(left_out)}
 
-    def tokenizer(self) -> Callable[[Sequence[str]], dict[str, Tensor]]:
-        """Captions to ids padded to the longest of them."""
+    def tokenizer(self) -> Any:
+        """XLM-R's, of the library `tokenizers`."""
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(self.weights.file("tokenizer.json")))
+        return Tokenizer.from_file(str(self.weights.file("tokenizer.json")))
 
-        def tokenize(texts: Sequence[str]) -> dict[str, Tensor]:
-            """Ids and mask."""
-            rows = tokenizer.encode_batch_fast([self.prefix + text for text in texts])
-            longest = max(len(row) for row in rows)
-            ids = torch.tensor([row.ids + [PAD] * (longest - len(row)) for row in rows])
-            mask = torch.tensor([row.attention_mask + [0] * (longest - len(row)) for row in rows])
-            return {"input_ids": ids, "attention_mask": mask}
 
-        return tokenize
+def tokenizing(tokenizer: Any, prefix: str) -> Callable[[Sequence[str]], dict[str, Tensor]]:
+    """Captions, each after `prefix`, to ids padded to the longest of them, and their mask."""
+
+    def tokenize(texts: Sequence[str]) -> dict[str, Tensor]:
+        rows = tokenizer.encode_batch_fast([prefix + text for text in texts])
+        longest = max(len(row) for row in rows)
+        ids = torch.tensor([row.ids + [PAD] * (longest - len(row)) for row in rows])
+        mask = torch.tensor([row.attention_mask + [0] * (longest - len(row)) for row in rows])
+        return {"input_ids": ids, "attention_mask": mask}
+
+    return tokenize
 
 
 def embedded(state: dict[str, Tensor], ids: Int[Tensor, "caption token"]) -> Float[Tensor, "caption token width"]:
