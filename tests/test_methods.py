@@ -144,7 +144,7 @@ def test_only_trained_parts_are_saved_and_come_back(finished: Path, toy: dict[st
     assert all(torch.equal(saved[n], t) for n, t in aligner.state().items())
     vectors = aligner.encode_text(["red square"])
     assert vectors.dtype == torch.float32 and vectors.norm().item() == pytest.approx(1, abs=1e-5)
-    assert {p.name for p in finished.iterdir()} == {"run.toml", "aligner.safetensors", "result.json", "result.ranks.safetensors", "log.jsonl"}
+    assert {p.name for p in finished.iterdir()} == {"README.md", "run.toml", "aligner.safetensors", "result.json", "result.ranks.safetensors", "log.jsonl"}
 
 
 def rewrite(finished: Path, out: Path, change: object, metadata: dict[str, str] | None = None) -> Path:

@@ -253,6 +253,10 @@ def test_what_is_no_picture_is_skipped_and_named(run: Path, tmp_path: Path) -> N
     one_sentence(polyclip("index", folder, "--model", run, "--out", tmp_path / "none"), "None of the 8 pictures", "can be read")
 
 
+def names(found: list[list[tuple[str, float]]]) -> list[list[str]]:
+    return [[name for name, _ in row] for row in found]
+
+
 def test_many_pictures_are_searched_through_a_graph_whose_recall_is_stored(
     mine: Path, run: Path, queries: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,7 +271,7 @@ def test_many_pictures_are_searched_through_a_graph_whose_recall_is_stored(
     assert found.manifest.graph.queries["texts"] == 30 and min(found.manifest.graph.recall_at_10.values()) > 0.9
     (mine / "new.png").unlink()
     again = update.update(mine, run, mine / ".polyclip-index").index  # a row is taken out of the graph
-    assert again.approximate and hits(mine, queries) == exact
+    assert again.approximate and names(hits(mine, queries)) == names(exact)
     assert json.loads(polyclip("search", "paka", "--index", mine, "--json").out)["recall_at_10"] > 0.9
     graph = next((mine / ".polyclip-index").glob("graph.*"))
     graph.write_bytes(b"x" * graph.stat().st_size)

@@ -29,6 +29,10 @@ class PackedEncoder:
         """Tokens of each caption."""
         return self.prepare(items)["attention_mask"].sum(1).tolist() if items else []
 
+    def parameters(self) -> Iterator[Tensor]:
+        """Weights in use, as a module's: they tell the device."""
+        return (tensor for layer in self.trunk.layers for tensor in layer.qkv)
+
     def start(self, inputs: State) -> State:
         """Token ids as they are."""
         return inputs

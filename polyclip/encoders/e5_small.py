@@ -102,15 +102,15 @@ class Builder:
 
     def __call__(self) -> Any:
         """As transformers' BertModel, in which a method may train what it likes."""
-        from tokenizers import Tokenizer
         from transformers import BertConfig, BertModel
 
         from polyclip.encoders._transformer import TextEncoder, Words
 
         model = without_memory(lambda: BertModel(BertConfig(**CONFIG | {"num_hidden_layers": self.layers}), add_pooling_layer=False))
         model.load_state_dict(self.state(), strict=True, assign=True)
-        encoder = TextEncoder(model, self.tokenizer(), DIM, "mean")
-        encoder.words = Words(Tokenizer.from_file(str(self.weights.file("tokenizer.json"))), self.prefix, MAX_TOKENS, SPECIAL)
+        tokenizer = self.tokenizer()
+        encoder = TextEncoder(model, tokenizing(tokenizer, self.prefix), DIM, "mean")
+        encoder.words = Words(tokenizer, self.prefix, MAX_TOKENS, SPECIAL)
         return encoder
 
     def light(self) -> Any:
@@ -121,28 +121,31 @@ class Builder:
         state = self.state()
         parts = [{name.partition(f"layer.{n}.")[2]: t for name, t in state.items() if f".layer.{n}." in name} for n in range(self.layers)]
         layers = [Layer(part, CONFIG["num_attention_heads"], gelu, CONFIG["layer_norm_eps"]) for part in parts]  # type: ignore[arg-type]
-        return PackedEncoder(self.tokenizer(), PackedBert(lambda inputs: embedded(state, inputs["input_ids"]), layers), DIM, "mean")
+        return PackedEncoder(tokenizing(self.tokenizer(), self.prefix), PackedBert(lambda inputs: embedded(state, inputs["input_ids"]), layers), DIM, "mean")
 
     def state(self) -> dict[str, Tensor]:
         """Tensors of the layers that are kept, and of the embeddings."""
         left_out = tuple(f"encoder.layer.{number}." for number in range(self.layers, LAYERS))
         return {name: tensor for name, tensor in self.weights.load("model.safetensors").items() if not name.startswith(left_out)}
 
-    def tokenizer(self) -> Callable[[Sequence[str]], dict[str, Tensor]]:
-        """Captions to ids padded to the longest of them."""
+    def tokenizer(self) -> Any:
+        """XLM-R's, of the library `tokenizers`."""
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(self.weights.file("tokenizer.json")))
+        return Tokenizer.from_file(str(self.weights.file("tokenizer.json")))
 
-        def tokenize(texts: Sequence[str]) -> dict[str, Tensor]:
-            """Ids and mask."""
-            rows = tokenizer.encode_batch_fast([self.prefix + text for text in texts])
-            longest = max(len(row) for row in rows)
-            ids = torch.tensor([row.ids + [PAD] * (longest - len(row)) for row in rows])
-            mask = torch.tensor([row.attention_mask + [0] * (longest - len(row)) for row in rows])
-            return {"input_ids": ids, "attention_mask": mask}
 
-        return tokenize
+def tokenizing(tokenizer: Any, prefix: str) -> Callable[[Sequence[str]], dict[str, Tensor]]:
+    """Captions, each after `prefix`, to ids padded to the longest of them, and their mask."""
+
+    def tokenize(texts: Sequence[str]) -> dict[str, Tensor]:
+        rows = tokenizer.encode_batch_fast([prefix + text for text in texts])
+        longest = max(len(row) for row in rows)
+        ids = torch.tensor([row.ids + [PAD] * (longest - len(row)) for row in rows])
+        mask = torch.tensor([row.attention_mask + [0] * (longest - len(row)) for row in rows])
+        return {"input_ids": ids, "attention_mask": mask}
+
+    return tokenize
 
 
 def embedded(state: dict[str, Tensor], ids: Int[Tensor, "caption token"]) -> Float[Tensor, "caption token width"]:

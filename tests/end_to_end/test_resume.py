@@ -46,7 +46,7 @@ def test_killed_and_resumed(toy: dict[str, str], method: str, phase: str, how: s
     assert refused.code == 2 and "add --resume" in refused.err
     assert polyclip(*arguments(toy, method, broken), "--resume").code == 0
     assert same_weights(whole, broken)
-    assert {path.name for path in broken.iterdir()} == {"run.toml", "aligner.safetensors", "result.json", "result.ranks.safetensors", "log.jsonl"}
+    assert {path.name for path in broken.iterdir()} == {"README.md", "run.toml", "aligner.safetensors", "result.json", "result.ranks.safetensors", "log.jsonl"}
     assert (whole / "log.jsonl").read_text().count("\n") == (broken / "log.jsonl").read_text().count("\n")
 
 
