@@ -20,11 +20,6 @@ class PackedEncoder:
     def __init__(self, prepare: Callable[[Sequence[str]], State], trunk: PackedBert, dim: int, pooling: str) -> None:
         self.prepare, self.trunk, self.dim, self.pooling = prepare, trunk, dim, pooling
 
-    def parameters(self) -> Iterator[Tensor]:
-        """Some of its weights, which say where they are."""
-        for layer in self.trunk.layers:
-            yield from layer.qkv
-
     def costs(self, items: Sequence[str]) -> list[int]:
         """Tokens of each caption."""
         return self.prepare(items)["attention_mask"].sum(1).tolist() if items else []
