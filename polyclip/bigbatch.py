@@ -128,7 +128,7 @@ def gradients_of(vectors: Vectors, step: Pass, objective: Objective) -> tuple[fl
     part = loss_of(vectors, step, objective, mine)
     found = torch.autograd.grad(part, list(given.values()), allow_unused=True)
     gradients = {name: torch.zeros_like(of) if value is None else value for (name, of), value in zip(given.items(), found, strict=True)}
-    for name in gradients.keys() - {"scale", "bias"}:
+    for name in [name for name in gradients if name not in ("scale", "bias")]:  # in one order everywhere, which a set has not
         gradients[name] = distributed.summed(gradients[name])[mine]
     return distributed.summed(part.detach()).item(), gradients
 

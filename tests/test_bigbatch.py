@@ -69,7 +69,7 @@ def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
     """Weights less strictly than gradients: Adam divides a gradient by its size, and so makes rounding errors of tiny ones large."""
     assert found.keys() == wanted.keys() and any(name.startswith("gradient.") for name in found)
     for name, value in wanted.items():
-        absolute = 1e-5 if name.startswith(("gradient.", "loss")) else 1e-4
+        absolute = 1e-5 if name.startswith("gradient.") else 1e-4
         torch.testing.assert_close(found[name], value, msg=lambda text, name=name: f"{name}: {text}", rtol=1e-3, atol=absolute)
 
 
