@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +263,22 @@ def on_every_core(one: Callable[[list[int]], None], batches: Iterator[list[int]]
 
 
 def in_budget(costs: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Rows in batches, dearest first, each batch's padded cost (rows x dearest) within `budget` or a single row."""
+    """Rows in batches, dearest first, each batch's padded cost (rows x dearest) within `budget` or a single row; as many for every core."""
+    return batches(costs, min(budget, even_share(costs, budget)))
+
+
+def even_share(costs: Sequence[int], budget: int) -> int:
+    """The cost of a batch of which every core gets the same number, so that none waits for the last one."""
+    cores = torch.get_num_threads()
+    if not any(costs):
+        return budget
+    total, most = sum(costs), max(costs)
+    rounds = ceil(total / (budget * cores))
+    return ceil(total / (rounds * cores * most)) * most + most - min(costs)  # the difference: what padding may add
+
+
+def batches(costs: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """The batches of `in_budget`."""
     batch: list[int] = []
     for row in sorted(range(len(costs)), key=lambda row: -costs[row]):
         if batch and (len(batch) + 1) * costs[batch[0]] > budget:

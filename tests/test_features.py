@@ -107,6 +107,12 @@ def test_a_full_disk_leaves_nothing_half_written(own_cache: Path, monkeypatch: p
     assert [path for path in own_cache.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize(("costs", "cores", "lengths"), [([1] * 6, 2, [3, 3]), ([9] * 5, 1, [5]), ([2] * 9, 4, [3, 3, 3]), ([0], 2, [1]), ([], 2, [])])
+def test_every_core_gets_as_many_batches(monkeypatch: pytest.MonkeyPatch, costs: list[int], cores: int, lengths: list[int]) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
+    assert [len(batch) for batch in features.in_budget(costs, 50)] == lengths
+
+
 @pytest.mark.parametrize("budget", [1, 7, 100])
 def test_batches_hold_every_row_once_within_the_budget(budget: int) -> None:
     costs = [3, 1, 9, 2, 2, 5]
