@@ -117,7 +117,7 @@ class Doubled(nn.Module):
         return weight * 2
 
 
-@pytest.mark.parametrize("change", ["training", "hook", "parametrised", "forward", "pooling", "another kind"])
+@pytest.mark.parametrize("change", ["training", "hook", "parametrised", "forward", "left padding", "pooling", "another kind"])
 def test_a_layer_that_was_touched_runs_by_its_own_forward(toy: dict[str, str], change: str) -> None:
     encoder = describe("encoders", f"{toy['text']},pooling=cls").build()
     packed = encoder.folded()
@@ -133,6 +133,9 @@ def test_a_layer_that_was_touched_runs_by_its_own_forward(toy: dict[str, str], c
         register_parametrization(attention.self.value, "weight", Doubled())
     elif change == "forward":
         attention.self.forward = lambda hidden, *rest, **more: (hidden, None)
+    elif change == "left padding":
+        feed = encoder.tokenize
+        encoder.tokenize = lambda texts: {name: tensor.flip(1) for name, tensor in feed(texts).items()}
     elif change == "pooling":
         encoder.mean = lambda state: state["hidden"].sum(1)
     else:

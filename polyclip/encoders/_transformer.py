@@ -88,9 +88,13 @@ class TextEncoder(nn.Module):
 
     def folded(self) -> "TextEncoder | PackedEncoder":
         """Without padding, for encoding only, where every layer is its family's own; else as it is, so that nothing put in is passed over."""
-        if OWN & vars(self).keys() or not isinstance(self.trunk, Bert) or not all(map(plain, self.trunk.layers)):
+        if OWN & vars(self).keys() or not isinstance(self.trunk, Bert) or not all(map(plain, self.trunk.layers)) or not self.starts_at_first():
             return self
         return PackedEncoder(self.prepare, packed(self.trunk), self.dim, self.pooling)
+
+    def starts_at_first(self) -> bool:
+        """Whether the vector is one that padding cannot move: a mean, or the first token where the tokenizer fills up on the right."""
+        return self.pooling == "mean" or bool(self.prepare(["a", "a b c d e f g h"])["attention_mask"][:, 0].all())
 
 
 def trunk_of(model: Any) -> Trunk:
