@@ -76,6 +76,7 @@ def align_cell(settings: dict[str, Any], turn: Turn) -> None:
     """Rounds of whole runs."""
     codes = languages(settings["languages"])
     corpus = corpus_of(settings, codes)
+    Aligner(RECIPE)  # from here on the weights are converted, in the folder that every run's cache leads to
     turn(items=settings["rows"] * len(codes))
     while True:
         turn(**align_once(settings, corpus, codes))
