@@ -89,6 +89,7 @@ def length(settings: dict[str, Any], turn: Turn) -> None:
     found = joined(encoder, settings["at"], max(1, settings["tokens"] // settings["at"]))
     with torch.inference_mode(), counter() as counted:
         encoder(**encoder.prepare(found))
+    side.pooled(found[:1], "captions", keep=False)  # builds the tower
     turn(items=len(found), flops=counted.get_total_flops())
     while True:
         started = time.monotonic()
