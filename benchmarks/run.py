@@ -7,6 +7,8 @@ a: training; b: encoding; c: retrieval scores; d: growth with pairs, batch size,
 
 import json
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -85,6 +87,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for one JSON file a part, and the plot of d.")] = Path("benchmarks/results"),
 ) -> None:
     """Each contender works in a process of its own, so that its peak memory is its own, and they take turns."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the work folder is removed
     work = Path(tempfile.mkdtemp(prefix="polyclip-benchmarks-"))
     try:
         parts = chosen(only)
