@@ -76,6 +76,7 @@ def align_cell(settings: dict[str, Any], turn: Turn) -> None:
     """Rounds of whole runs."""
     codes = languages(settings["languages"])
     corpus = corpus_of(settings, codes)
+    Aligner(RECIPE)  # from here on the weights are converted, in the folder that every run's cache leads to
     turn(items=settings["rows"] * len(codes))
     while True:
         turn(**align_once(settings, corpus, codes))
@@ -88,6 +89,7 @@ def length(settings: dict[str, Any], turn: Turn) -> None:
     found = joined(encoder, settings["at"], max(1, settings["tokens"] // settings["at"]))
     with torch.inference_mode(), counter() as counted:
         encoder(**encoder.prepare(found))
+    side.pooled(found[:1], "captions", keep=False)  # builds the tower
     turn(items=len(found), flops=counted.get_total_flops())
     while True:
         started = time.monotonic()

@@ -47,6 +47,14 @@ def processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor() or platform.machine())
 
 
+def available() -> float | None:
+    """Memory that new processes can have, GB; None where the system does not say."""
+    path = Path("/proc/meminfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable")]
+    return int(found[0]) * 1024 / 1e9 if found else None
+
+
 def matmul(settings: dict[str, Any], turn: Turn) -> None:
     """Floating-point operations a second of a large float32 matrix product: each round the median of five."""
     import torch

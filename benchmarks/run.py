@@ -7,6 +7,8 @@ a: training; b: encoding; c: retrieval scores; d: growth with pairs, batch size,
 
 import json
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +20,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import encoding, growth, scores, training
-from benchmarks._machine import facts
+from benchmarks._machine import available, facts
 from benchmarks._turns import BenchmarkError, Job, once
 
 PARTS = {"a": "training", "b": "encoding", "c": "scores", "d": "growth"}
@@ -28,6 +30,7 @@ NEEDED = {  # by part: modules, and the packages that they come in
     "c": {"clip_benchmark": "clip-benchmark"},
     "d": {"matplotlib": "matplotlib"},
 }
+IN_TURNS = 18  # GB: four contenders that train a whole text tower with AdamW, and polyclip's five, held at the same time
 console = Console()
 Tell = Callable[[str], None]
 
@@ -49,6 +52,13 @@ def check(parts: list[str]) -> None:
     missing = sorted({package for part in parts for module, package in NEEDED[part].items() if find_spec(module) is None})
     if missing:
         raise BenchmarkError(f"{', '.join(missing)}: not installed, and part {', '.join(parts)} needs it. Install with: pip install '.[starter,benchmark]'")
+
+
+def enough_memory(parts: list[str], quick: bool, together: bool) -> None:
+    """Raises BenchmarkError where training in turns would not fit, before the system ends some process for want of memory."""
+    found = available()
+    if "a" in parts and together and not quick and found is not None and found < IN_TURNS:
+        raise BenchmarkError(f"Training in turns wants {IN_TURNS} GB of memory, {found:.0f} are free. Close something, or add --one-at-a-time.")
 
 
 def store(path: Path, record: dict[str, Any]) -> None:
@@ -77,10 +87,12 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for one JSON file a part, and the plot of d.")] = Path("benchmarks/results"),
 ) -> None:
     """Each contender works in a process of its own, so that its peak memory is its own, and they take turns."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the work folder is removed
     work = Path(tempfile.mkdtemp(prefix="polyclip-benchmarks-"))
     try:
         parts = chosen(only)
         check(parts)
+        enough_memory(parts, quick, not one_at_a_time)
         if steps % 3:
             raise BenchmarkError(f"--steps is {steps}, expected a multiple of 3: validation comes after every third.")
         for part in parts:

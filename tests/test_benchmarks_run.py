@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks import growth, training
+from benchmarks import run as command
 from benchmarks._turns import BenchmarkError, Job, Measured, in_turns, once
 
 ROOT = Path(__file__).parents[1]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def printed(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
     return subprocess.run([sys.executable, "-m", "benchmarks.run", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment)
 
 
 def test_a_part_prints_and_stores_every_contender(tmp_path: Path) -> None:
-    done = run("--only", "c", "--quick", "--rounds", "1", "--out", str(tmp_path))
+    done = printed("--only", "c", "--quick", "--rounds", "1", "--out", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
     (path,) = tmp_path.iterdir()
@@ -33,9 +34,17 @@ def test_a_part_prints_and_stores_every_contender(tmp_path: Path) -> None:
 
 
 def test_a_part_that_does_not_exist_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    done = run("--only", "a,x", "--out", str(tmp_path))
+    done = printed("--only", "a,x", "--out", str(tmp_path))
     assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (2, "", [])
     assert done.stderr.strip() == "Error: --only a,x: no part called 'x'; expected some of a (training), b (encoding), c (scores), d (growth)."
+
+
+def test_training_in_turns_is_refused_where_memory_would_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "available", lambda: 7.9)
+    with pytest.raises(BenchmarkError, match=r"^Training in turns wants 18 GB of memory, 8 are free\. Close something, or add --one-at-a-time\.$"):
+        command.enough_memory(["a"], False, True)
+    command.enough_memory(["a"], False, False)
+    command.enough_memory(["b", "c", "d"], False, True)
 
 
 def first(settings: dict, turn) -> None:
