@@ -25,7 +25,7 @@ from polyclip.pairs import Sample, training_pairs
 from polyclip.pictures import look_through, open_picture, readable
 from polyclip.search import _encode, index, update
 from polyclip.search.folder import search
-from polyclip.search.index import Index, build
+from polyclip.search.index import Index
 from polyclip.search.labels import read_labels
 from polyclip.search.query import hint
 from polyclip.sides import SideData
@@ -150,7 +150,7 @@ def test_only_new_and_changed_pictures_are_encoded(mine: Path, run: Path, querie
     os.utime(fourth, (1, 1))  # the same bytes at another time
     changes = update.update(mine, run, out)
     assert (changes.encoded, changes.added, changes.removed, changes.problems) == (1, 4, 2, [])
-    fresh = build(mine, run, tmp_path / "fresh")
+    fresh = update.update(mine, run, tmp_path / "fresh").index
     assert sorted(fresh.paths) == sorted(changes.index.paths) and len(fresh) == len(CONCEPTS)
     assert [sorted(row) for row in hits(mine, queries, 24)] == [sorted(row) for row in hits(tmp_path / "fresh", queries, 24)]
     assert {path.name for path in out.iterdir()} == {"index.json", "lock", *changes.index.manifest.bytes}
@@ -400,4 +400,4 @@ def test_a_run_that_is_gone(ready: Path, run: Path, tmp_path: Path) -> None:
     with pytest.raises(PolyclipError, match=r"holds 'mine\.txt'|is no index"):
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "mine.txt").write_text("mine")
-        build(ready, run, tmp_path / "out")
+        update.update(ready, run, tmp_path / "out")

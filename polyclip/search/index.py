@@ -18,7 +18,7 @@ DEEP = 1000  # hits: who asks for as many gets the exact search
 BLOCK = 64  # queries compared at once with all rows
 SAMPLE = 32  # pictures looked for to see whether the folder is still there
 
-__all__ = ["EXACT", "INSIDE", "Hit", "Index", "build"]
+__all__ = ["EXACT", "INSIDE", "Hit", "Index"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Hit:
 
 
 class Index:
-    """Pictures of one folder and their unit vectors. Open one with `Index.open`, make one with `build`."""
+    """Pictures of one folder and their unit vectors. Open one with `Index.open`, make or update one with `polyclip.search.update.update`."""
 
     def __init__(self, folder: Path, manifest: Manifest, root: Path, model: Path) -> None:
         self.folder, self.manifest, self.root, self.model = folder, manifest, root, model
@@ -129,16 +129,6 @@ def check_run(run: Path, digest: str, folder: Path) -> None:
             f"{folder} was made by another model than {run}: its aligner begins {digest[:12]}, that of {run} {found[:12]}. "
             f"Give the run that made it with --model, or index again into another folder with --out."
         )
-
-
-def build(images: Path, model: Path, out: Path) -> Index:
-    """Make or update the index `out` of the pictures below `images` by the run `model`, and open it; only what is new or changed is encoded.
-
-    Raises what `update.update` raises.
-    """
-    from polyclip.search.update import update
-
-    return update(images, model, out).index
 
 
 def default_out(images: Path, out: Path | None) -> Path:

@@ -19,7 +19,7 @@ from polyclip.aligner import Recipe
 from polyclip.errors import RunError
 from polyclip.packs import load_language
 from polyclip.run import HEADS, Run, keep, prepared, trained
-from polyclip.search.index import build
+from polyclip.search.update import update
 from polyclip.web import guard, upload
 from polyclip.web.guard import Hosts, Token
 from polyclip.web.language import guess
@@ -57,7 +57,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         path.rename(folder / "squares" / colour / f"{size}.png")
     indexes = [folder / "index", folder / "again" / "index"]
     for out in indexes:
-        build(folder / "squares", folder / "sw-squares", out)
+        update(folder / "squares", folder / "sw-squares", out)
     return Home(Shelf.open(indexes), folder / "squares", indexes)
 
 
