@@ -6,12 +6,11 @@ there must be, `dataset_type.txt` that they are for retrieval.
 """
 
 import hashlib
-import io
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from PIL import Image
 
@@ -25,6 +24,7 @@ from polyclip.packs import Language
 from polyclip.pictures import MAX_BYTES, decoded
 from polyclip.progress import Progress
 from polyclip.records import Picture
+from polyclip.shards.tar import ended, placed
 
 NAME = "webdataset"
 PICTURES = ("jpg", "jpeg", "png", "webp")
@@ -94,7 +94,8 @@ def samples(path: Path) -> dict[str, Sample]:
     try:
         with tarfile.open(path, "r:") as archive:
             for member in archive:
-                key, suffix = placed(member, path)
+                key, suffix = placed(member, str(path))
+                suffix = suffix.lower()
                 if suffix not in PICTURES + TEXTS:
                     continue
                 most = MAX_BYTES if suffix in PICTURES else MAX_TEXT
@@ -108,27 +109,6 @@ def samples(path: Path) -> dict[str, Sample]:
     except (tarfile.TarError, OSError) as error:
         raise DataError(f"{path}: damaged or no tar file ({error}); download it again.") from error
     return found
-
-
-def ended(path: Path) -> None:
-    """Raises ReadError for a shard without the empty block at its end: tarfile takes one that is cut between two members for whole."""
-    with path.open("rb") as handle:
-        handle.seek(-tarfile.BLOCKSIZE, io.SEEK_END)
-        if handle.tell() % tarfile.BLOCKSIZE or any(handle.read()):
-            raise tarfile.ReadError("it ends too early")
-
-
-def placed(member: tarfile.TarInfo, path: Path) -> tuple[str, str]:
-    """Sample and suffix of a member: its path up to the first point of its name, and what follows. A folder has no suffix."""
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts:
-        raise DataError(f"{path}: member {member.name[:80]!r} leads out of the archive; such a shard is not read.")
-    if member.isdir():
-        return "", ""
-    if not member.isreg() or member.issparse():
-        raise DataError(f"{path}: member {member.name[:80]!r} is no plain file; such a shard is not read.")
-    stem, _, suffix = name.name.partition(".")
-    return str(name.parent / stem), suffix.lower()
 
 
 def picture_at(path: Path, member: tarfile.TarInfo, data: bytes) -> Picture:

@@ -1,5 +1,6 @@
 """Captions and pictures of a corpus in shards as training asks for them: sequences that look each one up in the index."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
@@ -22,14 +23,14 @@ T = TypeVar("T")
 Spoken = dict[str, tuple[np.ndarray, np.ndarray]]  # by code: places of the first caption of each picture, and of its further ones
 
 
-class Looked(Sequence[T], Generic[T]):
+class Looked(Sequence[T], ABC, Generic[T]):
     """A sequence whose items are made when they are asked for; of a slice, all of them."""
 
     length: int
 
+    @abstractmethod
     def one(self, number: int) -> T:
         """Item of a number in range."""
-        raise NotImplementedError
 
     def many(self, numbers: range) -> list[T]:
         """Several."""
