@@ -7,7 +7,7 @@ its image tower starts with (it can load that from a hub alone), and the epoch i
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks._material import TIMM_NAME, e5, load_trunk, pixels
-from benchmarks._trial import Material, Trial, validation_recall
+from benchmarks._trial import Material, Trial, judge_of
 from benchmarks._worker import Turn
 
 NAME = "e5-small-efficientnet-lite0"
@@ -49,23 +49,18 @@ class Loader:
             trial.end(number)
 
 
-def judge_of(model: Any, tokenizer: Any, material: Material) -> Any:
-    """Validation recall; the frozen trunk's features are computed once, padding beyond the longest name is left out (it is masked)."""
-    kept: list[Tensor] = []
+def judged(model: Any, tokenizer: Any, material: Material) -> Callable[[], float]:
+    """Its judge; padding beyond the longest name is left out (it is masked)."""
 
-    @torch.no_grad()
-    def judge() -> float:
-        model.eval()
-        if not kept:
-            kept.append(torch.cat([model.visual.trunk(pixels(part)) for part in material.judged.split(16)]))
+    def pictures() -> Tensor:
+        return torch.cat([model.visual.trunk(pixels(part)) for part in material.judged.split(16)])
+
+    def vectors(seen: Tensor) -> tuple[Tensor, Tensor]:
         tokens = tokenizer(material.names)
         tokens = tokens[:, : int((tokens != model.text.config.pad_token_id).sum(1).max())]
-        text = torch.cat([model.encode_text(part) for part in tokens.split(64)])
-        found = validation_recall(text, model.visual.head(kept[0]))
-        model.train()
-        return found
+        return torch.cat([model.encode_text(part) for part in tokens.split(64)]), model.visual.head(seen)
 
-    return judge
+    return judge_of(model, pictures, vectors)
 
 
 def train(settings: dict[str, Any], turn: Turn) -> None:

@@ -1,6 +1,7 @@
 """polyclip's own training, step by step, as a contender: heads, and methods inside the text tower, from the very first step."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from benchmarks._trial import TRAINED, Material, Trial, sample_of, tower_name, validation_recall
+from benchmarks._trial import TRAINED, Material, Trial, judge_of, sample_of, tower_name
 from benchmarks._worker import Spent, Turn, spending
 from polyclip.aligner import Recipe
 from polyclip.encoders.e5_small import PREFIX
@@ -50,7 +51,7 @@ def train(settings: dict[str, Any], turn: Turn) -> None:
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     peaks = [group["lr"] for group in optimizer.param_groups]
     model, prepared_optimizer = accelerator.prepare(work.aligner, optimizer)
-    trial = Trial(settings, turn, judge_of(settings, work.aligner), setup=ready_after, **work.aligner.counts())
+    trial = Trial(settings, turn, judged(settings, work.aligner), setup=ready_after, **work.aligner.counts())
     for number in range(settings["steps"] + 1):
         trial.begin(number)
         for group, peak in zip(prepared_optimizer.param_groups, peaks, strict=True):
@@ -59,20 +60,15 @@ def train(settings: dict[str, Any], turn: Turn) -> None:
         trial.end(number)
 
 
-def judge_of(settings: dict[str, Any], aligner: Any) -> Any:
-    """Validation recall of the aligner as it then is."""
+def judged(settings: dict[str, Any], aligner: Any) -> Callable[[], float]:
+    """Its judge."""
     from PIL import Image
 
     material = Material.read(settings)
     names = [name.removeprefix(PREFIX) for name in material.names]
     pictures = [Picture(str(n), f"validation {n}", lambda array=array: Image.fromarray(array)) for n, array in enumerate(material.judged.numpy())]
-    kept: list[torch.Tensor] = []
-
-    def judge() -> float:
-        aligner.eval()
-        if not kept:  # the tower is locked: only its head changes
-            kept.append(aligner.vision.pooled(pictures, "validation pictures", keep=False))
-        with torch.inference_mode():
-            return validation_recall(aligner.text.embed(names, "validation captions", keep=False), aligner.vision.unit(kept[0]))
-
-    return judge
+    return judge_of(
+        aligner,
+        lambda: aligner.vision.pooled(pictures, "validation pictures", keep=False),  # the tower is locked: only its head changes
+        lambda seen: (aligner.text.embed(names, "validation captions", keep=False), aligner.vision.unit(seen)),
+    )

@@ -1,16 +1,18 @@
 """transformers' VisionTextDualEncoderModel trained by its Trainer, and sentence-transformers' Router: the same weights and pairs, image tower locked."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from benchmarks._material import TIMM_NAME, e5, load_trunk, pixels
-from benchmarks._trial import Material, Trial, validation_recall
+from benchmarks._trial import Material, Trial, judge_of
 from benchmarks._worker import Turn
 
 DIM = 384
@@ -62,7 +64,7 @@ def trainer(settings: dict[str, Any], turn: Turn) -> None:
         tokens = tokenizer(material.captions[number], padding=True, return_tensors="pt")
         return {**tokens, "pixel_values": pixels(material.bytes_of(number)), "return_loss": True}
 
-    trial = Trial(settings, turn, judge_of(model, tokenizer, material), trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad))
+    trial = Trial(settings, turn, judged(model, tokenizer, material), trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad))
 
     class Referee(TrainerCallback):  # type: ignore[misc]
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -81,22 +83,18 @@ def trainer(settings: dict[str, Any], turn: Turn) -> None:
     Trainer(model=model, args=arguments, train_dataset=Steps(steps + 1, settings["batch"]), data_collator=collate, callbacks=[Referee()]).train()
 
 
-def judge_of(model: Any, tokenizer: Any, material: Material) -> Any:
-    """Validation recall."""
-    kept: list[Tensor] = []
+def judged(model: Any, tokenizer: Any, material: Material) -> Callable[[], float]:
+    """Its judge."""
 
-    @torch.no_grad()
-    def judge() -> float:
-        model.eval()
-        if not kept:
-            kept.append(torch.cat([model.vision_model(pixel_values=pixels(part)).pooler_output for part in material.judged.split(16)]))
+    def pictures() -> Tensor:
+        return torch.cat([model.vision_model(pixel_values=pixels(part)).pooler_output for part in material.judged.split(16)])
+
+    def vectors(seen: Tensor) -> tuple[Tensor, Tensor]:
         parts = [tokenizer(material.names[start : start + 64], padding=True, return_tensors="pt") for start in range(0, len(material.names), 64)]
-        text = torch.cat([model.text_projection(model.text_model(input_ids=p["input_ids"], attention_mask=p["attention_mask"]).pooler_output) for p in parts])
-        found = validation_recall(text, model.visual_projection(kept[0]))
-        model.train()
-        return found
+        text = [model.text_projection(model.text_model(input_ids=p["input_ids"], attention_mask=p["attention_mask"]).pooler_output) for p in parts]
+        return torch.cat(text), model.visual_projection(seen)
 
-    return judge
+    return judge_of(model, pictures, vectors)
 
 
 def router(settings: dict[str, Any]) -> Any:
@@ -124,8 +122,8 @@ def router(settings: dict[str, Any]) -> Any:
         def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
             return features | {"sentence_embedding": self.trunk(features["pixels"])}
 
-        def save(self, *_: Any, **__: Any) -> None:
-            raise NotImplementedError
+        def save(self, output_path: str, *_: Any, **__: Any) -> None:  # the library asks every module for it
+            save_file(self.trunk.state_dict(), Path(output_path) / "model.safetensors")
 
     width = Pictures().trunk.num_features
     linear = {"bias": False, "activation_function": nn.Identity()}
@@ -144,28 +142,22 @@ def sentence_transformers(settings: dict[str, Any], turn: Turn) -> None:
 
     material, model = Material.read(settings), router(settings)
     routes, steps = model[0], settings["steps"]
+    image = routes.sub_modules["image"]
     loss_of = MultipleNegativesSymmetricRankingLoss(model)
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": 0.1}, {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings["peer_rate"], betas=(0.9, 0.98), eps=1e-6)
     scheduler = get_cosine_schedule_with_warmup(optimizer, max(1, math.ceil(0.1 * steps)), steps + 1)
 
-    def vectors(captions: list[str], pictures: Tensor, kept: list[Tensor]) -> tuple[Tensor, Tensor]:
-        found = [model(inputs(routes, captions[start : start + 64], "text"))["sentence_embedding"] for start in range(0, len(captions), 64)]
-        image = routes.sub_modules["image"]
-        if not kept:
-            kept.append(torch.cat([image[0].trunk(pixels(part)) for part in pictures.split(16)]))
-        return torch.cat(found), image[1]({"sentence_embedding": kept[0]})["sentence_embedding"]
+    def pictures() -> Tensor:
+        return torch.cat([image[0].trunk(pixels(part)) for part in material.judged.split(16)])
 
-    once: list[Tensor] = []
+    def vectors(seen: Tensor) -> tuple[Tensor, Tensor]:
+        names = material.names
+        found = [model(inputs(routes, names[start : start + 64], "text"))["sentence_embedding"] for start in range(0, len(names), 64)]
+        return torch.cat(found), image[1]({"sentence_embedding": seen})["sentence_embedding"]
 
-    @torch.no_grad()
-    def judge() -> float:
-        model.eval()
-        found = validation_recall(*vectors(material.names, material.judged, once))
-        model.train()
-        return found
-
+    judge = judge_of(model, pictures, vectors)
     trial = Trial(settings, turn, judge, trained_parameters=sum(p.numel() for p in trained))
     for number in range(steps + 1):
         trial.begin(number)

@@ -118,6 +118,22 @@ def validation_recall(text: Tensor, image: Tensor) -> float:
     return sum(recall(rank, k).mean().item() for k in KS) / len(KS)
 
 
+def judge_of(model: Any, pictures: Callable[[], Tensor], vectors: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Callable[[], float]:
+    """Validation recall of a model as it then is: `vectors` of the captions and of what its locked tower says of the `pictures`, which is asked once."""
+    kept: list[Tensor] = []
+
+    @torch.no_grad()
+    def judge() -> float:
+        model.eval()
+        if not kept:
+            kept.append(pictures())
+        found = validation_recall(*vectors(kept[0]))
+        model.train()
+        return found
+
+    return judge
+
+
 class Trial:
     """Clock, judge and counter of one contender. Who trains calls `begin` before and `end` after each step, from 0 to `steps` inclusive."""
 
