@@ -17,9 +17,9 @@ from polyclip.track import check_trackers
 
 def align_with(options: Options) -> None:
     """Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them."""
+    options = imported(options)
     if options.max_bad:
         load_corpus(corpus_of(options)).allow(options.max_bad)
-    options = imported(options)
     request = asked(options)
     limit = limited(options, request)
     check_trackers(options.track or [])
