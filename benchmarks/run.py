@@ -2,7 +2,7 @@
 
     pip install '.[starter,benchmark]' && python -m benchmarks.run [--only a,b,c,d] [--rounds 5] [--quick] [--out benchmarks/results]
 
-a: training; b: encoding; c: retrieval scores; d: growth with pairs, batch size, caption length and languages. About 20 minutes on two quiet cores.
+a: training; b: encoding; c: retrieval scores; d: growth with pairs, batch size, caption length and languages. About 30 minutes on two quiet cores.
 """
 
 import json
@@ -82,7 +82,7 @@ def main(
     only: Annotated[str, typer.Option(help="Parts, comma between them: a training, b encoding, c scores, d growth.")] = "a,b,c,d",
     rounds: Annotated[int, typer.Option(min=1, help="Figures are medians over as many.")] = 5,
     quick: Annotated[bool, typer.Option(help="The smallest sizes: whether everything runs. Its figures mean nothing.")] = False,
-    steps: Annotated[int, typer.Option(min=3, help="Of training, a multiple of 3: more of them, a higher recall to compare at.")] = 15,
+    steps: Annotated[int, typer.Option(min=3, help="Of training, a multiple of 3: more of them, a higher recall to compare at.")] = 45,
     one_at_a_time: Annotated[bool, typer.Option(help="Contenders one after the other rather than in turns: less memory, more noise.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for one JSON file a part, and the plot of d.")] = Path("benchmarks/results"),
 ) -> None:

@@ -79,9 +79,7 @@ def describe(kind: str, text: str) -> Tower:
     Raises UnknownName when nothing of that kind has the name.
     """
     if kind == "towers" and "+" in text and "/" not in text:
-        from polyclip.towers._side_by_side import describe_joined
-
-        return describe_joined([describe(kind, part) for part in text.split("+")])
+        return find(kind, "side-by-side").describe(text, {})
     known = names(kind)
     head, colon, rest = text.partition(":")
     if text in known:

@@ -11,6 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
+LONGEST = ("end_to_end/test_first_light.py", "exports/test_exports.py", "test_fewshot.py", "test_study.py", "end_to_end/test_resume.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes go first, so that no process waits for one of them at the end."""
+    folder = Path(__file__).parent
+    first = {folder / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path, len(first)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -163,5 +163,7 @@ def test_a_hub_name_that_cannot_be_reached_is_one_clear_sentence() -> None:
 def test_unknown_towers_suggest() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'efficientnet-lite2'"):
         describe("towers", "efficientnet-lite3")
+    with pytest.raises(DataError, match="joins vision towers and was given none"):
+        describe("towers", "side-by-side")
     with pytest.raises(UnknownName, match="'xlm-roberta-base'.*written huggingface:NAME"):
         describe("encoders", "xlm-roberta-base")

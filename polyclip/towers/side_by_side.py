@@ -9,15 +9,24 @@ import torch
 from PIL import Image
 from torch import nn
 
+from polyclip import tower as named
+from polyclip.errors import DataError
 from polyclip.records import Picture
 from polyclip.storage import digest
-from polyclip.tower import Tower
+from polyclip.tower import Tower, take
 from polyclip.towers._pictures import Pictures
 from polyclip.trunk import State, Whole
 
 
-def describe_joined(towers: Sequence[Tower]) -> Tower:
-    """One tower made of several, named `a+b`; its vector has the length of all together."""
+def describe(argument: str, options: dict[str, str]) -> Tower:
+    """One tower made of those that `argument` joins by "+", as `a+b`; its vector has the length of all together.
+
+    Raises DataError where it joins none.
+    """
+    take(options, {}, "side-by-side")
+    if not argument:
+        raise DataError("side-by-side joins vision towers and was given none; write the towers with a + between them: efficientnet-lite0+efficientnet-lite1.")
+    towers = [named.describe("towers", part) for part in argument.split("+")]
     return Tower(
         name="+".join(tower.name for tower in towers),
         identity=digest(*(tower.identity for tower in towers)),
