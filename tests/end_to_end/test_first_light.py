@@ -1,4 +1,4 @@
-"""The first run on real weights, real pictures and captions people wrote: a smaller tower and smaller pictures than the default's, so that it takes two minutes."""
+"""The first run on real weights, real pictures and captions people wrote: a smaller tower and smaller pictures than the default has, for speed."""
 
 import inspect
 import json
