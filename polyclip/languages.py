@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import date
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import langcodes
@@ -144,6 +145,7 @@ class Language(Pack):
 
 
 _own: dict[str, Language] = {}  # packs read from a path in this process, by code; they stand before polyclip's own
+_paths: dict[str, Path] = {}  # where they were read
 
 
 def known_languages() -> list[str]:
@@ -168,9 +170,19 @@ def _packaged(code: str) -> Language:
     return read_pack(Language, LANGUAGES / f"{code}.toml")
 
 
-def adopt(pack: Language) -> None:
-    """From now on, in this process, the pack's code means this pack."""
-    _own[pack.code] = pack
+def adopt(pack: Language, path: Path) -> None:
+    """From now on, in this process, the pack's code means this pack, which was read from `path`."""
+    _own[pack.code], _paths[pack.code] = pack, path
+
+
+def written(code: str) -> str:
+    """What a person writes after --lang: the code, or the path that the pack of one's own was read from."""
+    return str(_paths.get(code, code))
+
+
+def file_of(code: str) -> str:
+    """The pack's file, for messages."""
+    return str(_paths.get(code, f"languages/{code}.toml"))
 
 
 def adopted() -> tuple[str, ...]:

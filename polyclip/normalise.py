@@ -53,6 +53,7 @@ FORMS = regex.compile(r"[\uFB50-\uFDFF\uFE70-\uFEFE]")
 TATWEEL = regex.compile(rf"(?<=[{ARABIC}--\u0640])\u0640+|\u0640+(?=[[{ARABIC}&&\p{{L}}]--\u0640])", regex.V1)
 PERSIAN = str.maketrans("\u064a\u0649\u0643", "\u06cc\u06cc\u06a9")
 TURKIC = str.maketrans("Iİ", "ıi")
+WORDS_ALONE = regex.compile(r"[\p{L}\p{M}]+(?: [\p{L}\p{M}]+)*")  # in which Moses finds nothing to change
 FULL_STOP = regex.compile("\u1361{2,}")
 PREFACE_COLON = regex.compile("\u1361[-\u2010\u2011\u2013](?!\\p{N})")
 WORD_SPACE = regex.compile(
@@ -126,17 +127,28 @@ def moses(text: str, language: Language) -> str:
     Moses makes a point or comma of U+00A0 between figures: put `spaces` before it where numbers are not to change.
     Raises PackError where the pack has no codes.moses.
     """
-    normaliser = _moses(language.codes.moses, language.code)
+    code = moses_code(language)
+    if WORDS_ALONE.fullmatch(text):
+        return text
+    normaliser = _moses(code)
     while (after := normaliser.normalize(text)) != text:
         text = after
     return text
 
 
+def moses_code(language: Language) -> str:
+    """The pack's code for Moses.
+
+    Raises PackError where it has none.
+    """
+    if not language.codes.moses:
+        raise PackError(f"languages/{language.code}.toml: normalise names step 'moses', but [codes] has no moses. Add the code, or take the step out.")
+    return language.codes.moses
+
+
 @cache
-def _moses(code: str, language: str) -> Any:
-    if not code:
-        raise PackError(f"languages/{language}.toml: normalise names step 'moses', but [codes] has no moses. Add the code, or take the step out.")
-    from sacremoses import MosesPunctNormalizer
+def _moses(code: str) -> Any:
+    from sacremoses import MosesPunctNormalizer  # half a second
 
     return MosesPunctNormalizer(lang=code)
 
@@ -163,7 +175,7 @@ def steps_of(language: Language) -> list[Step]:
         if name not in STEPS:
             raise UnknownName(f"step in languages/{language.code}.toml, normalise,", name, STEPS)
     if "moses" in language.normalise:
-        _moses(language.codes.moses, language.code)
+        moses_code(language)
     return [STEPS[name] for name in language.normalise]
 
 

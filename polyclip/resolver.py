@@ -69,6 +69,8 @@ def resolve_language(text: str) -> Language:
     """
     if text.endswith(".toml"):
         return own_language(Path(text))
+    if text in known_languages():  # the other packs need not be read
+        return load_language(text)
     known = spellings()
     exact = next((code for code, what in known.get(key(text), {}).items() if "code" in what), None)
     if exact is not None:

@@ -67,5 +67,5 @@ def own_language(path: Path) -> Language:
     faults = references(pack)
     if faults:
         raise broken(path, faults)
-    adopt(pack)
+    adopt(pack, path)
     return pack

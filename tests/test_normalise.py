@@ -10,6 +10,7 @@ import regex
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sacremoses import MosesPunctNormalizer
 from transformers import PreTrainedTokenizerFast
 
 from polyclip import languages
@@ -18,7 +19,7 @@ from polyclip.benchmarks import xm3600
 from polyclip.benchmarks._held_out import named_rows
 from polyclip.benchmarks._retrieval import Request
 from polyclip.errors import DataError, PackError, UnknownName
-from polyclip.normalise import STEPS, check_captions, fold, normalise, normalised, pack_of, steps_of, typed, visible, written_in
+from polyclip.normalise import STEPS, WORDS_ALONE, check_captions, fold, normalise, normalised, pack_of, steps_of, typed, visible, written_in
 from polyclip.packs import Codes, Language, known_languages, load_corpus, load_language
 from polyclip.pairs import Sample, training_pairs
 from polyclip.records import Row
@@ -122,6 +123,22 @@ def test_moses_follows_the_code_of_its_pack() -> None:
     text = 'sagt "ja", 10\u00a0000'
     assert [normalise(text, having("moses", moses=code)) for code in ("en", "de")] == ['sagt "ja," 10.000', 'sagt "ja", 10,000']
     assert normalise(text, having("spaces", "moses", moses="de")) == 'sagt "ja", 10 000'
+
+
+def test_what_is_words_alone_is_what_moses_leaves_as_it_is() -> None:
+    codes = sorted({load_language(code).codes.moses for code in known_languages()} - {""})
+    texts = {caption for code in ("en", "fr", "hi", "th") for row in EMOJI.reader.read(EMOJI.folder, code, "train") for caption in row.captions}
+    words = sorted(text for text in texts if WORDS_ALONE.fullmatch(text))
+    assert len(words) > 5000 and len(codes) > 20
+    for code in codes:
+        moses = MosesPunctNormalizer(lang=code)
+        assert [moses.normalize(text) for text in words[::7]] == words[::7]
+
+
+@given(st.from_regex(r"[^\W\d_]+( [^\W\d_]+)*", fullmatch=True))
+def test_words_of_any_script_are_left_as_they_are_by_moses(text: str) -> None:
+    for code in ("en", "de", "fr"):
+        assert not WORDS_ALONE.fullmatch(text) or MosesPunctNormalizer(lang=code).normalize(text) == text
 
 
 def test_order_does_not_matter_once_nothing_changes() -> None:

@@ -285,6 +285,8 @@ def test_a_pack_of_ones_own_is_a_language_like_any_other(tmp_path: Path) -> None
     path.write_text(text.replace('cldr = "frr"', 'cldr = "ast"'), "utf-8")
     mine = resolve_language(str(path))
     assert (mine.code, mine.own_name) == ("frr", "Nordfriisk")
+    assert (languages.written("frr"), languages.file_of("frr")) == (str(path), str(path))  # after --lang, which does not know "frr" the next time
+    assert (languages.written("sw"), languages.file_of("sw")) == ("sw", "languages/sw.toml")
     assert resolve_language("frr") == resolve_language("Northern Frisian") == load_language("frr") == mine
     assert "frr" in known_languages() and mine in group("low-resource")
     theirs = training_pairs(load_corpus("emoji"), [load_language("ast")], "train", Sample())

@@ -9,6 +9,7 @@ from rich.console import Console
 from polyclip.cli._import import imported
 from polyclip.cli._options import command_of
 from polyclip.cli._request import Asked, Options, asked, corpus_of, limited, run_of
+from polyclip.languages import file_of
 from polyclip.packs import load_corpus
 from polyclip.progress import console
 from polyclip.records import Choice, Result
@@ -68,6 +69,6 @@ def told(result: Result, request: Asked, choice: Choice | None) -> None:
 
 def advised(advice: dict[str, Any]) -> str:
     """`from languages/sw.toml: method head-glu, borrow zu, xh`."""
-    files = ", ".join(f"languages/{code}.toml" for code in advice["packs"])
+    files = ", ".join(file_of(code) for code in advice["packs"])
     said = [f"{key} {', '.join(value) if isinstance(value, list) else value}" for key, value in advice.items() if key != "packs"]
     return f"from {files}: {', '.join(said)}"

@@ -1,5 +1,6 @@
 """`polyclip`: lists the commands, imports the one that is called, and turns every error of ours into one sentence and exit code 2."""
 
+import gc
 import sys
 from collections.abc import Callable
 from functools import cache, wraps
@@ -11,6 +12,7 @@ from typer.core import TyperGroup
 
 from polyclip.errors import PolyclipError
 
+OBJECTS = 20_000  # new ones between two searches for cycles: importing torch makes a million that stay, and Python's 700 cost a second
 KEPT = "What was encoded and trained so far is kept: the same 'polyclip align ...' with --resume goes on."
 COMMANDS = {  # file and first paragraph of its help: 'polyclip --help' imports none of them
     "align": "Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them.",
@@ -95,4 +97,8 @@ for name, summary in COMMANDS.items():
 
 def main() -> None:
     """Entry point."""
-    guarded(lambda: app())()  # once more around it all: what lists the packs or the methods is no command of its own
+    gc.set_threshold(OBJECTS)
+    try:
+        guarded(lambda: app())()  # once more around it all: what lists the packs or the methods is no command of its own
+    finally:
+        gc.freeze()  # so that the exit does not look through all of them for cycles

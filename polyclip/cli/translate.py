@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from polyclip.cli._options import command_of
+from polyclip.languages import written
 from polyclip.packs import CorpusPack, read_pack, resolve_language
 from polyclip.progress import console
 
@@ -136,4 +137,4 @@ def run(job: "Job", *, json: bool) -> None:
             printed.print(f"{outcome.language.code}: {note}", markup=False, highlight=False, soft_wrap=True)
     for licence in pack.licences[-len(outcomes) :]:
         printed.print(f"licence: {licence.part}: {licence.spdx} ({licence.holder})", markup=False, highlight=False, soft_wrap=True)
-    printed.print(f"train with it: polyclip align --lang {job.targets[0].code} --corpus {path}", markup=False, highlight=False, soft_wrap=True)
+    printed.print(f"train with it: polyclip align --lang {written(job.targets[0].code)} --corpus {path}", markup=False, highlight=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from polyclip.doctor.findings import Checkup, Closeness, Examined, Finding, Lost, Recall, Tokens, Vectors
 from polyclip.doctor.verdict import ADAPTERS, HEADS, METHODS, NO_LANGUAGE, NO_SCRIPT, NORMS, THRESHOLDS, UNSURE
+from polyclip.languages import written
 
 SHORT = {HEADS: "heads", NORMS: "LayerNorm", ADAPTERS: "adapters", NO_LANGUAGE: "no language", NO_SCRIPT: "no script", UNSURE: "cannot say"}
 DEAR = 2.5  # times the tokens of English: Telugu has 1.9, Yoruba 2.7, Shan 3.9
@@ -59,7 +60,7 @@ def conclusion(one: Examined) -> list[RenderableType]:
     if found.doubt:
         lines.append(Text(sentence(found.doubt)))
     if found.method:
-        lines.append(Text(f"try: polyclip align --lang {one.code} --method {found.method}", overflow="fold"))
+        lines.append(Text(f"try: polyclip align --lang {written(one.code)} --method {found.method}", overflow="fold"))
     else:
         lines.append(Text(ADVICE[found.label]))
     lines.append(Text(f"The language pack's own recipe: {one.recipe}.{f' {ESTIMATE}' if found.method else ''}"))

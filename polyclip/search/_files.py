@@ -119,7 +119,8 @@ def read_table(folder: Path, manifest: Manifest, columns: Sequence[str] = COLUMN
     """
     path = folder / manifest.file("pictures")
     try:
-        table = pq.read_table(path, columns=list(columns)).to_pydict()
+        with pq.ParquetFile(path) as file:  # read_table would import pyarrow.dataset and pandas
+            table = file.read(columns=list(columns)).to_pydict()
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path} is damaged ({error}). Remove {folder} and index again.") from error
     if any(len(table.get(name, [])) != manifest.rows for name in columns):

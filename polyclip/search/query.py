@@ -10,7 +10,7 @@ from torch import Tensor
 from polyclip.aligner import Aligner
 from polyclip.errors import DataError
 from polyclip.filters import identified, identifier, labels
-from polyclip.languages import Language
+from polyclip.languages import Language, written
 from polyclip.normalise import check_captions, pack_of, written_in
 from polyclip.origin import read_run
 from polyclip.packs import resolve_language
@@ -59,7 +59,7 @@ def hint(text: str, language: str, trained: Sequence[str]) -> str:
     if language:
         pack = resolve_language(language)
         known = pack.code in [other.code for other in packs]
-        return "" if known else f"{pack.name} ({pack.code}) was never trained: {tail}; teach it with 'polyclip align --lang {pack.code}'."
+        return "" if known else f"{pack.name} ({pack.code}) was never trained: {tail}; teach it with 'polyclip align --lang {written(pack.code)}'."
     if not written_in(text, trained):
         return f"The query's script is that of no trained language: {tail}."
     other = guessed(text, packs)
