@@ -64,7 +64,8 @@ def measured(settings: dict[str, Any], turn: Turn, encode: Callable[[], Tensor],
 
 def polyclip(settings: dict[str, Any], turn: Turn) -> None:
     """The vision side of an aligner, without its head: from a picture that is opened on the clock, or was before; resized in any case."""
-    from polyclip.aligner import Aligner, Recipe
+    from polyclip.aligner import Aligner
+    from polyclip.side import Recipe
 
     side = Aligner(Recipe(method="heads", vision_tower=tower_name(settings))).vision
     found = pictures(settings["pictures"], settings["style"] or STYLE)

@@ -61,7 +61,8 @@ def measured(settings: dict[str, Any], turn: Turn, encode: Callable[[list[str]],
 
 def polyclip(settings: dict[str, Any], turn: Turn) -> None:
     """The text side of an aligner, without its head."""
-    from polyclip.aligner import Aligner, Recipe
+    from polyclip.aligner import Aligner
+    from polyclip.side import Recipe
 
     side = Aligner(Recipe(method="heads", vision_tower="efficientnet-lite0")).text
     measured(settings, turn, lambda texts: side.pooled(texts, "captions", keep=False))

@@ -14,9 +14,10 @@ import torch
 from benchmarks._machine import counter
 from benchmarks._material import TOWER, captions, pictures
 from benchmarks._worker import Turn
-from polyclip.aligner import Aligner, Recipe
+from polyclip.aligner import Aligner
 from polyclip.packs import known_languages, load_corpus, load_language
 from polyclip.run import HEADS, Run, align
+from polyclip.side import Recipe
 
 WORDS = 1000  # distinct captions of the corpora whose rows are many
 IMAGES = 100

@@ -86,7 +86,7 @@ def train(settings: dict[str, Any], turn: Turn) -> None:
 
     def epoch(model: Any, *rest: Any, **options: Any) -> None:
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        loaders[0].trial = Trial(settings, turn, judge_of(model, loaders[0].tokenizer, material), trained_parameters=trained)  # type: ignore[assignment]
+        loaders[0].trial = Trial(settings, turn, judged(model, loaders[0].tokenizer, material), trained_parameters=trained)  # type: ignore[assignment]
         epoch_of(model, *rest, **options)
 
     program.create_model_and_transforms, program.get_data, program.train_one_epoch = created, data, epoch

@@ -12,12 +12,12 @@ from accelerate import Accelerator
 
 from benchmarks._trial import TRAINED, Material, Trial, judge_of, sample_of, tower_name
 from benchmarks._worker import Spent, Turn, spending
-from polyclip.aligner import Recipe
 from polyclip.encoders.e5_small import PREFIX
 from polyclip.fit import parameter_groups, schedule, step
 from polyclip.packs import resolve_language
 from polyclip.records import Picture
 from polyclip.run import HEADS, TOWERS, Run, phase, prepared
+from polyclip.side import Recipe
 
 
 def run_of(settings: dict[str, Any], **recipe: str) -> Run:
@@ -41,6 +41,7 @@ def train(settings: dict[str, Any], turn: Turn) -> None:
     run = run_of(settings, **settings["recipe"])
     started = time.monotonic()
     work = prepared(run)
+    counts = work.aligner.counts()
     for data in work.sides:
         data.go_live()
     ready_after = time.monotonic() - started
@@ -51,7 +52,7 @@ def train(settings: dict[str, Any], turn: Turn) -> None:
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     peaks = [group["lr"] for group in optimizer.param_groups]
     model, prepared_optimizer = accelerator.prepare(work.aligner, optimizer)
-    trial = Trial(settings, turn, judged(settings, work.aligner), setup=ready_after, **work.aligner.counts())
+    trial = Trial(settings, turn, judged(settings, work.aligner), setup=ready_after, **counts)
     for number in range(settings["steps"] + 1):
         trial.begin(number)
         for group, peak in zip(prepared_optimizer.param_groups, peaks, strict=True):

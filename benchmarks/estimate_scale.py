@@ -6,7 +6,7 @@ floating-point operations of the same, by torch. Everything else is an assumptio
 the data sheet of NVIDIA's A100 SXM (312 TFLOP/s in bf16, 400 W, https://www.nvidia.com/en-us/data-center/a100/), the share of the peak that is reached,
 and what a core draws. Nothing was run on a graphics processor.
 
-    python benchmarks/estimate_scale.py [--pairs 600000 --pairs 10000000] [--watts 8] [--utilisation 0.3] [--json scale.json]
+    python benchmarks/estimate_scale.py [--pairs 600000 --pairs 10000000] [--watts 5] [--utilisation 0.3] [--json scale.json]
 """
 
 import json as json_text
@@ -27,12 +27,13 @@ from rich.table import Column, Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from polyclip import compute, features
-from polyclip.aligner import Recipe
 from polyclip.fit import parameter_groups, step
 from polyclip.packs import resolve_language
 from polyclip.pairs import Sample
 from polyclip.run import HEADS, TOWERS, Run, phase, prepared
+from polyclip.side import Recipe
 from polyclip.sides import SideData
+from polyclip.study._energy import WATTS
 
 SAMPLE = 64  # captions and pictures a round
 SHARE = 0.05  # of the starter corpus' concepts: enough for a batch of 512
@@ -138,7 +139,7 @@ def main(
     pairs: Annotated[list[int] | None, typer.Option(min=1)] = None,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     vision_tower: Annotated[str, typer.Option()] = "efficientnet-lite2:depths",
-    watts: Annotated[float, typer.Option(help="Of a busy core.")] = 8.0,
+    watts: Annotated[float, typer.Option(help="Of a busy core.")] = WATTS,
     peak: Annotated[float, typer.Option(help="FLOP/s of a device.")] = 312e12,
     utilisation: Annotated[float, typer.Option(min=0.001, max=1)] = 0.3,
     device_watts: Annotated[float, typer.Option()] = 400.0,

@@ -25,12 +25,12 @@ import torch
 from safetensors.torch import save_file
 
 from polyclip import features
-from polyclip.aligner import Recipe
 from polyclip.packs import CORPORA, resolve_language
 from polyclip.readers import emoji, webdataset
 from polyclip.run import HEADS, Run, prepared, trained
 from polyclip.shards.catalogue import FILE
 from polyclip.shards.index import SCHEMA
+from polyclip.side import Recipe
 from polyclip.storage import cache_folder, write_text, writing
 from polyclip.stored import Stored
 

@@ -18,11 +18,11 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks._machine import facts
 from benchmarks._material import TOWER, captions, pictures
 from polyclip import features
-from polyclip.aligner import Recipe
 from polyclip.fit import parameter_groups, step
 from polyclip.packs import resolve_language
 from polyclip.pairs import Sample
 from polyclip.run import HEADS, TOWERS, Run, phase, prepared
+from polyclip.side import Recipe
 from polyclip.tower import describe
 
 KINDS = {  # how operations begin, in this order; the first that fits counts

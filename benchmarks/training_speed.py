@@ -20,10 +20,10 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
-from polyclip.aligner import Recipe
 from polyclip.fit import parameter_groups, step
 from polyclip.packs import resolve_language
 from polyclip.run import HEADS, TOWERS, Run, phase, prepared
+from polyclip.side import Recipe
 
 CASES: dict[str, dict[str, str]] = {
     "full": {"method": "full"},

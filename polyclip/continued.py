@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyclip.aligner import Aligner, Recipe, load, read_aligner
+from polyclip.aligner import Aligner, load, read_aligner
 from polyclip.benchmarks._held_out import pictures, pooled_names
 from polyclip.errors import RunError
 from polyclip.knowledge import PIVOTS, compared, found, line
@@ -20,6 +20,7 @@ from polyclip.packs import Corpus, Language, load_language
 from polyclip.plugins import find
 from polyclip.records import Kept, Row
 from polyclip.shots import Shots
+from polyclip.side import Recipe
 from polyclip.storage import sha256
 
 K = 10  # of the recall that is compared

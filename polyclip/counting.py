@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from polyclip.aligner import Recipe, Side, counts
 from polyclip.errors import DataError, UnknownName
 from polyclip.hub import loading
+from polyclip.side import Recipe, Side, counts
 from polyclip.tower import Tower
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from polyclip import compute, features
-from polyclip.aligner import Aligner, Side
+from polyclip.aligner import Aligner
 from polyclip.benchmarks._retrieval import Request
 from polyclip.fit import Phase, parameter_groups, step
 from polyclip.packs import load_corpus
 from polyclip.plugins import find
 from polyclip.run import Run, Work, phase, reported, scored_marks
+from polyclip.side import Side
 from polyclip.sides import SideData, validation
 
 STEPS = 3  # the first is not counted: it pays for what is made at first use

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from polyclip.aligner import Recipe
 from polyclip.continued import going_on, recipe_of
 from polyclip.errors import DataError, PolyclipError
 from polyclip.fewshot_report import ALL, HUMANS, MACHINES, Curves
@@ -12,6 +11,7 @@ from polyclip.packs import load_corpus, load_language
 from polyclip.plugins import find
 from polyclip.run import GOING_ON
 from polyclip.shots import RANDOM, Shots, source_rows
+from polyclip.side import Recipe
 from polyclip.storage import digest, sha256
 from polyclip.study._cells import Cell, Few, begun
 from polyclip.study._report import Report, drawable, written

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from polyclip import checkpoint, distributed
-from polyclip.aligner import Aligner, Recipe, load, read_aligner
+from polyclip.aligner import Aligner, load, read_aligner
 from polyclip.benchmarks._held_out import named_rows
 from polyclip.benchmarks._retrieval import Request
 from polyclip.components.closed_form import anchor_rows
@@ -31,6 +31,7 @@ from polyclip.records import Result, Settings
 from polyclip.report.card import write_card
 from polyclip.report.result import write_result
 from polyclip.shots import chosen, listed
+from polyclip.side import Recipe
 from polyclip.sides import SideData, validation
 from polyclip.storage import cache_folder, digest, write_text
 from polyclip.teacher import Taught, Teacher, teacher_of
@@ -199,6 +200,8 @@ def trained(work: Work) -> list[dict[str, Any]]:
         for data in sides:
             data.go_live()
         log += fit(aligner, phase(run.recipe.method, run.towers, work))
+        for data in sides:
+            data.rest()
     return log
 
 

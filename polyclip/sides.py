@@ -9,9 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from polyclip import features, mapped
-from polyclip.aligner import Aligner, Side
+from polyclip.aligner import Aligner
 from polyclip.metrics import ranks, recall
 from polyclip.pairs import Pairs
+from polyclip.side import Side
+from polyclip.trunk.rows import train_rows, train_whole
 
 KS = (1, 5, 10)
 NOUNS = {"text": "captions", "vision": "pictures"}
@@ -50,20 +52,28 @@ class SideData:
             noun = NOUNS[self.side.kind]
             self.states = features.states(self.side.tower, self.side.cut, self.train, f"training {noun} below the cut", self.sections)
             self.held_out_states = features.states(self.side.tower, self.side.cut, self.held_out, f"validation {noun} below the cut", self.held_out_sections)
+        self.own_rows()
+
+    def own_rows(self) -> None:
+        """Read what the steps need to know of the captions: their lengths, and where the token table is trained, which of its rows."""
         self.costs = self.side.encoder.costs(self.train)
+        if self.side.kind == "text" and self.side.cut == 0:
+            train_rows(self.side.encoder, self.train)
 
     def rehearse(self, rows: list[int]) -> None:
         """As `go_live`, but for these training rows alone and past the cache: to measure what steps cost."""
         encoder, self.live, self.states = self.side.encoder, True, None
-        self.costs = encoder.costs(self.train)
+        self.own_rows()
         if self.side.cut > 0 or self.side.kind == "vision":
             running = features.inference_form(encoder)
             found = features.states_in_batches(running, [self.train[row] for row in rows], self.side.cut, lambda _: None)
             self.states = dict(zip(rows, found, strict=True))
 
     def rest(self) -> None:
-        """Back to the cached features."""
+        """Back to the cached features, the token table in one piece."""
         self.live, self.states = False, None
+        if self.side.kind == "text" and self.side.encoder is not None:
+            train_whole(self.side.encoder)
 
     def inputs(self, rows: Int[Tensor, " pair"]) -> dict[str, Any]:
         """What the side takes for these training rows."""

@@ -9,12 +9,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from polyclip import features
-from polyclip.aligner import Aligner, Recipe, load
+from polyclip.aligner import Aligner, load
 from polyclip.components.head import Head, Pass
 from polyclip.errors import DataError
 from polyclip.losses import unit
 from polyclip.method import Method
 from polyclip.pairs import Pairs
+from polyclip.side import Recipe
 from polyclip.tower import describe
 
 

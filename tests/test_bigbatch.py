@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from polyclip import compute, distributed, features
-from polyclip.aligner import Aligner, Recipe
+from polyclip.aligner import Aligner
 from polyclip.benchmarks._shared import each, read, written
 from polyclip.bigbatch import Objective, Pass, in_blocks
 from polyclip.compute import Compute
@@ -22,6 +22,7 @@ from polyclip.losses import LOSSES, STARTS, Batch, info_nce, unit
 from polyclip.packs import load_corpus, resolve_language
 from polyclip.records import Measured, Outcome, Score
 from polyclip.run import HEADS, TOWERS, Run, Work, phase, prepared
+from polyclip.side import Recipe
 from polyclip.trunk import below
 from tests.command import polyclip
 from tests.several import together

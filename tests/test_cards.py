@@ -23,7 +23,6 @@ from huggingface_hub import ModelCard, constants
 
 import polyclip as package
 from polyclip import track
-from polyclip.aligner import Recipe
 from polyclip.checkpoint import path_of
 from polyclip.errors import DataError, PolyclipError, RunError, UnknownName, WeightsError
 from polyclip.normalise import normalised
@@ -37,6 +36,7 @@ from polyclip.report.licences import CONDITIONS, NO, ORDER, UNCLEAR, YES, Item, 
 from polyclip.report.page import page
 from polyclip.run import Run, align
 from polyclip.share import push
+from polyclip.side import Recipe
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 

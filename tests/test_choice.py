@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from polyclip import choice, estimate, features
-from polyclip.aligner import Recipe, load
+from polyclip.aligner import load
 from polyclip.budget import Budget, duration, span
 from polyclip.choice import CANDIDATES, Candidate, choose, read_choice, trial_run, winner
 from polyclip.errors import DataError, PolyclipError, RunError
@@ -20,6 +20,7 @@ from polyclip.readers import jsonl
 from polyclip.records import Choice, Trial
 from polyclip.report.choice import reason
 from polyclip.run import HEADS, TOWERS, Clock, Run, align, prepared
+from polyclip.side import Recipe
 from tests.command import killed_when, polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from polyclip.aligner import Recipe, load
+from polyclip.aligner import load
 from polyclip.components.closed_form import NEAREST, POWERS, STRENGTHS, WHITENING, anchor_rows, directions, procrustes, relative, ridge
 from polyclip.components.head import Head, Relative, Shape
 from polyclip.errors import DataError
@@ -21,6 +21,7 @@ from polyclip.packs import load_corpus, resolve_language
 from polyclip.pairs import NAMES, Pairs, Sample, training_pairs
 from polyclip.records import Settings
 from polyclip.run import Run, align
+from polyclip.side import Recipe
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 DIM, TEXT_WIDTH, IMAGE_WIDTH = 3, 5, 4

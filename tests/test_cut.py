@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from polyclip import aligner as aligner_module
 from polyclip import features
-from polyclip.aligner import Aligner, Recipe
+from polyclip import side as side_module
+from polyclip.aligner import Aligner
 from polyclip.features import POOLED
 from polyclip.packs import CORPORA, load_corpus, resolve_language
 from polyclip.pairs import Sample, training_pairs
@@ -20,9 +20,11 @@ from polyclip.pictures import picture_of
 from polyclip.readers.emoji import pictures
 from polyclip.records import Picture, Settings
 from polyclip.run import Run, align
+from polyclip.side import Recipe
 from polyclip.sides import SideData
 from polyclip.tower import Tower, describe
 from polyclip.trunk import State, above, below
+from polyclip.trunk.rows import used
 from tests.test_methods import INSIDE
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
@@ -103,7 +105,7 @@ def trained(run: Run, monkeypatch: pytest.MonkeyPatch, uncut: bool) -> tuple[lis
     with monkeypatch.context() as patch:
         patch.setattr(Aligner, "save", spy)
         if uncut:
-            patch.setattr(aligner_module, "first_trained", lambda trunk: 0)
+            patch.setattr(side_module, "first_trained", lambda trunk: 0)
         align(run)
     return [json.loads(line) for line in (run.out / "log.jsonl").read_text("utf-8").splitlines()], *seen[0]
 
@@ -132,6 +134,29 @@ def test_training_above_the_cut_is_training_the_whole_tower(
     assert state.keys() == plain.keys()
     for name, tensor in plain.items():
         torch.testing.assert_close(state[name], tensor, atol=2e-4, rtol=1e-3, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("method", ["full", "lit"])
+def test_of_a_token_table_the_rows_that_captions_use_are_trained(toy: dict[str, str], method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As AdamW trains the whole table; the others stay as they came, where weight decay would shrink them."""
+    languages = [resolve_language("sw"), resolve_language("en")]
+    own = recipe(toy, method, "xlm-r", "test_vit")
+    run = Run(languages=languages, recipe=own, out=tmp_path / "rows", corpus=toy["corpus"], heads=dataclasses.replace(QUICK, epochs=1), towers=QUICK)
+    log, state, _ = trained(run, monkeypatch, uncut=False)
+    monkeypatch.setattr("polyclip.sides.train_rows", lambda *_: None)
+    whole_log, whole, _ = trained(dataclasses.replace(run, out=tmp_path / "whole"), monkeypatch, uncut=False)
+    start = Aligner(own)
+    pairs = training_pairs(load_corpus(toy["corpus"]), languages, "train", Sample())
+    known = used(start.text.encoder, pairs.captions)
+    table = "text.encoder.model.embeddings.word_embeddings.weight"
+    others = [row for row in range(len(whole[table])) if row not in known.tolist()]
+    assert len(known) > 10 and len(others) > 10 and state.keys() == whole.keys()
+    assert [line["validation"] for line in log] == pytest.approx([line["validation"] for line in whole_log], abs=1e-6)
+    before = start.state()[table]
+    assert torch.equal(state[table][others], before[others]) and not torch.equal(state[table][known], before[known])
+    state[table][others] = whole[table][others]
+    for name, tensor in whole.items():
+        torch.testing.assert_close(state[name], tensor, atol=2e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def own_forward(built: Any, inputs: State) -> Tensor:

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from polyclip import fewshot, packs, shots
-from polyclip.aligner import Aligner, Recipe
+from polyclip.aligner import Aligner
 from polyclip.cli import _request
-from polyclip.cli._request import Options, asked
+from polyclip.cli._align_options import Options
+from polyclip.cli._request import asked
 from polyclip.errors import DataError, UnknownName
 from polyclip.fewshot import Question
 from polyclip.fewshot_report import reaching
@@ -22,6 +23,7 @@ from polyclip.packs import Advice, load_corpus, resolve_language
 from polyclip.pairs import Sample
 from polyclip.readers import emoji
 from polyclip.shots import Shots, chosen, farthest_first, rehearsal, source_rows
+from polyclip.side import Recipe
 from polyclip.study import _runner
 from polyclip.study._cells import Cell, Few, work_on
 from polyclip.study._figures import recall_over_seeds

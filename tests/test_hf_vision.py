@@ -13,7 +13,7 @@ import torch
 import transformers
 from PIL import Image
 
-from polyclip.aligner import Aligner, Recipe, install
+from polyclip.aligner import Aligner
 from polyclip.components.adapter import Adapter, adapters, is_identity
 from polyclip.components.deep import TokenLayer, deep_adapter
 from polyclip.components.low_rank import low_rank
@@ -22,6 +22,7 @@ from polyclip.components.unlock import everything, norms
 from polyclip.errors import DataError, WeightsError
 from polyclip.features import finish, states
 from polyclip.records import Picture
+from polyclip.side import Recipe, install
 from polyclip.tower import describe
 from polyclip.towers.huggingface import FINAL_NORMS
 from polyclip.trunk import Whole, above, below, first_trained

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from polyclip import knowledge
-from polyclip.aligner import Aligner, Recipe
+from polyclip.aligner import Aligner
 from polyclip.errors import DataError
 from polyclip.packs import load_corpus
 from polyclip.records import Kept, Row
 from polyclip.report.table import too_forgetful
+from polyclip.side import Recipe
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 

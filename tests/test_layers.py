@@ -20,6 +20,7 @@ shards
 compare
 encoders towers readers components features translators
 method filters
+side
 aligner translation
 pairs mapped checkpoint counting zeroshot likeness material
 sides teacher shots leakage compute bigbatch

@@ -14,7 +14,7 @@ from sacremoses import MosesPunctNormalizer
 from transformers import PreTrainedTokenizerFast
 
 from polyclip import languages
-from polyclip.aligner import Aligner, Recipe
+from polyclip.aligner import Aligner
 from polyclip.benchmarks import xm3600
 from polyclip.benchmarks._held_out import named_rows
 from polyclip.benchmarks._retrieval import Request
@@ -25,6 +25,7 @@ from polyclip.pairs import Sample, training_pairs
 from polyclip.records import Row
 from polyclip.run import Run, align, english_names
 from polyclip.search.folder import search
+from polyclip.side import Recipe
 from tests.command import polyclip
 from tests.test_methods import QUICK
 from tests.toy import COLOURS, write_corpus, write_text_encoder, write_vision_tower

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 from torch.nn.utils.parametrize import register_parametrization
 
-from polyclip.aligner import Aligner, Recipe
+from polyclip.aligner import Aligner
 from polyclip.encoders._packed import PackedEncoder
 from polyclip.encoders._transformer import TextEncoder
 from polyclip.features import in_batches, running
 from polyclip.packs import CORPORA
 from polyclip.readers import emoji
+from polyclip.side import Recipe
 from polyclip.tower import describe
 from polyclip.trunk import below
 from tests.test_methods import INSIDE

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from polyclip.aligner import Aligner, Recipe, load
+from polyclip.aligner import Aligner, load
 from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.origin import write_settings
 from polyclip.packs import load_corpus, load_language
@@ -28,6 +28,7 @@ from polyclip.search.folder import search
 from polyclip.search.index import Index
 from polyclip.search.labels import read_labels
 from polyclip.search.query import hint
+from polyclip.side import Recipe
 from polyclip.sides import SideData
 from tests.command import Said, polyclip
 

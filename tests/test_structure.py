@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from polyclip.aligner import Recipe
 from polyclip.components import structure
 from polyclip.components.structure import HOPS, NEIGHBOURS, TEMPERATURE, WEIGHT, by_layer, jensen_shannon, layer_pair, mutual_neighbours, neighbours, penalty
 from polyclip.features import encode
 from polyclip.losses import unit
 from polyclip.packs import CORPORA
 from polyclip.readers.emoji import pictures
+from polyclip.side import Recipe
 from polyclip.tower import Tower, describe
 from polyclip.trunk import State
 

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from polyclip import run as run_module
-from polyclip.aligner import Aligner, Recipe, load
+from polyclip.aligner import Aligner, load
 from polyclip.components.head import HIDDEN, Pass
 from polyclip.errors import DataError, WeightsError
 from polyclip.losses import unit
@@ -30,6 +30,7 @@ from polyclip.pairs import Sample, training_pairs
 from polyclip.pictures import picture_of
 from polyclip.records import Picture, Settings
 from polyclip.run import Run, align, english_names, keep, prepared, trained
+from polyclip.side import Recipe
 from polyclip.teacher import Taught, Teacher, open_teacher
 from polyclip.tower import describe
 from tests.command import Said, polyclip

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from scipy.io import savemat
 
-from polyclip.aligner import Aligner, Recipe
+from polyclip.aligner import Aligner
 from polyclip.benchmarks import _imagenet, babel_imagenet, imagefolder, imagenet
 from polyclip.benchmarks._retrieval import Report, Request
 from polyclip.errors import DataError, PolyclipError, UnknownName, WeightsError
@@ -23,6 +23,7 @@ from polyclip.packs import load_corpus, resolve_language
 from polyclip.records import Score
 from polyclip.report.classification import tables
 from polyclip.run import evaluate
+from polyclip.side import Recipe
 from polyclip.zeroshot import TIE, class_ranks, ensemble, redrawn, summarised
 from tests.command import polyclip
 from tests.toy import COLOURS, write_corpus

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from polyclip.cli._request import Options
+from polyclip.cli._align_options import Options
 from polyclip.errors import PolyclipError
 from polyclip.plugins import module_name, names
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from rich.console import Console
 
+from polyclip.cli._align_options import Options
 from polyclip.cli._import import imported
 from polyclip.cli._options import command_of
-from polyclip.cli._request import Asked, Options, asked, corpus_of, limited, run_of
+from polyclip.cli._request import Asked, asked, corpus_of, limited, run_of
 from polyclip.languages import file_of
 from polyclip.packs import load_corpus
 from polyclip.progress import console

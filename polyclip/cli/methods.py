@@ -42,8 +42,8 @@ def count(
     json: Annotated[bool, typer.Option("--json", help='{"trained", "total", "share"}.')] = False,
 ) -> None:
     """Count what a method trains on two towers, from their configurations alone."""
-    from polyclip.aligner import Recipe
     from polyclip.counting import count_parameters
+    from polyclip.side import Recipe
 
     recipe = Recipe(method=method, dim=dim, tune=tune, text_layers=text_layers, vision_layers=vision_layers, rank=rank, anchors=0)
     found = count_parameters(recipe, text_config, vision, image_size)

@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from polyclip.aligner import Side
 from polyclip.components.adapter import Adapter, MapAdapter
 from polyclip.components.deep import MapLayer, TokenLayer
 from polyclip.components.head import Head, Pass
@@ -16,6 +15,7 @@ from polyclip.components.unlock import biases, everything, norms
 from polyclip.errors import RunError
 from polyclip.method import Method
 from polyclip.plugins import find, names
+from polyclip.side import Side
 
 IN_PLACE = (norms, biases, everything, low_rank)  # parts that leave a tower's shape as it is, once they are merged
 OWN = (Adapter, MapAdapter, TokenLayer, MapLayer)  # layers that no other library has

@@ -10,10 +10,10 @@ from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor
 
-from polyclip.aligner import Side
 from polyclip.errors import RunError
 from polyclip.exports._merged import EVERY, Affine, instead
 from polyclip.exports._pictures import preprocess_cfg
+from polyclip.side import Side
 
 
 def timm_name(side: Side, encoder: Any, target: str) -> str:

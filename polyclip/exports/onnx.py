@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyclip.aligner import Side
 from polyclip.components.head import Relative
 from polyclip.errors import RunError
 from polyclip.exports._merged import merge_low_rank
@@ -15,6 +14,7 @@ from polyclip.exports._pictures import preprocess_cfg
 from polyclip.exports._target import Order, Target, Written
 from polyclip.exports._words import write_tokenizer
 from polyclip.features import inference_form
+from polyclip.side import Side
 
 CONTEXT = 77  # tokens that immich pads to; the graph takes any number up to the encoder's limit
 ONE_FILE = 1_800_000_000  # bytes of weights that still fit into one ONNX file, whose limit is 2 GB

@@ -6,13 +6,13 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from polyclip.aligner import Side
 from polyclip.errors import RunError
 from polyclip.exports._merged import EVERY, affine, closing_norm, plain, without_bias
 from polyclip.exports._pictures import preprocess_cfg
 from polyclip.exports._target import Order, Target, Written
 from polyclip.exports._timm import timm_name
 from polyclip.exports._words import write_tokenizer
+from polyclip.side import Side
 
 NAME = "open_clip"
 CONTEXT = 77  # tokens, open_clip's own default: every caption is padded to it

@@ -12,7 +12,6 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from polyclip.aligner import Side
 from polyclip.components.low_rank import exactly
 from polyclip.errors import RunError
 from polyclip.exports._merged import EVERY, OWN, affine, instead
@@ -20,6 +19,7 @@ from polyclip.exports._pictures import preprocess_cfg
 from polyclip.exports._target import Order, Target, Written
 from polyclip.exports._timm import timm_name
 from polyclip.exports._words import write_tokenizer
+from polyclip.side import Side
 
 NAME = "peft"
 

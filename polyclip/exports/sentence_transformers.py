@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import nn
 
-from polyclip.aligner import Side
 from polyclip.errors import RunError
 from polyclip.exports._merged import EVERY, Affine, affine, plain
 from polyclip.exports._target import Order, Target, Written
 from polyclip.exports._timm import write_timm
 from polyclip.exports._words import write_tokenizer
+from polyclip.side import Side
 
 NAME = "sentence-transformers"
 

@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.aligner import Side
 from polyclip.errors import RunError
 from polyclip.exports._merged import EVERY, affine, closing_norm, plain, without_bias
 from polyclip.exports._pictures import preprocess_cfg
 from polyclip.exports._target import Order, Target, Written
 from polyclip.exports._timm import constant_channel, wrapper_config
 from polyclip.exports._words import write_tokenizer
+from polyclip.side import Side
 
 NAME = "transformers"
 KNOWN = ("bert", "roberta", "xlm-roberta")

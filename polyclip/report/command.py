@@ -5,8 +5,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from polyclip.aligner import Recipe
 from polyclip.plugins import find
+from polyclip.side import Recipe
 
 ALWAYS = ("text_encoder", "vision_tower")  # written even where they are the default: a method may have a default of its own
 SAME = ("tune", "dim", "loss", "text_layers", "vision_layers", "rank", "teacher")  # recipe keys that are options

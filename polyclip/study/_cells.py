@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from polyclip.aligner import Aligner, Recipe, load
+from polyclip.aligner import Aligner, load
 from polyclip.benchmarks._held_out import mixed_styles, named_rows, pooled_names
 from polyclip.benchmarks._retrieval import Request
 from polyclip.continued import going_on, recipe_of
@@ -23,6 +23,7 @@ from polyclip.plugins import find
 from polyclip.records import Settings
 from polyclip.run import GOING_ON, Run, keep, model_facts, prepared, trained
 from polyclip.shots import RANDOM, Shots
+from polyclip.side import Recipe
 from polyclip.storage import write_text
 from polyclip.study._energy import WATTS, metered
 

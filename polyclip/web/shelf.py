@@ -13,13 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from polyclip import features
-from polyclip.aligner import Side, load
+from polyclip.aligner import load
 from polyclip.errors import DataError
 from polyclip.normalise import typed
 from polyclip.origin import read_run
 from polyclip.pictures import on_white
 from polyclip.records import Picture
 from polyclip.search.index import Hit, Index
+from polyclip.side import Side
 from polyclip.storage import sha256
 
 REMEMBERED = 256  # vectors of queries kept for each model: filters and "more" ask for the same again

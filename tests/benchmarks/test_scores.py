@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from polyclip.aligner import Aligner, Recipe
+from polyclip.aligner import Aligner
 from polyclip.benchmarks import xm3600
 from polyclip.benchmarks._facts import known
 from polyclip.benchmarks._retrieval import Items, Request
@@ -19,6 +19,7 @@ from polyclip.errors import UnknownName
 from polyclip.origin import write_settings
 from polyclip.packs import load_language
 from polyclip.records import Picture, Score
+from polyclip.side import Recipe
 from tests.benchmarks import samples
 from tests.command import Said, polyclip
 from tests.toy import write_text_encoder, write_vision_tower

@@ -60,3 +60,27 @@ def test_a_killed_process_ends_the_job_and_one_alone_goes_on(tmp_path: Path) -> 
         torch.testing.assert_close(found[name].float(), tensor.float(), rtol=2e-3, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}")
     logs = [[json.loads(line)["validation"] for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (broken, whole)]
     assert len(logs[0]) == len(logs[1]) == EPOCHS + 1
+
+
+def test_several_processes_score_and_translate_as_one_does(tmp_path: Path) -> None:
+    corpus, text, vision = write_corpus(tmp_path / "corpus"), write_text_encoder(tmp_path / "text"), write_vision_tower(tmp_path / "vision")
+    inputs = ["--corpus", corpus, "--text-encoder", text, "--vision-tower", vision, "--dim", 16]
+    assert polyclip("align", "--lang", "sw", "--method", "heads", *inputs, "--epochs", 2, "--batch-size", 7, "--out", tmp_path / "run").code == 0
+    score = ["eval", "retrieval", "--model", tmp_path / "run", "--data", Path(corpus).parent, "--json"]
+    translate = ["translate", corpus, "--from", "en", "--to", "es", "--with", "apertium", "--similarity", "off", "--language", "off", "--out"]
+    for arguments in (score, translate):
+        assert polyclip(*arguments, tmp_path / "one").code == 0
+        job = launched(*arguments, tmp_path / "two", POLYCLIP_CACHE=str(tmp_path / "other"))
+        out, err = job.communicate(timeout=200)
+        assert job.returncode == 0, err
+        one, two = (found_in(tmp_path / name) for name in ("one", "two"))
+        assert one == two and one
+        for name in ("one", "two"):
+            (tmp_path / name).rename(tmp_path / f"{name}-{arguments[0]}")
+
+
+def found_in(path: Path) -> dict[str, str]:
+    """Files by name; scores of a result without where and how long."""
+    if path.is_dir():
+        return {file.name: file.read_text("utf-8") for file in path.iterdir()}
+    return {"scores": json.dumps(json.loads(path.read_text("utf-8"))["scores"])}

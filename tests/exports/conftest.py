@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from polyclip.aligner import Recipe
 from polyclip.exports import _job, _verify
 from polyclip.exports._samples import Samples
 from polyclip.packs import load_corpus, resolve_language
 from polyclip.records import Settings
 from polyclip.run import Run, align
+from polyclip.side import Recipe
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 QUICK = Settings(epochs=4, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-2, weight_decay=0.1)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from polyclip.aligner import Aligner, Recipe, load
+from polyclip.aligner import Aligner, load
 from polyclip.benchmarks._table import ALL
 from polyclip.errors import RunError, UnknownName
 from polyclip.exports import _job, _target, _verify
@@ -21,6 +21,7 @@ from polyclip.exports._job import export
 from polyclip.exports._merged import Affine, mergeable, without_bias
 from polyclip.exports.open_clip import vision_tower
 from polyclip.plugins import find, names
+from polyclip.side import Recipe
 from tests.command import polyclip
 
 pytestmark = [
