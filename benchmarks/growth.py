@@ -113,7 +113,11 @@ def plot(stored: dict[str, Any], path: Path) -> None:
         panel.plot(where, [max(cell[SHOWN[kind]], 0.01) for cell in cells], "o-", color="#1f77b4")
         memory.plot(where, [cell["peak_mb"] for cell in cells], "s--", color="#d62728")
         memory.set_ylim(0, 1.1 * max(cell["peak_mb"] for cell in stored["cells"]))
-        panel.set(xscale="log", yscale="log", xlabel=TITLES[kind])
+        panel.set(xscale="log", yscale="log", xlabel=TITLES[kind], xticks=where, xticklabels=[f"{at:,}" for at in where])
+        panel.minorticks_off()
+        seconds = sorted(max(cell[SHOWN[kind]], 0.01) for cell in cells)
+        ticks = [seconds[0], seconds[-1]] if len(seconds) < 3 else [seconds[0], seconds[len(seconds) // 2], seconds[-1]]
+        panel.set(yticks=ticks, yticklabels=[f"{tick:.2g}" for tick in ticks], ylim=(seconds[0] / 1.5, seconds[-1] * 1.5))
         panel.set_ylabel(f"{'training' if SHOWN[kind] == 'train' else 'encoding'}, s", color="#1f77b4")
         memory.set_ylabel("peak memory, MB", color="#d62728")
     figure.savefig(path, dpi=110)

@@ -30,7 +30,7 @@ NEEDED = {  # by part: modules, and the packages that they come in
     "c": {"clip_benchmark": "clip-benchmark"},
     "d": {"matplotlib": "matplotlib"},
 }
-IN_TURNS = 18  # GB: four contenders that train a whole text tower with AdamW, and polyclip's five, held at the same time
+IN_TURNS = 26  # GB: four contenders that train a whole text tower with AdamW, and polyclip's five, held at the same time
 console = Console()
 Tell = Callable[[str], None]
 

@@ -77,6 +77,14 @@ class Browser:
             assert time.monotonic() < deadline, (expression, self.js("location.href + document.getElementById('results')?.innerText"), self.problems)
             time.sleep(0.05)
 
+    def drop(self, path: Path, *, while_over: str = "true") -> None:
+        """Drag a file from outside over the page and let go; `while_over` has to be so before."""
+        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver"):
+            self("Input.dispatchDragEvent", type=kind, x=200, y=200, data=data)
+        self.until(while_over)
+        self("Input.dispatchDragEvent", type="drop", x=200, y=200, data=data)
+
     def open(self, address: str) -> None:
         self("Page.navigate", url=address)
         self.until(f"location.href.startsWith({json.dumps(address)}) && document.readyState === 'complete'")

@@ -39,6 +39,7 @@ class Home:
     shelf: Shelf
     pictures: Path
     indexes: list[Path]
+    other: Path  # a run by another method
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     recipe = Recipe(text_encoder="e5-small", vision_tower="efficientnet-lite0:,size=64", method="heads", dim=32)
     few = replace(HEADS, epochs=40, batch_size=12)
     languages = [load_language("sw"), load_language("en")]
-    work = prepared(Run(languages=languages, recipe=recipe, out=folder / "sw-squares", corpus=str(pack), heads=few))
-    keep(work, trained(work))
+    for name, own in (("sw-squares", recipe), ("sw-other", replace(recipe, method="head-glu", dim=16))):
+        work = prepared(Run(languages=languages, recipe=own, out=folder / name, corpus=str(pack), heads=few))
+        keep(work, trained(work))
     for path in sorted((folder / "toy").glob("*.png")):
         colour, size = path.stem.split("-")
         (folder / "squares" / colour).mkdir(parents=True, exist_ok=True)
@@ -58,7 +60,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     indexes = [folder / "index", folder / "again" / "index"]
     for out in indexes:
         update(folder / "squares", folder / "sw-squares", out)
-    return Home(Shelf.open(indexes), folder / "squares", indexes)
+    return Home(Shelf.open(indexes), folder / "squares", indexes, folder / "sw-other")
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,22 @@ def test_two_indexes_of_one_model_stand_side_by_side_and_share_it(client: TestCl
     assert [hit["path"] for hit in columns[0]["hits"]] == [hit["path"] for hit in columns[1]["hits"]]
     page = client.get("/", params={"q": "bluu", "beside": "index-2"}).text
     assert page.count('<section class="column"') == 2
+
+
+def test_two_models_stand_side_by_side_each_with_its_own_scores(home: Home, tmp_path: Path) -> None:
+    update(home.pictures, home.other, tmp_path / "other")
+    shelf = Shelf.open([home.indexes[0], tmp_path / "other"])
+    one, two = shelf.collections.values()
+    assert one.model is not two.model
+    with TestClient(application(shelf, Hosts("127.0.0.1")), HOME, raise_server_exceptions=False) as client:
+        columns = asked(client, q="bluu", model="index", beside="other", top=4)["results"]
+        page = client.get("/", params={"q": "bluu", "beside": "other"}).text
+    assert [column["index"] for column in columns] == ["index", "other"]
+    for column in columns:
+        assert sum(hit["path"].startswith("blue") for hit in column["hits"]) >= 2, column
+    scores = [[hit["similarity"] for hit in column["hits"]] for column in columns]
+    assert scores[0] != scores[1]
+    assert 'aria-label="sw-squares (index)"' in page and 'aria-label="sw-other (other)"' in page
 
 
 def test_filters(client: TestClient) -> None:
@@ -388,11 +406,18 @@ def by_an_input_method(browser: Browser) -> None:
 
 
 def by_a_picture(browser: Browser, folder: Path) -> None:
-    """A file that is chosen is searched by at once; one that is none is answered with a sentence in its place."""
+    """A file that is chosen or dropped is searched by at once; one that is none is answered with a sentence in its place."""
     (folder / "red.png").write_bytes(png())
+    (folder / "blue.png").write_bytes(png(colour="blue"))
     (folder / "bad.png").write_bytes(BOMB)
     browser.choose("#picture", folder / "red.png")
     browser.until("document.querySelector('#results h1')?.textContent === 'Pictures like yours' && document.querySelector('.query').naturalWidth > 0")
+    before = browser.js("document.querySelector('.query').src")
+    browser.drop(folder / "blue.png", while_over="!document.getElementById('drop').hidden")
+    browser.until(
+        f"document.getElementById('drop').hidden && document.querySelector('.query')?.naturalWidth > 0 && document.querySelector('.query').src !== '{before}'"
+    )
+    assert browser.js("document.querySelector('#results .card').outerHTML.includes('blue/')")
     browser.choose("#picture", folder / "bad.png")
     browser.until("document.querySelector('#results [role=alert]')?.textContent.includes('SVG')")
     assert browser.problems and all("415" in text for text in browser.problems)  # what Chromium says of every such answer
