@@ -41,7 +41,7 @@ def test_a_part_that_does_not_exist_is_refused_in_one_sentence(tmp_path: Path) -
 
 def test_training_in_turns_is_refused_where_memory_would_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "available", lambda: 7.9)
-    with pytest.raises(BenchmarkError, match=r"^Training in turns wants 18 GB of memory, 8 are free\. Close something, or add --one-at-a-time\.$"):
+    with pytest.raises(BenchmarkError, match=r"^Training in turns wants 26 GB of memory, 8 are free\. Close something, or add --one-at-a-time\.$"):
         command.enough_memory(["a"], False, True)
     command.enough_memory(["a"], False, False)
     command.enough_memory(["b", "c", "d"], False, True)
