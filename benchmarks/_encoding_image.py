@@ -71,7 +71,7 @@ def polyclip(settings: dict[str, Any], turn: Turn) -> None:
     found = pictures(settings["pictures"], settings["style"] or STYLE)
     if not settings["style"]:
         opened = {picture.name: picture.open() for picture in found}
-        found = [replace(picture, open=partial(opened.get, picture.name)) for picture in found]
+        found = [replace(picture, open=partial(opened.__getitem__, picture.name)) for picture in found]
     measured(settings, turn, lambda: side.pooled(found, "pictures", keep=False), settings["style"] or STYLE)
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -67,7 +68,7 @@ def judged(settings: dict[str, Any], aligner: Any) -> Callable[[], float]:
 
     material = Material.read(settings)
     names = [name.removeprefix(PREFIX) for name in material.names]
-    pictures = [Picture(str(n), f"validation {n}", lambda array=array: Image.fromarray(array)) for n, array in enumerate(material.judged.numpy())]
+    pictures = [Picture(str(n), f"validation {n}", partial(Image.fromarray, array)) for n, array in enumerate(material.judged.numpy())]
     return judge_of(
         aligner,
         lambda: aligner.vision.pooled(pictures, "validation pictures", keep=False),  # the tower is locked: only its head changes

@@ -42,7 +42,7 @@ def dual_encoder(settings: dict[str, Any]) -> Any:
     return VisionTextDualEncoderModel(config=config, vision_model=vision, text_model=text)
 
 
-class Steps(IterableDataset):  # type: ignore[type-arg]
+class Steps(IterableDataset):
     """(step, pair) one after the other, in order."""
 
     def __init__(self, steps: int, batch: int) -> None:

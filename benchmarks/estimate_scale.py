@@ -37,7 +37,7 @@ from polyclip.study._energy import WATTS
 
 SAMPLE = 64  # captions and pictures a round
 SHARE = 0.05  # of the starter corpus' concepts: enough for a batch of 512
-INSIDE = {"method": "lilt-lwa", "tune": "text", "text_layers": "-4:"}
+INSIDE: dict[str, Any] = {"method": "lilt-lwa", "tune": "text", "text_layers": "-4:"}
 
 
 @dataclass(frozen=True)

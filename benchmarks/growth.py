@@ -43,7 +43,7 @@ def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], Non
     rate = measured(Job("matmul", "benchmarks._machine:matmul"), rounds, folder, tell).median("rate")
     for kind, job in jobs(settings):
         found = measured(job, rounds, folder, tell)
-        seconds = {key: found.median(key) for key in ("encode", "train", "evaluate", "reading") if key in found.rounds[0]}
+        seconds: dict[str, float] = {key: found.median(key) for key in ("encode", "train", "evaluate", "reading") if key in found.rounds[0]}
         share = {"share": found.ready["flops"] / seconds["encode"] / rate} if "flops" in found.ready else {}
         at = job.settings["at"]
         cells.append({"kind": kind, "at": at, "rounds": len(found.rounds), "items": found.ready["items"], "peak_mb": found.peak, **seconds, **share})

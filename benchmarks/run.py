@@ -115,7 +115,7 @@ def main(
 def show(part: str, record: dict[str, Any], out: Path) -> None:
     """The part's tables; for d the plot as well."""
     module = {"a": training, "b": encoding, "c": scores, "d": growth}[part]
-    for table in module.tables(record):  # type: ignore[attr-defined]
+    for table in module.tables(record):
         console.print(table)
     if part == "d":
         growth.plot(record, out / "growth.png")

@@ -10,6 +10,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,7 +79,7 @@ def main(
         return other.encode(prefixed, batch_size=size, normalize_embeddings=True, convert_to_tensor=True, show_progress_bar=False)
 
     cases: dict[str, Callable[[], Tensor]] = {"polyclip": lambda: unit(features.forward(own, texts, "captions"))}
-    cases |= {f"sentence-transformers, batch {size}": lambda size=size: encode(size) for size in batch or (32, 64, 128)}
+    cases |= {f"sentence-transformers, batch {size}": partial(encode, size) for size in batch or (32, 64, 128)}
     times: dict[str, list[float]] = {name: [] for name in cases}
     work: dict[str, list[float]] = {name: [] for name in cases}
     vectors: dict[str, Tensor] = {}
