@@ -27,6 +27,7 @@ from rich.table import Column, Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from polyclip import compute, features
+from polyclip.cli._options import command_of
 from polyclip.fit import parameter_groups, step
 from polyclip.packs import resolve_language
 from polyclip.pairs import Sample
@@ -48,15 +49,25 @@ class Cost:
     flops: float
 
 
-@dataclass(frozen=True)
-class Assumptions:
-    """What is not measured."""
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is asked, and what is not measured."""
 
-    watts: float  # a busy core, with its share of the machine
-    peak: float  # floating-point operations a second of a device
-    utilisation: float  # share of it that is reached
-    device_watts: float
-    epochs: int
+    pairs: Annotated[list[int] | None, typer.Option(min=1)] = None
+    rounds: Annotated[int, typer.Option(min=1)] = 5
+    vision_tower: Annotated[str, typer.Option()] = "efficientnet-lite2:depths"
+    watts: Annotated[float, typer.Option(help="Of a busy core, with its share of the machine.")] = WATTS
+    peak: Annotated[float, typer.Option(help="FLOP/s of a device.")] = 312e12
+    utilisation: Annotated[float, typer.Option(min=0.001, max=1, help="Share of the peak that is reached.")] = 0.3
+    device_watts: Annotated[float, typer.Option()] = 400.0
+    epochs: Annotated[int, typer.Option(min=1)] = 1
+    json: Annotated[Path | None, typer.Option(help="Also write constants and assumptions here.")] = None
+    typed: frozenset[str] = frozenset()
+
+    @property
+    def assumed(self) -> dict[str, float]:
+        """What is not measured, by name."""
+        return {name: getattr(self, name) for name in ("watts", "peak", "utilisation", "device_watts", "epochs")}
 
 
 def timed(run: Callable[[], Any], items: int, rounds: int, counted: Callable[[], Any] | None = None) -> Cost:
@@ -116,7 +127,7 @@ def size(number: float) -> str:
     return f"{number:.3g} PB"
 
 
-def rows(found: dict[str, Any], pairs: int, given: Assumptions) -> list[tuple[str, ...]]:
+def rows(found: dict[str, Any], pairs: int, given: Options) -> list[tuple[str, ...]]:
     """One line for each kind of work on so many pairs, each a caption and a picture of its own."""
     kept = found["bytes"]
     works = [
@@ -135,35 +146,25 @@ def rows(found: dict[str, Any], pairs: int, given: Assumptions) -> list[tuple[st
     return lines
 
 
-def main(
-    pairs: Annotated[list[int] | None, typer.Option(min=1)] = None,
-    rounds: Annotated[int, typer.Option(min=1)] = 5,
-    vision_tower: Annotated[str, typer.Option()] = "efficientnet-lite2:depths",
-    watts: Annotated[float, typer.Option(help="Of a busy core.")] = WATTS,
-    peak: Annotated[float, typer.Option(help="FLOP/s of a device.")] = 312e12,
-    utilisation: Annotated[float, typer.Option(min=0.001, max=1)] = 0.3,
-    device_watts: Annotated[float, typer.Option()] = 400.0,
-    epochs: Annotated[int, typer.Option(min=1)] = 1,
-    json: Annotated[Path | None, typer.Option(help="Also write constants and assumptions here.")] = None,
-) -> None:
+def main(given: Options) -> None:
     """Print the constants and the table of docs/scale.md."""
-    found, given = measured(rounds, vision_tower), Assumptions(watts, peak, utilisation, device_watts, epochs)
+    found = measured(given.rounds, given.vision_tower)
     console = Console()
     for name in ("caption", "picture", "heads", "inside"):
         cost = found[name]
         console.print(f"{name}: {1000 * cost.seconds:.4g} ms of one thread, {cost.flops / 1e9:.4g} GFLOP, {cost.flops / cost.seconds / 1e9:.3g} GFLOP/s")
-    console.print(f"bytes of a row: {found['bytes']}; assumed: {asdict(given)}")
-    for number in pairs or [600_000, 10_000_000, 1_000_000_000]:
-        title = f"{number:,} pairs, {epochs} pass(es), e5-small and {vision_tower}"
+    console.print(f"bytes of a row: {found['bytes']}; assumed: {given.assumed}")
+    for number in given.pairs or [600_000, 10_000_000, 1_000_000_000]:
+        title = f"{number:,} pairs, {given.epochs} pass(es), e5-small and {given.vision_tower}"
         table = Table("work", *(Column(name, justify="right") for name in ("cache", "core h", "kWh", "device h*", "kWh*")), title=title)
         for line in rows(found, number, given):
             table.add_row(*line)
         console.print(table)
     console.print("* assumed, not run: a device at its share of the peak, reading and decoding left out")
-    if json is not None:
+    if given.json is not None:
         costs = {name: asdict(found[name]) for name in ("caption", "picture", "heads", "inside")}
-        json.write_text(json_text.dumps({**costs, "bytes": found["bytes"], "assumed": asdict(given)}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        given.json.write_text(json_text.dumps({**costs, "bytes": found["bytes"], "assumed": given.assumed}, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    typer.run(command_of(Options, main))
