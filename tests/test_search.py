@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import struct
 import zlib
 from pathlib import Path
@@ -30,7 +31,7 @@ from polyclip.search.labels import read_labels
 from polyclip.search.query import hint
 from polyclip.side import Recipe
 from polyclip.sides import SideData
-from tests.command import Said, polyclip
+from tests.command import Said, killed_when, polyclip
 
 EMOJI = load_corpus("emoji")
 NOTO = EMOJI.reader.pictures(EMOJI.folder, "noto")
@@ -175,6 +176,23 @@ def test_an_interrupted_index_goes_on(run: Path, tmp_path: Path, monkeypatch: py
     changes = update.update(pictures, run, pictures / ".polyclip-index")
     assert changes.encoded == len(CONCEPTS) - 16 and len(changes.index) == len(CONCEPTS)
     assert not (pictures / ".polyclip-index" / "parts").exists()
+
+
+def test_a_killed_index_goes_on_where_it_was(run: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for concept in CONCEPTS:
+        drawn = NOTO[concept].open().resize((64, 64))
+        for angle in range(0, 360, 30):
+            drawn.rotate(angle, fillcolor="white").save(pictures / f"{concept}-{angle}.png")
+    parts = pictures / ".polyclip-index" / "parts"
+    code, _ = killed_when(lambda: any(parts.glob("*.safetensors")), ["index", pictures, "--model", run], signal.SIGKILL)
+    assert code == -signal.SIGKILL and not (pictures / ".polyclip-index" / "index.json").exists(), "it was killed too late to prove anything"
+    changes = update.update(pictures, run, pictures / ".polyclip-index")
+    assert len(changes.index) == 12 * len(CONCEPTS) and changes.encoded <= len(changes.index) - _encode.BATCH and not parts.exists()
+    whole = update.update(pictures, run, tmp_path / "whole").index
+    found, fresh = (dict(zip(made.paths, made.vectors, strict=True)) for made in (changes.index, whole))
+    assert all((found[path] - fresh[path]).abs().max() < 1e-5 for path in fresh) and found.keys() == fresh.keys()
 
 
 def test_an_index_that_cannot_be_used_says_why(mine: Path, run: Path, other_run: Path, tmp_path: Path) -> None:

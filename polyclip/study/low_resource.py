@@ -23,15 +23,14 @@ def low(setting: Setting) -> tuple[str, ...]:
 
 
 def plan(setting: Setting) -> list[Variant]:
-    """English whole, and k pairs of each of the languages, trained together; the learning rate is chosen with all pairs."""
+    """English whole, and k pairs of each of the languages, trained together; the learning rate is chosen with all pairs. No other language is scored."""
     codes = low(setting)
     methods = chosen(QUICK if setting.quick and not setting.methods else METHODS, setting.methods)
-    asked = tuple(dict.fromkeys([*codes, *(code for code in setting.asked if code not in codes)]))
     found = []
     for method in methods:
         for condition, pairs in PAIRS.items():
             trained = ("en",) if pairs == 0 else (*codes, "en")
-            rest = tuple(code for code in asked if code not in trained)
+            rest = tuple(code for code in codes if code not in trained)
             tuned = "" if condition == ALL else ALL
             found.append(variant(setting, method, condition, tuned, languages=trained, asked=rest, pairs=pairs or None))
     return found
