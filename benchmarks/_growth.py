@@ -15,8 +15,9 @@ from benchmarks._machine import counter
 from benchmarks._material import TOWER, captions, pictures
 from benchmarks._worker import Turn
 from polyclip.aligner import Aligner
+from polyclip.alignment import HEADS, Run
 from polyclip.packs import known_languages, load_corpus, load_language
-from polyclip.run import HEADS, Run, align
+from polyclip.run import align
 from polyclip.side import Recipe
 
 WORDS = 1000  # distinct captions of the corpora whose rows are many

@@ -13,12 +13,13 @@ from accelerate import Accelerator
 
 from benchmarks._trial import TRAINED, Material, Trial, judge_of, sample_of, tower_name
 from benchmarks._worker import Spent, Turn, spending
+from polyclip.alignment import HEADS, TOWERS, Run
 from polyclip.encoders.e5_small import PREFIX
 from polyclip.fit import parameter_groups, schedule, step
 from polyclip.packs import resolve_language
 from polyclip.records import Picture
-from polyclip.run import HEADS, TOWERS, Run, phase, prepared
 from polyclip.side import Recipe
+from polyclip.training import phase, prepared
 
 
 def run_of(settings: dict[str, Any], **recipe: str) -> Run:

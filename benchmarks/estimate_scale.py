@@ -27,14 +27,15 @@ from rich.table import Column, Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from polyclip import compute, features
+from polyclip.alignment import HEADS, TOWERS, Run
 from polyclip.cli._options import command_of
 from polyclip.fit import parameter_groups, step
 from polyclip.packs import resolve_language
 from polyclip.pairs import Sample
-from polyclip.run import HEADS, TOWERS, Run, phase, prepared
 from polyclip.side import Recipe
 from polyclip.sides import SideData
 from polyclip.study._energy import WATTS
+from polyclip.training import phase, prepared
 
 SAMPLE = 64  # captions and pictures a round
 SHARE = 0.05  # of the starter corpus' concepts: enough for a batch of 512

@@ -25,14 +25,15 @@ import torch
 from safetensors.torch import save_file
 
 from polyclip import features
+from polyclip.alignment import HEADS, Run
 from polyclip.packs import CORPORA, resolve_language
 from polyclip.readers import emoji, webdataset
-from polyclip.run import HEADS, Run, prepared, trained
 from polyclip.shards.catalogue import FILE
 from polyclip.shards.index import SCHEMA
 from polyclip.side import Recipe
 from polyclip.storage import cache_folder, write_text, writing
 from polyclip.stored import Stored
+from polyclip.training import prepared, trained
 
 A_SHARD = 10_000
 JUDGES = 100  # pictures of validation, whatever the rows

@@ -18,12 +18,13 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks._machine import facts
 from benchmarks._material import TOWER, captions, pictures
 from polyclip import features
+from polyclip.alignment import HEADS, TOWERS, Run
 from polyclip.fit import parameter_groups, step
 from polyclip.packs import resolve_language
 from polyclip.pairs import Sample
-from polyclip.run import HEADS, TOWERS, Run, phase, prepared
 from polyclip.side import Recipe
 from polyclip.tower import describe
+from polyclip.training import phase, prepared
 
 KINDS = {  # how operations begin, in this order; the first that fits counts
     "matrix products": ("aten::addmm", "aten::mm", "aten::bmm", "aten::matmul", "aten::linear"),

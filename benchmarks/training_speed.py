@@ -20,10 +20,11 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
+from polyclip.alignment import HEADS, TOWERS, Run
 from polyclip.fit import parameter_groups, step
 from polyclip.packs import resolve_language
-from polyclip.run import HEADS, TOWERS, Run, phase, prepared
 from polyclip.side import Recipe
+from polyclip.training import phase, prepared
 
 CASES: dict[str, dict[str, str]] = {
     "full": {"method": "full"},

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from polyclip.aligner import load
+from polyclip.alignment import Run, settings_of
 from polyclip.budget import Budget, span
 from polyclip.errors import DataError, RunError
 from polyclip.estimate import Scoring, scoring_seconds, training_seconds
@@ -27,10 +28,11 @@ from polyclip.records import Choice, Result, Trial
 from polyclip.report.card import write_card
 from polyclip.report.choice import reason
 from polyclip.report.facts import read_facts
-from polyclip.run import Clock, Run, Work, keep, prepared, scored, settings_of, trained
+from polyclip.run import Clock, scored
 from polyclip.sides import KS, validation_ranks
 from polyclip.storage import PART, write_text, writing
 from polyclip.track import tracking
+from polyclip.training import Work, keep, prepared, trained
 
 FILE, TRIALS = "choice.json", "trials"
 MARGIN = 1.15  # on every estimate

@@ -10,13 +10,15 @@ import torch
 
 from polyclip import compute, features
 from polyclip.aligner import Aligner
+from polyclip.alignment import Run
 from polyclip.benchmarks._retrieval import Request
 from polyclip.fit import Phase, parameter_groups, step
 from polyclip.packs import load_corpus
 from polyclip.plugins import find
-from polyclip.run import Run, Work, phase, reported, scored_marks
+from polyclip.run import reported, scored_marks
 from polyclip.side import Side
 from polyclip.sides import SideData, validation
+from polyclip.training import Work, phase
 
 STEPS = 3  # the first is not counted: it pays for what is made at first use
 PICTURES, CAPTIONS = 24, 192

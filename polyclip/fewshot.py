@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from polyclip.alignment import GOING_ON
 from polyclip.continued import going_on, recipe_of
 from polyclip.errors import DataError, PolyclipError
 from polyclip.fewshot_report import ALL, HUMANS, MACHINES, Curves
 from polyclip.mix import HUMAN
 from polyclip.packs import load_corpus, load_language
 from polyclip.plugins import find
-from polyclip.run import GOING_ON
 from polyclip.shots import RANDOM, Shots, source_rows
 from polyclip.side import Recipe
 from polyclip.storage import digest, sha256

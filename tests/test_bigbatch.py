@@ -13,6 +13,7 @@ from torch import Tensor
 
 from polyclip import compute, distributed, features
 from polyclip.aligner import Aligner
+from polyclip.alignment import HEADS, TOWERS, Run
 from polyclip.benchmarks._shared import each, read, written
 from polyclip.bigbatch import Objective, Pass, in_blocks
 from polyclip.compute import Compute
@@ -21,8 +22,8 @@ from polyclip.fit import Phase, parameter_groups, step, whole
 from polyclip.losses import LOSSES, STARTS, Batch, info_nce, unit
 from polyclip.packs import load_corpus, resolve_language
 from polyclip.records import Measured, Outcome, Score
-from polyclip.run import HEADS, TOWERS, Run, Work, phase, prepared
 from polyclip.side import Recipe
+from polyclip.training import Work, phase, prepared
 from polyclip.trunk import below
 from tests.command import polyclip
 from tests.several import together

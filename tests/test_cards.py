@@ -23,6 +23,7 @@ from huggingface_hub import ModelCard, constants
 
 import polyclip as package
 from polyclip import track
+from polyclip.alignment import Run, settings_of
 from polyclip.checkpoint import path_of
 from polyclip.errors import DataError, PolyclipError, RunError, UnknownName, WeightsError
 from polyclip.normalise import normalised
@@ -34,7 +35,7 @@ from polyclip.report.command import command_of
 from polyclip.report.facts import Facts, read_facts
 from polyclip.report.licences import CONDITIONS, NO, ORDER, UNCLEAR, YES, Item, bill, conclusion, judged, table
 from polyclip.report.page import page
-from polyclip.run import Run, align
+from polyclip.run import align
 from polyclip.share import push
 from polyclip.side import Recipe
 from tests.command import polyclip
@@ -145,7 +146,7 @@ def test_the_command_asks_for_the_same_run(made: dict[str, Any], monkeypatch: py
     monkeypatch.setattr(pipeline, "align", stop)
     facts = read_facts(made["folder"])
     assert polyclip(*shlex.split(command_of(facts.run, made["folder"]))[1:]).code == 2
-    settings = pipeline.settings_of(asked[0])
+    settings = settings_of(asked[0])
     wanted = {key: facts.run[key] for key in ("languages", "corpus", "sample", "recipe")}
     assert {key: settings[key] for key in wanted} == wanted
     assert (settings["towers"]["epochs"], settings["towers"]["batch_size"], settings["heads"]["seed"]) == (2, 8, 0)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from polyclip import choice, estimate, features
 from polyclip.aligner import load
+from polyclip.alignment import HEADS, TOWERS, Run
 from polyclip.budget import Budget, duration, span
 from polyclip.choice import CANDIDATES, Candidate, choose, read_choice, trial_run, winner
 from polyclip.errors import DataError, PolyclipError, RunError
@@ -19,8 +20,9 @@ from polyclip.packs import resolve_language
 from polyclip.readers import jsonl
 from polyclip.records import Choice, Trial
 from polyclip.report.choice import reason
-from polyclip.run import HEADS, TOWERS, Clock, Run, align, prepared
+from polyclip.run import Clock, align
 from polyclip.side import Recipe
+from polyclip.training import prepared
 from tests.command import killed_when, polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from polyclip.aligner import load
+from polyclip.alignment import Run
 from polyclip.components.closed_form import NEAREST, POWERS, STRENGTHS, WHITENING, anchor_rows, directions, procrustes, relative, ridge
 from polyclip.components.head import Head, Relative, Shape
 from polyclip.errors import DataError
 from polyclip.packs import load_corpus, resolve_language
 from polyclip.pairs import NAMES, Pairs, Sample, training_pairs
 from polyclip.records import Settings
-from polyclip.run import Run, align
+from polyclip.run import align
 from polyclip.side import Recipe
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 

@@ -13,13 +13,14 @@ from torch import Tensor
 from polyclip import features
 from polyclip import side as side_module
 from polyclip.aligner import Aligner
+from polyclip.alignment import Run
 from polyclip.features import POOLED
 from polyclip.packs import CORPORA, load_corpus, resolve_language
 from polyclip.pairs import Sample, training_pairs
 from polyclip.pictures import picture_of
 from polyclip.readers.emoji import pictures
 from polyclip.records import Picture, Settings
-from polyclip.run import Run, align
+from polyclip.run import align
 from polyclip.side import Recipe
 from polyclip.sides import SideData
 from polyclip.tower import Tower, describe

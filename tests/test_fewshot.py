@@ -149,10 +149,10 @@ def test_shots_go_on_from_the_runs_own_weights_and_leave_it_alone(start: Path, f
 
 
 def test_the_last_epoch_is_kept_since_validation_has_more_captions_than_training(monkeypatch: pytest.MonkeyPatch, start: Path, tmp_path: Path) -> None:
-    from polyclip import run
+    from polyclip import training
 
     values = iter([0.9, 0.1, 0.1])
-    monkeypatch.setattr(run, "validation", lambda *given: lambda: next(values))
+    monkeypatch.setattr(training, "validation", lambda *given: lambda: next(values))
     assert polyclip("align", "--lang", "sw", "--from", start, "--shots", 5, "--epochs", 2, "--out", tmp_path / "run").code == 0
     before, after = (load_file(folder / "aligner.safetensors")["text.head.members.0.linear.weight"] for folder in (start, tmp_path / "run"))
     assert not torch.equal(before, after)

@@ -9,12 +9,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from polyclip.aligner import Aligner, load
+from polyclip.alignment import Run
 from polyclip.components.adapter import Adapter, MapAdapter, is_identity
 from polyclip.errors import DataError, RunError, UnknownName, WeightsError
 from polyclip.packs import resolve_language
 from polyclip.plugins import find, names
 from polyclip.records import Settings
-from polyclip.run import Run, align
+from polyclip.run import align
 from polyclip.side import Recipe
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from polyclip import languages
 from polyclip.aligner import Aligner
+from polyclip.alignment import Run
 from polyclip.benchmarks import xm3600
 from polyclip.benchmarks._held_out import named_rows
 from polyclip.benchmarks._retrieval import Request
@@ -23,9 +24,10 @@ from polyclip.normalise import STEPS, WORDS_ALONE, check_captions, fold, normali
 from polyclip.packs import Codes, Language, known_languages, load_corpus, load_language
 from polyclip.pairs import Sample, training_pairs
 from polyclip.records import Row
-from polyclip.run import Run, align, english_names
+from polyclip.run import align
 from polyclip.search.folder import search
 from polyclip.side import Recipe
+from polyclip.training import english_names
 from tests.command import polyclip
 from tests.test_methods import QUICK
 from tests.toy import COLOURS, write_corpus, write_text_encoder, write_vision_tower

@@ -20,8 +20,9 @@ from PIL import Image
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from polyclip import run as run_module
+from polyclip import training as training_module
 from polyclip.aligner import Aligner, load
+from polyclip.alignment import Run
 from polyclip.components.head import HIDDEN, Pass
 from polyclip.errors import DataError, WeightsError
 from polyclip.losses import unit
@@ -29,10 +30,11 @@ from polyclip.packs import load_corpus, resolve_language
 from polyclip.pairs import Sample, training_pairs
 from polyclip.pictures import picture_of
 from polyclip.records import Picture, Settings
-from polyclip.run import Run, align, english_names, keep, prepared, trained
+from polyclip.run import align
 from polyclip.side import Recipe
 from polyclip.teacher import Taught, Teacher, open_teacher
 from polyclip.tower import describe
+from polyclip.training import english_names, keep, prepared, trained
 from tests.command import Said, polyclip
 from tests.toy import COLOURS, SIZES, write_corpus, write_text_encoder, write_vision_tower
 
@@ -299,7 +301,7 @@ def test_training_brings_captions_nearer_to_the_teacher(
 ) -> None:
     """On captions it was trained on; the last epoch is kept, as if it were the best, since recall against random vectors is chance."""
     epochs = count()
-    monkeypatch.setattr(run_module, "validation", lambda *given: lambda: float(next(epochs)))
+    monkeypatch.setattr(training_module, "validation", lambda *given: lambda: float(next(epochs)))
     work = prepared(dataclasses.replace(student(toy, method, teacher, tmp_path / "run"), heads=dataclasses.replace(QUICK, epochs=40)))
     train = work.sides[0].train_pairs
     codes = [language.code for language in work.run.languages]
@@ -376,7 +378,7 @@ def test_m2m_trains_english_alone(toy: dict[str, str], teacher: str, tmp_path: P
             heard.append((list(languages), train.captions))
             super().__init__(teacher, train, languages, english)
 
-    monkeypatch.setattr(run_module, "Taught", Spy)
+    monkeypatch.setattr(training_module, "Taught", Spy)
     said = command(toy, tmp_path / "run", "--method", "m2m", "--teacher", toy[teacher])
     assert said.code == 0, said
     assert tomllib.loads((tmp_path / "run" / "run.toml").read_text("utf-8"))["languages"] == ["en"]

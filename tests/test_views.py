@@ -116,7 +116,7 @@ def test_augmented_pictures_are_drawn_in_training(corpus: Corpus) -> None:
 
 
 def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from polyclip import run
+    from polyclip import training
 
     asked: list[tuple[str, int, int]] = []
 
@@ -125,7 +125,7 @@ def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(folder:
         asked.append((split, sample.views, sum("(view" in picture.name for picture in found.pictures)))
         return found
 
-    monkeypatch.setattr(run, "training_pairs", spy)
+    monkeypatch.setattr(training, "training_pairs", spy)
     encoder, tower = write_text_encoder(tmp_path / "text"), write_vision_tower(tmp_path)
     common = ["--lang", "sw", "--corpus", folder / "toy.toml", "--text-encoder", encoder, "--vision-tower", tower, "--epochs", 1, "--dim", 8]
     said = polyclip("align", *common, "--method", "heads", "--views", 2, "--out", tmp_path / "run")

@@ -14,9 +14,9 @@ from polyclip.packs import Language, load_corpus, resolve_language
 from polyclip.progress import console
 
 if TYPE_CHECKING:
+    from polyclip.alignment import Run
     from polyclip.compute import Compute
     from polyclip.records import Settings
-    from polyclip.run import Run
     from polyclip.side import Recipe
 
 AUTO = "auto"
@@ -131,9 +131,9 @@ def borrowed_by(languages: list[Language], options: Options) -> list[Language]:
 
 def run_of(options: Options, request: Asked) -> "Run":
     """The run that the options describe. torch is imported only here, once the arguments are right."""
+    from polyclip.alignment import HEADS, Run
     from polyclip.pairs import Sample
     from polyclip.plugins import find
-    from polyclip.run import HEADS, Run
 
     if options.start is not None:
         return further(options, request, options.start)
@@ -158,10 +158,10 @@ def run_of(options: Options, request: Asked) -> "Run":
 
 def further(options: Options, request: Asked, start: Path) -> "Run":
     """The run that goes on from `start`: on the run's own corpus, unless another is named."""
+    from polyclip.alignment import GOING_ON, Run
     from polyclip.continued import going_on, recipe_of
     from polyclip.pairs import Sample
     from polyclip.plugins import find
-    from polyclip.run import GOING_ON, Run
     from polyclip.shots import Shots
 
     recipe = recipe_of(start)
@@ -185,7 +185,7 @@ def further(options: Options, request: Asked, start: Path) -> "Run":
 
 def schedules(options: Options, heads: "Settings", inside: bool) -> tuple["Settings", "Settings"]:
     """Both phases' settings; epochs and batch size that were given are those of the method's own phase."""
-    from polyclip.run import TOWERS
+    from polyclip.alignment import TOWERS
 
     given = {key: value for key, value in (("epochs", options.epochs), ("batch_size", options.batch_size)) if value is not None}
     towers = replace(TOWERS, seed=options.seed)

@@ -1,6 +1,6 @@
 """Heads without a training step: ridge regression, orthogonal Procrustes, and relative representations.
 
-Each takes both sides' data (`polyclip.run.SideData`) and `value`, the recall on validation with the heads as they are, by which it chooses
+Each takes both sides' data (`polyclip.sides.SideData`) and `value`, the recall on validation with the heads as they are, by which it chooses
 its few constants; the test split is never looked at.
 """
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from polyclip.aligner import Aligner, load
+from polyclip.alignment import GOING_ON, Run
 from polyclip.benchmarks._held_out import mixed_styles, named_rows, pooled_names
 from polyclip.benchmarks._retrieval import Request
 from polyclip.continued import going_on, recipe_of
@@ -21,11 +22,12 @@ from polyclip.packs import Corpus, load_corpus, load_language
 from polyclip.pairs import Sample
 from polyclip.plugins import find
 from polyclip.records import Settings
-from polyclip.run import GOING_ON, Run, keep, model_facts, prepared, trained
+from polyclip.run import model_facts
 from polyclip.shots import RANDOM, Shots
 from polyclip.side import Recipe
 from polyclip.storage import write_text
 from polyclip.study._energy import WATTS, metered
+from polyclip.training import keep, prepared, trained
 
 CACHED = Settings(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1)
 LIVE = Settings(epochs=1, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)

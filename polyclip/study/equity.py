@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from polyclip.alignment import HEADS
 from polyclip.metrics import Bootstrap
 from polyclip.packs import known_languages, load_corpus, load_language
-from polyclip.run import HEADS
 from polyclip.study._cells import Cell
 from polyclip.study._figures import Figure, Record, mean_hits, recall_of
 from polyclip.study._plan import rates_of

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from polyclip.alignment import GOING_ON
 from polyclip.errors import PolyclipError
 from polyclip.filters import Thresholds
 from polyclip.packs import load_corpus, load_language
-from polyclip.run import GOING_ON
 from polyclip.shots import source_rows
 from polyclip.storage import digest
 from polyclip.study._cells import Cell, Few

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from polyclip.alignment import Run
 from polyclip.exports import _job, _verify
 from polyclip.exports._samples import Samples
 from polyclip.packs import load_corpus, resolve_language
 from polyclip.records import Settings
-from polyclip.run import Run, align
+from polyclip.run import align
 from polyclip.side import Recipe
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 

@@ -15,11 +15,12 @@ import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
+from polyclip.alignment import HEADS, Run
 from polyclip.errors import RunError
 from polyclip.packs import load_language
-from polyclip.run import HEADS, Run, keep, prepared, trained
 from polyclip.search.update import update
 from polyclip.side import Recipe
+from polyclip.training import keep, prepared, trained
 from polyclip.web import guard, upload
 from polyclip.web.guard import Hosts, Token
 from polyclip.web.language import guess
