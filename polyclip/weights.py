@@ -1,6 +1,8 @@
 """Weights that came inside a package, converted once into the cache folder and verified ever after."""
 
+import hashlib
 import json
+import mmap
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -35,7 +37,7 @@ class Converted:
         Raises WeightsError otherwise.
         """
         path = self.folder / name
-        found = sha256(path) if path.is_file() else "no file"
+        found = mapped_sha256(path) if path.is_file() else "no file"
         if found != self.hashes[name]:
             raise WeightsError(
                 f"{path} is damaged: its SHA-256 is {found[:16]}, expected {self.hashes[name][:16]}. "
@@ -48,6 +50,14 @@ class Converted:
         from safetensors.torch import load_file
 
         return load_file(self.file(name))
+
+
+def mapped_sha256(path: Path) -> str:
+    """As `storage.sha256`, of a file that is going to be mapped anyway: in one piece, so that another thread can run meanwhile, whatever it holds."""
+    if not path.stat().st_size:
+        return sha256(path)  # nothing that could be mapped
+    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        return hashlib.sha256(whole).hexdigest()
 
 
 def converted(name: str, source: Path, source_sha256: str, convert: Convert) -> Converted:

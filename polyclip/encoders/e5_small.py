@@ -6,6 +6,7 @@ Sentence embedding after Wang et al., "Multilingual E5 Text Embeddings", arXiv 2
 
 import struct
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
@@ -118,10 +119,13 @@ class Builder:
         from polyclip.encoders._packed import PackedEncoder
         from polyclip.trunk.packed import Layer, PackedBert
 
-        state = self.state()
+        with ThreadPoolExecutor(1) as beside:  # the weights' hash, which takes half as long as the tokenizer
+            reading = beside.submit(self.state)
+            tokenizer = self.tokenizer()
+            state = reading.result()
         parts = [{name.partition(f"layer.{n}.")[2]: t for name, t in state.items() if f".layer.{n}." in name} for n in range(self.layers)]
         layers = [Layer(part, CONFIG["num_attention_heads"], gelu, CONFIG["layer_norm_eps"]) for part in parts]  # type: ignore[arg-type]
-        return PackedEncoder(tokenizing(self.tokenizer(), self.prefix), PackedBert(lambda inputs: embedded(state, inputs["input_ids"]), layers), DIM, "mean")
+        return PackedEncoder(tokenizing(tokenizer, self.prefix), PackedBert(lambda inputs: embedded(state, inputs["input_ids"]), layers), DIM, "mean")
 
     def state(self) -> dict[str, Tensor]:
         """Tensors of the layers that are kept, and of the embeddings."""
