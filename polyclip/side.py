@@ -111,11 +111,19 @@ class Side(nn.Module):
         self._recent = (list(items), vectors) if keep else None
         return vectors
 
+    def built(self) -> Any:
+        """The tower with what is trained in it; one in which nothing is trained is built anew at each call."""
+        return self.tower.build() if self.encoder is None else self.encoder
+
+    def running(self) -> Any:
+        """The same in the form that encodes fastest."""
+        return features.running(self.tower) if self.encoder is None else features.inference_form(self.encoder)
+
     def _encoder(self) -> Any:
         if self.encoder is not None:
             return self.encoder
         if not self._built:
-            self._built.append(features.running(self.tower))
+            self._built.append(self.running())
         return self._built[0]
 
 

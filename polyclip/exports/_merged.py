@@ -61,7 +61,7 @@ def plain(side: Side, target: str) -> Any:
 
     Raises RunError where the method put layers of its own into it.
     """
-    encoder = side.encoder if side.encoder is not None else side.tower.build()
+    encoder = side.built()
     if any(isinstance(module, OWN) for module in encoder.modules()):
         raise RunError(f"{target} has no place for the layers that this run's method put into the {side.kind} tower. {instead()}")
     merge_low_rank(encoder)

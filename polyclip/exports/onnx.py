@@ -69,7 +69,7 @@ def write(order: Order) -> Written:
 
 def frozen(side: Side) -> Any:
     """The tower with all that was trained in it; a vision tower in its fastest form, captions with padding, which a graph needs."""
-    encoder = side.encoder if side.encoder is not None else side.tower.build()
+    encoder = side.built()
     merge_low_rank(encoder)
     encoder = encoder.requires_grad_(False).eval()
     return encoder if side.kind == "text" else inference_form(encoder)

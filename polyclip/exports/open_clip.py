@@ -44,7 +44,7 @@ def write(order: Order) -> Written:
 
 def limit_of(side: Side) -> int:
     """Tokens of a caption that the run reads."""
-    words = (side.encoder if side.encoder is not None else side.tower.build()).words
+    words = side.built().words
     return words.limit if words else CONTEXT
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from polyclip.aligner import Aligner
 from polyclip.errors import DataError, WeightsError
-from polyclip.features import in_batches, inference_form
+from polyclip.features import in_batches
 from polyclip.pictures import check_bytes, picture_of
 from polyclip.progress import Progress
 from polyclip.records import Picture
@@ -107,7 +107,7 @@ class Encoder:
                 pairs = [pair for pair in batch if not isinstance(pair, str)]
                 new = list({picture.key: picture for _, picture in pairs if picture.key not in known.vectors}.values())
                 if new:
-                    running = running or inference_form(self.aligner.vision.encoder or self.aligner.vision.tower.build())
+                    running = running or self.aligner.vision.running()
                     bad = self.keep(new, pairs, known, running)
                     problems += [bad[picture.key].replace(bad_name(new, picture), picture.name, 1) for _, picture in pairs if picture.key in bad]
                     pairs = [pair for pair in pairs if pair[1].key not in bad]

@@ -36,7 +36,7 @@ class Workshop:
         """The side's tower; one in which nothing is trained is built once for all models on it."""
         key = side.tower.identity if side.encoder is None else f"live {id(side)}"
         if key not in self._built:
-            self._built[key] = features.inference_form(side.tower.build() if side.encoder is None else side.encoder)
+            self._built[key] = side.running()
         return self._built[key]
 
 
