@@ -1,6 +1,7 @@
 """Studies: each cell once, rates chosen on validation by as many trials for each method, figures by hand, interrupted runs go on."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,27 @@ def test_verdicts_follow_the_figures(tmp_path: Path) -> None:
 
     assert "Claim 3 holds" in verdict_of("forgetting", lambda found: found, tmp_path)
     assert "Claim 3 does not hold" in verdict_of("forgetting", forgetful, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "found, said",
+    [
+        ({"k=0": "all", "k=8": "all"}, "Claim 5 holds: .* heads is ahead at k=0 .4.00., k=8 .4.00."),
+        ({"k=0": "all", "k=8": "same"}, "Claim 5 holds partly: .* heads is ahead at k=0 .4.00."),
+        ({"k=0": "none", "k=8": "same"}, "Claim 5 does not hold: .* heads is behind at k=0 .0.00."),
+        ({"k=0": "same", "k=8": "same"}, "Claim 5 cannot tell: .* no difference for heads"),
+    ],
+)
+def test_the_verdict_on_scarce_pairs_is_the_same_method_everywhere(found: dict[str, str], said: str, tmp_path: Path) -> None:
+    """Full training finds one concept of four; heads find all of them, that one, or none."""
+    ranks = {"all": [0, 0, 0, 0], "same": [0, 99, 99, 99], "none": [99, 99, 99, 99]}
+    cells = {method: Cell(method=method, rate=0.0, seed=0, languages=("te", "en"), asked=(), tower="t") for method in ("full", "heads")}
+    records = {("full", k): [record(cells["full"], {"te": ranks["same"]})] for k in (*found, "all")}
+    records |= {("heads", k): [record(cells["heads"], {"te": ranks[kind]})] for k, kind in (found | {"all": "none"}).items()}
+    study, results = find("study", "low-resource"), Results(setting(tmp_path, languages=("te",)), records, dict.fromkeys(records, 0.0))
+    assert re.match(said, study.verdict(results)), study.verdict(results)
+    rows = study.table(results).rows
+    assert [row[0] for row in rows] == ["full", "heads", "heads, of full", "full · te", "heads · te"] and rows[2][3].startswith("0.00")
 
 
 def test_energy_says_whether_it_was_measured(tmp_path: Path) -> None:
