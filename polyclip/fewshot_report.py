@@ -75,7 +75,7 @@ class Curves:
                 records = self.records(results, code, kind)
                 found = {name: recall_over_seeds(cells, [code]) for name, cells in records.items()}
                 marker, line = styles[kind]
-                drawn = {place(name) + 0.02 * number: figure for name, figure in found.items() if name != ALL}
+                drawn = {place(name) + 0.08 * (len(self.kinds) * number + self.kinds.index(kind)): figure for name, figure in found.items() if name != ALL}
                 values = [100 * figure.value for figure in drawn.values()]
                 error = [[100 * (f.value - f.low) for f in drawn.values()], [100 * (f.high - f.value) for f in drawn.values()]]
                 label = f"{code}, {kind} captions"
