@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,13 @@ from torch.nn.functional import normalize
 from benchmarks._machine import counter
 from benchmarks._material import TIMM_NAME, TOWER, e5, load_trunk, pictures, pixels
 from benchmarks._worker import Turn, repeat
+from polyclip.pictures import decoded, wanted
 from polyclip.records import Picture
 from polyclip.tower import describe
 
 BATCH = 32
 STYLE = "noto"
+LARGE = 8  # pictures of 12 megapixels that are decoded in a round
 
 
 def tower_name(settings: dict[str, Any]) -> str:
@@ -116,18 +119,23 @@ def transformers(settings: dict[str, Any], turn: Turn) -> None:
 
 
 def decoding(settings: dict[str, Any], turn: Turn) -> None:
-    """A file's bytes to pixels of the tower's size, in one thread."""
+    """A file's bytes to pixels of the tower's size, in one thread; large JPEG as the tower asks for it, and whole."""
     torch.set_num_threads(1)
-    preprocessing = describe("towers", tower_name(settings)).build().preprocessing
-    found = pictures(settings["pictures"], "openmoji" if settings["kind"] == "SVG" else STYLE)
-    if settings["kind"] == "JPEG":
-        found = [as_jpeg(picture) for picture in found]
-    repeat(lambda: preprocessing.bytes_of([picture.open() for picture in found]), turn, items=len(found))
+    kind, preprocessing = settings["kind"], describe("towers", tower_name(settings)).build().preprocessing
+    large = "megapixels" in kind
+    found = pictures(LARGE if large else settings["pictures"], "openmoji" if kind == "SVG" else STYLE)
+    if kind.startswith("JPEG"):
+        found = [as_jpeg(picture, (4000, 3000) if large else (640, 480)) for picture in found]
+
+    def opened() -> list[Image.Image]:
+        with nullcontext() if kind.endswith("whole") else wanted(preprocessing.size):
+            return [picture.open() for picture in found]
+
+    repeat(lambda: preprocessing.bytes_of(opened()), turn, items=len(found))
 
 
-def as_jpeg(picture: Picture) -> Picture:
-    """The same picture of 640 x 480 pixels, as photographs of benchmarks are, in JPEG."""
+def as_jpeg(picture: Picture, size: tuple[int, int]) -> Picture:
+    """The same picture as JPEG: of 640 x 480 pixels, as photographs of benchmarks are, or of 12 megapixels, as telephones take them."""
     buffer = io.BytesIO()
-    picture.open().resize((640, 480)).save(buffer, "JPEG", quality=90)
-    data = buffer.getvalue()
-    return replace(picture, open=lambda: Image.open(io.BytesIO(data)))
+    picture.open().resize(size).save(buffer, "JPEG", quality=90)
+    return replace(picture, open=partial(decoded, buffer.getvalue(), picture.name))

@@ -60,7 +60,8 @@ def image_jobs(common: dict[str, Any]) -> list[Job]:
 
 def decoding_jobs(common: dict[str, Any]) -> list[Job]:
     """What stands before the tower: files to pixels, in one thread."""
-    return [Job(f"{kind} to {common['pixels']} px", f"{IMAGE}:decoding", {**common, "kind": kind}) for kind in ("SVG", "WebP", "JPEG")]
+    kinds = ("SVG", "WebP", "JPEG", "JPEG of 12 megapixels", "JPEG of 12 megapixels, whole")
+    return [Job(f"{kind} to {common['pixels']} px", f"{IMAGE}:decoding", {**common, "kind": kind}) for kind in kinds]
 
 
 def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], None], together: bool) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Vision towers: real ones that recognise things, and any timm or transformers model on tiny random weights the test writes."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from timm.data import ImageNetInfo
 from polyclip.errors import DataError, UnknownName, WeightsError
 from polyclip.features import in_batches
 from polyclip.packs import CORPORA
+from polyclip.pictures import open_picture, wanted
 from polyclip.readers.emoji import pictures
 from polyclip.records import Picture
 from polyclip.tower import describe
@@ -50,6 +52,34 @@ def test_wrong_mean_would_be_noticed(openmoji: dict[str, Picture]) -> None:
         top = tower.classifier(tower(**tower.prepare([openmoji[c] for c in RECOGNISED]))).topk(5).indices
     found = [any(thing in names.index_to_description(int(i)) for i in row) for row, thing in zip(top, RECOGNISED.values(), strict=True)]
     assert sum(found) < 3
+
+
+def test_a_large_photograph_is_decoded_smaller_and_encoded_the_same(openmoji: dict[str, Picture], tmp_path: Path) -> None:
+    """A quarter of the pixels that the camera took: what the tower is given differs by rounding. A PNG and a small JPEG are opened as they are."""
+    whole = Image.new("RGB", (2400, 1800))
+    for number, item in enumerate(list(openmoji.values())[500:512]):
+        whole.paste(item.open().resize((600, 600)), (number % 4 * 600, number // 4 * 600))
+    noise = np.random.default_rng(0).integers(-12, 13, (1800, 2400, 3))
+    whole = Image.fromarray((np.asarray(whole).astype(int) + noise).clip(0, 255).astype(np.uint8))
+    whole.save(tmp_path / "large.jpg", quality=92)
+    whole.save(tmp_path / "large.png")
+    whole.resize((800, 600)).save(tmp_path / "small.jpg")
+    large, png, small = (tmp_path / name for name in ("large.jpg", "large.png", "small.jpg"))
+    with wanted(224):
+        assert [open_picture(path).size for path in (large, png, small)] == [(1200, 900), (2400, 1800), (800, 600)]
+    assert open_picture(large).size == (2400, 1800)
+    whole.resize((2401, 1800)).save(tmp_path / "odd.jpg")
+    for edge, size in ((100, (600, 450)), (226, (2400, 1800)), (0, (300, 225))):
+        with wanted(edge):
+            assert open_picture(large).size == size and open_picture(tmp_path / "odd.jpg").size == ((2401, 1800) if edge else (301, 225))
+    tower = describe("towers", "efficientnet-lite0:,size=224").build()
+    lighter, heavier = tower.prepare([Picture("", "", partial(open_picture, large))]), tower.prepare([picture(open_picture(large))])
+    assert (lighter["bytes"].float() - heavier["bytes"].float()).abs().mean() < 0.5
+    with torch.inference_mode():
+        assert torch.cosine_similarity(tower(**lighter), tower(**heavier)) > 0.999  # hard edges and noise; photographs come to 0.9999
+    large.write_bytes(large.read_bytes()[:-20_000])
+    with wanted(224), pytest.raises(DataError, match="damaged or truncated"):
+        open_picture(large)
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite2:depths", "efficientnet-lite0+efficientnet-lite1"])

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from polyclip.errors import DataError
-from polyclip.pictures import MAX_BYTES, decoded
+from polyclip.pictures import MAX_BYTES, decoded, wanted
 from polyclip.shards.sample import Sample, checked
 from polyclip.storage import writing
 
@@ -64,7 +64,8 @@ def looked_at(sample: Sample) -> dict[str, Any]:
         data = sample.data()
         if len(data) > MAX_BYTES:
             raise DataError(f"picture of {len(data):,} bytes, at most {MAX_BYTES:,} are read")
-        decoded(data, "picture", draft=True)
+        with wanted(0):
+            decoded(data, "picture")
     except DataError as error:
         return row | bad(str(error).removesuffix("."))
     found = [{"language": code, "text": text} for code, text in captions]

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from polyclip.pictures import wanted
 from polyclip.records import Picture
 from polyclip.towers._preprocessing import Preprocessing
 from polyclip.trunk import State, Trunk, above
@@ -28,7 +29,9 @@ class Pictures(nn.Module):
 
     def prepare(self, items: Sequence[Picture]) -> State:
         """Bytes [picture, size, size, 3]: a quarter of the memory of what the tower computes with."""
-        return {"bytes": self.preprocessing.bytes_of([item.open() for item in items])}
+        with wanted(self.preprocessing.size):
+            opened = [item.open() for item in items]
+        return {"bytes": self.preprocessing.bytes_of(opened)}
 
     def forward(self, **inputs: Tensor) -> Float[Tensor, "picture dim"]:
         """Pooled vectors, not normalised."""
