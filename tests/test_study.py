@@ -235,6 +235,28 @@ def test_the_verdict_on_scarce_pairs_is_the_same_method_everywhere(found: dict[s
     assert [row[0] for row in rows] == ["full", "heads", "heads, of full", "full · te", "heads · te"] and rows[2][3].startswith("0.00")
 
 
+def test_a_budget_is_of_time_and_of_memory(tmp_path: Path) -> None:
+    """Full training takes 3 GB, heads 1 GB; both have spent 10, 20 and 30 seconds of a core after their three epochs."""
+
+    def led(best: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        def change(found: dict[str, Any]) -> dict[str, Any]:
+            method = found["cell"]["method"]
+            factor = 2 if method == best else 1
+            log = [line | {"validation": factor * (0.1 + line["validation"])} for line in found["log"]]
+            return found | {"log": log, "validation": factor * 0.3, "peak_bytes": 3 * 10**9 if method == "full" else 10**9}
+
+        return change
+
+    seconds = "10 s: {0}, 30 s: {0}, 100 s: {0}, 300 s: {0}"
+    assert verdict_of("budget", led("heads"), tmp_path).startswith(
+        f"Claim 6 holds: the best by validation are {seconds.format('heads')}, 1 GB: heads, 2 GB: heads, 4 GB: heads;"
+    )
+    said = verdict_of("budget", led("full"), tmp_path)
+    assert said == (
+        f"Claim 6 holds partly: the best by validation are {seconds.format('full')}, 1 GB: heads, 2 GB: heads, 4 GB: full; full training takes 20 s and 3.0 GB."
+    )
+
+
 def test_energy_says_whether_it_was_measured(tmp_path: Path) -> None:
     assert not _energy.measurable(tmp_path)  # no counter
     with _energy.metered() as energy:
