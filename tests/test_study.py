@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from polyclip.plugins import find, names
 from polyclip.study import _energy, _runner
 from polyclip.study._cells import Cell, run_of
 from polyclip.study._figures import mean_hits, recall_of, share_of, spread
+from polyclip.study._labels import beside
 from polyclip.study._plan import TRIALS, chosen, rates_of, variant
 from polyclip.study._runner import Results, Setting, complete
 from tests.command import polyclip
@@ -255,6 +256,23 @@ def test_a_budget_is_of_time_and_of_memory(tmp_path: Path) -> None:
     assert said == (
         f"Claim 6 holds partly: the best by validation are {seconds.format('full')}, 1 GB: heads, 2 GB: heads, 4 GB: full; full training takes 20 s and 3.0 GB."
     )
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_names_beside_points_are_not_written_over_each_other(side: Literal["left", "right"]) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained", dpi=120)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    points = [(x, y, name) for x, y, name in zip((1.0, 1.0, 1.01, 1.05, 8.0, 8.2, 100.0), (36.0, 36.0, 36.1, 35.9, 20.0, 20.2, 30.0), OF_THE_PAPER + ["full"], strict=True)]
+    axes.scatter(*zip(*((x, y) for x, y, _ in points), strict=True))
+    axes.set(xscale="log")
+    beside(axes, points, side)
+    canvas.draw()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == len(points) and not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])
 
 
 def test_energy_says_whether_it_was_measured(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from polyclip.study._figures import Record, other_languages, recall_of, share_of, spread, trained_languages
+from polyclip.study._labels import beside
 from polyclip.study._plan import TRIALS, chosen, variant
 from polyclip.study._runner import Results, Setting, Variant
 from polyclip.study._sheet import Sheet
@@ -59,6 +60,7 @@ def share_text(records: list[Record], reference: list[Record] | None, languages:
 def plot(results: Results, axes: Any) -> None:
     """Recall against trained parameters."""
     first = next(iter(results.records.values()))[0]
+    points = []
     for languages, marker, label in ((trained_languages(first), "o", "trained languages"), (other_languages(first), "s", "never trained")):
         for (method, _), records in results.records.items():
             figure = recall_of(records, languages)
@@ -66,11 +68,12 @@ def plot(results: Results, axes: Any) -> None:
             error = [[100 * (figure.value - figure.low)], [100 * (figure.high - figure.value)]]
             axes.errorbar(share, 100 * figure.value, yerr=error, fmt=marker, color="C0" if marker == "o" else "C1", label=label, capsize=2)
             if marker == "o":
-                axes.annotate(method, (share, 100 * figure.value), fontsize=7, xytext=(4, 3), textcoords="offset points")
+                points.append((share, 100 * figure.value, method))
             label = "_"
     for limit in (1, 7):
         axes.axvline(limit, color="grey", linewidth=0.7, linestyle=":")
     axes.set(xscale="log", xlabel="trained parameters, % without the token table (0 drawn at 0.1)", ylabel="text to image recall@10, %")
+    beside(axes, points)
     axes.legend(loc="upper left", fontsize=7)
 
 

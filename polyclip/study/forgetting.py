@@ -3,6 +3,7 @@
 from typing import Any
 
 from polyclip.study._figures import Record, other_languages, recall_of
+from polyclip.study._labels import beside
 from polyclip.study._runner import Results, Setting, Variant
 from polyclip.study._sheet import Sheet
 from polyclip.study.claims import plan as claims_plan
@@ -60,13 +61,11 @@ def agreement(records: list[Record]) -> float:
 
 
 def plot(results: Results, axes: Any) -> None:
-    """Change in the text encoder against agreement of the vision tower; methods at one point share a label."""
-    places: dict[tuple[float, float], list[str]] = {}
-    for (method, _), records in results.records.items():
-        places.setdefault((round(100 * agreement(records), 2), round(100 * change(records), 2)), []).append(method)
-    for point, methods in places.items():
-        axes.scatter(*point, color="C0")
-        axes.annotate("\n".join(methods), point, fontsize=7, xytext=(-5, 3), textcoords="offset points", ha="right")
+    """Change in the text encoder against agreement of the vision tower."""
+    points = [(100 * agreement(records), 100 * change(records), method) for (method, _), records in results.records.items()]
+    for x, y, _ in points:
+        axes.scatter(x, y, color="C0")
+    beside(axes, points, "left")
     axes.set(xlabel="pictures that keep their ImageNet class, %", ylabel="text encoder, languages never trained: change of recall@1, points")
 
 
