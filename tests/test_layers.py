@@ -29,7 +29,8 @@ methods benchmarks
 doctor
 origin report knowledge interchange
 continued share
-exports
+exports alignment
+training
 run search
 web
 estimate

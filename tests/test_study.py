@@ -266,7 +266,8 @@ def test_names_beside_points_are_not_written_over_each_other(side: Literal["left
     figure = Figure(figsize=(8, 5), layout="constrained", dpi=120)
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
-    points = [(x, y, name) for x, y, name in zip((1.0, 1.0, 1.01, 1.05, 8.0, 8.2, 100.0), (36.0, 36.0, 36.1, 35.9, 20.0, 20.2, 30.0), OF_THE_PAPER + ["full"], strict=True)]
+    places = [(1.0, 36.0), (1.0, 36.0), (1.01, 36.1), (1.05, 35.9), (8.0, 20.0), (8.2, 20.2), (100.0, 30.0)]
+    points = [(x, y, name) for (x, y), name in zip(places, [*OF_THE_PAPER, "full"], strict=True)]
     axes.scatter(*zip(*((x, y) for x, y, _ in points), strict=True))
     axes.set(xscale="log")
     beside(axes, points, side)
