@@ -20,7 +20,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000  # decoded, 3 bytes each: 192 MB
 MAX_BYTES = 100_000_000
-GAP = 4  # times the edge that is wanted: from there on a JPEG is decoded at a part of its size (cosine of three photographs: 0.9998 to 1.0000)
+GAP = 4  # times the edge that is wanted: from there on a JPEG is decoded at a part of its size (a photograph's vector: cosine above 0.9998, see tests)
 EDGE: ContextVar[int | None] = ContextVar("edge", default=None)  # that pictures are wanted with; None: as they are
 # Pillow prints this beside the sentence of ours that names the picture; its error for twice the size stays one.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

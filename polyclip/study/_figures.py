@@ -23,6 +23,10 @@ class Figure:
         """`31.2 [27, 35]`."""
         return f"{100 * self.value:.{digits}f} [{100 * self.low:.0f}, {100 * self.high:.0f}]"
 
+    def ratio(self) -> str:
+        """`0.97 [0.92, 1.03]`."""
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
 
 def hits(record: Record, languages: Sequence[str], k: int = 10) -> np.ndarray:
     """For each concept the mean of its hits among the k nearest over the languages that name it; NaN where none does."""

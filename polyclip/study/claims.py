@@ -50,11 +50,8 @@ def table(results: Results) -> Sheet:
 
 
 def share_text(records: list[Record], reference: list[Record] | None, languages: list[str]) -> str:
-    """`0.97 [0.92, 1.03]`."""
-    if reference is None:
-        return "-"
-    share = share_of(records, reference, languages)
-    return f"{share.value:.2f} [{share.low:.2f}, {share.high:.2f}]"
+    """As a share of the reference; a dash without one."""
+    return "-" if reference is None else share_of(records, reference, languages).ratio()
 
 
 def plot(results: Results, axes: Any) -> None:
@@ -95,7 +92,7 @@ def verdict(results: Results) -> str:
         word = "holds" if share.low >= aim else "holds partly" if share.value >= aim else "cannot tell" if share.high >= aim else "does not hold"
         part = 100 * small[best][0]["model"]["trained_share_without_embeddings"]
         sentences.append(
-            f"{claim} {word}: `{best}` trains {part:.2f} % and reaches {share.value:.2f} [{share.low:.2f}, {share.high:.2f}] of full training "
-            f"on trained languages, {other.value:.2f} [{other.low:.2f}, {other.high:.2f}] on languages never trained."
+            f"{claim} {word}: `{best}` trains {part:.2f} % and reaches {share.ratio()} of full training "
+            f"on trained languages, {other.ratio()} on languages never trained."
         )
     return " ".join(sentences)

@@ -77,7 +77,7 @@ def table(results: Results) -> Sheet:
     for code, records, share in ordered(results):
         pack = load_language(code)
         own, english = recall_of(records, [code]), recall_of(records, ["en"])
-        shown = f"{share.value:.2f} [{share.low:.2f}, {share.high:.2f}]"
+        shown = share.ratio()
         rows.append((f"{code} {pack.name}", own.percent(), english.percent(), shown, records[0]["cell"]["method"]))
     seeds = results.setting.seeds
     return Sheet(

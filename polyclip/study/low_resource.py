@@ -74,7 +74,7 @@ def share_rows(results: Results) -> list[tuple[str, ...]]:
     if REFERENCE not in results.labels():
         return []
     found = {method: shares(results, method, results.conditions()).values() for method in results.labels() if method != REFERENCE}
-    return [(f"{method}, of {REFERENCE}", *(f"{s.value:.2f} [{s.low:.2f}, {s.high:.2f}]" for s in own), "") for method, own in found.items()]
+    return [(f"{method}, of {REFERENCE}", *(share.ratio() for share in own), "") for method, own in found.items()]
 
 
 def verdict(results: Results) -> str:
