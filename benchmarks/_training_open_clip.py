@@ -1,7 +1,8 @@
 """open_clip's own training program, `open_clip_train.main`, with `--lock-image`, on the same weights, pairs and schedule.
 
-Its model, optimiser, schedule, loss and epoch are its own code. Three of its names are given other values: where its data comes from, what
-its image tower starts with (it can load that from a hub alone), and the epoch is entered with its model known, so that it can be judged.
+Its model, optimiser, schedule, loss and epoch are its own code. Four of its names are given other values: where its data comes from, what
+its image tower starts with (it can load that from a hub alone), the epoch is entered with its model known, so that it can be judged, and
+statistics of BatchNorm are frozen by timm's function, since open_clip's own takes the activations out of timm's layers (BatchNormAct2d).
 """
 
 import json
@@ -65,8 +66,10 @@ def judged(model: Any, tokenizer: Any, material: Material) -> Callable[[], float
 
 def train(settings: dict[str, Any], turn: Turn) -> None:
     """`settings["context"]` is how many tokens every caption is padded to; 77 is open_clip's own default."""
+    import open_clip.timm_model
     import open_clip_train.main as program
     from open_clip_train.data import DataInfo
+    from timm.layers import freeze_batch_norm_2d
 
     folder = Path(mkdtemp(dir=settings["work"]))
     os.chdir(folder)  # it makes a folder for logs even where told not to log
@@ -90,6 +93,7 @@ def train(settings: dict[str, Any], turn: Turn) -> None:
         epoch_of(model, *rest, **options)
 
     program.create_model_and_transforms, program.get_data, program.train_one_epoch = created, data, epoch
+    open_clip.timm_model.freeze_batch_norm_2d = freeze_batch_norm_2d
     program.main(arguments(settings))
 
 

@@ -8,14 +8,12 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-import torch
-from accelerate import Accelerator
-
 from benchmarks._trial import TRAINED, Material, Trial, judge_of, sample_of, tower_name
 from benchmarks._worker import Spent, Turn, spending
+from polyclip import compute
 from polyclip.alignment import HEADS, TOWERS, Run
 from polyclip.encoders.e5_small import PREFIX
-from polyclip.fit import parameter_groups, schedule, step
+from polyclip.fit import schedule, step, trainable
 from polyclip.packs import resolve_language
 from polyclip.records import Picture
 from polyclip.side import Recipe
@@ -50,16 +48,15 @@ def train(settings: dict[str, Any], turn: Turn) -> None:
     live = any(data.live for data in work.sides)
     chosen = replace(TOWERS if live else HEADS, batch_size=settings["batch"], caption_loss=0.0, learning_rate=settings["head_rate"])
     ready = phase("benchmark", chosen, work)
-    optimizer = torch.optim.AdamW(parameter_groups(work.aligner, chosen, ready.trained), betas=(0.9, 0.98), eps=1e-6)
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = compute.accelerator(ready.compute)
+    model, optimizer = trainable(accelerator, work.aligner, ready)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    model, prepared_optimizer = accelerator.prepare(work.aligner, optimizer)
     trial = Trial(settings, turn, judged(settings, work.aligner), setup=ready_after, **counts)
     for number in range(settings["steps"] + 1):
         trial.begin(number)
-        for group, peak in zip(prepared_optimizer.param_groups, peaks, strict=True):
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * schedule(number, settings["steps"] + 1, chosen.warm_up)
-        step(accelerator, model, prepared_optimizer, ready, number)
+        step(accelerator, model, optimizer, ready, number)
         trial.end(number)
 
 

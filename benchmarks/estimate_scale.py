@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from polyclip import compute, features
 from polyclip.alignment import HEADS, TOWERS, Run
 from polyclip.cli._options import command_of
-from polyclip.fit import parameter_groups, step
+from polyclip.fit import step, trainable
 from polyclip.packs import resolve_language
 from polyclip.pairs import Sample
 from polyclip.side import Recipe
@@ -102,10 +102,9 @@ def training(recipe: Recipe, folder: Path, rounds: int, batch: int) -> tuple[Cos
         rows = [work.sides[0].states[row] for row in range(SAMPLE)]
         size = sum(tensor.numel() * tensor.element_size() for row in rows for tensor in row.values()) // SAMPLE
     planned = phase("timed", replace(TOWERS if live else HEADS, batch_size=batch), work)
-    optimizer = torch.optim.AdamW(parameter_groups(work.aligner, planned.settings, planned.trained))
     accelerator = compute.accelerator(planned.compute)
-    model, ready = compute.prepare(accelerator, work.aligner, optimizer, planned.trained)
-    return timed(lambda: step(accelerator, model, ready, planned, 0), planned.batch, rounds), work.sides, size
+    model, optimizer = trainable(accelerator, work.aligner, planned)
+    return timed(lambda: step(accelerator, model, optimizer, planned, 0), planned.batch, rounds), work.sides, size
 
 
 def measured(rounds: int, tower: str) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks._machine import facts
 from benchmarks._material import TOWER, captions, pictures
-from polyclip import features
+from polyclip import compute, features
 from polyclip.alignment import HEADS, TOWERS, Run
-from polyclip.fit import parameter_groups, step
+from polyclip.fit import step, trainable
 from polyclip.packs import resolve_language
 from polyclip.pairs import Sample
 from polyclip.side import Recipe
@@ -82,11 +82,8 @@ def training(folder: Path, **recipe: str) -> Callable[[], Any]:
     live = any(data.live for data in work.sides)
     chosen = replace(TOWERS if live else HEADS, batch_size=64, caption_loss=0.0)
     ready = phase("profile", chosen, work)
-    optimizer: Any = torch.optim.AdamW(parameter_groups(work.aligner, chosen, ready.trained))
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(cpu=True)
-    model, optimizer = accelerator.prepare(work.aligner, optimizer)
+    accelerator = compute.accelerator(ready.compute)
+    model, optimizer = trainable(accelerator, work.aligner, ready)
 
     def steps() -> None:
         for number in range(STEPS):

@@ -16,12 +16,12 @@ from typing import Annotated
 
 import torch
 import typer
-from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
+from polyclip import compute
 from polyclip.alignment import HEADS, TOWERS, Run
-from polyclip.fit import parameter_groups, step
+from polyclip.fit import step, trainable
 from polyclip.packs import resolve_language
 from polyclip.side import Recipe
 from polyclip.training import phase, prepared
@@ -46,14 +46,13 @@ def stepper(folder: Path, case: dict[str, str], tower: str) -> tuple[Callable[[]
     for data in work.sides:
         data.go_live()
     ready = phase("timed", replace(TOWERS, batch_size=64) if live else replace(HEADS, caption_loss=0.0), work)
-    optimizer = torch.optim.AdamW(parameter_groups(work.aligner, ready.settings, ready.trained))
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    model, prepared_optimizer = accelerator.prepare(work.aligner, optimizer)
+    accelerator = compute.accelerator(ready.compute)
+    model, optimizer = trainable(accelerator, work.aligner, ready)
     number = iter(range(10**9))
 
     def one() -> float:
         started = time.monotonic()
-        step(accelerator, model, prepared_optimizer, ready, next(number))
+        step(accelerator, model, optimizer, ready, next(number))
         return time.monotonic() - started
 
     one()

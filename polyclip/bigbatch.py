@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from polyclip import distributed
+from polyclip import distributed, sharded
 from polyclip.errors import RunError
 from polyclip.losses import ROWS, Batch, Loss, members_of
 
@@ -82,7 +82,7 @@ def backward(accelerator: Accelerator, model: nn.Module, step: Pass, objective: 
     if size < distributed.count():
         raise RunError(f"A step has {size} pairs, too few for {distributed.count()} processes: start fewer, or give a larger --batch-size or corpus.")
     embed = partial(embedded, model, step, dropout(accelerator.unwrap_model(model), step))
-    chunks = torch.arange(size)[distributed.own(size)].split(micro_batch or size)
+    chunks = parts(size, micro_batch, even=sharded.is_divided(model))
     whole = len(chunks) == 1  # then its graph is kept, and it is not embedded again
     with nullcontext() if whole else torch.no_grad():
         found = [embed(rows) for rows in chunks]
@@ -97,6 +97,21 @@ def backward(accelerator: Accelerator, model: nn.Module, step: Pass, objective: 
             surrogate = passed_on(found[0] if whole else embed(rows), gradients, own, last=last)
             accelerator.backward(distributed.count() * surrogate)  # gradients of several processes are averaged
     return value
+
+
+def parts(size: int, micro_batch: int | None, *, even: bool) -> list[Int[Tensor, " pair"]]:
+    """Pairs of a step that are this process' own, at most `micro_batch` at once; `even`: in as many parts as those of every other process.
+
+    Raises RunError where that cannot be.
+    """
+    own, longest = torch.arange(size)[distributed.own(size)], max(distributed.lengths(size))
+    held = micro_batch or longest
+    if not even:
+        return list(own.split(held))
+    count = math.ceil(longest / held)
+    if len(own) < count:
+        raise RunError(f"Process {distributed.number()} has {len(own)} pairs of a step and another one {longest}: with --shard let --micro-batch be 2 or more.")
+    return list(own.tensor_split(count))
 
 
 def dropout(aligner: Any, step: Pass) -> Kept:

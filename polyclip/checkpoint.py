@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from polyclip import distributed, sharded
 from polyclip.aligner import Aligner
 from polyclip.errors import RunError
 from polyclip.records import Settings
@@ -46,24 +46,37 @@ def path_of(folder: Path, phase: str) -> Path:
     return folder / f"checkpoint-{phase}.safetensors"
 
 
-def write(folder: Path, phase: str, settings: Settings, aligner: Aligner, optimizer: torch.optim.Optimizer, state: State) -> None:
-    """Keep everything that the next epoch depends on."""
-    tensors = {f"now.{n}": t for n, t in moving(aligner, state.fixed).items()} | {f"best.{n}": t for n, t in state.best.items()}
+def moments(optimizer: Any) -> dict[str, Tensor]:
+    """Whole moments of every parameter that is trained. Of several processes all ask together, and the first alone gets them."""
+    found = {}
     for index, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
+        for key, value in values.items():
+            tensor = sharded.whole(value)
+            if distributed.first():
+                found[f"{index}.{key}"] = tensor
+    return found
+
+
+def write(folder: Path, phase: str, settings: Settings, aligner: Aligner, optimizer: Any, state: State) -> None:
+    """Keep everything that the next epoch depends on. Of several processes all come here, and the first writes."""
+    kept = moments(optimizer)
+    if not distributed.first():
+        return
+    tensors = {f"now.{n}": t for n, t in moving(aligner, state.fixed).items()} | {f"best.{n}": t for n, t in state.best.items()}
+    tensors |= {f"optimizer.{name}": tensor for name, tensor in kept.items()}
     facts = {"epoch": state.epoch, "log": state.log, "best_value": state.best_value, "settings": dataclasses.asdict(settings)}
     with writing(path_of(folder, phase), what="the state of training") as temporary:
         save_file({n: t.contiguous() for n, t in tensors.items()}, temporary, metadata={"state": json.dumps(facts)})
 
 
-def read(folder: Path, phase: str, settings: Settings, aligner: Aligner, optimizer: torch.optim.Optimizer, fixed: frozenset[str]) -> State:
-    """Put the kept state back into `aligner` and `optimizer`; a fresh State where nothing was kept.
+def read(folder: Path, phase: str, settings: Settings, aligner: Aligner, fixed: frozenset[str]) -> tuple[State, dict[str, Tensor]]:
+    """Put the kept state back into `aligner`; the rest of it, and moments for `restore`. A fresh State and none where nothing was kept.
 
     Raises RunError when the file is damaged or was made with other settings.
     """
     path = path_of(folder, phase)
     if not path.exists():
-        return State(fixed=fixed)
+        return State(fixed=fixed), {}
     try:
         with safe_open(path, "pt") as handle:
             facts = json.loads(handle.metadata()["state"])
@@ -79,17 +92,20 @@ def read(folder: Path, phase: str, settings: Settings, aligner: Aligner, optimiz
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
     aligner.set_state({n: t for n, t in aligner.state().items() if n in fixed} | parts["now"], str(path))
-    _restore(optimizer, parts["optimizer"])
-    return State(facts["epoch"], facts["log"], parts["best"], facts["best_value"], fixed)
+    return State(facts["epoch"], facts["log"], parts["best"], facts["best_value"], fixed), parts["optimizer"]
 
 
-def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    table = optimizer.state_dict()
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
+def restore(optimizer: Any, moments: dict[str, Tensor]) -> None:
+    """Put kept moments back, each process its share where a parameter is divided."""
+    if not moments:
+        return
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]  # in the order of their numbers
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in moments.items():
         index, _, key = name.partition(".")
-        moments.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": moments, "param_groups": table["param_groups"]})
+        parameter = parameters[int(index)]
+        state.setdefault(int(index), {})[key] = sharded.portion(tensor, parameter) if tensor.shape == parameter.shape else tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def remove(folder: Path) -> None:

@@ -1,6 +1,7 @@
-"""How steps are computed, which decides memory and speed but not what is learned: pairs held at once, and the precision of the towers."""
+"""How steps are computed, which decides memory and speed but not what is learned: pairs held at once, precision of the towers, what processes divide."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from torch.nn.parallel import DistributedDataParallel
 
+from polyclip import distributed, sharded
 from polyclip.errors import PolyclipError, UnknownName
 
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}  # and what accelerate calls them
@@ -22,6 +24,7 @@ class Compute:
 
     micro_batch: int | None = None  # pairs a process holds at once in the method's own phase; None: all of its own
     precision: str = "fp32"
+    shard: bool = False  # divide live towers among the processes; False: each process holds all of them
 
 
 def check(compute: Compute) -> None:
@@ -32,7 +35,11 @@ def check(compute: Compute) -> None:
         raise PolyclipError("--precision fp16 needs a graphics processor, and torch finds none here: use bf16, which needs none, or fp32.")
     dividing = [name for variable, name in DIVIDING.items() if os.environ.get(variable, "").lower() in ("true", "1")]
     if dividing:
-        raise PolyclipError(f"accelerate launch asks for {dividing[0]}, which polyclip does not offer: each process holds the whole towers. Leave it out.")
+        raise PolyclipError(f"accelerate launch asks for {dividing[0]}: leave it out, and write --shard, with which polyclip divides the towers itself.")
+    if compute.shard and not distributed.launched():
+        raise PolyclipError("--shard divides the towers among processes, and there is one: torchrun --nproc-per-node 2 -m polyclip align --shard ...")
+    if compute.shard and compute.precision == "fp16":
+        raise PolyclipError("--shard works with fp32 and bf16, not with fp16, whose gradient scaler would have to look at all shares: write --precision bf16.")
     asked = os.environ.get(LAUNCHER, "no")
     if asked not in ("no", PRECISIONS[compute.precision]):
         raise PolyclipError(
@@ -52,12 +59,36 @@ def accelerator(compute: Compute) -> Accelerator:
     return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=PRECISIONS[compute.precision], kwargs_handlers=handlers)
 
 
-def prepare(accelerator: Accelerator, aligner: Any, optimizer: Any, trained: list[str]) -> tuple[Any, Any]:
-    """The aligner and its optimizer on their device; of several processes, gradients of what is trained are averaged, the rest is left alone."""
+def prepare(accelerator: Accelerator, aligner: Any, trained: list[str], shard: bool = False) -> Any:
+    """What is trained, on the device of this process: the aligner, whose gradients several processes average where they are of what is trained,
+    or with `shard`, where one of its towers is trained, a copy that the processes divide.
+    """
+    if shard and any(".encoder." in name for name in trained):
+        return accelerator.prepare_model(sharded.divided(aligner, accelerator.device), evaluation_mode=True)  # without DistributedDataParallel
     names = [name for name, _ in (*aligner.named_parameters(), *aligner.named_buffers())]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(aligner, sorted(set(names) - set(trained)))
     aligner._is_accelerate_prepared = False  # in an earlier phase: accelerate would hand it back as it is, without processes and precision
-    return accelerator.prepare(aligner, optimizer)
+    return accelerator.prepare(aligner)
+
+
+def settle(accelerator: Accelerator, model: Any, limit: float) -> None:
+    """Before an update: average the gradients that are not yet averaged, and clip all of them."""
+    if sharded.is_divided(model):
+        sharded.average(model)
+        sharded.clip(model.parameters(), limit)
+    else:
+        accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], limit)
+
+
+def judged(accelerator: Accelerator, model: Any, aligner: Any, trained: list[str], validate: Callable[[], float]) -> float:
+    """What `validate` says of the aligner as it now is; one whose copy is trained is whole on the device meanwhile."""
+    if not sharded.is_divided(model):
+        return validate()
+    sharded.collect(model, aligner, set(trained))
+    aligner.to(accelerator.device)
+    value = validate()
+    aligner.to("cpu")
+    return value
 
 
 def release(accelerator: Accelerator, model: Any, aligner: Any) -> None:

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
 from polyclip import compute, features
 from polyclip.aligner import Aligner
 from polyclip.alignment import Run
 from polyclip.benchmarks._retrieval import Request
-from polyclip.fit import Phase, parameter_groups, step
+from polyclip.fit import Phase, step, trainable
 from polyclip.packs import load_corpus
 from polyclip.plugins import find
 from polyclip.run import reported, scored_marks
@@ -123,9 +121,8 @@ def seconds_a_step(aligner: Aligner, planned: Phase) -> float:
     """Mean over the first steps but one, taken for real and then taken back."""
     before = {name: tensor.clone() for name, tensor in aligner.state().items()}
     accelerator = compute.accelerator(planned.compute)
-    optimizer = torch.optim.AdamW(parameter_groups(aligner, planned.settings, planned.trained))
-    model, prepared = compute.prepare(accelerator, aligner, optimizer, planned.trained)
-    seconds = [timed(partial(step, accelerator, model, prepared, planned, number)) for number in range(STEPS)]
+    model, optimizer = trainable(accelerator, aligner, planned)
+    seconds = [timed(partial(step, accelerator, model, optimizer, planned, number)) for number in range(STEPS)]
     compute.release(accelerator, model, aligner)
     aligner.zero_grad(set_to_none=True)
     aligner.set_state(before, "the state before it was measured")

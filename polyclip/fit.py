@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from polyclip import checkpoint, compute, distributed
+from polyclip import checkpoint, compute, distributed, sharded
 from polyclip.aligner import Aligner
 from polyclip.bigbatch import Inputs, Objective, Pass, backward
 from polyclip.compute import Compute
@@ -76,35 +76,44 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
     Raises RunError when the loss is not finite.
     """
     settings = phase.settings
-    optimizer = torch.optim.AdamW(parameter_groups(aligner, settings, phase.trained), betas=(0.9, 0.98), eps=1e-6)
     total = settings.epochs * phase.steps_per_epoch
     accelerator = compute.accelerator(phase.compute)
     fixed = frozenset(name for name, parameter in aligner.named_parameters() if parameter.requires_grad) - set(phase.trained)
-    state = checkpoint.read(phase.folder, phase.name, settings, aligner, optimizer, fixed)
+    state, moments = checkpoint.read(phase.folder, phase.name, settings, aligner, fixed)
+    model, optimizer = trainable(accelerator, aligner, phase)
+    checkpoint.restore(optimizer, moments)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    model, prepared = compute.prepare(accelerator, aligner, optimizer, phase.trained)
+    judge = partial(compute.judged, accelerator, model, aligner, phase.trained, phase.validate)
     with Progress(f"training {phase.name}", total * phase.batch) as progress, distributed.lost():
         progress.advance(state.epoch * phase.steps_per_epoch * phase.batch)
         if not state.log:  # a phase that only makes things worse ends where it began
-            state.record({"phase": phase.name, "epoch": 0, "validation": phase.validate()}, aligner, phase.last)
+            state.record({"phase": phase.name, "epoch": 0, "validation": judge()}, aligner, phase.last)
             phase.observe(state.log[-1])
         for epoch in range(state.epoch, settings.epochs):
             started = time.monotonic()
-            losses, flops = steps_of(epoch, accelerator, model, prepared, phase, peaks, progress)
+            losses, flops = steps_of(epoch, accelerator, model, optimizer, phase, peaks, progress)
             if len(losses) < phase.steps_per_epoch:
                 break
-            value = phase.validate()
+            value = judge()
             progress.note = f"loss {sum(losses) / len(losses):.3f}, validation recall {value:.3f}"
             line = {"phase": phase.name, "epoch": epoch + 1, "batch": phase.batch, "loss": sum(losses) / len(losses), "validation": value}
             line |= {"scale": aligner.scale().item(), "seconds": time.monotonic() - started}
             line |= {"flops": flops * phase.steps_per_epoch} if phase.count_flops else {}
             state.record(line, aligner, phase.last)
             phase.observe(line)
-            if distributed.first():
-                checkpoint.write(phase.folder, phase.name, settings, aligner, optimizer, state)
+            checkpoint.write(phase.folder, phase.name, settings, aligner, optimizer, state)
     compute.release(accelerator, model, aligner)
     aligner.set_state(checkpoint.moving(aligner, frozenset(state.best)) | state.best, "the best epoch")
     return state.log
+
+
+def trainable(accelerator: Accelerator, aligner: Aligner, phase: Phase) -> tuple[nn.Module, Any]:
+    """What the steps of a phase are taken with: the model and its optimizer."""
+    model = compute.prepare(accelerator, aligner, phase.trained, phase.compute.shard)
+    inner = accelerator.unwrap_model(model)
+    each = False if sharded.is_divided(inner) else None  # one parameter at a time: divided and whole ones cannot be stacked
+    optimizer = torch.optim.AdamW(parameter_groups(inner, phase.settings, phase.trained), betas=(0.9, 0.98), eps=1e-6, foreach=each)
+    return model, accelerator.prepare_optimizer(optimizer)
 
 
 def steps_of(
@@ -146,7 +155,7 @@ def step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: Phas
     loss = backward(accelerator, model, shown, phase.objective, phase.compute.micro_batch) if divided else whole(accelerator, model, shown, phase.objective)
     if not math.isfinite(loss):
         raise RunError(f"The loss is {loss} at step {number} of {phase.name}: lower the learning rate, or look for damaged features.")
-    accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], phase.settings.clip)
+    compute.settle(accelerator, model, phase.settings.clip)
     optimizer.step()
     return loss
 
@@ -184,7 +193,7 @@ def schedule(number: int, total: int, warm_up: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (number - warm) / max(1, total - warm)))
 
 
-def parameter_groups(aligner: Aligner, settings: Settings, trained: list[str]) -> list[dict[str, Any]]:
+def parameter_groups(aligner: nn.Module, settings: Settings, trained: list[str]) -> list[dict[str, Any]]:
     """Heads and towers at their own rates; weight decay on matrices only, never on gains, biases or the logit scale."""
     wanted = set(trained)
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}

@@ -1,5 +1,6 @@
 """What each side of a training run is fed with: features from the cache, or hidden states at the cut where a tower is live."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from polyclip import features, mapped
+from polyclip import distributed, features, mapped
 from polyclip.aligner import Aligner
 from polyclip.metrics import ranks, recall
 from polyclip.pairs import Pairs
@@ -29,6 +30,7 @@ class SideData:
     side: Side
     train_pairs: Pairs
     held_out_pairs: Pairs
+    even: bool = False  # whether the live tower is run as often in every process, which divided towers need
 
     def __post_init__(self) -> None:
         self.train, self.sections, self.table = self.encoded(self.train_pairs, "training")
@@ -80,13 +82,14 @@ class SideData:
         if not self.live:
             return {"vectors": self.table[rows]}
         encoder, wanted = self.side.encoder, rows.tolist()
-        order = sorted(range(len(wanted)), key=lambda place: self.costs[wanted[place]])
-        batches = [[wanted[place] for place in order[start : start + encoder.grain]] for start in range(0, len(order), encoder.grain)]
-        states = [
-            encoder.prepare([self.train[row] for row in batch]) if self.states is None else encoder.join([self.states[row] for row in batch])
-            for batch in batches
-        ]
-        return {"states": states, "order": torch.tensor(order).argsort()}
+        order = torch.tensor(sorted(range(len(wanted)), key=lambda place: self.costs[wanted[place]]))
+        count = math.ceil(len(wanted) / encoder.grain)
+        batches = order.tensor_split(distributed.largest(count)) if self.even else order.split(encoder.grain)
+        states = []
+        for batch in batches:
+            own = [wanted[place] for place in batch.tolist()]
+            states.append(encoder.prepare([self.train[row] for row in own]) if self.states is None else encoder.join([self.states[row] for row in own]))
+        return {"states": states, "order": order.argsort()}
 
     @torch.no_grad()
     def unit_held_out(self) -> Float[Tensor, "item dim"]:

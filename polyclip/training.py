@@ -61,7 +61,7 @@ def prepared(run: Run) -> Work:
         write_settings(run.out, settings | run.advice)  # everything that can be wrong in the request has been found by now
     if distributed.first() and picked is not None:
         write_text(run.out / "shots.jsonl", listed(picked), what="the captions that were chosen")
-    sides = [SideData(aligner.text, train, held_out), SideData(aligner.vision, train, held_out)]
+    sides = [SideData(side, train, held_out, run.compute.shard) for side in (aligner.text, aligner.vision)]
     if begun is not None:
         aligner.set_state(state, "the run that goes on")  # with its own means and deviations
     elif teacher is not None:

@@ -11,14 +11,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from polyclip import compute, distributed, features
+from polyclip import compute, distributed, features, sharded
 from polyclip.aligner import Aligner
 from polyclip.alignment import HEADS, TOWERS, Run
 from polyclip.benchmarks._shared import each, read, written
 from polyclip.bigbatch import Objective, Pass, in_blocks
 from polyclip.compute import Compute
 from polyclip.errors import PolyclipError, UnknownName
-from polyclip.fit import Phase, parameter_groups, step, whole
+from polyclip.fit import Phase, step, trainable, whole
 from polyclip.losses import LOSSES, STARTS, Batch, info_nce, unit
 from polyclip.packs import load_corpus, resolve_language
 from polyclip.records import Measured, Outcome, Score
@@ -30,6 +30,7 @@ from tests.several import together
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 METHODS = ("head-glu", "lilt-ln", "structure")
+INSIDE = {"lilt-ln": "text", "full": "both"}  # towers in which they train
 BATCH = 11  # no multiple of 2, 3 or 4
 
 
@@ -39,15 +40,15 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Work, Pha
     folder = tmp_path_factory.mktemp("bigbatch")
     pack, text, vision = write_corpus(folder / "corpus"), write_text_encoder(folder / "text"), write_vision_tower(folder / "vision")
     found = {}
-    for method in METHODS:
-        recipe = Recipe(method=method, tune="text" if method == "lilt-ln" else "both", text_encoder=text, vision_tower=vision, dim=16)
+    for method in {*METHODS, *INSIDE}:
+        recipe = Recipe(method=method, tune=INSIDE.get(method, "both"), text_encoder=text, vision_tower=vision, dim=16)
         short = {"epochs": 2, "batch_size": BATCH, "seed": 5}
         languages = [resolve_language("sw"), resolve_language("en")]
         heads, towers = replace(HEADS, **short), replace(TOWERS, **short, caption_loss=0.3)
         work = prepared(Run(languages=languages, recipe=recipe, corpus=str(pack), heads=heads, towers=towers, out=folder / method))
         for data in work.sides:
             data.go_live()
-        found[method] = (work, phase(method, towers if method == "lilt-ln" else heads, work))
+        found[method] = (work, phase(method, towers if method in INSIDE else heads, work))
     return found
 
 
@@ -55,12 +56,13 @@ def stepped(work: Work, planned: Phase, **how: object) -> dict[str, Tensor]:
     """Loss, gradients and weights after two steps; the run is then as it was."""
     planned = replace(planned, compute=Compute(**how))  # type: ignore[arg-type]
     before = {name: tensor.clone() for name, tensor in work.aligner.state().items()}
-    optimizer = torch.optim.AdamW(parameter_groups(work.aligner, planned.settings, planned.trained))
     accelerator = compute.accelerator(planned.compute)
-    model, ready = compute.prepare(accelerator, work.aligner, optimizer, planned.trained)
-    losses = [step(accelerator, model, ready, planned, number) for number in range(2)]
+    model, optimizer = trainable(accelerator, work.aligner, planned)
+    losses = [step(accelerator, model, optimizer, planned, number) for number in range(2)]
+    compute.judged(accelerator, model, work.aligner, planned.trained, lambda: 0.0)
     compute.release(accelerator, model, work.aligner)
-    grads = {f"gradient.{n}": p.grad.clone() for n, p in work.aligner.named_parameters() if p.grad is not None}
+    inner = accelerator.unwrap_model(model)
+    grads = {f"gradient.{n}": sharded.whole(p.grad).clone() for n, p in inner.named_parameters() if p.grad is not None}
     after = {n: t.clone() for n, t in work.aligner.state().items()}
     work.aligner.zero_grad(set_to_none=True)
     work.aligner.set_state(before, "before")
@@ -91,6 +93,26 @@ def test_several_processes_take_the_step_of_one(works: dict[str, tuple[Work, Pha
 
     def work() -> dict[str, Tensor]:
         found = {f"{method} {held}": stepped(*works[method], micro_batch=held) for method, held in plans}
+        return {f"{case}/{name}": tensor for case, tensors in found.items() for name, tensor in tensors.items()}
+
+    for count in (2, 4):
+        for own in together(count, work, tmp_path):
+            for case, tensors in wanted.items():
+                assert_same({n.partition("/")[2]: t for n, t in own.items() if n.startswith(f"{case}/")}, tensors)
+
+
+def test_divided_towers_take_the_step_of_one_process(works: dict[str, tuple[Work, Phase]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where one process has one batch of captions more than another (three at once), and a step is taken in parts."""
+    plans = [("lilt-ln", None), ("lilt-ln", 2), ("full", None), ("full", 4)]
+    wanted = {f"{method} {held}": stepped(*works[method]) for method, held in plans}
+    for work, _ in works.values():
+        for data in work.sides:
+            if data.live:
+                monkeypatch.setattr(data, "even", True)
+                monkeypatch.setattr(data.side.encoder, "grain", 3)
+
+    def work() -> dict[str, Tensor]:
+        found = {f"{method} {held}": stepped(*works[method], micro_batch=held, shard=True) for method, held in plans}
         return {f"{case}/{name}": tensor for case, tensors in found.items() for name, tensor in tensors.items()}
 
     for count in (2, 4):
@@ -224,8 +246,16 @@ def test_precisions_that_are_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(compute.LAUNCHER, "bf16")
     with pytest.raises(PolyclipError, match="accelerate launch asks for mixed precision bf16, polyclip for fp32: write --precision bf16"):
         compute.check(Compute())
+    monkeypatch.delenv(compute.LAUNCHER)
+    with pytest.raises(PolyclipError, match="--shard divides the towers among processes, and there is one: torchrun --nproc-per-node 2"):
+        compute.check(Compute(shard=True))
+    monkeypatch.setattr(distributed, "launched", lambda: True)
+    compute.check(Compute(shard=True, precision="bf16"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(PolyclipError, match="--shard works with fp32 and bf16, not with fp16"):
+        compute.check(Compute(shard=True, precision="fp16"))
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(PolyclipError, match="accelerate launch asks for FSDP, which polyclip does not offer"):
+    with pytest.raises(PolyclipError, match="accelerate launch asks for FSDP: leave it out, and write --shard"):
         compute.check(Compute())
 
 

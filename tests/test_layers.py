@@ -9,7 +9,7 @@ HERE = Path(polyclip.__file__).parent
 LAYERS = """
 errors
 distributed budget storage records plugins strata trunk packfile track
-progress
+progress sharded
 languages stored
 schemes vetting
 resolver

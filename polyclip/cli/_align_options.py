@@ -54,6 +54,7 @@ class Options:
         int | None, typer.Option(min=1, help="Pairs held in memory at once, in the method's own phase; the gradient is that of the whole batch.")
     ] = None
     precision: Annotated[str, typer.Option(help="Of the towers and heads in training: fp32, bf16 or fp16; weights and losses stay fp32.")] = "fp32"
+    shard: Annotated[bool, typer.Option("--shard", help="Of several processes: divide the towers among them (FSDP); else each holds all of them.")] = False
     max_drop: Annotated[float | None, typer.Option(min=0, help="Percent points that knowledge may fall; if it falls further, exit code 1.")] = None
     track: Annotated[
         list[str] | None, typer.Option("--track", help="Also log to tensorboard (RUN/tensorboard), wandb or trackio; repeatable. log.jsonl is always written.")

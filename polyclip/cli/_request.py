@@ -199,7 +199,7 @@ def compute_of(options: Options) -> "Compute":
     """
     from polyclip.compute import Compute, check
 
-    compute = Compute(micro_batch=options.micro_batch, precision=options.precision)
+    compute = Compute(micro_batch=options.micro_batch, precision=options.precision, shard=options.shard)
     check(compute)
     return compute
 
