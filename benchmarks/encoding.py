@@ -21,8 +21,8 @@ TEXT, IMAGE = "benchmarks._encoding_text", "benchmarks._encoding_image"
 class Settings:
     """How much is encoded in a round."""
 
-    captions: int = 400
-    padded: int = 80  # captions of the contender that pads every one to 77 tokens: a round of it takes as long as one of the others
+    captions: int = 1200
+    padded: int = 120  # captions of the contender that pads every one to 77 tokens: a round of it takes as long as one of the others
     pictures: int = 32
     pixels: int = 224
     compiled: bool = True  # torch.compile among the contenders: it needs a compiler, and half a minute

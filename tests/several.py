@@ -22,7 +22,8 @@ Work = Callable[[], dict[str, Tensor]]
 def together(count: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
     """What `work` returns in each of `count` processes; an error in one of them is the test's."""
     context = multiprocessing.get_context("fork")
-    environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
+    environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+    environment |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
     running = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forks beside threads; these have ended
