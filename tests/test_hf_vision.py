@@ -21,6 +21,7 @@ from polyclip.components.site import Site
 from polyclip.components.unlock import everything, norms
 from polyclip.errors import DataError, WeightsError
 from polyclip.features import finish, states
+from polyclip.pictures import open_picture
 from polyclip.records import Picture
 from polyclip.side import Recipe, install
 from polyclip.tower import describe
@@ -76,6 +77,21 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 def pictures(count: int = 3) -> list[Picture]:
     noise = np.random.default_rng(0).integers(0, 255, (count, 40, 50, 3), dtype=np.uint8)
     return [Picture(f"noise {n}", f"noise {n}", partial(Image.fromarray, noise[n])) for n in range(count)]
+
+
+def test_a_large_photograph_is_decoded_no_larger_than_the_processor_needs(towers: dict[str, str], tmp_path: Path) -> None:
+    """Its processor resizes to 32 pixels: of 800 x 600 an eighth is enough. One that does not resize gets them all."""
+    tower, path, seen = describe("towers", towers["vit"]).build(), tmp_path / "large.jpg", []
+    Image.linear_gradient("L").resize((800, 600)).convert("RGB").save(path)
+    item = Picture("", "", lambda: seen.append(open_picture(path)) or seen[-1])
+    small = tower.prepare([item])["pixels"]
+    tower.processor.size = {"height": 200, "width": 32}  # four times its longer edge is no longer there
+    tower.prepare([item])
+    tower.processor.do_resize = False
+    tower.prepare([item])
+    assert [image.size for image in seen] == [(200, 150), (800, 600), (800, 600)]
+    whole = describe("towers", towers["vit"]).build().prepare([Picture("", "", lambda: seen[-1])])["pixels"]
+    assert (small - whole).abs().mean() < 0.01
 
 
 def reference(towers: dict[str, str], family: str, pixels: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from polyclip.clip import aligned, describe_part, load
 from polyclip.hub import loading
 from polyclip.records import Picture
 from polyclip.tower import Tower
+from polyclip.towers._opened import edge_of_processor, opened
 from polyclip.towers._pictures import Pictures
 from polyclip.trunk import State, Whole
 
@@ -42,7 +43,7 @@ class ClipTower(Pictures):
 
     def prepare(self, items: Sequence[Picture]) -> State:
         """What the model's own processor gives: pixels, and what else its vision part takes."""
-        return dict(self.processor([item.open().convert("RGB") for item in items], return_tensors="pt"))
+        return dict(self.processor(opened(items, edge_of_processor(self.processor)), return_tensors="pt"))
 
     def vectors(self, inputs: State) -> State:
         """The model's own aligned vectors."""

@@ -15,6 +15,7 @@ from polyclip.errors import DataError, WeightsError
 from polyclip.hub import hub_identity, loading
 from polyclip.records import Picture
 from polyclip.tower import Tower, take
+from polyclip.towers._opened import edge_of_processor, opened
 from polyclip.towers._pictures import Pictures
 from polyclip.trunk import State, Trunk, Whole
 from polyclip.trunk.vision import TransformersViT
@@ -115,7 +116,7 @@ class HuggingFaceTower(Pictures):
 
     def prepare(self, items: Sequence[Picture]) -> State:
         """Pixels by the model's own processor."""
-        pixels: Tensor = self.processor([item.open().convert("RGB") for item in items], return_tensors="pt")["pixel_values"]
+        pixels: Tensor = self.processor(opened(items, edge_of_processor(self.processor)), return_tensors="pt")["pixel_values"]
         return {"pixels": pixels}
 
     def trunk_of(self, model: Any) -> Trunk:

@@ -13,6 +13,7 @@ from torch import nn
 from polyclip.openclip import describe_part, load
 from polyclip.records import Picture
 from polyclip.tower import Tower
+from polyclip.towers._opened import edge_of_transform, opened
 from polyclip.towers._pictures import Pictures
 from polyclip.trunk import State, Whole
 
@@ -38,7 +39,7 @@ class OpenClipTower(Pictures):
 
     def prepare(self, items: Sequence[Picture]) -> State:
         """Pixels by the model's own transform."""
-        return {"pixels": torch.stack([self.transform(item.open().convert("RGB")) for item in items])}
+        return {"pixels": torch.stack([self.transform(image) for image in opened(items, edge_of_transform(self.transform))])}
 
     def vectors(self, inputs: State) -> State:
         """The model's own aligned vectors."""
