@@ -186,8 +186,11 @@ def test_a_share_of_english_is_over_the_concepts_that_both_name(tmp_path: Path) 
     half = record(cell, {"te": [0, 99, -1, 5], "en": [0, 1, 99, 3]})
     share = find("study", "equity").of_english([half], "te")
     assert share.value == pytest.approx(2 / 3) and share.low <= share.value <= share.high
-    results = Results(setting(tmp_path), {("te", ""): [half]})
-    assert find("study", "equity").verdict(results) == "0 of 1 languages reach 0.9 of English in their own run (mean 0.67); below: te 0.67."
+    none = record(cell, {"sw": [99, 99, 99, 99], "en": [0, 1, 2, 3]})
+    results = Results(setting(tmp_path), {("te", ""): [half], ("sw", ""): [none], ("am", ""): [record(cell, {"am": [0, 1, 2, 3], "en": [0, 1, 2, 3]})]})
+    assert find("study", "equity").verdict(results) == (
+        "1 of 3 languages reach 0.9 of English in their own run (mean 0.56); the intervals of 1 more do: te 0.67; below: sw 0.00."
+    )
 
 
 def verdict_of(name: str, change: Callable[[dict[str, Any]], dict[str, Any]], folder: Path) -> str:
