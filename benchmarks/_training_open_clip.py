@@ -61,7 +61,7 @@ def judged(model: Any, tokenizer: Any, material: Material) -> Callable[[], float
         tokens = tokens[:, : int((tokens != model.text.config.pad_token_id).sum(1).max())]
         return torch.cat([model.encode_text(part) for part in tokens.split(64)]), model.visual.head(seen)
 
-    return judge_of(model, pictures, vectors)
+    return judge_of(model, material, pictures, vectors)
 
 
 def train(settings: dict[str, Any], turn: Turn) -> None:

@@ -69,6 +69,7 @@ def judged(settings: dict[str, Any], aligner: Any) -> Callable[[], float]:
     pictures = [Picture(str(n), f"validation {n}", partial(Image.fromarray, array)) for n, array in enumerate(material.judged.numpy())]
     return judge_of(
         aligner,
+        material,
         lambda: aligner.vision.pooled(pictures, "validation pictures", keep=False),  # the tower is locked: only its head changes
         lambda seen: (aligner.text.embed(names, "validation captions", keep=False), aligner.vision.unit(seen)),
     )

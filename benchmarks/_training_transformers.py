@@ -94,7 +94,7 @@ def judged(model: Any, tokenizer: Any, material: Material) -> Callable[[], float
         text = [model.text_projection(model.text_model(input_ids=p["input_ids"], attention_mask=p["attention_mask"]).pooler_output) for p in parts]
         return torch.cat(text), model.visual_projection(seen)
 
-    return judge_of(model, pictures, vectors)
+    return judge_of(model, material, pictures, vectors)
 
 
 def router(settings: dict[str, Any]) -> Any:
@@ -157,7 +157,7 @@ def sentence_transformers(settings: dict[str, Any], turn: Turn) -> None:
         found = [model(inputs(routes, names[start : start + 64], "text"))["sentence_embedding"] for start in range(0, len(names), 64)]
         return torch.cat(found), image[1]({"sentence_embedding": seen})["sentence_embedding"]
 
-    judge = judge_of(model, pictures, vectors)
+    judge = judge_of(model, material, pictures, vectors)
     trial = Trial(settings, turn, judge, trained_parameters=sum(p.numel() for p in trained))
     for number in range(steps + 1):
         trial.begin(number)

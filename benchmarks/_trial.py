@@ -29,6 +29,7 @@ from polyclip.tower import describe
 TRAINED = ("sw", "en")
 KS = (1, 5, 10)
 STYLE = "openmoji"  # of the validation pictures
+SAME = 0.999  # cosine
 Encode = Callable[[Any], Tensor]
 
 
@@ -62,7 +63,10 @@ def gather(settings: dict[str, Any], turn: Turn) -> None:
     turn(named=train.named, captions=len(train.captions), pictures=len(train.pictures))
     tower: Any = describe("towers", tower_name(settings)).build()
     place = {row: number for number, row in enumerate(rows)}
+    with torch.inference_mode():
+        seen = torch.cat([tower(**tower.prepare([picture])) for picture in judged])
     tensors = {
+        "seen": seen,
         "pictures": torch.cat([tower.prepare([train.pictures[row]])["bytes"] for row in rows]),
         "drawn": torch.tensor([[place[row] for row in picture.tolist()] for _, picture, _ in draws]),
         "judged": tower.prepare(judged)["bytes"],
@@ -99,12 +103,13 @@ class Material:
     pictures: Tensor  # bytes [picture, size, size, 3]
     drawn: Tensor  # [step, pair], rows of `pictures`
     judged: Tensor  # bytes of the validation pictures
+    seen: Tensor  # what the locked tower says of them
 
     @staticmethod
     def read(settings: dict[str, Any]) -> "Material":
         """Pictures stay mapped on disk."""
         tensors, texts = load_file(material_path(settings, "safetensors")), json.loads(material_path(settings, "json").read_text("utf-8"))
-        return Material(texts["captions"], texts["names"], tensors["pictures"], tensors["drawn"], tensors["judged"])
+        return Material(texts["captions"], texts["names"], tensors["pictures"], tensors["drawn"], tensors["judged"], tensors["seen"])
 
     def bytes_of(self, number: int) -> Tensor:
         """Pictures of a step."""
@@ -118,8 +123,11 @@ def validation_recall(text: Tensor, image: Tensor) -> float:
     return sum(recall(rank, k).mean().item() for k in KS) / len(KS)
 
 
-def judge_of(model: Any, pictures: Callable[[], Tensor], vectors: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Callable[[], float]:
-    """Validation recall of a model as it then is: `vectors` of the captions and of what its locked tower says of the `pictures`, which is asked once."""
+def judge_of(model: Any, material: Material, pictures: Callable[[], Tensor], vectors: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Callable[[], float]:
+    """Validation recall of a model as it then is: `vectors` of the captions and of what its locked tower says of the `pictures`, which is asked once.
+
+    Raises RuntimeError where that is not what the weights say: a tower that a library has damaged would be compared.
+    """
     kept: list[Tensor] = []
 
     @torch.no_grad()
@@ -127,6 +135,9 @@ def judge_of(model: Any, pictures: Callable[[], Tensor], vectors: Callable[[Tens
         model.eval()
         if not kept:
             kept.append(pictures())
+            least = torch.cosine_similarity(kept[0], material.seen).min().item()
+            if least < SAME:
+                raise RuntimeError(f"the locked tower's vectors have a cosine of {least:.3f} to those of the same weights in timm, expected {SAME} or more")
         found = validation_recall(*vectors(kept[0]))
         model.train()
         return found

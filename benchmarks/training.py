@@ -44,7 +44,7 @@ class Settings:
     concepts: int = 100  # of validation: that many pictures, twice as many names
     context: int = 77  # tokens to which open_clip pads every caption; its default
     head_rate: float = 2e-3
-    peer_rate: float = 3e-5  # of the others, who have one rate for everything: at 1e-4 open_clip unlearns in its first steps
+    peer_rate: float = 3e-4  # of the others, who have one rate for everything: the best of those tried, see docs/performance.md
 
 
 @dataclass
