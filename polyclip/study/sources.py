@@ -112,7 +112,9 @@ def table(results: Results) -> Sheet:
     conditions = [ENGLISH, RELATED, LEXICON, *SHOTS, ALL]
     rows = []
     for code, found in figures(results).items():
-        rows.append((code, *(found[name].percent() if name in found else "-" for name in conditions), ", ".join(load_language(code).recipe.borrow) or "-"))
+        pack = load_language(code)
+        cells = [found[name].percent() if name in found else "-" for name in conditions]
+        rows.append((f"{code} {pack.name}", *cells, ", ".join(pack.recipe.borrow) or "-"))
     return Sheet(
         "recall by where captions come from",
         ("language", *conditions, "related"),
