@@ -11,6 +11,7 @@ import pytest
 from benchmarks import growth, training
 from benchmarks import run as command
 from benchmarks._turns import BenchmarkError, Job, Measured, in_turns, once
+from tests.script import script
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,3 +90,11 @@ def test_the_plot_of_growth_is_drawn(tmp_path: Path) -> None:
     cell = {"rounds": 1, "items": 10, "peak_mb": 500.0, "encode": 1.0, "train": 0.0}
     growth.plot({"cells": [{"kind": kind, "at": at, **cell} for kind in growth.TITLES for at in (1, 10)]}, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 5000
+
+
+def test_the_tables_of_the_pages_are_what_their_script_writes() -> None:
+    written = script("build_speed_tables")
+    for name, tables in written.PAGES.items():
+        text = (ROOT / name).read_text("utf-8")
+        assert written.page(text, tables) == text, "run python scripts/build_speed_tables.py"
+        assert all(text.count(f"<!-- {table} -->\n| ") == 1 for table in tables)

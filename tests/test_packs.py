@@ -1,7 +1,6 @@
 """Language packs: every one of them, the schema, the resolver of spellings, groups, the generator's care, and `polyclip languages`."""
 
 import copy
-import importlib.util
 import json
 import tomllib
 from datetime import date
@@ -28,6 +27,7 @@ from polyclip.schemes import schemes, special
 from polyclip.vetting import faults_of
 from polyclip.weights import Converted
 from tests.command import polyclip
+from tests.script import script
 
 PACKS = sorted(LANGUAGES.glob("*.toml"))
 TODAY = date(2026, 11, 24)
@@ -310,18 +310,6 @@ def test_groups() -> None:
 
 
 # Drafts and the generator
-
-
-def script(name: str) -> ModuleType:
-    """scripts/<name>.py."""
-    folder = LANGUAGES.parent / "scripts"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
