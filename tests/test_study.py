@@ -209,6 +209,13 @@ def test_verdicts_follow_the_figures(tmp_path: Path) -> None:
     assert verdict_of("claims", lambda found: found, tmp_path).startswith("Claim 1 holds")
     assert "Claim 1 does not hold" in verdict_of("claims", turned, tmp_path)
 
+    def split(found: dict[str, Any]) -> dict[str, Any]:
+        """`heads` finds most on test, `lilt-ln` on validation."""
+        best = found["cell"]["method"] == "heads"
+        return found | {"validation": 0.2 if best else 0.3, "ranks": {code: [0, 1, 2, 3 if best else 99] for code in found["ranks"]}}
+
+    assert "`lilt-ln` trains 0.50 %" in verdict_of("claims", split, tmp_path)
+
     def forgetful(found: dict[str, Any]) -> dict[str, Any]:
         seen = {"part": "vision tower", "question": "same ImageNet class", "before": 1.0, "after": 0.2, "change": -0.8, "low": -0.9, "high": -0.7, "queries": 4}
         worse = [*(line | {"change": -0.5} for line in found["knowledge"]), seen]

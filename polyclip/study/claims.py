@@ -75,7 +75,7 @@ def plot(results: Results, axes: Any) -> None:
 
 
 def verdict(results: Results) -> str:
-    """One sentence a claim, from the figures alone."""
+    """One sentence a claim, from the figures alone: of the method that validation prefers among those that are small enough."""
     first = next(iter(results.records.values()))[0]
     trained, others = trained_languages(first), other_languages(first)
     reference = results.records.get((REFERENCE, ""))
@@ -87,7 +87,7 @@ def verdict(results: Results) -> str:
         if not small:
             sentences.append(f"{claim} cannot tell: no method below {limit:g} % was run.")
             continue
-        best = max(small, key=lambda method: share_of(small[method], reference, trained).value)
+        best = max(small, key=lambda method: sum(record["validation"] for record in small[method]))
         share, other = share_of(small[best], reference, trained), share_of(small[best], reference, others)
         word = "holds" if share.low >= aim else "holds partly" if share.value >= aim else "cannot tell" if share.high >= aim else "does not hold"
         part = 100 * small[best][0]["model"]["trained_share_without_embeddings"]
