@@ -27,7 +27,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def short(number: float) -> str:
     """Three figures that count, in full from a hundred on."""
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+    return f"{number:,.0f}" if number >= 100 else f"{number:#.3g}"
 
 
 def steps() -> str:
