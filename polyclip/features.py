@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import accumulate
 from math import ceil
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 import torch
@@ -160,10 +161,17 @@ def unpacked(path: Path, number: int) -> State:
 
 
 def compute(tower: Tower, missing: Sequence[tuple[Sequence[Any], Path]], what: str, position: int) -> None:
-    """Build the tower, encode chunk by chunk, keep each chunk as soon as it is whole."""
+    """Build the tower, encode chunk by chunk, keep each chunk as soon as it is whole.
+
+    Other programs may be at the same chunks: each begins at one of its own, and passes over those that are there when it comes to them.
+    """
     encoder = running(tower)
+    first = randrange(len(missing))
     with Progress(f"encoding {what} with {tower.name}", sum(len(chunk) for chunk, _ in missing)) as progress, torch.inference_mode():
-        for chunk, path in missing:
+        for chunk, path in (*missing[first:], *missing[:first]):
+            if path.exists():
+                progress.advance(len(chunk))
+                continue
             if position == POOLED:
                 tensors = {"vectors": in_batches(encoder, chunk, progress.advance)}
             else:

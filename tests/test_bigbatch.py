@@ -136,7 +136,7 @@ def test_features_are_computed_once_by_all_processes_together(works: dict[str, t
         return found | {"live": features.forward(encoder, captions, "captions"), "said": torch.tensor(distributed.everyones([distributed.number()]))}
 
     told = together(2, work, tmp_path)
-    assert [own["computed"].tolist() for own in told] == [[2, 2], [2, 1]]
+    assert [sorted(own["computed"].tolist()) for own in told] == [[2, 2], [1, 2]]
     for own in told:
         torch.testing.assert_close(own["kept"], wanted)
         torch.testing.assert_close(own["live"], wanted)

@@ -72,6 +72,23 @@ def test_nothing_and_empty_sections(own_cache: Path) -> None:
     assert features.encode(tower(Letters()), ["a"], "texts", [0, 1, 0]).tolist() == [[1, 0, 0]]
 
 
+def test_two_programs_share_what_is_missing(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second begins and ends while the first is at its first file: the first then passes over all others."""
+    monkeypatch.setattr(features, "CHUNK", 2)
+    letters, others, texts = Letters(), Letters(), ["a", "b", "c", "ab", "bc", "ca"]
+    in_batches = features.in_batches
+
+    def meanwhile(encoder: Letters, items: list[str], meter: features.Meter) -> Tensor:
+        if encoder is letters and not others.seen:
+            features.encode(tower(others), texts, "texts")
+        return in_batches(encoder, items, meter)
+
+    monkeypatch.setattr(features, "in_batches", meanwhile)
+    found = features.encode(tower(letters), texts, "texts")
+    assert found.tolist() == [[text.count(letter) for letter in "abc"] for text in texts]
+    assert len(letters.seen) == 2 and sorted(others.seen) == sorted(texts)
+
+
 def test_an_interrupted_run_computes_only_what_is_missing(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "CHUNK", 2)
     letters = Letters()
