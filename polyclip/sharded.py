@@ -12,15 +12,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from polyclip import distributed
 
 
 def divided(aligner: Any, device: torch.device) -> Any:
     """A copy of an aligner on the device of this process, its live towers divided among all processes."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard  # half a second, which a search would wait for
+
     model = copy.deepcopy(aligner)
     mesh = init_device_mesh(device.type, (distributed.count(),))
     for unit in units(model):
@@ -31,7 +31,12 @@ def divided(aligner: Any, device: torch.device) -> Any:
 
 def is_divided(model: nn.Module) -> bool:
     """Whether it is such a copy."""
-    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
+    return any(map(is_share, model.parameters()))
+
+
+def is_share(tensor: Any) -> bool:
+    """Whether of a tensor each process holds a part: torch's DTensor."""
+    return hasattr(tensor, "full_tensor")
 
 
 def units(model: Any) -> Iterator[nn.Module]:
@@ -44,15 +49,17 @@ def units(model: Any) -> Iterator[nn.Module]:
             yield table
 
 
-def whole(tensor: Tensor) -> Tensor:
+def whole(tensor: Any) -> Tensor:
     """All of a tensor, on the CPU where it was divided; all processes ask for it together."""
-    return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor().cpu() if is_share(tensor) else tensor
 
 
-def portion(tensor: Tensor, like: Tensor) -> Tensor:
+def portion(tensor: Tensor, like: Any) -> Tensor:
     """A whole tensor in the form of `like`: this process' share of it where that is divided."""
-    if not isinstance(like, DTensor):
+    if not is_share(like):
         return tensor
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
@@ -69,16 +76,16 @@ def collect(model: Any, aligner: Any, names: Collection[str]) -> None:
 def average(model: nn.Module) -> None:
     """Mean over all processes of the gradients that `fully_shard` leaves alone: those of what each process has whole."""
     for parameter in model.parameters():
-        if parameter.grad is not None and not isinstance(parameter.grad, DTensor):
+        if parameter.grad is not None and not is_share(parameter.grad):
             parameter.grad.copy_(distributed.summed(parameter.grad) / distributed.count())
 
 
 @torch.no_grad()
 def clip(parameters: Iterable[nn.Parameter], limit: float) -> None:
     """Scale gradients so that their norm over all processes and parameters is at most `limit`."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    shares = [gradient.to_local() for gradient in gradients if isinstance(gradient, DTensor)]
-    own = [gradient for gradient in gradients if not isinstance(gradient, DTensor)]
+    gradients: list[Any] = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    shares = [gradient.to_local() for gradient in gradients if is_share(gradient)]
+    own = [gradient for gradient in gradients if not is_share(gradient)]
     squared = distributed.summed(squares(shares)) + squares(own)
     factor = min(1.0, limit / (math.sqrt(squared.item()) + 1e-6))  # as torch.nn.utils.clip_grad_norm_
     for gradient in (*shares, *own):
