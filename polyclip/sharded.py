@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from polyclip import distributed
+from polyclip.trunk.rows import table_of
 
 
 def divided(aligner: Any, device: torch.device) -> Any:
@@ -42,10 +43,9 @@ def is_share(tensor: Any) -> bool:
 def units(model: Any) -> Iterator[nn.Module]:
     """Modules that are whole one at a time: layers of live towers and token tables; of a tower whose layers are not known, all of it."""
     for encoder in (side.encoder for side in (model.text, model.vision) if side.encoder is not None):
-        inner: Any = getattr(encoder, "model", None)
-        table = inner.get_input_embeddings() if hasattr(inner, "get_input_embeddings") else None
-        yield from [*encoder.trunk.layers] or [encoder.trunk.model]
-        if encoder.trunk.layers and encoder.trunk.kind == "tokens" and isinstance(table, nn.Module) and table in set(encoder.trunk.model.modules()):
+        yield from encoder.trunk.layers or [encoder.trunk.model]
+        table = table_of(encoder) if encoder.trunk.layers else None
+        if table is not None:
             yield table
 
 

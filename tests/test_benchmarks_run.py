@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import growth, training
 from benchmarks import run as command
+from benchmarks._trial import Material, judge_of
 from benchmarks._turns import BenchmarkError, Job, Measured, in_turns, once
 from tests.script import script
 
@@ -84,6 +86,18 @@ def test_the_recall_to_be_reached_is_one_that_all_reach() -> None:
     assert [(row.seconds_to, row.processor_to, row.joules_to) for row in rows] == [(96.0, 192.0, 960.0), (6.0, 12.0, 60.0)]
     assert [row.of_base for row in rows] == [1.0, 10.0] and rows[1].share == pytest.approx(60 / 1 / 600)
     assert rows[1].with_encoding == 106.0 and rows[1].of_base_with_encoding == pytest.approx(10 / (1 + 100 / 100))
+
+
+def test_a_contender_with_a_damaged_tower_is_refused() -> None:
+    seen = torch.eye(3)
+    material = Material([], [], seen, seen, seen, seen)
+    for says, right in ((2 * seen, True), (seen.flip(0), False)):
+        judge = judge_of(torch.nn.Identity(), material, lambda says=says: says, lambda pictures: (pictures, pictures))
+        if right:
+            assert judge() == 1.0
+        else:
+            with pytest.raises(RuntimeError, match="locked tower's vectors have a cosine of 0.000 to those of the same weights in timm"):
+                judge()
 
 
 def test_the_plot_of_growth_is_drawn(tmp_path: Path) -> None:

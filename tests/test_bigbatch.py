@@ -62,6 +62,9 @@ def stepped(work: Work, planned: Phase, **how: object) -> dict[str, Tensor]:
     compute.judged(accelerator, model, work.aligner, planned.trained, lambda: 0.0)
     compute.release(accelerator, model, work.aligner)
     inner = accelerator.unwrap_model(model)
+    shares = [p for p in inner.parameters() if sharded.is_share(p)]
+    assert bool(shares) is planned.compute.shard
+    assert not shares or sum(p.to_local().numel() for p in shares) < 0.6 * sum(p.numel() for p in shares)
     grads = {f"gradient.{n}": sharded.whole(p.grad).clone() for n, p in inner.named_parameters() if p.grad is not None}
     after = {n: t.clone() for n, t in work.aligner.state().items()}
     work.aligner.zero_grad(set_to_none=True)
