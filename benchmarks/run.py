@@ -35,11 +35,10 @@ console = Console()
 Tell = Callable[[str], None]
 
 
-def measure(part: str, rounds: int, quick: bool, steps: int, folder: Path, tell: Tell, together: bool) -> dict[str, Any]:
+def measure(part: str, rounds: int, quick: bool, asked: training.Settings, folder: Path, tell: Tell, together: bool) -> dict[str, Any]:
     """What a part stores."""
     if part == "a":
-        settings = training.Settings(steps=1, every=1, batch=8, concepts=10, pixels=64, share=0.01) if quick else training.Settings(steps=steps)
-        return training.run(settings, rounds, folder, tell, together)
+        return training.run(training.QUICK if quick else asked, rounds, folder, tell, together)
     if part == "b":
         return encoding.run(encoding.QUICK if quick else encoding.Settings(), rounds, folder, tell, together)
     if part == "c":
@@ -83,6 +82,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="Figures are medians over as many.")] = 5,
     quick: Annotated[bool, typer.Option(help="The smallest sizes: whether everything runs. Its figures mean nothing.")] = False,
     steps: Annotated[int, typer.Option(min=3, help="Of training, a multiple of 3: more of them, a higher recall to compare at.")] = 45,
+    peer_rate: Annotated[float, typer.Option(min=0, help="Learning rate of the other libraries' training.")] = training.Settings().peer_rate,
     one_at_a_time: Annotated[bool, typer.Option(help="Contenders one after the other rather than in turns: less memory, more noise.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for one JSON file a part, and the plot of d.")] = Path("benchmarks/results"),
 ) -> None:
@@ -95,13 +95,14 @@ def main(
         enough_memory(parts, quick, not one_at_a_time)
         if steps % 3:
             raise BenchmarkError(f"--steps is {steps}, expected a multiple of 3: validation comes after every third.")
+        asked = training.Settings(steps=steps, peer_rate=peer_rate)
         for part in parts:
             started, record = time.monotonic(), facts()
             with console.status(f"{PARTS[part]}: getting ready") as status:
                 tell = lambda text, part=part: status.update(f"{PARTS[part]}: {text}")  # noqa: E731
                 if not (work / "e5").exists() and part in "ab":
                     once(Job("the embedded weights", "benchmarks._material:export"), work, tell)
-                record |= {"part": PARTS[part], "rounds": rounds, "quick": quick} | measure(part, rounds, quick, steps, work, tell, not one_at_a_time)
+                record |= {"part": PARTS[part], "rounds": rounds, "quick": quick} | measure(part, rounds, quick, asked, work, tell, not one_at_a_time)
             record["seconds"] = round(time.monotonic() - started)
             store(out / f"{PARTS[part]}.json", record)
             show(part, record, out)

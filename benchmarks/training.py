@@ -47,6 +47,9 @@ class Settings:
     peer_rate: float = 3e-4  # of the others, who have one rate for everything: the best of those tried, see docs/performance.md
 
 
+QUICK = Settings(steps=1, every=1, batch=8, concepts=10, pixels=64, share=0.01)
+
+
 @dataclass
 class Row:
     """A contender's figures."""
