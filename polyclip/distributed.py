@@ -171,11 +171,6 @@ def summed(values: "Tensor") -> "Tensor":
     return total.to(values.device)
 
 
-def largest(value: int) -> int:
-    """Of what each process says."""
-    return max(everyones(value))
-
-
 @contextmanager
 def lost() -> Iterator[None]:
     """Turn what torch says when another process is gone, or does not answer, into one sentence.

@@ -84,7 +84,7 @@ class SideData:
         encoder, wanted = self.side.encoder, rows.tolist()
         order = torch.tensor(sorted(range(len(wanted)), key=lambda place: self.costs[wanted[place]]))
         count = math.ceil(len(wanted) / encoder.grain)
-        batches = order.tensor_split(distributed.largest(count)) if self.even else order.split(encoder.grain)
+        batches = order.tensor_split(max(distributed.everyones(count))) if self.even else order.split(encoder.grain)
         states = []
         for batch in batches:
             own = [wanted[place] for place in batch.tolist()]
