@@ -35,6 +35,7 @@ class Run:
     advice: dict[str, Any] = field(default_factory=dict)  # what the languages' own packs decided, for run.toml
     resume: bool = False
     count_flops: bool = False  # of a training step, into the log
+    class_names: bool = True  # whether the vision tower's own class names stand beside the heads, where it has any
     lint: bool = True  # whether to look first if the test split shares something with what is trained on
     allow_leakage: str = ""  # why it may
     until: float = math.inf  # moment of time.monotonic() when training stops and keeps its best epoch
@@ -57,6 +58,7 @@ def settings_of(run: Run) -> dict[str, Any]:
         "towers": asdict(run.towers),
         **({} if run.continued is None else {"continued": facts_of(run.continued)}),
         **({} if run.compute.precision == "fp32" else {"precision": run.compute.precision}),
+        **({} if run.class_names else {"class_names": False}),
     }
 
 

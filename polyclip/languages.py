@@ -46,7 +46,7 @@ class Codes(Pack):
 class Advice(Pack):
     """[recipe]: how this language is best aligned, and what to look out for."""
 
-    method: str = "head-glu"
+    method: str = "head-mlp"
     budget: str = "5m"
     borrow: list[str] = []  # packs of related languages trained beside it
     translation: str = "none"  # the engine of `polyclip translate`: nllb, m2m100, madlad, opus-mt, apertium, lexicon, none

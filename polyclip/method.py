@@ -11,6 +11,7 @@ from polyclip.components.site import Site
 Part = Callable[[Site], list[nn.Parameter]]  # puts something into a tower, or picks from it; returns the parameters to train
 SMALL = "efficientnet-lite0:depths"  # a vision tower that a laptop can train inside
 LARGE = "efficientnet-lite2:depths"
+PLAIN = "efficientnet-lite2"  # its last pooled vector, which other libraries have too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,9 @@ class Method:
     text_layers: str = ""  # where, unless the user says otherwise
     gated: bool = False  # heads with a gated branch beside the linear map
     members: int = 1  # heads a side, each trained by its own loss
+    hidden: int = 0  # units of the text heads between two linear maps; 0: one linear map
+    dim: int = 384  # length of one head's vector, unless the user says otherwise
+    epochs: int | None = None  # of the heads' phase, unless the user says otherwise; None: what `alignment.HEADS` says
     loss: str = "info-nce"
     tower: str = LARGE
     penalty: Callable[[Tensor, Tensor], Tensor] | None = None  # (features, unit vectors) of one side's batch -> what is added to the loss
@@ -37,3 +41,8 @@ class Method:
     def inside(self) -> bool:
         """Whether anything is trained inside a tower."""
         return bool(self.text or self.vision)
+
+    @property
+    def takes_names(self) -> bool:
+        """Whether the class names of the vision tower can stand beside its heads."""
+        return not (self.solve or self.taught or self.relative)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from polyclip import features
 from polyclip.components.head import Head, Pass, Relative, Shape
+from polyclip.components.joint_head import ClassRows, JointHead, NameUnits
 from polyclip.components.site import Site
 from polyclip.features import POOLED
 from polyclip.method import Method, Part
@@ -25,8 +26,8 @@ class Recipe:
     """What an aligner is made of: enough to build it again, empty."""
 
     text_encoder: str = "e5-small"
-    vision_tower: str = "efficientnet-lite2:depths"
-    method: str = "head-glu"
+    vision_tower: str = "efficientnet-lite2"
+    method: str = "head-mlp"
     tune: str = "both"  # towers in which the method's parts are put: both, text, vision
     dim: int = 384  # length of one head's vector in the shared space
     text_dropout: float = 0.1  # share of a caption's dimensions left out in training, [0, 1)
@@ -36,8 +37,12 @@ class Recipe:
     vision_layers: str = ""
     rank: str = "8"  # of low-rank updates (components/low_rank.py)
     teacher: str = ""  # the aligned model that a taught method learns from
-    image_head: str = ""  # of a taught method, the teacher's: "pass", or kind, dim and members, as "gated 384 2"
+    image_head: str = ""  # of a taught method, the teacher's: "pass", or kind, dim and members, as "gated 384 2"; of a joint head also its
+    # space and the dimensions of its class names, as "joint-linear 128 4 383 256"
     anchors: int = 0  # pairs that a relative head keeps; found by the method
+    name_units: int = 0  # nodes of the vision tower's class names that stand beside the heads; 0: none; found by `names.with_names`
+    name_dim: int = 0  # dimensions that they take
+    space: int = 0  # length of the vectors of joint heads; found by `names.with_names`
 
 
 class Side(nn.Module):
@@ -133,15 +138,27 @@ def head_of(method: Method, kind: str, tower: Tower, recipe: Recipe, dropout: fl
         return taught_head(recipe.image_head, tower)
     if recipe.anchors:
         return Relative(tower.dim, recipe.anchors)
-    return Head(tower.dim, Shape(recipe.dim, method.gated, method.members), dropout)
+    hidden = method.hidden if kind == "text" else 0
+    shape = Shape(recipe.dim, method.gated, method.members, hidden)
+    if not (method.hidden or recipe.name_units):
+        return Head(tower.dim, shape, dropout)
+    names: NameUnits | ClassRows | None = None
+    if recipe.name_units:
+        names = NameUnits(tower.dim, recipe.name_units, recipe.name_dim) if kind == "text" else ClassRows(tower.dim, recipe.name_dim)
+    return JointHead(tower.dim, shape, dropout, recipe.space or shape.dim * shape.members, names)
 
 
 def taught_head(text: str, tower: Tower) -> nn.Module:
     """A teacher's vision head, or none where its tower's vectors are aligned already; it is not trained."""
     if text in ("", "pass"):
         return Pass()
-    kind, dim, members = text.split()
-    return Head(tower.dim, Shape(int(dim), kind == "gated", int(members)), 0.0).requires_grad_(False)
+    kind, *numbers = text.split()
+    dim, members, *joint = map(int, numbers)
+    shape = Shape(dim, kind.endswith("gated"), members)
+    if not joint:
+        return Head(tower.dim, shape, 0.0).requires_grad_(False)
+    space, name_dim = joint
+    return JointHead(tower.dim, shape, 0.0, space, ClassRows(tower.dim, name_dim) if name_dim else None).requires_grad_(False)
 
 
 def install(site: Site, parts: Sequence[Part]) -> int:
@@ -155,15 +172,23 @@ def install(site: Site, parts: Sequence[Part]) -> int:
     return sum(p.numel() for p in site.encoder.parameters()) - before
 
 
+def constants(head: Any) -> int:
+    """Values of the class names' part of a head: solved, not trained."""
+    names = getattr(head, "names", None)
+    return 0 if names is None else sum(buffer.numel() for buffer in names.buffers())
+
+
 def counts(sides: Sequence[Side], logits: Sequence[nn.Parameter]) -> dict[str, int | float]:
     """Trained and total parameters, and the trained share with and without the token table.
 
-    The total is that of the model as trained: towers without their classifier or pooler, new parts, heads, and what of the logits is trained.
+    The total is that of the model as trained: towers without their classifier or pooler, new parts, heads with their class names, and what of the logits
+    is trained.
     """
     everything = [p for side in sides for p in side.parameters()] + list(logits)
     heads = sum(p.numel() for side in sides for p in side.head.parameters()) + sum(p.numel() for p in logits if p.requires_grad)
     trained = sum(p.numel() for p in everything if p.requires_grad)
-    total = sum(side.tower.parameters + side.added for side in sides) + heads
+    names = sum(constants(side.head) for side in sides)
+    total = sum(side.tower.parameters + side.added for side in sides) + heads + names
     table = sum(side.tower.embeddings for side in sides)
     trained_table = sum(side.tower.embeddings for side in sides if side.cut == 0 and all(p.requires_grad for p in side.encoder.trunk.opening))
     return {

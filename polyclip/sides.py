@@ -11,6 +11,7 @@ from torch import Tensor
 
 from polyclip import distributed, features, mapped
 from polyclip.aligner import Aligner
+from polyclip.components.joint_head import JointHead
 from polyclip.metrics import ranks, recall
 from polyclip.pairs import Pairs
 from polyclip.side import Side
@@ -95,6 +96,8 @@ class SideData:
     def unit_held_out(self) -> Float[Tensor, "item dim"]:
         """Unit vectors of the validation items as the side is now."""
         device = next((p.device for p in self.side.head.parameters()), torch.device("cpu"))
+        if isinstance(self.side.head, JointHead):
+            self.side.head.balance(self.table)
         if not self.live:
             return self.side.head(self.held_out_table.to(device)).cpu()
         what = f"validation {NOUNS[self.side.kind]}"

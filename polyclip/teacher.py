@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from polyclip import features
 from polyclip.aligner import Aligner, load
 from polyclip.components.head import Head, Pass
+from polyclip.components.joint_head import JointHead
 from polyclip.errors import DataError
 from polyclip.losses import unit
 from polyclip.method import Method
@@ -34,7 +35,7 @@ class Teacher:
         if self.aligner is None:
             return replace(recipe, vision_tower=self.name, dim=describe("towers", self.name).dim, image_head="pass")
         own, method, head = self.aligner.recipe, self.aligner.method, self.aligner.vision.head
-        if self.aligner.vision.encoder is not None or not isinstance(head, Head | Pass):
+        if self.aligner.vision.encoder is not None or not isinstance(head, Head | JointHead | Pass):
             raise DataError(
                 f"Teacher {self.name} was made by method {own.method}, which changed its vision tower or has no head of its own; "
                 "expected one that leaves the vision tower as it is, such as heads, or any with --tune text."
@@ -43,6 +44,9 @@ class Teacher:
             return replace(recipe, vision_tower=own.vision_tower, dim=own.dim, image_head=own.image_head)
         dim, members = own.dim * method.members, method.members
         kind = "gated" if method.gated else "linear"
+        if isinstance(head, JointHead):
+            image_head = f"joint-{kind} {own.dim} {members} {own.space} {own.name_dim}"
+            return replace(recipe, vision_tower=own.vision_tower, dim=own.space, image_head=image_head)
         return replace(recipe, vision_tower=own.vision_tower, dim=dim, image_head=f"{kind} {own.dim} {members}")
 
     def hand_over(self, head: nn.Module) -> None:

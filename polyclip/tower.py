@@ -10,6 +10,7 @@ from torch import Tensor
 from polyclip.errors import DataError, UnknownName
 from polyclip.plugins import SINGULAR, find, names
 from polyclip.trunk import State, Trunk
+from polyclip.vocabulary import Classifier
 
 
 class Encoder(Protocol):
@@ -69,6 +70,7 @@ class Tower:
     build: Callable[[], Any] = field(repr=False, compare=False)  # -> Encoder
     layers: int = 0  # how many the option `layers` can keep; 0 where there is no such option
     parts: tuple["Tower", ...] = ()  # of towers side by side: the vector is theirs, one after the other
+    classifier: Callable[[], Classifier | None] | None = field(default=None, repr=False, compare=False)  # of a vision tower whose classes have names
 
 
 def describe(kind: str, text: str) -> Tower:

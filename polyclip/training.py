@@ -17,6 +17,7 @@ from polyclip.fit import Phase, fit
 from polyclip.leakage import unseen
 from polyclip.losses import LOSSES
 from polyclip.method import Method
+from polyclip.names import fold_heads, install_names, with_names
 from polyclip.normalise import normalised
 from polyclip.origin import check_folder, write_settings
 from polyclip.packs import load_corpus, load_language
@@ -54,7 +55,7 @@ def prepared(run: Run) -> Work:
     teacher = teacher_of(method_of(run), run.recipe.teacher)
     torch.manual_seed(run.heads.seed)
     begun = None if run.continued is None else load(run.continued.start)
-    aligner = begun or Aligner(settled(run.recipe, train, teacher))
+    aligner = begun or Aligner(with_names(settled(run.recipe, train, teacher), method_of(run), wanted=run.class_names))
     state = {name: tensor.clone() for name, tensor in aligner.state().items()}
     leaked = unseen(load_corpus(run.corpus), run.languages, run.allow_leakage) if run.lint else None
     if distributed.first():
@@ -66,6 +67,8 @@ def prepared(run: Run) -> Work:
         aligner.set_state(state, "the run that goes on")  # with its own means and deviations
     elif teacher is not None:
         teacher.hand_over(aligner.vision.head)
+    else:
+        install_names(*sides)
     return Work(run, aligner, sides, teacher, leaked)
 
 
@@ -119,6 +122,7 @@ def trained(work: Work) -> list[dict[str, Any]]:
         log += fit(aligner, phase(run.recipe.method, run.towers, work))
         for data in sides:
             data.rest()
+    fold_heads(*sides)
     return log
 
 

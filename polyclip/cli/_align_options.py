@@ -40,13 +40,16 @@ class Options:
     ] = ""
     corpus: Annotated[str, typer.Option(help="Corpus to train on: a name, or the path of a pack of your own. With --from: the run's.")] = "emoji"
     english: Annotated[bool, typer.Option(help="Train English beside the languages given.")] = True
+    class_names: Annotated[
+        bool, typer.Option(help="Use the names of the classes that the vision tower was trained on, where it has a classifier: finds photographs.")
+    ] = True
     loss: Annotated[str, typer.Option(help="info-nce, sigmoid, mse or contrastive-distillation. Default: the method's own.")] = ""
     text_layers: Annotated[str, typer.Option(help="Layers of the text encoder that the method may touch: :4 the first four, -4: the last four.")] = ""
     vision_layers: Annotated[str, typer.Option(help="The same of the vision tower.")] = ""
     rank: Annotated[str, typer.Option(help="Of low-rank updates: a number, or rules TOWER[.KIND][.LAYER]=RANK joined by commas.")] = "8"
     teacher: Annotated[str, typer.Option(help="For m2m and distill: a run folder, clip:NAME of a transformers CLIP, or open_clip:MODEL.")] = ""
     views: Annotated[int, typer.Option(min=1, max=64, help="Views of each training picture, the others augmented; each is encoded once.")] = 1
-    dim: Annotated[int, typer.Option(min=2, help="Length of one head's vector.")] = 384
+    dim: Annotated[int | None, typer.Option(min=2, help="Length of one head's vector. Default: the method's own.")] = None
     seed: Annotated[int, typer.Option(min=0)] = 0
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the named pictures in the method's own phase.")] = None
     batch_size: Annotated[int | None, typer.Option(min=2, help="Pairs a step in the method's own phase; at most the captions there are.")] = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from polyclip.side import Recipe
 
 AUTO = "auto"
-DEFAULT = "head-glu"
+DEFAULT = "head-mlp"
 CHOSEN = ("tune", "loss", "text_layers", "vision_layers", "rank", "teacher", "epochs", "batch_size")  # by auto itself
 DECIDED: tuple[str, ...] = (
     "method",
@@ -36,7 +36,7 @@ DECIDED: tuple[str, ...] = (
     "vision_layers",
     "rank",
 )
-DECIDED += ("teacher", "dim")  # by the run that another goes on from
+DECIDED += ("teacher", "dim", "class_names")  # by the run that another goes on from
 NEEDING = ("shots", "shots_by", "rehearse")  # a run to go on from
 
 
@@ -79,7 +79,7 @@ def exclusive(options: Options) -> None:
     if wrong and options.start:
         raise PolyclipError(f"With --from {options.start} the run decides {', '.join(wrong)}: leave {'it' if len(wrong) == 1 else 'them'} out.")
     if wrong:
-        raise PolyclipError(f"{', '.join(wrong)} goes on from an aligned run: add --from with its folder, such as runs/en-head-glu.")
+        raise PolyclipError(f"{', '.join(wrong)} goes on from an aligned run: add --from with its folder, such as runs/en-head-mlp.")
 
 
 def languages_of(options: Options) -> list[Language]:
@@ -140,7 +140,7 @@ def run_of(options: Options, request: Asked) -> "Run":
     method = DEFAULT if request.method == AUTO else request.method  # what auto chooses takes its place
     found = find("methods", method).METHOD
     languages = with_english(request.languages) if options.english else request.languages
-    heads, towers = schedules(options, replace(HEADS, seed=options.seed), found.inside)
+    heads, towers = schedules(options, replace(HEADS, seed=options.seed, epochs=found.epochs or HEADS.epochs), found.inside)
     return Run(
         languages=[resolve_language("en")] if found.english else languages,
         recipe=recipe_of(options, method, found.tower),
@@ -150,6 +150,7 @@ def run_of(options: Options, request: Asked) -> "Run":
         sample=Sample(views=options.views, mix=parsed(options.mix or []) or None, temperature=options.temperature),
         out=request.folder,
         compute=compute_of(options),
+        class_names=options.class_names,
         advice={"advice": request.advice} if request.advice else {},
         resume=options.resume,
         allow_leakage=options.allow_leakage,
@@ -206,6 +207,7 @@ def compute_of(options: Options) -> "Compute":
 
 def recipe_of(options: Options, method: str, tower: str) -> "Recipe":
     """What the aligner is made of; `tower` is the method's own."""
+    from polyclip.plugins import find
     from polyclip.side import Recipe
 
     return Recipe(
@@ -213,7 +215,7 @@ def recipe_of(options: Options, method: str, tower: str) -> "Recipe":
         vision_tower=options.vision_tower or tower,
         method=method,
         tune=options.tune,
-        dim=options.dim,
+        dim=options.dim or find("methods", method).METHOD.dim,
         loss=options.loss,
         text_layers=options.text_layers,
         vision_layers=options.vision_layers,

@@ -21,6 +21,7 @@ class Shape:
     dim: int  # length of one member's vector
     gated: bool
     members: int
+    hidden: int = 0  # units between two linear maps; 0: one linear map
 
 
 class Gated(nn.Module):
@@ -38,21 +39,28 @@ class Gated(nn.Module):
 
 
 class Projection(nn.Module):
-    """Drop some dimensions, project, normalise: a linear map, and with `gated` a gated branch added to it."""
+    """Drop some dimensions, project, normalise: a linear map, with `gated` a gated branch added to it, with `hidden` Linear-GELU-Linear instead."""
 
-    def __init__(self, width: int, dim: int, dropout: float, *, gated: bool) -> None:
+    def __init__(self, width: int, dim: int, dropout: float, *, gated: bool, hidden: int = 0) -> None:
         super().__init__()
         self.dropout = dropout
-        self.linear = nn.Linear(width, dim)
-        nn.init.normal_(self.linear.weight, std=width**-0.5)
+        self.inner = nn.Linear(width, hidden) if hidden else None
+        self.linear = nn.Linear(hidden or width, dim)
+        if self.inner is not None:
+            nn.init.normal_(self.inner.weight, std=width**-0.5)
+            nn.init.zeros_(self.inner.bias)
+        nn.init.normal_(self.linear.weight, std=(hidden or width) ** -0.5)
         nn.init.zeros_(self.linear.bias)
         self.branch = Gated(width, dim) if gated else None
 
+    def raw(self, values: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
+        """Not normalised, nothing left out."""
+        projected = self.linear(values if self.inner is None else nn.functional.gelu(self.inner(values)))
+        return projected if self.branch is None else projected + self.branch(values)
+
     def forward(self, standard: Float[Tensor, "row width"], chosen: Bool[Tensor, "row width"] | None = None) -> Float[Tensor, "row dim"]:
         """Unit vectors. In training, values are left out as `chosen` says, or at random."""
-        kept = left_out(standard, self.dropout, chosen) if self.training else standard
-        projected = self.linear(kept)
-        return unit(projected if self.branch is None else projected + self.branch(kept))
+        return unit(self.raw(left_out(standard, self.dropout, chosen) if self.training else standard))
 
 
 class Head(nn.Module):

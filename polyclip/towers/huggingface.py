@@ -19,6 +19,7 @@ from polyclip.towers._opened import edge_of_processor, opened
 from polyclip.towers._pictures import Pictures
 from polyclip.trunk import State, Trunk, Whole
 from polyclip.trunk.vision import TransformersViT
+from polyclip.vocabulary.classes import Classifier, labels_of
 from polyclip.weights import without_memory
 
 DEFAULTS = {"pooling": "cls", "revision": "main"}
@@ -55,7 +56,25 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
         parameters=sum(p.numel() for p in model.parameters()),
         embeddings=0,
         build=lambda: build(argument, chosen),
+        classifier=partial(classifier, argument, chosen, config),
     )
+
+
+def classifier(name: str, chosen: dict[str, str], config: Any) -> Classifier | None:
+    """The classifier of a model that was saved as one for images, where it reads the vector that the tower gives."""
+    from transformers import AutoModelForImageClassification
+
+    saved_as = (getattr(config, "architectures", None) or [""])[0]
+    if not saved_as.endswith("ForImageClassification"):
+        return None
+    with loading("vision tower", name):
+        model = AutoModelForImageClassification.from_pretrained(name, revision=chosen["revision"], use_safetensors=True, trust_remote_code=False)
+    last: Any = getattr(model, "classifier", None)
+    last = last[-1] if isinstance(last, nn.Sequential) else last
+    if not isinstance(last, nn.Linear) or last.in_features != length(model.config):
+        return None
+    names = [str(config.id2label[number]) for number in sorted(config.id2label)]
+    return Classifier(labels_of(names), last.weight.detach().float())
 
 
 def empty(config: Any) -> Any:

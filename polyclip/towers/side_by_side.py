@@ -11,11 +11,13 @@ from torch import nn
 
 from polyclip import tower as named
 from polyclip.errors import DataError
+from polyclip.losses import unit
 from polyclip.records import Picture
 from polyclip.storage import digest
 from polyclip.tower import Tower, take
 from polyclip.towers._pictures import Pictures
 from polyclip.trunk import State, Whole
+from polyclip.vocabulary import Classifier
 
 
 def describe(argument: str, options: dict[str, str]) -> Tower:
@@ -35,7 +37,20 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
         embeddings=0,
         build=lambda: SideBySide([tower.build() for tower in towers]),
         parts=tuple(towers),
+        classifier=partial(classifier, towers),
     )
+
+
+def classifier(towers: Sequence[Tower]) -> Classifier | None:
+    """The rows of towers whose classifiers have the same classes side by side, with zeros for towers that have none or others."""
+    found = [None if tower.classifier is None else tower.classifier() for tower in towers]
+    first = next((one for one in found if one is not None), None)
+    if first is None:
+        return None
+    blank = [torch.zeros(len(first.rows), tower.dim) for tower in towers]
+    fits = [one is not None and list(one.labels) == list(first.labels) and len(one.rows) == len(first.rows) for one in found]
+    rows = [unit(one.rows) if fit and one is not None else zeros for one, fit, zeros in zip(found, fits, blank, strict=True)]
+    return Classifier(first.labels, torch.cat(rows, dim=1))
 
 
 class SideBySide(Pictures):

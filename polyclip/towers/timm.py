@@ -3,6 +3,7 @@
 Size, interpolation, mean and deviation come from the model's own configuration; its pooled features are used, not its classifier.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from polyclip.towers._pictures import Pictures
 from polyclip.towers._preprocessing import Preprocessing
 from polyclip.trunk import Trunk, Whole
 from polyclip.trunk.vision import TimmEfficientNet, TimmViT
+from polyclip.vocabulary.classes import Classifier, synsets_of
 
 
 def describe(argument: str, options: dict[str, str]) -> Tower:
@@ -40,7 +42,35 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
         parameters=sum(p.numel() for p in model.parameters()),
         embeddings=0,
         build=lambda: build(argument, weights, preprocessing),
+        classifier=partial(classifier, argument, weights),
     )
+
+
+def classifier(name: str, weights: str) -> Classifier | None:
+    """The model's last linear layer, where it reads the pooled features that the tower gives and its classes are known.
+
+    Known are ImageNet-1k, -12k and -22k in the variants that timm lists: told by the number of classes.
+    """
+    import timm
+    import torch
+    from safetensors import safe_open
+    from timm.data import infer_imagenet_subset
+
+    with torch.device("meta"):
+        bare = timm.create_model(name, pretrained=False, num_classes=0)
+    key = f"{bare.default_cfg.get('classifier', 'head')}.weight"
+    if weights:
+        with safe_open(weights, "pt") as handle:
+            rows = handle.get_tensor(key) if key in handle.keys() else None  # noqa: SIM118 (no mapping)
+    elif bare.pretrained_cfg.get("num_classes"):
+        with loading("vision tower", f"timm:{name}"):
+            rows = timm.create_model(name, pretrained=True).state_dict().get(key)
+    else:
+        rows = None
+    if rows is None or rows.ndim != 2 or rows.shape[1] != bare.num_features:
+        return None
+    subset = infer_imagenet_subset({"num_classes": len(rows)})
+    return None if subset is None else Classifier(synsets_of(subset), rows.detach().float())
 
 
 def preprocessing_of(model: Any) -> Preprocessing:
