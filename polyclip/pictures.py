@@ -142,6 +142,17 @@ def decoded(data: bytes, where: str) -> Image.Image:
         raise DataError(f"{where}: damaged or truncated picture ({error}).") from error
 
 
+def rendered(svg: str, pixels: int) -> Image.Image:
+    """Draw SVG text on white, `pixels` wide, without the system's fonts.
+
+    Raises ValueError for what is no SVG, or has no size.
+    """
+    import resvg_py
+
+    png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=pixels, background="#ffffff", skip_system_fonts=True, dpi=96))
+    return Image.open(io.BytesIO(png)).convert("RGB")
+
+
 def lighten(image: Image.Image) -> None:
     """Let a JPEG's decoder stop at a part of its edges, the smallest that is enough for what is `wanted` and divides both of them: no pixel moves."""
     edge = EDGE.get()
