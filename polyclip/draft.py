@@ -69,7 +69,7 @@ def recipe(pack: dict[str, Any], packs: Iterable[dict[str, Any]]) -> dict[str, A
     """[recipe]: polyclip's defaults, an engine, and for low-resource languages whom to borrow from."""
     rank = pack.get("resource_class")
     poor = rank <= 2 if rank is not None else not pack["in_xlmr"]
-    table: dict[str, Any] = {"method": "head-glu", "budget": "5m", "translation": route(pack["code"], pack["codes"])}
+    table: dict[str, Any] = {"method": "head-mlp", "budget": "5m", "translation": route(pack["code"], pack["codes"])}
     return table | {"borrow": relatives(pack, packs) if poor else []}
 
 

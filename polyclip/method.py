@@ -27,6 +27,8 @@ class Method:
     members: int = 1  # heads a side, each trained by its own loss
     hidden: int = 0  # units of the text heads between two linear maps; 0: one linear map
     dim: int = 384  # length of one head's vector, unless the user says otherwise
+    text_dropout: float = 0.1  # share of a caption's features left out in training, [0, 1)
+    image_dropout: float = 0.3
     epochs: int | None = None  # of the heads' phase, unless the user says otherwise; None: what `alignment.HEADS` says
     loss: str = "info-nce"
     tower: str = LARGE

@@ -210,12 +210,15 @@ def recipe_of(options: Options, method: str, tower: str) -> "Recipe":
     from polyclip.plugins import find
     from polyclip.side import Recipe
 
+    found = find("methods", method).METHOD
     return Recipe(
         text_encoder=options.text_encoder,
         vision_tower=options.vision_tower or tower,
         method=method,
         tune=options.tune,
-        dim=options.dim or find("methods", method).METHOD.dim,
+        dim=options.dim or found.dim,
+        text_dropout=found.text_dropout,
+        image_dropout=found.image_dropout,
         loss=options.loss,
         text_layers=options.text_layers,
         vision_layers=options.vision_layers,

@@ -134,6 +134,7 @@ class JointHead(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    spread: Tensor
     lengths: Tensor
     space: Tensor
 
@@ -141,6 +142,7 @@ class JointHead(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
+        self.register_buffer("spread", torch.ones(width))  # of each dimension by itself; exports leave out the dimension that says least
         self.members = nn.ModuleList(Projection(width, shape.dim, dropout, gated=shape.gated, hidden=shape.hidden) for _ in range(shape.members))
         self.names = names
         self.register_buffer("lengths", torch.ones(shape.members + (names is not None)))
@@ -155,6 +157,7 @@ class JointHead(nn.Module):
         """
         self.mean.copy_(features.mean(0))
         deviation = features.std(0)
+        self.spread.copy_(deviation)
         self.deviation.fill_(deviation.square().mean().sqrt().clamp(min=1e-12))
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from polyclip.components.adapter import Adapter, MapAdapter
 from polyclip.components.deep import MapLayer, TokenLayer
 from polyclip.components.head import Head, Pass
+from polyclip.components.joint_head import ClassRows, JointHead, NameUnits
 from polyclip.components.low_rank import low_rank
 from polyclip.components.unlock import biases, everything, norms
 from polyclip.errors import RunError
@@ -20,6 +21,7 @@ from polyclip.side import Side
 IN_PLACE = (norms, biases, everything, low_rank)  # parts that leave a tower's shape as it is, once they are merged
 OWN = (Adapter, MapAdapter, TokenLayer, MapLayer)  # layers that no other library has
 EVERY = "--to onnx takes every method"
+STRAIGHT = 100.0  # GELU(x + 100) - 100 is x, where x is no smaller than -94
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,18 @@ class Affine:
     bias: Float[Tensor, " dim"]
 
 
+@dataclass(frozen=True)
+class Layers:
+    """outer(GELU(inner(x))), in float64."""
+
+    inner: Affine
+    outer: Affine
+
+
 def mergeable(method: Method) -> bool:
-    """Whether all that a method trains can be expressed by plain weights and one linear map a side."""
-    return not (method.gated or method.relative or method.members > 1) and all(part in IN_PLACE for part in (*method.text, *method.vision))
+    """Whether all that a method trains can be expressed by plain weights, one linear map of images, and one map or Linear-GELU-Linear of captions."""
+    joined = method.members == 1 or bool(method.hidden)
+    return joined and not (method.gated or method.relative) and all(part in IN_PLACE for part in (*method.text, *method.vision))
 
 
 def instead() -> str:
@@ -48,12 +59,83 @@ def affine(side: Side, target: str) -> Affine:
     head = side.head
     if isinstance(head, Pass):
         return Affine(torch.eye(side.tower.dim, dtype=torch.float64), torch.zeros(side.tower.dim, dtype=torch.float64))
+    if isinstance(head, JointHead):
+        return joint_affine(head, side.kind, target)
     if not isinstance(head, Head) or len(head.members) > 1 or head.members[0].branch is not None:
         kind = "compares with training pairs" if not isinstance(head, Head) else "has a gated branch or several members"
         raise RunError(f"{target} knows linear heads only, and the {side.kind} head of this run {kind}. {instead()}")
     linear: Any = head.members[0].linear
     weight = linear.weight.detach().double() / head.deviation.double()
     return Affine(weight, linear.bias.detach().double() - weight @ head.mean.double())
+
+
+def joint_affine(head: JointHead, kind: str, target: str) -> Affine:
+    """A joint head of linear members and class rows as one map.
+
+    Raises RunError where a member is not linear.
+    """
+    weights, deviation = head.weights().double(), head.deviation.double()
+    maps = []
+    for member, weight in zip(head.members, weights, strict=False):
+        refuse_gate(member, kind, target)
+        own: Any = member
+        maps.append((weight * own.linear.weight.double() / deviation, weight * own.linear.bias.double()))
+    if isinstance(head.names, ClassRows):
+        rows = weights[-1] * head.names.weight.double()
+        maps.append((rows, torch.zeros(len(rows), dtype=torch.float64)))
+    weight, bias = torch.cat([part for part, _ in maps]), torch.cat([part for _, part in maps])
+    turned = folded(head)
+    weight, bias = turned.T @ weight, turned.T @ bias
+    return Affine(weight.detach(), (bias - weight @ head.mean.double()).detach())
+
+
+def layers(side: Side, target: str) -> Layers | None:
+    """The joint head of captions as two maps with GELU between them; None for a head that is one map.
+
+    A linear member goes through GELU far from zero, where it is a straight line.
+    Raises RunError for a member with a gated branch.
+    """
+    head = side.head
+    if not isinstance(head, JointHead) or (head.names is None and all(member.inner is None for member in head.members)):
+        return None
+    weights, deviation, mean = head.weights().double(), head.deviation.double(), head.mean.double()
+    inner, inner_bias, outer, outer_bias = [], [], [], []
+    for member, weight in zip(head.members, weights, strict=False):
+        refuse_gate(member, side.kind, target)
+        own: Any = member
+        if own.inner is None:
+            first, shift = own.linear.weight.double() / deviation, own.linear.bias.double()
+            second = weight * torch.eye(len(first), dtype=torch.float64)
+            inner_bias.append(shift - first @ mean + STRAIGHT)
+            outer_bias.append(second.sum(1) * -STRAIGHT)
+        else:
+            first, shift = own.inner.weight.double() / deviation, own.inner.bias.double()
+            second = weight * own.linear.weight.double()
+            inner_bias.append(shift - first @ mean)
+            outer_bias.append(weight * own.linear.bias.double())
+        inner.append(first)
+        outer.append(second)
+    if isinstance(head.names, NameUnits):
+        inner.append(head.names.inner.double())
+        inner_bias.append(head.names.inner_bias.double())
+        outer.append(weights[-1] * head.names.outer.double())
+        outer_bias.append(torch.zeros(head.names.dim, dtype=torch.float64))
+    turned = folded(head)
+    second = turned.T @ torch.block_diag(*outer)
+    return Layers(
+        Affine(torch.cat(inner).detach(), torch.cat(inner_bias).detach()), Affine(second.detach(), (turned.T @ torch.cat(outer_bias)).detach())
+    )
+
+
+def folded(head: JointHead) -> Float[Tensor, "total dim"]:
+    """What the parts' vectors are multiplied by at the end."""
+    return head.space.double() if head.space.any() else torch.eye(len(head.space), dtype=torch.float64)
+
+
+def refuse_gate(member: Any, kind: str, target: str) -> None:
+    """Raises RunError for a member with a gated branch."""
+    if member.branch is not None:
+        raise RunError(f"{target} knows linear layers and GELU, and the {kind} head of this run has a gated branch. {instead()}")
 
 
 def plain(side: Side, target: str) -> Any:

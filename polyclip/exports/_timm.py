@@ -75,7 +75,7 @@ def constant_channel(map_: Affine, side: Side, encoder: Any, target: str) -> Flo
     Raises RunError for a tower that does not end in timm's norm, activation and mean.
     """
     norm = getattr(encoder.model, "bn2", None)
-    mean, deviation = getattr(side.head, "mean", None), getattr(side.head, "deviation", None)
+    mean, deviation = getattr(side.head, "mean", None), getattr(side.head, "spread", getattr(side.head, "deviation", None))
     if not map_.bias.any():
         return map_.weight
     if norm is None or mean is None or deviation is None:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from polyclip.components.head import Relative
+from polyclip.components.joint_head import JointHead
 from polyclip.errors import RunError
 from polyclip.exports._merged import merge_low_rank
 from polyclip.exports._pictures import preprocess_cfg
 from polyclip.exports._target import Order, Target, Written
 from polyclip.exports._words import write_tokenizer
 from polyclip.features import inference_form
+from polyclip.losses import unit
 from polyclip.side import Side
 
 CONTEXT = 77  # tokens that immich pads to; the graph takes any number up to the encoder's limit
@@ -44,6 +46,24 @@ class PictureGraph(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """[picture, 3, height, width] to [picture, dim]."""
         return self.head(self.encoder.finish({"pixels": image}, 0))
+
+
+class Joined(nn.Module):
+    """A joint head whose weights and directions are constants of the graph."""
+
+    space: Tensor
+    weights: Tensor
+
+    def __init__(self, head: JointHead) -> None:
+        super().__init__()
+        self.head = head
+        self.register_buffer("weights", head.weights())
+        self.register_buffer("space", head.space if head.space.any() else torch.eye(len(head.space)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[row, width] to [row, dim]."""
+        parts = self.head.parts(features)
+        return unit(torch.cat([part * self.weights[number] for number, part in enumerate(parts)], dim=1) @ self.space)
 
 
 def write(order: Order) -> Written:
@@ -81,6 +101,8 @@ def settled(head: Any) -> nn.Module:
         nearest = int(head.nearest)
         del head.nearest
         head.nearest = nearest  # type: ignore[assignment]
+    if isinstance(head, JointHead):
+        return Joined(head.requires_grad_(False).eval())
     frozen_head: nn.Module = head.requires_grad_(False).eval()
     return frozen_head
 

@@ -7,7 +7,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from polyclip.errors import RunError
-from polyclip.exports._merged import EVERY, affine, closing_norm, plain, without_bias
+from polyclip.exports._head_layer import with_head
+from polyclip.exports._merged import EVERY, affine, closing_norm, layers, plain, without_bias
 from polyclip.exports._pictures import preprocess_cfg
 from polyclip.exports._target import Order, Target, Written
 from polyclip.exports._timm import timm_name
@@ -58,9 +59,10 @@ def text_tower(side: Side, order: Order) -> tuple[dict[str, Tensor], dict[str, A
     norm = closing_norm(encoder)
     if kind not in KNOWN or norm is None:
         raise RunError(f"{NAME} does not know text models of type {kind!r}: expected one of {', '.join(KNOWN)}. {EVERY}.")
-    weight = without_bias(affine(side, NAME), norm)
-    state = {f"transformer.{name}": t for name, t in encoder.model.state_dict().items()} | {"proj.weight": weight.float()}
-    encoder.model.config.save_pretrained(order.folder)
+    head = layers(side, NAME)
+    model, weight = (encoder.model, without_bias(affine(side, NAME), norm)) if head is None else with_head(side, encoder, head, NAME)
+    state = {f"transformer.{name}": t for name, t in model.state_dict().items() if not name.startswith("pooler.")} | {"proj.weight": weight.float()}
+    model.config.save_pretrained(order.folder)
     write_tokenizer(encoder, order.folder, side.tower.name)
     config = {
         "hf_model_name": str(order.final),

@@ -1,7 +1,8 @@
 """What was trained, small, beside the towers it was trained on: peft's layout for low-rank updates, plain tensors for all else.
 
 `text/` and `vision/` hold what was trained inside each tower (adapter_config.json and adapter_model.safetensors, or changed.safetensors with
-the tower's own weights that moved) and the head as one linear map (head.safetensors: weight, bias). `base/` holds a tower's own weights where no
+the tower's own weights that moved) and the head as one linear map (head.safetensors: weight, bias), or as
+two with GELU between them (inner.weight, inner.bias, outer.weight, outer.bias). `base/` holds a tower's own weights where no
 hub has them.
 """
 
@@ -14,7 +15,7 @@ from torch import nn
 
 from polyclip.components.low_rank import exactly
 from polyclip.errors import RunError
-from polyclip.exports._merged import EVERY, OWN, affine, instead
+from polyclip.exports._merged import EVERY, OWN, affine, instead, layers
 from polyclip.exports._pictures import preprocess_cfg
 from polyclip.exports._target import Order, Target, Written
 from polyclip.exports._timm import timm_name
@@ -36,8 +37,10 @@ def write_side(side: Side, folder: Path) -> str:
     Raises RunError where the method put layers of its own into the tower.
     """
     folder.mkdir(parents=True)
-    own = affine(side, NAME)
-    save_file({"weight": own.weight.float().contiguous(), "bias": own.bias.float()}, folder / "head.safetensors")
+    own = layers(side, NAME) if side.kind == "text" else None
+    maps = {"": affine(side, NAME)} if own is None else {"inner.": own.inner, "outer.": own.outer}
+    tensors = {f"{name}{key}": tensor.float().contiguous() for name, one in maps.items() for key, tensor in (("weight", one.weight), ("bias", one.bias))}
+    save_file(tensors, folder / "head.safetensors")
     base = side.tower.build()
     write_base(side, base, folder)
     if side.encoder is None:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from polyclip.errors import RunError
-from polyclip.exports._merged import EVERY, Affine, affine, plain
+from polyclip.exports._merged import EVERY, Affine, affine, layers, plain
 from polyclip.exports._target import Order, Target, Written
 from polyclip.exports._timm import write_timm
 from polyclip.exports._words import write_tokenizer
@@ -49,7 +49,7 @@ def text_modules(side: Side, work: Path) -> list[nn.Module]:
     encoder.model.save_pretrained(work)
     write_tokenizer(encoder, work, side.tower.name)
     transformer = Transformer(str(work), max_seq_length=encoder.words.limit)
-    return [transformer, Pooling(encoder.dim, pooling_mode=encoder.pooling), dense(affine(side, NAME))]
+    return [transformer, Pooling(encoder.dim, pooling_mode=encoder.pooling), *dense_layers(side)]
 
 
 def picture_modules(side: Side, work: Path) -> list[nn.Module]:
@@ -64,12 +64,18 @@ def picture_modules(side: Side, work: Path) -> list[nn.Module]:
     return [Transformer(str(work), modality_config=modalities, module_output_name="sentence_embedding"), dense(affine(side, NAME))]
 
 
-def dense(map_: Affine) -> nn.Module:
-    """One linear layer with its constant."""
+def dense_layers(side: Side) -> list[nn.Module]:
+    """The text head: one linear layer, or two with GELU between them."""
+    found = layers(side, NAME)
+    return [dense(affine(side, NAME))] if found is None else [dense(found.inner, nn.GELU()), dense(found.outer)]
+
+
+def dense(map_: Affine, activation: nn.Module | None = None) -> nn.Module:
+    """One linear layer with its constant, and what follows it."""
     from sentence_transformers.base.modules import Dense
 
     dim, width = map_.weight.shape
-    return Dense(width, dim, activation_function=nn.Identity(), init_weight=map_.weight.float(), init_bias=map_.bias.float())
+    return Dense(width, dim, activation_function=activation or nn.Identity(), init_weight=map_.weight.float(), init_bias=map_.bias.float())
 
 
 TARGET = Target(about="a SentenceTransformer; pictures too where the tower is timm's", needs=("sentence_transformers",), write=write, checks=("transformers",))

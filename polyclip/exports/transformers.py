@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyclip.errors import RunError
-from polyclip.exports._merged import EVERY, affine, closing_norm, plain, without_bias
+from polyclip.exports._head_layer import with_head
+from polyclip.exports._merged import EVERY, affine, closing_norm, layers, plain, without_bias
 from polyclip.exports._pictures import preprocess_cfg
 from polyclip.exports._target import Order, Target, Written
 from polyclip.exports._timm import constant_channel, wrapper_config
@@ -62,6 +63,10 @@ def text_model(side: Side) -> tuple[Any, Float[Tensor, "dim width"]]:
     kind, norm = getattr(getattr(encoder.model, "config", None), "model_type", "unknown"), closing_norm(encoder)
     if kind not in KNOWN or norm is None:
         raise RunError(f"{NAME} has no dual encoder without remote code for text models of type {kind!r}: expected {', '.join(KNOWN)}. {EVERY}.")
+    head = layers(side, NAME)
+    if head is not None:
+        model, out = with_head(side, encoder, head, NAME)
+        return straight_pooler(model), (out / LINE).float()
     before = norm.bias.detach().double().clone()
     weight = without_bias(affine(side, NAME), norm)
     moved = norm.bias.detach().double() - before
@@ -73,12 +78,16 @@ def text_model(side: Side) -> tuple[Any, Float[Tensor, "dim width"]]:
     kept = model.load_state_dict(encoder.model.state_dict(), strict=False)
     if kept.unexpected_keys:
         raise RunError(f"{NAME} knows no {kept.unexpected_keys[0]} in a {kind}. {EVERY}.")
-    width = config.hidden_size
     out = average(model.encoder.layer[-1], weight, moments(side, moved), usual) if mean else weight
-    with torch.no_grad():
-        model.pooler.dense.weight.copy_(LINE * torch.eye(width))
-        model.pooler.dense.bias.zero_()
-    return model, (out / LINE).float()
+    return straight_pooler(model), (out / LINE).float()
+
+
+@torch.no_grad()
+def straight_pooler(model: Any) -> Any:
+    """The model with a pooler that gives the first token, made small enough for tanh to be a straight line."""
+    model.pooler.dense.weight.copy_(LINE * torch.eye(model.config.hidden_size))
+    model.pooler.dense.bias.zero_()
+    return model
 
 
 def moments(side: Side, moved: Float[Tensor, " width"]) -> Float[Tensor, "width spread"]:

@@ -8,6 +8,7 @@ METHOD = Method(
     members=4,
     hidden=384,
     dim=128,
+    text_dropout=0.3,
     epochs=72,
     tower=PLAIN,
 )

@@ -28,8 +28,17 @@ def vectors(folder: Path, captions: list[str], pictures: list[Any]) -> dict[str,
         mask = tokens["attention_mask"][..., None]
         pooled = hidden[:, 0] if facts["pooling"] == "cls" else (hidden * mask).sum(1) / mask.sum(1)
         image = torch.cat([watcher(read(picture)[None]) for picture in pictures])
-        found = [torch.nn.functional.linear(rows, **load_file(part / "head.safetensors")) for rows, part in ((pooled, text), (image, vision))]
+        found = [projected(rows, load_file(part / "head.safetensors")) for rows, part in ((pooled, text), (image, vision))]
     return {"text": found[0].numpy(), "pictures": found[1].numpy()}
+
+
+def projected(rows: Any, head: dict[str, Any]) -> Any:
+    """One linear map, or two with GELU between them."""
+    from torch.nn.functional import gelu, linear
+
+    if "weight" in head:
+        return linear(rows, head["weight"], head["bias"])
+    return linear(gelu(linear(rows, head["inner.weight"], head["inner.bias"])), head["outer.weight"], head["outer.bias"])
 
 
 def changed(model: Any, folder: Path) -> Any:
