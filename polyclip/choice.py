@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from polyclip.aligner import load
-from polyclip.alignment import Run, settings_of
+from polyclip.alignment import HEADS, Run, settings_of
 from polyclip.budget import Budget, span
 from polyclip.errors import DataError, RunError
 from polyclip.estimate import Scoring, scoring_seconds, training_seconds
@@ -52,8 +52,9 @@ class Candidate:
 
 CANDIDATES = (  # the first is the cheapest, the second the default of `polyclip align`: it comes before what is cheaper still but seldom better
     Candidate(name="ridge", method="ridge"),
-    Candidate(name="head-glu", method="head-glu"),
+    Candidate(name="head-mlp", method="head-mlp"),
     Candidate(name="heads", method="heads"),
+    Candidate(name="head-glu", method="head-glu"),
     Candidate(name="head-glu-long", method="head-glu", epochs=40, learning_rate=1e-3),
     Candidate(name="lilt-da-text", method="lilt-da"),
     Candidate(name="lilt-lwa-top2", method="lilt-lwa", text_layers="-2:"),
@@ -187,10 +188,21 @@ def winner(trials: list[Trial]) -> Trial:
 
 def trial_run(run: Run, candidate: Candidate) -> Run:
     """The run that trains a candidate: `polyclip align` with the same settings ends with the same weights, if time does not stop it."""
-    own = run.towers if inside(candidate) else run.heads
+    method = find("methods", candidate.method).METHOD
+    cached = replace(run.heads, epochs=method.epochs or HEADS.epochs)
+    own = run.towers if method.inside else cached
     own = replace(own, epochs=candidate.epochs or own.epochs, learning_rate=candidate.learning_rate or own.learning_rate)
-    heads, towers = (run.heads, own) if inside(candidate) else (own, run.towers)
-    recipe = replace(run.recipe, method=candidate.method, tune="text" if inside(candidate) else "both", text_layers=candidate.text_layers)
+    heads, towers = (cached, own) if method.inside else (own, run.towers)
+    asked = run.recipe.dim != find("methods", run.recipe.method).METHOD.dim  # by the user, for every method
+    recipe = replace(
+        run.recipe,
+        method=candidate.method,
+        dim=run.recipe.dim if asked else method.dim,
+        text_dropout=method.text_dropout,
+        image_dropout=method.image_dropout,
+        tune="text" if method.inside else "both",
+        text_layers=candidate.text_layers,
+    )
     return replace(run, recipe=recipe, heads=heads, towers=towers, out=run.out / TRIALS / candidate.name, resume=True)
 
 

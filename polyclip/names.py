@@ -1,6 +1,7 @@
 """The class names of a vision tower beside the heads: whether there are any, and how they are put there."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 
@@ -16,6 +17,7 @@ from polyclip.vocabulary import Vocabulary, vocabulary_of
 DIMENSIONS = 256  # principal directions of the classifier's rows that are kept
 
 
+@lru_cache(maxsize=4)
 def read_vocabulary(tower: Tower) -> Vocabulary | None:
     """The names that a vision tower has for what it sees.
 

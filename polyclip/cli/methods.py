@@ -18,14 +18,19 @@ def listed(context: typer.Context, json: Annotated[bool, typer.Option("--json", 
     """List the alignment methods, one line each."""
     if context.invoked_subcommand is not None:
         return
+    from polyclip.exports._known import exports_of, said
+
     methods = {name: find("methods", name).METHOD for name in names("methods")}
     if json:
-        rows = [{"method": name, "about": method.about, "source": method.source, "tower": method.tower} for name, method in methods.items()]
+        rows = [
+            {"method": name, "about": method.about, "source": method.source, "tower": method.tower, "exports": exports_of(method, method.tower)}
+            for name, method in methods.items()
+        ]
         typer.echo(json_text.dumps(rows, ensure_ascii=False, indent=1))
         return
-    table = Table("method", "what is trained", header_style="bold", box=SIMPLE_HEAD)
+    table = Table("method", "what is trained", "exports to", header_style="bold", box=SIMPLE_HEAD)
     for name, method in methods.items():
-        table.add_row(name, method.about)
+        table.add_row(name, method.about, said(method, method.tower))
     Console().print(table)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,7 +15,8 @@ NAMES_WEIGHT = 0.5  # of the class names beside one member, in the cosine; chose
 SHARPNESS = 30.0  # how steeply a caption's nearness to a name counts; the same
 THRESHOLD = 0.18  # the cosine below which a name counts little; the same
 SHRINKAGE = 1.0  # of the captions' covariance towards its mean variance
-SAMPLE = 16_384  # training features that lengths and covariances are measured on
+SAMPLE = 16_384  # training features that covariances and directions are measured on
+FEW = 1024  # of them, for usual lengths, which are measured before every validation
 
 
 class NameUnits(nn.Module):
@@ -150,7 +152,7 @@ class JointHead(nn.Module):
         self.register_buffer("space", torch.zeros(total, min(space, total)))  # of zeros until it is folded
 
     @torch.no_grad()
-    def measure(self, features: Float[Tensor, "row width"]) -> None:
+    def measure(self, features: Any) -> None:
         """Take the mean of training features, and one deviation for all their dimensions.
 
         One for all, because a classifier's rows and photographs move in dimensions that drawings hardly use.
@@ -161,9 +163,9 @@ class JointHead(nn.Module):
         self.deviation.fill_(deviation.square().mean().sqrt().clamp(min=1e-12))
 
     @torch.no_grad()
-    def balance(self, features: Float[Tensor, "row width"]) -> None:
+    def balance(self, features: Any) -> None:
         """Measure the usual length of each part on training features."""
-        chosen = sampled(features).to(self.mean.device)
+        chosen = sampled(features, FEW).to(self.mean.device)
         self.lengths.copy_(torch.stack([part.norm(dim=1).mean() for part in self.parts(chosen)]).clamp(min=1e-12))
 
     def parts(self, features: Float[Tensor, "row width"]) -> list[Float[Tensor, "row part"]]:
@@ -201,10 +203,11 @@ class JointHead(nn.Module):
 
 
 @torch.no_grad()
-def fold(text: JointHead, text_features: Float[Tensor, "caption width"], image: JointHead, image_features: Float[Tensor, "image width"]) -> None:
+def fold(text: JointHead, text_features: Any, image: JointHead, image_features: Any) -> None:
     """Bring both sides into the principal directions of their training vectors, where the space has fewer dimensions than the parts together.
 
-    The same directions on both sides, so that cosines stay as they are but for what lies outside.
+    The same directions on both sides, so that cosines stay as they are but for what lies outside. Features are those of training captions
+    [caption, width] and images [image, width], tensors or rows on disk.
     """
     if text.space.shape[0] == text.space.shape[1]:
         return
@@ -219,6 +222,6 @@ def fold(text: JointHead, text_features: Float[Tensor, "caption width"], image: 
         head.space.copy_(directions)
 
 
-def sampled(features: Float[Tensor, "row width"]) -> Float[Tensor, "chosen width"]:
-    """At most `SAMPLE` rows, spread over all of them."""
-    return features[torch.linspace(0, len(features) - 1, min(len(features), SAMPLE)).long()]
+def sampled(features: Any, most: int = SAMPLE) -> Float[Tensor, "chosen width"]:
+    """At most `most` rows, spread over all of them; of a tensor, or of rows that stay on disk."""
+    return features[torch.linspace(0, len(features) - 1, min(len(features), most)).long()]

@@ -92,16 +92,23 @@ def joint_affine(head: JointHead, kind: str, target: str) -> Affine:
 def layers(side: Side, target: str) -> Layers | None:
     """The joint head of captions as two maps with GELU between them; None for a head that is one map.
 
-    A linear member goes through GELU far from zero, where it is a straight line.
     Raises RunError for a member with a gated branch.
     """
     head = side.head
     if not isinstance(head, JointHead) or (head.names is None and all(member.inner is None for member in head.members)):
         return None
+    return joint_layers(head, side.kind, target)
+
+
+def joint_layers(head: JointHead, kind: str, target: str) -> Layers:
+    """Members and name units as hidden units side by side. A linear member goes through GELU far from zero, where it is a straight line.
+
+    Raises RunError for a member with a gated branch.
+    """
     weights, deviation, mean = head.weights().double(), head.deviation.double(), head.mean.double()
     inner, inner_bias, outer, outer_bias = [], [], [], []
     for member, weight in zip(head.members, weights, strict=False):
-        refuse_gate(member, side.kind, target)
+        refuse_gate(member, kind, target)
         own: Any = member
         if own.inner is None:
             first, shift = own.linear.weight.double() / deviation, own.linear.bias.double()

@@ -101,6 +101,7 @@ def run_of(cell: Cell, folder: Path) -> Run:
         sample=Sample(share=cell.share, pairs=cell.pairs),
         heads=heads if inside or not cell.rate else replace(heads, learning_rate=cell.rate),
         towers=towers,
+        class_names=False,  # the paper's claims are about what pairs teach
         resume=True,
         lint=False,  # the study has looked, once for all cells
         count_flops=True,

@@ -71,12 +71,26 @@ def test_trained_and_never_trained_languages_are_told_apart(result: dict[str, An
 
 def test_counts_are_those_of_the_file(run: tuple[Path, Said], result: dict[str, Any]) -> None:
     saved = load_file(run[0] / "aligner.safetensors")
-    trained = sum(t.numel() for name, t in saved.items() if not name.endswith(("mean", "deviation")))
+    constants = ("mean", "deviation", "spread", "lengths", "space")
+    trained = sum(t.numel() for name, t in saved.items() if not name.endswith(constants) and ".names." not in name)
     model = result["model"]
     assert model["trained_parameters"] == trained
     assert model["trained_share"] == pytest.approx(trained / model["total_parameters"])
     assert model["trained_share_without_embeddings"] == pytest.approx(trained / (model["total_parameters"] - 250_037 * 384))
     assert sum(path.stat().st_size for path in run[0].iterdir()) < 10_000_000
+
+
+def test_it_finds_photographs_although_it_learnt_from_drawings(run: tuple[Path, Said], tmp_path: Path) -> None:
+    """On the validation split of a package of Debian: the test split is for the README."""
+    asked = [text for code in ("en", "de", "sw") for text in ("--lang", code)]
+    written = tmp_path / "photographs.json"
+    said = command("eval", "tuxpaint-stamps", "--model", run[0], "--data", "/", "--split", "validation", *asked, "--json", written)
+    assert said.code == 0, said
+    found = {(s["language"], s["protocol"], s["metric"]): s for s in json.loads(written.read_text())["scores"] if s["direction"] == "text_to_image"}
+    for language, least in (("en", 0.30), ("de", 0.17)):
+        score = found[language, "photographs", "recall@10"]
+        assert score["gallery"] == 235 and score["value"] > least > 3 * score["chance"], score
+    assert found["en", "drawings", "recall@10"]["value"] > 0.5
 
 
 def test_what_is_printed(run: tuple[Path, Said], result: dict[str, Any]) -> None:
