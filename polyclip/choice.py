@@ -189,7 +189,7 @@ def winner(trials: list[Trial]) -> Trial:
 def trial_run(run: Run, candidate: Candidate) -> Run:
     """The run that trains a candidate: `polyclip align` with the same settings ends with the same weights, if time does not stop it."""
     method = find("methods", candidate.method).METHOD
-    cached = replace(run.heads, epochs=method.epochs or HEADS.epochs)
+    cached = replace(run.heads, epochs=method.epochs or HEADS.epochs, learning_rate=method.learning_rate or HEADS.learning_rate)
     own = run.towers if method.inside else cached
     own = replace(own, epochs=candidate.epochs or own.epochs, learning_rate=candidate.learning_rate or own.learning_rate)
     heads, towers = (cached, own) if method.inside else (own, run.towers)

@@ -29,6 +29,7 @@ class Method:
     dim: int = 384  # length of one head's vector, unless the user says otherwise
     text_dropout: float = 0.1  # share of a caption's features left out in training, [0, 1)
     image_dropout: float = 0.3
+    learning_rate: float | None = None  # of the heads' phase; None: what `alignment.HEADS` says
     epochs: int | None = None  # of the heads' phase, unless the user says otherwise; None: what `alignment.HEADS` says
     loss: str = "info-nce"
     tower: str = LARGE

@@ -29,6 +29,7 @@ def read_vocabulary(tower: Tower) -> Vocabulary | None:
 
     Raises:
         WeightsError: The classifier does not fit its names, or is damaged.
+
     """
     classifier = None if tower.classifier is None else tower.classifier()
     return None if classifier is None else vocabulary_of(classifier, tower.name)

@@ -14,7 +14,9 @@ languages stored
 schemes vetting
 resolver
 draft
-mix losses metrics packs tower weights hub pictures views
+mix losses metrics packs weights hub pictures views
+vocabulary
+tower
 clip openclip normalise paired
 shards
 compare
@@ -24,7 +26,7 @@ side
 aligner translation
 pairs mapped checkpoint counting zeroshot likeness material
 sides teacher shots leakage compute bigbatch
-fit
+fit names
 methods benchmarks
 doctor
 origin report knowledge interchange

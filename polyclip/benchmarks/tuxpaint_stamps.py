@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -38,6 +39,7 @@ class Stamp:
         key: Path below the stamps' folder, without suffix.
         path: The file that is read.
         captions: Sentences by language, English under "en".
+
     """
 
     key: str
@@ -61,6 +63,7 @@ def score(aligner: Aligner, request: Request) -> Report:
     Raises:
         DataError: `request.data` is not such a folder.
         UnknownName: A split or language that the benchmark does not have.
+
     """
     stamps, unread = readable(read(request))
     table = asked(without_blank(table_of(stamps, request)), request)
@@ -72,7 +75,7 @@ def score(aligner: Aligner, request: Request) -> Report:
         with Progress("scoring", len(vectors)) as progress:
             for code, own in vectors.items():
                 named = [key for key, _ in table.captions[code]]
-                common = {"benchmark": NAME, "split": request.split, "language": code, "seen": request.seen(code)}
+                common: dict[str, Any] = {"benchmark": NAME, "split": request.split, "language": code, "seen": request.seen(code)}
                 for kind, members in kinds.items():
                     if members & set(named):
                         scores += both_directions(Items(own, named, named).only(members), image.only(members), protocol=kind, **common)
@@ -93,6 +96,7 @@ def read(request: Request) -> list[Stamp]:
     Raises:
         DataError: There is no folder of stamps, or none in it.
         UnknownName: The split is neither validation nor test.
+
     """
     folder = folder_of(request, NAME)
     root = folder / INSIDE if (folder / INSIDE).is_dir() else folder
@@ -114,6 +118,7 @@ def stamp_of(path: Path, root: Path) -> Stamp | None:
 
     Raises:
         DataError: The text is not UTF-8 or cannot be read.
+
     """
     key = path.relative_to(root).with_suffix("").as_posix()
     image = next((path.with_suffix(suffix) for suffix in (".png", ".svg") if path.with_suffix(suffix).is_file()), None)
@@ -156,6 +161,7 @@ def draw(path: Path) -> Image.Image:
 
     Raises:
         DataError: The file is larger than what is read, or cannot be drawn.
+
     """
     check_bytes(path)
     try:

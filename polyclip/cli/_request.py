@@ -140,7 +140,8 @@ def run_of(options: Options, request: Asked) -> "Run":
     method = DEFAULT if request.method == AUTO else request.method  # what auto chooses takes its place
     found = find("methods", method).METHOD
     languages = with_english(request.languages) if options.english else request.languages
-    heads, towers = schedules(options, replace(HEADS, seed=options.seed, epochs=found.epochs or HEADS.epochs), found.inside)
+    schedule = replace(HEADS, seed=options.seed, epochs=found.epochs or HEADS.epochs, learning_rate=found.learning_rate or HEADS.learning_rate)
+    heads, towers = schedules(options, schedule, found.inside)
     return Run(
         languages=[resolve_language("en")] if found.english else languages,
         recipe=recipe_of(options, method, found.tower),

@@ -49,6 +49,7 @@ class NameUnits(nn.Module):
             names: Features of the vocabulary's names.
             captions: Features of training captions, by which the metric is found.
             prototypes: Where images of each node lie, in the shared space's dimensions.
+
         """
         metric = same_concept_metric(captions, names.features)
         centre = names.features.mean(0)
@@ -132,6 +133,7 @@ class JointHead(nn.Module):
         dropout: Share of the features that members go without in training.
         space: Length of the vectors; the parts' principal directions where they have more, see `fold`.
         names: The part of the class names, if there is one.
+
     """
 
     mean: Tensor

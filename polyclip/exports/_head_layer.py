@@ -35,6 +35,7 @@ def with_head(side: Side, encoder: Any, head: Layers, target: str) -> tuple[Any,
 
     Raises:
         RunError: The encoder pools in another way, has another activation than GELU, or the head has more dimensions than the layer holds.
+
     """
     from transformers import AutoModel
 
@@ -58,6 +59,7 @@ def load_widened(model: Any, state: dict[str, Tensor], target: str) -> None:
 
     Raises:
         RunError: The model has no place for a tensor.
+
     """
     own = model.state_dict()
     for name, tensor in state.items():

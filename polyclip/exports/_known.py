@@ -18,6 +18,7 @@ def exports_of(method: Method, vision_tower: str) -> list[str]:
 
     Returns:
         All targets, or onnx alone.
+
     """
     return names("exports") if mergeable(method) and is_plain(vision_tower) else [ANY]
 

@@ -129,9 +129,7 @@ def joint_layers(head: JointHead, kind: str, target: str) -> Layers:
         outer_bias.append(torch.zeros(head.names.dim, dtype=torch.float64))
     turned = folded(head)
     second = turned.T @ torch.block_diag(*outer)
-    return Layers(
-        Affine(torch.cat(inner).detach(), torch.cat(inner_bias).detach()), Affine(second.detach(), (turned.T @ torch.cat(outer_bias)).detach())
-    )
+    return Layers(Affine(torch.cat(inner).detach(), torch.cat(inner_bias).detach()), Affine(second.detach(), (turned.T @ torch.cat(outer_bias)).detach()))
 
 
 def folded(head: JointHead) -> Float[Tensor, "total dim"]:

@@ -65,8 +65,8 @@ def text_model(side: Side) -> tuple[Any, Float[Tensor, "dim width"]]:
         raise RunError(f"{NAME} has no dual encoder without remote code for text models of type {kind!r}: expected {', '.join(KNOWN)}. {EVERY}.")
     head = layers(side, NAME)
     if head is not None:
-        model, out = with_head(side, encoder, head, NAME)
-        return straight_pooler(model), (out / LINE).float()
+        with_one, placed = with_head(side, encoder, head, NAME)
+        return straight_pooler(with_one), (placed / LINE).float()
     before = norm.bias.detach().double().clone()
     weight = without_bias(affine(side, NAME), norm)
     moved = norm.bias.detach().double() - before

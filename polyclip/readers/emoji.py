@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from polyclip.errors import DataError, UnknownName
+from polyclip.pictures import rendered
 from polyclip.readers._split import SPLITS, split_of
 from polyclip.records import Picture, Row
 from polyclip.storage import digest
@@ -39,10 +40,7 @@ def concept_group(concept: str) -> str:
 
 def raster(svg: str, pixels: int) -> Image.Image:
     """Draw SVG text on white, `pixels` on the longer side."""
-    import resvg_py
-
-    drawn = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=pixels, background="#ffffff", skip_system_fonts=True))))
-    return drawn.convert("RGB")
+    return rendered(svg, pixels)
 
 
 def openmoji_file(concept: str) -> str:

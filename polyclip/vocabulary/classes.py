@@ -23,6 +23,7 @@ class Classifier:
     Attributes:
         labels: Of each class: a WordNet synset id, or its names separated by ", ".
         rows: Weights [class, dim], over the tower's pooled vector.
+
     """
 
     labels: Sequence[str]
@@ -37,6 +38,7 @@ class Vocabulary:
         names: English names, node by node.
         node: The node that each name stands for.
         prototypes: Unit vectors [node, dim]: the mean direction of the rows of a node's classes, around the mean of all rows.
+
     """
 
     names: Sequence[str]
@@ -60,6 +62,7 @@ def vocabulary_of(classifier: Classifier, where: str) -> Vocabulary | None:
 
     Raises:
         WeightsError: There are more or fewer rows than labels, or a row is not finite.
+
     """
     check(classifier, where)
     if len(classifier.labels) < FEWEST:
@@ -86,9 +89,15 @@ def named_nodes(labels: Sequence[str]) -> list[tuple[tuple[str, ...], list[int]]
     """Names and class numbers of every node, those of plain labels one a class."""
     table = synsets()
     if not all(label in table for label in labels):
-        return [(tuple(dict.fromkeys(name.strip().replace("_", " ") for name in label.split(", ") if name.strip())) or (label,), [n]) for n, label in enumerate(labels)]
+        return [(plain_names(label), [number]) for number, label in enumerate(labels)]
     below = {synset: found for synset, found in classes_below(labels).items() if len(found) <= WIDEST * len(labels)}
     return [(table[synset].words, below[synset]) for synset in sorted(most_useful(below))]
+
+
+def plain_names(label: str) -> tuple[str, ...]:
+    """The names in a label that is no synset: "rose, red_rose" has two."""
+    found = tuple(dict.fromkeys(name.strip().replace("_", " ") for name in label.split(", ") if name.strip()))
+    return found or (label,)
 
 
 def most_useful(below: dict[str, list[int]]) -> Iterable[str]:
@@ -107,10 +116,11 @@ def synsets_of(subset: str) -> list[str]:
 
     Returns:
         WordNet ids.
+
     """
     from timm.data import ImageNetInfo
 
-    return ImageNetInfo(subset).label_names()  # type: ignore[no-any-return]
+    return ImageNetInfo(subset).label_names()
 
 
 def labels_of(names: Sequence[str]) -> Sequence[str]:
@@ -121,6 +131,7 @@ def labels_of(names: Sequence[str]) -> Sequence[str]:
 
     Returns:
         Labels for `Classifier`.
+
     """
     known = synsets_of("imagenet-1k")
     if len(names) != len(known):

@@ -26,6 +26,7 @@ def read_synsets(path: Path) -> dict[str, Synset]:
 
     Raises:
         DataError: The file is missing, a line has another form, or a hypernym is not in the file.
+
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -31,8 +31,9 @@ def both(root: Path) -> dict[str, stamps.Stamp]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    others = "zh_TW.utf8=動物\nen_GB.utf8=Beast.\nsr@latin.utf8=Životinja.\nhi.utf8=\n"
     for number in range(12):  # enough for both splits
-        stamp(tmp_path, f"animals/{number}", f"Animal {number}.\nsw.utf8=Mnyama {number}.\nzh_TW.utf8=動物\nen_GB.utf8=Beast.\nsr@latin.utf8=Životinja.\nhi.utf8=\n")
+        stamp(tmp_path, f"animals/{number}", f"Animal {number}.\nsw.utf8=Mnyama {number}.\n{others}")
     stamp(tmp_path, "town/house", "A house.\nde.utf8=Ein Haus.\n", SVG)
     stamp(tmp_path, "symbols/alphabets/a", "The letter A.\n")
     stamp(tmp_path, "town/again", "Animal 3.\n")
