@@ -68,4 +68,6 @@ def install_names(text: SideData, vision: SideData) -> None:
 def fold_heads(text: SideData, vision: SideData) -> None:
     """Bring both heads' vectors to their final length, once training has ended."""
     if isinstance(text.side.head, JointHead) and isinstance(vision.side.head, JointHead):
+        for data in (text, vision):
+            data.side.head.balance(data.table)
         fold(text.side.head, text.table, vision.side.head, vision.table)

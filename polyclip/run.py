@@ -11,11 +11,13 @@ from polyclip.alignment import Run, settings_of
 from polyclip.benchmarks._held_out import named_rows
 from polyclip.benchmarks._retrieval import Request
 from polyclip.continued import changes
+from polyclip.exports._known import limits
 from polyclip.knowledge import knowledge
 from polyclip.leakage import told
 from polyclip.origin import origin, read_run
 from polyclip.packs import Corpus, Language, known_languages, load_corpus, load_language
 from polyclip.plugins import find
+from polyclip.progress import console
 from polyclip.records import Result
 from polyclip.report.card import write_card
 from polyclip.report.result import write_result
@@ -32,11 +34,19 @@ def align(run: Run) -> Result:
     """
     clock = Clock()
     work = prepared(run)
+    tell_exports(work.aligner)
     clock.lap("encode")
     with tracking(run.track, run.out, settings_of(run)) as observe:
         keep(work, trained(replace(work, observe=observe)))
     clock.lap("train")
     return scored(run, work.aligner, clock, work.leaked)
+
+
+def tell_exports(aligner: Aligner) -> None:
+    """Say before training where the run will not be able to go, and what would."""
+    limit = limits(aligner.method, aligner.recipe.vision_tower)
+    if limit:
+        console.print(limit, highlight=False, soft_wrap=True)
 
 
 def scored(run: Run, aligner: Aligner, clock: "Clock", leaked: dict[str, Any] | None) -> Result:

@@ -96,7 +96,7 @@ class SideData:
     def unit_held_out(self) -> Float[Tensor, "item dim"]:
         """Unit vectors of the validation items as the side is now."""
         device = next((p.device for p in self.side.head.parameters()), torch.device("cpu"))
-        if isinstance(self.side.head, JointHead):
+        if isinstance(self.side.head, JointHead) and not self.side.head.is_settled:
             self.side.head.balance(self.table)
         if not self.live:
             return self.side.head(self.held_out_table.to(device)).cpu()

@@ -164,7 +164,7 @@ def test_a_candidate_that_has_no_place_is_named_and_the_next_one_is_the_cheapest
     wide = run(toy, tmp_path / "auto", recipe=replace(run(toy, tmp_path).recipe, dim=384))
     _, found = choose(wide, Budget(0.1))
     assert found.trials[0].note.startswith("not possible: dim is 384") and found.trials[1].validation is not None
-    assert found.winner == "head-glu" and "one candidate could not be trained" in found.reason
+    assert found.winner == "head-mlp" and "one candidate could not be trained" in found.reason
 
 
 def test_where_nothing_can_be_trained_the_error_says_why(toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

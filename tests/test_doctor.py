@@ -426,7 +426,7 @@ def test_the_command_prints_json_alone(small: Path) -> None:
 def test_one_language_is_a_report_and_several_a_table_of_80_columns(small: Path) -> None:
     given = ["--corpus", small, "--text-encoder", SHALLOW]
     one = polyclip("doctor", "--lang", "de", *given)
-    assert one.code == 0 and "verdict: " in one.out and "recipe: head-glu" in one.out and "<s> query: … </s>" in one.out
+    assert one.code == 0 and "verdict: " in one.out and "recipe: head-mlp" in one.out and "<s> query: … </s>" in one.out
     several = polyclip("doctor", "--lang", "sw", "--lang", "en", "--lang", "chr", *given)
     assert several.code == 0 and "no script" in several.out and "sw Swahili" in several.out and "…" not in several.out
     assert max(map(len, (one.out + several.out).splitlines())) <= 80

@@ -57,7 +57,7 @@ def towers_state(aligner: Aligner) -> dict[str, torch.Tensor]:
 
 def test_methods_are_the_files() -> None:
     lilt = {"full", "lit", "lit-reversed", "heads", "lilt-ln", "lilt-bf", "lilt-lwa", "lilt-lwa-ln", "lilt-lwa-bf", "lilt-da", "lilt-da-ln"}
-    later = {"lora", "first-blocks", "head-glu", "structure", "ridge", "procrustes", "asif", "m2m", "distill"}
+    later = {"lora", "first-blocks", "head-glu", "head-mlp", "structure", "ridge", "procrustes", "asif", "m2m", "distill"}
     assert set(METHODS) == lilt | later
     assert set(INSIDE) == lilt - {"heads"} | {"lora", "first-blocks"}
 
@@ -142,7 +142,9 @@ def test_only_trained_parts_are_saved_and_come_back(finished: Path, toy: dict[st
     aligner = load(finished)
     saved = load_file(finished / "aligner.safetensors")
     trained = {n for n, p in aligner.named_parameters() if p.requires_grad}
-    assert set(saved) == trained | {f"{side}.head.{part}" for side in ("text", "vision") for part in ("mean", "deviation")}
+    constants = {name for name, _ in aligner.named_buffers() if ".head." in name}
+    assert {f"{side}.head.{part}" for side in ("text", "vision") for part in ("mean", "deviation")} < constants
+    assert set(saved) == trained | constants
     assert all(torch.equal(saved[n], t) for n, t in aligner.state().items())
     vectors = aligner.encode_text(["red square"])
     assert vectors.dtype == torch.float32 and vectors.norm().item() == pytest.approx(1, abs=1e-5)

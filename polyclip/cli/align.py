@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
@@ -16,9 +16,6 @@ from polyclip.progress import console
 from polyclip.records import Choice, Result
 from polyclip.track import check_trackers
 
-if TYPE_CHECKING:
-    from polyclip.alignment import Run
-
 
 def align_with(options: Options) -> None:
     """Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them."""
@@ -29,8 +26,6 @@ def align_with(options: Options) -> None:
     limit = limited(options, request)
     check_trackers(options.track or [])
     run = replace(run_of(options, request), track=tuple(options.track or []))
-    if limit is None:
-        tell_exports(run)
     from polyclip.choice import choose
     from polyclip.run import align
 
@@ -41,20 +36,6 @@ def align_with(options: Options) -> None:
 
 
 command = command_of(Options, align_with)
-
-
-def tell_exports(run: "Run") -> None:
-    """Say before training where the run will not be able to go, and what would."""
-    from polyclip.alignment import method_of
-    from polyclip.exports._known import ANY, exports_of, plain_tower
-    from polyclip.plugins import names
-
-    method, tower = method_of(run), run.recipe.vision_tower
-    if exports_of(method, tower) != [ANY]:
-        return
-    others = ", ".join(name for name in names("exports") if name != ANY)
-    instead = f"--vision-tower {plain_tower(tower)}" if exports_of(method, plain_tower(tower)) != [ANY] else "--method head-mlp"
-    console.print(f"This run can be exported to {ANY} alone; for {others}: {instead}.", highlight=False, soft_wrap=True)
 
 
 def gate(result: Result, most: float) -> None:
@@ -88,7 +69,7 @@ def told(result: Result, request: Asked, choice: Choice | None) -> None:
 
 
 def advised(advice: dict[str, Any]) -> str:
-    """`from languages/sw.toml: method head-glu, borrow zu, xh`."""
+    """`from languages/sw.toml: method head-mlp, borrow zu, xh`."""
     files = ", ".join(file_of(code) for code in advice["packs"])
     said = [f"{key} {', '.join(value) if isinstance(value, list) else value}" for key, value in advice.items() if key != "packs"]
     return f"from {files}: {', '.join(said)}"

@@ -164,6 +164,11 @@ class JointHead(nn.Module):
         self.spread.copy_(deviation)
         self.deviation.fill_(deviation.square().mean().sqrt().clamp(min=1e-12))
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the parts' lengths stay as they are: those of a head that was folded or is not trained."""
+        return bool(self.space.any()) or not any(p.requires_grad for p in self.parameters())
+
     @torch.no_grad()
     def balance(self, features: Any) -> None:
         """Measure the usual length of each part on training features."""
@@ -217,7 +222,7 @@ def fold(text: JointHead, text_features: Any, image: JointHead, image_features: 
         head.space.zero_()
     total = torch.zeros(len(text.space), len(text.space), dtype=torch.float64, device=text.mean.device)
     for head, features in ((text, text_features), (image, image_features)):
-        vectors = head(sampled(features).to(head.mean.device)).double()
+        vectors = unit(head.joined(sampled(features).to(head.mean.device))).double()
         total += vectors.T @ vectors / len(vectors)
     directions = torch.linalg.eigh(total).eigenvectors[:, -text.space.shape[1] :].flip(1)
     for head in (text, image):

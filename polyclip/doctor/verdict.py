@@ -14,7 +14,7 @@ ADAPTERS = "adapters in the early blocks"
 NO_LANGUAGE = "the encoder does not know this language"
 NO_SCRIPT = "the encoder does not know this script"
 UNSURE = "cannot say"
-METHODS = {HEADS: "head-glu", NORMS: "lilt-ln", ADAPTERS: "lilt-lwa --tune text --text-layers :4", NO_LANGUAGE: "", NO_SCRIPT: "", UNSURE: ""}
+METHODS = {HEADS: "head-mlp", NORMS: "lilt-ln", ADAPTERS: "lilt-lwa --tune text --text-layers :4", NO_LANGUAGE: "", NO_SCRIPT: "", UNSURE: ""}
 
 POOL = 400  # names on each side when the thresholds were set; recall@1 is easier among fewer
 KNOWN = 0.5

@@ -102,11 +102,12 @@ def without_least(
 def fill(layer: Any, head: Layers, side: Side, normal: Float[Tensor, " width"]) -> Float[Tensor, "dim width"]:
     """Make a layer compute the head of the mean of all tokens; returns the projection. `normal` is what no mean of tokens moves along."""
     width, dim, hidden = len(normal), len(head.outer.weight), len(head.inner.weight)
-    mean, deviation = (getattr(side.head, name).double() for name in ("mean", "deviation"))
-    usual = deviation.norm()  # distance of features from their mean
+    features = spoken(side)
+    mean = features.mean(0)
+    usual = (features - mean).norm(dim=1).mean()
     places = torch.linalg.svd(torch.ones(1, width, dtype=torch.float64)).Vh[1:]  # of sum zero, which a norm leaves
     constant, places = places[0], places[1:]
-    moving, kept = without_least(head.inner.weight, spoken(side), normal)
+    moving, kept = without_least(head.inner.weight, features, normal)
     scale = OUTSHINE * mean.norm() / usual
     for parameter in layer.parameters():
         parameter.zero_()

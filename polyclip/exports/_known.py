@@ -43,3 +43,13 @@ def said(method: Method, vision_tower: str) -> str:
         return "all"
     other = plain_tower(vision_tower)
     return f"{ANY}; all with --vision-tower {other}" if exports_of(method, other) != [ANY] else ANY
+
+
+def limits(method: Method, vision_tower: str) -> str:
+    """One sentence where a run can go to onnx alone: with what it could go everywhere. Empty where it can."""
+    if exports_of(method, vision_tower) != [ANY]:
+        return ""
+    other = plain_tower(vision_tower)
+    instead = f"--vision-tower {other}" if exports_of(method, other) != [ANY] else "--method head-mlp"
+    others = ", ".join(name for name in names("exports") if name != ANY)
+    return f"This run can be exported to {ANY} alone; for {others}: {instead}."

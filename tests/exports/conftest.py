@@ -63,7 +63,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if not (folder / name).exists():
             recipe = Recipe(text_encoder=text, vision_tower=towers[tower], method=method, dim=dim)
             languages = [resolve_language("sw"), resolve_language("en")]
-            align(Run(languages=languages, recipe=recipe, out=folder / name, corpus=corpus, heads=QUICK, towers=QUICK))
+            align(Run(languages=languages, recipe=recipe, out=folder / name, corpus=corpus, heads=QUICK, towers=QUICK, class_names=False))
         return folder / name
 
     return run
