@@ -27,7 +27,7 @@ NAME = "tuxpaint-stamps"
 INSIDE = Path("usr/share/tuxpaint/stamps")
 PHOTOGRAPHS, DRAWINGS = "photographs", "drawings"
 WITHOUT = ("symbols", "alphabets")
-PIXELS = 512  # longer edge of a drawing
+PIXELS = 512  # width of a drawing
 SCRIPTS = {"zh_CN": "zh", "zh_TW": "zh-Hant", "sr@latin": "sr-Latn"}
 
 
@@ -122,7 +122,9 @@ def stamp_of(path: Path, root: Path) -> Stamp | None:
     """
     key = path.relative_to(root).with_suffix("").as_posix()
     image = next((path.with_suffix(suffix) for suffix in (".png", ".svg") if path.with_suffix(suffix).is_file()), None)
-    if image is None or path.relative_to(root).parts[: len(WITHOUT)] == WITHOUT or not image.resolve().is_relative_to(root.resolve()):
+    if image is None or path.relative_to(root).parts[: len(WITHOUT)] == WITHOUT:
+        return None
+    if not all(one.resolve().is_relative_to(root.resolve()) for one in (path, image)):  # links that lead outside are not followed
         return None
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -90,7 +90,7 @@ def test_every_library_says_what_the_run_says(tiny: Callable[[str], Path], name:
 
 
 def test_immich_finds_its_files(tiny: Callable[[str], Path], tmp_path: Path) -> None:
-    export(tiny("glu"), "onnx", tmp_path / "out")  # the default method, read in a process of its own, without torch
+    export(tiny("glu"), "onnx", tmp_path / "out")  # gated heads, read in a process of its own, without torch
     files = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {
         "textual/model.onnx",
