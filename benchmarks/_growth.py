@@ -69,7 +69,9 @@ def align_once(settings: dict[str, Any], corpus: Path, codes: list[str]) -> dict
     (Path(cache) / "weights").symlink_to(Path(settings["cache"]) / "weights")
     epoch = replace(HEADS, epochs=1, batch_size=settings["batch"], caption_loss=0.0)
     packs = [load_language(code) for code in codes]
-    run = Run(languages=packs, recipe=RECIPE, out=Path(cache) / "run", corpus=str(corpus), heads=epoch, allow_leakage="rows repeat each other")
+    run = Run(
+        languages=packs, recipe=RECIPE, out=Path(cache) / "run", corpus=str(corpus), heads=epoch, allow_leakage="rows repeat each other", class_names=False
+    )
     started = time.monotonic()
     laps = align(run).seconds
     return {"seconds": time.monotonic() - started, **laps}

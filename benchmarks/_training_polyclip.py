@@ -24,7 +24,7 @@ def run_of(settings: dict[str, Any], **recipe: str) -> Run:
     """A run on the starter corpus whose image tower stays locked."""
     made = Recipe(vision_tower=tower_name(settings), tune="text", **recipe)  # type: ignore[arg-type]
     languages = [resolve_language(code) for code in TRAINED]
-    return Run(languages=languages, recipe=made, out=Path(mkdtemp(dir=settings["work"])), sample=sample_of(settings))
+    return Run(languages=languages, recipe=made, out=Path(mkdtemp(dir=settings["work"])), sample=sample_of(settings), class_names=False)
 
 
 def encode(settings: dict[str, Any], turn: Turn) -> None:

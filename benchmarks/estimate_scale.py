@@ -93,7 +93,7 @@ def encoding(side: SideData, rounds: int) -> Cost:
 
 def training(recipe: Recipe, folder: Path, rounds: int, batch: int) -> tuple[Cost, list[SideData], int]:
     """Of one pair in a step; also the sides, and the bytes of a caption's state at the cut, 0 where there is none."""
-    run = Run(languages=[resolve_language("sw"), resolve_language("en")], recipe=recipe, out=folder, sample=Sample(share=SHARE))
+    run = Run(languages=[resolve_language("sw"), resolve_language("en")], recipe=recipe, out=folder, sample=Sample(share=SHARE), class_names=False)
     work, size = prepared(run), 0
     live = any(data.side.encoder is not None for data in work.sides)
     if live:
@@ -111,7 +111,7 @@ def measured(rounds: int, tower: str) -> dict[str, Any]:
     """Every constant, by name."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        heads, sides, _ = training(Recipe(vision_tower=tower), Path(folder) / "heads", rounds, 512)
+        heads, sides, _ = training(Recipe(vision_tower=tower, method="head-glu"), Path(folder) / "heads", rounds, 512)
         inside, _, state = training(Recipe(vision_tower=tower, **INSIDE), Path(folder) / "inside", rounds, 64)
     text, vision = sides
     costs = {"caption": encoding(text, rounds), "picture": encoding(vision, rounds), "heads": heads, "inside": inside}

@@ -71,6 +71,7 @@ def worked(rows: int, *, train: bool, in_memory: bool) -> None:
         out=cache_folder() / ("run" if train else "prepared"),
         corpus=str(folder / "made-up.toml"),
         heads=replace(HEADS, epochs=1),
+        class_names=False,
     )
     started = time.monotonic()
     work = prepared(run)

@@ -75,7 +75,7 @@ def encoding(kind: str, name: str, items: list[Any]) -> Callable[[], Any]:
 def training(folder: Path, **recipe: str) -> Callable[[], Any]:
     """A few steps of a method on a fiftieth of the starter corpus' concepts."""
     made = Recipe(vision_tower=f"{TOWER}:,size=64", tune="text", **recipe)  # type: ignore[arg-type]
-    run = Run(languages=[resolve_language("sw"), resolve_language("en")], recipe=made, out=folder, sample=Sample(share=0.02))
+    run = Run(languages=[resolve_language("sw"), resolve_language("en")], recipe=made, out=folder, sample=Sample(share=0.02), class_names=False)
     work = prepared(run)
     for data in work.sides:
         data.go_live()

@@ -40,7 +40,8 @@ CASES: dict[str, dict[str, str]] = {
 
 def stepper(folder: Path, case: dict[str, str], tower: str) -> tuple[Callable[[], float], int]:
     """A function that takes one step and returns its seconds, and the pairs of a step."""
-    run = Run(languages=[resolve_language("sw"), resolve_language("en")], recipe=Recipe(**{"vision_tower": tower, **case}), out=folder)  # type: ignore[arg-type]
+    recipe = Recipe(**{"vision_tower": tower, **case})  # type: ignore[arg-type]
+    run = Run(languages=[resolve_language("sw"), resolve_language("en")], recipe=recipe, out=folder, class_names=False)
     work = prepared(run)
     live = any(data.side.encoder is not None for data in work.sides)
     for data in work.sides:

@@ -222,3 +222,20 @@ def test_huggingface_encoder_is_transformers_output(toy: dict[str, str]) -> None
             hidden = XLMRobertaModel.from_pretrained(folder, add_pooling_layer=False).eval()(**inputs).last_hidden_state
             wanted = hidden[:, 0] if pooling == "cls" else torch.stack([hidden[0, :6].mean(0), hidden[1, :5].mean(0)])
             torch.testing.assert_close(built(**inputs), wanted, atol=1e-6, rtol=1e-5)
+
+
+def test_where_a_run_can_go_is_known_before_it_is_trained() -> None:
+    from polyclip.exports._known import exports_of, limits, said
+
+    every = names("exports")
+    methods = {name: find("methods", name).METHOD for name in names("methods")}
+    for tower, found in (("efficientnet-lite2", every), ("efficientnet-lite2:,size=96", every), ("timm:vit_small_patch16_224", every)):
+        assert exports_of(methods["head-mlp"], tower) == found, tower
+    for tower in ("efficientnet-lite2:depths", "efficientnet-lite2:,layers=5", "efficientnet-lite0+efficientnet-lite1", "owner/name"):
+        assert exports_of(methods["head-mlp"], tower) == ["onnx"], tower
+    assert [said(methods[name], methods[name].tower) for name in ("head-mlp", "lilt-ln", "lilt-lwa", "asif")] == [
+        *("all", "onnx; all with --vision-tower efficientnet-lite0", "onnx", "onnx"),
+    ]
+    assert limits(methods["head-mlp"], "efficientnet-lite2") == ""
+    assert "--vision-tower efficientnet-lite2." in limits(methods["head-mlp"], "efficientnet-lite2:depths")
+    assert "--method head-mlp." in limits(methods["head-glu"], "efficientnet-lite2")
