@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 
 from polyclip import features
-from polyclip.components.joint_head import SAMPLE, Captioned, ClassRows, JointHead, NameFeatures, NameUnits, fold
+from polyclip.components.joint_head import Captioned, ClassRows, JointHead, NameFeatures, NameUnits, fold, spread_rows
 from polyclip.method import Method
 from polyclip.progress import console
 from polyclip.side import Recipe
@@ -60,7 +60,7 @@ def install_names(text: SideData, vision: SideData) -> None:
     if vocabulary is None or len(vocabulary) != len(head.names.inner):
         raise RuntimeError("The vision tower's class names changed while the run was prepared.")
     own = features.encode(text.side.tower, vocabulary.names, "class names")
-    rows = torch.linspace(0, len(text.table) - 1, min(len(text.table), SAMPLE)).long()
+    rows = spread_rows(len(text.table))
     captions = Captioned(text.table[rows], text.train_pairs.caption_concept[rows])
     head.names.solve(NameFeatures(own, vocabulary.node), captions, other.names.solve(vocabulary.prototypes))
 

@@ -231,4 +231,9 @@ def fold(text: JointHead, text_features: Any, image: JointHead, image_features: 
 
 def sampled(features: Any, most: int = SAMPLE) -> Float[Tensor, "chosen width"]:
     """At most `most` rows, spread over all of them; of a tensor, or of rows that stay on disk."""
-    return features[torch.linspace(0, len(features) - 1, min(len(features), most)).long()]
+    return features[spread_rows(len(features), most)]
+
+
+def spread_rows(count: int, most: int = SAMPLE) -> Int[Tensor, " chosen"]:
+    """At most `most` of so many rows, evenly spread."""
+    return torch.linspace(0, count - 1, min(count, most)).long()
