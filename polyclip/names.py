@@ -3,8 +3,6 @@
 from dataclasses import replace
 from functools import lru_cache
 
-import torch
-
 from polyclip import features
 from polyclip.components.joint_head import Captioned, ClassRows, JointHead, NameFeatures, NameUnits, fold, spread_rows
 from polyclip.method import Method
