@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from polyclip.aligner import Aligner
+    from polyclip.models.aligner import Aligner
 
 __version__ = "0.1.0"
 __all__ = ["load"]
@@ -17,10 +17,10 @@ def load(run: "str | Path", revision: str | None = None) -> "Aligner":
     with the commit. Raises RunError when `run` is no run folder, WeightsError when a repository cannot be had or holds no run, and when
     weights are damaged or belong to other towers.
     """
-    from polyclip.aligner import load as load_aligner  # torch is imported only when a model is wanted
+    from polyclip.core.progress import console
     from polyclip.errors import RunError
-    from polyclip.hub import is_repository, pull
-    from polyclip.progress import console
+    from polyclip.models.aligner import load as load_aligner  # torch is imported only when a model is wanted
+    from polyclip.models.hub import is_repository, pull
 
     if not is_repository(str(run)):
         if revision is not None:

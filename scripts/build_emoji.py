@@ -18,7 +18,7 @@ import unicodedata
 from importlib.resources import files
 from pathlib import Path
 
-from polyclip.readers.emoji import SHARD_STYLES, concept_group, openmoji_file, raster
+from polyclip.data.readers.emoji import SHARD_STYLES, concept_group, openmoji_file, raster
 
 PACKAGES = (
     "cldr-core@48.2.0",

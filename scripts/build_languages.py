@@ -19,10 +19,10 @@ from typing import Any
 import langcodes
 from build_emoji import install
 
-from polyclip.draft import CLDR, recipe, steps, text_of
-from polyclip.languages import RIGHT_TO_LEFT, Language, Source
-from polyclip.schemes import Spoken, codes_of, in_nllb, in_xlmr, schemes, sources
-from polyclip.storage import digest, write_text
+from polyclip.core.storage import digest, write_text
+from polyclip.languages.codes import Spoken, codes_of, in_nllb, in_xlmr, schemes, sources
+from polyclip.languages.draft import CLDR, recipe, steps, text_of
+from polyclip.languages.schema import RIGHT_TO_LEFT, Language, Source
 
 PACKAGES = ("cldr-core@48.2.0", "cldr-localenames-full@48.2.0")
 FACTS = tomllib.loads((Path(__file__).parent / "language_facts.toml").read_text("utf-8"))

@@ -5,7 +5,7 @@ python scripts/build_languages_page.py
 
 from pathlib import Path
 
-from polyclip.packs import Language, known_languages, load_language
+from polyclip.languages.schema import Language, known_languages, load_language
 
 PAGE = Path(__file__).parents[1] / "docs" / "languages.md"
 BEGIN, END = "<!-- packs -->", "<!-- /packs -->"

@@ -14,7 +14,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from polyclip import distributed
+from polyclip.core import distributed
 
 Work = Callable[[], dict[str, Tensor]]
 

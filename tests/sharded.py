@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
-from polyclip.packs import CORPORA
-from polyclip.readers import emoji
+from polyclip.core.toml import CORPORA
+from polyclip.data.readers import emoji
 
 LANGUAGES = ("sw", "en")
 Item = tuple[str, bytes, dict[str, list[str]]]  # key, picture, captions

@@ -4,47 +4,26 @@ import ast
 from pathlib import Path
 
 import polyclip
+from polyclip.core.registry import FOLDERS
 
 HERE = Path(polyclip.__file__).parent
 LAYERS = """
 errors
-distributed budget storage records plugins strata trunk packfile track
-progress sharded
-languages stored
-schemes vetting
-resolver
-draft
-mix losses metrics packs weights hub pictures views
-vocabulary
-tower
-clip openclip normalise paired
-shards
-compare
-encoders towers readers components features translators
-method filters
-side
-aligner translation
-pairs mapped checkpoint counting zeroshot likeness material
-sides teacher shots leakage compute bigbatch
-fit names
-methods benchmarks
-doctor
-origin report knowledge interchange
-continued share
-exports alignment
+core
+languages
+data
+models
+evaluation translation
+report
 training
-run search
-web
-estimate
-choice
-study
-fewshot_report
-fewshot
+search export
+pipeline
+studies
 cli
 __main__
 """.strip().splitlines()
 RANK = {name: depth for depth, layer in enumerate(LAYERS) for name in layer.split()}
-# `tower.describe` and `plugins.find` look files up by name, which is how the lower layers reach plug-ins without importing them.
+# `backbone.describe` and `registry.find` look files up by name, which is how the lower layers reach plug-ins without importing them.
 
 
 def imports() -> list[tuple[str, int, str]]:
@@ -80,9 +59,23 @@ def test_every_room_has_a_place() -> None:
 
 
 def test_plugins_never_import_each_other() -> None:
-    for kind in ("methods", "encoders", "towers", "readers", "benchmarks", "translators"):
-        public = {path.stem for path in (HERE / kind).glob("[a-z]*.py")}
-        for path in (HERE / kind).glob("[a-z]*.py"):
+    for kind, folder in FOLDERS.items():
+        public = {path.stem for path in (HERE / folder).glob("[a-z]*.py")}
+        assert public, kind
+        for path in (HERE / folder).glob("[a-z]*.py"):
             text = path.read_text("utf-8")
             for other in public - {path.stem}:
-                assert f"polyclip.{kind}.{other} " not in text, f"{path.name} imports {other}"
+                assert f"polyclip.{folder.replace('/', '.')}.{other} " not in text, f"{path.name} imports {other}"
+
+
+def test_no_underscore_module_is_imported_from_another_folder() -> None:
+    wrong = []
+    for path in HERE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("polyclip"):
+                for target in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+                    *folder, module = str(target).split(".")
+                    private = module.startswith("_") and not module.startswith("__") and (HERE.parent / Path(*folder) / f"{module}.py").is_file()
+                    if private and HERE.parent / Path(*folder) != path.parent:
+                        wrong.append(f"{path.relative_to(HERE)}:{node.lineno} imports {target}")
+    assert wrong == []

@@ -6,15 +6,15 @@ from typing import Any
 
 from rich.console import Console
 
+from polyclip.cli._align_config import Asked, asked, corpus_of, limited, run_of
 from polyclip.cli._align_options import Options
-from polyclip.cli._import import imported
+from polyclip.cli._from_library import imported
 from polyclip.cli._options import command_of
-from polyclip.cli._request import Asked, asked, corpus_of, limited, run_of
-from polyclip.languages import file_of
-from polyclip.packs import load_corpus
-from polyclip.progress import console
-from polyclip.records import Choice, Result
-from polyclip.track import check_trackers
+from polyclip.core.progress import console
+from polyclip.data.corpus import load_corpus
+from polyclip.evaluation.results import Choice, Result
+from polyclip.languages.schema import file_of
+from polyclip.training.trackers import check_trackers
 
 
 def align_with(options: Options) -> None:
@@ -26,10 +26,9 @@ def align_with(options: Options) -> None:
     limit = limited(options, request)
     check_trackers(options.track or [])
     run = replace(run_of(options, request), track=tuple(options.track or []))
-    from polyclip.choice import choose
-    from polyclip.run import align
+    from polyclip.pipeline import align, align_within
 
-    result, choice = (align(run), None) if limit is None else choose(run, limit)
+    result, choice = (align(run), None) if limit is None else align_within(run, limit)
     told(result, request, choice)
     if options.max_drop is not None:
         gate(result, options.max_drop)
@@ -50,7 +49,7 @@ def gate(result: Result, most: float) -> None:
 
 def told(result: Result, request: Asked, choice: Choice | None) -> None:
     """Print the scores, and before and after them what auto tried and chose."""
-    from polyclip.report.choice import trials_table, verdict
+    from polyclip.report.auto import trials_table, verdict
     from polyclip.report.table import knowledge_table, summary, tables
 
     printed = Console()

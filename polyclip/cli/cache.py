@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from polyclip.storage import cache_folder, cache_sizes, clear_cache
+from polyclip.core.storage import cache_folder, cache_sizes, clear_cache
 
 
 def command(action: Annotated[Literal["show", "clear"], typer.Argument(help="show its size, or clear it")] = "show") -> None:

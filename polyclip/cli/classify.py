@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from polyclip.packs import resolve_language
+from polyclip.languages.resolve import resolve_language
 
 if TYPE_CHECKING:
+    from polyclip.search.classify import Labelled
     from polyclip.search.gallery import Gallery
-    from polyclip.search.labels import Labelled
 
 COLUMNS = ("picture", "label", "similarity", "share", "second", "second_share")
 
@@ -30,19 +30,19 @@ def command(
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file, as CSV.")] = None,
 ) -> None:
     """Give each picture the nearest of some labels, in the prompts of their language's pack."""
-    from polyclip.search.labels import read_labels
+    from polyclip.search.classify import read_labels
 
     language = resolve_language(lang).code if lang else ""
     named = read_labels(labels)
+    from polyclip.search.classify import label, meaning, spelling
     from polyclip.search.gallery import gathered
-    from polyclip.search.labels import label, meaning, spelling
     from polyclip.search.query import trained_on
 
     gallery = gathered(folder, model)
     spelt = spelling(named, language, trained_on(gallery.run))
     found = label(gallery, named, spelt)
     if csv is not None:
-        from polyclip.storage import write_text
+        from polyclip.core.storage import write_text
 
         write_text(csv, as_csv(gallery, found), what="the labels")
     if json:

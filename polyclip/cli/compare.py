@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from polyclip.packs import resolve_language
+from polyclip.languages.resolve import resolve_language
 
 
 def command(
@@ -26,14 +26,14 @@ def command(
 ) -> None:
     """Say per language whether B is better than A, worse, or whether one cannot tell: paired by query, corrected for the number of languages."""
     languages = [resolve_language(code) for code in lang or []]
-    from polyclip.benchmarks._retrieval import Request
-    from polyclip.compare import Question, compare
+    from polyclip.evaluation.retrieval import Request
+    from polyclip.evaluation.significance import Question, compare
     from polyclip.report.comparison import comparison_json, comparison_table, sentence, write_comparison
-    from polyclip.report.outcomes import outcomes_of, read_outcomes
+    from polyclip.report.per_query import outcomes_of, read_outcomes
 
     question = Question(metric=metric, direction=direction.replace("-", "_"), protocol=protocol, languages=tuple(language.code for language in languages))
     if benchmark:
-        from polyclip.run import evaluate
+        from polyclip.pipeline import evaluate
 
         request = Request(languages=languages, split=split, data=data, partial=partial, corpus=corpus)
         first, second = (outcomes_of(evaluate(benchmark, side, request).scores) for side in (a, b))

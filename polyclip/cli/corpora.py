@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from polyclip.benchmarks._facts import Facts, facts, known
+from polyclip.data.corpus import CorpusPack, Translation, known_corpora, load_corpus
 from polyclip.errors import UnknownName
-from polyclip.packs import CorpusPack, Translation, known_corpora, load_corpus
+from polyclip.evaluation.facts import Facts, facts, known
 
 app = typer.Typer(add_completion=False, invoke_without_command=True, help="List the corpora and benchmarks, show one.")
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]

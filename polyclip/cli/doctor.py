@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from polyclip.packs import load_corpus, resolve_language
+from polyclip.data.corpus import load_corpus
+from polyclip.languages.resolve import resolve_language
 
 
 def command(
@@ -18,9 +19,9 @@ def command(
     """Examine how a text encoder reads a language before anything is trained; a defect ends with exit code 1."""
     languages = list({language.code: language for language in map(resolve_language, lang)}.values())
     source = load_corpus(corpus)
-    from polyclip.doctor.checkup import examine  # torch is imported only once the arguments are right
-    from polyclip.report.doctor import as_json, report
-    from polyclip.tower import describe
+    from polyclip.evaluation.tokenizer.checkup import examine  # torch is imported only once the arguments are right
+    from polyclip.models.backbone import describe
+    from polyclip.report.tokenizer import as_json, report
 
     found = examine(describe("encoders", text_encoder), source, languages, captions)
     if json:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from polyclip.distributed import first
+from polyclip.core.distributed import first
 from polyclip.errors import UnknownName
-from polyclip.packs import Language, resolve_language
+from polyclip.languages.resolve import resolve_language
+from polyclip.languages.schema import Language
 
 if TYPE_CHECKING:
-    from polyclip.records import Result
+    from polyclip.evaluation.results import Result
 
 HUB = "hub"
 
@@ -32,13 +33,13 @@ def command(
 ) -> None:
     """Score a model on a benchmark, with intervals, trained and never-trained languages apart."""
     languages = [resolve_language(code) for code in lang or []]
-    from polyclip.interchange import FORMATS
+    from polyclip.evaluation.formats import FORMATS
 
     if form and form not in FORMATS:
         raise UnknownName("format of results", form, FORMATS)
     folder = None if data is None else files(name, data, languages)
-    from polyclip.benchmarks._retrieval import Request
-    from polyclip.run import evaluate
+    from polyclip.evaluation.retrieval import Request
+    from polyclip.pipeline import evaluate
 
     result = evaluate(name, model, Request(languages=languages, split=split, data=folder, partial=partial, corpus=corpus))
     if first():
@@ -47,7 +48,7 @@ def command(
 
 def told(result: "Result", json: Path | None, form: str, out: Path) -> None:
     """Print the scores, and write what is to be written."""
-    from polyclip.interchange import written
+    from polyclip.evaluation.formats import written
     from polyclip.report import classification
     from polyclip.report.result import write_result
     from polyclip.report.table import notes, tables
@@ -66,6 +67,6 @@ def files(name: str, data: str, languages: list[Language]) -> Path:
     """The folder that --data means: itself, or where the hub's copy was fetched to."""
     if data.partition(":")[0] != HUB:
         return Path(data)
-    from polyclip.benchmarks._hub import fetch
+    from polyclip.evaluation.hub_files import fetch
 
     return fetch(name, data, languages)

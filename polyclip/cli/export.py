@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from polyclip.plugins import find
+from polyclip.core.registry import find
 
 
 def command(
@@ -17,7 +17,7 @@ def command(
 ) -> None:
     """Write a run for another library, and check that it says there what it says here."""
     find("exports", to)
-    from polyclip.exports._job import export
+    from polyclip.export.run import export
 
     done = export(run, to, out, int8=int8)
     console = Console()

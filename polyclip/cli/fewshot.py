@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from polyclip.core.registry import find
 from polyclip.errors import PolyclipError
-from polyclip.packs import resolve_language
-from polyclip.plugins import find
+from polyclip.languages.resolve import resolve_language
 
 
 def command(
@@ -31,8 +31,8 @@ def command(
     counts = numbers(k)
     languages = tuple(dict.fromkeys(resolve_language(text).code for text in lang))
     tower = vision_tower or find("methods", method).METHOD.tower
-    from polyclip.fewshot import Question, conduct
-    from polyclip.study._runner import Setting
+    from polyclip.studies.fewshot import Question, conduct
+    from polyclip.studies.runner import Setting
 
     question = Question(languages=languages, counts=counts, by=by, translated=translated, start="" if start is None else str(start), method=method, dim=dim)
     setting = Setting(languages=languages, seeds=seeds, quick=False, folder=out, jobs=jobs, tower=tower, text_encoder=text_encoder, corpus=corpus, asked=())

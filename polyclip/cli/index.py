@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from polyclip.errors import DataError
-from polyclip.packs import resolve_language
+from polyclip.languages.resolve import resolve_language
 
 INTERRUPTED = "Interrupted. What was encoded so far is kept: the same 'polyclip index ...' goes on."
 
@@ -24,9 +24,9 @@ def command(
     language = resolve_language(lang).code if lang else ""
     if lang and to_clip_retrieval is None:
         raise DataError("--lang says how captions are spelt, which are only written with --to-clip-retrieval; leave it out.")
+    from polyclip.search.build import update
     from polyclip.search.clip_retrieval import export, take_over
     from polyclip.search.index import default_out
-    from polyclip.search.update import update
 
     place, console = default_out(images, out), Console()
     try:

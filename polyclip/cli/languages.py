@@ -10,10 +10,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from polyclip.core.toml import LANGUAGES
 from polyclip.errors import PolyclipError
-from polyclip.languages import Language, all_languages
-from polyclip.packfile import LANGUAGES
-from polyclip.resolver import resolve_language
+from polyclip.languages.resolve import resolve_language
+from polyclip.languages.schema import Language, all_languages
 
 app = typer.Typer(add_completion=False, invoke_without_command=True, help="List the languages, show one, draft a new one, check packs.")
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -64,9 +64,9 @@ def new(
     out: Annotated[Path | None, typer.Option(help="File to write; default CODE.toml here.")] = None,
 ) -> None:
     """Draft the pack of a new language from CLDR and the standards that are installed."""
-    from polyclip.draft import draft
-    from polyclip.storage import write_text
-    from polyclip.vetting import faults_of
+    from polyclip.core.storage import write_text
+    from polyclip.languages.draft import draft
+    from polyclip.languages.validate import faults_of
 
     found, text = draft(code, date.today())
     path = out or Path(f"{found}.toml")
@@ -83,7 +83,7 @@ def check(
     json: AsJson = False,
 ) -> None:
     """Check packs: schema, sources, references. Exit code 1 if anything is wrong."""
-    from polyclip.vetting import faults_of
+    from polyclip.languages.validate import faults_of
 
     paths = files or sorted(LANGUAGES.glob("*.toml"))
     found = {path: faults_of(path) for path in paths}

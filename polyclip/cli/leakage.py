@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from polyclip.packs import resolve_language
+from polyclip.languages.resolve import resolve_language
 
 
 def command(
@@ -23,10 +23,10 @@ def command(
 ) -> None:
     """Find what of a benchmark is in the training data: pictures, file names, captions. Exit code 1 where there is a leak."""
     languages = [resolve_language(code) for code in lang or []]
-    from polyclip.leakage import compare, known_names, record
-    from polyclip.material import gather
+    from polyclip.core.storage import write_text
+    from polyclip.evaluation.leakage.compare import compare, known_names, record
+    from polyclip.evaluation.leakage.sources import gather
     from polyclip.report.leakage import lines, table
-    from polyclip.storage import write_text
 
     names = known_names()
     found = compare(gather(train, train_split, languages, names), gather(benchmark, split, languages, names, data))

@@ -47,12 +47,12 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**given)
         except PolyclipError as error:
-            from polyclip.cli._job import complain
+            from polyclip.cli._launch import complain
 
             complain(error)
             sys.exit(2)
         except KeyboardInterrupt as error:
-            from polyclip.cli._job import interrupted
+            from polyclip.cli._launch import interrupted
 
             interrupted(error, KEPT)
             sys.exit(130)
@@ -63,7 +63,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 @cache
 def loaded(name: str) -> Any:
     """A command, or a group of them, from its file."""
-    from polyclip.cli._job import shared
+    from polyclip.cli._launch import shared
 
     module = import_module(f"polyclip.cli.{name}")
     if name not in GROUPS:

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from polyclip.plugins import find, names
+from polyclip.core.registry import find, names
 
 app = typer.Typer(add_completion=False, invoke_without_command=True, help="List the alignment methods, or count what one trains.")
 
@@ -18,7 +18,7 @@ def listed(context: typer.Context, json: Annotated[bool, typer.Option("--json", 
     """List the alignment methods, one line each."""
     if context.invoked_subcommand is not None:
         return
-    from polyclip.exports._known import exports_of, said
+    from polyclip.export.support import exports_of, said
 
     methods = {name: find("methods", name).METHOD for name in names("methods")}
     if json:
@@ -47,8 +47,8 @@ def count(
     json: Annotated[bool, typer.Option("--json", help='{"trained", "total", "share"}.')] = False,
 ) -> None:
     """Count what a method trains on two towers, from their configurations alone."""
-    from polyclip.counting import count_parameters
-    from polyclip.side import Recipe
+    from polyclip.models.branch import Recipe
+    from polyclip.models.parameter_count import count_parameters
 
     recipe = Recipe(method=method, dim=dim, tune=tune, text_layers=text_layers, vision_layers=vision_layers, rank=rank, anchors=0)
     found = count_parameters(recipe, text_config, vision, image_size)

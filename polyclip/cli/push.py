@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from polyclip.progress import console
+from polyclip.core.progress import console
 
 
 def command(
@@ -16,7 +16,7 @@ def command(
     private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
 ) -> None:
     """Publish a run: its trained parts, settings, scores and model card, nothing else. polyclip.load("owner/name") loads it."""
-    from polyclip.share import push
+    from polyclip.export.push import push
 
     done = push(run, name, revision=revision, private=private)
     if done.local:

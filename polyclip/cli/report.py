@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from polyclip.packs import load_language, resolve_language
+from polyclip.languages.resolve import resolve_language
+from polyclip.languages.schema import load_language
 
 
 def command(
@@ -17,14 +18,14 @@ def command(
 ) -> None:
     """Make one self-contained HTML page of a run: recall with intervals, curves, words by pictures, best and worst queries, licences."""
     languages = [resolve_language(code) for code in lang or []]
-    from polyclip.report.card import write_card
-    from polyclip.report.facts import read_facts
-    from polyclip.report.page import write_page
+    from polyclip.report.html import write_page
+    from polyclip.report.model_card import write_card
+    from polyclip.report.run_facts import read_facts
 
     facts = read_facts(run)
     console, found = Console(), None
     if pictures:
-        from polyclip.report.answers import answers
+        from polyclip.report.examples import answers
         from polyclip.report.fonts import missing_fonts
 
         found = answers(run, facts.run["corpus"], languages or [load_language(code) for code in facts.run["languages"]], facts.run["languages"])

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from polyclip.errors import DataError
-from polyclip.packs import resolve_language
+from polyclip.languages.resolve import resolve_language
 
 if TYPE_CHECKING:
     from polyclip.search.folder import Found

@@ -23,7 +23,7 @@ def command(
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise RunError(f"'polyclip serve' needs {', '.join(missing)}, which is not installed: pip install 'polyclip[serve]'.")
-    from polyclip.web.server import Door, serve
+    from polyclip.search.server.server import Door, serve
 
     door = Door(host=host, port=port, token=token, names=tuple(allow_host or ()))
     console = Console()

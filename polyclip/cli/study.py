@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from polyclip.packs import Corpus, load_corpus, load_language, resolve_language
+from polyclip.data.corpus import Corpus, load_corpus
+from polyclip.languages.resolve import resolve_language
+from polyclip.languages.schema import load_language
 
 NEVER = ("de", "fr", "es", "ru", "zh", "ja", "ar", "hi", "te", "th", "tr", "quz")  # scored besides, where they were not trained
 
@@ -26,8 +28,8 @@ def command(
     """Test a claim of the LilT paper on the data at hand: one table, one plot, one JSON file; interrupted, it goes on where it was."""
     codes = [resolve_language(code).code for code in lang or ["sw"]]
     trained = tuple(dict.fromkeys([*codes, "en"]))
-    from polyclip.study._report import conduct
-    from polyclip.study._runner import Setting
+    from polyclip.studies.report import conduct
+    from polyclip.studies.runner import Setting
 
     setting = Setting(
         languages=trained,

@@ -9,14 +9,16 @@ import typer
 from rich.console import Console
 
 from polyclip.cli._options import command_of
-from polyclip.languages import written
-from polyclip.packs import CorpusPack, read_pack, resolve_language
-from polyclip.progress import console
+from polyclip.core.progress import console
+from polyclip.core.toml import read_pack
+from polyclip.data.corpus import CorpusPack
+from polyclip.languages.resolve import resolve_language
+from polyclip.languages.schema import written
 
 if TYPE_CHECKING:
-    from polyclip.filters import Thresholds
-    from polyclip.translation.job import Job
-    from polyclip.translators._engine import Options
+    from polyclip.translation.config import Job
+    from polyclip.translation.engine import Options
+    from polyclip.translation.filters import Thresholds
 
 INTERRUPTED = "Interrupted. What was translated so far is kept: the same command goes on from there."
 
@@ -64,7 +66,7 @@ def translate_with(wanted: Wanted) -> None:
     choice = {name: getattr(wanted, name) for name in ("similarity", "language", "script", "length", "copies", "repeats")}
     limits = thresholds(choice, unknown=wanted.unknown, chrf=wanted.chrf if wanted.back_translate else None)
     targets = list({found.code: found for found in map(resolve_language, wanted.to)}.values())
-    from polyclip.translation.job import Job
+    from polyclip.translation.config import Job
 
     corpus = wanted.corpus
     stem = Path(corpus).resolve().parent.name if corpus.endswith(".toml") else corpus
@@ -91,7 +93,7 @@ command = command_of(Wanted, translate_with)
 
 def options_of(wanted: Wanted) -> "Options":
     """Those of the engine."""
-    from polyclip.translators._engine import Options
+    from polyclip.translation.engine import Options
 
     named = ("model", "revision", "beams", "candidates", "sample", "temperature", "batch_size", "seed", "share")
     return Options(unknown=wanted.unknown_words, **{name: getattr(wanted, name) for name in named})
@@ -99,7 +101,7 @@ def options_of(wanted: Wanted) -> "Options":
 
 def thresholds(choice: dict[str, str], *, unknown: bool, chrf: float | None) -> "Thresholds":
     """The filters' options, each a number or "off"."""
-    from polyclip.filters import Thresholds, parse, parse_length, parse_likeness
+    from polyclip.translation.filters import Thresholds, parse, parse_length, parse_likeness
 
     margin, share = parse_likeness(choice["similarity"])
     most = parse("repeats", choice["repeats"], 1.0, 1e9)
@@ -119,7 +121,7 @@ def thresholds(choice: dict[str, str], *, unknown: bool, chrf: float | None) -> 
 def run(job: "Job", *, json: bool) -> None:
     """Translate and print what was kept and dropped."""
     from polyclip.report.translation import facts, notes, table
-    from polyclip.translation.make import translate
+    from polyclip.translation.run import translate
 
     try:
         outcomes, path = translate(job)

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from polyclip.records import Score
+from polyclip.evaluation.results import Score
 
 WIDTH, HEIGHT = 360, 200  # units of the drawing; a phone shows them one to one
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 10, 26

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from polyclip.records import Score
+from polyclip.evaluation.results import Score
 from polyclip.report.table import Figures, cell, figures, label, mean
 
 DIRECTION = "classification"

@@ -9,10 +9,10 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from polyclip.compare import BETTER, UNCLEAR, WORSE, Comparison, Difference
+from polyclip.core.storage import write_text, writing
 from polyclip.errors import PolyclipError
+from polyclip.evaluation.significance import BETTER, UNCLEAR, WORSE, Comparison, Difference
 from polyclip.report.table import label
-from polyclip.storage import write_text, writing
 
 LOOK = {BETTER: ("o", "#0072b2"), WORSE: ("s", "#d55e00"), UNCLEAR: ("D", "#777777")}  # marker and colour; told apart without colour too
 SHOWN = {BETTER: "[bold green]better[/]", WORSE: "[bold red]worse[/]", UNCLEAR: "cannot tell"}

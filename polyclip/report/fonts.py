@@ -5,7 +5,7 @@ import subprocess
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-from polyclip.packs import known_languages, load_language
+from polyclip.languages.schema import known_languages, load_language
 
 CJK = {"Hani", "Hans", "Hant", "Jpan", "Kore", "Hang", "Hira", "Kana"}
 LETTERS = "LMN"  # first letters of the Unicode categories that a font must have: letters, marks, numbers

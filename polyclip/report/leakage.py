@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from polyclip.leakage import LONG, Findings, Leak
+from polyclip.evaluation.leakage.compare import LONG, Findings, Leak
 
 SHOWN = 5  # of each kind
 

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from polyclip.data.corpus import load_corpus
 from polyclip.errors import PolyclipError
-from polyclip.packs import load_corpus
 
 YES, CONDITIONS, UNCLEAR, NO = "yes", "conditions", "unclear", "no"
 ORDER = (YES, CONDITIONS, UNCLEAR, NO)  # the worst decides

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from polyclip.metrics import PER_QUERY, per_query
-from polyclip.paired import Tallies, numbered
-from polyclip.records import Measured, Score
+from polyclip.evaluation.bootstrap import Tallies, numbered
+from polyclip.evaluation.metrics import PER_QUERY, per_query
+from polyclip.evaluation.results import Measured, Score
 
 GROUPS = {"all": (True, False), "trained": (True,), "never trained": (False,)}
 

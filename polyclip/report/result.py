@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from polyclip.records import Result
+from polyclip.core.storage import write_text
+from polyclip.evaluation.results import Result
 from polyclip.report.means import means
-from polyclip.report.outcomes import outcomes_of, ranks_path, write_outcomes
-from polyclip.storage import write_text
+from polyclip.report.per_query import outcomes_of, ranks_path, write_outcomes
 
 
 def table_of(result: Result) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from polyclip.errors import DataError
-from polyclip.packs import known_languages, load_language
-from polyclip.records import Kept, Result, Score
+from polyclip.evaluation.results import Kept, Result, Score
+from polyclip.languages.schema import known_languages, load_language
 
 METRICS = ("recall@1", "recall@5", "recall@10")
 VISION = "vision tower"

@@ -7,9 +7,9 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from polyclip.filters import Candidate
-from polyclip.packs import CorpusPack
-from polyclip.translation.job import Outcome
+from polyclip.data.corpus import CorpusPack
+from polyclip.translation.config import Outcome
+from polyclip.translation.filters import Candidate
 
 EXAMPLES = 2
 

@@ -15,14 +15,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from polyclip.aligner import Aligner
+from polyclip.core.progress import Progress
+from polyclip.core.storage import writing
+from polyclip.data.images import check_bytes, picture_of
+from polyclip.data.types import Picture
 from polyclip.errors import DataError, WeightsError
-from polyclip.features import in_batches
-from polyclip.pictures import check_bytes, picture_of
-from polyclip.progress import Progress
-from polyclip.records import Picture
-from polyclip.search._files import Entry
-from polyclip.storage import writing
+from polyclip.models.aligner import Aligner
+from polyclip.models.feature_cache import in_batches
+from polyclip.search._format import Entry
 
 BATCH = 128  # pictures encoded before they are kept: what an interruption loses
 Seen = tuple[str, int, int]  # path from the root, bytes, modification time in nanoseconds

@@ -18,15 +18,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.aligner import Aligner, load
+from polyclip.core.storage import sha256, write_text, writing
+from polyclip.data.images import readable
 from polyclip.errors import DataError, PolyclipError
-from polyclip.pictures import readable
+from polyclip.evaluation.zeroshot import unit
+from polyclip.models.aligner import Aligner, load
 from polyclip.search._encode import seen
-from polyclip.search._files import MANIFEST, Entry, check_out, check_paths, locked
+from polyclip.search._format import MANIFEST, Entry, check_out, check_paths, locked
+from polyclip.search.build import Rows, write
 from polyclip.search.index import Index
-from polyclip.search.update import Rows, write
-from polyclip.storage import sha256, write_text, writing
-from polyclip.zeroshot import unit
 
 OURS = "polyclip.json"
 CAPTIONS = 100_000  # bytes of a caption's file

@@ -5,10 +5,10 @@ import html
 import io
 from pathlib import Path
 
+from polyclip.core.storage import write_text
+from polyclip.data.images import open_picture
 from polyclip.errors import DataError
-from polyclip.pictures import open_picture
 from polyclip.search.folder import Found
-from polyclip.storage import write_text
 
 THUMBNAIL = 256  # pixels on the longer side
 STYLE = """

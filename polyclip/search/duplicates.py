@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polyclip.core.progress import Progress
+from polyclip.data.image_hash import TRIES, Hashes, alike, hashes, near
+from polyclip.data.images import look_through, picture_of
+from polyclip.data.types import Picture
 from polyclip.errors import DataError
-from polyclip.likeness import TRIES, Hashes, alike, hashes, near
-from polyclip.pictures import look_through, picture_of
-from polyclip.progress import Progress
-from polyclip.records import Picture
 
 KINDS = ("identical", "same picture", "similar")
 BLOCK = 1024  # pictures compared at once with all

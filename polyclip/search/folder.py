@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyclip.aligner import load
+from polyclip.data.images import look_through, readable
 from polyclip.errors import DataError
-from polyclip.pictures import look_through, readable
+from polyclip.models.aligner import load
 from polyclip.search.index import Hit, Index
 from polyclip.search.query import hint, language_of, trained_on, vector_of
 

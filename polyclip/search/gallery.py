@@ -6,10 +6,10 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.aligner import Aligner, load
+from polyclip.data.images import look_through, readable
 from polyclip.errors import DataError
-from polyclip.pictures import look_through, readable
-from polyclip.search._files import MANIFEST, located
+from polyclip.models.aligner import Aligner, load
+from polyclip.search._format import MANIFEST, located
 from polyclip.search.index import Index
 
 

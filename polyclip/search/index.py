@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from polyclip.aligner import Aligner, load
+from polyclip.core.storage import sha256
 from polyclip.errors import DataError, RunError
-from polyclip.search._files import INSIDE, Graph, Manifest, located, read_manifest, read_table, read_vectors
-from polyclip.storage import sha256
+from polyclip.models.aligner import Aligner, load
+from polyclip.search._format import INSIDE, Graph, Manifest, located, read_manifest, read_table, read_vectors
 
 EXACT = 50_000  # rows: from there on a graph proposes what is compared
 DEEP = 1000  # hits: who asks for as many gets the exact search
@@ -30,7 +30,7 @@ class Hit:
 
 
 class Index:
-    """Pictures of one folder and their unit vectors. Open one with `Index.open`, make or update one with `polyclip.search.update.update`."""
+    """Pictures of one folder and their unit vectors. Open one with `Index.open`, make or update one with `polyclip.search.build.update`."""
 
     def __init__(self, folder: Path, manifest: Manifest, root: Path, model: Path) -> None:
         self.folder, self.manifest, self.root, self.model = folder, manifest, root, model
@@ -87,7 +87,7 @@ class Index:
         return self.manifest.graph is not None
 
     def _opened(self, facts: Graph) -> Any:
-        from polyclip.search._graph import opened
+        from polyclip.search._hnsw import opened
 
         return opened(self.folder / self.manifest.file("graph"), facts, self.manifest.dim)
 
@@ -106,7 +106,7 @@ class Index:
     def _block(self, queries: Float[Tensor, "query dim"], top: int) -> list[list[Hit]]:
         if self._graph is None or top >= DEEP:
             return [self._best(row, None, top) for row in queries @ self.vectors.T]
-        from polyclip.search._graph import proposed
+        from polyclip.search._hnsw import proposed
 
         rows = proposed(self._graph, self.numbers, queries, top)
         return [self._best(self.vectors[some] @ query, some, top) for query, some in zip(queries, rows, strict=True)]

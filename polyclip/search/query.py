@@ -7,17 +7,14 @@ import regex
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.aligner import Aligner
+from polyclip.core.run_folder import read_run
+from polyclip.data.images import open_picture
 from polyclip.errors import DataError
-from polyclip.filters import identified, identifier, labels
-from polyclip.languages import Language, written
-from polyclip.normalise import check_captions, pack_of, written_in
-from polyclip.origin import read_run
-from polyclip.packs import resolve_language
-from polyclip.pictures import open_picture
-
-SURE = 0.9  # of py3langid's probability
-WORDS = 4  # of a query, below which its language is not guessed
+from polyclip.languages.identify import guessed
+from polyclip.languages.normalize import check_captions, pack_of, written_in
+from polyclip.languages.resolve import resolve_language
+from polyclip.languages.schema import written
+from polyclip.models.aligner import Aligner
 
 
 def vector_of(aligner: Aligner, text: str, picture: Path | None, language: str) -> Float[Tensor, "1 dim"]:
@@ -66,12 +63,3 @@ def hint(text: str, language: str, trained: Sequence[str]) -> str:
     return (
         f"The query looks like {other.name} ({other.code}), which was never trained: {tail}. If that is wrong, name its language with --lang." if other else ""
     )
-
-
-def guessed(text: str, packs: Sequence[Language]) -> Language | None:
-    """The pack of another language that the text is surely in, as far as one can tell."""
-    own = {identified(pack) for pack in packs}
-    if len(text.split()) < WORDS or not own <= labels():
-        return None
-    code, share = identifier().rank(text)[0]
-    return pack_of(code) if code not in own and share >= SURE else None

@@ -9,10 +9,11 @@ from typing import Any
 
 import tomli_w
 
+from polyclip.core.storage import PART, sha256, write_text
+from polyclip.core.toml import read_pack
+from polyclip.data.corpus import CorpusPack, Licence, Translation, load_corpus
 from polyclip.errors import PackError, RunError
-from polyclip.packs import CorpusPack, Licence, Translation, load_corpus, read_pack
-from polyclip.storage import PART, sha256, write_text
-from polyclip.translation.job import Job, Outcome
+from polyclip.translation.config import Job, Outcome
 
 PACK, CAPTIONS = "corpus.toml", "captions.jsonl"
 SPDX = "https://spdx.org/licenses/"

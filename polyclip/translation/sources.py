@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 
+from polyclip.core.storage import digest
+from polyclip.data.corpus import Corpus
+from polyclip.data.types import Row
 from polyclip.errors import DataError
-from polyclip.filters import Candidate, fold
-from polyclip.packs import Corpus, Language, known_languages, load_language
-from polyclip.records import Row
-from polyclip.storage import digest
+from polyclip.languages.schema import Language, known_languages, load_language
+from polyclip.translation.filters import Candidate, fold
 
 HUMAN = "human"
 FEWEST = 100  # pairs that a quantile is taken of

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from polyclip.leakage import unseen
-from polyclip.packs import load_corpus
+from polyclip.data.corpus import load_corpus
+from polyclip.evaluation.leakage.compare import unseen
 from tests.command import polyclip, process
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 

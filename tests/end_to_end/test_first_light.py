@@ -12,8 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import polyclip
-from polyclip.packs import CORPORA, known_languages, load_language
-from polyclip.readers import emoji
+from polyclip.core.toml import CORPORA
+from polyclip.data.readers import emoji
+from polyclip.languages.schema import known_languages, load_language
 from tests.command import Said
 from tests.command import polyclip as command
 

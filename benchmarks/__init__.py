@@ -1,1 +1,0 @@
-"""Speed, memory and energy beside other libraries: `python -m benchmarks.run`."""

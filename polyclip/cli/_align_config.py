@@ -1,0 +1,255 @@
+"""The run that the options of `polyclip align` ask for."""
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from polyclip.cli._align_options import Options
+from polyclip.core.distributed import launched
+from polyclip.core.durations import duration
+from polyclip.core.progress import console
+from polyclip.data.corpus import load_corpus
+from polyclip.data.sampling_weights import parsed
+from polyclip.errors import PolyclipError
+from polyclip.languages import schema
+from polyclip.languages.resolve import resolve_language
+from polyclip.languages.schema import Language
+from polyclip.training.auto.budget import Budget
+
+if TYPE_CHECKING:
+    from polyclip.models.branch import Recipe
+    from polyclip.training.compute import Compute
+    from polyclip.training.config import Run, Settings
+
+AUTO = "auto"
+DEFAULT = "head-mlp"
+CHOSEN = ("tune", "loss", "text_layers", "vision_layers", "rank", "teacher", "epochs", "batch_size")  # by auto itself
+DECIDED: tuple[str, ...] = (
+    "method",
+    "budget",
+    "borrow",
+    "recipe",
+    "tune",
+    "text_encoder",
+    "vision_tower",
+    "english",
+    "loss",
+    "text_layers",
+    "vision_layers",
+    "rank",
+)
+DECIDED += ("teacher", "dim", "class_names")  # by the run that another goes on from
+NEEDING = ("shots", "shots_by", "rehearse")  # a run to go on from
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be trained, once the language packs have been asked."""
+
+    languages: list[Language]  # without English, unless it was asked for
+    method: str
+    budget: str  # of auto
+    folder: Path
+    advice: dict[str, Any] = field(default_factory=dict)  # what the packs decided
+
+
+def asked(options: Options) -> Asked:
+    """Languages, method and folder: what was written wins over what the first language's pack advises.
+
+    Raises PolyclipError where no language is asked for, and for options that exclude each other.
+    """
+    exclusive(options)
+    languages = languages_of(options)
+    own = languages[0].recipe
+    borrowed = borrowed_by(languages, options)
+    method = options.method or ("" if options.start else own.method)
+    budget = options.budget or (own.budget if method == AUTO else "")
+    advice: dict[str, Any] = {} if options.method or options.start else {"method": method}
+    advice |= {"budget": budget} if method == AUTO and not options.budget else {}
+    advice |= {"borrow": [language.code for language in borrowed]} if borrowed else {}
+    labels = [resolve_language(text).code for text in options.lang or []] + (options.group or [])
+    last = method if options.start is None else f"{'all' if options.shots is None else options.shots}-shots-on-{options.start.resolve().name}"
+    folder = options.out or Path("runs") / "-".join([*dict.fromkeys(labels), last])
+    packs_asked = [language.code for language in (languages if borrowed else languages[:1])]
+    return Asked(languages + borrowed, method, budget, folder, {"packs": packs_asked, **advice} if advice else {})
+
+
+def exclusive(options: Options) -> None:
+    """Raises PolyclipError for options that the run gone on from decides, and for those that need one."""
+    names = {name: f"--{name.replace('_', '-')}" for name in (*DECIDED, *NEEDING)}
+    wrong = [names[name] for name in (DECIDED if options.start else NEEDING) if name in options.typed]
+    if wrong and options.start:
+        raise PolyclipError(f"With --from {options.start} the run decides {', '.join(wrong)}: leave {'it' if len(wrong) == 1 else 'them'} out.")
+    if wrong:
+        raise PolyclipError(f"{', '.join(wrong)} goes on from an aligned run: add --from with its folder, such as runs/en-head-mlp.")
+
+
+def languages_of(options: Options) -> list[Language]:
+    """The languages written, then those of the groups that the corpus has captions of: which those are, and which are not, is said.
+
+    Raises PolyclipError where there are none.
+    """
+    found = [resolve_language(text) for text in options.lang or []]
+    for name in options.group or []:
+        corpus = load_corpus(corpus_of(options))
+        having = set(corpus.reader.languages(corpus.folder))
+        members = schema.group(name)
+        with_captions = [language for language in members if corpus.locale(language) in having]
+        without = [language.code for language in members if language not in with_captions]
+        said = f"group {name}: {', '.join(language.code for language in with_captions) or 'none'}"
+        console.print(f"{said}{f'; without captions in corpus {corpus.name!r}: ' + ', '.join(without) if without else ''}", highlight=False, soft_wrap=True)
+        found += with_captions
+    if not found:
+        raise PolyclipError("No language to train: add --lang with a code or name, such as --lang sw, or --group with a group the corpus has captions of.")
+    return list({language.code: language for language in found}.values())
+
+
+def corpus_of(options: Options) -> str:
+    """The corpus written, else that of the run gone on from.
+
+    Raises RunError for a folder that is no run.
+    """
+    if options.start is None or "corpus" in options.typed:
+        return options.corpus
+    from polyclip.core.run_folder import read_run
+
+    found: str = read_run(options.start)["corpus"]
+    return found
+
+
+def borrowed_by(languages: list[Language], options: Options) -> list[Language]:
+    """Related languages that the packs name, none without --borrow or --recipe.
+
+    Raises PolyclipError where --borrow was written and no pack names one.
+    """
+    if not (options.recipe if options.borrow is None else options.borrow):
+        return []
+    related = {code: resolve_language(code) for language in languages for code in language.recipe.borrow}
+    if options.borrow and not related:
+        files = ", ".join(f"languages/{language.code}.toml" for language in languages)
+        raise PolyclipError(f"--borrow: {files} names no related language under recipe.borrow; name some there, or with --lang.")
+    return [language for language in related.values() if language not in languages]
+
+
+def run_of(options: Options, request: Asked) -> "Run":
+    """The run that the options describe. torch is imported only here, once the arguments are right."""
+    from polyclip.core.registry import find
+    from polyclip.data.pairs import Sample
+    from polyclip.training.config import HEADS, Run
+
+    if options.start is not None:
+        return further(options, request, options.start)
+    method = DEFAULT if request.method == AUTO else request.method  # what auto chooses takes its place
+    found = find("methods", method).METHOD
+    languages = with_english(request.languages) if options.english else request.languages
+    schedule = replace(HEADS, seed=options.seed, epochs=found.epochs or HEADS.epochs, learning_rate=found.learning_rate or HEADS.learning_rate)
+    heads, towers = schedules(options, schedule, found.inside)
+    return Run(
+        languages=[resolve_language("en")] if found.english else languages,
+        recipe=recipe_of(options, method, found.tower),
+        corpus=options.corpus,
+        heads=heads,
+        towers=towers,
+        sample=Sample(views=options.views, mix=parsed(options.mix or []) or None, temperature=options.temperature),
+        out=request.folder,
+        compute=compute_of(options),
+        class_names=options.class_names,
+        advice={"advice": request.advice} if request.advice else {},
+        resume=options.resume,
+        allow_leakage=options.allow_leakage,
+    )
+
+
+def further(options: Options, request: Asked, start: Path) -> "Run":
+    """The run that goes on from `start`: on the run's own corpus, unless another is named."""
+    from polyclip.core.registry import find
+    from polyclip.data.pairs import Sample
+    from polyclip.training.config import GOING_ON, Run
+    from polyclip.training.finetune import going_on, recipe_of
+    from polyclip.training.shots import Shots
+
+    recipe = recipe_of(start)
+    shots = Shots(count=options.shots, by=options.shots_by, seed=options.seed, rehearse=options.rehearse)
+    continued = going_on(start, request.languages, shots)
+    heads, towers = schedules(options, replace(GOING_ON, seed=options.seed), find("methods", recipe.method).METHOD.inside)
+    return Run(
+        languages=continued.trained,
+        recipe=recipe,
+        corpus=corpus_of(options),
+        heads=heads,
+        towers=towers,
+        sample=Sample(views=options.views, mix=parsed(options.mix or []) or None, temperature=options.temperature),
+        out=request.folder,
+        compute=compute_of(options),
+        continued=continued,
+        resume=options.resume,
+        allow_leakage=options.allow_leakage,
+    )
+
+
+def schedules(options: Options, heads: "Settings", inside: bool) -> tuple["Settings", "Settings"]:
+    """Both phases' settings; epochs and batch size that were given are those of the method's own phase."""
+    from polyclip.training.config import TOWERS
+
+    given = {key: value for key, value in (("epochs", options.epochs), ("batch_size", options.batch_size)) if value is not None}
+    towers = replace(TOWERS, seed=options.seed)
+    return (heads, replace(towers, **given)) if inside else (replace(heads, **given), towers)
+
+
+def compute_of(options: Options) -> "Compute":
+    """How steps are computed.
+
+    Raises what `compute.check` raises.
+    """
+    from polyclip.training.compute import Compute, check
+
+    compute = Compute(micro_batch=options.micro_batch, precision=options.precision, shard=options.shard)
+    check(compute)
+    return compute
+
+
+def recipe_of(options: Options, method: str, tower: str) -> "Recipe":
+    """What the aligner is made of; `tower` is the method's own."""
+    from polyclip.core.registry import find
+    from polyclip.models.branch import Recipe
+
+    found = find("methods", method).METHOD
+    return Recipe(
+        text_encoder=options.text_encoder,
+        vision_tower=options.vision_tower or tower,
+        method=method,
+        tune=options.tune,
+        dim=options.dim or found.dim,
+        text_dropout=found.text_dropout,
+        image_dropout=found.image_dropout,
+        loss=options.loss,
+        text_layers=options.text_layers,
+        vision_layers=options.vision_layers,
+        rank=options.rank,
+        teacher=options.teacher,
+    )
+
+
+def with_english(languages: list[Language]) -> list[Language]:
+    """English last, unless it was asked for already."""
+    english = resolve_language("en")
+    return languages if english in languages else [*languages, english]
+
+
+def limited(options: Options, request: Asked) -> Budget | None:
+    """The budget of --method auto, from now on; None for a method by name.
+
+    Raises PolyclipError for a budget without auto, one that is no duration, and for what auto chooses by itself.
+    """
+    budget, method = request.budget, request.method
+    if method == AUTO and launched():
+        raise PolyclipError("--method auto measures what one process can do in its time: run it alone, then train the method it chose with several.")
+    if method != AUTO:
+        if budget:
+            raise PolyclipError(f"--budget {budget} is for --method auto, not for --method {method}: leave it out, or write --method auto.")
+        return None
+    defaults = {field.name: field.default for field in fields(Options)}
+    given = [f"--{name.replace('_', '-')}" for name in CHOSEN if getattr(options, name) != defaults[name]]
+    if given:
+        raise PolyclipError(f"--method auto chooses {', '.join(given)} by itself: leave {'it' if len(given) == 1 else 'them'} out, or name a method.")
+    return Budget(duration(budget))

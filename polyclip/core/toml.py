@@ -1,0 +1,102 @@
+"""Where packs are, and how one TOML file becomes a validated object that never changes."""
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from polyclip.errors import PackError
+
+PACKAGE = Path(__file__).parents[1]
+ROOT = PACKAGE / "packs_data" if (PACKAGE / "packs_data").is_dir() else PACKAGE.parent  # a wheel carries the folders inside the package
+LANGUAGES = ROOT / "languages"
+CORPORA = ROOT / "corpora"
+SHOWN = 80  # characters of a value in an error
+
+
+class Pack(BaseModel):
+    """Unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+P = TypeVar("P", bound=Pack)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a pack: at which key, what was found there, what was expected."""
+
+    key: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.expected}, found {self.found}"
+
+
+class Wrong(ValueError):
+    """Raised by a pack's own checks; pydantic hands it on."""
+
+    def __init__(self, key: str, found: str, expected: str) -> None:
+        super().__init__(expected)
+        self.fault = Fault(key, found, expected)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """One TOML file.
+
+    Raises PackError for a file that is missing, not UTF-8 or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise PackError(f"{path} is not UTF-8 ({error}).") from error
+    except OSError as error:
+        raise PackError(f"{path} cannot be read: {error.strerror or error}; expected a pack, which is one TOML file.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise PackError(f"{path} is not TOML: {error}.") from error
+
+
+def validated(kind: type[P], path: Path) -> tuple[P | None, list[Fault]]:
+    """The pack, or everything that breaks its schema.
+
+    Raises PackError for a file that is not even TOML.
+    """
+    try:
+        return kind.model_validate(read_table(path)), []
+    except ValidationError as error:
+        return None, [fault(dict(found)) for found in error.errors()]
+
+
+def fault(error: dict[str, Any]) -> Fault:
+    """What pydantic says, as key, found and expected."""
+    ours = (error.get("ctx") or {}).get("error")
+    if isinstance(ours, Wrong):
+        return ours.fault
+    said = error["msg"].removeprefix("Value error, ")
+    return Fault(".".join(str(part) for part in error["loc"]) or "the file", _shown(error["input"]), f"{said[:1].lower()}{said[1:]}")
+
+
+def _shown(value: object) -> str:
+    text = value.isoformat() if isinstance(value, date) else repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def read_pack(kind: type[P], path: Path) -> P:
+    """Parse and validate one file.
+
+    Raises PackError that names file, key, what was found and what was expected.
+    """
+    pack, faults = validated(kind, path)
+    if pack is None:
+        raise broken(path, faults)
+    return pack
+
+
+def broken(path: Path, faults: list[Fault]) -> PackError:
+    """The error for a pack with these faults: the first one, and how many there are."""
+    return PackError(f"{path}: {faults[0]} ({len(faults)} problem(s) in all).")

@@ -1,0 +1,1 @@
+"""Corpora, their readers and shards, image-caption pairs, images."""

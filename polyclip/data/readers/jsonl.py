@@ -1,0 +1,113 @@
+"""A corpus of one's own: `captions.jsonl` beside the pictures it names.
+
+One JSON object a line: {"image": "dogs/rex.jpg", "captions": {"sw": ["mbwa mweusi"], "en": ["a black dog"]}}, and optionally
+"split" (train, validation or test; by hash of the group otherwise), "group" (rows that must stay on one side; the picture itself
+otherwise) and "category".
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from polyclip.data.images import picture_of
+from polyclip.data.splits import SPLITS, split_of
+from polyclip.data.types import Picture, Row
+from polyclip.errors import DataError, UnknownName
+
+STYLE = "pictures"
+KEYS = {"image", "captions", "split", "group", "category"}
+
+
+def languages(folder: Path) -> list[str]:
+    """Languages with at least one caption."""
+    return sorted({code for entry in entries(folder).values() for code in entry["captions"]})
+
+
+def styles(folder: Path) -> tuple[str, ...]:
+    """One picture a row."""
+    return (STYLE,)
+
+
+def split_concepts(folder: Path, split: str) -> dict[str, Row]:
+    """Every row of a split, by its picture, without captions."""
+    if split not in SPLITS:
+        raise UnknownName(f"split in {folder}", split, SPLITS)
+    return {image: _row(image, entry, "") for image, entry in entries(folder).items() if entry["split"] == split}
+
+
+def read(folder: Path, language: str, split: str) -> list[Row]:
+    """Rows of one language and split, in the file's order.
+
+    Raises UnknownName for a language without captions or a split that does not exist, DataError for a bad file.
+    """
+    if language not in languages(folder):
+        raise UnknownName(f"caption language in {folder}", language, languages(folder))
+    table = entries(folder)
+    return [_row(image, table[image], language) for image in split_concepts(folder, split) if language in table[image]["captions"]]
+
+
+def pictures(folder: Path, style: str) -> dict[str, Picture]:
+    """The picture of every row."""
+    if style != STYLE:
+        raise UnknownName(f"picture style in {folder}", style, [STYLE])
+    return {image: picture_of(folder / image) for image in entries(folder)}
+
+
+def _row(image: str, entry: dict[str, Any], language: str) -> Row:
+    return Row(image, entry["group"], entry["category"], language, tuple(entry["captions"].get(language, ())))
+
+
+@cache
+def entries(folder: Path) -> dict[str, dict[str, Any]]:
+    """Checked lines by picture.
+
+    Raises DataError, with file and line, for what is not UTF-8 JSON, an unknown key, a picture that is missing, named twice or outside
+    the folder, an empty caption, and a group on two sides.
+    """
+    path = folder / "captions.jsonl"
+    if not path.is_file():
+        raise DataError(f"{path} is missing; expected one JSON object a line with image and captions.")
+    found: dict[str, dict[str, Any]] = {}
+    side: dict[str, str] = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        where = f"{path}:{number}"
+        entry = _parse(line, where)
+        image = entry["image"]
+        _check(image, entry, folder, where)
+        if image in found:
+            raise DataError(f"{where}: picture {image} is already on an earlier line; put all its captions on one.")
+        entry["group"] = str(entry.get("group", image))
+        entry["category"] = str(entry.get("category", ""))
+        entry["split"] = entry.get("split") or split_of(entry["group"])
+        if side.setdefault(entry["group"], entry["split"]) != entry["split"]:
+            raise DataError(f"{where}: group {entry['group']!r} is in {entry['split']} here and in {side[entry['group']]} above; a group has one side.")
+        found[image] = entry
+    if not found:
+        raise DataError(f"{path} is empty.")
+    return found
+
+
+def _parse(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 ({error}); save the file as UTF-8.") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}: not JSON ({error}).") from error
+    if not isinstance(entry, dict) or not {"image", "captions"} <= entry.keys() <= KEYS:
+        raise DataError(f"{where}: expected an object with image and captions, and at most {', '.join(sorted(KEYS))}; found {str(entry)[:80]}.")
+    return entry
+
+
+def _check(image: object, entry: dict[str, Any], folder: Path, where: str) -> None:
+    if not isinstance(image, str) or not (folder / image).resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{where}: image is {image!r}, expected a path inside {folder}.")
+    if not (folder / image).is_file():
+        raise DataError(f"{where}: picture {folder / image} is missing.")
+    if entry.get("split", "train") not in SPLITS:
+        raise DataError(f"{where}: split is {entry['split']!r}, expected {', '.join(SPLITS)}.")
+    captions = entry["captions"]
+    lists = isinstance(captions, dict) and all(isinstance(texts, list) and texts for texts in captions.values())
+    if not lists or not all(isinstance(text, str) and text.strip() for texts in captions.values() for text in texts):
+        raise DataError(f"{where}: an empty caption, or captions that are not lists of text by language: {str(captions)[:80]}.")

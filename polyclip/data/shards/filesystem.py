@@ -1,0 +1,201 @@
+"""Shards on this machine and elsewhere: which there are, whether they have changed, and a local copy of each that is being read."""
+
+import os
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+from fsspec.registry import known_implementations
+
+from polyclip.core.storage import cache_folder, digest, writing
+from polyclip.errors import DataError, PackError
+
+BRACES = re.compile(r"\{([^{}]*)\}")
+RANGE = re.compile(r"(\d+)\.\.(\d+)")
+MOST = 100_000  # shards
+SIGNS = ("ETag", "etag", "md5Hash", "blob_id", "checksum", "mtime", "LastModified", "last_modified", "created")  # of a file's content, the best first
+KEPT = 20_000_000_000  # bytes of copies of remote shards; POLYCLIP_SHARD_BYTES says otherwise
+COMMIT = re.compile(r"@[0-9a-f]{40}(/|$)")
+lock = threading.Lock()
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of many. `token` changes when the content does."""
+
+    url: str
+    token: str
+    size: int  # bytes; 0 where it is not known
+
+    @property
+    def key(self) -> str:
+        """Hash of what it is."""
+        return digest(self.url, self.token, str(self.size))
+
+
+def expanded(pattern: str) -> list[str]:
+    """`a{00..02}{x,y}` as `a00x`, `a00y`, `a01x` ...: numbers keep the width of the first.
+
+    Raises PackError for a range that runs backwards, and for more than 100,000 names.
+    """
+    parts = BRACES.split(pattern)
+    choices = [_choices(part, pattern) if number % 2 else [part] for number, part in enumerate(parts)]
+    total = 1
+    for found in choices:
+        total *= len(found)
+    if total > MOST:
+        raise PackError(f"files: {pattern!r} stands for {total:,} shards, at most {MOST:,} are read.")
+    return ["".join(found) for found in product(*choices)]
+
+
+def _choices(inside: str, pattern: str) -> list[str]:
+    found = RANGE.fullmatch(inside)
+    if found is None:
+        return inside.split(",")
+    first, last = int(found[1]), int(found[2])
+    if not first <= last < first + MOST:
+        raise PackError(f"files: {{{inside}}} in {pattern!r} is no range of at most {MOST:,}; expected such as {{00000..00099}}.")
+    return [str(number).zfill(len(found[1])) for number in range(first, last + 1)]
+
+
+def located(patterns: list[str], base: Path) -> list[Shard]:
+    """The shards that the patterns of a pack name, in their order; relative paths are taken from the folder `base`, `*` matches names.
+
+    Raises PackError for a shard named twice and a hub path without a commit, DataError for one that is not there.
+    """
+    found: list[Shard] = []
+    for url in (url for pattern in patterns for url in expanded(pattern)):
+        path = url if "://" in url else str(base / url)
+        found += [_shard(inside) for inside in (_matching(path) if "*" in path else [path])]
+    twice = sorted({shard.url for shard in found if [other.url for other in found].count(shard.url) > 1}) if len({s.url for s in found}) < len(found) else []
+    if twice:
+        raise PackError(f"files: {twice[0]} is named {len(twice)} times over; every shard is named once.")
+    return found
+
+
+def _matching(path: str) -> list[str]:
+    system, inside = opened(path)
+    found = sorted(asked(path, lambda: system.glob(inside)))
+    if not found:
+        raise DataError(f"{path} matches no file; expected shards there.")
+    return [found_path if "://" not in path else system.unstrip_protocol(found_path) for found_path in found]
+
+
+def _shard(url: str) -> Shard:
+    if url.startswith("hf://") and not COMMIT.search(url):
+        raise PackError(f"files: {url} names no commit; write hf://datasets/OWNER/NAME@COMMIT/..., with all 40 digits, so that it stays the same data.")
+    system, inside = opened(url)
+    facts = asked(url, lambda: system.info(inside))
+    if facts["type"] != "file":
+        raise DataError(f"{url} is a {facts['type']}, expected a file.")
+    sign = next((f"{name} {facts[name]}" for name in SIGNS if facts.get(name) is not None), "")
+    return Shard(url, sign, int(facts.get("size") or 0))
+
+
+def opened(url: str) -> tuple[Any, str]:
+    """The file system of an address, and the path in it.
+
+    Raises PackError where the package that reads such addresses is missing.
+    """
+    protocol = url.partition("://")[0] if "://" in url else "file"
+    try:
+        return fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        package = known_implementations[protocol]["class"].partition(".")[0]
+        raise PackError(f"{url}: reading {protocol}:// takes the package {package}, which is not installed: pip install {package}") from error
+    except ValueError as error:
+        raise PackError(f"{url}: {protocol}:// is no file system that fsspec knows; expected s3://, gs://, hf://, https:// or a path.") from error
+
+
+def asked(url: str, question: Callable[[], T]) -> T:
+    """What a file system answers.
+
+    Raises DataError with its own words where it does not.
+    """
+    try:
+        return question()
+    except FileNotFoundError as error:
+        said = " ".join(str(error).split())[:160]
+        raise DataError(f"{url} is not there ({said}); check files in the pack.") from error
+    except Exception as error:  # each backend raises its own kinds for credentials, permissions and networks
+        raise DataError(f"{url} cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+
+
+def local(shard: Shard) -> Path:
+    """The shard's file on this machine: itself, or a copy in the cache, fetched whole if it is not there.
+
+    Copies of other shards are removed, the longest unused first, where together they exceed 20 GB (POLYCLIP_SHARD_BYTES).
+    Raises DataError for one that cannot be fetched or arrives short.
+    """
+    if "://" not in shard.url or shard.url.startswith("file://"):
+        return Path(opened(shard.url)[1])
+    return copied(shard.key, lambda target: _fetch(shard, target))
+
+
+def copied(key: str, make: Callable[[Path], None]) -> Path:
+    """The copy of this name in the cache; `make` writes it if it is not there."""
+    path = cache_folder() / "shards" / "copies" / key[:32]
+    with lock:
+        if path.is_file():
+            os.utime(path)
+        else:
+            with writing(path, what="a copy of a shard") as temporary:
+                make(temporary)
+            _trim(path)
+    return path
+
+
+def _fetch(shard: Shard, target: Path) -> None:
+    system, inside = opened(shard.url)
+    asked(shard.url, lambda: system.get_file(inside, str(target)))
+    found = target.stat().st_size
+    if shard.size and found != shard.size:
+        raise DataError(f"{shard.url}: {found:,} bytes arrived, {shard.size:,} were announced; run the same command again.")
+
+
+def _trim(newest: Path) -> None:
+    most = int(os.environ.get("POLYCLIP_SHARD_BYTES") or KEPT)
+    others = sorted((path for path in newest.parent.iterdir() if path != newest and not path.name.startswith(".")), key=lambda path: path.stat().st_mtime)
+    total = newest.stat().st_size + sum(path.stat().st_size for path in others)
+    for path in others:
+        if total <= most:
+            return
+        total -= path.stat().st_size
+        path.unlink()
+
+
+def beside(url: str, name: str) -> str:
+    """The address of a picture named in a shard, from the shard's folder.
+
+    Raises DataError for one that leads out of it.
+    """
+    parts = name.replace("\\", "/").split("/")
+    if not name or name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or not name.isprintable():
+        raise DataError(f"the path {name[:80]!r} leads out of the shard's folder")
+    folder = url.rpartition("/")[0]
+    return f"{folder}/{name}" if folder else name
+
+
+def content(url: str, most: int) -> bytes:
+    """Bytes of a file of its own.
+
+    Raises DataError for more than `most`, and for one that is not there.
+    """
+    system, inside = opened(url)
+
+    def read() -> bytes:
+        with system.open(inside, "rb") as handle:
+            data: bytes = handle.read(most + 1)
+            return data
+
+    data = asked(url, read)
+    if len(data) > most:
+        raise DataError(f"{url}: more than {most:,} bytes; no more are read of a picture.")
+    return data

@@ -1,0 +1,1 @@
+"""Metrics, intervals, benchmarks, overlap of training and test data."""

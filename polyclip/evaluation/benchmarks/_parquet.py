@@ -1,0 +1,87 @@
+"""Parquet copies of benchmarks as the hub keeps them: one split a language, `data/<split>-00000-of-00001.parquet`, pictures in a column."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from polyclip.core.progress import Progress
+from polyclip.data.images import MAX_BYTES, decoded
+from polyclip.data.types import Picture
+from polyclip.errors import DataError
+
+NAME = re.compile(r"(?P<split>.+?)(-(?P<number>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?)?\.parquet")
+IMAGE = "image"
+Row = dict[str, Any]
+
+
+def shards(folder: Path) -> dict[str, list[Path]]:
+    """Files by split, those of `data/` or of the folder itself; empty where there is none.
+
+    Raises DataError where a file of several is missing.
+    """
+    places = [place for place in (folder / "data", folder) if any(place.glob("*.parquet"))]
+    found: dict[str, list[Path]] = {}
+    for path in sorted(places[0].glob("*.parquet")) if places else []:
+        name = NAME.fullmatch(path.name)
+        found.setdefault(name["split"] if name else path.stem, []).append(path)
+    for split, paths in found.items():
+        name = NAME.fullmatch(paths[0].name)
+        if name and name["count"] and len(paths) != int(name["count"]):
+            raise DataError(f"{paths[0].parent} has {len(paths)} of the {int(name['count'])} parquet files of {split!r}; download the others.")
+    return found
+
+
+def called(folder: Path) -> str:
+    """`parquet`, and which revision where the folder is a snapshot in the hub's cache."""
+    return f"parquet, revision {folder.name}" if re.fullmatch(r"[0-9a-f]{40}", folder.name) else "parquet"
+
+
+def rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
+    """`file:row` and these columns of each row; a picture in column `image` comes as a Picture that is read again when it is opened.
+
+    Raises DataError for a damaged file, a missing column, or a picture that is no bytes.
+    """
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    number = 0
+    try:
+        with ParquetFile(path) as file, Progress(f"reading {path.name}", file.metadata.num_rows) as progress:
+            having = file.schema_arrow.names
+            if lacking := [column for column in columns if column not in having]:
+                raise DataError(f"{path} has no column {lacking[0]!r}; expected {', '.join(columns)}, found {', '.join(having)}.")
+            for group in range(file.num_row_groups):
+                for place, row in enumerate(file.read_row_group(group, columns).to_pylist()):
+                    number += 1
+                    where = f"{path}:{number}"
+                    yield where, row | ({IMAGE: _picture(row[IMAGE], where, (path, group, place))} if IMAGE in columns else {})
+                    progress.advance(1)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path} is no parquet file that can be read ({str(error)[:120]}); download it again.") from error
+
+
+def _picture(value: object, where: str, at: tuple[Path, int, int]) -> Picture:
+    data = value.get("bytes") if isinstance(value, dict) else None
+    if not isinstance(data, bytes):
+        raise DataError(f"{where}: column {IMAGE} holds {type(value).__name__}, expected a picture's bytes.")
+    if len(data) > MAX_BYTES:
+        raise DataError(f"{where}: a picture of {len(data):,} bytes, at most {MAX_BYTES:,} are read.")
+    return Picture(where, hashlib.sha256(data).hexdigest(), partial(_open, where, at))
+
+
+def _open(where: str, at: tuple[Path, int, int]) -> Image.Image:
+    path, group, place = at
+    return decoded(_pictures(path, group)[place], where)
+
+
+@lru_cache(maxsize=4)  # row groups; pictures are asked for in about their order
+def _pictures(path: Path, group: int) -> list[bytes]:
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path) as file:
+        return [row[IMAGE]["bytes"] for row in file.read_row_group(group, [IMAGE]).to_pylist()]

@@ -1,0 +1,74 @@
+"""XTD10 (Aggarwal and Kale 2020, arXiv 2012.05107), with the German, French and Japanese captions beside it: 1,000 COCO pictures, 11 languages.
+
+Layout below --data: the repository as distributed (`XTD10/`, `MIC/`, `STAIR/`) or all its caption files in one folder, and the pictures in
+`images/` or in COCO's own `train2014/` and `val2014/`. `xtd-200-of-1000 (LilT)` is the pool that LilT's script keeps (codezakh/LilT,
+process_xtd10.py, MIT): the pictures of COCO's val2014, in the seven languages it reads.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from polyclip.errors import DataError, PolyclipError
+from polyclip.evaluation.benchmarks._files import packs_by
+from polyclip.evaluation.benchmarks._lines import complete, table, wanted
+from polyclip.evaluation.captioned import Pool, Table, folder_of
+from polyclip.evaluation.captioned import score as score_table
+from polyclip.evaluation.retrieval import Report, Request
+from polyclip.languages.resolve import resolve_language
+from polyclip.models.aligner import Aligner
+
+NAME = "xtd10"
+FOLDERS = ("XTD10", "MIC", "STAIR", ".")
+PREFIX = "test_1kcaptions_"
+LILT = "xtd-200-of-1000 (LilT)"
+LILT_LANGUAGES = frozenset({"es", "it", "ko", "pl", "ru", "tr", "zh"})
+LILT_SIZE = 200
+LILT_NOTE = "for continuity alone, never beside XTD figures: 200 pictures are an easier search than 1,000, and 165 of them were in LilT's COCO training set"
+
+
+def score(aligner: Aligner, request: Request) -> Report:
+    """See `_table`; and LilT's pool, where its 200 pictures are all there."""
+    return score_table(aligner, request, read(request))
+
+
+def read(request: Request) -> Table:
+    """Pictures and captions.
+
+    Raises DataError for files that are not the official ones, unless `request.partial` accepts a part.
+    """
+    folder = folder_of(request, NAME)
+    listed = next((folder / place / "test_image_names.txt" for place in FOLDERS if (folder / place / "test_image_names.txt").is_file()), None)
+    if listed is None:
+        raise DataError(f"{folder} has no XTD10/test_image_names.txt; give the repository's own folder, see 'polyclip corpora show {NAME}'.")
+    files = {code: [path] for code, path in caption_files(folder).items()}
+    lacking = complete(NAME, request, files, list(packs_by("xtd").values()), folder)
+    found = table(NAME, request, listed, wanted(request, files))
+    pool = frozenset(key for key in found.pictures if key.startswith("COCO_val2014_"))
+    pools = {LILT: Pool(pool, LILT_LANGUAGES, LILT_NOTE)} if len(pool) == LILT_SIZE else {}
+    return replace(found, pools=pools, missing=found.missing + lacking, notes=["800 of the 1,000 pictures are in COCO's train2014"])
+
+
+def caption_files(folder: Path) -> dict[str, Path]:
+    """Caption files by pack.
+
+    Raises DataError for a language code that is not XTD's: it calls Japanese jp.
+    """
+    codes = packs_by("xtd")
+    found: dict[str, Path] = {}
+    for path in [path for place in FOLDERS for path in sorted((folder / place).glob(f"{PREFIX}*.txt"))]:
+        code = path.stem.removeprefix(PREFIX)
+        if code not in codes:
+            raise DataError(f"{path}: {code!r} is no language code of XTD10, {meant(code)}")
+        found.setdefault(codes[code], path)  # MIC/ has English once more
+    return found
+
+
+def meant(code: str) -> str:
+    """The code that XTD10 has for what `code` stands for, or all of its codes."""
+    try:
+        pack = resolve_language(code)
+    except PolyclipError:
+        return f"which are {', '.join(sorted(packs_by('xtd')))}."
+    if not pack.codes.xtd:
+        return f"which has no {pack.name}; its codes are {', '.join(sorted(packs_by('xtd')))}."
+    return f"which calls {pack.name} {pack.codes.xtd}: rename the file to {PREFIX}{pack.codes.xtd}.txt."

@@ -1,0 +1,1 @@
+"""Overlap of training data and test splits."""

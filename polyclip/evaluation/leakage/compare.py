@@ -1,0 +1,257 @@
+"""Whether a model is tested on what it was trained on.
+
+A leak is a picture that is on both sides: the same file, the same picture in another size (polyclip/data/image_hash.py), a file name that identifies
+a picture of a public data set, a concept or group of one corpus, or an overlap that is known by name (corpora/overlaps/known.toml).
+
+The same caption is no leak by itself. Short captions are words, and words have several meanings in every language (a bat, an orange), so
+that two pictures may rightly share one; they are counted. Sentences of `LONG` letters or more are hardly ever written twice: where `SHARE` of a
+benchmark's sentences were trained on, its captions leaked, whatever became of the pictures.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import regex
+from pydantic import Field
+
+from polyclip.core.progress import Progress
+from polyclip.core.toml import CORPORA, Pack, read_pack
+from polyclip.data.corpus import Corpus
+from polyclip.data.image_hash import BITS, NEAR, alike, duplicates, hashes
+from polyclip.errors import DataError
+from polyclip.evaluation.leakage.sources import Captions, Material, of_corpus, plain
+from polyclip.languages.normalize import fold, pack_of
+from polyclip.languages.schema import Language
+
+KNOWN = CORPORA / "overlaps" / "known.toml"
+LONG = 20  # letters of a caption that is a sentence rather than a word
+SHARE = 0.1  # of a benchmark's sentences that were trained on: then its captions leaked
+FEWEST = 20  # sentences; below that their share says nothing
+COCO = re.compile(r"^(?:COCO_(?:train|val|test)20\d\d_)?(\d{12})$", re.IGNORECASE)
+IDENTIFYING = re.compile(r"\d{6}|[0-9a-f]{16}", re.IGNORECASE)  # in a name that is a picture's own, not just `1.jpg`
+
+
+class Known(Pack):
+    """A set of pictures and all of its names."""
+
+    name: str
+    names: list[str] = Field(min_length=1)
+
+
+class Overlap(Pack):
+    """What any set of `first` shares with any of `second`, and how one knows."""
+
+    first: list[str] = Field(min_length=1)
+    second: list[str] = Field(min_length=1)
+    shared: str
+    source: str = Field(pattern=r"^https?://")
+    checked: date
+
+
+class Overlaps(Pack):
+    """corpora/overlaps/known.toml."""
+
+    sets: list[Known]
+    overlaps: list[Overlap]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leak:
+    """One thing that is in training and in the benchmark."""
+
+    kind: str  # known overlap, concept, identical picture, near duplicate, file name, captions
+    train: str
+    other: str
+    detail: str = ""
+    source: str = ""  # of a known overlap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """Everything a comparison found."""
+
+    train: str
+    other: str
+    leaks: list[Leak]
+    captions: dict[str, int]  # distinct captions of the benchmark: all, shared, sentences, shared_sentences
+    compared: dict[str, list[int]]  # how many of the training data's and of the benchmark's
+    notes: list[str]
+
+
+def leaks(train: Material, other: Material) -> list[Leak]:
+    """Everything of `other` that is in `train`; empty where nothing is."""
+    return compare(train, other).leaks
+
+
+def compare(train: Material, other: Material) -> Findings:
+    """Compare names, pictures, captions and concepts. Raises PolyclipError where the cache of hashes cannot be written."""
+    pictures, problems = picture_leaks(train, other)
+    named, differing = name_leaks(train, other, {leak.other for leak in pictures})
+    counts = caption_counts(train, other)
+    told = caption_leaks(train, other, counts)
+    notes = [*train.notes, *other.notes, *problems]
+    notes += [f"{differing} file names are the same, but their pictures are not"] if differing else []
+    compared = {key: [len(set(getattr(side, key))) for side in (train, other)] for key in ("listed", "concepts")}
+    compared["pictures"] = [len({picture.key for picture in side.pictures}) for side in (train, other)]
+    found = [*known_leaks(train, other), *concept_leaks(train, other), *pictures, *named, *told]
+    return Findings(train=train.name, other=other.name, leaks=found, captions=counts, compared=compared, notes=notes)
+
+
+def overlaps() -> Overlaps:
+    """The known ones."""
+    return read_pack(Overlaps, KNOWN)
+
+
+def known_names() -> list[str]:
+    """Every name of a set that something is known about."""
+    return [name for known in overlaps().sets for name in (known.name, *known.names)]
+
+
+def known_leaks(train: Material, other: Material) -> list[Leak]:
+    """Overlaps of sets that the two sides are called by."""
+    table = overlaps()
+    mine, theirs = ({known.name for known in table.sets if called(known, side)} for side in (train, other))
+    same = set() if train.home and train.home == other.home else mine & theirs
+    found = [Leak(kind="known overlap", train=name, other=name, detail="the same set of pictures") for name in sorted(same)]
+    for overlap in table.overlaps:
+        for first, second in ((overlap.first, overlap.second), (overlap.second, overlap.first)):
+            pairs = [(a, b) for a in first for b in second if a in mine and b in theirs]
+            found += [Leak(kind="known overlap", train=a, other=b, detail=overlap.shared, source=overlap.source) for a, b in pairs]
+    return found
+
+
+def called(known: Known, side: Material) -> bool:
+    """Whether the side goes by one of the set's names."""
+    return bool({plain(name) for name in (known.name, *known.names)} & {plain(label) for label in side.labels})
+
+
+def concept_leaks(train: Material, other: Material) -> list[Leak]:
+    """Concepts and groups on both sides of one corpus."""
+    both = sorted(train.concepts & other.concepts) if train.home and train.home == other.home else []
+    return [Leak(kind="concept", train=name, other=name, detail="on both sides of a split") for name in both]
+
+
+def picture_leaks(train: Material, other: Material) -> tuple[list[Leak], list[str]]:
+    """Pictures of the benchmark that were trained on, each once, and those of either side that could not be read."""
+    if not train.pictures or not other.pictures:
+        return [], []
+    mine, theirs = hashes(train.pictures, f"pictures of {train.name}"), hashes(other.pictures, f"pictures of {other.name}")
+    found = []
+    for first, second, bits in duplicates(mine, theirs):
+        same = first.key == second.key
+        detail = "the same file" if same else f"{bits} of {BITS} bits of their hashes differ"
+        found.append(Leak(kind="identical picture" if same else "near duplicate", train=first.name, other=second.name, detail=detail))
+    return found, [f"not compared: {problem}" for problem in mine.problems + theirs.problems]
+
+
+def identity(name: str) -> str:
+    """What a file's name says about which picture it is; empty where it says nothing, as `1.jpg` does.
+
+    COCO's pictures have one number whatever the release: `COCO_train2014_000000000009.jpg` is `000000000009.jpg` of 2017.
+    """
+    stem = Path(name).stem
+    coco = COCO.match(stem)
+    if coco:
+        return f"coco {coco.group(1)}"
+    return stem.casefold() if IDENTIFYING.search(stem) else ""
+
+
+def name_leaks(train: Material, other: Material, done: Iterable[str]) -> tuple[list[Leak], int]:
+    """Names of one picture on both sides, and how many such names are of pictures that differ: where both are at hand, pictures decide."""
+    mine = {identity(name): name for name in reversed(train.listed)}
+    theirs = {identity(name): name for name in reversed(other.listed)}
+    at_hand = [{identity(picture.name): picture for picture in side.pictures} for side in (train, other)]
+    found, differing, seen = [], 0, {identity(name) for name in done}
+    for key in sorted((mine.keys() & theirs.keys()) - seen - {""}):
+        if all(key in pictures for pictures in at_hand) and not alike(at_hand[0][key], at_hand[1][key], {}):
+            differing += 1
+        else:
+            found.append(Leak(kind="file name", train=mine[key], other=theirs[key], detail=key))
+    return found, differing
+
+
+def folded(captions: Captions, packs: Mapping[str, str], what: str) -> dict[str, set[str]]:
+    """Captions as keys to compare, by language; each language folded by the pack that `packs` names, without one where it names none."""
+    found: dict[str, set[str]] = {}
+    with Progress(f"reading captions of {what}", sum(map(len, captions.values()))) as progress:
+        for code, texts in captions.items():
+            pack = pack_of(packs[code]) if packs[code] else None
+            found[code] = {fold(text, pack) for text in texts}
+            progress.advance(len(texts))
+    return found
+
+
+def shared_keys(train: Material, other: Material) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """The benchmark's captions (language, text folded), and those of them that were trained on.
+
+    Captions are compared within a language. Where one side does not tell the language, all of the other side's are, folded without a pack.
+    """
+    trained = set(train.captions)
+    source = {code: code if code in trained else "" for code in other.captions if code in trained | {""} or "" in trained}
+    mine_by = {code: train.captions[code] for code in set(source.values()) - {""}}
+    if "" in source.values():
+        mine_by[""] = [text for texts in train.captions.values() for text in texts]
+    mine = folded(mine_by, {code: code for code in mine_by}, train.name)
+    theirs = folded(other.captions, {code: source.get(code, code) for code in other.captions}, other.name)
+    every = {(code, text) for code, texts in theirs.items() for text in texts}
+    return every, {(code, text) for code, text in every if code in source and text in mine[source[code]]}
+
+
+def caption_counts(train: Material, other: Material) -> dict[str, int]:
+    """Distinct captions of the benchmark and its sentences among them, and how many of each were trained on."""
+    every, shared = shared_keys(train, other)
+    counts = {"captions": len(every), "shared": len(shared)}
+    return counts | {"sentences": sum(sentence(text) for _, text in every), "shared_sentences": sum(sentence(text) for _, text in shared)}
+
+
+def sentence(text: str) -> bool:
+    """Whether a caption is long enough to be hardly ever written twice."""
+    return len(regex.findall(r"[\p{L}\p{M}]", text)) >= LONG
+
+
+def caption_leaks(train: Material, other: Material, counts: dict[str, int]) -> list[Leak]:
+    """One leak where many of the benchmark's sentences were trained on."""
+    found, total = counts["shared_sentences"], counts["sentences"]
+    if total < FEWEST or found < SHARE * total or (train.home and train.home == other.home):
+        return []
+    return [Leak(kind="captions", train=train.name, other=other.name, detail=f"{found:,} of {total:,} captions of {LONG} letters or more")]
+
+
+def record(findings: Findings, reason: str = "") -> dict[str, Any]:
+    """The comparison as JSON (schema 1); `reason` is why its leaks are allowed."""
+    limits = {"near_bits": NEAR, "of_bits": BITS, "sentence_letters": LONG, "sentence_share": SHARE}
+    return {"schema": 1, **asdict(findings), "limits": limits, "leaked": bool(findings.leaks), "allowed": reason or None}
+
+
+def unseen(corpus: Corpus, languages: Sequence[Language], reason: str = "") -> dict[str, Any]:
+    """Whether the test split of a corpus is unseen by those who train on its training split: what was compared and found, for the result.
+
+    Raises DataError where something leaked and no reason is given to go on.
+    """
+    found = compare(of_corpus(corpus, "train", languages), of_corpus(corpus, "test", languages))
+    refuse([found], reason)
+    counts = Counter(leak.kind for leak in found.leaks)
+    return {"compared": found.compared, "leaks": dict(counts), "allowed": reason if counts else None}
+
+
+def told(leaked: dict[str, Any]) -> list[str]:
+    """A sentence for those who read a result whose leaks were allowed."""
+    counts = leaked["leaks"]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return [f"Not unseen: the test split shares {kinds} with the training split; allowed: {leaked['allowed']}"] if counts else []
+
+
+def refuse(findings: Sequence[Findings], reason: str = "") -> None:
+    """Raises DataError where something leaked and no reason is given to go on."""
+    leaked = [found for found in findings if found.leaks]
+    if leaked and not reason:
+        first, count = leaked[0].leaks[0], sum(len(found.leaks) for found in leaked)
+        raise DataError(
+            f"{leaked[0].other} is not unseen: {count} leaks from {leaked[0].train}, the first: {first.kind} ({first.train}, {first.other}). "
+            "Take them out of the training data, or give --allow-leakage REASON, which is recorded."
+        )

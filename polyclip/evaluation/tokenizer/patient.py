@@ -1,0 +1,71 @@
+"""An encoder that has been built, with everything about it that no language changes, and whether that is sound."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from polyclip.evaluation.tokenizer.findings import Finding, Frame, Tokens
+from polyclip.evaluation.tokenizer.vocabulary import Vocabulary, table_of, twins, vocabulary_of
+from polyclip.evaluation.tokenizer.wire import PROBES, frame_findings, frame_of, runs
+from polyclip.models.backbone import Tower
+
+UNKNOWN_CONTROL = 0.2  # share of English pieces; multilingual tokenizers have none
+LOST_CONTROL = 0.5  # share of English captions that come back as other text; e5-small has 0
+TWINS = 0.75  # e5-small has .9996, the table of another vocabulary .5
+E5 = re.compile(r"(?<![a-z0-9])e5(?![a-z0-9])")
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A tower, its encoder, and how that is fed."""
+
+    tower: Tower
+    encoder: Any
+    vocabulary: Vocabulary
+    frame: Frame
+    table: int | None  # rows of the token table
+    twins: float | None  # see `vocabulary.twins`
+
+
+def admit(tower: Tower) -> Patient:
+    """Build and probe it.
+
+    Raises DataError where it does not show its tokenizer, and what building it raises.
+    """
+    encoder = tower.build()
+    vocabulary, table = vocabulary_of(encoder), table_of(encoder)
+    alike = None if table is None else twins(vocabulary, table)
+    return Patient(tower, encoder, vocabulary, frame_of(encoder, vocabulary), None if table is None else len(table), alike)
+
+
+def fits(patient: Patient, tokens: Mapping[str, Tokens], control: Tokens | None) -> list[Finding]:
+    """What is wrong with how it is fed. `control` are the captions of a language that every encoder should read: English."""
+    found = frame_findings(patient.encoder, patient.vocabulary, patient.frame, patient.table)
+    if patient.twins is not None and patient.twins < TWINS:
+        text = f"Pieces of one word (cat, Cat, cats) are not alike in its token table ({patient.twins:.2f}, expected nearly 1): "
+        found.append(Finding("wrong-tokenizer", True, text + "the tokenizer numbers pieces otherwise than the model learnt them, or it was never trained."))
+    if control is not None:
+        found += misread(control)
+    highest = max(part.highest_id for part in tokens.values())
+    if patient.table is not None and highest >= patient.table:
+        text = f"Captions get ids up to {highest:,}, the token table has {patient.table:,} rows: this is another model's tokenizer."
+        found.append(Finding("out-of-range", True, text))
+    elif not runs(patient.encoder, PROBES[1]):
+        found.append(Finding("does-not-run", True, f"The model fails even on {PROBES[1]!r}: its configuration does not fit its weights."))
+    before = patient.frame.start_text.replace(" ", "")
+    if E5.search(patient.tower.name.lower()) and "query:" not in before and "passage:" not in before:
+        found.append(Finding("no-prefix", False, 'E5 encoders were trained with "query: " before every text: add ",prefix=query: " to the name.'))
+    return found
+
+
+def misread(control: Tokens) -> list[Finding]:
+    """A tokenizer that does not even read English is not the one the model was trained with."""
+    found = []
+    if control.unknown_tokens > UNKNOWN_CONTROL:
+        text = f"Even in English {100 * control.unknown_tokens:.0f} % of the pieces are unknown: this is not the tokenizer the model was trained with."
+        found.append(Finding("wrong-tokenizer", True, text))
+    if control.lost_captions > LOST_CONTROL:
+        text = f"Even in English {100 * control.lost_captions:.0f} % of the captions come back from their ids as other text: these are another vocabulary's."
+        found.append(Finding("wrong-tokenizer", True, text))
+    return found

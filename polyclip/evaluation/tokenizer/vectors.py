@@ -1,0 +1,78 @@
+"""How the encoder behaves: the same caption alone and in a batch, one vector for everything, lengths, values that are not finite."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polyclip.core.vectors import unit
+from polyclip.evaluation.tokenizer.findings import Finding, Vectors
+from polyclip.models.feature_cache import on_every_core
+
+PROBED = 12  # captions, of all lengths
+FILLER = " ".join(["dog"] * 24)  # a long caption, so that every other one in its batch is filled up
+BATCH_TOLERANCE = 1e-4  # cosine distance; float32 leaves 1e-13, bfloat16 1e-5, padding in the mean 1e-1
+BATCH_SHARE = 0.01  # of the spread, for an encoder whose captions all lie close together
+NOISE = 1e-9  # cosine distance that is rounding whatever the spread
+CONSTANT = 1e-6  # cosine distance from the mean direction; e5-small has 0.1 in English, float32 leaves 1e-13 of one vector
+UNIT = 1e-3  # by which a unit vector's length may differ from 1
+
+
+def vectors_of(encoder: Any, texts: Sequence[str]) -> Vectors | None:
+    """Measured on PROBED of `texts`; None where a value is not finite."""
+    chosen = spread_over_lengths(texts)
+    alone = run(encoder, chosen, [[row] for row in range(len(chosen))])
+    together = run(encoder, [*chosen, FILLER], [list(range(len(chosen) + 1))])[:-1]
+    if not (alone.isfinite().all() and together.isfinite().all()):
+        return None
+    lengths = alone.norm(dim=1)
+    directions = unit(alone)
+    return Vectors(
+        captions=len(chosen),
+        batch_distance=distance(directions, unit(together)),
+        spread=distance(directions, unit(directions.mean(0, keepdim=True))),
+        shortest=float(lengths.min()),
+        longest=float(lengths.max()),
+    )
+
+
+def spread_over_lengths(texts: Sequence[str]) -> list[str]:
+    """PROBED different captions from the shortest to the longest."""
+    ordered = sorted(set(texts), key=lambda text: (len(text), text))
+    count = min(PROBED, len(ordered))
+    return [ordered[place * (len(ordered) - 1) // max(1, count - 1)] for place in range(count)]
+
+
+def run(encoder: Any, texts: Sequence[str], batches: list[list[int]]) -> Float[Tensor, "caption dim"]:
+    """Vectors of `texts` in these batches, in float64: a small distance is not lost in rounding."""
+    out = torch.empty(len(texts), encoder.dim, dtype=torch.float64)
+
+    def one(batch: list[int]) -> None:
+        out[batch] = encoder(**encoder.prepare([texts[row] for row in batch])).double()
+
+    on_every_core(one, iter(batches), lambda _: None)
+    return out
+
+
+def distance(one: Float[Tensor, "row dim"], other: Float[Tensor, "other dim"]) -> float:
+    """The largest cosine distance of rows of unit vectors, in [0, 2]; `other` may be a single row."""
+    return max(0.0, float((1 - (one * other).sum(1)).max()))
+
+
+def vector_findings(encoder: Any, name: str, found: Vectors | None, *, known: bool, left: bool) -> list[Finding]:
+    """What is wrong with them. `known`: the tokenizer knows the language; `left`: rows are filled up on the left."""
+    if found is None:
+        return [Finding("non-finite", True, f"{name}: the encoder gives values that are not finite; its weights are damaged or overflow in their precision.")]
+    findings = []
+    if found.batch_distance > max(NOISE, min(BATCH_TOLERANCE, BATCH_SHARE * found.spread)):
+        cause = "rows are filled up on the left, where it pools or counts positions" if left else "what fills up its row leaks into its vector"
+        text = f"{name}: a caption gets another vector in a batch than alone (cosine distance {found.batch_distance:.2g}): {cause}."
+        findings.append(Finding("batch-dependent", True, text))
+    if found.spread < CONSTANT and known:
+        findings.append(Finding("constant", True, f"{name}: every caption gets the same vector; weights, pooling or mask do not fit the model."))
+    if getattr(encoder, "unit", False) and max(abs(found.shortest - 1), abs(found.longest - 1)) > UNIT:
+        text = f"{name}: unit vectors are claimed, their lengths are {found.shortest:.3g} to {found.longest:.3g}."
+        findings.append(Finding("not-unit", True, text))
+    return findings

@@ -1,0 +1,149 @@
+"""What really goes into the model: rows of ids, what stands around every caption, where rows are cut, and how they are filled up."""
+
+from collections.abc import Callable, Sequence
+from itertools import takewhile
+from typing import Any
+
+import torch
+
+from polyclip.evaluation.tokenizer.findings import Finding, Frame
+from polyclip.evaluation.tokenizer.vocabulary import Rows, Vocabulary
+
+PROBES = ("a", "dog", "7", "yes we can", "? !", "Zebra")  # what these have in common stands around every caption
+LONG = 4096  # words of the longest probe: more than any encoder of captions reads
+BATCH = 256  # captions in a call of the tokenizer
+
+
+def rows_of(encoder: Any, texts: Sequence[str], meter: Callable[[int], None] = lambda _: None) -> Rows:
+    """Ids of each caption as the encoder is fed, without what fills the row up."""
+    found: Rows = []
+    for start in range(0, len(texts), BATCH):
+        batch = texts[start : start + BATCH]
+        inputs = encoder.prepare(batch)
+        masks = inputs["attention_mask"].bool()
+        found += [ids[mask].tolist() for ids, mask in zip(inputs["input_ids"], masks, strict=True)]
+        meter(len(batch))
+    return found
+
+
+def frame_of(encoder: Any, vocabulary: Vocabulary) -> Frame:
+    """Found by probing: short texts, a very long one, and both in a batch."""
+    filler = filling(encoder, vocabulary)
+    rows = [unfilled(row, filler) for row in rows_of(encoder, PROBES)]
+    unknown = vocabulary.named.get("unk")
+    start = common(rows, unknown)
+    end = common([row[len(start) :][::-1] for row in rows], unknown)[::-1]
+    longest = len(rows_of(encoder, [long_text()])[0])
+    pad, side = padding(encoder)
+    start_text, end_text = vocabulary.decode([start, end])
+    return Frame(
+        start=tuple(start),
+        end=tuple(end),
+        start_text=start_text,
+        end_text=end_text,
+        limit=longest if longest < LONG else None,
+        pad=filler if pad is None else pad,
+        side=side,
+    )
+
+
+def long_text() -> str:
+    """LONG words."""
+    return " ".join(["dog"] * LONG)
+
+
+def common(rows: Rows, unknown: int | None) -> list[int]:
+    """What all rows begin with; an unknown piece ends it."""
+    alike = takewhile(lambda ids: len(set(ids)) == 1 and ids[0] != unknown, zip(*rows, strict=False))
+    return [ids[0] for ids in alike]
+
+
+def padding(encoder: Any) -> tuple[int | None, str]:
+    """The id that fills up the shorter of two captions, and on which side it stands."""
+    inputs = encoder.prepare(["a", "yes we can go"])
+    mask = inputs["attention_mask"][0].bool()
+    if mask.all():
+        return None, "none"
+    return int(inputs["input_ids"][0][~mask][0]), "right" if bool(mask[0]) else "left"
+
+
+def filling(encoder: Any, vocabulary: Vocabulary) -> int | None:
+    """The pad id of an encoder that reads its own padding (SigLIP): rows of one length, all of it marked as text; None otherwise."""
+    pad = vocabulary.named.get("pad")
+    short, longer = rows_of(encoder, PROBES[:1])[0], rows_of(encoder, ["yes we can go"])[0]
+    return pad if len(short) == len(longer) and short[-2:] == [pad, pad] else None
+
+
+def unfilled(row: list[int], filler: int | None) -> list[int]:
+    """Without trailing pad ids, where these are read as text."""
+    while filler is not None and row and row[-1] == filler:
+        row = row[:-1]
+    return row
+
+
+def body(row: list[int], frame: Frame) -> list[int]:
+    """What belongs to the caption itself, of a row that nothing fills up."""
+    ends = bool(frame.end) and tuple(row[-len(frame.end) :]) == frame.end
+    return row[len(frame.start) : len(row) - len(frame.end) if ends else len(row)]
+
+
+def frame_findings(encoder: Any, vocabulary: Vocabulary, frame: Frame, table: int | None) -> list[Finding]:
+    """Everything wrong with it."""
+    return [*cut(encoder, frame), *specials(encoder, vocabulary, frame), *pads(vocabulary, frame, table)]
+
+
+def cut(encoder: Any, frame: Frame) -> list[Finding]:
+    """Whether what stands around captions survives truncation, and whether the model can read its longest row."""
+    row = rows_of(encoder, [long_text()])[0]
+    found = []
+    if frame.end and tuple(row[-len(frame.end) :]) != frame.end:
+        text = f"Captions of more than {len(row)} tokens lose their end, {frame.end_text}: the tokenizer must cut first and add it then."
+        found.append(Finding("lost-specials", True, text))
+    if tuple(row[: len(frame.start)]) != frame.start:
+        found.append(Finding("lost-specials", True, f"Captions of more than {len(row)} tokens lose what stands before them, {frame.start_text}."))
+    if runs(encoder, PROBES[1]) and not runs(encoder, long_text()):
+        length = f"{len(row):,} tokens, its longest row" if frame.limit else f"{len(row):,} tokens, and its tokenizer cuts nothing"
+        found.append(Finding("too-long", True, f"The model fails on {length}: set model_max_length to the positions it has."))
+    return found
+
+
+def runs(encoder: Any, text: str) -> bool:
+    """Whether the encoder gives a vector at all: a position or an id beyond its tables is an error of torch."""
+    try:
+        with torch.inference_mode():
+            encoder(**encoder.prepare([text]))
+    except (IndexError, RuntimeError):
+        return False
+    return True
+
+
+def specials(encoder: Any, vocabulary: Vocabulary, frame: Frame) -> list[Finding]:
+    """BERT and its kind were trained between two special tokens; a tokenizer that has them but does not add them was changed."""
+    from polyclip.models.trunk.text import Bert
+
+    found = []
+    pairs = (("first", frame.start, ("cls", "bos")), ("last", frame.end, ("sep", "eos")))
+    for place, around, roles in pairs:
+        known = {vocabulary.named[role] for role in roles if role in vocabulary.named}
+        if known and not known & set(around) and isinstance(encoder.trunk, Bert):
+            text = f"Its tokenizer adds no {place} token, although the model was trained with one."
+            found.append(Finding("lost-specials", True, text))
+    return found
+
+
+def pads(vocabulary: Vocabulary, frame: Frame, table: int | None) -> list[Finding]:
+    """Whether the ids with a role are sane."""
+    named, found = vocabulary.named, []
+    for role, number in named.items():
+        if table is not None and not 0 <= number < table:
+            found.append(Finding("out-of-range", True, f"The {role} id {number} is beyond the encoder's token table of {table:,} rows."))
+    if frame.side == "left":
+        text = "Rows are filled up on the left: polyclip pools and cuts rows that are filled up on the right."
+        found.append(Finding("left-padding", False, text))
+    if frame.pad is not None and frame.pad != named.get("pad", frame.pad):
+        text = f"Rows are filled up with id {frame.pad}, the tokenizer's pad id is {named['pad']}."
+        found.append(Finding("other-pad", False, text))
+    unknown = named.get("unk")
+    if unknown is not None and not vocabulary.byte_level and unknown in {number for role, number in named.items() if role != "unk"}:
+        found.append(Finding("shared-unknown", False, f"Unknown pieces share id {unknown} with another special token."))
+    return found

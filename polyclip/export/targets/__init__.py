@@ -1,0 +1,1 @@
+"""One file for each library that a run can be exported to."""

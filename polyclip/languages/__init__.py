@@ -1,0 +1,1 @@
+"""Language packs: schema, codes, normalization, identification, drafts."""

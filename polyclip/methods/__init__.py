@@ -1,1 +1,0 @@
-"""Alignment methods, one file each: what goes where (`polyclip.method.Method`). The heads and the logit scale are trained by every method."""

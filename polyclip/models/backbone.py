@@ -1,0 +1,134 @@
+"""What the rest of polyclip knows of a frozen tower: facts that cost nothing, and how to build it when it is really needed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from polyclip.core.registry import SINGULAR, find, names
+from polyclip.errors import DataError, UnknownName
+from polyclip.models.trunk import State, Trunk
+from polyclip.models.vocabulary.classes import Classifier
+
+
+class Encoder(Protocol):
+    """A tower that has been built: an `nn.Module` in eval mode. Inputs are captions or RGB pictures."""
+
+    dim: int
+    trunk: Trunk
+    budget: int  # of `costs`, in a batch without gradients
+    grain: int  # items a batch with gradients
+
+    def costs(self, items: Sequence[Any]) -> list[int]:
+        """What each item costs, in tokens or pictures."""
+        ...
+
+    def prepare(self, items: Sequence[Any]) -> State:
+        """Token ids or bytes: what `__call__` takes, one row per item."""
+        ...
+
+    def start(self, inputs: State) -> State:
+        """What the trunk begins with."""
+        ...
+
+    def finish(self, state: State, position: int) -> Float[Tensor, "row dim"]:
+        """Pooled vectors from the hidden state at a position of the trunk (`polyclip.models.trunk`)."""
+        ...
+
+    def weigh(self, row: State) -> int:
+        """What a row of a state costs, as `costs`."""
+        ...
+
+    def split(self, state: State) -> list[State]:
+        """A state's rows, each without padding."""
+        ...
+
+    def join(self, rows: Sequence[State]) -> State:
+        """Rows to one state again."""
+        ...
+
+    def __call__(self, **inputs: Tensor) -> Float[Tensor, "row dim"]:
+        """One pooled vector per row, not normalised."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tower:
+    """A text encoder or a vision tower, by its facts.
+
+    `identity` is the hash of weights and preprocessing: features computed by one tower are never taken for another's, and
+    trained parts are never put on a tower they were not trained on.
+    """
+
+    name: str
+    identity: str
+    dim: int  # length of one pooled vector
+    parameters: int  # all parameters, frozen or not
+    embeddings: int  # of these, the token table
+    build: Callable[[], Any] = field(repr=False, compare=False)  # -> Encoder
+    layers: int = 0  # how many the option `layers` can keep; 0 where there is no such option
+    parts: tuple["Tower", ...] = ()  # of towers side by side: the vector is theirs, one after the other
+    classifier: Callable[[], Classifier | None] | None = field(default=None, repr=False, compare=False)  # of a vision tower whose classes have names
+
+
+def describe(kind: str, text: str) -> Tower:
+    """Read `text` and ask the file that knows it.
+
+    `e5-small` is a file's own name; `timm:resnet18,weights=r18.safetensors` gives a file its argument and options; owner/name and a
+    folder's path go to `huggingface`. Vision towers joined by "+" stand side by side.
+    Raises UnknownName when nothing of that kind has the name.
+    """
+    if kind == "towers" and "+" in text and "/" not in text:
+        return find(kind, "side-by-side").describe(text, {})
+    known = names(kind)
+    head, colon, rest = text.partition(":")
+    if text in known:
+        return find(kind, text).describe("", {})
+    if colon and head.replace("_", "-") in known:
+        argument, *pairs = rest.split(",")
+        return find(kind, head).describe(argument, options(pairs, text))
+    if "/" in text or text.startswith("."):
+        return find(kind, "huggingface").describe(text, {})
+    raise UnknownName(SINGULAR[kind], text, known, "A hub name has its owner before it (owner/name), or is written huggingface:NAME.")
+
+
+def with_layers(kind: str, text: str, number: int) -> str:
+    """The same tower up to its layer `number`, counted from 1; 0 leaves it as it is."""
+    if number == 0:
+        return text
+    separator = "," if ":" in text else ":,"
+    return f"{text}{separator}layers={number}" if text in names(kind) or ":" in text else f"huggingface:{text},layers={number}"
+
+
+def kept_layers(text: str, count: int, name: str) -> int:
+    """Value of the option `layers`.
+
+    Raises DataError for anything but a number from 1 to `count`.
+    """
+    if not text.isdecimal() or not 1 <= int(text) <= count:
+        raise DataError(f"{name}: layers is {text!r}, expected how many of its {count} layers are kept, from 1 on.")
+    return int(text)
+
+
+def options(pairs: list[str], text: str) -> dict[str, str]:
+    """`["pooling=cls"]` to a dictionary.
+
+    Raises DataError where a pair has no "=".
+    """
+    for pair in pairs:
+        if "=" not in pair:
+            raise DataError(f"In {text!r}: expected option=value after the comma, found {pair!r}.")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def take(given: dict[str, str], allowed: dict[str, str], where: str) -> dict[str, str]:
+    """Options over their defaults.
+
+    Raises DataError for an option that does not exist.
+    """
+    for key in given:
+        if key not in allowed:
+            raise DataError(f"{where} has no option {key!r}; it takes {', '.join(sorted(allowed)) or 'none'}.")
+    return allowed | given

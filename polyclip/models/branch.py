@@ -1,0 +1,199 @@
+"""One side of an aligner: a tower, what a method puts into it, and its head; and the recipe that says which."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from polyclip.core.registry import find
+from polyclip.models import feature_cache
+from polyclip.models.backbone import Tower
+from polyclip.models.components.heads import Head, Pass, Relative, Shape
+from polyclip.models.components.joint_head import ClassRows, JointHead, NameUnits
+from polyclip.models.components.target import Site
+from polyclip.models.feature_cache import POOLED
+from polyclip.models.method import Method, Part
+from polyclip.models.trunk import first_trained
+
+TUNED = ("both", "text", "vision")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What an aligner is made of: enough to build it again, empty."""
+
+    text_encoder: str = "e5-small"
+    vision_tower: str = "efficientnet-lite2"
+    method: str = "head-mlp"
+    tune: str = "both"  # towers in which the method's parts are put: both, text, vision
+    dim: int = 384  # length of one head's vector in the shared space
+    text_dropout: float = 0.1  # share of a caption's dimensions left out in training, [0, 1)
+    image_dropout: float = 0.3
+    loss: str = ""  # empty: the method's own
+    text_layers: str = ""  # layers in which the method's parts are put, "first:end"; empty: the method's own, else all
+    vision_layers: str = ""
+    rank: str = "8"  # of low-rank updates (components/low_rank.py)
+    teacher: str = ""  # the aligned model that a taught method learns from
+    image_head: str = ""  # of a taught method, the teacher's: "pass", or kind, dim and members, as "gated 384 2"; of a joint head also its
+    # space and the dimensions of its class names, as "joint-linear 128 4 383 256"
+    anchors: int = 0  # pairs that a relative head keeps; found by the method
+    name_units: int = 0  # nodes of the vision tower's class names that stand beside the heads; 0: none; found by `names.with_names`
+    name_dim: int = 0  # dimensions that they take
+    space: int = 0  # length of the vectors of joint heads; found by `names.with_names`
+
+
+class Side(nn.Module):
+    """One tower with what the method put into it, and its head.
+
+    The tower is built only when something in it is trained, or when a caption or picture is encoded that is not in the cache.
+    """
+
+    def __init__(self, kind: str, tower: Tower, recipe: Recipe, dropout: float) -> None:
+        super().__init__()
+        self.kind = kind
+        self.tower = tower
+        method: Method = find("methods", recipe.method).METHOD
+        self.head: Any = head_of(method, kind, tower, recipe, dropout)
+        self.encoder: Any = None  # only where the method trains something inside the tower
+        self.added = 0  # parameters the method adds to the tower
+        self.cut = POOLED  # where the trunk is cut: what lies below is frozen, and its states are kept
+        self._recent: tuple[list[Any], Tensor] | None = None  # what a live tower said last, as long as it is not trained on
+        self._built: list[Any] = []  # a frozen encoder, built at first use and kept out of the module tree
+        parts, layers = (method.text, recipe.text_layers or method.text_layers) if kind == "text" else (method.vision, recipe.vision_layers)
+        if parts and recipe.tune in ("both", kind):
+            self.encoder = tower.build()
+            self.added = install(Site(encoder=self.encoder, kind=kind, layers=layers, rank=recipe.rank), parts)
+            self.cut = first_trained(self.encoder.trunk)
+
+    def forward(self, inputs: dict[str, Any]) -> Float[Tensor, "row dim"]:
+        """Unit vectors: of features {"vectors": ...}, of hidden states at the cut {"states": [...], "order": ...}, or {"unit": ...} as they are.
+
+        "kept" says what the head's dropout leaves, where that is drawn elsewhere.
+        """
+        if "unit" in inputs:
+            return inputs["unit"]
+        kept = {"kept": inputs["kept"]} if "kept" in inputs else {}
+        if "vectors" in inputs:
+            return self.head(inputs["vectors"], **kept)
+        pooled = torch.cat([self.encoder.finish(state, self.cut) for state in inputs["states"]])
+        return self.head(pooled[inputs["order"]], **kept)
+
+    def train(self, mode: bool = True) -> "Side":
+        """Only the head has a training mode: towers stay in eval mode, so that no dropout acts and no statistics move."""
+        self._recent = None if mode else self._recent
+        super().train(mode)
+        if self.encoder is not None:
+            self.encoder.eval()
+        return self
+
+    @torch.inference_mode()
+    def embed(self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()) -> Float[Tensor, "row dim"]:
+        """Unit vectors of captions or pictures. `keep` reads and fills the feature cache (`features.encode`), below the cut where there is one."""
+        return self.unit(self.pooled(items, what, keep=keep, sections=sections))
+
+    @torch.inference_mode()
+    def unit(self, pooled: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
+        """The head's vectors, without dropout."""
+        was, _ = self.head.training, self.head.eval()
+        found = self.head(pooled)
+        self.head.train(was)
+        return found
+
+    @torch.inference_mode()
+    def pooled(self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()) -> Float[Tensor, "row width"]:
+        """The tower's own vectors, with what was trained inside it."""
+        if keep and self.encoder is None:
+            return feature_cache.encode(self.tower, items, what, sections)
+        if keep and self._recent is not None and self._recent[0] == list(items):
+            return self._recent[1]
+        if keep and self.cut > 0 and len(items):
+            vectors = feature_cache.finish(self.encoder, feature_cache.states(self.tower, self.cut, items, what, sections), what)
+        else:
+            vectors = feature_cache.forward(self._encoder(), items, what)
+        self._recent = (list(items), vectors) if keep else None
+        return vectors
+
+    def built(self) -> Any:
+        """The tower with what is trained in it; one in which nothing is trained is built anew at each call."""
+        return self.tower.build() if self.encoder is None else self.encoder
+
+    def running(self) -> Any:
+        """The same in the form that encodes fastest."""
+        return feature_cache.running(self.tower) if self.encoder is None else feature_cache.inference_form(self.encoder)
+
+    def _encoder(self) -> Any:
+        if self.encoder is not None:
+            return self.encoder
+        if not self._built:
+            self._built.append(self.running())
+        return self._built[0]
+
+
+def head_of(method: Method, kind: str, tower: Tower, recipe: Recipe, dropout: float) -> nn.Module:
+    """The head that a method puts on a tower."""
+    if method.taught and kind == "vision":
+        return taught_head(recipe.image_head, tower)
+    if recipe.anchors:
+        return Relative(tower.dim, recipe.anchors)
+    hidden = method.hidden if kind == "text" else 0
+    shape = Shape(recipe.dim, method.gated, method.members, hidden)
+    if not (method.hidden or recipe.name_units):
+        return Head(tower.dim, shape, dropout)
+    names: NameUnits | ClassRows | None = None
+    if recipe.name_units:
+        names = NameUnits(tower.dim, recipe.name_units, recipe.name_dim) if kind == "text" else ClassRows(tower.dim, recipe.name_dim)
+    return JointHead(tower.dim, shape, dropout, recipe.space or shape.dim * shape.members, names)
+
+
+def taught_head(text: str, tower: Tower) -> nn.Module:
+    """A teacher's vision head, or none where its tower's vectors are aligned already; it is not trained."""
+    if text in ("", "pass"):
+        return Pass()
+    kind, *numbers = text.split()
+    dim, members, *joint = map(int, numbers)
+    shape = Shape(dim, kind.endswith("gated"), members)
+    if not joint:
+        return Head(tower.dim, shape, 0.0).requires_grad_(False)
+    space, name_dim = joint
+    return JointHead(tower.dim, shape, 0.0, space, ClassRows(tower.dim, name_dim) if name_dim else None).requires_grad_(False)
+
+
+def install(site: Site, parts: Sequence[Part]) -> int:
+    """Put a method's parts into a built tower and mark what is trained; returns how many parameters were added."""
+    before = sum(p.numel() for p in site.encoder.parameters())
+    trained = [p for part in parts for p in part(site)]
+    site.encoder.requires_grad_(False)  # peft, for one, marks what it adds
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    site.encoder.eval()
+    return sum(p.numel() for p in site.encoder.parameters()) - before
+
+
+def constants(head: Any) -> int:
+    """Values of the class names' part of a head: solved, not trained."""
+    names = getattr(head, "names", None)
+    return 0 if names is None else sum(buffer.numel() for buffer in names.buffers())
+
+
+def counts(sides: Sequence[Side], logits: Sequence[nn.Parameter]) -> dict[str, int | float]:
+    """Trained and total parameters, and the trained share with and without the token table.
+
+    The total is that of the model as trained: towers without their classifier or pooler, new parts, heads with their class names, and what of the logits
+    is trained.
+    """
+    everything = [p for side in sides for p in side.parameters()] + list(logits)
+    heads = sum(p.numel() for side in sides for p in side.head.parameters()) + sum(p.numel() for p in logits if p.requires_grad)
+    trained = sum(p.numel() for p in everything if p.requires_grad)
+    names = sum(constants(side.head) for side in sides)
+    total = sum(side.tower.parameters + side.added for side in sides) + heads + names
+    table = sum(side.tower.embeddings for side in sides)
+    trained_table = sum(side.tower.embeddings for side in sides if side.cut == 0 and all(p.requires_grad for p in side.encoder.trunk.opening))
+    return {
+        "trained_parameters": trained,
+        "total_parameters": total,
+        "trained_share": trained / total,
+        "trained_share_without_embeddings": (trained - trained_table) / (total - table),
+    }

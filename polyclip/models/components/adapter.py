@@ -1,0 +1,109 @@
+"""Layerwise adapters (LilT, arXiv 2303.11866; Houlsby et al. 2019, arXiv 1902.00751), started at the identity."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from polyclip.errors import DataError
+from polyclip.models.components.target import Site
+
+REDUCTION = 4  # hidden -> hidden / 4 -> hidden
+PRE_NORMS = (  # of a layer: before attention, and before its feed-forward part; one alone is another kind of norm
+    ("norm1", "norm2"),
+    ("layernorm_before", "layernorm_after"),
+    ("self_attn_layer_norm", "final_layer_norm"),
+    ("layer_norm1", "layer_norm2"),
+)
+
+
+class Adapter(nn.Module):
+    """x + W_up(GELU(W_down x)) on the last dimension; W_up starts at zero, so that the tower starts unchanged."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, width // REDUCTION)
+        self.up = nn.Linear(width // REDUCTION, width)
+        nn.init.normal_(self.down.weight, std=0.02)
+        nn.init.zeros_(self.down.bias)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Same shape as `hidden`."""
+        return hidden + self.up(nn.functional.gelu(self.down(hidden)))
+
+
+class MapAdapter(nn.Module):
+    """The same on feature maps: 1x1 convolutions over the channels."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        inner = max(1, width // REDUCTION)
+        self.down = nn.Conv2d(width, inner, 1)
+        self.up = nn.Conv2d(inner, width, 1)
+        nn.init.normal_(self.down.weight, std=0.02)
+        for constant in (self.down.bias, self.up.weight, self.up.bias):
+            if constant is not None:
+                nn.init.zeros_(constant)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Same shape as `hidden`: [picture, width, height, width of the map]."""
+        return hidden + self.up(nn.functional.gelu(self.down(hidden)))
+
+
+def adapters(site: Site) -> list[nn.Parameter]:
+    """Put two adapters into every transformer layer, or one after every convolutional block; returns their parameters.
+
+    Post-LN BERT family: after the attention output's dense layer and after the feed-forward's second, before the residual sum.
+    Pre-LN ViT: before each of a block's two norms, on the branch. Convolutional towers: after every block.
+    Raises DataError for a tower that has none of these places.
+    """
+    added: list[nn.Parameter] = []
+    for parent, name, before in list(_places(site)):
+        child = getattr(parent, name)
+        adapter = _adapter_for(child, before)
+        setattr(parent, name, nn.Sequential(adapter, child) if before else nn.Sequential(child, adapter))
+        added += adapter.parameters()
+    if not added:
+        raise DataError(
+            f"Layerwise adapters have no place in a {site.name}: expected BERT-style layers (attention.output.dense, output.dense), "
+            "ViT blocks (norm1, norm2) or convolutional blocks. Use --method heads."
+        )
+    return added
+
+
+def _places(site: Site) -> Iterator[tuple[nn.Module, str, bool]]:
+    """(module, name of its child, whether the adapter goes before that child)."""
+    for _, module in site.modules():
+        if isinstance(getattr(module, "dense", None), nn.Linear) and isinstance(getattr(module, "LayerNorm", None), nn.LayerNorm):
+            yield module, "dense", False
+        for pair in PRE_NORMS:
+            if all(isinstance(getattr(module, norm, None), nn.LayerNorm) for norm in pair):
+                yield from ((module, norm, True) for norm in pair)
+    if site.encoder.trunk.kind == "map":
+        for number in site.numbers():
+            stage = site.encoder.trunk.layers[number]
+            yield from ((stage, name, False) for name, block in stage.named_children() if _out_channels(block) is not None)
+
+
+def _adapter_for(child: nn.Module, before: bool) -> nn.Module:
+    if isinstance(child, nn.Linear):
+        return Adapter(child.out_features)
+    if isinstance(child, nn.LayerNorm):
+        return Adapter(child.normalized_shape[0])
+    channels = _out_channels(child)
+    if channels is None:
+        raise DataError(f"No adapter fits a {type(child).__name__}.")
+    return MapAdapter(channels)
+
+
+def _out_channels(block: nn.Module) -> int | None:
+    """Channels that leave a convolutional block: those of its last convolution."""
+    convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
+    return convolutions[-1].out_channels if convolutions else None
+
+
+def is_identity(adapter: Adapter | MapAdapter) -> bool:
+    """Whether the adapter still returns its input."""
+    return not torch.any(adapter.up.weight) and adapter.up.bias is not None and not torch.any(adapter.up.bias)

@@ -1,0 +1,297 @@
+"""Everything below the first trainable parameter is computed once and kept.
+
+One file per chunk of rows, named by what made it (tower, rows): an interrupted run continues with the chunks that are missing,
+two runs over the same captions share them, and reading maps files instead of copying them.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from math import ceil
+from pathlib import Path
+from random import randrange
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from polyclip.core import distributed
+from polyclip.core.progress import Progress
+from polyclip.core.storage import cache_folder, digest, writing
+from polyclip.data.types import Picture
+from polyclip.errors import WeightsError
+from polyclip.models.backbone import Tower
+from polyclip.models.trunk import State, below
+
+POOLED = -1  # the position of pooled vectors
+CHUNK = 1024  # rows a file: a few seconds of work on a laptop is the most that an interruption loses
+
+
+Meter = Callable[[int], None]  # receives the number of rows just done
+
+
+def encode(tower: Tower, items: Sequence[str] | Sequence[Picture], what: str, sections: Sequence[int] = ()) -> Float[Tensor, "row dim"]:
+    """Pooled float32 vectors of captions or pictures, in their order; from the cache where they are there.
+
+    `sections` are the lengths of runs that belong together, such as a language's captions or a style's pictures: no file of the cache
+    holds rows of two, so that another choice of languages finds those it shares. Equal items of a section are computed once.
+    Raises WeightsError for a damaged cache file or a value that is not finite, DataError for a picture that cannot be read,
+    PolyclipError on a full disk.
+    """
+    if tower.parts:  # each part's features serve every other tower it is part of
+        return torch.cat([encode(part, items, what, sections) for part in tower.parts], dim=1)
+    tables = [torch.cat([vectors_of(path, tower) for path in paths])[order] for paths, order in kept(tower, POOLED, items, what, sections) if paths]
+    return torch.cat(tables) if tables else torch.empty(0, tower.dim)
+
+
+@dataclass(frozen=True)
+class States:
+    """Hidden states of many items at one position of a trunk, mapped from disk: batches are put together when they are asked for."""
+
+    tower: Tower
+    position: int
+    rows: list[tuple[Path, int]]  # file and row of each item
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> State:
+        """The state of one item."""
+        path, number = self.rows[row]
+        return unpacked(path, number)
+
+
+def states(tower: Tower, position: int, items: Sequence[str] | Sequence[Picture], what: str, sections: Sequence[int] = ()) -> States:
+    """Hidden states at `position` of the frozen tower's trunk, one per item in their order; from the cache where they are there.
+
+    `sections` and errors as in `encode`.
+    """
+    found = kept(tower, position, items, what, sections)
+    return States(tower, position, [(paths[row // CHUNK], row % CHUNK) for paths, order in found for row in order.tolist()])
+
+
+def kept(tower: Tower, position: int, items: Sequence[Any], what: str, sections: Sequence[int]) -> list[tuple[list[Path], Int[Tensor, " row"]]]:
+    """For each section its cache files, all of which exist now, and the row of each item in them."""
+    plans = [plan(part) for part in split(items, sections)]
+    paths = [[chunk_path(tower, chunk, position) for chunk in chunks] for chunks, _ in plans]
+    wanted = {path: chunk for (chunks, _), found in zip(plans, paths, strict=True) for chunk, path in zip(chunks, found, strict=True)}
+    places = distributed.agreed([place for place, path in enumerate(wanted) if not path.exists()])  # others may see what was written meanwhile
+    every = list(wanted.items())
+    absent = [(every[place][1], every[place][0]) for place in places]
+    if absent:
+        own = distributed.share(absent)
+        if own:
+            compute(tower, own, what, position)
+        distributed.wait_for(absent[-1][1])
+    return [(found, order) for (_, order), found in zip(plans, paths, strict=True)]
+
+
+def missing(tower: Tower, position: int, items: Sequence[Any], sections: Sequence[int] = ()) -> int:
+    """How many rows `states` would have to compute for these items."""
+    chunks = [chunk for part in split(items, sections) for chunk in plan(part)[0]]
+    return sum(len(chunk) for chunk in chunks if not chunk_path(tower, chunk, position).exists())
+
+
+def split(items: Sequence[Any], sections: Sequence[int]) -> list[Sequence[Any]]:
+    """The runs of `items` whose lengths `sections` gives; all of them in one where it gives none."""
+    ends = list(accumulate(sections or [len(items)]))
+    return [items[end - length : end] for end, length in zip(ends, sections or [len(items)], strict=True)]
+
+
+def plan(items: Sequence[Any]) -> tuple[list[Sequence[Any]], Int[Tensor, " row"]]:
+    """Distinct items in chunks, and for each item the row where its vector will stand."""
+    place: dict[str, int] = {}
+    distinct: list[Any] = []
+    for item in items:
+        key = item if isinstance(item, str) else item.key
+        if key not in place:
+            place[key] = len(distinct)
+            distinct.append(item)
+    order = torch.tensor([place[item if isinstance(item, str) else item.key] for item in items], dtype=torch.long)
+    return [distinct[start : start + CHUNK] for start in range(0, len(distinct), CHUNK)], order
+
+
+def chunk_path(tower: Tower, chunk: Sequence[str | Picture], position: int) -> Path:
+    """Cache file of a chunk."""
+    rows = digest(*(f"text {item}" if isinstance(item, str) else f"picture {item.key}" for item in chunk))
+    folder = cache_folder() / "features" / tower.identity[:16]
+    return (folder if position == POOLED else folder / str(position)) / f"{rows[:32]}.safetensors"
+
+
+def vectors_of(path: Path, tower: Tower) -> Float[Tensor, "row dim"]:
+    """Pooled vectors of one chunk, mapped from disk."""
+    vectors = read(path)["vectors"]
+    if vectors.shape[1:] != (tower.dim,):
+        raise WeightsError(f"{path} holds vectors of shape {tuple(vectors.shape[1:])}, {tower.name} makes ({tower.dim},). Run 'polyclip cache clear'.")
+    return vectors
+
+
+def read(path: Path) -> State:
+    """Tensors of one file of the cache, mapped from disk."""
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors raises its own type for a truncated header and for a wrong length
+        raise WeightsError(f"{path} is damaged ({error}). Run 'polyclip cache clear' and try again.") from error
+
+
+@lru_cache(maxsize=512)
+def mapped(path: Path) -> State:
+    """The same, and the file stays mapped."""
+    return read(path)
+
+
+def packed(rows: Sequence[State]) -> State:
+    """Rows of different lengths one after the other, with where each ends."""
+    names = list(rows[0])
+    ends = {f"{name}.end": torch.tensor(list(accumulate(len(row[name]) for row in rows))) for name in names}
+    return {name: torch.cat([row[name] for row in rows]) for name in names} | ends
+
+
+def unpacked(path: Path, number: int) -> State:
+    """One row of such a file."""
+    table = mapped(path)
+    names = [name for name in table if not name.endswith(".end")]
+    start = {name: int(table[f"{name}.end"][number - 1]) if number else 0 for name in names}
+    return {name: table[name][start[name] : int(table[f"{name}.end"][number])] for name in names}
+
+
+def compute(tower: Tower, missing: Sequence[tuple[Sequence[Any], Path]], what: str, position: int) -> None:
+    """Build the tower, encode chunk by chunk, keep each chunk as soon as it is whole.
+
+    Other programs may be at the same chunks: each begins at one of its own, and passes over those that are there when it comes to them.
+    """
+    encoder = running(tower)
+    first = randrange(len(missing))
+    with Progress(f"encoding {what} with {tower.name}", sum(len(chunk) for chunk, _ in missing)) as progress, torch.inference_mode():
+        for chunk, path in (*missing[first:], *missing[:first]):
+            if path.exists():
+                progress.advance(len(chunk))
+                continue
+            if position == POOLED:
+                tensors = {"vectors": in_batches(encoder, chunk, progress.advance)}
+            else:
+                tensors = packed(states_in_batches(encoder, chunk, position, progress.advance))
+            if not all(tensor.isfinite().all() for tensor in tensors.values()):
+                raise WeightsError(f"{tower.name} gave values that are not finite for {what}; its weights are damaged or do not fit it.")
+            with writing(path, what="features") as temporary:
+                save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+
+
+def running(tower: Tower) -> Any:
+    """The tower's encoder for encoding alone: built without what only training needs, where its builder has such a form (`light`)."""
+    return inference_form(getattr(tower.build, "light", tower.build)())
+
+
+def inference_form(encoder: Any) -> Any:
+    """The same function in the form that is fastest without gradients, where the encoder has one."""
+    return encoder.folded() if hasattr(encoder, "folded") else encoder
+
+
+def forward(encoder: Any, items: Sequence[Any], what: str) -> Float[Tensor, "row dim"]:
+    """Vectors of `items` by an encoder that is already built, shared among processes; nothing is read from or written to the cache."""
+    mine = items[distributed.own(len(items))]
+    with Progress(f"encoding {what}", len(mine)) as progress:
+        return distributed.joined(in_batches(inference_form(encoder), mine, progress.advance), distributed.lengths(len(items)))
+
+
+def finish(encoder: Any, found: States, what: str) -> Float[Tensor, "row dim"]:
+    """Vectors of items whose states are kept: only what lies above the cut is run, shared among processes."""
+    running, mine = inference_form(encoder), range(len(found))[distributed.own(len(found))]
+    out = torch.empty(len(mine), encoder.dim)
+
+    def one(batch: list[int]) -> None:
+        out[batch] = running.finish(placed(running.join([found[mine[row]] for row in batch]), running), found.position).float().cpu()
+
+    with Progress(f"encoding {what}", len(mine)) as progress:
+        on_every_core(one, in_budget([running.weigh(found[row]) for row in mine], running.budget), progress.advance)
+    return distributed.joined(out, distributed.lengths(len(found)))
+
+
+def placed(state: State, encoder: Any) -> State:
+    """A state on the device of the encoder."""
+    device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
+    return {name: tensor.to(device) for name, tensor in state.items()}
+
+
+def in_batches(encoder: Any, items: Sequence[Any], meter: Meter) -> Float[Tensor, "row dim"]:
+    """Vectors of `items`, in batches of similar cost."""
+    out = torch.empty(len(items), encoder.dim)
+
+    def one(batch: list[int]) -> None:
+        out[batch] = encoder(**placed(encoder.prepare([items[row] for row in batch]), encoder)).float().cpu()
+
+    on_every_core(one, in_budget(encoder.costs(items), encoder.budget), meter)
+    return out
+
+
+def states_in_batches(encoder: Any, items: Sequence[Any], position: int, meter: Meter) -> list[State]:
+    """States of `items` at a position of the encoder's trunk, one each."""
+    out: list[State] = [{}] * len(items)
+
+    def one(batch: list[int]) -> None:
+        inputs = encoder.prepare([items[row] for row in batch])
+        state = below(encoder.trunk, encoder.start(inputs), position) if position else inputs
+        for row, own in zip(batch, encoder.split(state), strict=True):
+            out[row] = own
+
+    on_every_core(one, in_budget(encoder.costs(items), encoder.budget), meter)
+    return out
+
+
+def on_every_core(one: Callable[[list[int]], None], batches: Iterator[list[int]], meter: Meter) -> None:
+    """Run `one` on every batch, without gradients.
+
+    On a CPU each core takes batches of its own, one thread each: these models' operations are too small to be shared among cores.
+    """
+    lock = threading.Lock()
+
+    def work() -> None:
+        torch.set_num_threads(1)
+        with torch.inference_mode():
+            while True:
+                with lock:
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                one(batch)
+                with lock:
+                    meter(len(batch))
+
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:
+        running = [pool.submit(work) for _ in range(threads)]
+        for future in running:
+            future.result()
+    torch.set_num_threads(threads)
+
+
+def in_budget(costs: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Rows in batches, dearest first, each batch's padded cost (rows x dearest) within `budget` or a single row; as many for every core."""
+    return batches(costs, min(budget, even_share(costs, budget)))
+
+
+def even_share(costs: Sequence[int], budget: int) -> int:
+    """The cost of a batch of which every core gets the same number, so that none waits for the last one."""
+    cores = torch.get_num_threads()
+    if not any(costs):
+        return budget
+    total, most = sum(costs), max(costs)
+    rounds = ceil(total / (budget * cores))
+    return ceil(total / (rounds * cores * most)) * most + most - min(costs)  # the difference: what padding may add
+
+
+def batches(costs: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """The batches of `in_budget`."""
+    batch: list[int] = []
+    for row in sorted(range(len(costs)), key=lambda row: -costs[row]):
+        if batch and (len(batch) + 1) * costs[batch[0]] > budget:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch

@@ -1,0 +1,177 @@
+"""Features of very many rows: encoded chunk by chunk into the cache as `features` does, and left there. Memory stays flat in their number.
+
+A batch is read from the files row by row, not mapped: pages of a map that were touched once count as the process' own until someone needs them.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from polyclip.core.progress import Progress
+from polyclip.data.types import Picture
+from polyclip.errors import WeightsError
+from polyclip.models import feature_cache
+from polyclip.models.backbone import Tower
+
+OPEN = 128  # files at a time
+
+
+@dataclass(frozen=True)
+class Column:
+    """Vectors of one tower."""
+
+    files: list[Path]
+    starts: Int[np.ndarray, " file"]  # number of each one's first item
+    place: Int[np.ndarray, " item"]  # row in its file
+    offsets: Int[np.ndarray, " file"]  # bytes before each one's vectors
+    dim: int
+    handles: "OrderedDict[int, FileIO]" = field(default_factory=OrderedDict)
+
+    def __del__(self) -> None:
+        for handle in self.handles.values():
+            handle.close()
+
+    def into(self, out: Float[np.ndarray, "row dim"], rows: Int[np.ndarray, " row"]) -> None:
+        """Read the vectors of these items."""
+        file = np.searchsorted(self.starts, rows, "right") - 1
+        where = self.offsets[file] + self.place[rows].astype(np.int64) * self.dim * 4
+        for number in np.lexsort((where, file)).tolist():
+            handle = self.handle(int(file[number]))
+            handle.seek(int(where[number]))
+            if handle.readinto(out[number].data) != self.dim * 4:
+                raise WeightsError(f"{self.files[int(file[number])]} ends too early. Run 'polyclip cache clear' and try again.")
+
+    def handle(self, number: int) -> FileIO:
+        """The file, open; the longest unused of too many is closed."""
+        if number not in self.handles:
+            if len(self.handles) >= OPEN:
+                self.handles.popitem(last=False)[1].close()
+            self.handles[number] = FileIO(self.files[number], "rb")
+        self.handles.move_to_end(number)
+        return self.handles[number]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Pooled vectors [row, dim] that lie in the cache. Indexed as a tensor is by a tensor of rows; `[:]` reads all of them into memory."""
+
+    columns: list[Column]  # a tower's, or those of its parts side by side
+
+    def __len__(self) -> int:
+        return len(self.columns[0].place)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and dimensions."""
+        return len(self), sum(column.dim for column in self.columns)
+
+    def __getitem__(self, rows: Tensor | slice) -> Tensor:
+        """Vectors of these rows, in their shape."""
+        wanted = torch.arange(len(self))[rows] if isinstance(rows, slice) else rows
+        flat = wanted.reshape(-1).numpy()
+        parts = [np.empty((len(flat), column.dim), np.float32) for column in self.columns]
+        for column, out in zip(self.columns, parts, strict=True):
+            column.into(out, flat)
+        found = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return torch.from_numpy(found).reshape(*wanted.shape, self.shape[1])
+
+    def mean(self, axis: int) -> Float[Tensor, " dim"]:
+        """Over all rows; `axis` is 0, as for a tensor."""
+        return self._moments[0]
+
+    def std(self, axis: int) -> Float[Tensor, " dim"]:
+        """Over all rows, with n - 1 below as torch has it; `axis` is 0."""
+        return self._moments[1]
+
+    @property
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        """Chunk by chunk, each chunk's merged with those before (Chan, Golub and LeVeque 1983)."""
+        count, mean, squares = 0, torch.zeros(self.shape[1], dtype=torch.float64), torch.zeros(self.shape[1], dtype=torch.float64)
+        for start in range(0, len(self), feature_cache.CHUNK):
+            part = self[start : start + feature_cache.CHUNK].double()
+            own, total = part.mean(0), count + len(part)
+            squares += ((part - own) ** 2).sum(0) + (own - mean) ** 2 * count * len(part) / total
+            mean += (own - mean) * len(part) / total
+            count = total
+        return mean.float(), (squares / max(1, count - 1)).sqrt().float()
+
+
+class Chunks(Sequence[tuple[Sequence[Any], Path]]):
+    """What `features.compute` is to make: items and file of each missing chunk, put together when they are asked for."""
+
+    def __init__(self, items: Sequence[Any], spans: list[tuple[int, int, Path]]) -> None:
+        self.items, self.spans = items, spans
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    @overload
+    def __getitem__(self, number: int) -> tuple[Sequence[Any], Path]: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> "Chunks": ...
+
+    def __getitem__(self, number: int | slice) -> "tuple[Sequence[Any], Path] | Chunks":
+        if isinstance(number, slice):
+            return Chunks(self.items, self.spans[number])
+        start, end, path = self.spans[number]
+        return feature_cache.plan(self.items[start:end])[0][0], path
+
+
+def rows_of(tower: Tower, items: Sequence[str] | Sequence[Picture], what: str, sections: Sequence[int]) -> Rows:
+    """As `features.encode`, but the vectors stay on disk: items are looked at chunk by chunk, chunks that are missing are encoded.
+
+    Raises what `features.encode` raises.
+    """
+    return Rows([_column(part, items, what, sections) for part in (tower.parts or (tower,))])
+
+
+def _column(tower: Tower, items: Sequence[Any], what: str, sections: Sequence[int]) -> Column:
+    spans, place = [], np.empty(len(items), np.int16)
+    with Progress(f"looking up {what}", len(items)) as progress:
+        for start, end in chunks(sections):
+            found, order = feature_cache.plan(items[start:end])
+            spans.append((start, end, feature_cache.chunk_path(tower, found[0], feature_cache.POOLED)))
+            place[start:end] = order.numpy()
+            progress.advance(end - start)
+    missing = list({path: (start, end, path) for start, end, path in spans if not path.exists()}.values())
+    if missing:
+        feature_cache.compute(tower, Chunks(items, missing), what, feature_cache.POOLED)
+    files = [path for _, _, path in spans]
+    heads = {path: _offset(path, tower) for path in dict.fromkeys(files)}
+    return Column(files, np.array([start for start, _, _ in spans]), place, np.array([heads[path] for path in files]), tower.dim)
+
+
+def chunks(sections: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Bounds of the chunks; none holds rows of two sections."""
+    first = 0
+    for length in sections:
+        for start in range(first, first + length, feature_cache.CHUNK):
+            yield start, min(start + feature_cache.CHUNK, first + length)
+        first += length
+
+
+def _offset(path: Path, tower: Tower) -> int:
+    """Bytes before the vectors of a file of the cache.
+
+    Raises WeightsError where it is damaged or holds other vectors.
+    """
+    try:
+        with path.open("rb") as handle:
+            length = int.from_bytes(handle.read(8), "little")
+            facts = json.loads(handle.read(min(length, 4096)))["vectors"]
+        whole = 8 + length + facts["data_offsets"][1] == path.stat().st_size and facts["dtype"] == "F32"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path} is damaged ({error}). Run 'polyclip cache clear' and try again.") from error
+    if not whole or facts["shape"][1:] != [tower.dim]:
+        raise WeightsError(f"{path} is damaged, or holds other vectors than the {tower.dim} numbers {tower.name} makes. Run 'polyclip cache clear'.")
+    return 8 + length + int(facts["data_offsets"][0])

@@ -1,0 +1,1 @@
+"""Pretrained two-tower models as encoders."""

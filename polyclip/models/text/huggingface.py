@@ -1,0 +1,93 @@
+"""Any transformers text encoder, by hub name or local folder: XLM-R, multilingual E5, LaBSE, mBERT, NLLB's encoder.
+
+Options: `pooling` (mean or cls), `prefix` (such as "query: "), `revision`. Safetensors only, no remote code.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from polyclip.errors import DataError
+from polyclip.models.backbone import Tower, take
+from polyclip.models.converted_weights import without_memory
+from polyclip.models.hf import hub_identity, loading
+
+DEFAULTS = {"pooling": "mean", "prefix": "", "revision": "main"}
+MAX_TOKENS = 512
+
+
+def describe(argument: str, options: dict[str, str]) -> Tower:
+    """The encoder at `argument`; its configuration is read, its weights are not.
+
+    Raises DataError for an unknown option or pooling, WeightsError when the model cannot be found or is no text encoder.
+    """
+    from polyclip.models.text_encoder import count
+
+    chosen = take(options, DEFAULTS, "huggingface")
+    if chosen["pooling"] not in ("mean", "cls"):
+        raise DataError(f"pooling is {chosen['pooling']!r}, expected mean or cls.")
+    config = read_config(argument, chosen["revision"])
+    model = without_memory(partial(empty, config))
+    parameters, embeddings = count(model)
+    given = "".join(f",{key}={value}" for key, value in chosen.items() if value != DEFAULTS[key])
+    return Tower(
+        name=f"huggingface:{argument}{given}",
+        identity=hub_identity(argument, chosen["revision"], f"{chosen['pooling']} pooling, prefix {chosen['prefix']!r}, {MAX_TOKENS} tokens"),
+        dim=config.hidden_size,
+        parameters=parameters,
+        embeddings=embeddings,
+        build=lambda: build(argument, chosen),
+    )
+
+
+def read_config(name: str, revision: str) -> Any:
+    """Configuration of a text model."""
+    from transformers import AutoConfig
+
+    with loading("text encoder", name):
+        return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+
+
+def empty(config: Any) -> Any:
+    """The encoder of a configuration; of an encoder-decoder such as NLLB, the encoder alone, without a pooling layer."""
+    from transformers import AutoModel
+
+    model = AutoModel.from_config(config)
+    return encoder_of(model)
+
+
+def encoder_of(model: Any) -> Any:
+    """What reads text: the whole model, or the encoder of an encoder-decoder."""
+    if model.config.is_encoder_decoder:
+        return model.get_encoder()
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model
+
+
+def build(name: str, chosen: dict[str, str]) -> Any:
+    """Load weights and tokenizer."""
+    from transformers import AutoModel, AutoTokenizer
+
+    from polyclip.models.text_encoder import TextEncoder, Words
+
+    with loading("text encoder", name):
+        kept = {"revision": chosen["revision"], "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(name, **kept)
+        model = encoder_of(AutoModel.from_pretrained(name, use_safetensors=True, **kept)).float()  # whatever precision it is kept in
+    tokenizer.padding_side = "right"
+    limit = min(MAX_TOKENS, tokenizer.model_max_length)
+
+    def tokenize(texts: Sequence[str]) -> dict[str, Tensor]:
+        """Ids padded to the longest caption of the batch."""
+        rows = [chosen["prefix"] + text for text in texts]
+        tokens = tokenizer(rows, padding=True, truncation=True, max_length=limit, return_tensors="pt")
+        return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
+
+    encoder = TextEncoder(model, tokenize, model.config.hidden_size, chosen["pooling"])
+    if getattr(tokenizer, "is_fast", False):
+        special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+        encoder.words = Words(tokenizer.backend_tokenizer, chosen["prefix"], limit, special)
+    return encoder

@@ -1,0 +1,142 @@
+"""Bodies of vision towers as chains."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polyclip.models.trunk import State
+
+
+class TimmViT:
+    """timm's VisionTransformer: pre-LN blocks and a final norm."""
+
+    kind = "tokens"
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        block = model.blocks[0]
+        self.width, self.heads, self.inner = model.embed_dim, block.attn.num_heads, block.mlp.fc1.out_features
+
+    @property
+    def layers(self) -> Any:
+        """Sequential."""
+        return self.model.blocks
+
+    @property
+    def opening(self) -> list[nn.Parameter]:
+        """Patches, positions and the class token."""
+        tokens = [p for n, p in self.model.named_parameters(recurse=False)]
+        return tokens + [p for part in (self.model.patch_embed, self.model.norm_pre) for p in part.parameters()]
+
+    @property
+    def final_norm(self) -> nn.Module:
+        """LayerNorm: after the last block, or after pooling."""
+        return self.model.norm if any(True for _ in self.model.norm.parameters()) else self.model.fc_norm
+
+    def begin(self, inputs: State) -> State:
+        """Patches with positions."""
+        model = self.model
+        return {"hidden": model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(inputs["pixels"]))))}
+
+    def step(self, number: int, state: State) -> State:
+        """One block."""
+        return {"hidden": self.layers[number](state["hidden"])}
+
+    def end(self, state: State) -> State:
+        """The final norm; timm pools."""
+        return {"pooled": self.model.forward_head(self.model.norm(state["hidden"]), pre_logits=True)}
+
+
+class TransformersViT:
+    """ViT, DeiT, DINOv2 and the vision models of CLIP and SigLIP in transformers: pre-LN layers, with or without a final norm.
+
+    Where the layers and norms stand differs by family and by transformers' version. `pool` makes one vector of a picture's tokens.
+    """
+
+    kind = "tokens"
+
+    def __init__(self, model: Any, final_norm: str, pool: Callable[[Tensor], Tensor]) -> None:
+        self.model, self.pool, self.final_norm_name = model, pool, final_norm
+        config = model.config
+        self.width, self.heads = config.hidden_size, config.num_attention_heads
+        self.inner = getattr(config, "intermediate_size", None) or int(config.hidden_size * config.mlp_ratio)
+
+    @property
+    def layers(self) -> Any:
+        """ModuleList."""
+        holder = self.model if hasattr(self.model, "layers") else self.model.encoder
+        return holder.layers if hasattr(holder, "layers") else holder.layer
+
+    @property
+    def opening(self) -> list[nn.Parameter]:
+        """Patches, positions and the class token, and CLIP's norm before the first layer."""
+        before = getattr(self.model, "pre_layrnorm", None)
+        return [*self.model.embeddings.parameters(), *(before.parameters() if before is not None else ())]
+
+    @property
+    def final_norm(self) -> nn.Module | None:
+        """LayerNorm; CLIP's tokens have none."""
+        return getattr(self.model, self.final_norm_name) if self.final_norm_name else None
+
+    def begin(self, inputs: State) -> State:
+        """Patches with positions."""
+        hidden = self.model.embeddings(inputs["pixels"])
+        return {"hidden": self.model.pre_layrnorm(hidden) if hasattr(self.model, "pre_layrnorm") else hidden}
+
+    def step(self, number: int, state: State) -> State:
+        """One layer; every token sees every other."""
+        return {"hidden": self.layers[number](state["hidden"], None)}
+
+    def end(self, state: State) -> State:
+        """The final norm, and pooling."""
+        norm = self.final_norm
+        return {"pooled": self.pool(state["hidden"] if norm is None else norm(state["hidden"]))}
+
+
+class TimmEfficientNet:
+    """timm's EfficientNet and its kind: a stage counts as one layer.
+
+    With `first_depth` the means of the stages from that one on are kept, since they stand beside the last map's in the pooled vector.
+    """
+
+    kind = "map"
+    heads = inner = 0
+
+    def __init__(self, model: Any, first_depth: int | None = None) -> None:
+        self.model, self.first_depth, self.own = model, first_depth, len(model.blocks)
+        self.width = [m for m in model.blocks[-1].modules() if isinstance(m, nn.Conv2d)][-1].out_channels
+
+    @property
+    def layers(self) -> Any:
+        """Sequential."""
+        return self.model.blocks
+
+    @property
+    def opening(self) -> list[nn.Parameter]:
+        """The stem."""
+        return [p for part in (self.model.conv_stem, self.model.bn1) for p in part.parameters()]
+
+    @property
+    def final_norm(self) -> nn.Module:
+        """BatchNorm after the last convolution."""
+        return self.model.bn2
+
+    def begin(self, inputs: State) -> State:
+        """The stem."""
+        return {"hidden": self.model.bn1(self.model.conv_stem(inputs["pixels"]))}
+
+    def step(self, number: int, state: State) -> State:
+        """One stage; a stage that a method appended leaves no mean."""
+        hidden = self.layers[number](state["hidden"])
+        if self.first_depth is None or not self.first_depth <= number < self.own:
+            return state | {"hidden": hidden}
+        means = [state["means"]] if "means" in state else []
+        return {"hidden": hidden, "means": torch.cat([*means, hidden.mean((2, 3))], dim=1)}
+
+    def end(self, state: State) -> State:
+        """The last convolution and the mean of its map, before the means of earlier stages."""
+        model = self.model
+        last = model.forward_head(model.bn2(model.conv_head(state["hidden"])), pre_logits=True)
+        return {"pooled": torch.cat([last, state["means"]], dim=1) if "means" in state else last}

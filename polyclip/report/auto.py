@@ -1,0 +1,79 @@
+"""What `--method auto` tried, as a table, and why its winner won, in one sentence."""
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from polyclip.core.durations import span
+from polyclip.evaluation.results import Choice, Trial
+
+
+def trials_table(choice: Choice) -> Table:
+    """Every candidate: schedule, validation recall, seconds, and what kept it from its end; the winner in bold."""
+    drawn = Table(
+        title="candidates",
+        caption="recall: mean of recall@1, 5 and 10 of validation names, text to image, percent ± one standard error; trained: million parameters",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    drawn.add_column("method", no_wrap=True)
+    drawn.add_column("schedule", no_wrap=True)
+    for heading in ("trained", "recall", "s"):
+        drawn.add_column(heading, justify="right", no_wrap=True)
+    drawn.add_column("")
+    for trial in choice.trials:
+        style = "bold" if trial.name == choice.winner else ""
+        drawn.add_row(trial.name, trial.schedule, *figures(trial), "chosen" if style and not trial.note else trial.note, style=style)
+    return drawn
+
+
+def figures(trial: Trial) -> tuple[str, str, str]:
+    """Trained parameters, recall and seconds of a trial; dashes where it was not trained."""
+    parameters = f"{trial.parameters / 1e6:.2f}" if trial.parameters else "-"
+    if trial.validation is None:
+        return parameters, "-", "-"
+    return parameters, f"{100 * trial.validation:.1f} ± {100 * trial.error:.1f}", f"{trial.seconds:.0f}"
+
+
+def reason(choice: Choice) -> str:
+    """One plain sentence: who won, by how much over whom or why in spite of whom, and who did not get a turn."""
+    found = sorted((trial for trial in choice.trials if trial.validation is not None), key=lambda trial: -value(trial))
+    won = next(trial for trial in found if trial.name == choice.winner)
+    others = [trial for trial in found if trial is not won]
+    said = f"{won.name}, {won.schedule}: validation recall {value(won):.3f}, {compared(won, others)}"
+    return "; ".join([said, *left_out(choice.trials), *over(choice)]) + "."
+
+
+def value(trial: Trial) -> float:
+    """Validation recall; 0 where there is none."""
+    return trial.validation or 0.0
+
+
+def compared(won: Trial, others: list[Trial]) -> str:
+    """The winner and the best of the rest."""
+    if not others:
+        return "the only candidate that was trained"
+    other = others[0]
+    gap = value(won) - value(other)
+    if gap >= 0:
+        doubt = f", which is within one standard error ({won.error:.3f})" if gap <= won.error else ""
+        return f"{gap:.3f} above the next, {other.name}{doubt}"
+    more = f"{other.parameters / 1e6:.2f} million parameters where this one trains {won.parameters / 1e6:.2f}"
+    return f"and {other.name}, {-gap:.3f} higher, is within one standard error ({other.error:.3f}) but trains {more}"
+
+
+def left_out(trials: list[Trial]) -> list[str]:
+    """How many were skipped, stopped, or not possible."""
+    kinds = (("skipped", "did not fit in the budget"), ("stopped", "ran out of time"), ("not possible", "could not be trained"))
+    counts = [(sum(trial.note.startswith(kind) for trial in trials), text) for kind, text in kinds]
+    return [f"{'one candidate' if count == 1 else f'{count} candidates'} {text}" for count, text in counts if count]
+
+
+def over(choice: Choice) -> list[str]:
+    """Said where the budget was not held."""
+    return [f"all of it took {span(choice.seconds)}, over the budget of {span(choice.budget)}"] if choice.seconds > choice.budget else []
+
+
+def verdict(choice: Choice) -> str:
+    """The reason, and how the time was spent."""
+    return f"chosen: {choice.reason}\n{span(choice.seconds)} of {span(choice.budget)} used; {span(choice.reserve)} had been set aside for the scores"

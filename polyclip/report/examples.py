@@ -1,0 +1,129 @@
+"""What a run answers, query by query: the best and the worst of each language, and how similar words and pictures are."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from polyclip.data.corpus import Corpus, load_corpus
+from polyclip.data.types import Picture, Row
+from polyclip.evaluation.held_out import MIXED, mixed_styles, named_rows, pictures, pooled_names
+from polyclip.evaluation.retrieval import Items, Request
+from polyclip.languages.schema import Language
+from polyclip.models.aligner import load
+
+SHOWN = 5  # pictures found for a query
+EACH = 4  # queries, the best and the worst
+CELLS = 8  # words and pictures of the map
+THUMBNAIL = 96  # pixels on the longer side
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A query, the place of its own picture (0 is best) among all, and the concepts found first, each with its cosine."""
+
+    query: str
+    concept: str
+    rank: int
+    own: float
+    found: list[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Words by the pictures they name: cosines in [-1, 1]; word number n names picture number n."""
+
+    words: list[str]
+    concepts: list[str]
+    cosines: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """By language: its best and worst queries and its map; and the pictures that these show."""
+
+    gallery: int
+    best: dict[str, list[Answer]] = field(default_factory=dict)
+    worst: dict[str, list[Answer]] = field(default_factory=dict)
+    grids: dict[str, Grid] = field(default_factory=dict)
+    thumbnails: dict[str, str] = field(default_factory=dict)  # concept -> data URI
+
+    def texts(self) -> dict[str, list[str]]:
+        """Every word that is shown, by language."""
+        return {code: [*(answer.query for answer in self.best[code] + self.worst[code]), *self.grids[code].words] for code in self.best}
+
+
+def answers(folder: Path, corpus_name: str, languages: Sequence[Language], trained: Sequence[str]) -> Answers:
+    """Ask a run its test names in these languages; features come from the cache where it has them.
+
+    Raises what `load`, the corpus and the towers raise, DataError for a language that the corpus does not name the test pictures in.
+    """
+    aligner, corpus = load(folder), load_corpus(corpus_name)
+    request = Request(languages=list(languages), trained=frozenset(trained), corpus=corpus_name)
+    rows = named_rows(corpus, request)[0]
+    protocol, gallery = next(iter(pictures(aligner, corpus, request.split)[0].items()))
+    whole = Answers(len(gallery.keys))
+    for code, pooled in pooled_names(aligner, rows).items():
+        cosines = aligner.text.unit(pooled).float() @ gallery.vectors.float().T
+        ordered = ranked(rows[code], gallery, cosines)
+        whole.best[code] = ordered[:EACH]
+        whole.worst[code] = ordered[max(EACH, len(ordered) - EACH) :][::-1]  # none twice where there are few
+        whole.grids[code] = grid(rows[code], gallery, cosines)
+    drawn = drawings(corpus, protocol, gallery)
+    whole.thumbnails.update({concept: thumbnail(drawn[concept]) for concept in sorted(concepts_of(whole))})
+    return whole
+
+
+def ranked(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word picture"]) -> list[Answer]:
+    """Every query whose picture is in the gallery, best first: by the place of its own picture, then by its cosine. Ties count against the model."""
+    place = {key: column for column, key in enumerate(gallery.keys)}
+    found = []
+    for row, line in zip(rows, cosines, strict=True):
+        if row.concept in place:
+            own = line[place[row.concept]]
+            top = line.topk(min(SHOWN, len(line)))
+            hits = [(gallery.keys[int(column)], float(value)) for value, column in zip(top.values, top.indices, strict=True)]
+            found.append(Answer(row.captions[0], row.concept, int((line >= own).sum()) - 1, float(own), hits))
+    return sorted(found, key=lambda answer: (answer.rank, -answer.own))
+
+
+def grid(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word picture"]) -> Grid:
+    """A few words by their pictures: concepts chosen by hash, so that no score decides what is shown."""
+    place = {key: column for column, key in enumerate(gallery.keys)}
+    named = [(hashlib.sha256(row.concept.encode()).hexdigest(), number) for number, row in enumerate(rows) if row.concept in place]
+    chosen = [number for _, number in sorted(named)[:CELLS]]
+    concepts = [rows[number].concept for number in chosen]
+    part = cosines[torch.tensor(chosen)][:, torch.tensor([place[concept] for concept in concepts])]
+    return Grid([rows[number].captions[0] for number in chosen], concepts, part.tolist())
+
+
+def drawings(corpus: Corpus, protocol: str, gallery: Items) -> dict[str, Picture]:
+    """The picture of every concept, in the style in which the gallery shows it."""
+    styles = {style: corpus.reader.pictures(corpus.folder, style) for style in corpus.reader.styles(corpus.folder)}
+    if protocol != MIXED:
+        return dict(styles[protocol])
+    wanted = set(gallery.keys)
+    shown: Mapping[str, str] = mixed_styles({style: [concept for concept in drawn if concept in wanted] for style, drawn in styles.items()})
+    return {concept: styles[style][concept] for concept, style in shown.items()}
+
+
+def concepts_of(whole: Answers) -> set[str]:
+    """Everything that has to be shown."""
+    listed = [answer for found in (*whole.best.values(), *whole.worst.values()) for answer in found]
+    found = {answer.concept for answer in listed} | {concept for answer in listed for concept, _ in answer.found}
+    return found | {concept for grid in whole.grids.values() for concept in grid.concepts}
+
+
+def thumbnail(picture: Picture) -> str:
+    """A small WebP as a data URI."""
+    image = picture.open().convert("RGB")
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=75)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,209 @@
+"""A run as one HTML file that needs nothing else: figures, curves, licences, and what it answers. No script, no request, light and dark."""
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+from polyclip.core.storage import write_text
+from polyclip.languages.schema import known_languages, load_language
+from polyclip.report.charts import bar, curve
+from polyclip.report.examples import Answer, Answers, Grid
+from polyclip.report.licences import UNKNOWN, WORDS, Item, bill, conclusion
+from polyclip.report.model_card import name_of
+from polyclip.report.reproduce import command_of
+from polyclip.report.run_facts import DIRECTIONS, HEADLINE, Facts
+from polyclip.report.table import label
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+STYLE = Path(__file__).with_name("page.css")
+BOXES = "Letters that show as boxes need a font on the device that shows this page; on Debian and Ubuntu: apt install fonts-noto-core fonts-noto-cjk."
+
+
+def write_page(path: Path, facts: Facts, found: Answers | None) -> None:
+    """Write the page whole or not at all; without `found` it has no pictures."""
+    write_text(path, page(facts, found), what="the report")
+
+
+def page(facts: Facts, found: Answers | None) -> str:
+    """The whole document."""
+    title = text(f"{facts.folder.resolve().name} · polyclip")
+    parts = [
+        ("curves", "Learning curves", curves(facts)),
+        ("recall", "Recall by language", "".join(recall(facts, direction) for direction in DIRECTIONS)),
+        ("knowledge", "Knowledge kept", knowledge(facts)),
+        ("map", "Words by pictures", "" if found is None else maps(found)),
+        ("queries", "Best and worst queries", "" if found is None else sheet(found)),
+        ("materials", "Bill of materials", materials(bill(facts.run))),
+        ("making", "How it was made", making(facts)),
+    ]
+    shown = [part for part in parts if part[2]]
+    links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name, _ in shown)
+    body = "\n".join(f'<section id="{key}"><h2>{name}</h2>\n{content}</section>' for key, name, content in shown)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{title}</title>\n<style>{STYLE.read_text("utf-8")}</style></head>\n'
+        f'<body><header>{heading(facts)}<nav aria-label="Sections"><ul>{links}</ul></nav></header>\n'
+        f'<main>\n{body}\n</main>\n<footer class="soft"><p>{BOXES}</p></footer></body></html>\n'
+    )
+
+
+def heading(facts: Facts) -> str:
+    """Name, what it is, and the first trained language's headline."""
+    model, recipe = facts.model, facts.run["recipe"]
+    figures = facts.figures("text_to_image")
+    code = facts.run["languages"][0] if facts.run["languages"][0] in figures else next(iter(figures))
+    score = figures[code]["recall@10"]
+    named = ", ".join(name_of(trained) for trained in facts.run["languages"])
+    return (
+        f"<h1>{text(facts.folder.resolve().name)}</h1><p>{text(named)}: {text(recipe['text_encoder'])} and {text(recipe['vision_tower'])}, aligned by "
+        f"method {text(model['method'])}; {model['trained_parameters']:,} of {model['total_parameters']:,} parameters trained.</p>"
+        f'<p class="verdict">{text(label(code))}: {100 * score.value:.1f} % of {score.queries} names find their picture among the first 10 of {score.gallery} '
+        f"(95 % interval {100 * score.low:.1f} to {100 * score.high:.1f}; by chance {100 * score.chance:.1f}).</p>"
+    )
+
+
+def curves(facts: Facts) -> str:
+    """Validation and loss, and the same as a table."""
+    drawn = curve(facts.log, "validation", "Validation recall, percent", share=True) + curve(facts.log, "loss", "Training loss", share=False)
+    rows = [
+        [
+            text(line["phase"]),
+            str(line["epoch"]),
+            f"{line['loss']:.3f}" if "loss" in line else "",
+            f"{100 * line['validation']:.1f}" if "validation" in line else "",
+        ]
+        for line in facts.log
+    ]
+    listed = table("Every epoch: mean loss, and validation recall (mean of recall@1, 5 and 10) in percent", ["phase", "epoch", "loss", "validation"], rows)
+    return f'<div class="curves">{drawn}</div><details><summary>As a table</summary>{listed}</details>' if rows else ""
+
+
+def recall(facts: Facts, direction: str) -> str:
+    """Every language of the headline protocol, trained ones first; the bar is recall@10."""
+    rows = []
+    for code, found in facts.figures(direction).items():
+        ten = found["recall@10"]
+        numbers = [f"{100 * found[m].value:.1f} [{100 * found[m].low:.0f}, {100 * found[m].high:.0f}]" for m in HEADLINE]
+        rows.append([text(label(code)), "trained" if ten.seen else "never", bar(ten), *reversed(numbers), f"{ten.queries} / {ten.gallery}"])
+    said = (
+        f"{direction.replace('_', ' ').capitalize()}, {facts.scores[0].benchmark}, {facts.protocol}, {facts.scores[0].split}: percent [95 % interval]. "
+        "The bar shows recall@10 from 0 to 100: dot the value, thick line the interval, upright mark chance."
+    )
+    drawn = table(said, ["language", "", "recall@10 drawn", *reversed(HEADLINE), "queries / gallery"], rows)
+    title = direction.replace("_", " ").capitalize()
+    return f"<h3>{title}</h3>{drawn}" if direction == DIRECTIONS[0] else f"<details><summary>{title}</summary>{drawn}</details>"
+
+
+def knowledge(facts: Facts) -> str:
+    """What the towers knew, before and after."""
+    rows = [
+        [text(k.part), text(k.question), f"{100 * k.before:.1f}", f"{100 * k.after:.1f}", f"{100 * k.change:+.1f} [{100 * k.low:+.1f}, {100 * k.high:+.1f}]"]
+        for k in facts.knowledge
+    ]
+    return table("Before and after alignment, percent [95 % of the change]", ["of", "asked", "before", "after", "change"], rows) if rows else ""
+
+
+def maps(found: Answers) -> str:
+    """A map for each language; the first is open."""
+    about = (
+        '<p class="soft">Cosine times 100 of each word with each picture; framed: the word\'s own picture; underlined: the most similar of these. '
+        "Words are chosen by hash, not by score.</p>"
+    )
+    return about + "".join(opened(code, heat(code, grid, found.thumbnails), number == 0) for number, (code, grid) in enumerate(found.grids.items()))
+
+
+def heat(code: str, grid: Grid, thumbnails: dict[str, str]) -> str:
+    """Words down, pictures across; the stronger the colour, the more similar within this map."""
+    values = [value for line in grid.cosines for value in line]
+    low, span = min(values), max(max(values) - min(values), 1e-9)
+    names = dict(zip(grid.concepts, grid.words, strict=True))
+    head = "".join(f'<th scope="col">{picture(thumbnails[concept], names[concept])}</th>' for concept in grid.concepts)
+    rows = []
+    for number, (word, line) in enumerate(zip(grid.words, grid.cosines, strict=True)):
+        cells = [
+            f'<td class="{"own" if column == number else ""}{" top" if value == max(line) else ""}" '
+            f'style="background:rgba(var(--heat),{0.65 * (value - low) / span:.2f})">{round(100 * value)}</td>'
+            for column, value in enumerate(line)
+        ]
+        rows.append(f'<tr><th scope="row" {spoken(code)}>{text(word)}</th>{"".join(cells)}</tr>')
+    caption = f"<caption>{text(label(code))}: cosine × 100 of words (rows) and pictures (columns)</caption>"
+    return scrolled(f'<table class="map">{caption}<thead><tr><td></td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>', f"Map, {label(code)}")
+
+
+def sheet(found: Answers) -> str:
+    """Best and worst queries of each language with what they found."""
+    parts = []
+    for number, code in enumerate(found.best):
+        best = "".join(card(code, answer, found) for answer in found.best[code])
+        worst = "".join(card(code, answer, found) for answer in found.worst[code])
+        content = f'<h3>Best</h3><ul class="cards">{best}</ul>' + (f'<h3>Worst</h3><ul class="cards">{worst}</ul>' if worst else "")
+        parts.append(opened(code, content, number == 0))
+    return f'<p class="soft">Each query with its own picture, then the first pictures found among {found.gallery}; framed: its own.</p>' + "".join(parts)
+
+
+def card(code: str, answer: Answer, found: Answers) -> str:
+    """One query."""
+    strip = "".join(picture(found.thumbnails[c], f"number {n}, cosine {v:.2f}", c == answer.concept) for n, (c, v) in enumerate(answer.found, 1))
+    return (
+        f'<li><p class="query" {spoken(code)}>{text(answer.query)}</p><p class="soft">place {answer.rank + 1} of {found.gallery}, cosine {answer.own:.2f}</p>'
+        f'{picture(found.thumbnails[answer.concept], answer.query, True)}<div class="strip">{strip}</div></li>'
+    )
+
+
+def materials(items: Sequence[Item]) -> str:
+    """What it is made of, and whether it may be used commercially."""
+    rows = [[text(item.part), text(item.name), linked(item), WORDS[item.commercial], text(item.why)] for item in items]
+    notes = "".join(f"<li>{text(item.name)}: {text(item.note)}</li>" for item in dict.fromkeys(items) if item.note)
+    drawn = table("Every material, its licence, and what that says of commercial use", ["part", "what", "licence", "commercial use", "why"], rows, "bill")
+    return f'<p class="verdict">{text(conclusion(items))}</p>{drawn}' + (f'<ul class="soft">{notes}</ul>' if notes else "")
+
+
+def linked(item: Item) -> str:
+    """The identifier, with its page."""
+    name = "not stated" if item.spdx == UNKNOWN else text(item.spdx)
+    return f'<a href="{text(item.url)}" rel="noreferrer">{name}</a>' if item.url else name
+
+
+def making(facts: Facts) -> str:
+    """Command, seed, versions, seconds."""
+    versions = ", ".join(f"{name} {number}" for name, number in facts.origin["versions"].items())
+    seconds = ", ".join(f"{part} {value:.0f} s" for part, value in facts.seconds.items())
+    return f"<p><code>{text(command_of(facts.run, facts.folder))}</code></p><p>Seed {facts.origin['seed']}; {text(seconds)}.</p><p>{text(versions)}</p>"
+
+
+def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
+    """Cells are HTML; the first of a row is its heading, those that begin with a figure are set to the right."""
+    heads = "".join(f'<th scope="col">{name}</th>' for name in head)
+    body = "".join(f'<tr><th scope="row">{row[0]}</th>{"".join(data(value) for value in row[1:])}</tr>' for row in rows)
+    return scrolled(f'<table class="{kind}"><caption>{text(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>', caption)
+
+
+def data(value: str) -> str:
+    """A cell."""
+    return f'<td class="n">{value}</td>' if value[:1] in "+-0123456789" and value else f"<td>{value}</td>"
+
+
+def scrolled(drawn: str, name: str) -> str:
+    """A region that scrolls sideways by finger or arrow keys where it is too wide."""
+    return f'<div class="wide" role="region" tabindex="0" aria-label="{text(name)}">{drawn}</div>'
+
+
+def opened(code: str, content: str, is_open: bool) -> str:
+    """A part that unfolds, headed by its language."""
+    return f"<details{' open' if is_open else ''}><summary>{text(label(code))}</summary>{content}</details>"
+
+
+def picture(uri: str, name: str, own: bool = False) -> str:
+    """A thumbnail."""
+    return f'<img{" class=own" if own else ""} src="{uri}" alt="{text(name)}">'
+
+
+def spoken(code: str) -> str:
+    """Language and direction of captions, for fonts, screen readers and the order of letters."""
+    direction = load_language(code).direction if code in known_languages() else "auto"
+    return f'lang="{text(code)}" dir="{direction}"'
+
+
+def text(value: str) -> str:
+    """Escaped."""
+    return html.escape(value)

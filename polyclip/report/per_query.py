@@ -1,0 +1,85 @@
+"""What became of every query, beside the result it belongs to: `result.json` has `result.ranks.safetensors`, read by `polyclip compare`."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from polyclip.core.storage import sha256, writing
+from polyclip.errors import DataError
+from polyclip.evaluation.results import Measured, Outcome, Score
+
+FACTS = ("benchmark", "protocol", "split", "language", "seen", "direction", "gallery", "queries")
+
+
+def outcomes_of(scores: Iterable[Score]) -> list[Outcome]:
+    """The outcomes that the scores know, each once, in their order."""
+    return list({id(score.outcome): score.outcome for score in scores if isinstance(score, Measured)}.values())
+
+
+def ranks_path(result: Path) -> Path:
+    """Where the ranks of a result file are."""
+    return result.with_suffix(".ranks.safetensors")
+
+
+def write_outcomes(path: Path, outcomes: list[Outcome]) -> str:
+    """Write them whole or not at all; the file's digest."""
+    number = {name: n for n, name in enumerate(dict.fromkeys(name for outcome in outcomes for name in outcome.cluster))}
+    tensors: dict[str, np.ndarray] = {}
+    for n, outcome in enumerate(outcomes):
+        cluster = np.array([number[name] for name in outcome.cluster], dtype=np.int32)
+        tensors |= {f"{n}.rank": outcome.rank.astype(np.int32), f"{n}.gain": outcome.gain.astype(np.float32), f"{n}.cluster": cluster}
+    facts = [{fact: getattr(outcome, fact) for fact in FACTS} for outcome in outcomes]
+    metadata = {"outcomes": json.dumps(facts, ensure_ascii=False), "clusters": json.dumps(list(number), ensure_ascii=False)}
+    with writing(path, what="the ranks of all queries") as temporary:
+        save_file(tensors, temporary, metadata)
+        return sha256(temporary)
+
+
+def read_outcomes(result: Path) -> list[Outcome]:
+    """Outcomes of a run folder or of a file that `polyclip eval --json` wrote.
+
+    Raises DataError where there are none, or where they are damaged or another result's.
+    """
+    path = result / "result.json" if result.is_dir() else result
+    found = ranks_path(path)
+    expected = recorded_digest(path)
+    if not expected or not found.is_file():
+        raise DataError(
+            f"{path} has no ranks of single queries beside it ({found.name}), which a paired comparison needs; "
+            "evaluate again with 'polyclip eval BENCHMARK --model RUN --json FILE', or give run folders and --benchmark."
+        )
+    if sha256(found) != expected:
+        raise DataError(f"{found} is damaged or does not belong to {path.name}: other contents than the result says. Evaluate again.")
+    try:
+        with safe_open(found, "np") as handle:
+            facts, names = (json.loads((handle.metadata() or {})[key]) for key in ("outcomes", "clusters"))
+            return [outcome(handle, n, table, names) for n, table in enumerate(facts)]
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{found} is not what polyclip writes ({type(error).__name__}: {error}). Evaluate again.") from error
+
+
+def outcome(handle: Any, n: int, facts: dict[str, Any], names: list[str]) -> Outcome:
+    """The outcome that was written as number `n`."""
+    cluster = tuple(names[row] for row in handle.get_tensor(f"{n}.cluster"))
+    return Outcome(**facts, cluster=cluster, rank=handle.get_tensor(f"{n}.rank"), gain=handle.get_tensor(f"{n}.gain"))
+
+
+def recorded_digest(path: Path) -> str:
+    """The digest of its ranks that a result file names; empty where it names none.
+
+    Raises DataError for anything but a result.
+    """
+    try:
+        table = json.loads(path.read_text("utf-8"))
+        return str(table["origin"].get("ranks", "")) if table["schema"] == 1 else ""
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; expected a run folder with result.json, or a file that 'polyclip eval --json' wrote.") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} is no result of polyclip ({type(error).__name__}: {error}); expected result.json or what 'polyclip eval --json' wrote."
+        ) from error

@@ -1,0 +1,53 @@
+"""The command that makes a run again, from its settings."""
+
+import shlex
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from polyclip.core.registry import find
+from polyclip.models.branch import Recipe
+
+ALWAYS = ("text_encoder", "vision_tower")  # written even where they are the default: a method may have a default of its own
+SAME = ("tune", "dim", "loss", "text_layers", "vision_layers", "rank", "teacher")  # recipe keys that are options
+
+
+def command_of(run: dict[str, Any], folder: Path) -> str:
+    """`polyclip align ...` that asks for the same languages, method, towers, corpus and seed, in a new folder."""
+    words = ["polyclip", "align"]
+    words += continued(run["continued"]) if "continued" in run else begun(run)
+    if run["corpus"] != "emoji":
+        words += ["--corpus", run["corpus"]]
+    words += sampled(run.get("sample", {}))
+    own = run["towers" if find("methods", run["recipe"]["method"]).METHOD.inside else "heads"]
+    words += ["--epochs", str(own["epochs"]), "--batch-size", str(own["batch_size"]), "--seed", str(run["heads"]["seed"])]
+    return shlex.join([*words, "--out", str(Path("runs") / folder.resolve().name)])
+
+
+def begun(run: dict[str, Any]) -> list[str]:
+    """Of a run with new heads: languages, method, and what its recipe has that is no default."""
+    languages = run["languages"][:-1] if run["languages"][-1] == "en" and len(run["languages"]) > 1 else run["languages"]
+    words = [word for code in languages for word in ("--lang", code)]
+    words += [] if "en" in run["languages"] else ["--no-english"]
+    words += ["--method", run["recipe"]["method"]]
+    words += [word for key in ALWAYS for word in (f"--{key.replace('_', '-')}", run["recipe"][key])]
+    usual = {field.name: field.default for field in fields(Recipe)}
+    for key in SAME:
+        value = run["recipe"].get(key, usual[key])
+        if value != usual[key]:
+            words += [f"--{key.replace('_', '-')}", str(value)]
+    return words
+
+
+def continued(start: dict[str, Any]) -> list[str]:
+    """Of a run that goes on from another."""
+    words = [word for code in start["new"] for word in ("--lang", code)] + ["--from", start["from"]]
+    words += [] if start["shots"] == "all" else ["--shots", str(start["shots"]), "--shots-by", start["shots_by"]]
+    return words + ([] if start["rehearse"] else ["--no-rehearse"])
+
+
+def sampled(sample: dict[str, Any]) -> list[str]:
+    """How captions and pictures are drawn."""
+    words = ["--views", str(sample["views"])] if sample.get("views", 1) != 1 else []
+    words += [word for name, weight in (sample.get("mix") or {}).items() for word in ("--mix", f"{name}={weight}")]
+    return words + (["--temperature", str(sample["temperature"])] if sample.get("temperature") is not None else [])

@@ -1,0 +1,77 @@
+"""What a finished run folder says about itself: its files read once, for the model card and the page."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polyclip.errors import DataError, RunError
+from polyclip.evaluation.results import Kept, Score
+
+HEADLINE = ("recall@1", "recall@5", "recall@10")
+DIRECTIONS = ("text_to_image", "image_to_text")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """A run's result, what was kept of the towers' knowledge, and the log of its training."""
+
+    folder: Path
+    run: dict[str, Any]
+    model: dict[str, Any]
+    seconds: dict[str, float]
+    origin: dict[str, Any]
+    scores: list[Score]
+    means: list[dict[str, Any]]
+    knowledge: list[Kept]
+    log: list[dict[str, Any]]
+
+    @property
+    def protocol(self) -> str:
+        """The headline protocol: the first."""
+        return self.scores[0].protocol
+
+    def figures(self, direction: str) -> dict[str, dict[str, Score]]:
+        """Scores of the headline protocol by language and metric; trained languages first, then by falling recall@10."""
+        found: dict[str, dict[str, Score]] = {}
+        for score in self.scores:
+            if (score.protocol, score.direction) == (self.protocol, direction):
+                found.setdefault(score.language, {})[score.metric] = score
+        return dict(sorted(found.items(), key=lambda pair: (not pair[1]["recall@10"].seen, -pair[1]["recall@10"].value, pair[0])))
+
+    def mean(self, direction: str, group: str, metric: str) -> dict[str, Any] | None:
+        """Of the headline protocol over a group of languages: all, trained or never trained; None where the group is empty."""
+        wanted = {"protocol": self.protocol, "direction": direction, "group": group, "metric": metric}
+        return next((line for line in self.means if all(line[key] == value for key, value in wanted.items())), None)
+
+
+def read_facts(folder: Path) -> Facts:
+    """Read result.json, and log.jsonl and knowledge.json where a run has them.
+
+    Raises RunError for a folder without a result, DataError for files that are not what polyclip writes.
+    """
+    path = folder / "result.json"
+    if not path.is_file():
+        raise RunError(f"{folder} is no finished run: it has no result.json. Make one with: polyclip align --lang sw --out {folder}")
+    result = parsed(path, path.read_bytes())
+    try:
+        scores = [Score(**score) for score in result["scores"]]
+        kept = folder / "knowledge.json"
+        knowledge = [Kept(**line) for line in parsed(kept, kept.read_bytes())["knowledge"]] if kept.is_file() else []
+        log = folder / "log.jsonl"
+        lines = [parsed(log, line) for line in log.read_bytes().splitlines()] if log.is_file() else []
+        facts = {key: result[key] for key in ("run", "model", "seconds", "origin")}
+        found = Facts(folder=folder, scores=scores, means=result.get("means", []), knowledge=knowledge, log=lines, **facts)
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path} is not what polyclip writes ({type(error).__name__}: {error}); align again.") from error
+    if not any(score.metric == "recall@10" for score in scores):
+        raise DataError(f"{path} has no recall@10, expected the scores of retrieval that 'polyclip align' writes; align again.")
+    return found
+
+
+def parsed(path: Path, data: bytes) -> Any:
+    """JSON. Raises DataError for anything else."""
+    try:
+        return json.loads(data.decode("utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path} is damaged ({error}); copy it again or align again.") from error

@@ -1,0 +1,252 @@
+"""A check-up that people can read: one language in full, several as a table, everything as JSON."""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from polyclip.evaluation.tokenizer.findings import Checkup, Closeness, Examined, Finding, Lost, Recall, Tokens, Vectors
+from polyclip.evaluation.tokenizer.verdict import ADAPTERS, HEADS, METHODS, NO_LANGUAGE, NO_SCRIPT, NORMS, THRESHOLDS, UNSURE
+from polyclip.languages.schema import written
+
+SHORT = {HEADS: "heads", NORMS: "LayerNorm", ADAPTERS: "adapters", NO_LANGUAGE: "no language", NO_SCRIPT: "no script", UNSURE: "cannot say"}
+DEAR = 2.5  # times the tokens of English: Telugu has 1.9, Yoruba 2.7, Shan 3.9
+ALIKE = 0.95  # mean cosine of unrelated captions from which little tells them apart
+WHOLE = 80  # columns
+ESTIMATE = "An estimate from captions alone, where to begin: 'polyclip align --method auto' measures it with pictures."
+ADVICE = {
+    NO_LANGUAGE: "Another text encoder that knows it, or much parallel text in it, is needed; heads and adapters on a corpus of this size will not teach it.",
+    NO_SCRIPT: "Write it in a script that the tokenizer knows, or take a text encoder that has this one: nothing trained above the tokenizer brings it back.",
+    UNSURE: "Give --corpus a pack whose pictures are named in English too, or let 'polyclip align --method auto' try.",
+}
+
+
+def report(checkup: Checkup) -> list[RenderableType]:
+    """What is printed: findings first, then one language in full or a table of several, then the thresholds."""
+    whole = full(checkup, checkup.languages[0]) if len(checkup.languages) == 1 else [overview(checkup), legend(checkup)]
+    return [*findings(checkup.findings), *whole, thresholds()]
+
+
+def as_json(checkup: Checkup) -> str:
+    """Everything, schema 1."""
+    whole = {"schema": 1, **asdict(checkup), "defects": len(checkup.defects), "thresholds": [asdict(threshold) for threshold in THRESHOLDS]}
+    return json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def findings(found: Sequence[Finding]) -> list[RenderableType]:
+    """Defects before weaknesses."""
+    return [
+        Text(f"{'DEFECT' if finding.defect else 'note'}: {finding.sentence}", style="red" if finding.defect else "yellow")
+        for finding in sorted(found, key=lambda finding: not finding.defect)
+    ]
+
+
+def full(checkup: Checkup, one: Examined) -> list[RenderableType]:
+    """One language."""
+    title = Text(f"{one.name} ({one.code}, {one.script}), read by {checkup.text_encoder}", style="bold")
+    about = Text(f"{one.tokens.captions:,} captions of corpus {checkup.corpus}, split {checkup.split}\n")
+    return [title, about, *conclusion(one), part("tokenizer", tokenizer_lines(checkup, one.tokens)), *encoder(one)]
+
+
+def conclusion(one: Examined) -> list[RenderableType]:
+    """The verdict, why, what to type, and the pack's own recipe."""
+    found = one.verdict
+    lines = [Text(f"verdict: {found.label}", style="bold"), Text(sentence(found.reason))]
+    if found.doubt:
+        lines.append(Text(sentence(found.doubt)))
+    if found.method:
+        lines.append(Text(f"try: polyclip align --lang {written(one.code)} --method {found.method}", overflow="fold"))
+    else:
+        lines.append(Text(ADVICE[found.label]))
+    lines.append(Text(f"The language pack's own recipe: {one.recipe}.{f' {ESTIMATE}' if found.method else ''}"))
+    return [Text.assemble(*[part for line in lines for part in (line, "\n")])]
+
+
+def sentence(text: str) -> str:
+    """With a capital and one full stop."""
+    return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
+
+
+def part(title: str, lines: Iterable[tuple[str, str, str]]) -> Table:
+    """Rows of what, how much, and what it means."""
+    drawn = Table(title, "", "what it means", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), width=WHOLE)
+    drawn.columns[0].width = 19
+    drawn.columns[1].no_wrap = True
+    for line in lines:
+        drawn.add_row(*(Text(cell) for cell in line))
+    return drawn
+
+
+def tokenizer_lines(checkup: Checkup, tokens: Tokens) -> list[tuple[str, str, str]]:
+    """Of the table `tokenizer`."""
+    frame = checkup.frame
+    limit = "no limit" if frame.limit is None else f"{frame.limit:,}"
+    filled = {"none": "rows have one length", "left": f"on the left, id {frame.pad}", "right": f"on the right, id {frame.pad}"}
+    return [
+        (f"tokens a {tokens.unit}", f"{tokens.fertility:.2f}", against_english(tokens)),
+        ("unknown pieces", percent(tokens.unknown_tokens), f"in {percent(tokens.unknown_captions)} of the captions"),
+        ("single bytes", "-" if tokens.byte_tokens is None else percent(tokens.byte_tokens), bytes_mean(tokens)),
+        ("longest caption", f"{tokens.longest:,} tokens", f"room for {limit}; {percent(tokens.truncated)} of the captions are cut"),
+        (
+            "around captions",
+            f"{frame.start_text} … {frame.end_text}",
+            "special tokens and prefix" if frame.start or frame.end else "no special tokens, no prefix",
+        ),
+        ("filled up", filled[frame.side], "what makes rows of one length"),
+        ("captions changed", percent(tokens.lost_captions), listed("lost", tokens.lost) or "every character comes back from its tokens"),
+        (
+            "rewritten",
+            f"{sum(lost.times for lost in tokens.rewritten):,} signs",
+            listed("by its normalisation", tokens.rewritten) or "its normalisation keeps all",
+        ),
+        ("pieces of one word", "-" if checkup.twins is None else f"{checkup.twins:.3f}", twins_mean(checkup)),
+    ]
+
+
+def against_english(tokens: Tokens) -> str:
+    """Fertility beside English."""
+    if tokens.relative is None:
+        return "no English names to compare with"
+    dear = ": words fall into pieces, so each piece says little" if tokens.relative > DEAR else ""
+    return f"{tokens.relative:.2f} times English for the same concepts' names{dear}"
+
+
+def bytes_mean(tokens: Tokens) -> str:
+    """Whether letters fall into bytes."""
+    if tokens.byte_tokens is None:
+        return "this tokenizer has none: what it does not know is <unk>"
+    return "of the pieces are no whole character"
+
+
+def twins_mean(checkup: Checkup) -> str:
+    """Whether the token table is this tokenizer's."""
+    if checkup.twins is None:
+        return "too few pieces like cat, Cat, cats to compare"
+    return "cat, Cat, cats are alike in the token table (a wrong one: 0.5)"
+
+
+def listed(how: str, lost: Sequence[Lost]) -> str:
+    """`lost: ӗ U+04D7 x 812, ...`."""
+    signs = ", ".join(f"{shown(one.character)} {one.code} x {one.times:,}" for one in lost)
+    return f"{how}: {signs}, as in {lost[0].caption!r}" if lost else ""
+
+
+def shown(character: str) -> str:
+    """A mark on a circle, what cannot be seen as nothing."""
+    kind = unicodedata.category(character)
+    return f"\u25cc{character}" if kind.startswith("M") else "" if kind.startswith(("C", "Z")) else character
+
+
+def encoder(one: Examined) -> list[RenderableType]:
+    """Tables of what the encoder does and how close it is, where it could be run."""
+    drawn: list[RenderableType] = []
+    if one.vectors is not None:
+        drawn.append(part("encoder", vector_lines(one.vectors, one.closeness)))
+    if one.closeness is not None:
+        drawn.append(part("how close it is", closeness_lines(one.code, one.closeness)))
+    return drawn
+
+
+def vector_lines(found: Vectors, close: Closeness | None) -> list[tuple[str, str, str]]:
+    """Of the table `encoder`."""
+    lines = [
+        ("alone or in a batch", f"{found.batch_distance:.1g}", f"largest cosine distance, {found.captions} captions of all lengths"),
+        (
+            "length of vectors",
+            f"{found.shortest:.3g} to {found.longest:.3g}",
+            "not normalised by the encoder: compare by cosine" if not is_unit(found) else "1",
+        ),
+        ("spread", f"{found.spread:.2g}", "cosine distance from the mean direction; 0 is one vector for all"),
+    ]
+    if close is not None:
+        crowded = ": hardly told apart" if close.unrelated > ALIKE else ""
+        lines.append(("unrelated captions", f"{close.unrelated:.3f} ± {close.unrelated_deviation:.3f}", f"mean cosine and its deviation{crowded}"))
+        lines.append((f"own name in {close.pivot}", f"{close.related:.3f}", f"mean cosine; with other names {close.across:.3f}"))
+    return lines
+
+
+def is_unit(found: Vectors) -> bool:
+    """Whether lengths are 1."""
+    return max(abs(found.shortest - 1), abs(found.longest - 1)) < 1e-3
+
+
+def closeness_lines(code: str, close: Closeness) -> list[tuple[str, str, str]]:
+    """Of the table `how close it is`."""
+    asked = f"of {close.asked} names find their own first among {close.pool}"
+    return [
+        (f"{code} -> {close.pivot}", interval(close.to_pivot), asked),
+        (f"{close.pivot} -> {code}", interval(close.from_pivot), "the other way round"),
+        ("both", interval(close.mean), f"decides; chance {percent(close.chance)}; 95 %, concept groups redrawn"),
+        ("spelled alike", percent(close.same), f"of the names are the same in {close.pivot}: not asked"),
+    ]
+
+
+def interval(found: Recall) -> str:
+    """`34.6 % [30, 40]`."""
+    return f"{percent(found.value)} [{100 * found.low:.0f}, {100 * found.high:.0f}]"
+
+
+def percent(share: float) -> str:
+    """One digit; what is not quite nothing does not read as nothing."""
+    return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+
+
+def overview(checkup: Checkup) -> Table:
+    """One row a language; fits 80 columns."""
+    drawn = Table(
+        title=f"{checkup.text_encoder} on the captions of corpus {checkup.corpus}, split {checkup.split}",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=0,
+    )
+    drawn.add_column("language", no_wrap=True, max_width=17)
+    for heading in ("token", "x en", "unk %", "to/fro", "recall@1"):
+        drawn.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("verdict", "pack"):
+        drawn.add_column(heading, no_wrap=True)
+    for one in checkup.languages:
+        drawn.add_row(*(Text(cell) for cell in cells(one)))
+    return drawn
+
+
+def cells(one: Examined) -> tuple[str, ...]:
+    """Of one language's row."""
+    tokens, close = one.tokens, one.closeness
+    return (
+        f"{one.code} {one.name}",
+        f"{tokens.fertility:.1f}/{tokens.unit[0]}",
+        "-" if tokens.relative is None else f"{tokens.relative:.1f}",
+        f"{100 * tokens.unknown_captions:.0f}",
+        "-" if close is None else f"{100 * close.to_pivot.value:.0f}/{100 * close.from_pivot.value:.0f}",
+        "-" if close is None else f"{100 * close.mean.value:.0f} [{100 * close.mean.low:.0f}, {100 * close.mean.high:.0f}]",
+        SHORT[one.verdict.label] + (" ?" if one.verdict.doubt else ""),
+        one.recipe,
+    )
+
+
+def legend(checkup: Checkup) -> Text:
+    """What the columns and verdicts of the overview mean."""
+    close = [one.closeness for one in checkup.languages if one.closeness is not None]
+    pools = sorted({found.pool for found in close})
+    pool = f"{pools[0]} to {pools[-1]} names" if len(pools) > 1 else f"{pools[0]} names" if pools else "no names"
+    chance = f", chance {percent(max(found.chance for found in close))}" if close else ""
+    methods = "; ".join(f"{SHORT[label]}: {method}" for label, method in METHODS.items() if method)
+    return Text(
+        "token: a word (w) or character (c); x en: tokens of names, times English; unk %: captions with an unknown piece; "
+        f"to/fro: recall@1 from names to those of the same concept in English (for English: in another) and back, among {pool}{chance}; recall@1: both ways, "
+        "[95 % interval]; verdict ?: the interval allows another, or the pool is small; pack: the language pack's own recipe.\n"
+        f"Verdicts: {methods}; {SHORT[NO_LANGUAGE]}, {SHORT[NO_SCRIPT]}: none, --lang CODE alone says what to do. {ESTIMATE}\n"
+    )
+
+
+def thresholds() -> Table:
+    """Where the verdicts part, and why there."""
+    drawn = Table("verdict from", "", "why", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), width=WHOLE)
+    for threshold in THRESHOLDS:
+        drawn.add_row(threshold.of, f"{100 * threshold.value:.0f} %", threshold.reason)
+    return drawn

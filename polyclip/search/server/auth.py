@@ -1,0 +1,53 @@
+"""The gate before the pages: every request passes the rules of `guard`, and the token is asked for once."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from polyclip.search.server.errors import Refused
+from polyclip.search.server.policy import Hosts, Token, check_site
+from polyclip.search.server.render import Views
+
+OPEN = "/static/"  # style and script of the page that asks for the token
+PATIENCE = 0.3  # seconds before a wrong token is answered
+KEPT = 30 * 24 * 3600  # seconds a browser keeps the cookie
+
+
+class Gate:
+    """An application behind the rules. Without a token everybody who may reach it at all may ask."""
+
+    def __init__(self, app: ASGIApp, views: Views, hosts: Hosts, token: Token | None) -> None:
+        self.app, self.views, self.hosts, self.token = app, views, hosts, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let the application do it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            self.hosts.check(request.headers.get("host", ""))
+            check_site(request.headers, request.method)
+            answer = await self.asked_for_token(request)
+        except Refused as error:
+            answer = self.views.refused(request, error)
+        await (answer or self.app)(scope, receive, send)
+
+    async def asked_for_token(self, request: Request) -> Response | None:
+        """None for a request that may pass; else the page that asks for the token, or the one that thanks for it."""
+        if self.token is None or request.url.path.startswith(OPEN) or self.token.known(request):
+            return None
+        given = request.query_params.get("token", "") if request.method == "GET" else ""
+        if request.method == "POST" and request.url.path == "/enter":
+            given = str((await request.form(max_files=0, max_fields=2, max_part_size=2**10)).get("token", ""))
+        if not given:
+            return self.views.enter(request, "")
+        if not self.token.matches(given):
+            await asyncio.sleep(PATIENCE)
+            return self.views.enter(request, "This is not the token. The person who started the server has it.")
+        welcome = self.views.welcome(request)
+        secure = request.url.scheme == "https"
+        welcome.set_cookie(self.token.cookie, self.token.session, max_age=KEPT, httponly=True, samesite="strict", secure=secure, path="/")
+        return welcome

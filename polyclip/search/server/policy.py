@@ -1,0 +1,117 @@
+"""Who may ask: the Host header against DNS rebinding, fetch metadata against other sites, the token, and the headers of every answer."""
+
+import hashlib
+import hmac
+import ipaddress
+import socket
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from polyclip.errors import RunError
+from polyclip.search.server.errors import Refused
+
+SHORTEST_TOKEN = 16  # characters
+HEADERS = {
+    "content-security-policy": "default-src 'none'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "x-frame-options": "DENY",
+}
+
+
+def secured(app: ASGIApp, headers: dict[str, str]) -> ASGIApp:
+    """The same application; every answer, errors too, carries the headers, which it may overwrite."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = MutableHeaders(scope=message)
+                for name, value in headers.items():
+                    own.setdefault(name, value)
+            await send(message)
+
+        await app(scope, receive, sent if scope["type"] == "http" else send)
+
+    return wrapped
+
+
+class Hosts:
+    """The names under which a server may be asked for.
+
+    A page that points its own name at this machine (DNS rebinding) is a page under a name; so names are told one by one, while an address is
+    no name. A server on the loopback takes loopback addresses alone.
+    """
+
+    def __init__(self, host: str, more: Iterable[str] = ()) -> None:
+        self.loopback = is_loopback(host)
+        own = () if self.loopback else (host, socket.gethostname(), f"{socket.gethostname()}.local", socket.getfqdn())
+        self.names = {"localhost", *(name.lower().rstrip(".") for name in (*own, *more))}
+
+    def check(self, header: str) -> None:
+        """Raises Refused (421) for a Host header that names another machine."""
+        name = hostname(header)
+        address = address_of(name)
+        if name in self.names or (address is not None and (address.is_loopback or not self.loopback)):
+            return
+        raise Refused(421, f"This server does not answer to the name {name[:80]!r}; 'polyclip serve --allow-host NAME' adds a name.")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches that address."""
+    address = address_of(host)
+    return host.lower() == "localhost" or (address is not None and address.is_loopback)
+
+
+def address_of(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a name is; None for a name."""
+    try:
+        return ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return None
+
+
+def hostname(header: str) -> str:
+    """The name in a Host header, without port, brackets and the root's dot; empty where it has none."""
+    try:
+        return (urlsplit(f"//{header}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def check_site(headers: Headers, method: str) -> None:
+    """Raises Refused (403) for a request that another site's page makes; to follow a link from there is fine."""
+    site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode", "")
+    followed = method == "GET" and mode == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
+    foreign = site in ("cross-site", "same-site") and not followed
+    origin = headers.get("origin")
+    if foreign or (method != "GET" and origin is not None and urlsplit(origin).netloc != headers.get("host")):
+        raise Refused(403, "This request came from another site's page; open this page itself and ask there.")
+
+
+class Token:
+    """What people must know where the server is not on the loopback. It is compared in constant time and never stored in a browser."""
+
+    def __init__(self, token: str) -> None:
+        if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+            raise RunError(f"--token needs at least {SHORTEST_TOKEN} printable ASCII characters without spaces, found {len(token)} characters.")
+        self._token = token.encode()
+        self.session = hmac.new(self._token, b"polyclip session", hashlib.sha256).hexdigest()  # what the cookie holds instead
+        self.cookie = f"polyclip-{hmac.new(self._token, b'polyclip cookie', hashlib.sha256).hexdigest()[:8]}"  # cookies do not tell ports apart
+
+    def matches(self, given: str) -> bool:
+        """Whether this is the token."""
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token)
+
+    def known(self, request: Request) -> bool:
+        """Whether a request carries the cookie, or the token itself as `Authorization: Bearer`."""
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        bearer = scheme.lower() == "bearer" and self.matches(given.strip())
+        return hmac.compare_digest(request.cookies.get(self.cookie, "").encode("utf-8", "replace"), self.session.encode()) or bearer

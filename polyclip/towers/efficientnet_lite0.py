@@ -1,9 +1,0 @@
-"""EfficientNet-Lite0, embedded."""
-
-from polyclip.tower import Tower
-from polyclip.towers._efficientnet_lite import describe_lite
-
-
-def describe(argument: str, options: dict[str, str]) -> Tower:
-    """See `_efficientnet_lite.describe_lite`."""
-    return describe_lite(0, argument, options)

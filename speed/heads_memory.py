@@ -1,0 +1,122 @@
+"""How much memory training of heads takes, by the number of pairs: real captions, vectors made up.
+
+    PYTHONPATH=. python -m speed.heads_memory --rows 1000 10000 100000
+
+Each figure is a process of its own. Another one has written the index and the features before: captions of the starter corpus, numbered, and
+random vectors as wide as those of e5-small and EfficientNet-Lite0, since what they are does not change what they take. Then comes what
+`polyclip align --method heads` does up to its scores: one epoch. `--in-memory` takes the way of corpora that are not in shards.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from safetensors.torch import save_file
+
+from polyclip.core.storage import cache_folder, write_text, writing
+from polyclip.core.toml import CORPORA
+from polyclip.data.readers import emoji, webdataset
+from polyclip.data.shards.index import SCHEMA
+from polyclip.data.shards.scan import FILE
+from polyclip.data.shards.schema import Stored
+from polyclip.languages.resolve import resolve_language
+from polyclip.models import feature_cache
+from polyclip.models.branch import Recipe
+from polyclip.training.config import HEADS, Run
+from polyclip.training.prepare import prepared, trained
+
+A_SHARD = 10_000
+JUDGES = 100  # pictures of validation, whatever the rows
+
+
+def main() -> None:
+    """Print one line of JSON for each number of rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--in-memory", action="store_true")
+    parser.add_argument("--stage", choices=["make", "train"], help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.stage:
+        worked(asked.rows[0], train=asked.stage == "train", in_memory=asked.in_memory)
+        return
+    for rows in asked.rows:
+        with tempfile.TemporaryDirectory() as cache:
+            for stage in ("make", "train"):
+                command = [sys.executable, "-m", "speed.heads_memory", "--rows", str(rows), "--stage", stage]
+                subprocess.run(command + (["--in-memory"] if asked.in_memory else []), check=True, env=os.environ | {"POLYCLIP_CACHE": cache})
+
+
+def worked(rows: int, *, train: bool, in_memory: bool) -> None:
+    """Write index and features, or train from them and print what it took."""
+    folder = cache_folder() / "shards" / "corpora" / "made-up"
+    if not train:
+        write_corpus(folder, rows)
+    webdataset.indexed = lambda pack, path, max_bad="": folder
+    feature_cache.compute = made_up
+    if in_memory:
+        del webdataset.table
+    run = Run(
+        languages=[resolve_language("sw")],
+        recipe=Recipe(vision_tower="efficientnet-lite0", method="heads"),
+        out=cache_folder() / ("run" if train else "prepared"),
+        corpus=str(folder / "made-up.toml"),
+        heads=replace(HEADS, epochs=1),
+        class_names=False,
+    )
+    started = time.monotonic()
+    work = prepared(run)
+    seconds = [time.monotonic() - started]
+    if train:
+        trained(work)
+        seconds.append(time.monotonic() - started - seconds[0])
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+        facts = {"rows": rows, "in_memory": in_memory, "peak_mb": round(peak), "prepare_s": round(seconds[0], 1), "epoch_s": round(seconds[1], 1)}
+        print(json.dumps(facts), flush=True)  # noqa: T201
+
+
+def made_up(tower: Any, missing: Any, what: str, position: int) -> None:
+    """In place of `features.compute`."""
+    generator = torch.Generator().manual_seed(0)
+    for chunk, path in missing:
+        with writing(path, what="made-up features") as temporary:
+            save_file({"vectors": torch.randn(len(chunk), tower.dim, generator=generator)}, temporary)
+
+
+def write_corpus(folder: Path, rows: int) -> None:
+    """Index and catalogue of samples whose pictures are never opened."""
+    names = [caption for captions in emoji.captions(CORPORA / "emoji", "sw").values() for caption in captions]
+    indexes, shards = [], []
+    for start in range(0, rows, A_SHARD):
+        found = [sample(number, f"{names[number % len(names)]} {number}") for number in range(start, min(start + A_SHARD, rows))]
+        indexes.append(f"shards/indexes/{start:09}.arrow")
+        shards.append({"url": f"{start:09}.tar", "token": "", "size": 0})
+        with writing(cache_folder() / indexes[-1], what="a made-up index") as temporary, pa.OSFile(str(temporary), "wb") as sink:
+            with pa.ipc.new_file(sink, SCHEMA) as table:
+                table.write_table(pa.Table.from_pylist(found, schema=SCHEMA), max_chunksize=1000)
+    stored = Stored(validation=JUDGES / rows, test=JUDGES / rows).model_dump()
+    facts = {"reader": "webdataset", "where": "made-up.toml", "stored": stored, "shards": shards, "indexes": indexes}
+    write_text(folder / FILE, json.dumps(facts | {"rows": rows, "bad": 0, "first": [], "ignored": {}}), what="a made-up catalogue")
+    pack = 'name = "made-up"\nabout = "captions, numbered"\nreader = "webdataset"\nfiles = "none.tar"\n'
+    write_text(folder / "made-up.toml", pack, what="a made-up pack")
+
+
+def sample(number: int, caption: str) -> dict[str, Any]:
+    """A row of the index."""
+    digest = hashlib.sha256(str(number).encode()).digest()
+    captions = [{"language": "sw", "text": caption}]
+    return {"key": str(number), "digest": digest, "first": 0, "second": 0, "path": "", "captions": captions, "problem": ""}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Pairs a second of several methods on the same towers, in one run, and their ratio to full training.
+
+Each method's own phase is timed step by step, the methods in turn, so that a noisy machine is noisy for all; medians. What lies below a cut and the
+features of frozen towers are in the cache before the clock starts, as they are from a run's second epoch on.
+
+    python speed/training_speed.py [--rounds 5] [--vision-tower efficientnet-lite0:depths,size=96]
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from polyclip.languages.resolve import resolve_language
+from polyclip.models.branch import Recipe
+from polyclip.training import compute
+from polyclip.training.config import HEADS, TOWERS, Run
+from polyclip.training.loop import step, trainable
+from polyclip.training.prepare import phase, prepared
+
+CASES: dict[str, dict[str, str]] = {
+    "full": {"method": "full"},
+    "lilt-lwa, all layers": {"method": "lilt-lwa"},
+    "lilt-lwa, top four of each": {"method": "lilt-lwa", "text_layers": "-4:", "vision_layers": "-4:"},
+    "lilt-lwa, text, all twelve": {"method": "lilt-lwa", "tune": "text"},
+    "lilt-lwa, text, top four of twelve": {"method": "lilt-lwa", "tune": "text", "text_layers": "-4:"},
+    "lilt-ln": {"method": "lilt-ln"},
+    "lilt-da": {"method": "lilt-da"},
+    "heads": {"method": "heads"},
+}
+
+
+def stepper(folder: Path, case: dict[str, str], tower: str) -> tuple[Callable[[], float], int]:
+    """A function that takes one step and returns its seconds, and the pairs of a step."""
+    recipe = Recipe(**{"vision_tower": tower, **case})  # type: ignore[arg-type]
+    run = Run(languages=[resolve_language("sw"), resolve_language("en")], recipe=recipe, out=folder, class_names=False)
+    work = prepared(run)
+    live = any(data.side.encoder is not None for data in work.sides)
+    for data in work.sides:
+        data.go_live()
+    ready = phase("timed", replace(TOWERS, batch_size=64) if live else replace(HEADS, caption_loss=0.0), work)
+    accelerator = compute.accelerator(ready.compute)
+    model, optimizer = trainable(accelerator, work.aligner, ready)
+    number = iter(range(10**9))
+
+    def one() -> float:
+        started = time.monotonic()
+        step(accelerator, model, optimizer, ready, next(number))
+        return time.monotonic() - started
+
+    one()
+    return one, ready.batch
+
+
+def main(
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    vision_tower: Annotated[str, typer.Option()] = "efficientnet-lite0:depths,size=96",
+) -> None:
+    """Print the table that the README shows."""
+    with tempfile.TemporaryDirectory() as temporary:
+        steppers = {name: stepper(Path(temporary) / str(number), case, vision_tower) for number, (name, case) in enumerate(CASES.items())}
+        times: dict[str, list[float]] = {name: [] for name in CASES}
+        for _ in range(rounds):
+            for name, (one, _) in steppers.items():
+                times[name].append(one())
+    speed = {name: steppers[name][1] / statistics.median(found) for name, found in times.items()}
+    table = Table("method", "pairs/s", "of full", title=f"training, {vision_tower}, {torch.get_num_threads()} threads, median of {rounds} steps")
+    for name, value in speed.items():
+        table.add_row(name, f"{value:,.0f}" if value > 100 else f"{value:.1f}", f"{value / speed['full']:,.1f}")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"text adapters in the top four of twelve layers: {speed['lilt-lwa, text, top four of twelve'] / speed['lilt-lwa, text, all twelve']:.1f} x all twelve"
+    )
+    console.print(f"both towers, top four of each: {speed['lilt-lwa, top four of each'] / speed['lilt-lwa, all layers']:.1f} x all layers")
+
+
+if __name__ == "__main__":
+    typer.run(main)

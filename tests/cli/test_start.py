@@ -1,0 +1,44 @@
+"""Start-up: what `polyclip --help` says without importing a command, and what no command may import before it must."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from polyclip import cli
+from polyclip.cli.main import COMMANDS, GROUPS, loaded
+
+FILES = {path.stem for path in Path(str(cli.__file__)).parent.glob("[a-z]*.py")} - {"main"}
+HEAVY = {"torch", "transformers", "timm", "numpy", "pydantic", "langcodes", "PIL", "polyclip.data.corpus"}
+HELP = "import sys; sys.argv = ['polyclip', '--help']\nfrom polyclip.cli.main import main\ntry: main()\nexcept SystemExit: print('imported', *sys.modules)"
+
+
+def test_every_command_is_listed() -> None:
+    assert set(COMMANDS) == FILES
+    assert set(GROUPS) == {name for name in FILES if hasattr(importlib.import_module(f"polyclip.cli.{name}"), "app")}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_what_the_command_says(name: str) -> None:
+    command = loaded(name)
+    assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name]
+    assert not hasattr(command, "commands") or set(command.commands) == set(GROUPS[name])
+
+
+def test_a_search_imports_nothing_of_training() -> None:
+    """Half a second and more, each."""
+    code = "import sys, polyclip.search.folder\nfrom polyclip.cli import search\nprint(*sys.modules)"
+    imported = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    assert {"torch", "polyclip.models.aligner"} <= imported
+    assert {"torch.distributed.tensor", "torch.distributed.fsdp", "torch._dynamo", "accelerate", "transformers", "timm"} & imported == set()
+
+
+def test_help_imports_no_command_and_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
+    shown, _, imported = done.stdout.rpartition("imported")
+    assert all(name in shown for name in COMMANDS)
+    assert "polyclip.cli.main" in imported.split()
+    assert HEAVY & set(imported.split()) == set()
+    assert {f"polyclip.cli.{name}" for name in COMMANDS} & set(imported.split()) == set()

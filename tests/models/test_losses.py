@@ -1,0 +1,131 @@
+"""Losses against their definitions, written with loops."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from polyclip.core.vectors import unit
+from polyclip.models.losses import LOSSES, STARTS, Batch, contrastive_distillation, info_nce, mean_over_members, mse, sigmoid
+
+CONCEPTS = [[0, 1, 2, 3, 4], [0, 0, 1, 2, 1], [7, 7, 7, 7, 7]]
+
+
+def batch(text: Tensor, image: Tensor, concept: list[int] | None = None, scale: float = 1.0, bias: float = 0.0) -> Batch:
+    """Distinct concepts unless some are given."""
+    return Batch(text, image, torch.tensor(concept or list(range(len(text)))), torch.tensor(scale), torch.tensor(bias))
+
+
+def unit_rows(rows: int, width: int) -> Tensor:
+    return normalize(torch.randn(rows, width), dim=1)
+
+
+def slow_info_nce(text: Tensor, image: Tensor, concept: list[int], scale: float) -> float:
+    """The definition, term by term."""
+    n = len(concept)
+    total = 0.0
+    for one, other in ((text, image), (image, text)):
+        for i in range(n):
+            weights = [math.exp(scale * float(one[i] @ other[j])) for j in range(n)]
+            positives = [j for j in range(n) if concept[j] == concept[i]]
+            total -= sum(math.log(weights[j] / sum(weights)) for j in positives) / len(positives) / n
+    return total / 2
+
+
+@pytest.mark.parametrize("concept", CONCEPTS)
+def test_info_nce_is_its_definition(concept: list[int]) -> None:
+    text, image = unit_rows(5, 3), unit_rows(5, 3)
+    found = info_nce(batch(text, image, concept, 9.0))
+    assert found.item() == pytest.approx(slow_info_nce(text, image, concept, 9.0), rel=1e-5)
+
+
+def test_info_nce_with_distinct_concepts_is_cross_entropy_both_ways() -> None:
+    text, image = unit_rows(6, 4), unit_rows(6, 4)
+    logits = 5.0 * text @ image.T
+    label = torch.arange(6)
+    both = (torch.nn.functional.cross_entropy(logits, label) + torch.nn.functional.cross_entropy(logits.T, label)) / 2
+    torch.testing.assert_close(info_nce(batch(text, image, scale=5.0)), both)
+
+
+def test_captions_of_one_concept_are_no_negatives() -> None:
+    """Two pairs of one concept that all point the same way: nothing is left to push apart but the mean over equals."""
+    same = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    assert info_nce(batch(same, same, [0, 1])).item() == pytest.approx(math.log(2))
+    assert info_nce(batch(same, same, [0, 0], 50.0)).item() == pytest.approx(math.log(2))
+    text = unit_rows(2, 3).requires_grad_()
+    info_nce(batch(text, text.detach(), [0, 0])).backward()
+    assert text.grad is not None and torch.isfinite(text.grad).all()
+
+
+@pytest.mark.parametrize("concept", CONCEPTS)
+def test_sigmoid_is_the_double_sum_of_siglip_algorithm_1(concept: list[int]) -> None:
+    text, image = unit_rows(5, 3), unit_rows(5, 3)
+    total = 0.0
+    for i in range(5):
+        for j in range(5):
+            label = 1 if concept[i] == concept[j] else -1
+            total -= math.log(1 / (1 + math.exp(-label * (8.0 * float(image[i] @ text[j]) - 3.0))))
+    assert sigmoid(batch(text, image, concept, 8.0, -3.0)).item() == pytest.approx(total / 5, rel=1e-5)
+
+
+def test_mse_is_the_mean_over_rows_and_dimensions() -> None:
+    text, image = unit_rows(4, 3), unit_rows(4, 3)
+    squares = [(float(text[i, d]) - float(image[i, d])) ** 2 for i in range(4) for d in range(3)]
+    assert mse(batch(text, image)).item() == pytest.approx(sum(squares) / 12, rel=1e-5)
+    assert mse(batch(text, text)).item() == 0
+
+
+def slow_contrastive_distillation(student: Tensor, teacher: Tensor, scale: float) -> float:
+    """For each row the cross-entropy from the teacher's neighbours to the student's."""
+    n = len(student)
+    total = 0.0
+    for i in range(n):
+        wanted = [math.exp(scale * float(teacher[i] @ teacher[j])) for j in range(n)]
+        found = [math.exp(scale * float(student[i] @ teacher[j])) for j in range(n)]
+        total -= sum(wanted[j] / sum(wanted) * math.log(found[j] / sum(found)) for j in range(n))
+    return total / n
+
+
+@pytest.mark.parametrize("scale", [1.0, 12.0])
+def test_contrastive_distillation_is_its_definition(scale: float) -> None:
+    student, teacher = unit_rows(5, 4), unit_rows(5, 4)
+    found = contrastive_distillation(batch(student, teacher, scale=scale))
+    assert found.item() == pytest.approx(slow_contrastive_distillation(student, teacher, scale), rel=1e-5)
+
+
+def test_contrastive_distillation_is_smallest_where_the_student_is_the_teacher() -> None:
+    teacher = unit_rows(6, 4)
+    least = contrastive_distillation(batch(teacher, teacher, scale=10.0)).item()
+    for shift in (1e-2, 0.1, 1.0):
+        away = normalize(teacher + shift * torch.randn(6, 4), dim=1)
+        assert contrastive_distillation(batch(away, teacher, scale=10.0)).item() > least
+    student = teacher.clone().requires_grad_()
+    contrastive_distillation(batch(student, teacher, scale=10.0)).backward()
+    assert student.grad is not None and student.grad.abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_losses_fall_when_captions_move_towards_their_pictures(name: str) -> None:
+    image = unit_rows(6, 8)
+    far, near = (normalize(image + noise * torch.randn(6, 8), dim=1) for noise in (1.0, 0.1))
+    scale, bias = STARTS.get(name, (10.0, 0.0))
+    loss: Callable[[Batch], Tensor] = LOSSES[name]
+    assert loss(batch(near, image, None, scale, bias)) < loss(batch(far, image, None, scale, bias))
+
+
+def test_unit_leaves_a_zero_row_zero() -> None:
+    rows = unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    torch.testing.assert_close(rows, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("loss", [info_nce, sigmoid])
+def test_members_learn_alone(loss: Callable[[Batch], Tensor]) -> None:
+    text, image = torch.randn(5, 6, requires_grad=True), torch.randn(5, 6)
+    parts = [(text[:, :3], image[:, :3]), (text[:, 3:], image[:, 3:])]
+    wanted = sum(loss(batch(unit(own), unit(other), scale=7.0, bias=-1.0)) for own, other in parts) / 2
+    torch.testing.assert_close(mean_over_members(loss, batch(text, image, scale=7.0, bias=-1.0), 2), wanted)
+    alone = loss(batch(unit(text), unit(image), scale=7.0, bias=-1.0))
+    torch.testing.assert_close(mean_over_members(loss, batch(text, image, scale=7.0, bias=-1.0), 1), alone)

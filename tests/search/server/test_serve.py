@@ -1,0 +1,436 @@
+"""The page: what it answers, what it refuses, and how it behaves in a browser. Real encoder and tower, a model of coloured squares."""
+
+import io
+import json
+import re
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import uvicorn
+from PIL import Image
+from starlette.testclient import TestClient
+
+from polyclip.errors import RunError
+from polyclip.languages.schema import load_language
+from polyclip.models.branch import Recipe
+from polyclip.search.build import update
+from polyclip.search.server import policy, upload
+from polyclip.search.server.collections import Shelf
+from polyclip.search.server.language import guess
+from polyclip.search.server.policy import Hosts, Token
+from polyclip.search.server.routes import application
+from polyclip.search.server.server import Door, address_of, listening
+from polyclip.training.config import HEADS, Run
+from polyclip.training.prepare import keep, prepared, trained
+from tests.command import polyclip
+from tests.search.server.browser import Browser
+from tests.toy import write_corpus
+
+TOKEN = "correct-horse-battery"
+HOME = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True)
+class Home:
+    shelf: Shelf
+    pictures: Path
+    indexes: list[Path]
+    other: Path  # a run by another method
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A run on squares, and two indexes of their pictures by it, in folders by colour."""
+    folder = tmp_path_factory.mktemp("web")
+    pack = write_corpus(folder / "toy")
+    recipe = Recipe(text_encoder="e5-small", vision_tower="efficientnet-lite0:,size=64", method="heads", dim=32)
+    few = replace(HEADS, epochs=40, batch_size=12)
+    languages = [load_language("sw"), load_language("en")]
+    for name, own in (("sw-squares", recipe), ("sw-other", replace(recipe, method="head-glu", dim=16))):
+        work = prepared(Run(languages=languages, recipe=own, out=folder / name, corpus=str(pack), heads=few, class_names=False))
+        keep(work, trained(work))
+    for path in sorted((folder / "toy").glob("*.png")):
+        colour, size = path.stem.split("-")
+        (folder / "squares" / colour).mkdir(parents=True, exist_ok=True)
+        path.rename(folder / "squares" / colour / f"{size}.png")
+    indexes = [folder / "index", folder / "again" / "index"]
+    for out in indexes:
+        update(folder / "squares", folder / "sw-squares", out)
+    return Home(Shelf.open(indexes), folder / "squares", indexes, folder / "sw-other")
+
+
+@pytest.fixture(scope="module")
+def client(home: Home) -> Iterator[TestClient]:
+    with TestClient(application(home.shelf, Hosts("127.0.0.1")), HOME, raise_server_exceptions=False) as client:
+        yield client
+
+
+def asked(client: TestClient, **fields: object) -> dict:
+    answer = client.get("/api/search", params=fields)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def png(size: tuple[int, int] = (64, 64), colour: str = "red") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_words_find_pictures_in_either_language(client: TestClient, home: Home) -> None:
+    for word, code, colour in (("bluu", "sw", "blue"), ("yellow", "en", "yellow"), ("kijani", "sw", "green")):
+        found = asked(client, q=word, lang=code, top=4)
+        assert found["query"]["language"]["code"] == code and not found["query"]["language"]["detected"]
+        (column,) = found["results"]
+        assert column["searched"] == 24 and column["trained"] == ["sw", "en"] and column["hint"] == "" and column["more"]
+        assert sum(hit["path"].startswith(colour) for hit in column["hits"]) >= 2, (word, column["hits"])
+        assert [hit["similarity"] for hit in column["hits"]] == sorted((hit["similarity"] for hit in column["hits"]), reverse=True)
+        assert [home.shelf.collections["index"].index.paths[hit["row"]] for hit in column["hits"]] == [hit["path"] for hit in column["hits"]]
+
+
+def test_two_indexes_of_one_model_stand_side_by_side_and_share_it(client: TestClient, home: Home) -> None:
+    one, two = home.shelf.collections.values()
+    assert (one.name, two.name) == ("index", "index-2") and one.model is two.model
+    columns = asked(client, q="bluu", model="index-2", beside="index")["results"]
+    assert [column["index"] for column in columns] == ["index-2", "index"]
+    assert [hit["path"] for hit in columns[0]["hits"]] == [hit["path"] for hit in columns[1]["hits"]]
+    page = client.get("/", params={"q": "bluu", "beside": "index-2"}).text
+    assert page.count('<section class="column"') == 2
+
+
+def test_two_models_stand_side_by_side_each_with_its_own_scores(home: Home, tmp_path: Path) -> None:
+    update(home.pictures, home.other, tmp_path / "other")
+    shelf = Shelf.open([home.indexes[0], tmp_path / "other"])
+    one, two = shelf.collections.values()
+    assert one.model is not two.model
+    with TestClient(application(shelf, Hosts("127.0.0.1")), HOME, raise_server_exceptions=False) as client:
+        columns = asked(client, q="bluu", model="index", beside="other", top=4)["results"]
+        page = client.get("/", params={"q": "bluu", "beside": "other"}).text
+    assert [column["index"] for column in columns] == ["index", "other"]
+    for column in columns:
+        assert sum(hit["path"].startswith("blue") for hit in column["hits"]) >= 2, column
+    scores = [[hit["similarity"] for hit in column["hits"]] for column in columns]
+    assert scores[0] != scores[1]
+    assert 'aria-label="sw-squares (index)"' in page and 'aria-label="sw-other (other)"' in page
+
+
+def test_filters(client: TestClient) -> None:
+    whole = asked(client, q="bluu", top=24)["results"][0]["hits"]
+    here = asked(client, q="bluu", top=2, folder="red")["results"][0]
+    assert [hit["path"] for hit in here["hits"]] == [hit["path"] for hit in whole if hit["path"].startswith("red/")][:2] and here["more"]
+    least = whole[4]["similarity"] - 1e-4
+    assert [hit["path"] for hit in asked(client, q="bluu", least=least)["results"][0]["hits"]] == [hit["path"] for hit in whole[:5]]
+    like = asked(client, like=whole[0]["row"], top=24)
+    assert like["query"]["kind"] == "like" and whole[0]["path"] not in [hit["path"] for hit in like["results"][0]["hits"]]
+    assert len(like["results"][0]["hits"]) == 23
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "words"),
+    [
+        ({"q": "x", "lang": "klingonese"}, 422, "No language called 'klingonese'"),
+        ({"q": "x", "lang": "/etc/passwd.toml"}, 422, "no code or name"),
+        ({"q": "x", "folder": "../.."}, 422, "No folder"),
+        ({"q": "x", "model": "nope"}, 404, "there are index, index-2"),
+        ({"q": "x", "like": "24"}, 422, "from 0 to 23"),
+        ({"q": "x", "least": "nan"}, 422, "from -1 to 1"),
+        ({"q": "x", "top": "481"}, 422, "from 1 to 480"),
+        ({"q": "x" * 1001}, 422, "1,001 characters"),
+        ({"q": " \u200b"}, 422, "Nothing to search for"),
+    ],
+)
+def test_a_bad_question_is_answered_with_a_sentence(client: TestClient, fields: dict[str, str], status: int, words: str) -> None:
+    answer = client.get("/api/search", params=fields)
+    assert answer.status_code == status and words in answer.json()["error"]
+
+
+def test_a_language_never_seen_is_answered_with_a_hint(client: TestClient) -> None:
+    for query, code, words in (
+        ("แมวดำ", "th", "Thai is a language this model was never trained on"),
+        ("قطة سوداء", "ar", "Arabic is"),
+        ("🐈", None, "Not in a language that polyclip has a pack for"),
+        ("𐎀𐎁𐎂", None, "answered all the same"),  # Ugaritic
+    ):
+        found = asked(client, q=query)
+        assert (found["query"]["language"] or {"code": None})["code"] == code
+        assert words in found["results"][0]["hint"] and "trained on Swahili, English" in found["results"][0]["hint"]
+        assert len(found["results"][0]["hits"]) == 24
+
+
+def test_a_model_s_own_language_is_told_from_others() -> None:
+    for text, code in (("paka mweusi", "sw"), ("a black cat", "en"), ("黑色的猫", "zh"), ("黒い猫", "ja"), ("گربه سیاه", "fa"), ("", "")):
+        assert guess(text, ("sw", "en")).code == code, text
+    assert not guess("ab", ("sw", "en")).sure and guess("แมว", ()).sure
+
+
+def test_what_is_shown_is_escaped_and_laid_out_in_its_direction(client: TestClient) -> None:
+    page = client.get("/", params={"q": '<script>"قطة'}).text
+    assert "<script>&#34;" not in page and "&lt;script&gt;&#34;قطة" in page
+    page = client.get("/", params={"q": "قطة سوداء"}).text
+    assert re.search(r'<h1 dir="auto" lang="ar">\s*قطة سوداء', page) and '<section class="column" aria-label="sw-squares (index)" dir="rtl">' in page
+    assert re.search(r'<input id="q" [^>]*dir="auto" lang="ar"', page)
+    assert not re.search(r"""<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|(?:src|href|action)="(?!/|#|data:)""", page.replace("&#34;", ""))
+
+
+def test_pictures_are_shown_by_row_small_and_from_the_cache(client: TestClient, own_cache: Path) -> None:
+    small = client.get("/small/index/0")
+    assert small.status_code == 200 and small.headers["content-type"] == "image/webp"
+    assert len(list((own_cache / "thumbnails").rglob("*.webp"))) == 1
+    assert client.get("/small/index/0").content == small.content
+    assert client.get("/small/index/0", headers={"if-none-match": small.headers["etag"]}).status_code == 304
+    assert Image.open(io.BytesIO(client.get("/large/index/0").content)).size == (64, 64)
+    assert client.get("/picture/index/0").status_code == 200
+    for path in ("/small/index/24", "/large/nope/0", "/small/index/-1", "/small/index/..%2f..%2fetc%2fpasswd", "/static/..%2fsite.py", "/static/../site.py"):
+        assert client.get(path).status_code == 404, path
+
+
+def test_what_left_the_folder_is_not_shown(client: TestClient, home: Home, tmp_path: Path) -> None:
+    index = home.shelf.collections["index"].index
+    row = index.paths.index("white/huge.png")
+    path, kept = home.pictures / "white" / "huge.png", tmp_path / "huge.png"
+    path.rename(kept)
+    try:
+        gone = client.get(f"/small/index/{row}")
+        assert gone.status_code == 404 and "no longer where the index found it" in gone.text
+        assert "no longer" in client.get("/api/search", params={"like": row}).json()["error"]
+        path.symlink_to(kept)
+        away = client.get(f"/large/index/{row}")
+        assert away.status_code == 404 and "leads out of the folder" in away.text
+        path.unlink()
+        path.write_bytes(b"no picture")
+        assert client.get(f"/small/index/{row}").status_code == 422
+        assert len(asked(client, q="bluu")["results"][0]["hits"]) == 24
+    finally:
+        path.unlink(missing_ok=True)
+        kept.rename(path)
+
+
+BOMB = (
+    b'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY a "' + b"x" * 99 + b'"><!ENTITY b "' + b"&a;" * 99 + b'">]><svg xmlns="http://www.w3.org/2000/svg">&b;</svg>'
+)
+
+
+def vast_png() -> bytes:
+    """A PNG that says it has 30,000 x 30,000 pixels."""
+    data = bytearray(png((1, 1)))
+    data[16:24] = (30_000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data)
+
+
+def test_a_picture_finds_pictures(client: TestClient) -> None:
+    answer = client.post("/api/search", files={"picture": ("red.png", png())}, data={"top": "3", "beside": "index-2"})
+    assert answer.status_code == 200 and answer.json()["query"] == {"kind": "picture", "text": "", "language": None}
+    assert [len(column["hits"]) for column in answer.json()["results"]] == [3, 3]
+    page = client.post("/", files={"picture": ("red.png", png())})
+    assert page.status_code == 200 and "data:image/webp;base64," in page.text and "Pictures like yours" in page.text
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "words"),
+    [
+        (b"", 422, "empty (0 bytes)"),
+        (b"MZ\x90\x00 no picture", 415, "no picture that can be read; JPEG, PNG"),
+        (BOMB, 415, "SVG or XML drawing"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "no picture"),
+        (b"\0\0\0\x18ftypheic" + b"\0" * 40, 415, "HEIC"),
+        (vast_png(), 413, "too many pixels"),
+        (png((300, 300))[:200], 422, "damaged or truncated"),
+    ],
+    ids=["empty", "program", "svg-bomb", "eps", "heic", "vast", "cut"],
+)
+def test_a_bad_upload_is_answered_with_a_sentence(client: TestClient, data: bytes, status: int, words: str) -> None:
+    answer = client.post("/api/search", files={"picture": ("x.png", data)})
+    assert answer.status_code == status and words in answer.json()["error"], answer.text
+    page = client.post("/", files={"picture": ("x.png", data)})
+    assert page.status_code == status and words in page.text and 'id="results"' in page.text
+    assert asked(client, q="bluu")["results"]
+
+
+def test_an_upload_is_bounded_whatever_length_it_says(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "MAX_UPLOAD", 10_000)
+    form = b'--x\r\ncontent-disposition: form-data; name="picture"; filename="a.png"\r\n\r\n' + b"0" * 20_000 + b"\r\n--x--\r\n"
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    assert client.post("/api/search", content=form, headers=kind).status_code == 413
+    assert client.post("/api/search", content=iter([form[:5000], form[5000:]]), headers=kind).status_code == 413
+    assert client.post("/api/search", content=form[:50], headers={"content-type": "image/png"}).status_code == 415
+    assert client.post("/api/search", content=b"rubbish", headers=kind).status_code == 400
+
+
+def test_every_answer_carries_the_security_headers(client: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(home.shelf.collections["index"].model), "text", lambda *_: 1 / 0)
+    for path, status in (("/", 200), ("/nope", 404), ("/static/page.css", 200), ("/api/search", 422), ("/?q=unforeseen", 500)):
+        answer = client.get(path)
+        assert answer.status_code == status
+        assert {name: answer.headers[name] for name in policy.HEADERS} == policy.HEADERS
+    assert "unsafe" not in policy.HEADERS["content-security-policy"] and "ZeroDivision" not in answer.text
+    monkeypatch.undo()
+    assert client.get("/?q=bluu").status_code == 200
+
+
+def test_other_names_and_other_sites_are_refused(client: TestClient) -> None:
+    for host, status in (
+        ("localhost:9", 200),
+        ("[::1]:8000", 200),
+        ("127.0.0.1", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("10.0.0.5", 421),
+    ):
+        assert client.get("/", headers={"host": host}).status_code == status, host
+    lan = Hosts("0.0.0.0", ["photos.example"])
+    lan.check("192.168.1.7:8000")
+    lan.check("photos.example")
+    with pytest.raises(policy.Refused):
+        lan.check("evil.example")
+    cross = {"sec-fetch-site": "cross-site"}
+    followed = cross | {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert client.get("/", headers=followed).status_code == 200
+    assert client.get("/small/index/0", headers=cross | {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}).status_code == 403
+    assert client.post("/", files={"picture": ("a.png", png())}, headers=followed).status_code == 403
+    assert client.post("/", files={"picture": ("a.png", png())}, headers={"origin": "https://evil.example"}).status_code == 403
+
+
+def test_a_token_is_asked_for_once_and_leaves_the_address(home: Home) -> None:
+    app = application(home.shelf, Hosts("0.0.0.0"), Token(TOKEN))
+
+    def visitor() -> TestClient:
+        return TestClient(app, HOME, follow_redirects=False)
+
+    for path in ("/", "/small/index/0", "/picture/index/0", "/?token=wrong", "/?token=%FF"):
+        assert visitor().get(path).status_code == 401, path
+    api = visitor().get("/api/search?q=bluu")
+    assert api.status_code == 401 and api.headers["www-authenticate"] == "Bearer" and "token" in api.json()["error"]
+    assert visitor().get("/api/indexes", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+    for first in (lambda v: v.get(f"/?token={TOKEN}&q=bluu"), lambda v: v.post("/enter", data={"token": TOKEN})):
+        guest = visitor()
+        welcome = first(guest)
+        cookie = welcome.headers["set-cookie"].lower()
+        assert welcome.status_code == 200 and TOKEN not in welcome.text and TOKEN not in cookie
+        assert all(word in cookie for word in ("httponly", "samesite=strict", "path=/"))
+        assert guest.get("/").status_code == 200
+    assert re.search(r'content="0; url=/\?q=bluu"', visitor().get(f"/?token={TOKEN}&q=bluu").text)
+
+
+def test_another_host_demands_a_token_and_errors_are_sentences(home: Home, tmp_path: Path) -> None:
+    said = polyclip("serve", "--index", home.indexes[0], "--host", "0.0.0.0")
+    assert said.code == 2 and "needs a token" in said.err and "--token" in said.err
+    short = polyclip("serve", "--index", home.indexes[0], "--token", "short")
+    assert short.code == 2 and "at least 16" in short.err
+    assert polyclip("serve", "--index", tmp_path, "--port", "0").code == 2
+    taken = listening(Door(port=0))
+    taken.listen()
+    with pytest.raises(RunError, match=r"Choose another --port"):
+        listening(Door(port=taken.getsockname()[1]))
+    taken.close()
+
+
+@pytest.fixture(scope="module")
+def address(home: Home) -> Iterator[str]:
+    """The page on a free port of the loopback."""
+    bound = listening(Door(port=0))
+    config = uvicorn.Config(application(home.shelf, Hosts("127.0.0.1")), log_level="error", access_log=False, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    yield address_of(bound)
+    server.should_exit = True
+    thread.join()
+    bound.close()
+
+
+SENT = "performance.getEntriesByType('resource').filter(e => e.name.includes('?q=')).length"
+FOCUS = "[...document.querySelectorAll('#results .card')].indexOf(document.activeElement)"
+
+
+def test_in_a_browser(address: str, tmp_path: Path) -> None:
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.size(1200, 900)
+        browser.open(address)
+        by_keys(browser)
+        by_an_input_method(browser)
+        by_a_picture(browser, tmp_path)
+        on_a_phone(browser, address)
+        origins = browser.js("[...new Set(performance.getEntriesByType('resource').map(e => new URL(e.name).protocol + new URL(e.name).host))]")
+        assert set(origins) <= {address.rstrip("/").replace("//", "")}, origins
+        assert browser.problems == []
+    finally:
+        browser.close()
+
+
+def by_keys(browser: Browser) -> None:
+    """Words are searched as they are typed; arrows walk the grid, Enter enlarges, Escape closes and gives the focus back."""
+    browser.type("bluu")
+    browser.until("document.querySelector('#results h1')?.textContent === 'bluu' && location.search === '?q=bluu'")
+    for key, number in (("ArrowDown", 0), ("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
+        browser.press(key)
+        assert browser.js(FOCUS) == number, key
+    browser.press("ArrowDown")
+    assert browser.js(FOCUS) > 3
+    browser.press("ArrowUp")
+    assert browser.js(FOCUS) == 1
+    browser.press("Enter")
+    browser.until("document.getElementById('large').open && document.querySelector('#large img').naturalWidth > 0")
+    before = browser.js("document.querySelector('#large .path').textContent")
+    browser.press("ArrowRight")
+    assert browser.js("document.querySelector('#large .path').textContent") != before
+    browser.press("Escape")
+    browser.until(f"!document.getElementById('large').open && {FOCUS} === 2")
+
+
+def by_an_input_method(browser: Browser) -> None:
+    """Nothing is searched while characters are put together, and right-to-left words lay the answer out from the right."""
+    browser.js("document.getElementById('q').value = ''; document.getElementById('q').focus()")
+    sent = browser.js(SENT)
+    browser("Input.imeSetComposition", text="ねk", selectionStart=2, selectionEnd=2)
+    time.sleep(0.6)
+    browser.press("Enter")
+    time.sleep(0.1)
+    assert browser.js(SENT) == sent
+    browser.type("猫の絵")
+    browser.until("document.querySelector('#results h1')?.textContent === '猫の絵' && document.getElementById('q').lang === 'ja'")
+    browser.js("document.getElementById('q').select()")
+    browser.type("قطة سوداء")
+    browser.until("document.getElementById('q').lang === 'ar'")
+    left = json.loads(browser.js("JSON.stringify([...document.querySelectorAll('#results .card')].slice(0, 2).map(c => c.getBoundingClientRect().left))"))
+    assert left[0] > left[1]
+    assert browser.js("getComputedStyle(document.getElementById('q')).direction") == "rtl"
+    browser.press("ArrowDown")
+    browser.press("ArrowLeft")
+    assert browser.js(FOCUS) == 1
+
+
+def by_a_picture(browser: Browser, folder: Path) -> None:
+    """A file that is chosen or dropped is searched by at once; one that is none is answered with a sentence in its place."""
+    (folder / "red.png").write_bytes(png())
+    (folder / "blue.png").write_bytes(png(colour="blue"))
+    (folder / "bad.png").write_bytes(BOMB)
+    browser.choose("#picture", folder / "red.png")
+    browser.until("document.querySelector('#results h1')?.textContent === 'Pictures like yours' && document.querySelector('.query').naturalWidth > 0")
+    before = browser.js("document.querySelector('.query').src")
+    browser.drop(folder / "blue.png", while_over="!document.getElementById('drop').hidden")
+    browser.until(
+        f"document.getElementById('drop').hidden && document.querySelector('.query')?.naturalWidth > 0 && document.querySelector('.query').src !== '{before}'"
+    )
+    assert browser.js("document.querySelector('#results .card').outerHTML.includes('blue/')")
+    browser.choose("#picture", folder / "bad.png")
+    browser.until("document.querySelector('#results [role=alert]')?.textContent.includes('SVG')")
+    assert browser.problems and all("415" in text for text in browser.problems)  # what Chromium says of every such answer
+    browser.problems.clear()
+
+
+def on_a_phone(browser: Browser, address: str) -> None:
+    """Nothing is wider than the screen, and pictures come in two equal columns."""
+    browser.size(360, 740, phone=True)
+    browser.open(f"{address}?q=bluu&beside=index-2")
+    browser.until("document.querySelectorAll('#results .card').length > 40")
+    assert browser.js("document.documentElement.scrollWidth") <= 360
+    browser.open(f"{address}?q=bluu")
+    browser.until("document.querySelectorAll('#results .card').length === 24")
+    assert browser.js("new Set([...document.querySelectorAll('#results .card')].map(c => Math.round(c.getBoundingClientRect().width))).size") == 1
