@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from polyclip.models.aligner import Aligner
+    from polyclip.models.aligner import PolyCLIP
 
 __version__ = "0.1.0"
 __all__ = ["load"]
 
 
-def load(run: "str | Path", revision: str | None = None) -> "Aligner":
+def load(run: "str | Path", revision: str | None = None) -> "PolyCLIP":
     """The aligner of a run folder, or of a run on the Hugging Face hub (owner/name) at a branch, tag or commit.
 
     `encode_text(list[str])` and `encode_image(list[PIL.Image])` give unit vectors [n, dim]; `source` says what was loaded, of the hub
@@ -19,12 +19,14 @@ def load(run: "str | Path", revision: str | None = None) -> "Aligner":
     """
     from polyclip.core.progress import console
     from polyclip.errors import RunError
-    from polyclip.models.aligner import load as load_aligner  # torch is imported only when a model is wanted
+    from polyclip.models.aligner import load_model as load_aligner  # torch is imported only when a model is wanted
     from polyclip.models.hub import is_repository, pull
 
     if not is_repository(str(run)):
         if revision is not None:
-            raise RunError(f"revision {revision!r} is for a run on the hub (owner/name), but {run} is not written like one or is a folder here; leave it out.")
+            raise RunError(
+                f"revision {revision!r} is for a run on the hub (owner/name), but {run} is not written like one or is a folder here; leave it out."
+            )
         return load_aligner(run)
     folder, commit = pull(str(run), revision)
     aligner = load_aligner(folder)

@@ -32,7 +32,9 @@ class AmbiguousName(PolyclipError):
     """`name` means several things of a `kind`: `choices` describe them, `names` are what to write instead."""
 
     def __init__(self, kind: str, name: str, choices: Iterable[str], names: Iterable[str]) -> None:
-        super().__init__(f"{name!r} means more than one {kind}: {'; '.join(choices)}. Write one of {', '.join(names)} instead.")
+        super().__init__(
+            f"{name!r} means more than one {kind}: {'; '.join(choices)}. Write one of {', '.join(names)} instead."
+        )
 
 
 class PackError(PolyclipError):

@@ -32,16 +32,30 @@ def section(name: str) -> str:
     if name not in GROUPS:
         return described(f"polyclip {name}", 2, command, module.command)
     own = [described(f"polyclip {name}", 2, command, module.app.registered_callback.callback)]
-    return "\n".join([*own, *(described(f"polyclip {name} {one}", 3, command.commands[one], getattr(module, one)) for one in GROUPS[name])])
+    return "\n".join(
+        [
+            *own,
+            *(
+                described(f"polyclip {name} {one}", 3, command.commands[one], getattr(module, one))
+                for one in GROUPS[name]
+            ),
+        ]
+    )
 
 
 def described(title: str, level: int, command: Any, function: Any) -> str:
     """Usage, help and tables of one command, whose types stand in the signature of its function."""
     hints = get_type_hints(function, include_extras=True)
     arguments = [one for one in command.params if one.param_type_name == "argument"]
-    options = [one for one in command.params if one.param_type_name == "option" and not one.hidden and one.name in hints]
+    options = [
+        one for one in command.params if one.param_type_name == "option" and not one.hidden and one.name in hints
+    ]
     usage = " ".join([title, *(placed(one) for one in arguments), *(["[OPTIONS]"] if options else [])])
-    parts = [f"{'#' * level} {title}", f"```text\n{usage}\n```", *(escaped(" ".join(part.split())) for part in command.help.split("\n\n"))]
+    parts = [
+        f"{'#' * level} {title}",
+        f"```text\n{usage}\n```",
+        *(escaped(" ".join(part.split())) for part in command.help.split("\n\n")),
+    ]
     if arguments:
         rows = [(f"`{shown(one)}`", kind(hints[one.name], one), said(one)) for one in arguments]
         parts.append(table(("argument", "value", "what it is"), rows))

@@ -58,7 +58,10 @@ def clean(text: str) -> str:
 def own_annotations(modules: Path, locale: str) -> Annotations:
     """What the locale's own files say, without what it inherits."""
     found: Annotations = {}
-    for package, key in (("cldr-annotations-full", "annotations"), ("cldr-annotations-derived-full", "annotationsDerived")):
+    for package, key in (
+        ("cldr-annotations-full", "annotations"),
+        ("cldr-annotations-derived-full", "annotationsDerived"),
+    ):
         path = modules / package / key / locale / "annotations.json"
         table = json.loads(path.read_text("utf-8"))[key].get("annotations", {}) if path.exists() else {}
         for character, entry in table.items():
@@ -111,7 +114,9 @@ def icons(modules: Path, style: str) -> dict[str, str]:
         if icon is None:
             continue
         width, height = (icon.get(side, pack.get(side)) for side in ("width", "height"))
-        found[bare(code)] = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
+        found[bare(code)] = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
+        )
     return found
 
 
@@ -147,7 +152,9 @@ def install(folder: Path, packages: tuple[str, ...]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     npm = shutil.which("npm")
     if npm is None:
-        raise SystemExit("npm is needed to fetch the pinned packages; install Node.js, or give --modules with them in it.")
+        raise SystemExit(
+            "npm is needed to fetch the pinned packages; install Node.js, or give --modules with them in it."
+        )
     subprocess.run([npm, "install", "--ignore-scripts", "--prefix", str(folder), *packages], check=True)
     return folder / "node_modules"
 
@@ -175,7 +182,17 @@ def main() -> None:
     rows = ["concept\tgroup\tcategory\tsvg\n"]
     for concept in concepts:
         flag = concept.startswith(("1F1", "1F3F4-E")) and "-" in concept
-        rows.append("\t".join((concept, concept_group(concept), "Flags" if flag else category.get(concept, "Symbols"), openmoji_file(concept))) + "\n")
+        rows.append(
+            "\t".join(
+                (
+                    concept,
+                    concept_group(concept),
+                    "Flags" if flag else category.get(concept, "Symbols"),
+                    openmoji_file(concept),
+                )
+            )
+            + "\n"
+        )
     (args.out / "concepts.tsv").write_text("".join(rows), "utf-8")
 
     for style in SHARD_STYLES:

@@ -74,13 +74,21 @@ def identity(modules: Path, code: str) -> Spoken:
 def family(modules: Path, code: str) -> list[str]:
     """Names of ISO 639-5 from the widest group to the narrowest: CLDR's groups, entered where the facts say if CLDR lacks the language."""
     base = FACTS["locale"].get(code, code).partition("-")[0]
-    parent = {member: group for group, members in supplemental(modules, "languageGroups")["languageGroups"].items() for member in members.split()}
+    parent = {
+        member: group
+        for group, members in supplemental(modules, "languageGroups")["languageGroups"].items()
+        for member in members.split()
+    }
     at = FACTS["family"][base][0] if base in FACTS["family"] else parent.get(base)
     chain = []
     while at is not None:
         chain.append(at)
         at = parent.get(at)
-    return [FACTS["groups"][group] for group in reversed(chain) if group in FACTS["groups"] and group not in FACTS["groups"]["left_out"]]
+    return [
+        FACTS["groups"][group]
+        for group in reversed(chain)
+        if group in FACTS["groups"] and group not in FACTS["groups"]["left_out"]
+    ]
 
 
 def speakers(modules: Path) -> Counter[str]:
@@ -140,7 +148,13 @@ def where(table: Table, checked: date) -> list[Source]:
     if code in FACTS["aliases"]:
         found.append(Source(fields=["aliases"], url=FACTS["aliases"]["url"], checked=FACTS["aliases"]["checked"]))
     if "resource_class" in table:
-        found.append(Source(fields=["resource_class"], url=FACTS["resource_class"]["url"], checked=FACTS["resource_class"]["checked"]))
+        found.append(
+            Source(
+                fields=["resource_class"],
+                url=FACTS["resource_class"]["url"],
+                checked=FACTS["resource_class"]["checked"],
+            )
+        )
     if code in FACTS["prompts"]:
         found.append(Source(fields=["prompts"], url=FACTS["prompts"][code][0], checked=FACTS["prompts"]["checked"]))
     found += sources(["xm3600", "in_xlmr", "in_nllb", *(f"codes.{name}" for name in table["codes"])])

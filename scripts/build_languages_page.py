@@ -9,7 +9,20 @@ from polyclip.languages.schema import Language, known_languages, load_language
 
 PAGE = Path(__file__).parents[1] / "docs" / "languages.md"
 BEGIN, END = "<!-- packs -->", "<!-- /packs -->"
-COLUMNS = ("code", "language", "own name", "script", "family", "speakers", "class", "XLM-R", "NLLB-200", "XM3600", "translate with", "borrow from")
+COLUMNS = (
+    "code",
+    "language",
+    "own name",
+    "script",
+    "family",
+    "speakers",
+    "class",
+    "XLM-R",
+    "NLLB-200",
+    "XM3600",
+    "translate with",
+    "borrow from",
+)
 
 
 def row(pack: Language) -> str:
@@ -25,7 +38,9 @@ def people(number: int) -> str:
     """`194 M`, `3.2 M`, `410 k`."""
     if number >= 10_000_000:
         return f"{number / 1e6:.0f} M"
-    return f"{number / 1e6:.1f} M" if number >= 1_000_000 else f"{number / 1e3:.0f} k" if number >= 1_000 else str(number)
+    return (
+        f"{number / 1e6:.1f} M" if number >= 1_000_000 else f"{number / 1e3:.0f} k" if number >= 1_000 else str(number)
+    )
 
 
 def table() -> str:

@@ -22,7 +22,9 @@ def stored(name: str) -> Stored:
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table."""
-    return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in rows)])
+    return "\n".join(
+        ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in rows)]
+    )
 
 
 def short(number: float) -> str:
@@ -35,7 +37,13 @@ def steps() -> str:
     found = stored("training")
     rows = sorted(found["rows"], key=lambda row: row["seconds_a_step"])
     head = ("training", "s a step", "x open_clip", "x, encoding included", "of matmul", "peak MB")
-    return markdown(head, [[row["name"], *map(short, step(row)), f"{100 * row['share']:.0f} %", f"{row['peak_mb']:,.0f}"] for row in rows])
+    return markdown(
+        head,
+        [
+            [row["name"], *map(short, step(row)), f"{100 * row['share']:.0f} %", f"{row['peak_mb']:,.0f}"]
+            for row in rows
+        ],
+    )
 
 
 def step(row: Stored) -> tuple[float, float, float]:
@@ -47,7 +55,9 @@ def recalls() -> str:
     """When each contender was where all came to."""
     found = stored("training")
     head = ("training", "best recall", f"steps to {100 * found['threshold']:.1f} %", "s", "s, encoding added", "J")
-    return markdown(head, [[row["name"], *reached(row, found)] for row in sorted(found["rows"], key=lambda row: row["seconds_to"])])
+    return markdown(
+        head, [[row["name"], *reached(row, found)] for row in sorted(found["rows"], key=lambda row: row["seconds_to"])]
+    )
 
 
 def reached(row: Stored, found: Stored) -> list[str]:
@@ -61,8 +71,17 @@ def encoded(kind: str, base: str, columns: Sequence[tuple[str, Callable[[Stored]
     """Items a second, beside the fastest contender of a library."""
     rows = stored("encoding")[kind]
     fastest = max(row["rate"] for row in rows if row["name"].startswith(base))
-    head = ("captions" if kind == "text" else "pictures", "a second", f"x {base}", "of matmul", *(name for name, _ in columns), "peak MB")
-    return markdown(head, [[*beside(row, fastest), *(show(row) for _, show in columns), f"{row['peak_mb']:,.0f}"] for row in rows])
+    head = (
+        "captions" if kind == "text" else "pictures",
+        "a second",
+        f"x {base}",
+        "of matmul",
+        *(name for name, _ in columns),
+        "peak MB",
+    )
+    return markdown(
+        head, [[*beside(row, fastest), *(show(row) for _, show in columns), f"{row['peak_mb']:,.0f}"] for row in rows]
+    )
 
 
 def beside(row: Stored, fastest: float) -> list[str]:
@@ -72,7 +91,10 @@ def beside(row: Stored, fastest: float) -> list[str]:
 
 def decoded() -> str:
     """From files to pixels."""
-    return markdown(("one thread", "pictures a second"), [[row["name"], short(row["rate"])] for row in stored("encoding")["decoding"]])
+    return markdown(
+        ("one thread", "pictures a second"),
+        [[row["name"], short(row["rate"])] for row in stored("encoding")["decoding"]],
+    )
 
 
 ONLY_CAPTIONS: list[tuple[str, Callable[[Stored], str]]] = [

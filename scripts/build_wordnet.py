@@ -12,7 +12,13 @@ from pathlib import Path
 
 SHA256 = "fea17d2f9656611334eac790e5d69e47645fa180c4aa481fb4cd9b3520754ca2"  # of data.noun in WordNet 3.0
 TARGET = Path(__file__).parents[1] / "polyclip" / "models" / "vocabulary" / "wordnet.tsv"
-LISTS = ("imagenet_synsets", "imagenet12k_synsets", "imagenet22k_synsets", "imagenet21k_goog_synsets", "imagenet21k_miil_synsets")
+LISTS = (
+    "imagenet_synsets",
+    "imagenet12k_synsets",
+    "imagenet22k_synsets",
+    "imagenet21k_goog_synsets",
+    "imagenet21k_miil_synsets",
+)
 POINTERS = ("@", "@i")  # hypernym, hypernym of an instance
 
 

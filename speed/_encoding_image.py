@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from polyclip.data.images import decoded, wanted
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.models.backbone import describe
 from speed._machine import counter
 from speed._material import TIMM_NAME, TOWER, e5, load_trunk, pictures, pixels
@@ -67,10 +67,10 @@ def measured(settings: dict[str, Any], turn: Turn, encode: Callable[[], Tensor],
 
 def polyclip(settings: dict[str, Any], turn: Turn) -> None:
     """The vision side of an aligner, without its head: from a picture that is opened on the clock, or was before; resized in any case."""
-    from polyclip.models.aligner import Aligner
-    from polyclip.models.branch import Recipe
+    from polyclip.models.aligner import PolyCLIP
+    from polyclip.models.branch import ModelConfig
 
-    side = Aligner(Recipe(method="heads", vision_tower=tower_name(settings))).vision
+    side = PolyCLIP(ModelConfig(method="heads", vision_tower=tower_name(settings))).vision
     found = pictures(settings["pictures"], settings["style"] or STYLE)
     if not settings["style"]:
         opened = {picture.name: picture.open() for picture in found}
@@ -134,7 +134,7 @@ def decoding(settings: dict[str, Any], turn: Turn) -> None:
     repeat(lambda: preprocessing.bytes_of(opened()), turn, items=len(found))
 
 
-def as_jpeg(picture: Picture, size: tuple[int, int]) -> Picture:
+def as_jpeg(picture: ImageSource, size: tuple[int, int]) -> ImageSource:
     """The same picture as JPEG: of 640 x 480 pixels, as photographs of benchmarks are, or of 12 megapixels, as telephones take them."""
     buffer = io.BytesIO()
     picture.open().resize(size).save(buffer, "JPEG", quality=90)

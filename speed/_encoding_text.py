@@ -36,11 +36,16 @@ def reference(settings: dict[str, Any], turn: Turn) -> None:
     from transformers import AutoModel, AutoTokenizer
 
     texts = [PREFIX + text for text in captions(settings["captions"])]
-    model, tokenizer = AutoModel.from_pretrained(e5(settings), add_pooling_layer=False).eval(), AutoTokenizer.from_pretrained(e5(settings))
+    model, tokenizer = (
+        AutoModel.from_pretrained(e5(settings), add_pooling_layer=False).eval(),
+        AutoTokenizer.from_pretrained(e5(settings)),
+    )
     ids = tokenizer(texts)["input_ids"]
     out, flops = torch.empty(len(texts), DIM), [0.0] * len(texts)
     with torch.inference_mode():
-        for _, group in groupby(sorted(range(len(texts)), key=lambda row: len(ids[row])), key=lambda row: len(ids[row])):
+        for _, group in groupby(
+            sorted(range(len(texts)), key=lambda row: len(ids[row])), key=lambda row: len(ids[row])
+        ):
             rows = list(group)
             with counter() as counted:
                 out[rows] = model(input_ids=torch.tensor([ids[row] for row in rows])).last_hidden_state.mean(1)
@@ -61,10 +66,10 @@ def measured(settings: dict[str, Any], turn: Turn, encode: Callable[[list[str]],
 
 def polyclip(settings: dict[str, Any], turn: Turn) -> None:
     """The text side of an aligner, without its head."""
-    from polyclip.models.aligner import Aligner
-    from polyclip.models.branch import Recipe
+    from polyclip.models.aligner import PolyCLIP
+    from polyclip.models.branch import ModelConfig
 
-    side = Aligner(Recipe(method="heads", vision_tower="efficientnet-lite0")).text
+    side = PolyCLIP(ModelConfig(method="heads", vision_tower="efficientnet-lite0")).text
     measured(settings, turn, lambda texts: side.pooled(texts, "captions", keep=False))
 
 
@@ -87,7 +92,9 @@ def in_batches(model: Any, tokenizer: Any, texts: list[str], size: int, sort: bo
         rows = order[start : start + size]
         inputs = tokenizer([PREFIX + texts[row] for row in rows], padding=True, return_tensors="pt")
         mask = inputs["attention_mask"][..., None].float()
-        out[rows] = (model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state * mask).sum(1) / mask.sum(1)
+        out[rows] = (
+            model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state * mask
+        ).sum(1) / mask.sum(1)
     return out
 
 
@@ -95,7 +102,10 @@ def transformers(settings: dict[str, Any], turn: Turn) -> None:
     """What its documentation shows."""
     from transformers import AutoModel, AutoTokenizer
 
-    model, tokenizer = AutoModel.from_pretrained(e5(settings), add_pooling_layer=False).eval(), AutoTokenizer.from_pretrained(e5(settings))
+    model, tokenizer = (
+        AutoModel.from_pretrained(e5(settings), add_pooling_layer=False).eval(),
+        AutoTokenizer.from_pretrained(e5(settings)),
+    )
     measured(settings, turn, lambda texts: in_batches(model, tokenizer, texts, settings["batch"], settings["sort"]))
 
 

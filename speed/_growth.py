@@ -13,10 +13,10 @@ import torch
 
 from polyclip.data.corpus import load_corpus
 from polyclip.languages.schema import known_languages, load_language
-from polyclip.models.aligner import Aligner
-from polyclip.models.branch import Recipe
+from polyclip.models.aligner import PolyCLIP
+from polyclip.models.branch import ModelConfig
 from polyclip.pipeline import align
-from polyclip.training.config import HEADS, Run
+from polyclip.training.config import HEADS, AlignConfig
 from speed._machine import counter
 from speed._material import TOWER, captions, pictures
 from speed._worker import Turn
@@ -24,15 +24,21 @@ from speed._worker import Turn
 WORDS = 1000  # distinct captions of the corpora whose rows are many
 IMAGES = 100
 JUDGED = 20  # rows of validation, and of test
-RECIPE = Recipe(method="heads", vision_tower=f"{TOWER}:,size=64")
+RECIPE = ModelConfig(method="heads", vision_tower=f"{TOWER}:,size=64")
 
 
 def languages(count: int) -> list[str]:
     """Codes of languages that name nearly all pictures, English and Swahili first."""
     corpus = load_corpus("emoji")
-    packs = [load_language(code) for code in ("en", "sw", *(code for code in known_languages() if code not in ("en", "sw")))]
+    packs = [
+        load_language(code) for code in ("en", "sw", *(code for code in known_languages() if code not in ("en", "sw")))
+    ]
     having = set(corpus.reader.languages(corpus.folder))
-    full = (p.code for p in packs if corpus.locale(p) in having and len(corpus.reader.captions(corpus.folder, corpus.locale(p))) > 1900)
+    full = (
+        p.code
+        for p in packs
+        if corpus.locale(p) in having and len(corpus.reader.captions(corpus.folder, corpus.locale(p))) > 1900
+    )
     return list(islice(full, count))
 
 
@@ -57,7 +63,10 @@ def corpus_of(settings: dict[str, Any], codes: list[str]) -> Path:
     for number in range(IMAGES, len(rows)):
         os.link(folder / f"{number % IMAGES}.png", folder / f"{number}.png")
     split = ["train"] * (len(rows) - 2 * JUDGED) + ["validation"] * JUDGED + ["test"] * JUDGED
-    lines = [json.dumps({"image": f"{n}.png", "captions": row, "split": split[n]}, ensure_ascii=False) for n, row in enumerate(rows)]
+    lines = [
+        json.dumps({"image": f"{n}.png", "captions": row, "split": split[n]}, ensure_ascii=False)
+        for n, row in enumerate(rows)
+    ]
     (folder / "captions.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     pack = f'name = "{folder.name}"\nabout = "rows made of real captions"\nreader = "jsonl"\nfolder = "."\n'
     (folder / "corpus.toml").write_text(pack, "utf-8")
@@ -70,8 +79,14 @@ def align_once(settings: dict[str, Any], corpus: Path, codes: list[str]) -> dict
     (Path(cache) / "weights").symlink_to(Path(settings["cache"]) / "weights")
     epoch = replace(HEADS, epochs=1, batch_size=settings["batch"], caption_loss=0.0)
     packs = [load_language(code) for code in codes]
-    run = Run(
-        languages=packs, recipe=RECIPE, out=Path(cache) / "run", corpus=str(corpus), heads=epoch, allow_leakage="rows repeat each other", class_names=False
+    run = AlignConfig(
+        languages=packs,
+        recipe=RECIPE,
+        out=Path(cache) / "run",
+        corpus=str(corpus),
+        heads=epoch,
+        allow_leakage="rows repeat each other",
+        class_names=False,
     )
     started = time.monotonic()
     laps = align(run).seconds
@@ -82,7 +97,7 @@ def align_cell(settings: dict[str, Any], turn: Turn) -> None:
     """Rounds of whole runs."""
     codes = languages(settings["languages"])
     corpus = corpus_of(settings, codes)
-    Aligner(RECIPE)  # from here on the weights are converted, in the folder that every run's cache leads to
+    PolyCLIP(RECIPE)  # from here on the weights are converted, in the folder that every run's cache leads to
     turn(items=settings["rows"] * len(codes))
     while True:
         turn(**align_once(settings, corpus, codes))
@@ -90,7 +105,7 @@ def align_cell(settings: dict[str, Any], turn: Turn) -> None:
 
 def length(settings: dict[str, Any], turn: Turn) -> None:
     """Encoding of captions of so many tokens each, and the operations that they need at least."""
-    side = Aligner(RECIPE).text
+    side = PolyCLIP(RECIPE).text
     encoder: Any = side.tower.build()
     found = joined(encoder, settings["at"], max(1, settings["tokens"] // settings["at"]))
     side.pooled(found[:1], "captions", keep=False)  # builds the tower

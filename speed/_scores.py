@@ -49,7 +49,10 @@ def clip_benchmark(settings: dict[str, Any], turn: Turn) -> None:
     captions: list[list[int]] = [[] for _ in image]
     for row, picture in enumerate(own.tolist()):
         captions[picture].append(row)
-    loader = [(torch.arange(start, min(start + BATCH, len(image))), captions[start : start + BATCH]) for start in range(0, len(image), BATCH)]
+    loader = [
+        (torch.arange(start, min(start + BATCH, len(image))), captions[start : start + BATCH])
+        for start in range(0, len(image), BATCH)
+    ]
 
     def work() -> Recalls:
         found = evaluate(Model(), loader, torch.tensor, "cpu", amp=False, recall_k_list=list(KS))
@@ -83,7 +86,13 @@ def everything(settings: dict[str, Any], turn: Turn) -> None:
     sides = Items(text, keys, keys), Items(image, names, names)
 
     def work() -> Recalls:
-        scores = both_directions(*sides, benchmark="random", protocol="all-captions", split="test", language="random", seen=False)
-        return {f"{s.direction} {s.metric.removeprefix('recall@')}": s.value for s in scores if s.metric in {f"recall@{k}" for k in KS}}
+        scores = both_directions(
+            *sides, benchmark="random", protocol="all-captions", split="test", language="random", seen=False
+        )
+        return {
+            f"{s.direction} {s.metric.removeprefix('recall@')}": s.value
+            for s in scores
+            if s.metric in {f"recall@{k}" for k in KS}
+        }
 
     measured(turn, work)

@@ -28,8 +28,20 @@ def register(folder: Path, text: str, size: int, context: int) -> None:
     """Make the model known to open_clip under NAME: a timm tower and a text tower from a local folder."""
     import open_clip
 
-    text_part = {"hf_model_name": text, "hf_tokenizer_name": text, "hf_pooler_type": "mean_pooler", "hf_proj_type": "linear", "context_length": context}
-    image_part = {"timm_model_name": TIMM_NAME, "timm_model_pretrained": False, "timm_pool": "avg", "timm_proj": "linear", "image_size": size}
+    text_part = {
+        "hf_model_name": text,
+        "hf_tokenizer_name": text,
+        "hf_pooler_type": "mean_pooler",
+        "hf_proj_type": "linear",
+        "context_length": context,
+    }
+    image_part = {
+        "timm_model_name": TIMM_NAME,
+        "timm_model_pretrained": False,
+        "timm_pool": "avg",
+        "timm_proj": "linear",
+        "image_size": size,
+    }
     path = folder / f"{NAME}.json"
     path.write_text(json.dumps({"embed_dim": DIM, "vision_cfg": image_part, "text_cfg": text_part}), "utf-8")
     open_clip.add_model_config(path)
@@ -89,7 +101,9 @@ def train(settings: dict[str, Any], turn: Turn) -> None:
 
     def epoch(model: Any, *rest: Any, **options: Any) -> None:
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        loaders[0].trial = Trial(settings, turn, judged(model, loaders[0].tokenizer, material), trained_parameters=trained)  # type: ignore[assignment]
+        loaders[0].trial = Trial(
+            settings, turn, judged(model, loaders[0].tokenizer, material), trained_parameters=trained
+        )  # type: ignore[assignment]
         epoch_of(model, *rest, **options)
 
     program.create_model_and_transforms, program.get_data, program.train_one_epoch = created, data, epoch

@@ -8,23 +8,29 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.models.text.e5_small import PREFIX
 from polyclip.training import compute
-from polyclip.training.config import HEADS, TOWERS, Run
+from polyclip.training.config import HEADS, TOWERS, AlignConfig
 from polyclip.training.loop import schedule, step, trainable
 from polyclip.training.prepare import phase, prepared
 from speed._trial import TRAINED, Material, Trial, judge_of, sample_of, tower_name
 from speed._worker import Spent, Turn, spending
 
 
-def run_of(settings: dict[str, Any], **recipe: str) -> Run:
+def run_of(settings: dict[str, Any], **recipe: str) -> AlignConfig:
     """A run on the starter corpus whose image tower stays locked."""
-    made = Recipe(vision_tower=tower_name(settings), tune="text", **recipe)  # type: ignore[arg-type]
+    made = ModelConfig(vision_tower=tower_name(settings), tune="text", **recipe)  # type: ignore[arg-type]
     languages = [resolve_language(code) for code in TRAINED]
-    return Run(languages=languages, recipe=made, out=Path(mkdtemp(dir=settings["work"])), sample=sample_of(settings), class_names=False)
+    return AlignConfig(
+        languages=languages,
+        recipe=made,
+        out=Path(mkdtemp(dir=settings["work"])),
+        sample=sample_of(settings),
+        class_names=False,
+    )
 
 
 def encode(settings: dict[str, Any], turn: Turn) -> None:
@@ -46,7 +52,9 @@ def train(settings: dict[str, Any], turn: Turn) -> None:
         data.go_live()
     ready_after = time.monotonic() - started
     live = any(data.live for data in work.sides)
-    chosen = replace(TOWERS if live else HEADS, batch_size=settings["batch"], caption_loss=0.0, learning_rate=settings["head_rate"])
+    chosen = replace(
+        TOWERS if live else HEADS, batch_size=settings["batch"], caption_loss=0.0, learning_rate=settings["head_rate"]
+    )
     ready = phase("benchmark", chosen, work)
     accelerator = compute.accelerator(ready.compute)
     model, optimizer = trainable(accelerator, work.aligner, ready)
@@ -66,10 +74,15 @@ def judged(settings: dict[str, Any], aligner: Any) -> Callable[[], float]:
 
     material = Material.read(settings)
     names = [name.removeprefix(PREFIX) for name in material.names]
-    pictures = [Picture(str(n), f"validation {n}", partial(Image.fromarray, array)) for n, array in enumerate(material.judged.numpy())]
+    pictures = [
+        ImageSource(str(n), f"validation {n}", partial(Image.fromarray, array))
+        for n, array in enumerate(material.judged.numpy())
+    ]
     return judge_of(
         aligner,
         material,
-        lambda: aligner.vision.pooled(pictures, "validation pictures", keep=False),  # the tower is locked: only its head changes
+        lambda: aligner.vision.pooled(
+            pictures, "validation pictures", keep=False
+        ),  # the tower is locked: only its head changes
         lambda seen: (aligner.text.embed(names, "validation captions", keep=False), aligner.vision.unit(seen)),
     )

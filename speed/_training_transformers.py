@@ -20,7 +20,13 @@ DIM = 384
 
 def dual_encoder(settings: dict[str, Any]) -> Any:
     """The model. E5 pools by the mean over real tokens, which transformers' BertModel has no pooler for: its class is extended by that."""
-    from transformers import BertModel, TimmWrapperConfig, TimmWrapperModel, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
+    from transformers import (
+        BertModel,
+        TimmWrapperConfig,
+        TimmWrapperModel,
+        VisionTextDualEncoderConfig,
+        VisionTextDualEncoderModel,
+    )
 
     class Mean(BertModel):  # type: ignore[misc]
         def forward(self, input_ids: Tensor, attention_mask: Tensor, **options: Any) -> Any:
@@ -38,7 +44,9 @@ def dual_encoder(settings: dict[str, Any]) -> Any:
     vision.config.hidden_size = vision.timm_model.num_features
     load_trunk(vision.timm_model)
     vision.requires_grad_(False)
-    config = VisionTextDualEncoderConfig.from_vision_text_configs(vision.config, text.config, projection_dim=DIM, logit_scale_init_value=math.log(1 / 0.07))
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(
+        vision.config, text.config, projection_dim=DIM, logit_scale_init_value=math.log(1 / 0.07)
+    )
     return VisionTextDualEncoderModel(config=config, vision_model=vision, text_model=text)
 
 
@@ -64,7 +72,12 @@ def trainer(settings: dict[str, Any], turn: Turn) -> None:
         tokens = tokenizer(material.captions[number], padding=True, return_tensors="pt")
         return {**tokens, "pixel_values": pixels(material.bytes_of(number)), "return_loss": True}
 
-    trial = Trial(settings, turn, judged(model, tokenizer, material), trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad))
+    trial = Trial(
+        settings,
+        turn,
+        judged(model, tokenizer, material),
+        trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+    )
 
     class Referee(TrainerCallback):  # type: ignore[misc]
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -80,18 +93,34 @@ def trainer(settings: dict[str, Any], turn: Turn) -> None:
         save_strategy="no", report_to="none", logging_strategy="no", disable_tqdm=True, dataloader_num_workers=0, use_cpu=True, remove_unused_columns=False,
         seed=0,
     )  # fmt: skip
-    Trainer(model=model, args=arguments, train_dataset=Steps(steps + 1, settings["batch"]), data_collator=collate, callbacks=[Referee()]).train()
+    Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=Steps(steps + 1, settings["batch"]),
+        data_collator=collate,
+        callbacks=[Referee()],
+    ).train()
 
 
 def judged(model: Any, tokenizer: Any, material: Material) -> Callable[[], float]:
     """Its judge."""
 
     def pictures() -> Tensor:
-        return torch.cat([model.vision_model(pixel_values=pixels(part)).pooler_output for part in material.judged.split(16)])
+        return torch.cat(
+            [model.vision_model(pixel_values=pixels(part)).pooler_output for part in material.judged.split(16)]
+        )
 
     def vectors(seen: Tensor) -> tuple[Tensor, Tensor]:
-        parts = [tokenizer(material.names[start : start + 64], padding=True, return_tensors="pt") for start in range(0, len(material.names), 64)]
-        text = [model.text_projection(model.text_model(input_ids=p["input_ids"], attention_mask=p["attention_mask"]).pooler_output) for p in parts]
+        parts = [
+            tokenizer(material.names[start : start + 64], padding=True, return_tensors="pt")
+            for start in range(0, len(material.names), 64)
+        ]
+        text = [
+            model.text_projection(
+                model.text_model(input_ids=p["input_ids"], attention_mask=p["attention_mask"]).pooler_output
+            )
+            for p in parts
+        ]
         return torch.cat(text), model.visual_projection(seen)
 
     return judge_of(model, material, pictures, vectors)
@@ -128,7 +157,10 @@ def router(settings: dict[str, Any]) -> Any:
     width = Pictures().trunk.num_features
     linear = {"bias": False, "activation_function": nn.Identity()}
     text = [Transformer(e5(settings)), Pooling(DIM, "mean"), Dense(DIM, DIM, **linear)]
-    routes = Router({"text": text, "image": [Pictures(), Dense(width, DIM, **linear)]}, route_mappings={(None, "text"): "text", (None, "image"): "image"})
+    routes = Router(
+        {"text": text, "image": [Pictures(), Dense(width, DIM, **linear)]},
+        route_mappings={(None, "text"): "text", (None, "image"): "image"},
+    )
     return SentenceTransformer(modules=[routes, Normalize()], device="cpu")
 
 
@@ -145,7 +177,10 @@ def sentence_transformers(settings: dict[str, Any], turn: Turn) -> None:
     image = routes.sub_modules["image"]
     loss_of = MultipleNegativesSymmetricRankingLoss(model)
     trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": 0.1}, {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0}]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": 0.1},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, lr=settings["peer_rate"], betas=(0.9, 0.98), eps=1e-6)
     scheduler = get_cosine_schedule_with_warmup(optimizer, max(1, math.ceil(0.1 * steps)), steps + 1)
 
@@ -154,14 +189,20 @@ def sentence_transformers(settings: dict[str, Any], turn: Turn) -> None:
 
     def vectors(seen: Tensor) -> tuple[Tensor, Tensor]:
         names = material.names
-        found = [model(inputs(routes, names[start : start + 64], "text"))["sentence_embedding"] for start in range(0, len(names), 64)]
+        found = [
+            model(inputs(routes, names[start : start + 64], "text"))["sentence_embedding"]
+            for start in range(0, len(names), 64)
+        ]
         return torch.cat(found), image[1]({"sentence_embedding": seen})["sentence_embedding"]
 
     judge = judge_of(model, material, pictures, vectors)
     trial = Trial(settings, turn, judge, trained_parameters=sum(p.numel() for p in trained))
     for number in range(steps + 1):
         trial.begin(number)
-        pair = [inputs(routes, material.captions[number], "text"), inputs(routes, list(material.bytes_of(number).numpy()), "image")]
+        pair = [
+            inputs(routes, material.captions[number], "text"),
+            inputs(routes, list(material.bytes_of(number).numpy()), "image"),
+        ]
         loss_of(pair, None).backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()

@@ -18,7 +18,7 @@ from torch import Tensor
 from polyclip.core.vectors import unit
 from polyclip.data.corpus import load_corpus
 from polyclip.data.pairs import NAMES, Pairs, Sample, training_pairs
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.evaluation.metrics import ranks, recall
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.backbone import describe
@@ -57,7 +57,10 @@ def material_path(settings: dict[str, Any], suffix: str) -> Path:
 def gather(settings: dict[str, Any], turn: Turn) -> None:
     """Draw the pairs of every step, as polyclip does, and the validation items; pictures as bytes of the size that is trained with."""
     corpus, languages = load_corpus("emoji"), [resolve_language(code) for code in TRAINED]
-    train, held_out = training_pairs(corpus, languages, "train", sample_of(settings)), training_pairs(corpus, languages, "validation", NAMES)
+    train, held_out = (
+        training_pairs(corpus, languages, "train", sample_of(settings)),
+        training_pairs(corpus, languages, "validation", NAMES),
+    )
     draws = [train.sample(settings["batch"], seed_of(number)) for number in range(settings["steps"] + 1)]
     rows = sorted({row for _, picture, _ in draws for row in picture.tolist()})
     names, judged = validation_items(held_out, settings["concepts"])
@@ -74,10 +77,12 @@ def gather(settings: dict[str, Any], turn: Turn) -> None:
     }
     save_file(tensors, material_path(settings, "safetensors"))
     captions = [[PREFIX + train.captions[row] for row in caption.tolist()] for caption, _, _ in draws]
-    material_path(settings, "json").write_text(json.dumps({"captions": captions, "names": [PREFIX + name for name in names]}), "utf-8")
+    material_path(settings, "json").write_text(
+        json.dumps({"captions": captions, "names": [PREFIX + name for name in names]}), "utf-8"
+    )
 
 
-def validation_items(held_out: Pairs, count: int) -> tuple[list[str], list[Picture]]:
+def validation_items(held_out: Pairs, count: int) -> tuple[list[str], list[ImageSource]]:
     """One name in each trained language of the first so many validation concepts that all of them name, and the concepts' pictures in one style.
 
     Names stand language after language, each in the pictures' order.
@@ -91,7 +96,9 @@ def validation_items(held_out: Pairs, count: int) -> tuple[list[str], list[Pictu
                 found.setdefault(int(held_out.caption_concept[row]), held_out.captions[row])
         names.append(found)
         first += length
-    concepts = [n for n, concept in enumerate(held_out.concepts) if concept in drawn and all(n in found for found in names)][:count]
+    concepts = [
+        n for n, concept in enumerate(held_out.concepts) if concept in drawn and all(n in found for found in names)
+    ][:count]
     return [found[n] for found in names for n in concepts], [drawn[held_out.concepts[n]] for n in concepts]
 
 
@@ -109,8 +116,13 @@ class Material:
     @staticmethod
     def read(settings: dict[str, Any]) -> "Material":
         """Pictures stay mapped on disk."""
-        tensors, texts = load_file(material_path(settings, "safetensors")), json.loads(material_path(settings, "json").read_text("utf-8"))
-        return Material(texts["captions"], texts["names"], tensors["pictures"], tensors["drawn"], tensors["judged"], tensors["seen"])
+        tensors, texts = (
+            load_file(material_path(settings, "safetensors")),
+            json.loads(material_path(settings, "json").read_text("utf-8")),
+        )
+        return Material(
+            texts["captions"], texts["names"], tensors["pictures"], tensors["drawn"], tensors["judged"], tensors["seen"]
+        )
 
     def bytes_of(self, number: int) -> Tensor:
         """Pictures of a step."""
@@ -124,7 +136,9 @@ def validation_recall(text: Tensor, image: Tensor) -> float:
     return sum(recall(rank, k).mean().item() for k in KS) / len(KS)
 
 
-def judge_of(model: Any, material: Material, pictures: Callable[[], Tensor], vectors: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Callable[[], float]:
+def judge_of(
+    model: Any, material: Material, pictures: Callable[[], Tensor], vectors: Callable[[Tensor], tuple[Tensor, Tensor]]
+) -> Callable[[], float]:
     """Validation recall of a model as it then is: `vectors` of the captions and of what its locked tower says of the `pictures`, which is asked once.
 
     Raises RuntimeError where that is not what the weights say: a tower that a library has damaged would be compared.
@@ -138,7 +152,9 @@ def judge_of(model: Any, material: Material, pictures: Callable[[], Tensor], vec
             kept.append(pictures())
             least = torch.cosine_similarity(kept[0], material.seen).min().item()
             if least < SAME:
-                raise RuntimeError(f"the locked tower's vectors have a cosine of {least:.3f} to those of the same weights in timm, expected {SAME} or more")
+                raise RuntimeError(
+                    f"the locked tower's vectors have a cosine of {least:.3f} to those of the same weights in timm, expected {SAME} or more"
+                )
         found = validation_recall(*vectors(kept[0]))
         model.train()
         return found
@@ -150,7 +166,13 @@ class Trial:
     """Clock, judge and counter of one contender. Who trains calls `begin` before and `end` after each step, from 0 to `steps` inclusive."""
 
     def __init__(self, settings: dict[str, Any], turn: Turn, judge: Callable[[], float], **facts: Any) -> None:
-        self.steps, self.every, self.turn, self.judge, self.facts = settings["steps"], settings["every"], turn, judge, facts
+        self.steps, self.every, self.turn, self.judge, self.facts = (
+            settings["steps"],
+            settings["every"],
+            turn,
+            judge,
+            facts,
+        )
         self.spent, self.running = Spent(), ExitStack()
         self.flops: Any = None
 

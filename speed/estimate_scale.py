@@ -30,11 +30,11 @@ from polyclip.cli._options import command_of
 from polyclip.data.pairs import Sample
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import feature_cache
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.studies.energy import WATTS
 from polyclip.training import compute
-from polyclip.training.branch_data import SideData
-from polyclip.training.config import HEADS, TOWERS, Run
+from polyclip.training.branch_data import BranchData
+from polyclip.training.config import HEADS, TOWERS, AlignConfig
 from polyclip.training.loop import step, trainable
 from polyclip.training.prepare import phase, prepared
 
@@ -84,17 +84,28 @@ def timed(run: Callable[[], Any], items: int, rounds: int, counted: Callable[[],
     return Cost(min(seconds), counter.get_total_flops() / items)
 
 
-def encoding(side: SideData, rounds: int) -> Cost:
+def encoding(side: BranchData, rounds: int) -> Cost:
     """Of one caption or picture."""
     encoder, items = side.side.tower.build(), side.train[:SAMPLE]
     running = feature_cache.inference_form(encoder)
     with torch.inference_mode():
-        return timed(lambda: feature_cache.in_batches(running, items, lambda _: None), len(items), rounds, lambda: running(**running.prepare(items)))
+        return timed(
+            lambda: feature_cache.in_batches(running, items, lambda _: None),
+            len(items),
+            rounds,
+            lambda: running(**running.prepare(items)),
+        )
 
 
-def training(recipe: Recipe, folder: Path, rounds: int, batch: int) -> tuple[Cost, list[SideData], int]:
+def training(recipe: ModelConfig, folder: Path, rounds: int, batch: int) -> tuple[Cost, list[BranchData], int]:
     """Of one pair in a step; also the sides, and the bytes of a caption's state at the cut, 0 where there is none."""
-    run = Run(languages=[resolve_language("sw"), resolve_language("en")], recipe=recipe, out=folder, sample=Sample(share=SHARE), class_names=False)
+    run = AlignConfig(
+        languages=[resolve_language("sw"), resolve_language("en")],
+        recipe=recipe,
+        out=folder,
+        sample=Sample(share=SHARE),
+        class_names=False,
+    )
     work, size = prepared(run), 0
     live = any(data.side.encoder is not None for data in work.sides)
     if live:
@@ -112,11 +123,16 @@ def measured(rounds: int, tower: str) -> dict[str, Any]:
     """Every constant, by name."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        heads, sides, _ = training(Recipe(vision_tower=tower, method="head-glu"), Path(folder) / "heads", rounds, 512)
-        inside, _, state = training(Recipe(vision_tower=tower, **INSIDE), Path(folder) / "inside", rounds, 64)
+        heads, sides, _ = training(
+            ModelConfig(vision_tower=tower, method="head-glu"), Path(folder) / "heads", rounds, 512
+        )
+        inside, _, state = training(ModelConfig(vision_tower=tower, **INSIDE), Path(folder) / "inside", rounds, 64)
     text, vision = sides
     costs = {"caption": encoding(text, rounds), "picture": encoding(vision, rounds), "heads": heads, "inside": inside}
-    return {**costs, "bytes": {"caption": 4 * text.side.tower.dim, "picture": 4 * vision.side.tower.dim, "state": state}}
+    return {
+        **costs,
+        "bytes": {"caption": 4 * text.side.tower.dim, "picture": 4 * vision.side.tower.dim, "state": state},
+    }
 
 
 def size(number: float) -> str:
@@ -140,9 +156,14 @@ def rows(found: dict[str, Any], pairs: int, given: Options) -> list[tuple[str, .
     ]
     lines = []
     for name, cost, times, stored in works:
-        cores, device = cost.seconds * times * pairs / 3600, cost.flops * times * pairs / (given.peak * given.utilisation) / 3600
+        cores, device = (
+            cost.seconds * times * pairs / 3600,
+            cost.flops * times * pairs / (given.peak * given.utilisation) / 3600,
+        )
         energy = (cores * given.watts / 1000, device * given.device_watts / 1000)
-        figures = (f"{value:,.0f}" if value >= 100 else f"{value:.2g}" for value in (cores, energy[0], device, energy[1]))
+        figures = (
+            f"{value:,.0f}" if value >= 100 else f"{value:.2g}" for value in (cores, energy[0], device, energy[1])
+        )
         lines.append((name, size(stored) if stored else "", *figures))
     return lines
 
@@ -153,18 +174,28 @@ def main(given: Options) -> None:
     console = Console()
     for name in ("caption", "picture", "heads", "inside"):
         cost = found[name]
-        console.print(f"{name}: {1000 * cost.seconds:.4g} ms of one thread, {cost.flops / 1e9:.4g} GFLOP, {cost.flops / cost.seconds / 1e9:.3g} GFLOP/s")
+        console.print(
+            f"{name}: {1000 * cost.seconds:.4g} ms of one thread, {cost.flops / 1e9:.4g} GFLOP, {cost.flops / cost.seconds / 1e9:.3g} GFLOP/s"
+        )
     console.print(f"bytes of a row: {found['bytes']}; assumed: {given.assumed}")
     for number in given.pairs or [600_000, 10_000_000, 1_000_000_000]:
         title = f"{number:,} pairs, {given.epochs} pass(es), e5-small and {given.vision_tower}"
-        table = Table("work", *(Column(name, justify="right") for name in ("cache", "core h", "kWh", "device h*", "kWh*")), title=title)
+        table = Table(
+            "work",
+            *(Column(name, justify="right") for name in ("cache", "core h", "kWh", "device h*", "kWh*")),
+            title=title,
+        )
         for line in rows(found, number, given):
             table.add_row(*line)
         console.print(table)
     console.print("* assumed, not run: a device at its share of the peak, reading and decoding left out")
     if given.json is not None:
         costs = {name: asdict(found[name]) for name in ("caption", "picture", "heads", "inside")}
-        given.json.write_text(json_text.dumps({**costs, "bytes": found["bytes"], "assumed": given.assumed}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        given.json.write_text(
+            json_text.dumps({**costs, "bytes": found["bytes"], "assumed": given.assumed}, indent=1, ensure_ascii=False)
+            + "\n",
+            "utf-8",
+        )
 
 
 if __name__ == "__main__":

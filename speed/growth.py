@@ -34,7 +34,9 @@ class Settings:
     language_rows: int = 250
 
 
-QUICK = Settings(pairs=(50, 100), batch=(8, 16), batch_rows=50, length=(8, 16), tokens=64, languages=(1, 2), language_rows=10)
+QUICK = Settings(
+    pairs=(50, 100), batch=(8, 16), batch_rows=50, length=(8, 16), tokens=64, languages=(1, 2), language_rows=10
+)
 
 
 def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -43,19 +45,39 @@ def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], Non
     rate = measured(Job("matmul", "speed._machine:matmul"), rounds, folder, tell).median("rate")
     for kind, job in jobs(settings):
         found = measured(job, rounds, folder, tell)
-        seconds: dict[str, float] = {key: found.median(key) for key in ("encode", "train", "evaluate", "reading") if key in found.rounds[0]}
+        seconds: dict[str, float] = {
+            key: found.median(key) for key in ("encode", "train", "evaluate", "reading") if key in found.rounds[0]
+        }
         share = {"share": found.ready["flops"] / seconds["encode"] / rate} if "flops" in found.ready else {}
         at = job.settings["at"]
-        cells.append({"kind": kind, "at": at, "rounds": len(found.rounds), "items": found.ready["items"], "peak_mb": found.peak, **seconds, **share})
+        cells.append(
+            {
+                "kind": kind,
+                "at": at,
+                "rounds": len(found.rounds),
+                "items": found.ready["items"],
+                "peak_mb": found.peak,
+                **seconds,
+                **share,
+            }
+        )
     return {"settings": asdict(settings), "matmul_gflops": rate / 1e9, "cells": cells}
 
 
 def jobs(settings: Settings) -> list[tuple[str, Job]]:
     """The cells, by what grows."""
     worker = "speed._growth:align_cell"
-    found = [("pairs", Job(f"{n:,} pairs", worker, {"at": n, "rows": n, "languages": 2, "batch": 512})) for n in settings.pairs]
+    found = [
+        ("pairs", Job(f"{n:,} pairs", worker, {"at": n, "rows": n, "languages": 2, "batch": 512}))
+        for n in settings.pairs
+    ]
     for n in settings.batch:
-        found.append(("batch", Job(f"batches of {n:,}", worker, {"at": n, "rows": settings.batch_rows, "languages": 2, "batch": n})))
+        found.append(
+            (
+                "batch",
+                Job(f"batches of {n:,}", worker, {"at": n, "rows": settings.batch_rows, "languages": 2, "batch": n}),
+            )
+        )
     for n in settings.length:
         found.append(("length", Job(f"{n} tokens", "speed._growth:length", {"at": n, "tokens": settings.tokens})))
     for n in settings.languages:
@@ -93,7 +115,14 @@ def tables(stored: dict[str, Any]) -> list[Table]:
         times = [f"{cell[key]:.3g}" if key in cell else "" for key in ("encode", "train")]
         share = f"{100 * cell['share']:.0f} %" if "share" in cell else ""
         rate = cell["items"] / max(cell[SHOWN[last]], 0.01)
-        table.add_row(f"{cell['at']:,} {TITLES[last]}", *times, f"{rate:,.0f}", share, f"{cell['peak_mb']:,.0f}", str(cell["rounds"]))
+        table.add_row(
+            f"{cell['at']:,} {TITLES[last]}",
+            *times,
+            f"{rate:,.0f}",
+            share,
+            f"{cell['peak_mb']:,.0f}",
+            str(cell["rounds"]),
+        )
     table.caption = "a second: pairs trained (pairs, batch size), captions encoded (tokens, languages)"
     return [table]
 
@@ -113,11 +142,15 @@ def plot(stored: dict[str, Any], path: Path) -> None:
         panel.plot(where, [max(cell[SHOWN[kind]], 0.01) for cell in cells], "o-", color="#1f77b4")
         memory.plot(where, [cell["peak_mb"] for cell in cells], "s--", color="#d62728")
         memory.set_ylim(0, 1.1 * max(cell["peak_mb"] for cell in stored["cells"]))
-        panel.set(xscale="log", yscale="log", xlabel=TITLES[kind], xticks=where, xticklabels=[f"{at:,}" for at in where])
+        panel.set(
+            xscale="log", yscale="log", xlabel=TITLES[kind], xticks=where, xticklabels=[f"{at:,}" for at in where]
+        )
         panel.minorticks_off()
         seconds = sorted(max(cell[SHOWN[kind]], 0.01) for cell in cells)
         ticks = [seconds[0], seconds[-1]] if len(seconds) < 3 else [seconds[0], seconds[len(seconds) // 2], seconds[-1]]
-        panel.set(yticks=ticks, yticklabels=[f"{tick:.2g}" for tick in ticks], ylim=(seconds[0] / 1.5, seconds[-1] * 1.5))
+        panel.set(
+            yticks=ticks, yticklabels=[f"{tick:.2g}" for tick in ticks], ylim=(seconds[0] / 1.5, seconds[-1] * 1.5)
+        )
         panel.set_ylabel(f"{'training' if SHOWN[kind] == 'train' else 'encoding'}, s", color="#1f77b4")
         memory.set_ylabel("peak memory, MB", color="#d62728")
     figure.savefig(path, dpi=110)

@@ -32,8 +32,8 @@ from polyclip.data.shards.scan import FILE
 from polyclip.data.shards.schema import Stored
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import feature_cache
-from polyclip.models.branch import Recipe
-from polyclip.training.config import HEADS, Run
+from polyclip.models.branch import ModelConfig
+from polyclip.training.config import HEADS, AlignConfig
 from polyclip.training.prepare import prepared, trained
 
 A_SHARD = 10_000
@@ -54,7 +54,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as cache:
             for stage in ("make", "train"):
                 command = [sys.executable, "-m", "speed.heads_memory", "--rows", str(rows), "--stage", stage]
-                subprocess.run(command + (["--in-memory"] if asked.in_memory else []), check=True, env=os.environ | {"POLYCLIP_CACHE": cache})
+                subprocess.run(
+                    command + (["--in-memory"] if asked.in_memory else []),
+                    check=True,
+                    env=os.environ | {"POLYCLIP_CACHE": cache},
+                )
 
 
 def worked(rows: int, *, train: bool, in_memory: bool) -> None:
@@ -66,9 +70,9 @@ def worked(rows: int, *, train: bool, in_memory: bool) -> None:
     feature_cache.compute = made_up
     if in_memory:
         del webdataset.table
-    run = Run(
+    run = AlignConfig(
         languages=[resolve_language("sw")],
-        recipe=Recipe(vision_tower="efficientnet-lite0", method="heads"),
+        recipe=ModelConfig(vision_tower="efficientnet-lite0", method="heads"),
         out=cache_folder() / ("run" if train else "prepared"),
         corpus=str(folder / "made-up.toml"),
         heads=replace(HEADS, epochs=1),
@@ -81,7 +85,13 @@ def worked(rows: int, *, train: bool, in_memory: bool) -> None:
         trained(work)
         seconds.append(time.monotonic() - started - seconds[0])
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
-        facts = {"rows": rows, "in_memory": in_memory, "peak_mb": round(peak), "prepare_s": round(seconds[0], 1), "epoch_s": round(seconds[1], 1)}
+        facts = {
+            "rows": rows,
+            "in_memory": in_memory,
+            "peak_mb": round(peak),
+            "prepare_s": round(seconds[0], 1),
+            "epoch_s": round(seconds[1], 1),
+        }
         print(json.dumps(facts), flush=True)  # noqa: T201
 
 
@@ -98,15 +108,25 @@ def write_corpus(folder: Path, rows: int) -> None:
     names = [caption for captions in emoji.captions(CORPORA / "emoji", "sw").values() for caption in captions]
     indexes, shards = [], []
     for start in range(0, rows, A_SHARD):
-        found = [sample(number, f"{names[number % len(names)]} {number}") for number in range(start, min(start + A_SHARD, rows))]
+        found = [
+            sample(number, f"{names[number % len(names)]} {number}")
+            for number in range(start, min(start + A_SHARD, rows))
+        ]
         indexes.append(f"shards/indexes/{start:09}.arrow")
         shards.append({"url": f"{start:09}.tar", "token": "", "size": 0})
-        with writing(cache_folder() / indexes[-1], what="a made-up index") as temporary, pa.OSFile(str(temporary), "wb") as sink:
+        with (
+            writing(cache_folder() / indexes[-1], what="a made-up index") as temporary,
+            pa.OSFile(str(temporary), "wb") as sink,
+        ):
             with pa.ipc.new_file(sink, SCHEMA) as table:
                 table.write_table(pa.Table.from_pylist(found, schema=SCHEMA), max_chunksize=1000)
     stored = Stored(validation=JUDGES / rows, test=JUDGES / rows).model_dump()
     facts = {"reader": "webdataset", "where": "made-up.toml", "stored": stored, "shards": shards, "indexes": indexes}
-    write_text(folder / FILE, json.dumps(facts | {"rows": rows, "bad": 0, "first": [], "ignored": {}}), what="a made-up catalogue")
+    write_text(
+        folder / FILE,
+        json.dumps(facts | {"rows": rows, "bad": 0, "first": [], "ignored": {}}),
+        what="a made-up catalogue",
+    )
     pack = 'name = "made-up"\nabout = "captions, numbered"\nreader = "webdataset"\nfiles = "none.tar"\n'
     write_text(folder / "made-up.toml", pack, what="a made-up pack")
 
@@ -115,7 +135,15 @@ def sample(number: int, caption: str) -> dict[str, Any]:
     """A row of the index."""
     digest = hashlib.sha256(str(number).encode()).digest()
     captions = [{"language": "sw", "text": caption}]
-    return {"key": str(number), "digest": digest, "first": 0, "second": 0, "path": "", "captions": captions, "problem": ""}
+    return {
+        "key": str(number),
+        "digest": digest,
+        "first": 0,
+        "second": 0,
+        "path": "",
+        "captions": captions,
+        "problem": "",
+    }
 
 
 if __name__ == "__main__":

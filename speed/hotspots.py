@@ -19,9 +19,9 @@ from polyclip.data.pairs import Sample
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import feature_cache
 from polyclip.models.backbone import describe
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.training import compute
-from polyclip.training.config import HEADS, TOWERS, Run
+from polyclip.training.config import HEADS, TOWERS, AlignConfig
 from polyclip.training.loop import step, trainable
 from polyclip.training.prepare import phase, prepared
 from speed._machine import facts
@@ -29,12 +29,27 @@ from speed._material import TOWER, captions, pictures
 
 KINDS = {  # how operations begin, in this order; the first that fits counts
     "matrix products": ("aten::addmm", "aten::mm", "aten::bmm", "aten::matmul", "aten::linear"),
-    "convolutions": ("aten::mkldnn_convolution", "aten::convolution", "aten::_convolution", "aten::thnn_conv", "aten::_slow_conv", "aten::conv"),
+    "convolutions": (
+        "aten::mkldnn_convolution",
+        "aten::convolution",
+        "aten::_convolution",
+        "aten::thnn_conv",
+        "aten::_slow_conv",
+        "aten::conv",
+    ),
     "attention": ("aten::_scaled_dot", "aten::scaled_dot", "aten::_softmax", "aten::softmax"),
     "norms": ("aten::native_layer_norm", "aten::layer_norm", "aten::native_batch_norm", "aten::batch_norm"),
     "activations": ("aten::gelu", "aten::hardtanh", "aten::relu", "aten::clamp", "aten::silu"),
     "token table": ("aten::embedding", "aten::index_select", "aten::gather", "aten::index"),
-    "optimiser": ("Optimizer", "aten::_foreach", "aten::_fused", "aten::addcdiv", "aten::addcmul", "aten::lerp", "aten::sqrt"),
+    "optimiser": (
+        "Optimizer",
+        "aten::_foreach",
+        "aten::_fused",
+        "aten::addcdiv",
+        "aten::addcmul",
+        "aten::lerp",
+        "aten::sqrt",
+    ),
     "copies, sums, products": ("aten::",),
 }
 REST = "outside torch (tokens, pixels, Python)"
@@ -75,8 +90,14 @@ def encoding(kind: str, name: str, items: list[Any]) -> Callable[[], Any]:
 
 def training(folder: Path, **recipe: str) -> Callable[[], Any]:
     """A few steps of a method on a fiftieth of the starter corpus' concepts."""
-    made = Recipe(vision_tower=f"{TOWER}:,size=64", tune="text", **recipe)  # type: ignore[arg-type]
-    run = Run(languages=[resolve_language("sw"), resolve_language("en")], recipe=made, out=folder, sample=Sample(share=0.02), class_names=False)
+    made = ModelConfig(vision_tower=f"{TOWER}:,size=64", tune="text", **recipe)  # type: ignore[arg-type]
+    run = AlignConfig(
+        languages=[resolve_language("sw"), resolve_language("en")],
+        recipe=made,
+        out=folder,
+        sample=Sample(share=0.02),
+        class_names=False,
+    )
     work = prepared(run)
     for data in work.sides:
         data.go_live()
@@ -131,7 +152,9 @@ def main(
         }
         found = {name: shares(work) for name, work in pieces.items()}
     draw(found, out)
-    out.with_suffix(".json").write_text(json.dumps({**facts(), "shares": found}, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    out.with_suffix(".json").write_text(
+        json.dumps({**facts(), "shares": found}, ensure_ascii=False, indent=1) + "\n", "utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -30,12 +30,16 @@ NEEDED = {  # by part: modules, and the packages that they come in
     "c": {"clip_benchmark": "clip-benchmark"},
     "d": {"matplotlib": "matplotlib"},
 }
-IN_TURNS = 26  # GB: four contenders that train a whole text tower with AdamW, and polyclip's five, held at the same time
+IN_TURNS = (
+    26  # GB: four contenders that train a whole text tower with AdamW, and polyclip's five, held at the same time
+)
 console = Console()
 Tell = Callable[[str], None]
 
 
-def measure(part: str, rounds: int, quick: bool, asked: training.Settings, folder: Path, tell: Tell, together: bool) -> dict[str, Any]:
+def measure(
+    part: str, rounds: int, quick: bool, asked: training.Settings, folder: Path, tell: Tell, together: bool
+) -> dict[str, Any]:
     """What a part stores."""
     if part == "a":
         return training.run(training.QUICK if quick else asked, rounds, folder, tell, together)
@@ -48,16 +52,22 @@ def measure(part: str, rounds: int, quick: bool, asked: training.Settings, folde
 
 def check(parts: list[str]) -> None:
     """Raises BenchmarkError where a library to compare with is missing."""
-    missing = sorted({package for part in parts for module, package in NEEDED[part].items() if find_spec(module) is None})
+    missing = sorted(
+        {package for part in parts for module, package in NEEDED[part].items() if find_spec(module) is None}
+    )
     if missing:
-        raise BenchmarkError(f"{', '.join(missing)}: not installed, and part {', '.join(parts)} needs it. Install with: pip install '.[starter,benchmark]'")
+        raise BenchmarkError(
+            f"{', '.join(missing)}: not installed, and part {', '.join(parts)} needs it. Install with: pip install '.[starter,benchmark]'"
+        )
 
 
 def enough_memory(parts: list[str], quick: bool, together: bool) -> None:
     """Raises BenchmarkError where training in turns would not fit, before the system ends some process for want of memory."""
     found = available()
     if "a" in parts and together and not quick and found is not None and found < IN_TURNS:
-        raise BenchmarkError(f"Training in turns wants {IN_TURNS} GB of memory, {found:.0f} are free. Close something, or add --one-at-a-time.")
+        raise BenchmarkError(
+            f"Training in turns wants {IN_TURNS} GB of memory, {found:.0f} are free. Close something, or add --one-at-a-time."
+        )
 
 
 def store(path: Path, record: dict[str, Any]) -> None:
@@ -73,18 +83,32 @@ def chosen(only: str) -> list[str]:
     parts = [part.strip() for part in only.split(",")]
     for part in parts:
         if part not in PARTS:
-            raise BenchmarkError(f"--only {only}: no part called {part!r}; expected some of {', '.join(f'{key} ({name})' for key, name in PARTS.items())}.")
+            raise BenchmarkError(
+                f"--only {only}: no part called {part!r}; expected some of {', '.join(f'{key} ({name})' for key, name in PARTS.items())}."
+            )
     return parts
 
 
 def main(
-    only: Annotated[str, typer.Option(help="Parts, comma between them: a training, b encoding, c scores, d growth.")] = "a,b,c,d",
+    only: Annotated[
+        str, typer.Option(help="Parts, comma between them: a training, b encoding, c scores, d growth.")
+    ] = "a,b,c,d",
     rounds: Annotated[int, typer.Option(min=1, help="Figures are medians over as many.")] = 5,
-    quick: Annotated[bool, typer.Option(help="The smallest sizes: whether everything runs. Its figures mean nothing.")] = False,
-    steps: Annotated[int, typer.Option(min=3, help="Of training, a multiple of 3: more of them, a higher recall to compare at.")] = 45,
-    peer_rate: Annotated[float, typer.Option(min=0, help="Learning rate of the other libraries' training.")] = training.Settings().peer_rate,
-    one_at_a_time: Annotated[bool, typer.Option(help="Contenders one after the other rather than in turns: less memory, more noise.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder for one JSON file a part, and the plot of d.")] = Path("speed/results"),
+    quick: Annotated[
+        bool, typer.Option(help="The smallest sizes: whether everything runs. Its figures mean nothing.")
+    ] = False,
+    steps: Annotated[
+        int, typer.Option(min=3, help="Of training, a multiple of 3: more of them, a higher recall to compare at.")
+    ] = 45,
+    peer_rate: Annotated[
+        float, typer.Option(min=0, help="Learning rate of the other libraries' training.")
+    ] = training.Settings().peer_rate,
+    one_at_a_time: Annotated[
+        bool, typer.Option(help="Contenders one after the other rather than in turns: less memory, more noise.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder for one JSON file a part, and the plot of d.")] = Path(
+        "speed/results"
+    ),
 ) -> None:
     """Each contender works in a process of its own, so that its peak memory is its own, and they take turns."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the work folder is removed
@@ -102,7 +126,9 @@ def main(
                 tell = lambda text, part=part: status.update(f"{PARTS[part]}: {text}")  # noqa: E731
                 if not (work / "e5").exists() and part in "ab":
                     once(Job("the embedded weights", "speed._material:export"), work, tell)
-                record |= {"part": PARTS[part], "rounds": rounds, "quick": quick} | measure(part, rounds, quick, asked, work, tell, not one_at_a_time)
+                record |= {"part": PARTS[part], "rounds": rounds, "quick": quick} | measure(
+                    part, rounds, quick, asked, work, tell, not one_at_a_time
+                )
             record["seconds"] = round(time.monotonic() - started)
             store(out / f"{PARTS[part]}.json", record)
             show(part, record, out)

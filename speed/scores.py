@@ -35,14 +35,23 @@ def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], Non
     Raises BenchmarkError where two contenders' recalls differ: then their times mean nothing.
     """
     common = asdict(settings)
-    names = {"CLIP_benchmark": "clip_benchmark", "polyclip, recall": "recall_alone", "polyclip, everything": "everything"}
-    jobs = [Job("matmul", "speed._machine:matmul"), *(Job(name, f"speed._scores:{target}", common) for name, target in names.items())]
+    names = {
+        "CLIP_benchmark": "clip_benchmark",
+        "polyclip, recall": "recall_alone",
+        "polyclip, everything": "everything",
+    }
+    jobs = [
+        Job("matmul", "speed._machine:matmul"),
+        *(Job(name, f"speed._scores:{target}", common) for name, target in names.items()),
+    ]
     matmul, *found = in_turns(jobs, rounds, folder, tell, together)
     values = {m.name: m.ready["recalls"] for m in found}
     first = next(iter(values.values()))
     for name, recalls in values.items():
         if any(abs(recalls[key] - first[key]) > TOLERANCE for key in first):
-            raise BenchmarkError(f"{name} says {recalls}, {next(iter(values))} says {first} of the same matrices; expected the same.")
+            raise BenchmarkError(
+                f"{name} says {recalls}, {next(iter(values))} says {first} of the same matrices; expected the same."
+            )
     flops = 2 * 2 * settings.pictures * settings.captions * settings.dim  # one product a direction
     rows = [
         {
@@ -55,7 +64,13 @@ def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], Non
         }
         for m in found
     ]
-    return {"settings": common, "recalls": first, "matmul_gflops": matmul.median("rate") / 1e9, "rows": rows, "raw": {m.name: m.record() for m in found}}
+    return {
+        "settings": common,
+        "recalls": first,
+        "matmul_gflops": matmul.median("rate") / 1e9,
+        "rows": rows,
+        "raw": {m.name: m.record() for m in found},
+    }
 
 
 def tables(stored: dict[str, Any]) -> list[Table]:
@@ -65,6 +80,11 @@ def tables(stored: dict[str, Any]) -> list[Table]:
     table = narrow(title, "", "seconds", "x faster", "CPU s", "of\nmatmul", "peak MB", "MB on\ntop")
     for row in rows:
         ratio = rows[0]["seconds"] / row["seconds"]
-        shares = f"{row['processor']:.2f}", f"{100 * row['share']:.1f} %", f"{row['peak_mb']:,.0f}", f"{row['on_top_mb']:,.0f}"
+        shares = (
+            f"{row['processor']:.2f}",
+            f"{100 * row['share']:.1f} %",
+            f"{row['peak_mb']:,.0f}",
+            f"{row['on_top_mb']:,.0f}",
+        )
         table.add_row(row["name"], f"{row['seconds']:.2f}", f"{ratio:.1f}", *shares)
     return [table]

@@ -40,7 +40,9 @@ def one(code: str, captions: int, image: Items, dim: int) -> list[Score]:
     vectors = normalize(torch.randn(captions, dim), dim=1)
     facts = {"benchmark": "random", "split": "test", "language": code, "seen": False}
     first = min(captions, len(image.keys))
-    scores = both_directions(Items(vectors[:first], keys[:first], keys[:first]), image, protocol="first-caption", **facts)  # type: ignore[arg-type]
+    scores = both_directions(
+        Items(vectors[:first], keys[:first], keys[:first]), image, protocol="first-caption", **facts
+    )  # type: ignore[arg-type]
     return scores + both_directions(Items(vectors, keys, keys), image, protocol="all-captions", **facts)  # type: ignore[arg-type]
 
 
@@ -69,7 +71,11 @@ def main(
         write_result(Path(folder) / "result.json", Result({}, {}, {}, scores, {"notes": []}))
         writing = time.process_time() - moment
         size = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
-    table = Table("what", "value", title=f"{captions:,} captions, {pictures:,} pictures, {languages} languages, {torch.get_num_threads()} threads")
+    table = Table(
+        "what",
+        "value",
+        title=f"{captions:,} captions, {pictures:,} pictures, {languages} languages, {torch.get_num_threads()} threads",
+    )
     table.add_row("peak memory on top, MB", f"{peak() - before:,.0f}")
     table.add_row("whole, s of processor time", f"{sum(seconds) + writing:.0f}")
     table.add_row("whole, s by the clock", f"{time.monotonic() - started:.0f}")

@@ -31,12 +31,21 @@ def write_corpus(folder: Path) -> Path:
     """Emoji with their Swahili and English names, as a corpus of one's own; returns its pack."""
     emoji = load_corpus("emoji")
     pictures = emoji.reader.pictures(emoji.folder, "noto")
-    names = {code: {row.concept: list(row.captions) for row in emoji.reader.read(emoji.folder, code, "train")} for code in ("sw", "en")}
+    names = {
+        code: {row.concept: list(row.captions) for row in emoji.reader.read(emoji.folder, code, "train")}
+        for code in ("sw", "en")
+    }
     concepts = [concept for concept in names["sw"] if concept in names["en"] and concept in pictures][::10][:PICTURES]
     lines = []
     for concept in concepts:
         pictures[concept].open().save(folder / f"{concept}.png")
-        lines.append(json.dumps({"image": f"{concept}.png", "captions": {code: own[concept] for code, own in names.items()}}, ensure_ascii=False) + "\n")
+        lines.append(
+            json.dumps(
+                {"image": f"{concept}.png", "captions": {code: own[concept] for code, own in names.items()}},
+                ensure_ascii=False,
+            )
+            + "\n"
+        )
     (folder / "captions.jsonl").write_text("".join(lines), "utf-8")
     pack = folder / "corpus.toml"
     pack.write_text('name = "mine"\nabout = "sixty emoji"\nreader = "jsonl"\nfolder = "."\n', "utf-8")
@@ -67,8 +76,23 @@ def main(rounds: Annotated[int, typer.Option(min=1)] = 5) -> None:
             BASE: [sys.executable, "-c", BASE],
             "polyclip --help": [*polyclip, "--help"],
             "polyclip search, by words": [*polyclip, "search", "paka mweusi", "--index", str(folder / "mine")],
-            "polyclip search, by words with a stop": [*polyclip, "search", "paka mweusi.", "--index", str(folder / "mine"), "--lang", "sw"],
-            "polyclip search, by a picture": [*polyclip, "search", "--picture", str(next((folder / "mine").glob("*.png"))), "--index", str(folder / "mine")],
+            "polyclip search, by words with a stop": [
+                *polyclip,
+                "search",
+                "paka mweusi.",
+                "--index",
+                str(folder / "mine"),
+                "--lang",
+                "sw",
+            ],
+            "polyclip search, by a picture": [
+                *polyclip,
+                "search",
+                "--picture",
+                str(next((folder / "mine").glob("*.png"))),
+                "--index",
+                str(folder / "mine"),
+            ],
         }
         found: dict[str, list[float]] = {label: [] for label in commands}
         for number in range(rounds + 1):

@@ -38,7 +38,11 @@ def real_captions(count: int) -> list[str]:
     share = count // len(LANGUAGES)
     for code in LANGUAGES:
         rows = corpus.reader.read(corpus.folder, corpus.locale(load_language(code)), "train")
-        own = [caption for caption in dict.fromkeys(caption for row in rows for caption in row.captions) if caption not in found]
+        own = [
+            caption
+            for caption in dict.fromkeys(caption for row in rows for caption in row.captions)
+            if caption not in found
+        ]
         found |= dict.fromkeys(own[:share])
     return list(found)
 
@@ -54,7 +58,9 @@ def theirs(folder: Path) -> Any:
     tokens = {"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
     file = converted("e5-small", source(), FILE_SHA256, convert).file("tokenizer.json")
     PreTrainedTokenizerFast(tokenizer_file=str(file), model_max_length=MAX_TOKENS, **tokens).save_pretrained(folder)
-    return SentenceTransformer(modules=[Transformer(str(folder)), Pooling(tower.dim, "mean"), Normalize()], device="cpu")
+    return SentenceTransformer(
+        modules=[Transformer(str(folder)), Pooling(tower.dim, "mean"), Normalize()], device="cpu"
+    )
 
 
 def timed(encode: Callable[[], Tensor]) -> tuple[float, float, Tensor]:
@@ -67,7 +73,10 @@ def timed(encode: Callable[[], Tensor]) -> tuple[float, float, Tensor]:
 def main(
     captions: Annotated[int, typer.Option(min=len(LANGUAGES))] = 2000,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
-    batch: Annotated[list[int] | None, typer.Option(help="Of sentence-transformers; repeat for several. Default: 32, its own, 64 and 128.")] = None,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(help="Of sentence-transformers; repeat for several. Default: 32, its own, 64 and 128."),
+    ] = None,
 ) -> None:
     """Print the table that docs/benchmarks.md shows; exit code 1 where the vectors differ."""
     texts = real_captions(captions)
@@ -77,7 +86,9 @@ def main(
         other = theirs(Path(temporary))
 
     def encode(size: int) -> Tensor:
-        return other.encode(prefixed, batch_size=size, normalize_embeddings=True, convert_to_tensor=True, show_progress_bar=False)
+        return other.encode(
+            prefixed, batch_size=size, normalize_embeddings=True, convert_to_tensor=True, show_progress_bar=False
+        )
 
     cases: dict[str, Callable[[], Tensor]] = {"polyclip": lambda: unit(feature_cache.forward(own, texts, "captions"))}
     cases |= {f"sentence-transformers, batch {size}": partial(encode, size) for size in batch or (32, 64, 128)}
@@ -97,7 +108,9 @@ def main(
     for name, value in speed.items():
         table.add_row(name, f"{value:,.0f}", f"{value / fastest:.2f}", f"{statistics.median(work[name]):.2f}")
     Console().print(table)
-    Console().print(f"{speed['polyclip'] / fastest:.2f} x sentence-transformers at its fastest; smallest cosine of two vectors of a caption {cosine:.6f}")
+    Console().print(
+        f"{speed['polyclip'] / fastest:.2f} x sentence-transformers at its fastest; smallest cosine of two vectors of a caption {cosine:.6f}"
+    )
     if cosine < LEAST:
         raise SystemExit(1)
 

@@ -44,7 +44,9 @@ class Settings:
     concepts: int = 100  # of validation: that many pictures, twice as many names
     context: int = 77  # tokens to which open_clip pads every caption; its default
     head_rate: float = 2e-3
-    peer_rate: float = 3e-4  # of the others, who have one rate for everything: the best of those tried, see docs/performance.md
+    peer_rate: float = (
+        3e-4  # of the others, who have one rate for everything: the best of those tried, see docs/performance.md
+    )
 
 
 QUICK = Settings(steps=1, every=1, batch=8, concepts=10, pixels=64, share=0.01)
@@ -85,7 +87,9 @@ def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], Non
         "encoding": encoding.record(),
         "steps_of_a_default_run": steps,
         "threshold": threshold,
-        "energy": "measured by codecarbon" if all(r.get("energy_measured", True) for m in contenders for r in m.rounds) else "5 W a busy core, an assumption",
+        "energy": "measured by codecarbon"
+        if all(r.get("energy_measured", True) for m in contenders for r in m.rounds)
+        else "5 W a busy core, an assumption",
         "rows": [asdict(row) for row in rows],
         "raw": {m.name: m.record() for m in contenders},
     }
@@ -93,7 +97,9 @@ def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], Non
 
 def jobs(common: dict[str, Any]) -> list[Job]:
     """The matrix product, polyclip's methods, the others."""
-    own = [Job(f"polyclip {name}", f"{POLYCLIP}:train", {**common, "recipe": recipe}) for name, recipe in METHODS.items()]
+    own = [
+        Job(f"polyclip {name}", f"{POLYCLIP}:train", {**common, "recipe": recipe}) for name, recipe in METHODS.items()
+    ]
     others = [
         Job(BASE, f"{OPEN_CLIP}:train", common),
         Job("open_clip, 32 tokens", f"{OPEN_CLIP}:train", {**common, "context": 32}),
@@ -141,12 +147,16 @@ def tables(stored: dict[str, Any]) -> list[Table]:
     second = narrow(goal, "", "best\nrecall", "s to R", "CPU s\nto R", "J to R", "s to R,\nencoding added")
     for row in stored["rows"]:
         ratios = figure(row["of_base"]), figure(row["of_base_with_encoding"])
-        first.add_row(row["name"], figure(row["seconds_a_step"]), *ratios, f"{100 * row['share']:.0f} %", f"{row['peak_mb']:,.0f}")
+        first.add_row(
+            row["name"], figure(row["seconds_a_step"]), *ratios, f"{100 * row['share']:.0f} %", f"{row['peak_mb']:,.0f}"
+        )
         spent = [figure(row[key]) for key in ("seconds_to", "processor_to", "joules_to", "with_encoding")]
         second.add_row(row["name"], f"{100 * max(row['recalls']):.1f}", *spent)
     facts = f"matmul {stored['matmul_gflops']:.0f} GFLOP/s; encoding of {stored['corpus']['captions']:,} captions and {stored['corpus']['pictures']:,} pictures"
     first.caption = f"{facts} {stored['encoding']['rounds'][0]['seconds']:.0f} s, spread over {stored['steps_of_a_default_run']:,} steps"
     second.caption = f"{NOTE} Energy: {stored['energy']}."
     if stored["threshold"] <= max(row["recalls"][0] for row in stored["rows"]):
-        second.caption += " R is no more than some contender had before its first step: these times say nothing, raise --steps."
+        second.caption += (
+            " R is no more than some contender had before its first step: these times say nothing, raise --steps."
+        )
     return [first, second]

@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.training import compute
-from polyclip.training.config import HEADS, TOWERS, Run
+from polyclip.training.config import HEADS, TOWERS, AlignConfig
 from polyclip.training.loop import step, trainable
 from polyclip.training.prepare import phase, prepared
 
@@ -40,8 +40,10 @@ CASES: dict[str, dict[str, str]] = {
 
 def stepper(folder: Path, case: dict[str, str], tower: str) -> tuple[Callable[[], float], int]:
     """A function that takes one step and returns its seconds, and the pairs of a step."""
-    recipe = Recipe(**{"vision_tower": tower, **case})  # type: ignore[arg-type]
-    run = Run(languages=[resolve_language("sw"), resolve_language("en")], recipe=recipe, out=folder, class_names=False)
+    recipe = ModelConfig(**{"vision_tower": tower, **case})  # type: ignore[arg-type]
+    run = AlignConfig(
+        languages=[resolve_language("sw"), resolve_language("en")], recipe=recipe, out=folder, class_names=False
+    )
     work = prepared(run)
     live = any(data.side.encoder is not None for data in work.sides)
     for data in work.sides:
@@ -66,13 +68,21 @@ def main(
 ) -> None:
     """Print the table that the README shows."""
     with tempfile.TemporaryDirectory() as temporary:
-        steppers = {name: stepper(Path(temporary) / str(number), case, vision_tower) for number, (name, case) in enumerate(CASES.items())}
+        steppers = {
+            name: stepper(Path(temporary) / str(number), case, vision_tower)
+            for number, (name, case) in enumerate(CASES.items())
+        }
         times: dict[str, list[float]] = {name: [] for name in CASES}
         for _ in range(rounds):
             for name, (one, _) in steppers.items():
                 times[name].append(one())
     speed = {name: steppers[name][1] / statistics.median(found) for name, found in times.items()}
-    table = Table("method", "pairs/s", "of full", title=f"training, {vision_tower}, {torch.get_num_threads()} threads, median of {rounds} steps")
+    table = Table(
+        "method",
+        "pairs/s",
+        "of full",
+        title=f"training, {vision_tower}, {torch.get_num_threads()} threads, median of {rounds} steps",
+    )
     for name, value in speed.items():
         table.add_row(name, f"{value:,.0f}" if value > 100 else f"{value:.1f}", f"{value / speed['full']:,.1f}")
     console = Console()
@@ -80,7 +90,9 @@ def main(
     console.print(
         f"text adapters in the top four of twelve layers: {speed['lilt-lwa, text, top four of twelve'] / speed['lilt-lwa, text, all twelve']:.1f} x all twelve"
     )
-    console.print(f"both towers, top four of each: {speed['lilt-lwa, top four of each'] / speed['lilt-lwa, all layers']:.1f} x all layers")
+    console.print(
+        f"both towers, top four of each: {speed['lilt-lwa, top four of each'] / speed['lilt-lwa, all layers']:.1f} x all layers"
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-LONGEST = ("end_to_end/test_first_light.py", "exports/test_exports.py", "test_fewshot.py", "test_study.py", "end_to_end/test_resume.py")
+LONGEST = (
+    "end_to_end/test_first_light.py",
+    "exports/test_exports.py",
+    "test_fewshot.py",
+    "test_study.py",
+    "end_to_end/test_resume.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -29,7 +29,9 @@ def together(count: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
         warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forks beside threads; these have ended
         for rank in range(count):
             own = environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            running.append(context.Process(target=one, args=(own, work, folder / f"process-{count}-{rank}.safetensors")))
+            running.append(
+                context.Process(target=one, args=(own, work, folder / f"process-{count}-{rank}.safetensors"))
+            )
             running[-1].start()
     for each in running:
         each.join(120)

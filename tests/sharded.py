@@ -24,7 +24,13 @@ def items(number: int, style: str = "fluent-flat") -> list[Item]:
         for member in shard:
             concept = member.name.removesuffix(".webp")
             if len(found) < number and all(concept in captions for captions in named.values()):
-                found.append((concept, shard.extractfile(member).read(), {code: list(captions[concept]) for code, captions in named.items()}))
+                found.append(
+                    (
+                        concept,
+                        shard.extractfile(member).read(),
+                        {code: list(captions[concept]) for code, captions in named.items()},
+                    )
+                )
     assert len(found) == number
     return found
 
@@ -53,7 +59,10 @@ def sample(item: Item) -> list[tuple[str, bytes]]:
 def tars(found: list[Item], shards: int) -> list[bytes]:
     """Shards of consecutive items."""
     size = -(-len(found) // shards)
-    return [tar(member for item in found[start : start + size] for member in sample(item)) for start in range(0, len(found), size)]
+    return [
+        tar(member for item in found[start : start + size] for member in sample(item))
+        for start in range(0, len(found), size)
+    ]
 
 
 def write_tars(folder: Path, found: list[Item], shards: int, extra: str = "") -> Path:
@@ -66,7 +75,10 @@ def write_tars(folder: Path, found: list[Item], shards: int, extra: str = "") ->
 
 def write_parquet(path: Path, found: list[Item], group: int = 16) -> None:
     """One file with a column for each language and row groups of a few pictures."""
-    rows = [{"image": {"bytes": picture, "path": None}, **{f"caption_{c}": captions[c] for c in LANGUAGES}} for _, picture, captions in found]
+    rows = [
+        {"image": {"bytes": picture, "path": None}, **{f"caption_{c}": captions[c] for c in LANGUAGES}}
+        for _, picture, captions in found
+    ]
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     schema = pa.schema([("image", image), *((f"caption_{code}", pa.list_(pa.string())) for code in LANGUAGES)])
     with ParquetWriter(path, schema) as writer:
@@ -77,5 +89,7 @@ def write_parquet(path: Path, found: list[Item], group: int = 16) -> None:
 def write_pack(folder: Path, reader: str, files: str, extra: str = "") -> Path:
     """A pack that names the shards."""
     pack = folder / "sharded.toml"
-    pack.write_text(f'name = "sharded"\nabout = "drawings"\nreader = "{reader}"\nfiles = "{files}"\n[shards]\n{extra}\n', "utf-8")
+    pack.write_text(
+        f'name = "sharded"\nabout = "drawings"\nreader = "{reader}"\nfiles = "{files}"\n[shards]\n{extra}\n', "utf-8"
+    )
     return pack

@@ -21,7 +21,13 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-ASKS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}  # tags that make a browser fetch something
+ASKS = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "link": "href",
+}  # tags that make a browser fetch something
 
 
 def script() -> ModuleType:
@@ -43,7 +49,9 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def options(command: Any) -> set[str]:
-    return {name for one in command.params if one.param_type_name == "option" for name in [*one.opts, *one.secondary_opts]}
+    return {
+        name for one in command.params if one.param_type_name == "option" for name in [*one.opts, *one.secondary_opts]
+    }
 
 
 def test_the_quick_start_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +117,18 @@ class Asked(HTMLParser):
 
 
 def test_the_site_builds_without_a_warning_and_asks_nothing_from_elsewhere(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(ROOT / "mkdocs.yml"), "--site-dir", str(tmp_path / "site")]
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--config-file",
+        str(ROOT / "mkdocs.yml"),
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"})
     assert done.returncode == 0, done.stdout + done.stderr
     built = tmp_path / "site"
@@ -121,6 +140,9 @@ def test_the_site_builds_without_a_warning_and_asks_nothing_from_elsewhere(tmp_p
         near = [link for link in asked.links if not re.match(r"https?:|mailto:|#|javascript:", link)]
         for address in [*asked.fetched, *near]:
             assert not re.match(r"[a-z]+:|//", address), (page.name, address)
-            assert page.name == "404.html" or (built / address.partition("#")[0].partition("?")[0]).exists(), (page.name, address)
+            assert page.name == "404.html" or (built / address.partition("#")[0].partition("?")[0]).exists(), (
+                page.name,
+                address,
+            )
     for style in built.rglob("*.css"):
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", style.read_text("utf-8")), style

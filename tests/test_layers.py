@@ -34,7 +34,9 @@ def imports() -> list[tuple[str, int, str]]:
         for node in ast.walk(tree):
             names = []
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("polyclip"):
-                names = [f"{node.module}.{alias.name}" if node.module == "polyclip" else node.module for alias in node.names]
+                names = [
+                    f"{node.module}.{alias.name}" if node.module == "polyclip" else node.module for alias in node.names
+                ]
             found += [(room, node.lineno, name.split(".")[1]) for name in names if room != "__init__"]
     return found
 
@@ -49,7 +51,11 @@ class Pruned(ast.NodeTransformer):
 def test_imports_point_down() -> None:
     found = imports()
     assert len(found) > 100
-    wrong = [f"{room}:{line} imports {target}" for room, line, target in found if room != target and RANK[target] >= RANK[room]]
+    wrong = [
+        f"{room}:{line} imports {target}"
+        for room, line, target in found
+        if room != target and RANK[target] >= RANK[room]
+    ]
     assert wrong == []
 
 
@@ -75,7 +81,11 @@ def test_no_underscore_module_is_imported_from_another_folder() -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("polyclip"):
                 for target in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
                     *folder, module = str(target).split(".")
-                    private = module.startswith("_") and not module.startswith("__") and (HERE.parent / Path(*folder) / f"{module}.py").is_file()
+                    private = (
+                        module.startswith("_")
+                        and not module.startswith("__")
+                        and (HERE.parent / Path(*folder) / f"{module}.py").is_file()
+                    )
                     if private and HERE.parent / Path(*folder) != path.parent:
                         wrong.append(f"{path.relative_to(HERE)}:{node.lineno} imports {target}")
     assert wrong == []

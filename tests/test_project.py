@@ -31,11 +31,19 @@ def test_the_wheel_carries_packs_and_corpora(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     for folder in ("languages", "corpora"):
-        own = {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+        own = {
+            path.relative_to(ROOT).as_posix()
+            for path in (ROOT / folder).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
         assert own and {f"polyclip/packs_data/{name}" for name in own} <= names
     code = {path.relative_to(ROOT).as_posix() for path in (ROOT / "polyclip").rglob("*.py")}
     assert code <= names
-    assert not {name for name in names if name.startswith(("tests/", "scripts/")) or name.endswith((".pth", ".pt", ".pkl", ".bin"))}
+    assert not {
+        name
+        for name in names
+        if name.startswith(("tests/", "scripts/")) or name.endswith((".pth", ".pt", ".pkl", ".bin"))
+    }
     assert wheel.stat().st_size < 30_000_000
 
 
@@ -48,11 +56,19 @@ def test_every_dependency_says_why() -> None:
 
 def test_every_import_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    extras = [text for name in ("starter", "study", "translation", "energy", "serve", "export", "track") for text in project["optional-dependencies"][name]]
+    extras = [
+        text
+        for name in ("starter", "study", "translation", "energy", "serve", "export", "track")
+        for text in project["optional-dependencies"][name]
+    ]
     declared = {re.split(r"[\[<>=]", text)[0].replace("-", "_") for text in project["dependencies"] + extras}
     trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "polyclip").rglob("*.py")]
-    plain = {alias.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    named = {node.module for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    plain = {
+        alias.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
+    named = {
+        node.module for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
+    }
     ours = {name.split(".")[0] for name in plain | named} - set(sys.stdlib_module_names) - {"polyclip"}
     assert len(ours) > 10
     other = {"PIL": "pillow", "open_clip": "open_clip_torch"}  # where a package is imported by another name

@@ -13,7 +13,14 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import M2M100Config, M2M100Model, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
-COLOURS = {"red": "nyekundu", "green": "kijani", "blue": "bluu", "white": "nyeupe", "black": "nyeusi", "yellow": "njano"}
+COLOURS = {
+    "red": "nyekundu",
+    "green": "kijani",
+    "blue": "bluu",
+    "white": "nyeupe",
+    "black": "nyeusi",
+    "yellow": "njano",
+}
 SIZES = {"small": "ndogo", "middle": "wastani", "large": "kubwa", "huge": "kubwa sana"}
 
 
@@ -40,20 +47,35 @@ def write_corpus(folder: Path, *, french: bool = False) -> Path:
 
 def write_text_encoder(folder: Path, kind: str = "xlm-r") -> str:
     """A tiny XLM-R, or the model NLLB is made of, with a word tokenizer."""
-    words = sorted({w for pair in (*COLOURS.items(), *SIZES.items()) for text in pair for w in text.split()} | {"square", "mraba", "query", ":"})
+    words = sorted(
+        {w for pair in (*COLOURS.items(), *SIZES.items()) for text in pair for w in text.split()}
+        | {"square", "mraba", "query", ":"}
+    )
     vocabulary = {word: number for number, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
     names = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **names).save_pretrained(folder)
     torch.manual_seed(1)
     if kind == "nllb":
-        shape = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
-        M2M100Model(M2M100Config(vocab_size=64, encoder_ffn_dim=64, decoder_ffn_dim=64, **shape)).save_pretrained(folder)
+        shape = {
+            "d_model": 32,
+            "encoder_layers": 2,
+            "decoder_layers": 1,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+        }
+        M2M100Model(M2M100Config(vocab_size=64, encoder_ffn_dim=64, decoder_ffn_dim=64, **shape)).save_pretrained(
+            folder
+        )
     else:
         shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-        XLMRobertaModel(XLMRobertaConfig(vocab_size=64, max_position_embeddings=80, **shape), add_pooling_layer=False).save_pretrained(folder)
+        XLMRobertaModel(
+            XLMRobertaConfig(vocab_size=64, max_position_embeddings=80, **shape), add_pooling_layer=False
+        ).save_pretrained(folder)
     return f"huggingface:{folder}"
 
 

@@ -17,9 +17,9 @@ from polyclip.languages.schema import Language
 from polyclip.training.auto.budget import Budget
 
 if TYPE_CHECKING:
-    from polyclip.models.branch import Recipe
+    from polyclip.models.branch import ModelConfig
     from polyclip.training.compute import Compute
-    from polyclip.training.config import Run, Settings
+    from polyclip.training.config import AlignConfig, OptimizerConfig
 
 AUTO = "auto"
 DEFAULT = "head-mlp"
@@ -68,7 +68,11 @@ def asked(options: Options) -> Asked:
     advice |= {"budget": budget} if method == AUTO and not options.budget else {}
     advice |= {"borrow": [language.code for language in borrowed]} if borrowed else {}
     labels = [resolve_language(text).code for text in options.lang or []] + (options.group or [])
-    last = method if options.start is None else f"{'all' if options.shots is None else options.shots}-shots-on-{options.start.resolve().name}"
+    last = (
+        method
+        if options.start is None
+        else f"{'all' if options.shots is None else options.shots}-shots-on-{options.start.resolve().name}"
+    )
     folder = options.out or Path("runs") / "-".join([*dict.fromkeys(labels), last])
     packs_asked = [language.code for language in (languages if borrowed else languages[:1])]
     return Asked(languages + borrowed, method, budget, folder, {"packs": packs_asked, **advice} if advice else {})
@@ -79,9 +83,13 @@ def exclusive(options: Options) -> None:
     names = {name: f"--{name.replace('_', '-')}" for name in (*DECIDED, *NEEDING)}
     wrong = [names[name] for name in (DECIDED if options.start else NEEDING) if name in options.typed]
     if wrong and options.start:
-        raise PolyclipError(f"With --from {options.start} the run decides {', '.join(wrong)}: leave {'it' if len(wrong) == 1 else 'them'} out.")
+        raise PolyclipError(
+            f"With --from {options.start} the run decides {', '.join(wrong)}: leave {'it' if len(wrong) == 1 else 'them'} out."
+        )
     if wrong:
-        raise PolyclipError(f"{', '.join(wrong)} goes on from an aligned run: add --from with its folder, such as runs/en-head-mlp.")
+        raise PolyclipError(
+            f"{', '.join(wrong)} goes on from an aligned run: add --from with its folder, such as runs/en-head-mlp."
+        )
 
 
 def languages_of(options: Options) -> list[Language]:
@@ -97,10 +105,16 @@ def languages_of(options: Options) -> list[Language]:
         with_captions = [language for language in members if corpus.locale(language) in having]
         without = [language.code for language in members if language not in with_captions]
         said = f"group {name}: {', '.join(language.code for language in with_captions) or 'none'}"
-        console.print(f"{said}{f'; without captions in corpus {corpus.name!r}: ' + ', '.join(without) if without else ''}", highlight=False, soft_wrap=True)
+        console.print(
+            f"{said}{f'; without captions in corpus {corpus.name!r}: ' + ', '.join(without) if without else ''}",
+            highlight=False,
+            soft_wrap=True,
+        )
         found += with_captions
     if not found:
-        raise PolyclipError("No language to train: add --lang with a code or name, such as --lang sw, or --group with a group the corpus has captions of.")
+        raise PolyclipError(
+            "No language to train: add --lang with a code or name, such as --lang sw, or --group with a group the corpus has captions of."
+        )
     return list({language.code: language for language in found}.values())
 
 
@@ -127,24 +141,31 @@ def borrowed_by(languages: list[Language], options: Options) -> list[Language]:
     related = {code: resolve_language(code) for language in languages for code in language.recipe.borrow}
     if options.borrow and not related:
         files = ", ".join(f"languages/{language.code}.toml" for language in languages)
-        raise PolyclipError(f"--borrow: {files} names no related language under recipe.borrow; name some there, or with --lang.")
+        raise PolyclipError(
+            f"--borrow: {files} names no related language under recipe.borrow; name some there, or with --lang."
+        )
     return [language for language in related.values() if language not in languages]
 
 
-def run_of(options: Options, request: Asked) -> "Run":
+def run_of(options: Options, request: Asked) -> "AlignConfig":
     """The run that the options describe. torch is imported only here, once the arguments are right."""
     from polyclip.core.registry import find
     from polyclip.data.pairs import Sample
-    from polyclip.training.config import HEADS, Run
+    from polyclip.training.config import HEADS, AlignConfig
 
     if options.start is not None:
         return further(options, request, options.start)
     method = DEFAULT if request.method == AUTO else request.method  # what auto chooses takes its place
     found = find("methods", method).METHOD
     languages = with_english(request.languages) if options.english else request.languages
-    schedule = replace(HEADS, seed=options.seed, epochs=found.epochs or HEADS.epochs, learning_rate=found.learning_rate or HEADS.learning_rate)
+    schedule = replace(
+        HEADS,
+        seed=options.seed,
+        epochs=found.epochs or HEADS.epochs,
+        learning_rate=found.learning_rate or HEADS.learning_rate,
+    )
     heads, towers = schedules(options, schedule, found.inside)
-    return Run(
+    return AlignConfig(
         languages=[resolve_language("en")] if found.english else languages,
         recipe=recipe_of(options, method, found.tower),
         corpus=options.corpus,
@@ -160,19 +181,21 @@ def run_of(options: Options, request: Asked) -> "Run":
     )
 
 
-def further(options: Options, request: Asked, start: Path) -> "Run":
+def further(options: Options, request: Asked, start: Path) -> "AlignConfig":
     """The run that goes on from `start`: on the run's own corpus, unless another is named."""
     from polyclip.core.registry import find
     from polyclip.data.pairs import Sample
-    from polyclip.training.config import GOING_ON, Run
+    from polyclip.training.config import GOING_ON, AlignConfig
     from polyclip.training.finetune import going_on, recipe_of
     from polyclip.training.shots import Shots
 
     recipe = recipe_of(start)
     shots = Shots(count=options.shots, by=options.shots_by, seed=options.seed, rehearse=options.rehearse)
     continued = going_on(start, request.languages, shots)
-    heads, towers = schedules(options, replace(GOING_ON, seed=options.seed), find("methods", recipe.method).METHOD.inside)
-    return Run(
+    heads, towers = schedules(
+        options, replace(GOING_ON, seed=options.seed), find("methods", recipe.method).METHOD.inside
+    )
+    return AlignConfig(
         languages=continued.trained,
         recipe=recipe,
         corpus=corpus_of(options),
@@ -187,11 +210,15 @@ def further(options: Options, request: Asked, start: Path) -> "Run":
     )
 
 
-def schedules(options: Options, heads: "Settings", inside: bool) -> tuple["Settings", "Settings"]:
+def schedules(options: Options, heads: "OptimizerConfig", inside: bool) -> tuple["OptimizerConfig", "OptimizerConfig"]:
     """Both phases' settings; epochs and batch size that were given are those of the method's own phase."""
     from polyclip.training.config import TOWERS
 
-    given = {key: value for key, value in (("epochs", options.epochs), ("batch_size", options.batch_size)) if value is not None}
+    given = {
+        key: value
+        for key, value in (("epochs", options.epochs), ("batch_size", options.batch_size))
+        if value is not None
+    }
     towers = replace(TOWERS, seed=options.seed)
     return (heads, replace(towers, **given)) if inside else (replace(heads, **given), towers)
 
@@ -208,13 +235,13 @@ def compute_of(options: Options) -> "Compute":
     return compute
 
 
-def recipe_of(options: Options, method: str, tower: str) -> "Recipe":
+def recipe_of(options: Options, method: str, tower: str) -> "ModelConfig":
     """What the aligner is made of; `tower` is the method's own."""
     from polyclip.core.registry import find
-    from polyclip.models.branch import Recipe
+    from polyclip.models.branch import ModelConfig
 
     found = find("methods", method).METHOD
-    return Recipe(
+    return ModelConfig(
         text_encoder=options.text_encoder,
         vision_tower=options.vision_tower or tower,
         method=method,
@@ -243,13 +270,19 @@ def limited(options: Options, request: Asked) -> Budget | None:
     """
     budget, method = request.budget, request.method
     if method == AUTO and launched():
-        raise PolyclipError("--method auto measures what one process can do in its time: run it alone, then train the method it chose with several.")
+        raise PolyclipError(
+            "--method auto measures what one process can do in its time: run it alone, then train the method it chose with several."
+        )
     if method != AUTO:
         if budget:
-            raise PolyclipError(f"--budget {budget} is for --method auto, not for --method {method}: leave it out, or write --method auto.")
+            raise PolyclipError(
+                f"--budget {budget} is for --method auto, not for --method {method}: leave it out, or write --method auto."
+            )
         return None
     defaults = {field.name: field.default for field in fields(Options)}
     given = [f"--{name.replace('_', '-')}" for name in CHOSEN if getattr(options, name) != defaults[name]]
     if given:
-        raise PolyclipError(f"--method auto chooses {', '.join(given)} by itself: leave {'it' if len(given) == 1 else 'them'} out, or name a method.")
+        raise PolyclipError(
+            f"--method auto chooses {', '.join(given)} by itself: leave {'it' if len(given) == 1 else 'them'} out, or name a method."
+        )
     return Budget(duration(budget))

@@ -18,8 +18,18 @@ def imported(options: Options) -> Options:
     if ":" not in text or Path(text).exists() or kind not in map(module_name, names("encoders")):
         return options
     if kind not in map(module_name, names("towers")):
-        raise PolyclipError(f"--from {text}: {kind} models read captions alone; write --text-encoder {text} and name a --vision-tower.")
+        raise PolyclipError(
+            f"--from {text}: {kind} models read captions alone; write --text-encoder {text} and name a --vision-tower."
+        )
     wrong = [f"--{name.replace('_', '-')}" for name in ("text_encoder", "vision_tower") if name in options.typed]
     if wrong:
-        raise PolyclipError(f"--from {text} is both towers: leave {' and '.join(wrong)} out, or leave --from out and name the towers one by one.")
-    return replace(options, start=None, text_encoder=text, vision_tower=text, typed=options.typed - {"start"} | {"text_encoder", "vision_tower"})
+        raise PolyclipError(
+            f"--from {text} is both towers: leave {' and '.join(wrong)} out, or leave --from out and name the towers one by one."
+        )
+    return replace(
+        options,
+        start=None,
+        text_encoder=text,
+        vision_tower=text,
+        typed=options.typed - {"start"} | {"text_encoder", "vision_tower"},
+    )

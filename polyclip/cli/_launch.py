@@ -43,10 +43,15 @@ def shared(name: str, command: Callable[..., None]) -> Callable[..., None]:
             raise PolyclipError(
                 f"'polyclip {name}' is the work of one process, {os.environ['WORLD_SIZE']} were started: run it without torchrun or accelerate."
             )
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch warns in every process that a tower uses all of its parameters
+        os.environ.setdefault(
+            "TORCH_CPP_LOG_LEVEL", "ERROR"
+        )  # else torch warns in every process that a tower uses all of its parameters
         signal.signal(signal.SIGTERM, _stop)
         distributed.start()
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(sys.stdout if distributed.first() else nowhere):
+        with (
+            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+            redirect_stdout(sys.stdout if distributed.first() else nowhere),
+        ):
             command(**given)
         distributed.stop()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

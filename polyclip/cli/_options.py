@@ -17,13 +17,17 @@ def command_of(kind: type[T], run: Callable[[T], None]) -> Callable[..., None]:
     """
 
     def command(context: Any, **given: Any) -> None:
-        typed = frozenset(name for name in given if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE")
+        typed = frozenset(
+            name for name in given if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+        )
         run(kind(**given, **{TYPED: typed}))
 
     options = {name: parameter for name, parameter in inspect.signature(kind).parameters.items() if name != TYPED}
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     command.__doc__ = run.__doc__
     command.__signature__ = inspect.Signature([context, *options.values()])  # type: ignore[attr-defined]
-    command.__annotations__ = {name: hint for name, hint in get_type_hints(kind, include_extras=True).items() if name in options}
+    command.__annotations__ = {
+        name: hint for name, hint in get_type_hints(kind, include_extras=True).items() if name in options
+    }
     command.__annotations__["context"] = typer.Context
     return command

@@ -58,7 +58,11 @@ def told(result: Result, request: Asked, choice: Choice | None) -> None:
     for table in tables(result.scores):
         printed.print(table)
     if result.knowledge:
-        since = f"the run {Path(result.run['continued']['from']).name}" if "continued" in result.run else "the encoder as it came"
+        since = (
+            f"the run {Path(result.run['continued']['from']).name}"
+            if "continued" in result.run
+            else "the encoder as it came"
+        )
         printed.print(knowledge_table(result.knowledge, since))
     printed.print(summary(result, request.folder), highlight=False, soft_wrap=True)
     if request.advice:
@@ -70,5 +74,9 @@ def told(result: Result, request: Asked, choice: Choice | None) -> None:
 def advised(advice: dict[str, Any]) -> str:
     """`from languages/sw.toml: method head-mlp, borrow zu, xh`."""
     files = ", ".join(file_of(code) for code in advice["packs"])
-    said = [f"{key} {', '.join(value) if isinstance(value, list) else value}" for key, value in advice.items() if key != "packs"]
+    said = [
+        f"{key} {', '.join(value) if isinstance(value, list) else value}"
+        for key, value in advice.items()
+        if key != "packs"
+    ]
     return f"from {files}: {', '.join(said)}"

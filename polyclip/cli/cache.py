@@ -11,7 +11,9 @@ from rich.table import Table
 from polyclip.core.storage import cache_folder, cache_sizes, clear_cache
 
 
-def command(action: Annotated[Literal["show", "clear"], typer.Argument(help="show its size, or clear it")] = "show") -> None:
+def command(
+    action: Annotated[Literal["show", "clear"], typer.Argument(help="show its size, or clear it")] = "show",
+) -> None:
     """Show or clear converted weights and computed features; both are made again when they are needed."""
     console = Console()
     if action == "clear":

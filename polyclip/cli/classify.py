@@ -22,10 +22,17 @@ COLUMNS = ("picture", "label", "similarity", "share", "second", "second_share")
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of pictures, looked through below too, or an index of one.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of pictures, looked through below too, or an index of one.")
+    ],
     labels: Annotated[Path, typer.Option(help="One label a line; synonyms after tabs.")],
-    model: Annotated[Path | None, typer.Option(help="Run folder made by 'polyclip align'. Default: the one that made the index in DIR.")] = None,
-    lang: Annotated[str, typer.Option(help="Language of the labels. Default: of those trained, the first in this script.")] = "",
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Run folder made by 'polyclip align'. Default: the one that made the index in DIR."),
+    ] = None,
+    lang: Annotated[
+        str, typer.Option(help="Language of the labels. Default: of those trained, the first in this script.")
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file, as CSV.")] = None,
 ) -> None:
@@ -47,7 +54,14 @@ def command(
         write_text(csv, as_csv(gallery, found), what="the labels")
     if json:
         pictures = [dict(zip(COLUMNS, row, strict=True)) for row in rows(gallery, found)]
-        facts = {"schema": 1, "language": spelt, "labels": named, "share": meaning(gallery.aligner), "skipped": gallery.problems, "pictures": pictures}
+        facts = {
+            "schema": 1,
+            "language": spelt,
+            "labels": named,
+            "share": meaning(gallery.aligner),
+            "skipped": gallery.problems,
+            "pictures": pictures,
+        }
         typer.echo(json_text.dumps(facts, ensure_ascii=False, indent=1))
     else:
         show(gallery, found, meaning(gallery.aligner))
@@ -58,7 +72,10 @@ def command(
 def rows(gallery: "Gallery", found: "list[Labelled]") -> list[tuple[str, str, float, float, str, float]]:
     """A row for each picture, as `COLUMNS`."""
     root = gallery.root
-    return [(one.path.relative_to(root).as_posix(), one.label, one.similarity, one.share, one.second, one.second_share) for one in found]
+    return [
+        (one.path.relative_to(root).as_posix(), one.label, one.similarity, one.share, one.second, one.second_share)
+        for one in found
+    ]
 
 
 def as_csv(gallery: "Gallery", found: "list[Labelled]") -> str:
@@ -66,7 +83,9 @@ def as_csv(gallery: "Gallery", found: "list[Labelled]") -> str:
     text = io.StringIO()
     writer = csv_text.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows((*row[:2], f"{row[2]:.6f}", f"{row[3]:.6f}", row[4], f"{row[5]:.6f}") for row in rows(gallery, found))
+    writer.writerows(
+        (*row[:2], f"{row[2]:.6f}", f"{row[3]:.6f}", row[4], f"{row[5]:.6f}") for row in rows(gallery, found)
+    )
     return text.getvalue()
 
 
@@ -77,7 +96,9 @@ def show(gallery: "Gallery", found: "list[Labelled]", meaning: str) -> None:
     for name in ("picture", "label", "similarity", "share", "next label", "share"):
         table.add_column(name, overflow="fold")
     for picture, label, similarity, share, second, second_share in rows(gallery, found):
-        table.add_row(escape(picture), escape(label), f"{similarity:.3f}", f"{share:.2f}", escape(second), f"{second_share:.2f}")
+        table.add_row(
+            escape(picture), escape(label), f"{similarity:.3f}", f"{share:.2f}", escape(second), f"{second_share:.2f}"
+        )
     console.print(table)
     for problem in gallery.problems:
         console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)

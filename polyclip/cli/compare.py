@@ -12,16 +12,29 @@ from polyclip.languages.resolve import resolve_language
 def command(
     a: Annotated[Path, typer.Argument(help="Run folder, or a file made by 'polyclip eval --json'.")],
     b: Annotated[Path, typer.Argument(help="The same; differences are B - A.")],
-    benchmark: Annotated[str, typer.Option(help="Score both runs on this benchmark now. Default: the results that are there.")] = "",
-    lang: Annotated[list[str] | None, typer.Option("--lang", help="Only this language; repeat for several. Default: all that both have.")] = None,
-    metric: Annotated[str, typer.Option(help="recall@1, recall@5, recall@10, mean_recall, mrr or ndcg@10.")] = "recall@10",
+    benchmark: Annotated[
+        str, typer.Option(help="Score both runs on this benchmark now. Default: the results that are there.")
+    ] = "",
+    lang: Annotated[
+        list[str] | None,
+        typer.Option("--lang", help="Only this language; repeat for several. Default: all that both have."),
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="recall@1, recall@5, recall@10, mean_recall, mrr or ndcg@10.")
+    ] = "recall@10",
     direction: Annotated[str, typer.Option(help="text-to-image or image-to-text.")] = "text-to-image",
     protocol: Annotated[str, typer.Option(help="Default: the benchmark's first.")] = "",
     split: Annotated[str, typer.Option(help="With --benchmark: train, validation or test.")] = "test",
-    corpus: Annotated[str, typer.Option(help="With --benchmark held-out: a corpus' name, or the path of a pack of your own.")] = "emoji",
+    corpus: Annotated[
+        str, typer.Option(help="With --benchmark held-out: a corpus' name, or the path of a pack of your own.")
+    ] = "emoji",
     data: Annotated[Path | None, typer.Option(help="With --benchmark: folder of its official files.")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="With --benchmark: accept a subset of the official files.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write compare.json and compare.png, a forest plot, into this folder.")] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="With --benchmark: accept a subset of the official files.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write compare.json and compare.png, a forest plot, into this folder.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Say per language whether B is better than A, worse, or whether one cannot tell: paired by query, corrected for the number of languages."""
@@ -31,7 +44,12 @@ def command(
     from polyclip.report.comparison import comparison_json, comparison_table, sentence, write_comparison
     from polyclip.report.per_query import outcomes_of, read_outcomes
 
-    question = Question(metric=metric, direction=direction.replace("-", "_"), protocol=protocol, languages=tuple(language.code for language in languages))
+    question = Question(
+        metric=metric,
+        direction=direction.replace("-", "_"),
+        protocol=protocol,
+        languages=tuple(language.code for language in languages),
+    )
     if benchmark:
         from polyclip.pipeline import evaluate
 

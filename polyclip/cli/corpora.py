@@ -25,16 +25,27 @@ def listed(context: typer.Context, json: AsJson = False) -> None:
         return
     packs, benchmarks = [load_corpus(name).pack for name in known_corpora()], [facts(name) for name in known()]
     if json:
-        say({"corpora": [pack.model_dump(mode="json") for pack in packs], "benchmarks": [found.model_dump(mode="json") for found in benchmarks]})
+        say(
+            {
+                "corpora": [pack.model_dump(mode="json") for pack in packs],
+                "benchmarks": [found.model_dump(mode="json") for found in benchmarks],
+            }
+        )
         return
     for pack in packs:
         Console().print(corpus(pack))
-    drawn = listing("benchmark: polyclip eval NAME", ("benchmark", "what it is", "licence"), [(f.name, f.about, f.licence) for f in benchmarks])
+    drawn = listing(
+        "benchmark: polyclip eval NAME",
+        ("benchmark", "what it is", "licence"),
+        [(f.name, f.about, f.licence) for f in benchmarks],
+    )
     drawn.caption = "files, counts, layouts and traps: polyclip corpora show NAME"
     Console().print(drawn)
 
 
-def show(name: Annotated[str, typer.Argument(help="A corpus, the path of a pack, or a benchmark.")], json: AsJson = False) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="A corpus, the path of a pack, or a benchmark.")], json: AsJson = False
+) -> None:
     """Show where a corpus or benchmark comes from, its licence, size, exact layout, counts and traps."""
     is_corpus = name in known_corpora() or name.endswith(".toml")
     if not is_corpus and name.replace("_", "-") not in known():
@@ -72,7 +83,9 @@ def benchmark(found: Facts) -> Table:
     """Everything that is known of a benchmark before its files are read."""
     rows: list[tuple[str, ...]] = [("from", text) for text in found.where]
     rows += [("licence", found.licence), ("size", found.size), ("protocols", ", ".join(found.protocols))]
-    rows += [(f"hub, {copy.repository}", copy.revision or "name a revision: hub:OWNER/NAME@REVISION") for copy in found.hub]
+    rows += [
+        (f"hub, {copy.repository}", copy.revision or "name a revision: hub:OWNER/NAME@REVISION") for copy in found.hub
+    ]
     for layout in found.layouts:
         rows.append(("layout", f"[bold]{escape(layout.called)}[/bold]"))
         rows += [("", f"{file.path}: {file.what}") for file in layout.files]

@@ -17,8 +17,13 @@ THRESHOLD = 0.95
 
 def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of pictures, looked through below too.")],
-    model: Annotated[Path | None, typer.Option(help="Also group what looks alike to this run; its index in DIR is used where there is one.")] = None,
-    threshold: Annotated[float | None, typer.Option(help="With --model: least cosine of a pair, 0.95 unless given.", min=-1.0, max=1.0)] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Also group what looks alike to this run; its index in DIR is used where there is one."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="With --model: least cosine of a pair, 0.95 unless given.", min=-1.0, max=1.0)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Group pictures that are the same file, the same picture in another size or quality, or alike to a model. Nothing is deleted."""
@@ -38,9 +43,21 @@ def command(
     problems += unread
     if json:
         found = [
-            {"kind": group.kind, "similarity": group.similarity, "pictures": [path.relative_to(root).as_posix() for path in group.paths]} for group in groups
+            {
+                "kind": group.kind,
+                "similarity": group.similarity,
+                "pictures": [path.relative_to(root).as_posix() for path in group.paths],
+            }
+            for group in groups
         ]
-        facts = {"schema": 1, "root": str(root), "threshold": least if model else None, "pictures": len(pictures), "groups": found, "skipped": problems}
+        facts = {
+            "schema": 1,
+            "root": str(root),
+            "threshold": least if model else None,
+            "pictures": len(pictures),
+            "groups": found,
+            "skipped": problems,
+        }
         typer.echo(json_text.dumps(facts, ensure_ascii=False, indent=1))
     else:
         show(root, groups, problems, len(pictures))
@@ -53,7 +70,12 @@ def show(root: Path, groups: "list[Group]", problems: list[str], pictures: int) 
         cosine = "" if group.similarity is None else f", cosine {group.similarity:.3f} or more"
         console.print(f"{group.kind}{cosine}", style="bold", markup=False, highlight=False)
         for path in group.paths:
-            console.print(f"  {path.relative_to(root)}  {path.stat().st_size:,} bytes", markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                f"  {path.relative_to(root)}  {path.stat().st_size:,} bytes",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
     for problem in problems:
         console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     extra = sum(len(group.paths) - 1 for group in groups)

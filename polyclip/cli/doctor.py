@@ -10,9 +10,16 @@ from polyclip.languages.resolve import resolve_language
 
 
 def command(
-    lang: Annotated[list[str], typer.Option("--lang", help="Language to examine, by any of its codes or its name; repeat for several.")],
-    text_encoder: Annotated[str, typer.Option(help="As in 'polyclip align': e5-small, a hub name, a folder.")] = "e5-small",
-    corpus: Annotated[str, typer.Option(help="Corpus whose training captions are read: a name, or the path of a pack of your own.")] = "emoji",
+    lang: Annotated[
+        list[str],
+        typer.Option("--lang", help="Language to examine, by any of its codes or its name; repeat for several."),
+    ],
+    text_encoder: Annotated[
+        str, typer.Option(help="As in 'polyclip align': e5-small, a hub name, a folder.")
+    ] = "e5-small",
+    corpus: Annotated[
+        str, typer.Option(help="Corpus whose training captions are read: a name, or the path of a pack of your own.")
+    ] = "emoji",
     captions: Annotated[int, typer.Option(min=30, help="Names of each language that are encoded, at most.")] = 400,
     json: Annotated[bool, typer.Option("--json", help="Everything as JSON, on standard output.")] = False,
 ) -> None:

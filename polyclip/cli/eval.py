@@ -18,17 +18,36 @@ HUB = "hub"
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="Benchmark, such as emoji, xm3600 or retrieval; 'polyclip corpora' lists those with files of their own.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Benchmark, such as emoji, xm3600 or retrieval; 'polyclip corpora' lists those with files of their own."
+        ),
+    ],
     model: Annotated[Path, typer.Option(help="Run folder made by 'polyclip align'.")],
-    lang: Annotated[list[str] | None, typer.Option("--lang", help="Only this language; repeat for several. Default: all the benchmark has.")] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test, or a set of the benchmark such as test_2017_mscoco.")] = "test",
-    corpus: Annotated[str, typer.Option(help="For held-out: a corpus' name, or the path of a pack of your own.")] = "emoji",
-    data: Annotated[
-        str | None, typer.Option(help="Folder of the benchmark's files, see 'polyclip corpora show NAME'; hub or hub:OWNER/NAME@REVISION to fetch a copy.")
+    lang: Annotated[
+        list[str] | None,
+        typer.Option("--lang", help="Only this language; repeat for several. Default: all the benchmark has."),
     ] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Accept a part of the official files; every figure says so.")] = False,
+    split: Annotated[
+        str, typer.Option(help="train, validation or test, or a set of the benchmark such as test_2017_mscoco.")
+    ] = "test",
+    corpus: Annotated[
+        str, typer.Option(help="For held-out: a corpus' name, or the path of a pack of your own.")
+    ] = "emoji",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the benchmark's files, see 'polyclip corpora show NAME'; hub or hub:OWNER/NAME@REVISION to fetch a copy."
+        ),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Accept a part of the official files; every figure says so.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the result to this file.")] = None,
-    form: Annotated[str, typer.Option("--format", help="Also write it as clip-benchmark or mteb do, below --out.")] = "",
+    form: Annotated[
+        str, typer.Option("--format", help="Also write it as clip-benchmark or mteb do, below --out.")
+    ] = "",
     out: Annotated[Path, typer.Option(help="Folder of the files of --format.")] = Path("results"),
 ) -> None:
     """Score a model on a benchmark, with intervals, trained and never-trained languages apart."""
@@ -41,7 +60,9 @@ def command(
     from polyclip.evaluation.retrieval import Request
     from polyclip.pipeline import evaluate
 
-    result = evaluate(name, model, Request(languages=languages, split=split, data=folder, partial=partial, corpus=corpus))
+    result = evaluate(
+        name, model, Request(languages=languages, split=split, data=folder, partial=partial, corpus=corpus)
+    )
     if first():
         told(result, json, form, out)
 

@@ -12,18 +12,32 @@ from polyclip.languages.resolve import resolve_language
 
 
 def command(
-    lang: Annotated[list[str], typer.Option("--lang", help="Language that is new to the run; repeat for several, each gets a curve of its own.")],
+    lang: Annotated[
+        list[str],
+        typer.Option(
+            "--lang", help="Language that is new to the run; repeat for several, each gets a curve of its own."
+        ),
+    ],
     k: Annotated[str, typer.Option("--k", help="Numbers of named pictures, joined by commas.")] = "0,8,32,128,512",
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Each draws other pictures and trains anew.")] = 3,
-    start: Annotated[Path | None, typer.Option("--from", help="Run folder to go on from. Default: English alone, trained once a seed.")] = None,
-    translated: Annotated[str, typer.Option(help="Path of a corpus pack with machine-translated captions: a second curve.")] = "",
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Run folder to go on from. Default: English alone, trained once a seed."),
+    ] = None,
+    translated: Annotated[
+        str, typer.Option(help="Path of a corpus pack with machine-translated captions: a second curve.")
+    ] = "",
     by: Annotated[str, typer.Option("--shots-by", help="Which pictures: random, or coverage.")] = "random",
-    method: Annotated[str, typer.Option(help="Of English alone: one that reads both towers from the cache.")] = "head-glu",
+    method: Annotated[
+        str, typer.Option(help="Of English alone: one that reads both towers from the cache.")
+    ] = "head-glu",
     text_encoder: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "e5-small",
     vision_tower: Annotated[str, typer.Option(help="As in 'polyclip align'. Default: the method's own.")] = "",
     dim: Annotated[int, typer.Option(min=2, help="Length of one head's vector.")] = 384,
     corpus: Annotated[str, typer.Option(help="A corpus' name, or the path of a pack of your own.")] = "emoji",
-    jobs: Annotated[int, typer.Option(min=1, help="Cells that run at the same time, each with its share of the cores.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Cells that run at the same time, each with its share of the cores.")
+    ] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the cells, table, plot and figures.")] = Path("fewshot"),
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")] = False,
 ) -> None:
@@ -34,8 +48,26 @@ def command(
     from polyclip.studies.fewshot import Question, conduct
     from polyclip.studies.runner import Setting
 
-    question = Question(languages=languages, counts=counts, by=by, translated=translated, start="" if start is None else str(start), method=method, dim=dim)
-    setting = Setting(languages=languages, seeds=seeds, quick=False, folder=out, jobs=jobs, tower=tower, text_encoder=text_encoder, corpus=corpus, asked=())
+    question = Question(
+        languages=languages,
+        counts=counts,
+        by=by,
+        translated=translated,
+        start="" if start is None else str(start),
+        method=method,
+        dim=dim,
+    )
+    setting = Setting(
+        languages=languages,
+        seeds=seeds,
+        quick=False,
+        folder=out,
+        jobs=jobs,
+        tower=tower,
+        text_encoder=text_encoder,
+        corpus=corpus,
+        asked=(),
+    )
     report = conduct(question, setting)
     console = Console()
     if json:
@@ -54,5 +86,7 @@ def numbers(text: str) -> tuple[int, ...]:
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdecimal() for part in parts) or not any(int(part) for part in parts):
-        raise PolyclipError(f"--k {text!r}: expected numbers of captions joined by commas, at least one above 0, such as 0,8,32,128,512.")
+        raise PolyclipError(
+            f"--k {text!r}: expected numbers of captions joined by commas, at least one above 0, such as 0,8,32,128,512."
+        )
     return tuple(sorted({int(part) for part in parts}))

@@ -16,14 +16,25 @@ def command(
     images: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of pictures, looked through below too.")],
     model: Annotated[Path, typer.Option(help="Run folder made by 'polyclip align'.")],
     out: Annotated[Path | None, typer.Option(help="Where the index is kept. Default: .polyclip-index in DIR.")] = None,
-    from_clip_retrieval: Annotated[Path | None, typer.Option(help="Take vectors over from this folder (img_emb, metadata) instead of encoding.")] = None,
-    to_clip_retrieval: Annotated[Path | None, typer.Option(help="Write the index to this folder too, as clip-retrieval lays it out.")] = None,
-    lang: Annotated[str, typer.Option(help="With --to-clip-retrieval: language of the captions beside the pictures, for their spelling.")] = "",
+    from_clip_retrieval: Annotated[
+        Path | None, typer.Option(help="Take vectors over from this folder (img_emb, metadata) instead of encoding.")
+    ] = None,
+    to_clip_retrieval: Annotated[
+        Path | None, typer.Option(help="Write the index to this folder too, as clip-retrieval lays it out.")
+    ] = None,
+    lang: Annotated[
+        str,
+        typer.Option(
+            help="With --to-clip-retrieval: language of the captions beside the pictures, for their spelling."
+        ),
+    ] = "",
 ) -> None:
     """Encode a folder of pictures once, so that searching it is instant; again, and only what is new or changed is encoded."""
     language = resolve_language(lang).code if lang else ""
     if lang and to_clip_retrieval is None:
-        raise DataError("--lang says how captions are spelt, which are only written with --to-clip-retrieval; leave it out.")
+        raise DataError(
+            "--lang says how captions are spelt, which are only written with --to-clip-retrieval; leave it out."
+        )
     from polyclip.search.build import update
     from polyclip.search.clip_retrieval import export, take_over
     from polyclip.search.index import default_out
@@ -32,7 +43,12 @@ def command(
     try:
         if from_clip_retrieval is not None:
             index, how = take_over(from_clip_retrieval, images, model, place)
-            console.print(f"{len(index):,} vectors taken over from {from_clip_retrieval}: {how}", markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                f"{len(index):,} vectors taken over from {from_clip_retrieval}: {how}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
         else:
             changes = update(images, model, place)
             index = changes.index
@@ -42,10 +58,20 @@ def command(
             console.print(f"{len(index):,} pictures: {facts}", markup=False, highlight=False, soft_wrap=True)
         if index.manifest.graph:
             recall = ", ".join(f"{value:.3f} for {kind}" for kind, value in index.manifest.graph.recall_at_10.items())
-            console.print(f"approximate search; recall@10 against an exact one: {recall}", markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                f"approximate search; recall@10 against an exact one: {recall}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
         console.print(f"index: {place}", markup=False, highlight=False, soft_wrap=True)
         if to_clip_retrieval is not None:
-            console.print(f"{to_clip_retrieval}: {export(index, to_clip_retrieval, language)}", markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                f"{to_clip_retrieval}: {export(index, to_clip_retrieval, language)}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
     except KeyboardInterrupt:
         Console(stderr=True).print(INTERRUPTED, markup=False, soft_wrap=True)
         raise SystemExit(130) from None

@@ -15,7 +15,11 @@ from polyclip.errors import PolyclipError
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language, all_languages
 
-app = typer.Typer(add_completion=False, invoke_without_command=True, help="List the languages, show one, draft a new one, check packs.")
+app = typer.Typer(
+    add_completion=False,
+    invoke_without_command=True,
+    help="List the languages, show one, draft a new one, check packs.",
+)
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
@@ -30,11 +34,21 @@ def listed(context: typer.Context, json: AsJson = False) -> None:
         return
     table = Table("code", "name", "own name", "script", "in XLM-R", "in XM3600", header_style="bold", box=SIMPLE_HEAD)
     for pack in packs:
-        table.add_row(pack.code, pack.name, pack.own_name, pack.script, "yes" if pack.in_xlmr else "-", "yes" if pack.xm3600 else "-")
+        table.add_row(
+            pack.code,
+            pack.name,
+            pack.own_name,
+            pack.script,
+            "yes" if pack.in_xlmr else "-",
+            "yes" if pack.xm3600 else "-",
+        )
     Console().print(table)
 
 
-def show(code: Annotated[str, typer.Argument(help="Any code or name of a language, or the path of a pack.")], json: AsJson = False) -> None:
+def show(
+    code: Annotated[str, typer.Argument(help="Any code or name of a language, or the path of a pack.")],
+    json: AsJson = False,
+) -> None:
     """Show everything a pack says, with its sources."""
     pack = resolve_language(code)
     if json:
@@ -53,10 +67,15 @@ def flat(pack: Language) -> list[tuple[str, str]]:
     """Keys and values that are not empty, tables as `codes.nllb`."""
     rows: list[tuple[str, Any]] = []
     for key, value in pack.model_dump(mode="json", exclude={"sources"}).items():
-        rows += [(f"{key}.{name}", inner) for name, inner in value.items()] if isinstance(value, dict) else [(key, value)]
+        rows += (
+            [(f"{key}.{name}", inner) for name, inner in value.items()] if isinstance(value, dict) else [(key, value)]
+        )
     shown = {True: "yes", False: "no"}
     kept = [(key, value) for key, value in rows if value not in ("", [], None)]
-    return [(key, shown[value] if isinstance(value, bool) else "\n".join(value) if isinstance(value, list) else str(value)) for key, value in kept]
+    return [
+        (key, shown[value] if isinstance(value, bool) else "\n".join(value) if isinstance(value, list) else str(value))
+        for key, value in kept
+    ]
 
 
 def new(

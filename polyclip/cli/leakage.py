@@ -11,14 +11,31 @@ from polyclip.languages.resolve import resolve_language
 
 
 def command(
-    train: Annotated[str, typer.Argument(help="Training data: a corpus, the path of a pack, a folder, or the name of a known set such as coco.")],
+    train: Annotated[
+        str,
+        typer.Argument(
+            help="Training data: a corpus, the path of a pack, a folder, or the name of a known set such as coco."
+        ),
+    ],
     benchmark: Annotated[str, typer.Argument(help="Benchmark: the same, or a name such as xtd10 with --data.")],
-    data: Annotated[Path | None, typer.Option(help="Folder of the benchmark's files, where it is given by name.")] = None,
-    lang: Annotated[list[str] | None, typer.Option("--lang", help="Only captions in this language of corpora; repeat for several. Default: all.")] = None,
-    train_split: Annotated[str, typer.Option(help="Of a corpus that is trained on: train, validation, test or all.")] = "train",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the benchmark's files, where it is given by name.")
+    ] = None,
+    lang: Annotated[
+        list[str] | None,
+        typer.Option("--lang", help="Only captions in this language of corpora; repeat for several. Default: all."),
+    ] = None,
+    train_split: Annotated[
+        str, typer.Option(help="Of a corpus that is trained on: train, validation, test or all.")
+    ] = "train",
     split: Annotated[str, typer.Option(help="Of a corpus that is the benchmark.")] = "test",
-    allow_leakage: Annotated[str, typer.Option(help="Why leaks are allowed: exit code 0, and the reason is recorded in --out.")] = "",
-    out: Annotated[Path | None, typer.Option(help="Write everything found to this file, as JSON. Default with --allow-leakage: leakage.json.")] = None,
+    allow_leakage: Annotated[
+        str, typer.Option(help="Why leaks are allowed: exit code 0, and the reason is recorded in --out.")
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write everything found to this file, as JSON. Default with --allow-leakage: leakage.json."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything found as JSON.")] = False,
 ) -> None:
     """Find what of a benchmark is in the training data: pictures, file names, captions. Exit code 1 where there is a leak."""

@@ -36,7 +36,11 @@ COMMANDS = {  # file and first paragraph of its help: 'polyclip --help' imports 
     "languages": "List the languages, show one, draft a new one, check packs.",
     "corpora": "List the corpora and benchmarks, show one.",
 }
-GROUPS = {"methods": ("count",), "languages": ("show", "new", "check"), "corpora": ("show",)}  # files that hold several commands
+GROUPS = {
+    "methods": ("count",),
+    "languages": ("show", "new", "check"),
+    "corpora": ("show",),
+}  # files that hold several commands
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -90,7 +94,13 @@ def listed(name: str, summary: str) -> None:
     app.command(name, help=summary)(lambda: None)
 
 
-app = typer.Typer(cls=Lazy, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A language gets a CLIP of its own.")
+app = typer.Typer(
+    cls=Lazy,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A language gets a CLIP of its own.",
+)
 for name, summary in COMMANDS.items():
     listed(name, summary)
 
@@ -99,6 +109,8 @@ def main() -> None:
     """Entry point."""
     gc.set_threshold(OBJECTS)
     try:
-        guarded(lambda: app())()  # once more around it all: what lists the packs or the methods is no command of its own
+        guarded(
+            lambda: app()
+        )()  # once more around it all: what lists the packs or the methods is no command of its own
     finally:
         gc.freeze()  # so that the exit does not look through all of them for cycles

@@ -10,7 +10,9 @@ from rich.table import Table
 
 from polyclip.core.registry import find, names
 
-app = typer.Typer(add_completion=False, invoke_without_command=True, help="List the alignment methods, or count what one trains.")
+app = typer.Typer(
+    add_completion=False, invoke_without_command=True, help="List the alignment methods, or count what one trains."
+)
 
 
 @app.callback()
@@ -23,7 +25,13 @@ def listed(context: typer.Context, json: Annotated[bool, typer.Option("--json", 
     methods = {name: find("methods", name).METHOD for name in names("methods")}
     if json:
         rows = [
-            {"method": name, "about": method.about, "source": method.source, "tower": method.tower, "exports": exports_of(method, method.tower)}
+            {
+                "method": name,
+                "about": method.about,
+                "source": method.source,
+                "tower": method.tower,
+                "exports": exports_of(method, method.tower),
+            }
             for name, method in methods.items()
         ]
         typer.echo(json_text.dumps(rows, ensure_ascii=False, indent=1))
@@ -38,7 +46,9 @@ def count(
     method: Annotated[str, typer.Argument(help="One of 'polyclip methods'.")],
     text_config: Annotated[str, typer.Option(help="config.json of a transformers text encoder.")],
     vision: Annotated[str, typer.Option(help="timm model, such as vit_base_patch16_224.")],
-    image_size: Annotated[int | None, typer.Option(min=16, help="Edge of a picture in pixels. Default: the model's own.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=16, help="Edge of a picture in pixels. Default: the model's own.")
+    ] = None,
     dim: Annotated[int, typer.Option(min=2, help="Length of one head's vector.")] = 256,
     tune: Annotated[str, typer.Option(help="both, text or vision.")] = "both",
     text_layers: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "",
@@ -47,15 +57,27 @@ def count(
     json: Annotated[bool, typer.Option("--json", help='{"trained", "total", "share"}.')] = False,
 ) -> None:
     """Count what a method trains on two towers, from their configurations alone."""
-    from polyclip.models.branch import Recipe
+    from polyclip.models.branch import ModelConfig
     from polyclip.models.parameter_count import count_parameters
 
-    recipe = Recipe(method=method, dim=dim, tune=tune, text_layers=text_layers, vision_layers=vision_layers, rank=rank, anchors=0)
+    recipe = ModelConfig(
+        method=method, dim=dim, tune=tune, text_layers=text_layers, vision_layers=vision_layers, rank=rank, anchors=0
+    )
     found = count_parameters(recipe, text_config, vision, image_size)
     if json:
-        typer.echo(json_text.dumps({"trained": found["trained_parameters"], "total": found["total_parameters"], "share": found["trained_share"]}))
+        typer.echo(
+            json_text.dumps(
+                {
+                    "trained": found["trained_parameters"],
+                    "total": found["total_parameters"],
+                    "share": found["trained_share"],
+                }
+            )
+        )
         return
-    table = Table("method", "trained", "total", "share", "without the token table", header_style="bold", box=SIMPLE_HEAD)
+    table = Table(
+        "method", "trained", "total", "share", "without the token table", header_style="bold", box=SIMPLE_HEAD
+    )
     shares = (f"{100 * found[key]:.2f} %" for key in ("trained_share", "trained_share_without_embeddings"))
     table.add_row(method, f"{found['trained_parameters']:,}", f"{found['total_parameters']:,}", *shares)
     Console().print(table)

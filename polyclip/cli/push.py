@@ -11,8 +11,12 @@ from polyclip.core.progress import console
 
 def command(
     run: Annotated[Path, typer.Argument(help="Run folder made by 'polyclip align'.")],
-    name: Annotated[str, typer.Argument(help="Repository on the Hugging Face hub: owner/name. It is made where there is none.")],
-    revision: Annotated[str | None, typer.Option(help="Branch to commit to, made where there is none. Default: main.")] = None,
+    name: Annotated[
+        str, typer.Argument(help="Repository on the Hugging Face hub: owner/name. It is made where there is none.")
+    ],
+    revision: Annotated[
+        str | None, typer.Option(help="Branch to commit to, made where there is none. Default: main.")
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
 ) -> None:
     """Publish a run: its trained parts, settings, scores and model card, nothing else. polyclip.load("owner/name") loads it."""
@@ -25,4 +29,6 @@ def command(
     printed = Console()
     printed.print(f"sent: {', '.join(done.files)}", highlight=False, soft_wrap=True)
     printed.print(f"commit: {done.commit}\n{done.url}", markup=False, highlight=False, soft_wrap=True)
-    printed.print(f'load: polyclip.load("{name}", revision="{done.commit}")', markup=False, highlight=False, soft_wrap=True)
+    printed.print(
+        f'load: polyclip.load("{name}", revision="{done.commit}")', markup=False, highlight=False, soft_wrap=True
+    )

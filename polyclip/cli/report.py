@@ -13,8 +13,13 @@ from polyclip.languages.schema import load_language
 def command(
     run: Annotated[Path, typer.Argument(help="Run folder made by 'polyclip align'.")],
     out: Annotated[Path | None, typer.Option(help="The HTML file; default RUN/report.html.")] = None,
-    lang: Annotated[list[str] | None, typer.Option("--lang", help="Show words of this language; repeatable. Default: those that were trained.")] = None,
-    pictures: Annotated[bool, typer.Option(help="Words by pictures, best and worst queries; without, nothing is encoded.")] = True,
+    lang: Annotated[
+        list[str] | None,
+        typer.Option("--lang", help="Show words of this language; repeatable. Default: those that were trained."),
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option(help="Words by pictures, best and worst queries; without, nothing is encoded.")
+    ] = True,
 ) -> None:
     """Make one self-contained HTML page of a run: recall with intervals, curves, words by pictures, best and worst queries, licences."""
     languages = [resolve_language(code) for code in lang or []]
@@ -28,11 +33,18 @@ def command(
         from polyclip.report.examples import answers
         from polyclip.report.fonts import missing_fonts
 
-        found = answers(run, facts.run["corpus"], languages or [load_language(code) for code in facts.run["languages"]], facts.run["languages"])
+        found = answers(
+            run,
+            facts.run["corpus"],
+            languages or [load_language(code) for code in facts.run["languages"]],
+            facts.run["languages"],
+        )
         for sentence in missing_fonts(found.texts()):
             console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
     path = out or run / "report.html"
     write_page(path, facts, found)
     card = write_card(run)
     console.print(f"report: {path}", highlight=False, soft_wrap=True)
-    console.print(f"model card: {card or 'README.md was edited by hand and is left alone'}", highlight=False, soft_wrap=True)
+    console.print(
+        f"model card: {card or 'README.md was edited by hand and is left alone'}", highlight=False, soft_wrap=True
+    )

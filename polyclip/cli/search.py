@@ -21,14 +21,31 @@ SHEET = Path("search.html")
 
 def command(
     query: Annotated[str, typer.Argument(help="What the picture should show, in any language.")] = "",
-    index: Annotated[Path | None, typer.Option(help="Index made by 'polyclip index', or the folder of pictures it is in.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of pictures, searched below too; with --index, where its pictures are now.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Run folder made by 'polyclip align'. Default: the one that made the index.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Look for pictures like this file, instead of a query in words.")] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="Index made by 'polyclip index', or the folder of pictures it is in.")
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of pictures, searched below too; with --index, where its pictures are now."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Run folder made by 'polyclip align'. Default: the one that made the index.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Look for pictures like this file, instead of a query in words.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1)] = 12,
-    lang: Annotated[str, typer.Option(help="Language of the query, for its spelling. Default: of those trained, the first in this script.")] = "",
+    lang: Annotated[
+        str,
+        typer.Option(
+            help="Language of the query, for its spelling. Default: of those trained, the first in this script."
+        ),
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Where a contact sheet is written. Default: search.html with --images, none with --index.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Where a contact sheet is written. Default: search.html with --images, none with --index."),
+    ] = None,
 ) -> None:
     """Rank pictures by a query in words or by a picture, and write a contact sheet to look at."""
     language = resolve_language(lang).code if lang else ""
@@ -39,7 +56,9 @@ def command(
     if index is not None:
         found = search_index(query, Index.open(index, images, model), top, language, picture)
     else:
-        found = search(query, images or Path(), model or Path(), top, language, picture)  # `check` saw to it that both are given
+        found = search(
+            query, images or Path(), model or Path(), top, language, picture
+        )  # `check` saw to it that both are given
     sheet = html or (SHEET if index is None and not json else None)
     if json:
         typer.echo(json_text.dumps(record(found), ensure_ascii=False, indent=1))
@@ -53,10 +72,14 @@ def command(
             Console().print(f"contact sheet: {sheet}", markup=False, highlight=False, soft_wrap=True)
 
 
-def check(query: str, picture: Path | None, lang: str, index: Path | None, images: Path | None, model: Path | None) -> None:
+def check(
+    query: str, picture: Path | None, lang: str, index: Path | None, images: Path | None, model: Path | None
+) -> None:
     """Raises DataError where it is not said what is looked for, or where."""
     if index is None and (images is None or model is None):
-        raise DataError("Expected what to search: --index DIR made by 'polyclip index', or --images DIR with --model RUN.")
+        raise DataError(
+            "Expected what to search: --index DIR made by 'polyclip index', or --images DIR with --model RUN."
+        )
     if picture is not None and (query or lang):
         raise DataError("Expected a query in words or --picture FILE, not both; --lang is for words.")
     if picture is None and not query:
@@ -75,8 +98,17 @@ def show(found: "Found") -> None:
         console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if found.hint:
         console.print(found.hint, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    about = "" if found.recall is None else f", approximately: {100 * found.recall:.1f} % of an exact search's ten best are found"
-    console.print(f"{found.searched:,} pictures searched, {len(found.problems)} skipped{about}", markup=False, highlight=False, soft_wrap=True)
+    about = (
+        ""
+        if found.recall is None
+        else f", approximately: {100 * found.recall:.1f} % of an exact search's ten best are found"
+    )
+    console.print(
+        f"{found.searched:,} pictures searched, {len(found.problems)} skipped{about}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def record(found: "Found") -> dict[str, object]:
@@ -89,5 +121,8 @@ def record(found: "Found") -> dict[str, object]:
         "searched": found.searched,
         "recall_at_10": found.recall,
         "skipped": found.problems,
-        "hits": [{"rank": number, "similarity": hit.similarity, "path": str(hit.path)} for number, hit in enumerate(found.hits, 1)],
+        "hits": [
+            {"rank": number, "similarity": hit.similarity, "path": str(hit.path)}
+            for number, hit in enumerate(found.hits, 1)
+        ],
     }

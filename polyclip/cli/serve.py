@@ -13,19 +13,34 @@ NEEDED = ("starlette", "uvicorn", "jinja2", "python_multipart")
 
 
 def command(
-    index: Annotated[list[Path], typer.Option(help="Folder made by 'polyclip index'; give several to compare their models side by side.")],
-    host: Annotated[str, typer.Option(help="Address to listen on. Any other than the loopback demands --token.")] = "127.0.0.1",
+    index: Annotated[
+        list[Path],
+        typer.Option(help="Folder made by 'polyclip index'; give several to compare their models side by side."),
+    ],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. Any other than the loopback demands --token.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
-    token: Annotated[str, typer.Option(help="What visitors must know; at least 16 characters.", envvar="POLYCLIP_TOKEN")] = "",
-    allow_host: Annotated[list[str] | None, typer.Option(help="A further name the server is asked for by, such as a proxy's.")] = None,
+    token: Annotated[
+        str, typer.Option(help="What visitors must know; at least 16 characters.", envvar="POLYCLIP_TOKEN")
+    ] = "",
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A further name the server is asked for by, such as a proxy's.")
+    ] = None,
 ) -> None:
     """A web page to search pictures in any language, by words or by a picture; for this machine alone unless it is told otherwise."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        raise RunError(f"'polyclip serve' needs {', '.join(missing)}, which is not installed: pip install 'polyclip[serve]'.")
+        raise RunError(
+            f"'polyclip serve' needs {', '.join(missing)}, which is not installed: pip install 'polyclip[serve]'."
+        )
     from polyclip.search.server.server import Door, serve
 
     door = Door(host=host, port=port, token=token, names=tuple(allow_host or ()))
     console = Console()
     asks = " (asks for the token)" if token else ""
-    serve(index, door, lambda address: console.print(f"{address}{asks}\nStop with Ctrl-C.", highlight=False, soft_wrap=True))
+    serve(
+        index,
+        door,
+        lambda address: console.print(f"{address}{asks}\nStop with Ctrl-C.", highlight=False, soft_wrap=True),
+    )

@@ -10,19 +10,45 @@ from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
 
-NEVER = ("de", "fr", "es", "ru", "zh", "ja", "ar", "hi", "te", "th", "tr", "quz")  # scored besides, where they were not trained
+NEVER = (
+    "de",
+    "fr",
+    "es",
+    "ru",
+    "zh",
+    "ja",
+    "ar",
+    "hi",
+    "te",
+    "th",
+    "tr",
+    "quz",
+)  # scored besides, where they were not trained
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="claims, budget, data, model-size, forgetting, low-resource, sources or equity.")],
-    lang: Annotated[list[str] | None, typer.Option("--lang", help="Language to train beside English; repeat for several. Default: sw.")] = None,
+    name: Annotated[
+        str, typer.Argument(help="claims, budget, data, model-size, forgetting, low-resource, sources or equity.")
+    ],
+    lang: Annotated[
+        list[str] | None,
+        typer.Option("--lang", help="Language to train beside English; repeat for several. Default: sw."),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100)] = 3,
-    quick: Annotated[bool, typer.Option("--quick", help="A few methods, one seed, one trial each: minutes, and no evidence.")] = False,
-    method: Annotated[list[str] | None, typer.Option("--method", help="Only this method of the study; repeat for several.")] = None,
-    vision_tower: Annotated[str, typer.Option(help="A small one: some methods train all of it.")] = "efficientnet-lite0:depths,size=96",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few methods, one seed, one trial each: minutes, and no evidence.")
+    ] = False,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="Only this method of the study; repeat for several.")
+    ] = None,
+    vision_tower: Annotated[
+        str, typer.Option(help="A small one: some methods train all of it.")
+    ] = "efficientnet-lite0:depths,size=96",
     text_encoder: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "e5-small",
     corpus: Annotated[str, typer.Option(help="A corpus' name, or the path of a pack of your own.")] = "emoji",
-    jobs: Annotated[int, typer.Option(min=1, help="Cells that run at the same time, each with its share of the cores.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Cells that run at the same time, each with its share of the cores.")
+    ] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the cells, tables and plots of all studies.")] = Path("studies"),
 ) -> None:
     """Test a claim of the LilT paper on the data at hand: one table, one plot, one JSON file; interrupted, it goes on where it was."""

@@ -28,42 +28,77 @@ class Wanted:
     """What may be written after `polyclip translate`."""
 
     corpus: Annotated[str, typer.Argument(help="Corpus whose captions are translated: a name, or the path of a pack.")]
-    to: Annotated[list[str], typer.Option("--to", help="Language to translate into, by any of its codes or its name; repeat for several.")]
-    engine: Annotated[str, typer.Option("--with", help="nllb, m2m100, opus-mt, madlad, ctranslate2, apertium, lexicon or file.")]
+    to: Annotated[
+        list[str],
+        typer.Option("--to", help="Language to translate into, by any of its codes or its name; repeat for several."),
+    ]
+    engine: Annotated[
+        str, typer.Option("--with", help="nllb, m2m100, opus-mt, madlad, ctranslate2, apertium, lexicon or file.")
+    ]
     source: Annotated[str, typer.Option("--from", help="Language to translate from.")] = "en"
-    model: Annotated[str, typer.Option(help="The engine's model: hub name, folder or file; {to} in it is the target's code. Default: the engine's own.")] = ""
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The engine's model: hub name, folder or file; {to} in it is the target's code. Default: the engine's own."
+        ),
+    ] = ""
     revision: Annotated[str, typer.Option(help="Revision of a hub name.")] = ""
-    split: Annotated[list[str] | None, typer.Option("--split", help="train or validation; repeat for both. Default: train.")] = None
+    split: Annotated[
+        list[str] | None, typer.Option("--split", help="train or validation; repeat for both. Default: train.")
+    ] = None
     keywords: Annotated[bool, typer.Option("--keywords", help="Translate the captions after the first too.")] = False
-    without_human: Annotated[bool, typer.Option("--without-human", help="Leave people's captions in the target out of these splits.")] = False
+    without_human: Annotated[
+        bool, typer.Option("--without-human", help="Leave people's captions in the target out of these splits.")
+    ] = False
     partial: Annotated[bool, typer.Option("--partial", help="Accept a translation file that misses captions.")] = False
     beams: Annotated[int, typer.Option(min=1, help="Beams of the search; 1 is greedy.")] = 4
     candidates: Annotated[int, typer.Option(min=1, help="Translations of each caption.")] = 1
     sample: Annotated[bool, typer.Option("--sample", help="Draw translations instead of taking the likeliest.")] = False
     temperature: Annotated[float, typer.Option(help="Of drawing.")] = 1.0
-    unknown_words: Annotated[str, typer.Option(help="apertium, lexicon: refuse a caption with a word they lack, or keep the word as it is.")] = "refuse"
-    share: Annotated[float, typer.Option(help="lexicon: of a caption's words, how many are replaced at most; below 1 it is code-switched.")] = 1.0
+    unknown_words: Annotated[
+        str, typer.Option(help="apertium, lexicon: refuse a caption with a word they lack, or keep the word as it is.")
+    ] = "refuse"
+    share: Annotated[
+        float,
+        typer.Option(help="lexicon: of a caption's words, how many are replaced at most; below 1 it is code-switched."),
+    ] = 1.0
     batch_size: Annotated[int, typer.Option(min=1, help="Captions a batch; an interruption loses at most one.")] = 32
     seed: Annotated[int, typer.Option(min=0)] = 0
-    similarity: Annotated[str, typer.Option(help="Share of human pairs to lose (5%), a least margin (-0.05), or off.")] = "5%"
+    similarity: Annotated[
+        str, typer.Option(help="Share of human pairs to lose (5%), a least margin (-0.05), or off.")
+    ] = "5%"
     language: Annotated[str, typer.Option(help="Least likelihood beside the likeliest language's, or off.")] = "0.05"
     script: Annotated[str, typer.Option(help="Least share of letters in the target's script, or off.")] = "0.5"
     length: Annotated[str, typer.Option(help="Least and most length by the source's, or off.")] = "0.2:4"
-    copies: Annotated[str, typer.Option(help="A copy stays where people copy it in this share of other languages, or off.")] = "0.1"
-    repeats: Annotated[str, typer.Option(help="Most sources that may share one translation; a concept has it once. Or off.")] = "3"
-    unknown: Annotated[bool, typer.Option("--markers/--no-markers", help="Drop translations with marks of unknown words.")] = True
-    back_translate: Annotated[bool, typer.Option("--back-translate", help="Translate back and drop by chrF; takes as long again.")] = False
+    copies: Annotated[
+        str, typer.Option(help="A copy stays where people copy it in this share of other languages, or off.")
+    ] = "0.1"
+    repeats: Annotated[
+        str, typer.Option(help="Most sources that may share one translation; a concept has it once. Or off.")
+    ] = "3"
+    unknown: Annotated[
+        bool, typer.Option("--markers/--no-markers", help="Drop translations with marks of unknown words.")
+    ] = True
+    back_translate: Annotated[
+        bool, typer.Option("--back-translate", help="Translate back and drop by chrF; takes as long again.")
+    ] = False
     chrf: Annotated[float, typer.Option(min=0, max=100, help="Least chrF of --back-translate.")] = 20.0
-    back_model: Annotated[str, typer.Option(help="Model of --back-translate, where one does not know both directions.")] = ""
+    back_model: Annotated[
+        str, typer.Option(help="Model of --back-translate, where one does not know both directions.")
+    ] = ""
     text_encoder: Annotated[str, typer.Option(help="Encoder of --similarity, as in 'polyclip align'.")] = "e5-small"
-    out: Annotated[Path | None, typer.Option(help="Folder of the new corpus; default translated/<corpus>-<languages>-<engine>.")] = None
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the new corpus; default translated/<corpus>-<languages>-<engine>.")
+    ] = None
     json: Annotated[bool, typer.Option("--json", help="What was kept and dropped, as JSON.")] = False
     typed: frozenset[str] = frozenset()  # names of the options that were written
 
 
 def translate_with(wanted: Wanted) -> None:
     """Translate a corpus' captions, filter them, and write a corpus that 'polyclip align --corpus' takes."""
-    choice = {name: getattr(wanted, name) for name in ("similarity", "language", "script", "length", "copies", "repeats")}
+    choice = {
+        name: getattr(wanted, name) for name in ("similarity", "language", "script", "length", "copies", "repeats")
+    }
     limits = thresholds(choice, unknown=wanted.unknown, chrf=wanted.chrf if wanted.back_translate else None)
     targets = list({found.code: found for found in map(resolve_language, wanted.to)}.values())
     from polyclip.translation.config import Job
@@ -138,5 +173,12 @@ def run(job: "Job", *, json: bool) -> None:
         for note in notes(outcome):
             printed.print(f"{outcome.language.code}: {note}", markup=False, highlight=False, soft_wrap=True)
     for licence in pack.licences[-len(outcomes) :]:
-        printed.print(f"licence: {licence.part}: {licence.spdx} ({licence.holder})", markup=False, highlight=False, soft_wrap=True)
-    printed.print(f"train with it: polyclip align --lang {written(job.targets[0].code)} --corpus {path}", markup=False, highlight=False, soft_wrap=True)
+        printed.print(
+            f"licence: {licence.part}: {licence.spdx} ({licence.holder})", markup=False, highlight=False, soft_wrap=True
+        )
+    printed.print(
+        f"train with it: polyclip align --lang {written(job.targets[0].code)} --corpus {path}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -125,7 +125,11 @@ def agreed(value: T) -> T:
         return value
     import torch
 
-    said = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8) if first() else torch.zeros(0, dtype=torch.uint8)
+    said = (
+        torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+        if first()
+        else torch.zeros(0, dtype=torch.uint8)
+    )
     length = int(summed(torch.tensor(len(said))))
     return json.loads(bytes(summed(torch.nn.functional.pad(said, (0, length - len(said)))).tolist()))
 

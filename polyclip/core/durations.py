@@ -17,7 +17,9 @@ def duration(text: str) -> float:
     """
     found = DURATION.fullmatch(text.strip().lower())
     if found is None or float(found[1]) == 0:
-        raise PolyclipError(f"The budget is {text!r}, expected a duration above zero such as 30s, 5m or 1h; a bare number is seconds.")
+        raise PolyclipError(
+            f"The budget is {text!r}, expected a duration above zero such as 30s, 5m or 1h; a bare number is seconds."
+        )
     return float(found[1]) * UNITS[found[2]]
 
 

@@ -29,7 +29,14 @@ class Progress:
     def __init__(self, label: str, total: int) -> None:
         self.label, self.total, self.done, self.note = label, total, 0, ""
         self.started = self.spoken = time.monotonic()
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            Rate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         self.bar = Bar(*columns, console=console) if sys.stderr.isatty() and first() else None
 
     def __enter__(self) -> "Progress":
@@ -38,7 +45,9 @@ class Progress:
             self.task = self.bar.add_task(self.label, total=self.total, note="")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.bar:
             self.bar.stop()
         elif kind is None and self.spoken > self.started:
@@ -57,4 +66,8 @@ class Progress:
         self.spoken = time.monotonic()
         rate = self.done / max(self.spoken - self.started, 1e-9)
         left = (self.total - self.done) / max(rate, 1e-9)
-        console.print(f"{self.label}: {self.done:,}/{self.total:,}, {rate:,.0f}/s, {left:,.0f} s left {self.note}".rstrip(), highlight=False, soft_wrap=True)
+        console.print(
+            f"{self.label}: {self.done:,}/{self.total:,}, {rate:,.0f}/s, {left:,.0f} s left {self.note}".rstrip(),
+            highlight=False,
+            soft_wrap=True,
+        )

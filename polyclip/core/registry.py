@@ -46,7 +46,12 @@ def find(kind: str, name: str) -> ModuleType:
 
     Raises UnknownName with the nearest names.
     """
-    if (PACKAGE / FOLDERS[kind] / f"{module_name(name)}.py").is_file() and not name.startswith("_") and name.isprintable() and "/" not in name:
+    if (
+        (PACKAGE / FOLDERS[kind] / f"{module_name(name)}.py").is_file()
+        and not name.startswith("_")
+        and name.isprintable()
+        and "/" not in name
+    ):
         return import_module(f"polyclip.{FOLDERS[kind].replace('/', '.')}.{module_name(name)}")
     for point in entry_points(group=f"polyclip.{kind}"):
         if point.name == name:

@@ -28,7 +28,9 @@ def check_folder(folder: Path, wanted: dict[str, Any], *, resume: bool) -> None:
     different = sorted(key for key in wanted if found.get(key) != wanted[key])
     if different:
         was, now = ({key: table.get(key) for key in different} for table in (found, wanted))
-        raise RunError(f"{folder} holds a run with other settings: {changes(was, now)}. Choose another --out, or give the same settings.")
+        raise RunError(
+            f"{folder} holds a run with other settings: {changes(was, now)}. Choose another --out, or give the same settings."
+        )
     if unfinished(folder) and not resume:
         raise RunError(f"{folder} holds an interrupted run; add --resume to continue it, or choose another --out.")
 
@@ -59,7 +61,9 @@ def read_run(folder: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise RunError(f"{folder} is no run folder: it has no run.toml. Make one with: polyclip align --lang sw --out {folder}") from error
+        raise RunError(
+            f"{folder} is no run folder: it has no run.toml. Make one with: polyclip align --lang sw --out {folder}"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{path} is damaged ({error}).") from error
 

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from polyclip.errors import PackError
 
 PACKAGE = Path(__file__).parents[1]
-ROOT = PACKAGE / "packs_data" if (PACKAGE / "packs_data").is_dir() else PACKAGE.parent  # a wheel carries the folders inside the package
+ROOT = (
+    PACKAGE / "packs_data" if (PACKAGE / "packs_data").is_dir() else PACKAGE.parent
+)  # a wheel carries the folders inside the package
 LANGUAGES = ROOT / "languages"
 CORPORA = ROOT / "corpora"
 SHOWN = 80  # characters of a value in an error
@@ -56,7 +58,9 @@ def read_table(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise PackError(f"{path} is not UTF-8 ({error}).") from error
     except OSError as error:
-        raise PackError(f"{path} cannot be read: {error.strerror or error}; expected a pack, which is one TOML file.") from error
+        raise PackError(
+            f"{path} cannot be read: {error.strerror or error}; expected a pack, which is one TOML file."
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise PackError(f"{path} is not TOML: {error}.") from error
 
@@ -78,7 +82,11 @@ def fault(error: dict[str, Any]) -> Fault:
     if isinstance(ours, Wrong):
         return ours.fault
     said = error["msg"].removeprefix("Value error, ")
-    return Fault(".".join(str(part) for part in error["loc"]) or "the file", _shown(error["input"]), f"{said[:1].lower()}{said[1:]}")
+    return Fault(
+        ".".join(str(part) for part in error["loc"]) or "the file",
+        _shown(error["input"]),
+        f"{said[:1].lower()}{said[1:]}",
+    )
 
 
 def _shown(value: object) -> str:

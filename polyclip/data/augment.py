@@ -6,21 +6,21 @@ from functools import partial
 from PIL import Image
 
 from polyclip.core.storage import digest
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 
 SCALE = (0.5, 1.0)  # share of the area that a crop keeps; LilT takes (0.2, 1.0) of photographs
 TURN = 15.0  # degrees at most, to either side
 
 
-def view(picture: Picture, number: int) -> Picture:
+def view(picture: ImageSource, number: int) -> ImageSource:
     """View 0 is the picture itself; others are cropped, flipped by chance, and turned a little. Colours stay (LilT)."""
     if number == 0:
         return picture
     key = digest(picture.key, f"view {number}, crop {SCALE}, turn {TURN}")
-    return Picture(f"{picture.name} (view {number})", key, partial(drawn, picture, key))
+    return ImageSource(f"{picture.name} (view {number})", key, partial(drawn, picture, key))
 
 
-def drawn(picture: Picture, key: str) -> Image.Image:
+def drawn(picture: ImageSource, key: str) -> Image.Image:
     """The view that `key` stands for; what a turn uncovers is white."""
     chance = random.Random(key)
     image = picture.open().rotate(chance.uniform(-TURN, TURN), Image.Resampling.BICUBIC, fillcolor="white")

@@ -17,5 +17,7 @@ def normalised(rows: Sequence[Row], language: Language | None) -> list[Row]:
     for row in rows:
         for caption in row.captions:
             if not visible(caption):
-                raise DataError(f"A caption of {row.concept!r} in {row.language!r} has nothing to see in it: {ascii(caption)}. Write one, or take it out.")
+                raise DataError(
+                    f"A caption of {row.concept!r} in {row.language!r} has nothing to see in it: {ascii(caption)}. Write one, or take it out."
+                )
     return [replace(row, captions=tuple(normalise(caption, language) for caption in row.captions)) for row in rows]

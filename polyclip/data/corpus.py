@@ -31,7 +31,9 @@ class Translation(Pack):
     names: list[str]  # of engine, model and revision: the provenance of its captions
     source: str  # code of the language it was translated from
     languages: list[str] = Field(min_length=1)  # codes
-    splits: list[Literal["train", "validation"]] = Field(min_length=1)  # where captions are added; never among those that are tested
+    splits: list[Literal["train", "validation"]] = Field(
+        min_length=1
+    )  # where captions are added; never among those that are tested
     without_human: bool = False  # whether people's captions in `languages` are left out of `splits`
     captions_sha256: str  # of captions.jsonl
     options: dict[str, Any] = {}  # the engine's
@@ -45,7 +47,9 @@ class CorpusPack(Pack):
     about: str
     reader: str
     folder: str = ""  # relative to the pack
-    files: str | list[str] = []  # in place of a folder: shards, as paths from the pack's folder or addresses that fsspec knows
+    files: (
+        str | list[str]
+    ) = []  # in place of a folder: shards, as paths from the pack's folder or addresses that fsspec knows
     shards: Stored = Stored()  # how samples are found in them
     rows: dict[str, int] = {}  # split -> rows in English, checked when it is read
     licences: list[Licence] = []
@@ -75,7 +79,9 @@ class Corpus:
         Raises PackError for a corpus that is not in shards, and what `folder` raises.
         """
         if not self.pack.files:
-            raise PackError(f"--max-bad {max_bad} is for a corpus in shards; {self.path} reads {self.pack.reader!r}, whose every row must be good.")
+            raise PackError(
+                f"--max-bad {max_bad} is for a corpus in shards; {self.path} reads {self.pack.reader!r}, whose every row must be good."
+            )
         self.reader.indexed(self.pack, self.path, max_bad)
 
     def locale(self, language: Language) -> str:
@@ -90,7 +96,9 @@ def _reader(pack: CorpusPack, path: Path) -> ModuleType:
         raise PackError(f"{path}: reader: {error}") from error
     wanted, other = ("files", "folder") if hasattr(reader, "indexed") else ("folder", "files")
     if getattr(pack, other) or not getattr(pack, wanted):
-        raise PackError(f"{path}: reader {pack.reader!r} takes {wanted}; found {other if getattr(pack, other) else 'none'}. Write {wanted} = ... in the pack.")
+        raise PackError(
+            f"{path}: reader {pack.reader!r} takes {wanted}; found {other if getattr(pack, other) else 'none'}. Write {wanted} = ... in the pack."
+        )
     return reader
 
 
@@ -106,5 +114,7 @@ def load_corpus(name: str) -> Corpus:
     """
     path = Path(name) if name.endswith(".toml") else CORPORA / f"{name}.toml"
     if not path.is_file():
-        raise UnknownName("corpus", name, known_corpora(), "A corpus of your own is the path of a pack, such as my/corpus.toml.")
+        raise UnknownName(
+            "corpus", name, known_corpora(), "A corpus of your own is the path of a pack, such as my/corpus.toml."
+        )
     return Corpus(read_pack(CorpusPack, path), path)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from polyclip.core.progress import Progress
 from polyclip.core.storage import cache_folder
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError
 
 SIDE = 16
@@ -37,12 +37,12 @@ TRIES = 50  # nearest pairs of one picture whose thumbnails are compared
 class Hashes:
     """Hashes [picture, 32 bytes] of the pictures that could be read, and one sentence for each that could not."""
 
-    pictures: list[Picture]
+    pictures: list[ImageSource]
     bits: np.ndarray
     problems: list[str]
 
 
-def hashes(pictures: Sequence[Picture], what: str) -> Hashes:
+def hashes(pictures: Sequence[ImageSource], what: str) -> Hashes:
     """The hash of every picture; those computed before come from the cache, by what the picture's file holds.
 
     Raises PolyclipError where the cache cannot be written.
@@ -60,11 +60,13 @@ def hashes(pictures: Sequence[Picture], what: str) -> Hashes:
             f"Cannot keep picture hashes in {path}: {error}. Free some space, remove the file if it is damaged, or set POLYCLIP_CACHE."
         ) from error
     kept = [picture for picture in pictures if picture.key in known]
-    table = np.frombuffer(b"".join(known[picture.key] for picture in kept), dtype=np.uint8).reshape(len(kept), BITS // 8)
+    table = np.frombuffer(b"".join(known[picture.key] for picture in kept), dtype=np.uint8).reshape(
+        len(kept), BITS // 8
+    )
     return Hashes(kept, table, problems)
 
 
-def compute(store: sqlite3.Connection, missing: Sequence[Picture], known: dict[str, bytes], what: str) -> list[str]:
+def compute(store: sqlite3.Connection, missing: Sequence[ImageSource], known: dict[str, bytes], what: str) -> list[str]:
     """Hash and keep batch by batch, so that an interruption loses little; returns what could not be read."""
     problems: list[str] = []
     with Progress(f"hashing {what}", len(missing)) as progress, ThreadPoolExecutor() as pool:
@@ -80,7 +82,7 @@ def compute(store: sqlite3.Connection, missing: Sequence[Picture], known: dict[s
     return problems
 
 
-def hashed(picture: Picture) -> bytes | str:
+def hashed(picture: ImageSource) -> bytes | str:
     """The hash, or why the picture cannot be read."""
     try:
         return np.packbits(imagehash.phash(picture.open(), SIDE).hash.flatten()).tobytes()
@@ -103,7 +105,7 @@ def near(first: np.ndarray, second: np.ndarray, most: int = NEAR) -> Iterator[tu
             progress.advance(len(block))
 
 
-def duplicates(train: Hashes, other: Hashes) -> Iterator[tuple[Picture, Picture, int]]:
+def duplicates(train: Hashes, other: Hashes) -> Iterator[tuple[ImageSource, ImageSource, int]]:
     """For each picture of `other` that is also in `train`, one that it equals, and in how many bits their hashes differ.
 
     Of many proposals for a picture the nearest 50 are looked at; identical files are found without.
@@ -123,7 +125,7 @@ def duplicates(train: Hashes, other: Hashes) -> Iterator[tuple[Picture, Picture,
             yield train.pictures[mine], other.pictures[theirs], bits
 
 
-def alike(first: Picture, second: Picture, thumbnails: dict[str, np.ndarray]) -> bool:
+def alike(first: ImageSource, second: ImageSource, thumbnails: dict[str, np.ndarray]) -> bool:
     """Whether no pixel of their thumbnails is further apart than `APART`; `thumbnails` keeps those made before."""
     for picture in (first, second):
         if picture.key not in thumbnails:

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from polyclip.core.storage import sha256
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
@@ -46,7 +46,9 @@ def look_through(folder: Path) -> tuple[list[Path], list[str]]:
     if not found:
         raise DataError(f"{folder} has no picture; expected files ending in {', '.join(sorted(SUFFIXES))}.")
     kinds = [(path, mimetypes.guess_type(path.name)[0] or "") for path in files if path.suffix.lower() not in SUFFIXES]
-    return found, [f"{path}: {kind} is not read; save it as PNG or JPEG." for path, kind in kinds if kind.startswith("image/")]
+    return found, [
+        f"{path}: {kind} is not read; save it as PNG or JPEG." for path, kind in kinds if kind.startswith("image/")
+    ]
 
 
 def inside(folder: Path) -> Iterator[Path]:
@@ -60,7 +62,7 @@ def inside(folder: Path) -> Iterator[Path]:
             continue
 
 
-def readable(paths: list[Path]) -> tuple[list[Picture], list[str]]:
+def readable(paths: list[Path]) -> tuple[list[ImageSource], list[str]]:
     """The pictures that can be read, and one sentence for each that cannot; none is replaced by another."""
     pictures, problems = [], []
     for path in paths:
@@ -73,13 +75,13 @@ def readable(paths: list[Path]) -> tuple[list[Picture], list[str]]:
     return pictures, problems
 
 
-def picture_of(path: Path) -> Picture:
+def picture_of(path: Path) -> ImageSource:
     """A picture by its file; decoded when it is asked for.
 
     Raises DataError for a file that may not be read.
     """
     try:
-        return Picture(str(path), sha256(path), partial(open_picture, path))
+        return ImageSource(str(path), sha256(path), partial(open_picture, path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
@@ -131,13 +133,17 @@ def decoded(data: bytes, where: str) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"{where}: {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} in all are decoded.")
+                raise DataError(
+                    f"{where}: {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} in all are decoded."
+                )
             lighten(image)
             return on_white(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{where}: too large, at most {MAX_PIXELS:,} pixels are decoded ({error}).") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{where}: not a picture that can be read, expected {', '.join(FORMATS)} ({described(data)}).") from error
+        raise DataError(
+            f"{where}: not a picture that can be read, expected {', '.join(FORMATS)} ({described(data)})."
+        ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{where}: damaged or truncated picture ({error}).") from error
 
@@ -149,7 +155,9 @@ def rendered(svg: str, pixels: int) -> Image.Image:
     """
     import resvg_py
 
-    png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=pixels, background="#ffffff", skip_system_fonts=True, dpi=96))
+    png = bytes(
+        resvg_py.svg_to_bytes(svg_string=svg, width=pixels, background="#ffffff", skip_system_fonts=True, dpi=96)
+    )
     return Image.open(io.BytesIO(png)).convert("RGB")
 
 

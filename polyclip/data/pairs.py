@@ -14,7 +14,7 @@ from polyclip.data.corpus import Corpus
 from polyclip.data.sampling_weights import by_people, language_weights, mixed, rehearsing, weight_of
 from polyclip.data.shards.order import Strata
 from polyclip.data.shards.pairs import Captions, Draw, Names, Pictures, drawn_captions, owned, shard_lengths, stratified
-from polyclip.data.types import Picture, Row
+from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError
 from polyclip.languages.schema import Language
 
@@ -26,7 +26,7 @@ class Pairs:
     captions: Sequence[str]
     caption_concept: Int[Tensor, " caption"]
     caption_weight: Float[Tensor, " caption"]  # how often a caption is drawn; no unit
-    pictures: Sequence[Picture]
+    pictures: Sequence[ImageSource]
     picture_rows: Int[Tensor, "concept slot"]  # rows of a concept's pictures; -1 fills up
     picture_count: Int[Tensor, " concept"]
     caption_rows: Int[Tensor, "concept spot"]  # the same of its captions, in all languages
@@ -34,8 +34,12 @@ class Pairs:
     sections: tuple[list[int], list[int]]  # captions a language, pictures a style: how many stand together
     named: int  # (concept, language) rows: one epoch shows as many pairs
     concepts: Sequence[str]  # in the order of their numbers
-    caption_mix: Float[Tensor, " caption"] | None = None  # how often `others` draws one of a concept's captions; None: all as often
-    strata: Strata | None = None  # of pairs that lie on disk: the order in which captions are drawn; weights say how often
+    caption_mix: Float[Tensor, " caption"] | None = (
+        None  # how often `others` draws one of a concept's captions; None: all as often
+    )
+    strata: Strata | None = (
+        None  # of pairs that lie on disk: the order in which captions are drawn; weights say how often
+    )
 
     @property
     def drawable(self) -> int:
@@ -75,9 +79,13 @@ class Sample:
 
     name_share: float = 0.5  # how often a caption drawn for training is a name rather than a keyword
     views: int = 1  # of each picture: itself, and augmented ones, each encoded once
-    share: float = 1.0  # of the concepts, chosen by hash: with less, those of a smaller share are among those of a larger
+    share: float = (
+        1.0  # of the concepts, chosen by hash: with less, those of a smaller share are among those of a larger
+    )
     pairs: int | None = None  # named pictures of each language but English, chosen by hash; None means all
-    mix: Mapping[str, float] | None = None  # provenance, or how it begins -> how often its captions are drawn, people's being 1
+    mix: Mapping[str, float] | None = (
+        None  # provenance, or how it begins -> how often its captions are drawn, people's being 1
+    )
     temperature: float | None = None  # of the languages' weights (mix.language_weights); None: all weigh the same
 
 
@@ -97,7 +105,9 @@ class Chosen:
     named: int  # pairs that an epoch shows
 
 
-def training_pairs(corpus: Corpus, languages: list[Language], split: str, sample: Sample, chosen: Chosen | None = None) -> Pairs:
+def training_pairs(
+    corpus: Corpus, languages: list[Language], split: str, sample: Sample, chosen: Chosen | None = None
+) -> Pairs:
     """Captions of `languages` and every style's picture of the concepts they name, as `sample` says.
 
     Languages weigh the same, but for `sample.temperature` and `chosen`; within one, names together weigh `sample.name_share` (in [0, 1])
@@ -106,14 +116,19 @@ def training_pairs(corpus: Corpus, languages: list[Language], split: str, sample
     """
     if split == "train" and chosen is None and not sample.mix and hasattr(corpus.reader, "table"):
         return on_disk(corpus, languages, sample)
-    rows = {language.code: normalised(corpus.reader.read(corpus.folder, corpus.locale(language), split), language) for language in languages}
+    rows = {
+        language.code: normalised(corpus.reader.read(corpus.folder, corpus.locale(language), split), language)
+        for language in languages
+    }
     check_count(corpus, len(rows.get("en", [])), split)
     judging = {code: by_people(found) for code, found in rows.items()}
     rows = mixed(rows, sample.mix, corpus.name) if split == "train" else judging
     rows = {code: drawn_rows(found, sample, code) for code, found in rows.items()} | dict(chosen.rows if chosen else {})
     for code, found in rows.items():
         if not found:
-            raise DataError(f"Corpus {corpus.name!r} has no caption in language {code!r} in split {split!r}; choose another language or corpus.")
+            raise DataError(
+                f"Corpus {corpus.name!r} has no caption in language {code!r} in split {split!r}; choose another language or corpus."
+            )
     kept = {code: {row.concept for row in found} for code, found in rows.items()} | dict(chosen.kept if chosen else {})
     named = {code: len(concepts) for code, concepts in kept.items()}
     weights = language_weights(named, sample.temperature)
@@ -125,10 +140,19 @@ def training_pairs(corpus: Corpus, languages: list[Language], split: str, sample
     return _joined(corpus, in_order, weighed, sample, weights, sum(named.values()) if chosen is None else chosen.named)
 
 
-Weighed = list[tuple[str, Row, float, bool]]  # a caption, its row, how often it is drawn within its language, and whether its concept is
+Weighed = list[
+    tuple[str, Row, float, bool]
+]  # a caption, its row, how often it is drawn within its language, and whether its concept is
 
 
-def _joined(corpus: Corpus, in_order: list[str], weighed: dict[str, Weighed], sample: Sample, weights: Mapping[str, float], named: int) -> Pairs:
+def _joined(
+    corpus: Corpus,
+    in_order: list[str],
+    weighed: dict[str, Weighed],
+    sample: Sample,
+    weights: Mapping[str, float],
+    named: int,
+) -> Pairs:
     """Captions by language, and the pictures of the concepts that they name, as one table."""
     concepts = {concept: number for number, concept in enumerate(in_order)}
     flat = [found for captions in weighed.values() for found in captions]
@@ -148,7 +172,9 @@ def _joined(corpus: Corpus, in_order: list[str], weighed: dict[str, Weighed], sa
         sections=([len(captions) for captions in weighed.values()], a_style),
         named=named,
         concepts=tuple(concepts),
-        caption_mix=torch.tensor([weight_of(row.provenance, sample.mix) for _, row, _, _ in flat]) if sample.mix else None,
+        caption_mix=torch.tensor([weight_of(row.provenance, sample.mix) for _, row, _, _ in flat])
+        if sample.mix
+        else None,
     )
 
 
@@ -168,10 +194,14 @@ def on_disk(corpus: Corpus, languages: list[Language], sample: Sample) -> Pairs:
     Raises DataError when a language names nothing.
     """
     table = corpus.reader.table(corpus.folder)
-    spoken = drawn_captions(table, {language.code: corpus.locale(language) for language in languages}, Draw(sample.share, sample.pairs))
+    spoken = drawn_captions(
+        table, {language.code: corpus.locale(language) for language in languages}, Draw(sample.share, sample.pairs)
+    )
     for code, (names, _) in spoken.items():
         if not len(names):
-            raise DataError(f"Corpus {corpus.name!r} has no caption in language {code!r} in split 'train'; choose another language or corpus.")
+            raise DataError(
+                f"Corpus {corpus.name!r} has no caption in language {code!r} in split 'train'; choose another language or corpus."
+            )
         check_count(corpus, len(names) if code == "en" else 0, "train")
     weights = language_weights({code: len(names) for code, (names, _) in spoken.items()}, sample.temperature)
     parts = stratified(table, spoken, weights, sample.name_share)
@@ -210,15 +240,21 @@ def _weighed(rows: list[Row], sample: Sample, kept: Collection[str]) -> Weighed:
     share = 1.0 if further == 0 else sample.name_share
     pairs = list(zip(rows, weights, strict=True))
     found = [(row.captions[0], row, share * weight / names, row.concept in kept) for row, weight in pairs]
-    return found + [(caption, row, (1 - share) * weight / (further or 1.0), row.concept in kept) for row, weight in pairs for caption in row.captions[1:]]
+    return found + [
+        (caption, row, (1 - share) * weight / (further or 1.0), row.concept in kept)
+        for row, weight in pairs
+        for caption in row.captions[1:]
+    ]
 
 
-def picture_rows(corpus: Corpus, concepts: Mapping[str, int], views: int) -> tuple[list[Picture], list[list[int]], list[int]]:
+def picture_rows(
+    corpus: Corpus, concepts: Mapping[str, int], views: int
+) -> tuple[list[ImageSource], list[list[int]], list[int]]:
     """Pictures style by style, view by view; rows of each concept's, by its number; lengths of what stands together.
 
     Raises DataError for a concept without a picture.
     """
-    pictures: list[Picture] = []
+    pictures: list[ImageSource] = []
     lengths: list[int] = []
     rows: list[list[int]] = [[] for _ in concepts]
     for style in corpus.reader.styles(corpus.folder):
@@ -231,7 +267,9 @@ def picture_rows(corpus: Corpus, concepts: Mapping[str, int], views: int) -> tup
             lengths.append(len(pictures) - sum(lengths))
     bare = [concept for concept, number in concepts.items() if not rows[number]]
     if bare:
-        raise DataError(f"Corpus {corpus.name!r} names {len(bare)} concepts without a picture, the first is {bare[0]!r}.")
+        raise DataError(
+            f"Corpus {corpus.name!r} names {len(bare)} concepts without a picture, the first is {bare[0]!r}."
+        )
     return pictures, rows, lengths
 
 

@@ -32,7 +32,9 @@ def parsed(options: Sequence[str]) -> dict[str, float]:
         except ValueError:
             weight = math.nan
         if not key or not 0 <= weight < math.inf:
-            raise DataError(f"--mix {text!r}: expected PROVENANCE=WEIGHT with a weight of 0 or more, such as nllb=0.5 (captions by people weigh 1).")
+            raise DataError(
+                f"--mix {text!r}: expected PROVENANCE=WEIGHT with a weight of 0 or more, such as nllb=0.5 (captions by people weigh 1)."
+            )
         if key in found:
             raise DataError(f"--mix names {key!r} twice: give one weight.")
         found[key] = weight
@@ -55,7 +57,9 @@ def mixed(rows: Mapping[str, list[Row]], mix: Mapping[str, float] | None, corpus
     known = sorted({row.provenance for found in rows.values() for row in found})
     for key in mix:
         if not any(provenance.startswith(key) for provenance in known):
-            raise DataError(f"--mix {key}: corpus {corpus!r} has no caption of that provenance in the languages trained; it has {', '.join(known)}.")
+            raise DataError(
+                f"--mix {key}: corpus {corpus!r} has no caption of that provenance in the languages trained; it has {', '.join(known)}."
+            )
     return {code: [row for row in found if weight_of(row.provenance, mix) > 0] for code, found in rows.items()}
 
 
@@ -69,7 +73,9 @@ def language_weights(named: Mapping[str, int], temperature: float | None) -> dic
     if temperature is None:
         return dict.fromkeys(named, 1.0)
     if not temperature > 0:
-        raise DataError(f"--temperature {temperature:g}: expected a number above 0; 1 is proportional, 3.33 is XLM-R's.")
+        raise DataError(
+            f"--temperature {temperature:g}: expected a number above 0; 1 is proportional, 3.33 is XLM-R's."
+        )
     return averaged({code: count ** (1 / temperature) for code, count in named.items()})
 
 
@@ -79,7 +85,12 @@ def rehearsing(weights: Mapping[str, float], new: Iterable[str], share: float) -
     totals = {side: sum(value for code, value in weights.items() if (code in fresh) is side) for side in (True, False)}
     if not totals[False]:
         return dict(weights)
-    return averaged({code: value * ((1 - share) if code in fresh else share) / totals[code in fresh] for code, value in weights.items()})
+    return averaged(
+        {
+            code: value * ((1 - share) if code in fresh else share) / totals[code in fresh]
+            for code, value in weights.items()
+        }
+    )
 
 
 def averaged(weights: Mapping[str, float]) -> dict[str, float]:

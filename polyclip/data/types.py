@@ -7,7 +7,7 @@ from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageSource:
     """A picture that is decoded when it is asked for. `key` is the hash of its bytes and of how they are drawn."""
 
     name: str

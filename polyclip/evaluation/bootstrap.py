@@ -57,7 +57,10 @@ class Tallies:
         generator = np.random.default_rng(seed)
         count = np.zeros(share.shape[1])
         for start in range(0, flips, STEP):
-            signs = generator.integers(0, 2, (min(STEP, flips - start), len(share)), dtype=np.int8).astype(np.float64) * 2 - 1
+            signs = (
+                generator.integers(0, 2, (min(STEP, flips - start), len(share)), dtype=np.int8).astype(np.float64) * 2
+                - 1
+            )
             count += (np.abs((torch.from_numpy(signs) @ torch.from_numpy(share)).numpy()) >= reached).sum(0)
         return (count + 1) / (flips + 1)
 

@@ -14,14 +14,14 @@ from typing import Any
 from torch import Tensor
 
 from polyclip.core.progress import Progress
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, UnknownName
 from polyclip.evaluation import retrieval
 from polyclip.evaluation.facts import facts
 from polyclip.evaluation.results import Score
 from polyclip.evaluation.retrieval import Items, Report, Request, both_directions
 from polyclip.languages.normalize import normalise, pack_of, visible
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 FIRST, ALL = "first-caption", "all-captions"
 TOGETHER = 16_384  # captions encoded at once: bounds memory, changes no figure
@@ -43,7 +43,7 @@ class Table:
 
     name: str
     split: str
-    pictures: dict[str, Picture]
+    pictures: dict[str, ImageSource]
     captions: Captions
     galleries: dict[str, list[str]] = field(default_factory=dict)  # of languages that do not search all the pictures
     homes: dict[str, str] = field(default_factory=dict)  # picture -> language of its region
@@ -57,14 +57,18 @@ class Table:
         return [self.groups.get(key, key) for key in keys]
 
 
-def score(aligner: Aligner, request: Request, table: Table) -> Report:
+def score(aligner: PolyCLIP, request: Request, table: Table) -> Report:
     """Score the requested languages, or all the table has.
 
     Raises UnknownName for a language that it lacks, DataError where nothing is left to score.
     """
     table = asked(without_blank(table), request)
     keys = list(table.pictures)
-    image = Items(aligner.vision.embed(list(table.pictures.values()), f"{table.name} pictures", keep=True), keys, table.clusters(keys))
+    image = Items(
+        aligner.vision.embed(list(table.pictures.values()), f"{table.name} pictures", keep=True),
+        keys,
+        table.clusters(keys),
+    )
     scores: list[Score] = []
     for vectors in encoded(aligner, table):  # each in a bar of its own, before that of the scores
         with Progress("scoring", len(vectors)) as progress:
@@ -78,7 +82,7 @@ def score(aligner: Aligner, request: Request, table: Table) -> Report:
     return Report(scores, counts, notes(table))
 
 
-def encoded(aligner: Aligner, table: Table) -> Iterator[dict[str, Tensor]]:
+def encoded(aligner: PolyCLIP, table: Table) -> Iterator[dict[str, Tensor]]:
     """Unit vectors of captions by language, several languages at a time."""
     waiting: dict[str, list[str]] = {}
     last = list(table.captions)[-1]
@@ -88,7 +92,9 @@ def encoded(aligner: Aligner, table: Table) -> Iterator[dict[str, Tensor]]:
         if code == last or sum(map(len, waiting.values())) >= TOGETHER:
             lengths = [len(captions) for captions in waiting.values()]
             flat = [caption for captions in waiting.values() for caption in captions]
-            vectors = aligner.text.embed(flat, f"{table.name} captions ({span(list(waiting))})", keep=True, sections=lengths)
+            vectors = aligner.text.embed(
+                flat, f"{table.name} captions ({span(list(waiting))})", keep=True, sections=lengths
+            )
             yield dict(zip(waiting, vectors.split(lengths), strict=True))
             waiting = {}
 
@@ -108,7 +114,9 @@ def protocols(text: Items, image: Items, table: Table, common: dict[str, Any]) -
         scores += home_and_away(text, image, table, common)
     for protocol, pool in table.pools.items():
         if common["language"] in pool.languages and pool.keys & set(text.keys):
-            scores += both_directions(text.only(set(pool.keys)), image.only(set(pool.keys)), protocol=protocol, **common)
+            scores += both_directions(
+                text.only(set(pool.keys)), image.only(set(pool.keys)), protocol=protocol, **common
+            )
     return scores
 
 
@@ -142,7 +150,9 @@ def without_blank(table: Table) -> Table:
     blank = +blank
     if not blank:
         return table
-    kept = {code: [(key, caption) for key, caption in found if visible(caption)] for code, found in table.captions.items()}
+    kept = {
+        code: [(key, caption) for key, caption in found if visible(caption)] for code, found in table.captions.items()
+    }
     told = f"{blank.total()} blank caption(s) dropped: {', '.join(f'{code} {count}' for code, count in blank.items())}"
     return replace(table, captions=kept, notes=[*table.notes, told])
 
@@ -161,7 +171,9 @@ def asked(table: Table, request: Request) -> Table:
         raise DataError(f"{request.data} has no caption to score.")
     missing = [*table.missing, *([f"no caption in {', '.join(absent)}"] if absent else [])]
     name = f"{table.name} PARTIAL" if missing else table.name
-    return replace(table, name=name, captions={code: having[code] for code in wanted if code in having}, missing=missing)
+    return replace(
+        table, name=name, captions={code: having[code] for code in wanted if code in having}, missing=missing
+    )
 
 
 def folder_of(request: Request, name: str) -> Path:
@@ -172,7 +184,9 @@ def folder_of(request: Request, name: str) -> Path:
     known = facts(name)
     wanted = ", ".join(file.path for file in known.layouts[0].files)
     if request.data is None:
-        raise DataError(f"{name} needs --data DIR with {wanted}; 'polyclip corpora show {name}' says where they come from.")
+        raise DataError(
+            f"{name} needs --data DIR with {wanted}; 'polyclip corpora show {name}' says where they come from."
+        )
     if not request.data.is_dir():
         raise DataError(f"{request.data} is no folder; {name} needs --data DIR with {wanted}.")
     if known.splits and request.split not in known.splits:
@@ -189,7 +203,11 @@ def notes(table: Table) -> list[str]:
     several = any(len(captions) > len({key for key, _ in captions}) for captions in table.captions.values())
     found += [] if several else [f"one caption a picture: {FIRST} and {ALL} are the same"]
     if table.homes:
-        found += [f"{ALL}/home: only pictures of the language's own region and their captions ask, {ALL}/away: only the others; all are searched"]
-    found += [f"{protocol}: {pool.note}" for protocol, pool in table.pools.items() if pool.languages & set(table.captions)]
+        found += [
+            f"{ALL}/home: only pictures of the language's own region and their captions ask, {ALL}/away: only the others; all are searched"
+        ]
+    found += [
+        f"{protocol}: {pool.note}" for protocol, pool in table.pools.items() if pool.languages & set(table.captions)
+    ]
     plain = [code for code in table.captions if pack_of(code) is None]
     return found + ([f"no language pack, normalised by NFC alone: {', '.join(plain)}"] if plain else [])

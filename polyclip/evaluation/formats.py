@@ -18,7 +18,11 @@ from polyclip.languages.schema import known_languages, load_language
 
 SIDES = {"text_to_image": "image_retrieval", "image_to_text": "text_retrieval"}  # CLIP_benchmark names what is found
 CLASSIFICATION = ("acc1", "acc5", "mean_per_class_recall")
-DATASETS = {"xm3600": "crossmodal3600", "babel-imagenet": "babel_imagenet", "imagenet": "imagenet1k"}  # names there, where they differ from ours
+DATASETS = {
+    "xm3600": "crossmodal3600",
+    "babel-imagenet": "babel_imagenet",
+    "imagenet": "imagenet1k",
+}  # names there, where they differ from ours
 TASKS = {"xm3600": "XM3600", "wit": "WIT", "xflickrco": "XFlickr30kCo"}  # mteb's, before T2IRetrieval and I2TRetrieval
 MTEB_SIDES = {"text_to_image": "T2IRetrieval", "image_to_text": "I2TRetrieval"}
 SCRIPTS = {"Kore": "Hang"}  # mteb names Korean's letters, ISO 15924 their mixture with Chinese ones
@@ -35,10 +39,16 @@ def written(result: Result, format: str, folder: Path, model: str = "") -> list[
         raise UnknownName("format of results", format, FORMATS)
     partial = [note for note in result.origin.get("notes", []) if note.startswith("PARTIAL")]
     if partial:
-        raise DataError(f"A partial result is not written as {format}, which cannot say that it is one ({partial[0]}). Evaluate all of the benchmark.")
+        raise DataError(
+            f"A partial result is not written as {format}, which cannot say that it is one ({partial[0]}). Evaluate all of the benchmark."
+        )
     files = {folder / name: table for name, table in FORMATS[format](result, model or name_of(result)).items()}
     for path, table in files.items():
-        write_text(path, json.dumps(table, ensure_ascii=False, indent=1, allow_nan=False) + "\n", what=f"the result for {format}")
+        write_text(
+            path,
+            json.dumps(table, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
+            what=f"the result for {format}",
+        )
     return list(files)
 
 
@@ -59,10 +69,19 @@ def clip_benchmark(result: Result, model: str) -> dict[str, dict[str, Any]]:
             dataset = DATASETS.get(score.benchmark, score.benchmark) + (f"-{score.protocol}" if several else "")
             task = "zeroshot_classification" if metric in CLASSIFICATION else "zeroshot_retrieval"
             name = "_".join(map(plain, (dataset, pretrained, model, score.language, task))) + ".json"
-            facts = {"dataset": dataset, "model": model, "pretrained": pretrained, "task": task, "metrics": {}, "language": score.language}
+            facts = {
+                "dataset": dataset,
+                "model": model,
+                "pretrained": pretrained,
+                "task": task,
+                "metrics": {},
+                "language": score.language,
+            }
             tables.setdefault(name, facts)["metrics"][metric] = score.value
     if not tables:
-        raise DataError(f"The result has none of CLIP_benchmark's metrics: recall@k of a retrieval, or {', '.join(CLASSIFICATION)}.")
+        raise DataError(
+            f"The result has none of CLIP_benchmark's metrics: recall@k of a retrieval, or {', '.join(CLASSIFICATION)}."
+        )
     return tables
 
 
@@ -80,7 +99,9 @@ def mteb(result: Result, model: str) -> dict[str, dict[str, Any]]:
     tables: dict[str, dict[str, Any]] = {}
     for score in chosen(result.scores, "all-captions"):
         if score.benchmark not in TASKS:
-            raise DataError(f"mteb has no task for benchmark {score.benchmark!r}; it has for {', '.join(sorted(TASKS))}.")
+            raise DataError(
+                f"mteb has no task for benchmark {score.benchmark!r}; it has for {', '.join(sorted(TASKS))}."
+            )
         task = TASKS[score.benchmark] + MTEB_SIDES[score.direction]
         facts: dict[str, Any] = {
             "dataset_revision": f"official files, read by polyclip {version('polyclip')}",
@@ -101,7 +122,9 @@ def mteb_metrics(score: Score) -> dict[str, float]:
     """One figure under its names there. A hit is a recall only where a query has one positive, so only from text to image."""
     name, _, k = score.metric.partition("@")
     if name == "recall":
-        return {f"hit_rate_at_{k}": score.value} | ({f"recall_at_{k}": score.value} if score.direction == "text_to_image" else {})
+        return {f"hit_rate_at_{k}": score.value} | (
+            {f"recall_at_{k}": score.value} if score.direction == "text_to_image" else {}
+        )
     return {f"ndcg_at_{k}": score.value, "main_score": score.value} if name == "ndcg" else {}
 
 
@@ -117,7 +140,15 @@ def mteb_languages(code: str) -> list[str]:
 
 def meta(result: Result, model: str, revision: str) -> dict[str, Any]:
     """mteb's facts of a model; what we do not know is null."""
-    unknown = ("release_date", "memory_usage_mb", "license", "public_training_code", "public_training_data", "similarity_fn_name", "training_datasets")
+    unknown = (
+        "release_date",
+        "memory_usage_mb",
+        "license",
+        "public_training_code",
+        "public_training_data",
+        "similarity_fn_name",
+        "training_datasets",
+    )
     known = {
         "name": f"polyclip/{plain(model)}",
         "revision": revision,
@@ -145,4 +176,7 @@ def plain(text: str) -> str:
     return re.sub(r"[^\w.+=,-]", "-", text).lstrip(".") or "-"
 
 
-FORMATS: dict[str, Callable[[Result, str], dict[str, dict[str, Any]]]] = {"clip-benchmark": clip_benchmark, "mteb": mteb}
+FORMATS: dict[str, Callable[[Result, str], dict[str, dict[str, Any]]]] = {
+    "clip-benchmark": clip_benchmark,
+    "mteb": mteb,
+}

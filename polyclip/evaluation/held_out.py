@@ -26,14 +26,14 @@ from polyclip.evaluation.retrieval import Items, Report, Request, both_direction
 from polyclip.evaluation.shares import each
 from polyclip.languages.normalize import pack_of
 from polyclip.languages.schema import known_languages, load_language
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 MIXED = "mixed-styles"
 FEWEST = 30  # captions; below that an interval says nothing
 PLAIN = {"Flags", "Symbols"}
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """Score every requested language; without a request, every locale that names at least 30 concepts of the split.
 
     Raises DataError when none of them names a concept of the split.
@@ -56,7 +56,12 @@ def score(aligner: Aligner, request: Request) -> Report:
     machine = [code for code, found in rows.items() if all(row.provenance != HUMAN for row in found)]
     notes += [f"names written by machines, not by people: {', '.join(machine)}"] if machine else []
     return Report(
-        scores, {"captions": sum(map(len, rows.values())), "pictures": sum(len(gallery.keys) for name, gallery in galleries.items() if name != MIXED)}, notes
+        scores,
+        {
+            "captions": sum(map(len, rows.values())),
+            "pictures": sum(len(gallery.keys) for name, gallery in galleries.items() if name != MIXED),
+        },
+        notes,
     )
 
 
@@ -66,20 +71,30 @@ def named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Row]], 
     Raises DataError when none is left.
     """
     locales = {language.code: corpus.locale(language) for language in request.languages} or all_locales(corpus)
-    rows = {code: normalised(by_people(corpus.reader.read(corpus.folder, locale, request.split)), pack_of(code)) for code, locale in locales.items()}
+    rows = {
+        code: normalised(by_people(corpus.reader.read(corpus.folder, locale, request.split)), pack_of(code))
+        for code, locale in locales.items()
+    }
     fewest = 1 if request.languages else FEWEST
     few = sorted(code for code, found in rows.items() if len(found) < fewest)
     rows = {code: found for code, found in rows.items() if len(found) >= fewest}
     if not rows:
-        raise DataError(f"None of the languages {', '.join(few)} names {fewest} concepts of split {request.split!r} in corpus {corpus.name!r}.")
+        raise DataError(
+            f"None of the languages {', '.join(few)} names {fewest} concepts of split {request.split!r} in corpus {corpus.name!r}."
+        )
     return rows, few
 
 
-def pooled_names(aligner: Aligner, rows: dict[str, list[Row]]) -> dict[str, Float[Tensor, "name width"]]:
+def pooled_names(aligner: PolyCLIP, rows: dict[str, list[Row]]) -> dict[str, Float[Tensor, "name width"]]:
     """The text encoder's own vectors of every name, by language."""
     names = {code: [row.captions[0] for row in found] for code, found in rows.items()}
     lengths = [len(found) for found in names.values()]
-    flat = aligner.text.pooled([name for found in names.values() for name in found], f"names in {len(names)} languages", keep=True, sections=lengths)
+    flat = aligner.text.pooled(
+        [name for found in names.values() for name in found],
+        f"names in {len(names)} languages",
+        keep=True,
+        sections=lengths,
+    )
     return dict(zip(names, flat.split(lengths), strict=True))
 
 
@@ -89,7 +104,7 @@ def all_locales(corpus: Corpus) -> dict[str, str]:
     return {packs.get(locale, locale): locale for locale in corpus.reader.languages(corpus.folder)}
 
 
-def pictures(aligner: Aligner, corpus: Corpus, split: str) -> tuple[dict[str, Items], dict[str, str]]:
+def pictures(aligner: PolyCLIP, corpus: Corpus, split: str) -> tuple[dict[str, Items], dict[str, str]]:
     """Galleries by protocol, the headline's first, and the category of each concept."""
     concepts = corpus.reader.split_concepts(corpus.folder, split)
     galleries = {}
@@ -107,7 +122,11 @@ def mixed(galleries: dict[str, Items]) -> Items:
     row_of = {style: {concept: row for row, concept in enumerate(gallery.keys)} for style, gallery in galleries.items()}
     chosen = mixed_styles(row_of)
     drawn = [galleries[style].vectors[row_of[style][concept]] for concept, style in chosen.items()]
-    group = {concept: group for gallery in galleries.values() for concept, group in zip(gallery.keys, gallery.clusters, strict=True)}
+    group = {
+        concept: group
+        for gallery in galleries.values()
+        for concept, group in zip(gallery.keys, gallery.clusters, strict=True)
+    }
     return Items(torch.stack(drawn), list(chosen), [group[concept] for concept in chosen])
 
 
@@ -120,13 +139,17 @@ def mixed_styles(drawn: Mapping[str, Iterable[str]]) -> dict[str, str]:
     return {concept: min(found)[1] for concept, found in sorted(tickets.items())}
 
 
-def protocols(text: Items, galleries: dict[str, Items], categories: dict[str, str], facts: dict[str, Any]) -> list[Score]:
+def protocols(
+    text: Items, galleries: dict[str, Items], categories: dict[str, str], facts: dict[str, Any]
+) -> list[Score]:
     """Scores of one language under every protocol, the headline's first."""
     headline, gallery = next(iter(galleries.items()))
     scores = both_directions(text, gallery, protocol=headline, **facts)
     plain = {concept for concept, category in categories.items() if category not in PLAIN}
     if len(plain) < len(categories) and plain & set(text.keys):
-        scores += both_directions(text.only(plain), gallery.only(plain), protocol=f"{headline}/no-flags-symbols", **facts)
+        scores += both_directions(
+            text.only(plain), gallery.only(plain), protocol=f"{headline}/no-flags-symbols", **facts
+        )
     for style, other in galleries.items():
         if style != headline and set(other.keys) & set(text.keys):
             scores += both_directions(text, other, protocol=style, **facts)

@@ -18,13 +18,19 @@ def wanted(benchmark: str, text: str) -> Hub:
     found = SPEC.fullmatch(text)
     copies = facts(benchmark).hub
     if found is None:
-        raise PolyclipError(f"--data {text}: write hub, hub:OWNER/NAME or hub:OWNER/NAME@REVISION, the revision being a commit of 40 hex digits.")
+        raise PolyclipError(
+            f"--data {text}: write hub, hub:OWNER/NAME or hub:OWNER/NAME@REVISION, the revision being a commit of 40 hex digits."
+        )
     if not found["repository"] and not copies:
-        raise PolyclipError(f"--data {text}: {benchmark} has no known copy on the hub; 'polyclip corpora show {benchmark}' says where its files are.")
+        raise PolyclipError(
+            f"--data {text}: {benchmark} has no known copy on the hub; 'polyclip corpora show {benchmark}' says where its files are."
+        )
     repository = found["repository"] or copies[0].repository
     revision = found["revision"] or next((copy.revision for copy in copies if copy.repository == repository), "")
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
-        raise PolyclipError(f"--data {text}: the revision of {repository} is {revision or 'not known'}: name a commit, hub:{repository}@<40 hex digits>.")
+        raise PolyclipError(
+            f"--data {text}: the revision of {repository} is {revision or 'not known'}: name a commit, hub:{repository}@<40 hex digits>."
+        )
     return Hub(repository=repository, revision=revision)
 
 
@@ -36,9 +42,13 @@ def fetch(benchmark: str, text: str, languages: list[Language]) -> Path:
     from huggingface_hub import snapshot_download
 
     copy = wanted(benchmark, text)
-    patterns = [f"data/{language.codes.xm3600 or language.code}-*.parquet" for language in languages] or ["data/*.parquet"]
+    patterns = [f"data/{language.codes.xm3600 or language.code}-*.parquet" for language in languages] or [
+        "data/*.parquet"
+    ]
     try:
-        return Path(snapshot_download(copy.repository, repo_type="dataset", revision=copy.revision, allow_patterns=patterns))
+        return Path(
+            snapshot_download(copy.repository, repo_type="dataset", revision=copy.revision, allow_patterns=patterns)
+        )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0][:160]
         raise DataError(

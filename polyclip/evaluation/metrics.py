@@ -43,17 +43,23 @@ def places(
     """
     for name, vectors in (("query", query), ("gallery", gallery)):
         if not vectors.sum().isfinite():  # one value that is not makes the sum so
-            raise ValueError(f"ranks needs finite {name} vectors, found {int((~vectors.isfinite()).sum())} other values.")
+            raise ValueError(
+                f"ranks needs finite {name} vectors, found {int((~vectors.isfinite()).sum())} other values."
+            )
     without = ~torch.isin(query_key, item_key)
     if without.any():
-        raise ValueError(f"{int(without.sum())} of {len(query_key)} queries have no item in the gallery, the first is number {int(without.nonzero()[0])}.")
+        raise ValueError(
+            f"{int(without.sum())} of {len(query_key)} queries have no item in the gallery, the first is number {int(without.nonzero()[0])}."
+        )
     owned = Owned.of(item_key)
     width = min(depth, int(owned.count.max()))
     distinct, place = torch.unique(gallery.float(), dim=0, return_inverse=True)
     if len(distinct) == len(gallery):
         distinct, place = gallery.float(), None
     step = max(1, CELLS // len(gallery))
-    blocks = [(query[start : start + step].float(), query_key[start : start + step]) for start in range(0, len(query), step)]
+    blocks = [
+        (query[start : start + step].float(), query_key[start : start + step]) for start in range(0, len(query), step)
+    ]
     return torch.cat([_block(q @ distinct.T, place, *owned.items(key), width) for q, key in blocks])
 
 
@@ -99,16 +105,22 @@ def recall(rank: Int[Tensor, " query"], k: int) -> Float[Tensor, " query"]:
     return (rank < k).float()
 
 
-def ndcg(found: Int[Tensor, "query place"], positives: Int[Tensor, " query"], k: int = DEPTH) -> Float[Tensor, " query"]:
+def ndcg(
+    found: Int[Tensor, "query place"], positives: Int[Tensor, " query"], k: int = DEPTH
+) -> Float[Tensor, " query"]:
     """Normalised discounted cumulative gain at `k` with relevance 0 or 1, in [0, 1]; `found` are `places`, at least `k` deep.
 
     An own item at place p, from 0, is worth 1 / log2(p + 2); the sum is divided by that of the best order
     (Järvelin and Kekäläinen 2002, doi 10.1145/582415.582418, in the form of trec_eval).
     """
-    own = torch.arange(found.shape[1]) < positives[:, None]  # what stands in further places is the size of the gallery, which may be below k
+    own = (
+        torch.arange(found.shape[1]) < positives[:, None]
+    )  # what stands in further places is the size of the gallery, which may be below k
     worth = torch.where(own & (found < k), 1 / (found + 2).double().log2(), 0.0)
     best = (1 / torch.arange(2, k + 2, dtype=torch.float64).log2()).cumsum(0)
-    return (worth.cumsum(1)[:, -1] / best[positives.clamp(max=k) - 1]).float()  # added in the same order: the best is exactly 1
+    return (
+        worth.cumsum(1)[:, -1] / best[positives.clamp(max=k) - 1]
+    ).float()  # added in the same order: the best is exactly 1
 
 
 def per_query(rank: Int[np.ndarray, " query"], gain: Float[np.ndarray, " query"]) -> Float[np.ndarray, "query metric"]:
@@ -179,14 +191,22 @@ class Bootstrap:
         count = self.weights.shape[1]
         sums = np.stack([np.bincount(self.index, column, count) for column in value.T], axis=1)
         sizes = np.bincount(self.index, minlength=count)
-        drawn = (torch.from_numpy(self.weights) @ torch.from_numpy(np.column_stack([sums, sizes]))).numpy()  # torch: one pool of threads
+        drawn = (
+            torch.from_numpy(self.weights) @ torch.from_numpy(np.column_stack([sums, sizes]))
+        ).numpy()  # torch: one pool of threads
         return _bounds(drawn[:, :-1] / drawn[:, -1:])
 
     def median(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Interval of the median of `value` [query]."""
         order = np.argsort(value, kind="stable")
         step = max(1, CELLS // 4 // len(order))
-        return _bounds(value[order][np.concatenate([_middle(self.weights[s : s + step, self.index[order]]) for s in range(0, len(self.weights), step)])])
+        return _bounds(
+            value[order][
+                np.concatenate(
+                    [_middle(self.weights[s : s + step, self.index[order]]) for s in range(0, len(self.weights), step)]
+                )
+            ]
+        )
 
 
 def _middle(weight: np.ndarray) -> np.ndarray:
@@ -198,7 +218,11 @@ def _middle(weight: np.ndarray) -> np.ndarray:
 @cache
 def _draw(clusters: int, draws: int, seed: int) -> np.ndarray:
     """How often each cluster is drawn: the same for every metric and model of that many clusters."""
-    return np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=draws).astype(np.float64)
+    return (
+        np.random.default_rng(seed)
+        .multinomial(clusters, np.full(clusters, 1 / clusters), size=draws)
+        .astype(np.float64)
+    )
 
 
 def _bounds(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyclip.core.storage import sha256
 from polyclip.core.toml import CORPORA, LANGUAGES
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 if TYPE_CHECKING:
     from polyclip.evaluation.retrieval import Report
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PACKAGES = ("polyclip", "torch", "transformers", "timm", "tokenizers", "accelerate", "pillow", "numpy")
 
 
-def origin(aligner: Aligner, seed: int, report: "Report") -> dict[str, Any]:
+def origin(aligner: PolyCLIP, seed: int, report: "Report") -> dict[str, Any]:
     """Hashes of packs and towers, versions, seed, counts, and what a reader must know."""
     packs = [*sorted(LANGUAGES.glob("*.toml")), *sorted(CORPORA.glob("*.toml"))]
     return {
@@ -23,7 +23,8 @@ def origin(aligner: Aligner, seed: int, report: "Report") -> dict[str, Any]:
             "vision_tower": aligner.vision.tower.identity,
             "packs": {f"{path.parent.name}/{path.name}": sha256(path)[:16] for path in packs},
         },
-        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version(), "machine": platform.machine()},
+        "versions": {name: version(name) for name in PACKAGES}
+        | {"python": platform.python_version(), "machine": platform.machine()},
         "seed": seed,
         "counts": report.counts,
         "notes": report.notes,

@@ -27,7 +27,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class QueryOutcomes:
     """What became of every query of one language, under one protocol and in one direction: what a paired comparison needs."""
 
     benchmark: str
@@ -47,15 +47,15 @@ class Measured(Score):
     """A score that still knows its queries. Equality and JSON see the score alone: `outcome` is no field."""
 
     __slots__ = ("outcome",)
-    outcome: Outcome
+    outcome: QueryOutcomes
 
-    def __init__(self, outcome: Outcome, **facts: Any) -> None:
+    def __init__(self, outcome: QueryOutcomes, **facts: Any) -> None:
         super().__init__(**facts)
         object.__setattr__(self, "outcome", outcome)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Retention:
     """What an alignment leaves of one thing the towers knew: before and after in [0, 1], and the change with a 95 % interval."""
 
     part: str
@@ -77,7 +77,7 @@ class Result:
     seconds: dict[str, float]
     scores: list[Score]
     origin: dict[str, Any]
-    knowledge: list[Kept] = field(default_factory=list)
+    knowledge: list[Retention] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from polyclip.core.storage import digest
 from polyclip.errors import DataError, WeightsError
 from polyclip.evaluation.metrics import PER_QUERY, Bootstrap, Chance, ndcg, per_query, places
-from polyclip.evaluation.results import Measured, Outcome, Score
+from polyclip.evaluation.results import Measured, QueryOutcomes, Score
 from polyclip.languages.schema import Language
 
 
@@ -56,7 +56,9 @@ class Items:
         return Items(self.vectors[kept], [self.keys[row] for row in kept], [self.clusters[row] for row in kept])
 
 
-def both_directions(text: Items, image: Items, *, benchmark: str, protocol: str, split: str, language: str, seen: bool) -> list[Score]:
+def both_directions(
+    text: Items, image: Items, *, benchmark: str, protocol: str, split: str, language: str, seen: bool
+) -> list[Score]:
     """Recall@1/5/10, their mean, mean reciprocal rank, nDCG@10 and median rank, text to image and image to text.
 
     A caption searches all pictures; a picture searches all captions and hits when any of its own is near enough. Pictures
@@ -69,9 +71,13 @@ def both_directions(text: Items, image: Items, *, benchmark: str, protocol: str,
     text, image = directed(text, f"{where}: captions"), directed(image, f"{where}: pictures")
     named, found = image.only(set(text.keys)), text.only(set(image.keys))
     if not found.keys:
-        raise DataError(f"{where}: none of {len(text.keys)} captions belongs to any of {len(image.keys)} pictures; expected keys that both sides have.")
+        raise DataError(
+            f"{where}: none of {len(text.keys)} captions belongs to any of {len(image.keys)} pictures; expected keys that both sides have."
+        )
     facts = {"benchmark": benchmark, "protocol": protocol, "split": split, "language": language, "seen": seen}
-    return _scores(found, image, facts | {"direction": "text_to_image"}) + _scores(named, found, facts | {"direction": "image_to_text"})
+    return _scores(found, image, facts | {"direction": "text_to_image"}) + _scores(
+        named, found, facts | {"direction": "image_to_text"}
+    )
 
 
 def directed(side: Items, where: str) -> Items:
@@ -97,7 +103,9 @@ def _scores(query: Items, gallery: Items, facts: dict[str, Any]) -> list[Score]:
     positives = item_keys.bincount()[keys]
     chance, size = Chance(positives, len(gallery.keys)), len(gallery.keys)
     rank, gain = found[:, 0].int().numpy(), ndcg(found, positives).numpy()
-    outcome = Outcome(**facts, gallery=size, queries=digest(*query.keys), cluster=tuple(query.clusters), rank=rank, gain=gain)
+    outcome = QueryOutcomes(
+        **facts, gallery=size, queries=digest(*query.keys), cluster=tuple(query.clusters), rank=rank, gain=gain
+    )
     columns, share = per_query(rank, gain), (rank + 1) / size
     bootstrap = Bootstrap(query.clusters)
     low, high = bootstrap.mean(columns)
@@ -105,4 +113,7 @@ def _scores(query: Items, gallery: Items, facts: dict[str, Any]) -> list[Score]:
     median = np.sort(share)[(len(share) - 1) // 2]
     rows.append(("median_rank", median, *bootstrap.median(share), chance.median()))
     common = facts | {"queries": len(query.keys), "gallery": size}
-    return [Measured(outcome, metric=m, value=float(v), low=float(a), high=float(b), chance=float(c), **common) for m, v, a, b, c in rows]
+    return [
+        Measured(outcome, metric=m, value=float(v), low=float(a), high=float(b), chance=float(c), **common)
+        for m, v, a, b, c in rows
+    ]

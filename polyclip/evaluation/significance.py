@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from polyclip.errors import DataError, UnknownName
 from polyclip.evaluation.bootstrap import FLIPS, Tallies, holm, numbered
 from polyclip.evaluation.metrics import PER_QUERY, per_query
-from polyclip.evaluation.results import Outcome
+from polyclip.evaluation.results import QueryOutcomes
 
 ALPHA = 0.05
 BETTER, WORSE, UNCLEAR = "better", "worse", "cannot tell"
@@ -74,7 +74,9 @@ class Comparison:
     interval: str = "95 % percentile bootstrap of whole clusters, 1000 draws, of each language alone"
 
 
-def compare(a: Sequence[Outcome], b: Sequence[Outcome], question: Question, names: tuple[str, str] = ("A", "B")) -> Comparison:
+def compare(
+    a: Sequence[QueryOutcomes], b: Sequence[QueryOutcomes], question: Question, names: tuple[str, str] = ("A", "B")
+) -> Comparison:
     """Differences of B to A in every language that both were asked in.
 
     Raises DataError where they were not asked the same queries among as many items, or nothing can be compared, UnknownName for a
@@ -95,11 +97,13 @@ def compare(a: Sequence[Outcome], b: Sequence[Outcome], question: Question, name
         gallery=(min(galleries), max(galleries)),
         languages=found,
         mean=mean,
-        left_out=[] if question.languages else sorted({outcome.language for outcome in (*a, *b) if outcome.protocol == first.protocol} - both),
+        left_out=[]
+        if question.languages
+        else sorted({outcome.language for outcome in (*a, *b) if outcome.protocol == first.protocol} - both),
     )
 
 
-def differences(pairs: Sequence[tuple[Outcome, Outcome]], column: int) -> list[Difference]:
+def differences(pairs: Sequence[tuple[QueryOutcomes, QueryOutcomes]], column: int) -> list[Difference]:
     """Of every language, and last of their unweighted mean; `column` of PER_QUERY."""
     old, new = ([per_query(found.rank, found.gain)[:, column] for found in side] for side in zip(*pairs, strict=True))
     changes = Tallies.of([b - a for a, b in zip(old, new, strict=True)], numbered(first.cluster for first, _ in pairs))
@@ -141,23 +145,33 @@ def verdict(difference: float, p: float) -> str:
     return UNCLEAR if p >= ALPHA or difference == 0 else BETTER if difference > 0 else WORSE
 
 
-def paired(a: Sequence[Outcome], b: Sequence[Outcome], question: Question, names: tuple[str, str]) -> list[tuple[Outcome, Outcome]]:
+def paired(
+    a: Sequence[QueryOutcomes], b: Sequence[QueryOutcomes], question: Question, names: tuple[str, str]
+) -> list[tuple[QueryOutcomes, QueryOutcomes]]:
     """The outcomes of A and of B that answer the question, one pair a language in A's order.
 
     Raises what `compare` raises.
     """
     first, second = (asked(side, question, name) for side, name in zip((a, b), names, strict=True))
     if wrong := sorted(set(question.languages) - (first.keys() & second.keys())):
-        raise DataError(f"{names[0]} and {names[1]} were not both scored in {', '.join(wrong)}; evaluate both in the same languages.")
-    pairs = [(outcome, second[code]) for code, outcome in first.items() if code in second and code in (question.languages or second)]
+        raise DataError(
+            f"{names[0]} and {names[1]} were not both scored in {', '.join(wrong)}; evaluate both in the same languages."
+        )
+    pairs = [
+        (outcome, second[code])
+        for code, outcome in first.items()
+        if code in second and code in (question.languages or second)
+    ]
     if not pairs:
-        raise DataError(f"{names[0]} was scored in {', '.join(first)}, {names[1]} in {', '.join(second)}: no language to compare. Evaluate both in the same.")
+        raise DataError(
+            f"{names[0]} was scored in {', '.join(first)}, {names[1]} in {', '.join(second)}: no language to compare. Evaluate both in the same."
+        )
     for one, other in pairs:
         same_queries(one, other, names)
     return pairs
 
 
-def asked(side: Sequence[Outcome], question: Question, name: str) -> dict[str, Outcome]:
+def asked(side: Sequence[QueryOutcomes], question: Question, name: str) -> dict[str, QueryOutcomes]:
     """One model's outcomes by language, under the question's protocol and direction.
 
     Raises UnknownName for a protocol that is not there.
@@ -166,16 +180,24 @@ def asked(side: Sequence[Outcome], question: Question, name: str) -> dict[str, O
     protocol = question.protocol or protocols[0]
     if protocol not in protocols:
         raise UnknownName(f"protocol in {name}", protocol, protocols)
-    return {outcome.language: outcome for outcome in side if (outcome.protocol, outcome.direction) == (protocol, question.direction)}
+    return {
+        outcome.language: outcome
+        for outcome in side
+        if (outcome.protocol, outcome.direction) == (protocol, question.direction)
+    }
 
 
-def same_queries(a: Outcome, b: Outcome, names: tuple[str, str]) -> None:
+def same_queries(a: QueryOutcomes, b: QueryOutcomes, names: tuple[str, str]) -> None:
     """Raises DataError where the two were not asked the same."""
     facts = ("benchmark", "protocol", "split", "gallery", "queries", "cluster")
     different = [fact for fact in facts if getattr(a, fact) != getattr(b, fact)]
     if different:
         was, now = (getattr(side, different[0]) for side in (a, b))
-        shown = f": {was} and {now}" if different[0] not in ("queries", "cluster") else f" ({len(a.rank)} and {len(b.rank)})"
+        shown = (
+            f": {was} and {now}"
+            if different[0] not in ("queries", "cluster")
+            else f" ({len(a.rank)} and {len(b.rank)})"
+        )
         raise DataError(
             f"{names[0]} and {names[1]} were not asked the same in {a.language}: other {different[0]}{shown}. "
             "Evaluate both on the same files with the same options, or give --benchmark to do so now."

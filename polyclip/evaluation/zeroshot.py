@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from polyclip.core.progress import Progress
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.evaluation.results import Score
 from polyclip.languages.normalize import typed
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 DIRECTION = "classification"
 BLOCK = 4096  # pictures compared at once: bounds memory, changes no figure
@@ -46,11 +46,11 @@ class Task:
 class Gallery:
     """Pictures and the class of each."""
 
-    pictures: Sequence[Picture]
+    pictures: Sequence[ImageSource]
     classes: Sequence[str]
 
 
-def classify(aligner: Aligner, gallery: Gallery, tasks: Sequence[Task], benchmark: str, split: str) -> list[Score]:
+def classify(aligner: PolyCLIP, gallery: Gallery, tasks: Sequence[Task], benchmark: str, split: str) -> list[Score]:
     """Scores of every task on the pictures of its classes.
 
     Raises DataError for a task that cannot be scored, WeightsError where the model gives values that are not finite.
@@ -63,8 +63,16 @@ def classify(aligner: Aligner, gallery: Gallery, tasks: Sequence[Task], benchmar
             number = {key: row for row, key in enumerate(task.classes)}
             rows = [row for row, key in enumerate(gallery.classes) if key in number]
             label = torch.tensor([number[gallery.classes[row]] for row in rows])
-            rank = class_ranks(pictures[rows], class_vectors(aligner, task, f"{benchmark} class names ({task.language})"), label)
-            facts = {"benchmark": benchmark, "protocol": task.protocol, "split": split, "language": task.language, "seen": task.seen}
+            rank = class_ranks(
+                pictures[rows], class_vectors(aligner, task, f"{benchmark} class names ({task.language})"), label
+            )
+            facts = {
+                "benchmark": benchmark,
+                "protocol": task.protocol,
+                "split": split,
+                "language": task.language,
+                "seen": task.seen,
+            }
             scores += summarised(rank, label, [gallery.pictures[row].key for row in rows], len(task.classes), facts)
             progress.advance(1)
     return scores
@@ -76,15 +84,21 @@ def check(gallery: Gallery, tasks: Sequence[Task]) -> None:
     for task in tasks:
         where = f"{task.protocol}, language {task.language!r}"
         if len(task.classes) < 2:
-            raise DataError(f"{where}: {len(task.classes)} class has a name, classification needs two or more; name further classes in this language.")
+            raise DataError(
+                f"{where}: {len(task.classes)} class has a name, classification needs two or more; name further classes in this language."
+            )
         if len(set(task.classes)) != len(task.classes) or len(task.names) != len(task.classes):
-            raise DataError(f"{where}: expected each class once with its names, found {len(task.classes)} classes and {len(task.names)} lists of names.")
+            raise DataError(
+                f"{where}: expected each class once with its names, found {len(task.classes)} classes and {len(task.names)} lists of names."
+            )
         unnamed = [key for key, names in zip(task.classes, task.names, strict=True) if not names]
         if unnamed:
             raise DataError(f"{where}: class {unnamed[0]!r} has no name; name it, or leave it out.")
         wrong = [prompt for prompt in task.prompts if sum(prompt.count(gap) for gap in GAPS) != 1]
         if wrong or not task.prompts:
-            raise DataError(f"{where}: expected prompts with one {{}} or {{c}} each, found {repr(wrong[0]) if wrong else 'none'}.")
+            raise DataError(
+                f"{where}: expected prompts with one {{}} or {{c}} each, found {repr(wrong[0]) if wrong else 'none'}."
+            )
         if not present & set(task.classes):
             raise DataError(f"{where}: there is no picture of any of its {len(task.classes)} classes.")
 
@@ -95,7 +109,7 @@ def filled(prompt: str, name: str) -> str:
     return prompt.replace(gap, name)
 
 
-def class_vectors(aligner: Aligner, task: Task, what: str) -> Float[Tensor, "class dim"]:
+def class_vectors(aligner: PolyCLIP, task: Task, what: str) -> Float[Tensor, "class dim"]:
     """One unit vector for each class: the mean over its names and all prompts, each normalised as the language's pack says."""
     texts = [filled(prompt, name) for names in task.names for name in names for prompt in task.prompts]
     owner = [row for row, names in enumerate(task.names) for _ in range(len(names) * len(task.prompts))]
@@ -103,7 +117,9 @@ def class_vectors(aligner: Aligner, task: Task, what: str) -> Float[Tensor, "cla
     return ensemble(found, torch.tensor(owner), len(task.classes))
 
 
-def ensemble(vectors: Float[Tensor, "text dim"], owner: Int[Tensor, " text"], classes: int) -> Float[Tensor, "class dim"]:
+def ensemble(
+    vectors: Float[Tensor, "text dim"], owner: Int[Tensor, " text"], classes: int
+) -> Float[Tensor, "class dim"]:
     """Mean of each owner's vectors, made a unit vector; added up in float64, so that equal vectors have their own value as mean."""
     total = torch.zeros(classes, vectors.shape[1], dtype=torch.float64).index_add_(0, owner, vectors.double())
     return normalize(total, dim=1).float()
@@ -115,11 +131,15 @@ def unit(vectors: Float[Tensor, "row dim"], what: str) -> Float[Tensor, "row dim
     Raises WeightsError for a value that is not finite: NaN compares false and would count as right.
     """
     if not vectors.isfinite().all():
-        raise WeightsError(f"The model gives {int((~vectors.isfinite()).any(1).sum())} of {len(vectors)} {what} values that are not finite; it is damaged.")
+        raise WeightsError(
+            f"The model gives {int((~vectors.isfinite()).any(1).sum())} of {len(vectors)} {what} values that are not finite; it is damaged."
+        )
     return normalize(vectors.double(), dim=1).float()
 
 
-def class_ranks(picture: Float[Tensor, "picture dim"], classes: Float[Tensor, "class dim"], label: Int[Tensor, " picture"]) -> Int[Tensor, " picture"]:
+def class_ranks(
+    picture: Float[Tensor, "picture dim"], classes: Float[Tensor, "class dim"], label: Int[Tensor, " picture"]
+) -> Int[Tensor, " picture"]:
     """How many classes stand before a picture's own (0 is best), by cosine in float32.
 
     Ties count against the model, and similarities within `TIE` are ties: a constant model, or two classes of the same name, are always wrong.
@@ -133,7 +153,13 @@ def class_ranks(picture: Float[Tensor, "picture dim"], classes: Float[Tensor, "c
     return torch.cat(found)
 
 
-def summarised(rank: Int[Tensor, " picture"], label: Int[Tensor, " picture"], clusters: Sequence[str], classes: int, facts: dict[str, Any]) -> list[Score]:
+def summarised(
+    rank: Int[Tensor, " picture"],
+    label: Int[Tensor, " picture"],
+    clusters: Sequence[str],
+    classes: int,
+    facts: dict[str, Any],
+) -> list[Score]:
     """acc1, acc5 (with six classes or more), mean_per_class_recall and acc1_corrected, with 95 % intervals over pictures.
 
     acc1_corrected is (acc1 - chance) / (1 - chance) with chance 1 / classes: 0 at chance, 1 at best, and the same for any number of classes;
@@ -145,7 +171,9 @@ def summarised(rank: Int[Tensor, " picture"], label: Int[Tensor, " picture"], cl
     common = facts | {"direction": DIRECTION, "queries": len(rank), "gallery": classes}
     rows = zip(("acc1", "acc5", "mean_per_class_recall", "acc1_corrected"), value, low, high, chance, strict=True)
     return [
-        Score(metric=metric, value=float(v), low=float(a), high=float(b), chance=c, **common) for metric, v, a, b, c in rows if metric != "acc5" or classes > 5
+        Score(metric=metric, value=float(v), low=float(a), high=float(b), chance=c, **common)
+        for metric, v, a, b, c in rows
+        if metric != "acc5" or classes > 5
     ]
 
 
@@ -169,7 +197,9 @@ def figures(counts: np.ndarray, classes: int) -> np.ndarray:
     return np.stack([acc1, acc5, np.nanmean(recall, 1), (acc1 - 1 / classes) / (1 - 1 / classes)], axis=1)
 
 
-def redrawn(rank: Int[Tensor, " picture"], label: Int[Tensor, " picture"], clusters: Sequence[str], classes: int) -> np.ndarray:
+def redrawn(
+    rank: Int[Tensor, " picture"], label: Int[Tensor, " picture"], clusters: Sequence[str], classes: int
+) -> np.ndarray:
     """Counts [draw, class * BUCKETS] when whole clusters are drawn again: a picture that stands in several classes is drawn with all of them.
 
     Clusters of the same outcome are exchangeable, so how often each outcome is drawn is multinomial: the bootstrap itself, at the cost of
@@ -198,4 +228,8 @@ def twin_notes(tasks: Sequence[Task]) -> list[str]:
     """One line that names the languages with classes of the same name, empty where there is none."""
     found = {task.language: count for task in tasks if (count := twins(task))}
     listed = ", ".join(f"{code} {count}" for code, count in sorted(found.items()))
-    return [f"classes of the same name as another (no model can tell them apart, ties count as wrong): {listed}"] if found else []
+    return (
+        [f"classes of the same name as another (no model can tell them apart, ties count as wrong): {listed}"]
+        if found
+        else []
+    )

@@ -6,14 +6,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from polyclip.errors import RunError
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """What is to be written, and where it will stand in the end."""
 
-    aligner: Aligner  # may be taken apart: nobody uses it afterwards
+    aligner: PolyCLIP  # may be taken apart: nobody uses it afterwards
     run: Path
     folder: Path  # where files are written now
     final: Path  # absolute; the folder's name once it is whole
@@ -44,4 +44,6 @@ def check_installed(name: str, target: Target) -> None:
     """Raises RunError, with what to install, when a package is missing."""
     absent = [package for package in target.needs if find_spec(package) is None]
     if absent:
-        raise RunError(f"Exporting to {name} needs {', '.join(absent)}, which is not installed: pip install 'polyclip[export]'.")
+        raise RunError(
+            f"Exporting to {name} needs {', '.join(absent)}, which is not installed: pip install 'polyclip[export]'."
+        )

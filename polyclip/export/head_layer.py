@@ -18,14 +18,14 @@ from polyclip.data.corpus import load_corpus
 from polyclip.errors import RunError
 from polyclip.export.merge import EVERY, Layers, closing_norm
 from polyclip.languages.schema import known_languages, load_language
-from polyclip.models.branch import Side
+from polyclip.models.branch import Branch
 
 CAPTIONS = 3000  # by which the encoder's spread is measured
 OUTSHINE = 1e4  # by how much what is computed outweighs what is added to it
 CONSTANT = 300.0  # the constant beside the mean, in usual distances of features from their mean; an error of 1 / (2 * 300^2) in lengths
 
 
-def with_head(side: Side, encoder: Any, head: Layers, target: str) -> tuple[Any, Float[Tensor, "dim width"]]:
+def with_head(side: Branch, encoder: Any, head: Layers, target: str) -> tuple[Any, Float[Tensor, "dim width"]]:
     """The text model with one more layer, and the projection that gives the head's vectors from any of its tokens.
 
     Args:
@@ -48,7 +48,9 @@ def with_head(side: Side, encoder: Any, head: Layers, target: str) -> tuple[Any,
             f"here are {encoder.pooling} pooling, {config.hidden_act} and {dim} dimensions. {EVERY}."
         )
     wide = max(config.intermediate_size, len(head.inner.weight))
-    grown = type(config)(**config.to_dict() | {"num_hidden_layers": config.num_hidden_layers + 1, "intermediate_size": wide})
+    grown = type(config)(
+        **config.to_dict() | {"num_hidden_layers": config.num_hidden_layers + 1, "intermediate_size": wide}
+    )
     model: Any = AutoModel.from_config(grown).eval()
     load_widened(model, encoder.model.state_dict(), target)
     normal = torch.nn.functional.normalize(1 / norm.weight.detach().double(), dim=0)
@@ -72,11 +74,13 @@ def load_widened(model: Any, state: dict[str, Tensor], target: str) -> None:
     model.load_state_dict(own)
 
 
-def spoken(side: Side) -> Float[Tensor, "caption width"]:
+def spoken(side: Branch) -> Float[Tensor, "caption width"]:
     """The encoder's features of names in many languages: how its vectors are spread."""
     corpus = load_corpus("emoji")
     languages = [pack for pack in (load_language(code) for code in known_languages()) if pack.xm3600]
-    rows = [row for language in languages for row in corpus.reader.read(corpus.folder, corpus.locale(language), "train")]
+    rows = [
+        row for language in languages for row in corpus.reader.read(corpus.folder, corpus.locale(language), "train")
+    ]
     rows.sort(key=lambda row: digest(row.language, row.concept))
     return side.pooled([row.captions[0] for row in rows[:CAPTIONS]], "captions", keep=False).double()
 
@@ -93,14 +97,16 @@ def without_least(
     plane = torch.linalg.svd(normal[None]).Vh[1:].T  # [width, width - 1]
     seen = (features - features.mean(0)) @ plane
     covariance = seen.T @ seen / len(seen)
-    values, vectors = torch.linalg.eigh(covariance + 1e-6 * covariance.diagonal().mean() * torch.eye(width - 1, dtype=torch.float64))
+    values, vectors = torch.linalg.eigh(
+        covariance + 1e-6 * covariance.diagonal().mean() * torch.eye(width - 1, dtype=torch.float64)
+    )
     root, back = vectors * values.sqrt(), vectors / values.sqrt()
     said = torch.linalg.svd(weight @ plane @ root, full_matrices=len(weight) < width - 1).Vh[: width - 2]
     return said @ back.T @ plane.T, plane @ root @ said.T
 
 
 @torch.no_grad()
-def fill(layer: Any, head: Layers, side: Side, normal: Float[Tensor, " width"]) -> Float[Tensor, "dim width"]:
+def fill(layer: Any, head: Layers, side: Branch, normal: Float[Tensor, " width"]) -> Float[Tensor, "dim width"]:
     """Make a layer compute the head of the mean of all tokens; returns the projection. `normal` is what no mean of tokens moves along."""
     width, dim, hidden = len(normal), len(head.outer.weight), len(head.inner.weight)
     features = spoken(side)

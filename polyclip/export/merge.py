@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from polyclip.core.registry import find, names
 from polyclip.errors import RunError
-from polyclip.models.branch import Side
+from polyclip.models.branch import Branch
 from polyclip.models.components.adapter import Adapter, MapAdapter
 from polyclip.models.components.deep_adapter import MapLayer, TokenLayer
 from polyclip.models.components.heads import Head, Pass
@@ -43,7 +43,11 @@ class Layers:
 def mergeable(method: Method) -> bool:
     """Whether all that a method trains can be expressed by plain weights, one linear map of images, and one map or Linear-GELU-Linear of captions."""
     joined = method.members == 1 or bool(method.hidden)
-    return joined and not (method.gated or method.relative) and all(part in IN_PLACE for part in (*method.text, *method.vision))
+    return (
+        joined
+        and not (method.gated or method.relative)
+        and all(part in IN_PLACE for part in (*method.text, *method.vision))
+    )
 
 
 def instead() -> str:
@@ -51,7 +55,7 @@ def instead() -> str:
     return f"Methods that can: {', '.join(name for name in names('methods') if mergeable(find('methods', name).METHOD))}; {EVERY}."
 
 
-def affine(side: Side, target: str) -> Affine:
+def affine(side: Branch, target: str) -> Affine:
     """The head of a side as one map; means and deviations of its features are folded in.
 
     Raises RunError for a head that is not linear.
@@ -89,7 +93,7 @@ def joint_affine(head: JointHead, kind: str, target: str) -> Affine:
     return Affine(weight.detach(), (bias - weight @ head.mean.double()).detach())
 
 
-def layers(side: Side, target: str) -> Layers | None:
+def layers(side: Branch, target: str) -> Layers | None:
     """The joint head of captions as two maps with GELU between them; None for a head that is one map.
 
     Raises RunError for a member with a gated branch.
@@ -129,7 +133,10 @@ def joint_layers(head: JointHead, kind: str, target: str) -> Layers:
         outer_bias.append(torch.zeros(head.names.dim, dtype=torch.float64))
     turned = folded(head)
     second = turned.T @ torch.block_diag(*outer)
-    return Layers(Affine(torch.cat(inner).detach(), torch.cat(inner_bias).detach()), Affine(second.detach(), (turned.T @ torch.cat(outer_bias)).detach()))
+    return Layers(
+        Affine(torch.cat(inner).detach(), torch.cat(inner_bias).detach()),
+        Affine(second.detach(), (turned.T @ torch.cat(outer_bias)).detach()),
+    )
 
 
 def folded(head: JointHead) -> Float[Tensor, "total dim"]:
@@ -140,17 +147,21 @@ def folded(head: JointHead) -> Float[Tensor, "total dim"]:
 def refuse_gate(member: Any, kind: str, target: str) -> None:
     """Raises RunError for a member with a gated branch."""
     if member.branch is not None:
-        raise RunError(f"{target} knows linear layers and GELU, and the {kind} head of this run has a gated branch. {instead()}")
+        raise RunError(
+            f"{target} knows linear layers and GELU, and the {kind} head of this run has a gated branch. {instead()}"
+        )
 
 
-def plain(side: Side, target: str) -> Any:
+def plain(side: Branch, target: str) -> Any:
     """The side's tower (an Encoder), low-rank updates merged into the weights that they update.
 
     Raises RunError where the method put layers of its own into it.
     """
     encoder = side.built()
     if any(isinstance(module, OWN) for module in encoder.modules()):
-        raise RunError(f"{target} has no place for the layers that this run's method put into the {side.kind} tower. {instead()}")
+        raise RunError(
+            f"{target} has no place for the layers that this run's method put into the {side.kind} tower. {instead()}"
+        )
     merge_low_rank(encoder)
     return encoder.requires_grad_(False).eval()
 

@@ -23,7 +23,9 @@ def preprocess_cfg(encoder: Any, name: str) -> dict[str, Any]:
     if edge and crop.get("height") == crop.get("width") == edge:
         return cfg([edge, edge], resampling(processor), processor.image_mean, processor.image_std)
     if hasattr(size, "get") and size.get("height") and not crop:
-        return cfg([size["height"], size["width"]], resampling(processor), processor.image_mean, processor.image_std, "squash")
+        return cfg(
+            [size["height"], size["width"]], resampling(processor), processor.image_mean, processor.image_std, "squash"
+        )
     raise RunError(
         f"The way vision tower {name} reads pictures cannot be written down for other programs: expected one resize, perhaps a crop of the same size, "
         "and a scaling. Use a timm tower, or an efficientnet-lite."
@@ -32,7 +34,15 @@ def preprocess_cfg(encoder: Any, name: str) -> dict[str, Any]:
 
 def cfg(size: list[int], interpolation: str, mean: Any, std: Any, mode: str = "shortest") -> dict[str, Any]:
     """The table."""
-    facts = {"size": size, "mode": "RGB", "mean": list(mean), "std": list(std), "interpolation": interpolation, "resize_mode": mode, "fill_color": 0}
+    facts = {
+        "size": size,
+        "mode": "RGB",
+        "mean": list(mean),
+        "std": list(std),
+        "interpolation": interpolation,
+        "resize_mode": mode,
+        "fill_color": 0,
+    }
     return facts
 
 

@@ -21,9 +21,12 @@ from polyclip.errors import PolyclipError, RunError
 from polyclip.export.base import Order, Target, Written, check_installed
 from polyclip.export.samples import Samples, samples
 from polyclip.export.verify import LEAST, LEAST_INT8, Agreement, agreements, check, vectors_of
-from polyclip.models.aligner import Aligner, load
+from polyclip.models.aligner import PolyCLIP, load_model
 
-DISTRIBUTIONS = {"open_clip": "open_clip_torch", "sentence_transformers": "sentence-transformers"}  # where they are not the module's name
+DISTRIBUTIONS = {
+    "open_clip": "open_clip_torch",
+    "sentence_transformers": "sentence-transformers",
+}  # where they are not the module's name
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,9 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False) -> Exported
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} is not empty: name a new folder with --out, or remove it first.")
     with removed_on_failure(out):
-        written = placed(plug, Order(aligner=load(run), run=run, folder=out, final=out.resolve(), int8=int8))
+        written = placed(plug, Order(aligner=load_model(run), run=run, folder=out, final=out.resolve(), int8=int8))
         given = samples(run)
-        wanted = spoken(load(run), given)  # loaded anew: writing may take an aligner apart
+        wanted = spoken(load_model(run), given)  # loaded anew: writing may take an aligner apart
         console.print(f"reading {out} back with {plug.needs[0]} alone", highlight=False, soft_wrap=True)
         found = agreements(vectors_of(name, out.resolve(), given), wanted, given.wide, LEAST_INT8 if int8 else LEAST)
         check(target, found, int8=int8)
@@ -60,7 +63,7 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False) -> Exported
     return done
 
 
-def spoken(aligner: Aligner, given: Samples) -> dict[str, np.ndarray]:
+def spoken(aligner: PolyCLIP, given: Samples) -> dict[str, np.ndarray]:
     """What the run says."""
     text = aligner.text.embed(given.captions, "captions of the check", keep=False)
     return {"text": text.numpy(), "pictures": aligner.encode_image(given.pictures).numpy()}

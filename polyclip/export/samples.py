@@ -11,7 +11,22 @@ from polyclip.data.captions import normalised
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.languages.normalize import pack_of
 
-SCRIPTS = ("en", "sw", "ar", "hi", "th", "zh", "am", "ru", "te", "ko", "ja", "he", "el", "fr")  # emoji names, eleven scripts
+SCRIPTS = (
+    "en",
+    "sw",
+    "ar",
+    "hi",
+    "th",
+    "zh",
+    "am",
+    "ru",
+    "te",
+    "ko",
+    "ja",
+    "he",
+    "el",
+    "fr",
+)  # emoji names, eleven scripts
 EACH = 3  # captions of one language
 PICTURES = 12
 
@@ -73,4 +88,8 @@ def wide(picture: Image.Image, number: int) -> Image.Image:
     width, height = picture.size
     if width != height:
         return picture
-    return picture.crop((0, height // 8, width, height - height // 8) if number % 8 == 3 else (width // 8, 0, width - width // 8, height))
+    return picture.crop(
+        (0, height // 8, width, height - height // 8)
+        if number % 8 == 3
+        else (width // 8, 0, width - width // 8, height)
+    )

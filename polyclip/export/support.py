@@ -28,7 +28,12 @@ def is_plain(vision_tower: str) -> bool:
     head, _, rest = vision_tower.partition(":")
     options = rest.split(",")
     return "+" not in vision_tower and (
-        head == "timm" or (head.startswith("efficientnet-lite") and options[0] != "depths" and not any(one.startswith("layers=") for one in options))
+        head == "timm"
+        or (
+            head.startswith("efficientnet-lite")
+            and options[0] != "depths"
+            and not any(one.startswith("layers=") for one in options)
+        )
     )
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from polyclip.errors import RunError
 from polyclip.export.merge import EVERY, Affine, instead
 from polyclip.export.preprocess_cfg import preprocess_cfg
-from polyclip.models.branch import Side
+from polyclip.models.branch import Branch
 
 
-def timm_name(side: Side, encoder: Any, target: str) -> str:
+def timm_name(side: Branch, encoder: Any, target: str) -> str:
     """The timm model that a tower is, whole.
 
     Raises RunError where it is none, or reads more of it, or less, than timm's pooled vector.
@@ -38,7 +38,7 @@ def timm_name(side: Side, encoder: Any, target: str) -> str:
     return name
 
 
-def wrapper_config(side: Side, encoder: Any, target: str) -> dict[str, Any]:
+def wrapper_config(side: Branch, encoder: Any, target: str) -> dict[str, Any]:
     """Configuration of the wrapper; `pretrained_cfg` says how pictures are read."""
     name = timm_name(side, encoder, target)
     cfg = preprocess_cfg(encoder, side.tower.name)
@@ -60,26 +60,35 @@ def wrapper_config(side: Side, encoder: Any, target: str) -> dict[str, Any]:
     }
 
 
-def write_timm(side: Side, encoder: Any, folder: Path, target: str) -> None:
+def write_timm(side: Branch, encoder: Any, folder: Path, target: str) -> None:
     """config.json and model.safetensors."""
     folder.mkdir(parents=True, exist_ok=True)
     table = wrapper_config(side, encoder, target)
     (folder / "config.json").write_text(json.dumps(table, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    save_file({f"timm_model.{k}": t.contiguous() for k, t in encoder.model.state_dict().items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(
+        {f"timm_model.{k}": t.contiguous() for k, t in encoder.model.state_dict().items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
 
 
 @torch.no_grad()
-def constant_channel(map_: Affine, side: Side, encoder: Any, target: str) -> Float[Tensor, "dim width"]:
+def constant_channel(map_: Affine, side: Branch, encoder: Any, target: str) -> Float[Tensor, "dim width"]:
     """A weight that alone does what `map_` does: the channel that says least is made to say a constant, which carries the head's own.
 
     Raises RunError for a tower that does not end in timm's norm, activation and mean.
     """
     norm = getattr(encoder.model, "bn2", None)
-    mean, deviation = getattr(side.head, "mean", None), getattr(side.head, "spread", getattr(side.head, "deviation", None))
+    mean, deviation = (
+        getattr(side.head, "mean", None),
+        getattr(side.head, "spread", getattr(side.head, "deviation", None)),
+    )
     if not map_.bias.any():
         return map_.weight
     if norm is None or mean is None or deviation is None:
-        raise RunError(f"{target} projects pictures without a constant, and vision tower {side.tower.name} has no place for one. {EVERY}.")
+        raise RunError(
+            f"{target} projects pictures without a constant, and vision tower {side.tower.name} has no place for one. {EVERY}."
+        )
     moving = torch.where(deviation == 1.0, 0.0, deviation.double())  # 1 stands for a dimension that never moved
     least = int((map_.weight.norm(dim=0) * moving).argmin())
     norm.weight[least], norm.bias[least] = 0.0, 1.0

@@ -29,7 +29,9 @@ def write_tokenizer(encoder: Any, folder: Path, name: str, limit: int | None = N
         steps = [normalizers.Prepend(words.prefix), *([own.normalizer] if own.normalizer is not None else [])]
         own.normalizer = normalizers.Sequence(steps)
     longest = words.limit if limit is None else min(limit, words.limit)
-    written = PreTrainedTokenizerFast(tokenizer_object=own, model_max_length=longest, padding_side="right", **words.special)
+    written = PreTrainedTokenizerFast(
+        tokenizer_object=own, model_max_length=longest, padding_side="right", **words.special
+    )
     folder.mkdir(parents=True, exist_ok=True)
     written.save_pretrained(folder)
     return written

@@ -51,7 +51,9 @@ def vectors_of(target: str, folder: Path, given: Samples) -> dict[str, Any]:
         done = subprocess.run(command, env=os.environ | OFFLINE, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
-            raise RunError(f"The export to {target} could not be read back by its own library: {said[:300]} It was removed.")
+            raise RunError(
+                f"The export to {target} could not be read back by its own library: {said[:300]} It was removed."
+            )
         with np.load(material / "vectors.npz", allow_pickle=False) as found:
             return dict(found)
 
@@ -67,12 +69,25 @@ def agreements(found: dict[str, Any], wanted: dict[str, np.ndarray], wide: list[
                 f"The export's {kind} vectors have shape {list(found[kind].shape)}, expected {list(wanted[kind].shape)}, all finite. It was removed."
             )
     rewritten, other = found.get("rewritten", np.zeros(len(wanted["text"]), bool)).astype(bool), np.array(wide)
-    rows = {"text": ("text", ~rewritten, least), "pictures": ("pictures", ~other, least), "wide pictures": ("pictures", other, min(least, LEAST_WIDE))}
+    rows = {
+        "text": ("text", ~rewritten, least),
+        "pictures": ("pictures", ~other, least),
+        "wide pictures": ("pictures", other, min(least, LEAST_WIDE)),
+    }
     made = []
     for kind, (key, kept, lowest) in rows.items():
         if key in found and kept.any():
             cosine = cosines(found[key][kept].astype(np.float64), wanted[key][kept].astype(np.float64))
-            made.append(Agreement(kind, len(cosine), float(cosine.min()), float(cosine.mean()), lowest, int(rewritten.sum()) if key == "text" else 0))
+            made.append(
+                Agreement(
+                    kind,
+                    len(cosine),
+                    float(cosine.min()),
+                    float(cosine.mean()),
+                    lowest,
+                    int(rewritten.sum()) if key == "text" else 0,
+                )
+            )
     return made
 
 

@@ -45,7 +45,9 @@ def schemes() -> dict[str, Scheme]:
     Raises PackError for a file that is not TOML.
     """
     found = {name: table for name, table in read_table(STANDARDS).items() if name != "special"}
-    return {name: Scheme(frozenset(table["codes"].split()), table["url"], table["checked"]) for name, table in found.items()}
+    return {
+        name: Scheme(frozenset(table["codes"].split()), table["url"], table["checked"]) for name, table in found.items()
+    }
 
 
 @cache

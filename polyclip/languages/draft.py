@@ -16,7 +16,13 @@ from polyclip.languages.schema import RIGHT_TO_LEFT, Language, Source, known_lan
 UNSPACED = {"Khmr", "Laoo", "Mymr", "Thai"}
 FARSI_YEH = {"fa", "ur"}  # they write one yeh and one kaf; Pashto, Sindhi and Uyghur tell several apart
 DOTLESS_I = {"az", "tr"}  # the languages of Unicode's SpecialCasing.txt
-ROUTES = {"nllb": "nllb", "m2m100": "m2m100", "madlad": "madlad", "opus_mt": "opus-mt", "freedict": "lexicon"}  # [codes] -> engine, the best first
+ROUTES = {
+    "nllb": "nllb",
+    "m2m100": "m2m100",
+    "madlad": "madlad",
+    "opus_mt": "opus-mt",
+    "freedict": "lexicon",
+}  # [codes] -> engine, the best first
 INTO_ENGLISH_ONLY = {"isl", "kur", "slk", "slv"}  # FreeDict has these into English only
 BORROWED = 3
 CLDR = "https://github.com/unicode-org/cldr-json"
@@ -76,8 +82,15 @@ def recipe(pack: dict[str, Any], packs: Iterable[dict[str, Any]]) -> dict[str, A
 def text_of(table: dict[str, Any], where: list[Source]) -> str:
     """A pack as TOML: plain keys, then tables, then sources. Strings and lists are written as JSON writes them, which TOML reads alike."""
     plain = [line(key, value) for key, value in table.items() if not isinstance(value, dict)]
-    tables = [[f"[{key}]", *(line(name, inner) for name, inner in value.items())] for key, value in table.items() if isinstance(value, dict) and value]
-    sources = [["[[sources]]", line("fields", one.fields), line("url", one.url), f"checked = {one.checked.isoformat()}"] for one in where]
+    tables = [
+        [f"[{key}]", *(line(name, inner) for name, inner in value.items())]
+        for key, value in table.items()
+        if isinstance(value, dict) and value
+    ]
+    sources = [
+        ["[[sources]]", line("fields", one.fields), line("url", one.url), f"checked = {one.checked.isoformat()}"]
+        for one in where
+    ]
     return "\n\n".join("\n".join(block) for block in (plain, *tables, *sources)) + "\n"
 
 
@@ -95,7 +108,9 @@ def draft(text: str, today: date) -> tuple[str, str]:
     code = str(langcodes.Language.make(tag.language, script=tag.script))
     there = _there(code)
     if there is not None:
-        raise PolyclipError(f"{text!r} is the pack {there.code} ({there.name}): 'polyclip languages show {there.code}' shows it; copy its file to change it.")
+        raise PolyclipError(
+            f"{text!r} is the pack {there.code} ({there.name}): 'polyclip languages show {there.code}' shows it; copy its file to change it."
+        )
     script = tag.maximize().script or ""
     aliases = sorted(member for member, whole in NORMALIZED_MACROLANGUAGES.items() if whole == code)
     spoken = Spoken(code, tag.to_alpha3(), tuple(aliases), script)
@@ -141,12 +156,23 @@ def _registered(text: str) -> langcodes.Language:
     except ValueError:
         tag = langcodes.Language.make()
     if not tag.language or not tag.is_valid() or not tag.has_name_data():
-        raise UnknownName("registered language", text, known_languages(), "A draft needs a code of BCP 47 for which CLDR has names, such as mg or ckb.")
+        raise UnknownName(
+            "registered language",
+            text,
+            known_languages(),
+            "A draft needs a code of BCP 47 for which CLDR has names, such as mg or ckb.",
+        )
     return tag
 
 
 def _sources(table: dict[str, Any], today: date) -> list[Source]:
-    cldr: list[str] = [name for name in ("name", "own_name", "script", "direction", "cldr", "speakers") if name in table]
+    cldr: list[str] = [
+        name for name in ("name", "own_name", "script", "direction", "cldr", "speakers") if name in table
+    ]
     fields = ["xm3600", "in_xlmr", "in_nllb", *(f"codes.{name}" for name in table["codes"])]
     registry = ["iso639_3", *(["aliases"] if table["aliases"] else [])]
-    return [Source(fields=registry, url=REGISTRY, checked=today), Source(fields=cldr, url=CLDR, checked=today), *sources(fields)]
+    return [
+        Source(fields=registry, url=REGISTRY, checked=today),
+        Source(fields=cldr, url=CLDR, checked=today),
+        *sources(fields),
+    ]

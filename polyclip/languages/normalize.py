@@ -17,7 +17,12 @@ from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language, known_languages, load_language
 
 Step = Callable[[str, Language], str]
-SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}  # ISO 15924 codes of several scripts
+SCRIPTS = {
+    "Hans": ("Hani",),
+    "Hant": ("Hani",),
+    "Jpan": ("Hani", "Hira", "Kana"),
+    "Kore": ("Hang", "Hani"),
+}  # ISO 15924 codes of several scripts
 
 
 def _letters(*scripts: str) -> str:
@@ -81,7 +86,11 @@ def joiners(text: str, language: Language) -> str:
 
 def _meant(run: "regex.Match[str]") -> str:
     before, after = run.string[: run.start()][-1:], run.string[run.end() :][:1]
-    return "".join(sign for sign in dict.fromkeys(run.group()) if sign in CONTEXTS and CONTEXTS[sign].fullmatch(before + sign + after))
+    return "".join(
+        sign
+        for sign in dict.fromkeys(run.group())
+        if sign in CONTEXTS and CONTEXTS[sign].fullmatch(before + sign + after)
+    )
 
 
 def turkic_case(text: str, language: Language) -> str:
@@ -112,7 +121,9 @@ def ethiopic(text: str, language: Language) -> str:
     comma (ዓቢ፡ ቆልዓ). A text of nothing but word spaces stays as well.
     """
     signs = PREFACE_COLON.sub("\u1366", FULL_STOP.sub("\u1362", text))
-    return WORD_SPACE.sub(lambda found: found["colon"] or found["comma"] or found["sign"] or " ", signs).strip(" ") or text
+    return (
+        WORD_SPACE.sub(lambda found: found["colon"] or found["comma"] or found["sign"] or " ", signs).strip(" ") or text
+    )
 
 
 def unspaced(text: str, language: Language) -> str:
@@ -141,7 +152,9 @@ def moses_code(language: Language) -> str:
     Raises PackError where it has none.
     """
     if not language.codes.moses:
-        raise PackError(f"languages/{language.code}.toml: normalise names step 'moses', but [codes] has no moses. Add the code, or take the step out.")
+        raise PackError(
+            f"languages/{language.code}.toml: normalise names step 'moses', but [codes] has no moses. Add the code, or take the step out."
+        )
     return language.codes.moses
 
 
@@ -219,7 +232,9 @@ def check_captions(texts: Sequence[str]) -> None:
         raise DataError(f"Expected a list of captions, found one text: write [{texts!r}].")
     for number, text in enumerate(texts):
         if not visible(text):
-            raise DataError(f"Caption {number} of {len(texts)} is empty; a caption needs at least one character that is not a space.")
+            raise DataError(
+                f"Caption {number} of {len(texts)} is empty; a caption needs at least one character that is not a space."
+            )
 
 
 def typed(texts: Sequence[str], language: str = "") -> list[str]:

@@ -127,11 +127,20 @@ def _unknown(text: str, known: Spellings) -> UnknownName:
     subtags = text.strip().replace("_", "-").split("-")
     base = known.get(key(subtags[0]), {})
     if len(subtags) > 1 and len(base) == 1:
-        packs = [load_language(code) for code in known_languages() if code.partition("-")[0] == next(iter(base)).partition("-")[0]]
+        packs = [
+            load_language(code)
+            for code in known_languages()
+            if code.partition("-")[0] == next(iter(base)).partition("-")[0]
+        ]
         return UnknownName("language", text, [f"{pack.code} ({pack.name}, in {pack.script})" for pack in packs], HINT)
     if langcodes.tag_is_valid(text.strip()) and len(subtags[0]) <= 3:
         tag = langcodes.Language.get(text.strip())
         draft = f"It is {tag.display_name()}, which has no pack: 'polyclip languages new {tag.language}' drafts one, and --lang FILE.toml uses it."
         return UnknownName("language", text, known_languages(), draft)
     near = {f"{code} ({load_language(code).name})" for code in known_languages()}
-    return UnknownName("language", text, {pack.name for pack in all_languages()} | set(known_languages()) if len(text) > 3 else near, HINT)
+    return UnknownName(
+        "language",
+        text,
+        {pack.name for pack in all_languages()} | set(known_languages()) if len(text) > 3 else near,
+        HINT,
+    )

@@ -13,7 +13,17 @@ from pydantic import Field, field_validator, model_validator
 from polyclip.core.toml import LANGUAGES, Pack, Wrong, read_pack
 from polyclip.errors import UnknownName
 
-STEPS = ("nfc", "arabic", "persian", "ethiopic", "unspaced", "joiners", "turkic-case", "spaces", "moses")  # of polyclip/languages/normalize.py
+STEPS = (
+    "nfc",
+    "arabic",
+    "persian",
+    "ethiopic",
+    "unspaced",
+    "joiners",
+    "turkic-case",
+    "spaces",
+    "moses",
+)  # of polyclip/languages/normalize.py
 RIGHT_TO_LEFT = {"Arab", "Hebr", "Thaa", "Syrc", "Nkoo", "Adlm", "Rohg"}
 CODE = re.compile(r"^[a-z]{2,3}(-[A-Z][a-z]{3})?$")
 NEUTRAL = "{}"  # the prompt that says nothing but the name
@@ -49,7 +59,9 @@ class Advice(Pack):
     method: str = "head-mlp"
     budget: str = "5m"
     borrow: list[str] = []  # packs of related languages trained beside it
-    translation: str = "none"  # the engine of `polyclip translate`: nllb, m2m100, madlad, opus-mt, apertium, lexicon, none
+    translation: str = (
+        "none"  # the engine of `polyclip translate`: nllb, m2m100, madlad, opus-mt, apertium, lexicon, none
+    )
     shots: int = Field(default=0, ge=0)  # named pictures from which on few-shot recall levels off; 0: not measured
     traps: list[str] = []
 
@@ -68,9 +80,15 @@ class Language(Pack):
     xm3600: bool  # one of the 36 languages of Crossmodal-3600
     in_xlmr: bool  # among the languages XLM-R was trained on
     in_nllb: bool = False  # among those of NLLB-200
-    family: list[str] = []  # ISO 639-5's names from the widest to the narrowest group: Niger-Kordofanian, Atlantic-Congo, Bantu
-    speakers: int | None = Field(default=None, ge=0)  # people who use it, as first or further language; None where no source says
-    resource_class: int | None = Field(default=None, ge=0, le=5)  # Joshi et al. 2020, from 0 (left behind) to 5 (winners)
+    family: list[
+        str
+    ] = []  # ISO 639-5's names from the widest to the narrowest group: Niger-Kordofanian, Atlantic-Congo, Bantu
+    speakers: int | None = Field(
+        default=None, ge=0
+    )  # people who use it, as first or further language; None where no source says
+    resource_class: int | None = Field(
+        default=None, ge=0, le=5
+    )  # Joshi et al. 2020, from 0 (left behind) to 5 (winners)
     normalise: list[str] = ["nfc"]  # steps of polyclip/languages/normalize.py, in this order
     prompts: list[str] = Field(default=[NEUTRAL], min_length=1)  # of zero-shot classification, each with one {}
     codes: Codes = Codes()
@@ -119,7 +137,11 @@ class Language(Pack):
 
     @model_validator(mode="after")
     def _every_fact_has_a_source(self) -> "Language":
-        known = {*type(self).model_fields, *(f"codes.{name}" for name in Codes.model_fields), *(f"recipe.{name}" for name in Advice.model_fields)}
+        known = {
+            *type(self).model_fields,
+            *(f"codes.{name}" for name in Codes.model_fields),
+            *(f"recipe.{name}" for name in Advice.model_fields),
+        }
         covered = {name for source in self.sources for name in source.fields}
         unknown = sorted(covered - known)
         if unknown:
@@ -133,7 +155,11 @@ class Language(Pack):
         """Fields that state something about the world and so need a source; advice and the ways to prepare text do not."""
         always = ["iso639_3", "name", "own_name", "script", "direction", "cldr", "xm3600", "in_xlmr"]
         filled = [name for name in ("aliases", "family") if getattr(self, name)]
-        stated = [name for name in ("in_nllb", "speakers", "resource_class") if name in self.model_fields_set and getattr(self, name) is not None]
+        stated = [
+            name
+            for name in ("in_nllb", "speakers", "resource_class")
+            if name in self.model_fields_set and getattr(self, name) is not None
+        ]
         prompts = ["prompts"] if self.prompts != [NEUTRAL] else []
         codes = [f"codes.{name}" for name in Codes.model_fields if getattr(self.codes, name)]
         return [*always, *filled, *stated, *prompts, *codes, *(["recipe.traps"] if self.recipe.traps else [])]
@@ -212,7 +238,9 @@ def group(name: str) -> list[Language]:
         return [pack for pack in packs if pack.xm3600]
     found = [pack for pack in packs if wanted in {branch.casefold() for branch in pack.family}]
     if not found:
-        raise UnknownName("group of languages", name, [*NAMED_GROUPS, *families(packs)], "Families are named as in the packs.")
+        raise UnknownName(
+            "group of languages", name, [*NAMED_GROUPS, *families(packs)], "Families are named as in the packs."
+        )
     return found
 
 

@@ -23,7 +23,9 @@ def _advice(pack: Language) -> list[Fault]:
     if recipe.method not in methods:
         faults.append(Fault("recipe.method", repr(recipe.method), f"expected a method out of {', '.join(methods)}"))
     if recipe.translation not in ROUTES:
-        faults.append(Fault("recipe.translation", repr(recipe.translation), f"expected an engine out of {', '.join(ROUTES)}"))
+        faults.append(
+            Fault("recipe.translation", repr(recipe.translation), f"expected an engine out of {', '.join(ROUTES)}")
+        )
     lost = [code for code in recipe.borrow if code == pack.code or code not in known_languages()]
     if lost:
         faults.append(Fault("recipe.borrow", ", ".join(map(repr, lost)), "expected codes of other packs"))

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from polyclip.core.registry import find
 from polyclip.core.storage import writing
 from polyclip.data.images import on_white
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, RunError, UnknownName, WeightsError
 from polyclip.languages.normalize import typed
 from polyclip.models.backbone import describe
-from polyclip.models.branch import TUNED, Recipe, Side, counts
+from polyclip.models.branch import TUNED, Branch, ModelConfig, counts
 from polyclip.models.losses import LOSSES, STARTS
 from polyclip.models.method import Method
 
@@ -30,10 +30,10 @@ START_SCALE = 1 / 0.07  # Radford et al. 2021
 MAX_SCALE = 100.0
 
 
-class Aligner(nn.Module):
+class PolyCLIP(nn.Module):
     """Text side, vision side and the logit scale. What `requires_grad` is trained; nothing else is saved."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ModelConfig) -> None:
         super().__init__()
         self.recipe, self.source = recipe, ""  # what it is made of; the folder it was loaded from, or owner/name@commit
         self.method: Method = find("methods", recipe.method).METHOD
@@ -41,8 +41,8 @@ class Aligner(nn.Module):
         for kind, name, known in (("loss", self.loss, LOSSES), ("tune", recipe.tune, TUNED)):
             if name not in known:
                 raise UnknownName(kind, name, known)
-        self.text = Side("text", describe("encoders", recipe.text_encoder), recipe, recipe.text_dropout)
-        self.vision = Side("vision", describe("towers", recipe.vision_tower), recipe, recipe.image_dropout)
+        self.text = Branch("text", describe("encoders", recipe.text_encoder), recipe, recipe.text_dropout)
+        self.vision = Branch("vision", describe("towers", recipe.vision_tower), recipe, recipe.image_dropout)
         scale, bias = STARTS.get(self.loss, (START_SCALE, 0.0))
         trained = self.method.solve is None
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=trained and self.loss != "mse")
@@ -67,8 +67,14 @@ class Aligner(nn.Module):
         """Unit vectors, float32 on the CPU; what is transparent counts as white. Raises DataError for anything but pictures."""
         for number, image in enumerate(images):
             if not isinstance(image, Image.Image):
-                raise DataError(f"Picture {number} of {len(images)} is a {type(image).__name__}, expected a PIL image: PIL.Image.open(path).")
-        return self.vision.embed([Picture(str(n), "", partial(on_white, image)) for n, image in enumerate(images)], "pictures", keep=False)
+                raise DataError(
+                    f"Picture {number} of {len(images)} is a {type(image).__name__}, expected a PIL image: PIL.Image.open(path)."
+                )
+        return self.vision.embed(
+            [ImageSource(str(n), "", partial(on_white, image)) for n, image in enumerate(images)],
+            "pictures",
+            keep=False,
+        )
 
     def counts(self) -> dict[str, int | float]:
         """Trained and total parameters, and the trained share with and without the token table."""
@@ -76,7 +82,11 @@ class Aligner(nn.Module):
 
     def state(self) -> dict[str, Tensor]:
         """Trained parameters and all of the heads, by name: also their constants, and a head taken over from a teacher."""
-        heads = {f"{side.kind}.head.{name}": tensor for side in (self.text, self.vision) for name, tensor in side.head.state_dict().items()}
+        heads = {
+            f"{side.kind}.head.{name}": tensor
+            for side in (self.text, self.vision)
+            for name, tensor in side.head.state_dict().items()
+        }
         return {n: p.detach() for n, p in self.named_parameters() if p.requires_grad} | heads
 
     def set_state(self, state: dict[str, Tensor], where: str) -> None:
@@ -86,11 +96,21 @@ class Aligner(nn.Module):
         """
         own = self.state()
         missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        shapes = [f"{n} is {list(state[n].shape)}, expected {list(own[n].shape)}" for n in own if n in state and state[n].shape != own[n].shape]
-        for problem, found in (("lacks tensor", missing), ("has unexpected tensor", extra), ("has a tensor of another shape:", shapes)):
+        shapes = [
+            f"{n} is {list(state[n].shape)}, expected {list(own[n].shape)}"
+            for n in own
+            if n in state and state[n].shape != own[n].shape
+        ]
+        for problem, found in (
+            ("lacks tensor", missing),
+            ("has unexpected tensor", extra),
+            ("has a tensor of another shape:", shapes),
+        ):
             if found:
                 more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-                raise WeightsError(f"{where} {problem} {found[0]}{more}; it was not made by method {self.recipe.method} on these towers.")
+                raise WeightsError(
+                    f"{where} {problem} {found[0]}{more}; it was not made by method {self.recipe.method} on these towers."
+                )
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(state[name])
@@ -109,22 +129,24 @@ class Aligner(nn.Module):
             save_file(tensors, temporary, metadata=metadata)
 
 
-def load(run: str | Path) -> Aligner:
+def load_model(run: str | Path) -> PolyCLIP:
     """The aligner of a run folder (or of an `aligner.safetensors`), in eval mode.
 
     Raises RunError when there is none, WeightsError for a damaged file, missing or extra tensors, or other towers than those at hand.
     """
     path = Path(run) / "aligner.safetensors" if Path(run).is_dir() else Path(run)
     if not path.is_file():
-        raise RunError(f"{run} is no run folder: it has no aligner.safetensors. Make one with: polyclip align --lang sw --out {run}")
+        raise RunError(
+            f"{run} is no run folder: it has no aligner.safetensors. Make one with: polyclip align --lang sw --out {run}"
+        )
     metadata, state = read_aligner(path)
     try:
-        recipe = Recipe(**json.loads(metadata["recipe"]))
+        recipe = ModelConfig(**json.loads(metadata["recipe"]))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"{path} has a recipe that this version of polyclip cannot read ({error}); align again, or use the version it was made with."
         ) from error
-    aligner = Aligner(recipe)
+    aligner = PolyCLIP(recipe)
     for side, key in ((aligner.text, "text_encoder"), (aligner.vision, "vision_tower")):
         if side.tower.identity != metadata[key]:
             raise WeightsError(
@@ -148,5 +170,7 @@ def read_aligner(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     except SafetensorError as error:
         raise WeightsError(f"{path} is damaged or truncated ({error}); copy it again or align again.") from error
     if metadata.get("polyclip") != FORMAT:
-        raise WeightsError(f"{path} is not an aligner of polyclip (format {metadata.get('polyclip')!r}, expected {FORMAT!r}).")
+        raise WeightsError(
+            f"{path} is not an aligner of polyclip (format {metadata.get('polyclip')!r}, expected {FORMAT!r})."
+        )
     return metadata, state

@@ -13,7 +13,7 @@ from polyclip.models.trunk import State, Trunk
 from polyclip.models.vocabulary.classes import Classifier
 
 
-class Encoder(Protocol):
+class Backbone(Protocol):
     """A tower that has been built: an `nn.Module` in eval mode. Inputs are captions or RGB pictures."""
 
     dim: int
@@ -55,7 +55,7 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tower:
+class BackboneSpec:
     """A text encoder or a vision tower, by its facts.
 
     `identity` is the hash of weights and preprocessing: features computed by one tower are never taken for another's, and
@@ -69,11 +69,13 @@ class Tower:
     embeddings: int  # of these, the token table
     build: Callable[[], Any] = field(repr=False, compare=False)  # -> Encoder
     layers: int = 0  # how many the option `layers` can keep; 0 where there is no such option
-    parts: tuple["Tower", ...] = ()  # of towers side by side: the vector is theirs, one after the other
-    classifier: Callable[[], Classifier | None] | None = field(default=None, repr=False, compare=False)  # of a vision tower whose classes have names
+    parts: tuple["BackboneSpec", ...] = ()  # of towers side by side: the vector is theirs, one after the other
+    classifier: Callable[[], Classifier | None] | None = field(
+        default=None, repr=False, compare=False
+    )  # of a vision tower whose classes have names
 
 
-def describe(kind: str, text: str) -> Tower:
+def describe(kind: str, text: str) -> BackboneSpec:
     """Read `text` and ask the file that knows it.
 
     `e5-small` is a file's own name; `timm:resnet18,weights=r18.safetensors` gives a file its argument and options; owner/name and a
@@ -91,7 +93,9 @@ def describe(kind: str, text: str) -> Tower:
         return find(kind, head).describe(argument, options(pairs, text))
     if "/" in text or text.startswith("."):
         return find(kind, "huggingface").describe(text, {})
-    raise UnknownName(SINGULAR[kind], text, known, "A hub name has its owner before it (owner/name), or is written huggingface:NAME.")
+    raise UnknownName(
+        SINGULAR[kind], text, known, "A hub name has its owner before it (owner/name), or is written huggingface:NAME."
+    )
 
 
 def with_layers(kind: str, text: str, number: int) -> str:
@@ -99,7 +103,11 @@ def with_layers(kind: str, text: str, number: int) -> str:
     if number == 0:
         return text
     separator = "," if ":" in text else ":,"
-    return f"{text}{separator}layers={number}" if text in names(kind) or ":" in text else f"huggingface:{text},layers={number}"
+    return (
+        f"{text}{separator}layers={number}"
+        if text in names(kind) or ":" in text
+        else f"huggingface:{text},layers={number}"
+    )
 
 
 def kept_layers(text: str, count: int, name: str) -> int:

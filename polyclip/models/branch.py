@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from polyclip.core.registry import find
 from polyclip.models import feature_cache
-from polyclip.models.backbone import Tower
+from polyclip.models.backbone import BackboneSpec
 from polyclip.models.components.heads import Head, Pass, Relative, Shape
 from polyclip.models.components.joint_head import ClassRows, JointHead, NameUnits
 from polyclip.models.components.target import Site
@@ -22,7 +22,7 @@ TUNED = ("both", "text", "vision")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class ModelConfig:
     """What an aligner is made of: enough to build it again, empty."""
 
     text_encoder: str = "e5-small"
@@ -40,18 +40,20 @@ class Recipe:
     image_head: str = ""  # of a taught method, the teacher's: "pass", or kind, dim and members, as "gated 384 2"; of a joint head also its
     # space and the dimensions of its class names, as "joint-linear 128 4 383 256"
     anchors: int = 0  # pairs that a relative head keeps; found by the method
-    name_units: int = 0  # nodes of the vision tower's class names that stand beside the heads; 0: none; found by `names.with_names`
+    name_units: int = (
+        0  # nodes of the vision tower's class names that stand beside the heads; 0: none; found by `names.with_names`
+    )
     name_dim: int = 0  # dimensions that they take
     space: int = 0  # length of the vectors of joint heads; found by `names.with_names`
 
 
-class Side(nn.Module):
+class Branch(nn.Module):
     """One tower with what the method put into it, and its head.
 
     The tower is built only when something in it is trained, or when a caption or picture is encoded that is not in the cache.
     """
 
-    def __init__(self, kind: str, tower: Tower, recipe: Recipe, dropout: float) -> None:
+    def __init__(self, kind: str, tower: BackboneSpec, recipe: ModelConfig, dropout: float) -> None:
         super().__init__()
         self.kind = kind
         self.tower = tower
@@ -60,9 +62,15 @@ class Side(nn.Module):
         self.encoder: Any = None  # only where the method trains something inside the tower
         self.added = 0  # parameters the method adds to the tower
         self.cut = POOLED  # where the trunk is cut: what lies below is frozen, and its states are kept
-        self._recent: tuple[list[Any], Tensor] | None = None  # what a live tower said last, as long as it is not trained on
+        self._recent: tuple[list[Any], Tensor] | None = (
+            None  # what a live tower said last, as long as it is not trained on
+        )
         self._built: list[Any] = []  # a frozen encoder, built at first use and kept out of the module tree
-        parts, layers = (method.text, recipe.text_layers or method.text_layers) if kind == "text" else (method.vision, recipe.vision_layers)
+        parts, layers = (
+            (method.text, recipe.text_layers or method.text_layers)
+            if kind == "text"
+            else (method.vision, recipe.vision_layers)
+        )
         if parts and recipe.tune in ("both", kind):
             self.encoder = tower.build()
             self.added = install(Site(encoder=self.encoder, kind=kind, layers=layers, rank=recipe.rank), parts)
@@ -81,7 +89,7 @@ class Side(nn.Module):
         pooled = torch.cat([self.encoder.finish(state, self.cut) for state in inputs["states"]])
         return self.head(pooled[inputs["order"]], **kept)
 
-    def train(self, mode: bool = True) -> "Side":
+    def train(self, mode: bool = True) -> "Branch":
         """Only the head has a training mode: towers stay in eval mode, so that no dropout acts and no statistics move."""
         self._recent = None if mode else self._recent
         super().train(mode)
@@ -90,7 +98,9 @@ class Side(nn.Module):
         return self
 
     @torch.inference_mode()
-    def embed(self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()) -> Float[Tensor, "row dim"]:
+    def embed(
+        self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()
+    ) -> Float[Tensor, "row dim"]:
         """Unit vectors of captions or pictures. `keep` reads and fills the feature cache (`features.encode`), below the cut where there is one."""
         return self.unit(self.pooled(items, what, keep=keep, sections=sections))
 
@@ -103,14 +113,18 @@ class Side(nn.Module):
         return found
 
     @torch.inference_mode()
-    def pooled(self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()) -> Float[Tensor, "row width"]:
+    def pooled(
+        self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()
+    ) -> Float[Tensor, "row width"]:
         """The tower's own vectors, with what was trained inside it."""
         if keep and self.encoder is None:
             return feature_cache.encode(self.tower, items, what, sections)
         if keep and self._recent is not None and self._recent[0] == list(items):
             return self._recent[1]
         if keep and self.cut > 0 and len(items):
-            vectors = feature_cache.finish(self.encoder, feature_cache.states(self.tower, self.cut, items, what, sections), what)
+            vectors = feature_cache.finish(
+                self.encoder, feature_cache.states(self.tower, self.cut, items, what, sections), what
+            )
         else:
             vectors = feature_cache.forward(self._encoder(), items, what)
         self._recent = (list(items), vectors) if keep else None
@@ -132,7 +146,7 @@ class Side(nn.Module):
         return self._built[0]
 
 
-def head_of(method: Method, kind: str, tower: Tower, recipe: Recipe, dropout: float) -> nn.Module:
+def head_of(method: Method, kind: str, tower: BackboneSpec, recipe: ModelConfig, dropout: float) -> nn.Module:
     """The head that a method puts on a tower."""
     if method.taught and kind == "vision":
         return taught_head(recipe.image_head, tower)
@@ -144,11 +158,15 @@ def head_of(method: Method, kind: str, tower: Tower, recipe: Recipe, dropout: fl
         return Head(tower.dim, shape, dropout)
     names: NameUnits | ClassRows | None = None
     if recipe.name_units:
-        names = NameUnits(tower.dim, recipe.name_units, recipe.name_dim) if kind == "text" else ClassRows(tower.dim, recipe.name_dim)
+        names = (
+            NameUnits(tower.dim, recipe.name_units, recipe.name_dim)
+            if kind == "text"
+            else ClassRows(tower.dim, recipe.name_dim)
+        )
     return JointHead(tower.dim, shape, dropout, recipe.space or shape.dim * shape.members, names)
 
 
-def taught_head(text: str, tower: Tower) -> nn.Module:
+def taught_head(text: str, tower: BackboneSpec) -> nn.Module:
     """A teacher's vision head, or none where its tower's vectors are aligned already; it is not trained."""
     if text in ("", "pass"):
         return Pass()
@@ -158,7 +176,9 @@ def taught_head(text: str, tower: Tower) -> nn.Module:
     if not joint:
         return Head(tower.dim, shape, 0.0).requires_grad_(False)
     space, name_dim = joint
-    return JointHead(tower.dim, shape, 0.0, space, ClassRows(tower.dim, name_dim) if name_dim else None).requires_grad_(False)
+    return JointHead(tower.dim, shape, 0.0, space, ClassRows(tower.dim, name_dim) if name_dim else None).requires_grad_(
+        False
+    )
 
 
 def install(site: Site, parts: Sequence[Part]) -> int:
@@ -178,19 +198,25 @@ def constants(head: Any) -> int:
     return 0 if names is None else sum(buffer.numel() for buffer in names.buffers())
 
 
-def counts(sides: Sequence[Side], logits: Sequence[nn.Parameter]) -> dict[str, int | float]:
+def counts(sides: Sequence[Branch], logits: Sequence[nn.Parameter]) -> dict[str, int | float]:
     """Trained and total parameters, and the trained share with and without the token table.
 
     The total is that of the model as trained: towers without their classifier or pooler, new parts, heads with their class names, and what of the logits
     is trained.
     """
     everything = [p for side in sides for p in side.parameters()] + list(logits)
-    heads = sum(p.numel() for side in sides for p in side.head.parameters()) + sum(p.numel() for p in logits if p.requires_grad)
+    heads = sum(p.numel() for side in sides for p in side.head.parameters()) + sum(
+        p.numel() for p in logits if p.requires_grad
+    )
     trained = sum(p.numel() for p in everything if p.requires_grad)
     names = sum(constants(side.head) for side in sides)
     total = sum(side.tower.parameters + side.added for side in sides) + heads + names
     table = sum(side.tower.embeddings for side in sides)
-    trained_table = sum(side.tower.embeddings for side in sides if side.cut == 0 and all(p.requires_grad for p in side.encoder.trunk.opening))
+    trained_table = sum(
+        side.tower.embeddings
+        for side in sides
+        if side.cut == 0 and all(p.requires_grad for p in side.encoder.trunk.opening)
+    )
     return {
         "trained_parameters": trained,
         "total_parameters": total,

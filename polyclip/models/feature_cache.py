@@ -23,9 +23,9 @@ from torch import Tensor
 from polyclip.core import distributed
 from polyclip.core.progress import Progress
 from polyclip.core.storage import cache_folder, digest, writing
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
-from polyclip.models.backbone import Tower
+from polyclip.models.backbone import BackboneSpec
 from polyclip.models.trunk import State, below
 
 POOLED = -1  # the position of pooled vectors
@@ -35,7 +35,9 @@ CHUNK = 1024  # rows a file: a few seconds of work on a laptop is the most that 
 Meter = Callable[[int], None]  # receives the number of rows just done
 
 
-def encode(tower: Tower, items: Sequence[str] | Sequence[Picture], what: str, sections: Sequence[int] = ()) -> Float[Tensor, "row dim"]:
+def encode(
+    tower: BackboneSpec, items: Sequence[str] | Sequence[ImageSource], what: str, sections: Sequence[int] = ()
+) -> Float[Tensor, "row dim"]:
     """Pooled float32 vectors of captions or pictures, in their order; from the cache where they are there.
 
     `sections` are the lengths of runs that belong together, such as a language's captions or a style's pictures: no file of the cache
@@ -45,7 +47,11 @@ def encode(tower: Tower, items: Sequence[str] | Sequence[Picture], what: str, se
     """
     if tower.parts:  # each part's features serve every other tower it is part of
         return torch.cat([encode(part, items, what, sections) for part in tower.parts], dim=1)
-    tables = [torch.cat([vectors_of(path, tower) for path in paths])[order] for paths, order in kept(tower, POOLED, items, what, sections) if paths]
+    tables = [
+        torch.cat([vectors_of(path, tower) for path in paths])[order]
+        for paths, order in kept(tower, POOLED, items, what, sections)
+        if paths
+    ]
     return torch.cat(tables) if tables else torch.empty(0, tower.dim)
 
 
@@ -53,7 +59,7 @@ def encode(tower: Tower, items: Sequence[str] | Sequence[Picture], what: str, se
 class States:
     """Hidden states of many items at one position of a trunk, mapped from disk: batches are put together when they are asked for."""
 
-    tower: Tower
+    tower: BackboneSpec
     position: int
     rows: list[tuple[Path, int]]  # file and row of each item
 
@@ -66,21 +72,37 @@ class States:
         return unpacked(path, number)
 
 
-def states(tower: Tower, position: int, items: Sequence[str] | Sequence[Picture], what: str, sections: Sequence[int] = ()) -> States:
+def states(
+    tower: BackboneSpec,
+    position: int,
+    items: Sequence[str] | Sequence[ImageSource],
+    what: str,
+    sections: Sequence[int] = (),
+) -> States:
     """Hidden states at `position` of the frozen tower's trunk, one per item in their order; from the cache where they are there.
 
     `sections` and errors as in `encode`.
     """
     found = kept(tower, position, items, what, sections)
-    return States(tower, position, [(paths[row // CHUNK], row % CHUNK) for paths, order in found for row in order.tolist()])
+    return States(
+        tower, position, [(paths[row // CHUNK], row % CHUNK) for paths, order in found for row in order.tolist()]
+    )
 
 
-def kept(tower: Tower, position: int, items: Sequence[Any], what: str, sections: Sequence[int]) -> list[tuple[list[Path], Int[Tensor, " row"]]]:
+def kept(
+    tower: BackboneSpec, position: int, items: Sequence[Any], what: str, sections: Sequence[int]
+) -> list[tuple[list[Path], Int[Tensor, " row"]]]:
     """For each section its cache files, all of which exist now, and the row of each item in them."""
     plans = [plan(part) for part in split(items, sections)]
     paths = [[chunk_path(tower, chunk, position) for chunk in chunks] for chunks, _ in plans]
-    wanted = {path: chunk for (chunks, _), found in zip(plans, paths, strict=True) for chunk, path in zip(chunks, found, strict=True)}
-    places = distributed.agreed([place for place, path in enumerate(wanted) if not path.exists()])  # others may see what was written meanwhile
+    wanted = {
+        path: chunk
+        for (chunks, _), found in zip(plans, paths, strict=True)
+        for chunk, path in zip(chunks, found, strict=True)
+    }
+    places = distributed.agreed(
+        [place for place, path in enumerate(wanted) if not path.exists()]
+    )  # others may see what was written meanwhile
     every = list(wanted.items())
     absent = [(every[place][1], every[place][0]) for place in places]
     if absent:
@@ -91,7 +113,7 @@ def kept(tower: Tower, position: int, items: Sequence[Any], what: str, sections:
     return [(found, order) for (_, order), found in zip(plans, paths, strict=True)]
 
 
-def missing(tower: Tower, position: int, items: Sequence[Any], sections: Sequence[int] = ()) -> int:
+def missing(tower: BackboneSpec, position: int, items: Sequence[Any], sections: Sequence[int] = ()) -> int:
     """How many rows `states` would have to compute for these items."""
     chunks = [chunk for part in split(items, sections) for chunk in plan(part)[0]]
     return sum(len(chunk) for chunk in chunks if not chunk_path(tower, chunk, position).exists())
@@ -116,18 +138,20 @@ def plan(items: Sequence[Any]) -> tuple[list[Sequence[Any]], Int[Tensor, " row"]
     return [distinct[start : start + CHUNK] for start in range(0, len(distinct), CHUNK)], order
 
 
-def chunk_path(tower: Tower, chunk: Sequence[str | Picture], position: int) -> Path:
+def chunk_path(tower: BackboneSpec, chunk: Sequence[str | ImageSource], position: int) -> Path:
     """Cache file of a chunk."""
     rows = digest(*(f"text {item}" if isinstance(item, str) else f"picture {item.key}" for item in chunk))
     folder = cache_folder() / "features" / tower.identity[:16]
     return (folder if position == POOLED else folder / str(position)) / f"{rows[:32]}.safetensors"
 
 
-def vectors_of(path: Path, tower: Tower) -> Float[Tensor, "row dim"]:
+def vectors_of(path: Path, tower: BackboneSpec) -> Float[Tensor, "row dim"]:
     """Pooled vectors of one chunk, mapped from disk."""
     vectors = read(path)["vectors"]
     if vectors.shape[1:] != (tower.dim,):
-        raise WeightsError(f"{path} holds vectors of shape {tuple(vectors.shape[1:])}, {tower.name} makes ({tower.dim},). Run 'polyclip cache clear'.")
+        raise WeightsError(
+            f"{path} holds vectors of shape {tuple(vectors.shape[1:])}, {tower.name} makes ({tower.dim},). Run 'polyclip cache clear'."
+        )
     return vectors
 
 
@@ -160,14 +184,17 @@ def unpacked(path: Path, number: int) -> State:
     return {name: table[name][start[name] : int(table[f"{name}.end"][number])] for name in names}
 
 
-def compute(tower: Tower, missing: Sequence[tuple[Sequence[Any], Path]], what: str, position: int) -> None:
+def compute(tower: BackboneSpec, missing: Sequence[tuple[Sequence[Any], Path]], what: str, position: int) -> None:
     """Build the tower, encode chunk by chunk, keep each chunk as soon as it is whole.
 
     Other programs may be at the same chunks: each begins at one of its own, and passes over those that are there when it comes to them.
     """
     encoder = running(tower)
     first = randrange(len(missing))
-    with Progress(f"encoding {what} with {tower.name}", sum(len(chunk) for chunk, _ in missing)) as progress, torch.inference_mode():
+    with (
+        Progress(f"encoding {what} with {tower.name}", sum(len(chunk) for chunk, _ in missing)) as progress,
+        torch.inference_mode(),
+    ):
         for chunk, path in (*missing[first:], *missing[:first]):
             if path.exists():
                 progress.advance(len(chunk))
@@ -177,12 +204,14 @@ def compute(tower: Tower, missing: Sequence[tuple[Sequence[Any], Path]], what: s
             else:
                 tensors = packed(states_in_batches(encoder, chunk, position, progress.advance))
             if not all(tensor.isfinite().all() for tensor in tensors.values()):
-                raise WeightsError(f"{tower.name} gave values that are not finite for {what}; its weights are damaged or do not fit it.")
+                raise WeightsError(
+                    f"{tower.name} gave values that are not finite for {what}; its weights are damaged or do not fit it."
+                )
             with writing(path, what="features") as temporary:
                 save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
 
 
-def running(tower: Tower) -> Any:
+def running(tower: BackboneSpec) -> Any:
     """The tower's encoder for encoding alone: built without what only training needs, where its builder has such a form (`light`)."""
     return inference_form(getattr(tower.build, "light", tower.build)())
 
@@ -196,7 +225,9 @@ def forward(encoder: Any, items: Sequence[Any], what: str) -> Float[Tensor, "row
     """Vectors of `items` by an encoder that is already built, shared among processes; nothing is read from or written to the cache."""
     mine = items[distributed.own(len(items))]
     with Progress(f"encoding {what}", len(mine)) as progress:
-        return distributed.joined(in_batches(inference_form(encoder), mine, progress.advance), distributed.lengths(len(items)))
+        return distributed.joined(
+            in_batches(inference_form(encoder), mine, progress.advance), distributed.lengths(len(items))
+        )
 
 
 def finish(encoder: Any, found: States, what: str) -> Float[Tensor, "row dim"]:
@@ -205,7 +236,11 @@ def finish(encoder: Any, found: States, what: str) -> Float[Tensor, "row dim"]:
     out = torch.empty(len(mine), encoder.dim)
 
     def one(batch: list[int]) -> None:
-        out[batch] = running.finish(placed(running.join([found[mine[row]] for row in batch]), running), found.position).float().cpu()
+        out[batch] = (
+            running.finish(placed(running.join([found[mine[row]] for row in batch]), running), found.position)
+            .float()
+            .cpu()
+        )
 
     with Progress(f"encoding {what}", len(mine)) as progress:
         on_every_core(one, in_budget([running.weigh(found[row]) for row in mine], running.budget), progress.advance)

@@ -17,10 +17,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from polyclip.core.progress import Progress
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
 from polyclip.models import feature_cache
-from polyclip.models.backbone import Tower
+from polyclip.models.backbone import BackboneSpec
 
 OPEN = 128  # files at a time
 
@@ -48,7 +48,9 @@ class Column:
             handle = self.handle(int(file[number]))
             handle.seek(int(where[number]))
             if handle.readinto(out[number].data) != self.dim * 4:
-                raise WeightsError(f"{self.files[int(file[number])]} ends too early. Run 'polyclip cache clear' and try again.")
+                raise WeightsError(
+                    f"{self.files[int(file[number])]} ends too early. Run 'polyclip cache clear' and try again."
+                )
 
     def handle(self, number: int) -> FileIO:
         """The file, open; the longest unused of too many is closed."""
@@ -95,7 +97,11 @@ class Rows:
     @property
     def _moments(self) -> tuple[Tensor, Tensor]:
         """Chunk by chunk, each chunk's merged with those before (Chan, Golub and LeVeque 1983)."""
-        count, mean, squares = 0, torch.zeros(self.shape[1], dtype=torch.float64), torch.zeros(self.shape[1], dtype=torch.float64)
+        count, mean, squares = (
+            0,
+            torch.zeros(self.shape[1], dtype=torch.float64),
+            torch.zeros(self.shape[1], dtype=torch.float64),
+        )
         for start in range(0, len(self), feature_cache.CHUNK):
             part = self[start : start + feature_cache.CHUNK].double()
             own, total = part.mean(0), count + len(part)
@@ -127,7 +133,9 @@ class Chunks(Sequence[tuple[Sequence[Any], Path]]):
         return feature_cache.plan(self.items[start:end])[0][0], path
 
 
-def rows_of(tower: Tower, items: Sequence[str] | Sequence[Picture], what: str, sections: Sequence[int]) -> Rows:
+def rows_of(
+    tower: BackboneSpec, items: Sequence[str] | Sequence[ImageSource], what: str, sections: Sequence[int]
+) -> Rows:
     """As `features.encode`, but the vectors stay on disk: items are looked at chunk by chunk, chunks that are missing are encoded.
 
     Raises what `features.encode` raises.
@@ -135,7 +143,7 @@ def rows_of(tower: Tower, items: Sequence[str] | Sequence[Picture], what: str, s
     return Rows([_column(part, items, what, sections) for part in (tower.parts or (tower,))])
 
 
-def _column(tower: Tower, items: Sequence[Any], what: str, sections: Sequence[int]) -> Column:
+def _column(tower: BackboneSpec, items: Sequence[Any], what: str, sections: Sequence[int]) -> Column:
     spans, place = [], np.empty(len(items), np.int16)
     with Progress(f"looking up {what}", len(items)) as progress:
         for start, end in chunks(sections):
@@ -148,7 +156,9 @@ def _column(tower: Tower, items: Sequence[Any], what: str, sections: Sequence[in
         feature_cache.compute(tower, Chunks(items, missing), what, feature_cache.POOLED)
     files = [path for _, _, path in spans]
     heads = {path: _offset(path, tower) for path in dict.fromkeys(files)}
-    return Column(files, np.array([start for start, _, _ in spans]), place, np.array([heads[path] for path in files]), tower.dim)
+    return Column(
+        files, np.array([start for start, _, _ in spans]), place, np.array([heads[path] for path in files]), tower.dim
+    )
 
 
 def chunks(sections: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -160,7 +170,7 @@ def chunks(sections: Sequence[int]) -> Iterator[tuple[int, int]]:
         first += length
 
 
-def _offset(path: Path, tower: Tower) -> int:
+def _offset(path: Path, tower: BackboneSpec) -> int:
     """Bytes before the vectors of a file of the cache.
 
     Raises WeightsError where it is damaged or holds other vectors.
@@ -173,5 +183,7 @@ def _offset(path: Path, tower: Tower) -> int:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} is damaged ({error}). Run 'polyclip cache clear' and try again.") from error
     if not whole or facts["shape"][1:] != [tower.dim]:
-        raise WeightsError(f"{path} is damaged, or holds other vectors than the {tower.dim} numbers {tower.name} makes. Run 'polyclip cache clear'.")
+        raise WeightsError(
+            f"{path} is damaged, or holds other vectors than the {tower.dim} numbers {tower.name} makes. Run 'polyclip cache clear'."
+        )
     return 8 + length + int(facts["data_offsets"][0])

@@ -43,5 +43,7 @@ def hub_identity(name: str, revision: str, preprocessing: str) -> str:
     from huggingface_hub import snapshot_download
 
     with loading("model", name):
-        path = snapshot_download(name, revision=revision, allow_patterns=["*.safetensors", "*.json", "*.model", "*.txt"])
+        path = snapshot_download(
+            name, revision=revision, allow_patterns=["*.safetensors", "*.json", "*.model", "*.txt"]
+        )
     return digest(preprocessing, name, Path(path).name)  # the snapshot's folder is named by its commit

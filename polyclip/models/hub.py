@@ -80,7 +80,9 @@ def check_listed(name: str, listed: Sequence[str]) -> None:
             "Ask its owner to publish the run with 'polyclip push'."
         )
     if missing:
-        raise WeightsError(f"{name} is no run of polyclip: it has no {' and no '.join(missing)}. Expected a repository made with 'polyclip push'.")
+        raise WeightsError(
+            f"{name} is no run of polyclip: it has no {' and no '.join(missing)}. Expected a repository made with 'polyclip push'."
+        )
 
 
 def publish(name: str, files: Sequence[Path], message: str, *, revision: str | None, private: bool) -> tuple[str, str]:

@@ -71,8 +71,15 @@ def same_concept(batch: Batch) -> Bool[Tensor, "pair pair"]:
 
 
 Loss = Callable[[Batch], Tensor]
-LOSSES: dict[str, Loss] = {"info-nce": info_nce, "sigmoid": sigmoid, "mse": mse, "contrastive-distillation": contrastive_distillation}
-STARTS = {"sigmoid": (10.0, -10.0)}  # scale and bias of the logits before the first step, where they are not CLIP's (SigLIP, section 3.2)
+LOSSES: dict[str, Loss] = {
+    "info-nce": info_nce,
+    "sigmoid": sigmoid,
+    "mse": mse,
+    "contrastive-distillation": contrastive_distillation,
+}
+STARTS = {
+    "sigmoid": (10.0, -10.0)
+}  # scale and bias of the logits before the first step, where they are not CLIP's (SigLIP, section 3.2)
 
 
 def info_nce_rows(batch: Batch, rows: slice) -> Float[Tensor, ""]:

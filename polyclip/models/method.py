@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from polyclip.models.components.target import Site
 
-Part = Callable[[Site], list[nn.Parameter]]  # puts something into a tower, or picks from it; returns the parameters to train
+Part = Callable[
+    [Site], list[nn.Parameter]
+]  # puts something into a tower, or picks from it; returns the parameters to train
 SMALL = "efficientnet-lite0:depths"  # a vision tower that a laptop can train inside
 LARGE = "efficientnet-lite2:depths"
 PLAIN = "efficientnet-lite2"  # its last pooled vector, which other libraries have too
@@ -33,10 +35,16 @@ class Method:
     epochs: int | None = None  # of the heads' phase, unless the user says otherwise; None: what `alignment.HEADS` says
     loss: str = "info-nce"
     tower: str = LARGE
-    penalty: Callable[[Tensor, Tensor], Tensor] | None = None  # (features, unit vectors) of one side's batch -> what is added to the loss
-    solve: Callable[[Any, Any, Callable[[], float]], str] | None = None  # heads in closed form (components/closed_form.py); no step is taken then
+    penalty: Callable[[Tensor, Tensor], Tensor] | None = (
+        None  # (features, unit vectors) of one side's batch -> what is added to the loss
+    )
+    solve: Callable[[Any, Any, Callable[[], float]], str] | None = (
+        None  # heads in closed form (components/closed_form.py); no step is taken then
+    )
     relative: bool = False  # heads that compare with known pairs
-    choose: Callable[[Any, Any], Any] | None = None  # settles the recipe by a look at the training pairs: (recipe, train) -> recipe
+    choose: Callable[[Any, Any], Any] | None = (
+        None  # settles the recipe by a look at the training pairs: (recipe, train) -> recipe
+    )
     taught: bool = False  # text alone: learns the vectors of an aligned teacher
     english: bool = False  # trains English alone, whatever languages are asked for
 

@@ -84,11 +84,19 @@ class TextEncoder(nn.Module):
     def join(self, rows: Sequence[State]) -> State:
         """The states of several captions, padded."""
         hidden = [row["hidden"] for row in rows]
-        return {"hidden": pad_sequence(hidden, batch_first=True), "mask": pad_sequence([h.new_ones(len(h)).long() for h in hidden], batch_first=True)}
+        return {
+            "hidden": pad_sequence(hidden, batch_first=True),
+            "mask": pad_sequence([h.new_ones(len(h)).long() for h in hidden], batch_first=True),
+        }
 
     def folded(self) -> "TextEncoder | PackedEncoder":
         """Without padding, for encoding only, where every layer is its family's own; else as it is, so that nothing put in is passed over."""
-        if OWN & vars(self).keys() or not isinstance(self.trunk, Bert) or not all(map(plain, self.trunk.layers)) or not self.starts_at_first():
+        if (
+            OWN & vars(self).keys()
+            or not isinstance(self.trunk, Bert)
+            or not all(map(plain, self.trunk.layers))
+            or not self.starts_at_first()
+        ):
             return self
         return PackedEncoder(self.prepare, packed(self.trunk), self.dim, self.pooling)
 
@@ -99,7 +107,11 @@ class TextEncoder(nn.Module):
 
 def trunk_of(model: Any) -> Trunk:
     """The family a transformers text model belongs to."""
-    if hasattr(model, "embeddings") and hasattr(getattr(model, "encoder", None), "layer") and hasattr(model.encoder.layer[0], "attention"):
+    if (
+        hasattr(model, "embeddings")
+        and hasattr(getattr(model, "encoder", None), "layer")
+        and hasattr(model.encoder.layer[0], "attention")
+    ):
         return Bert(model)
     if hasattr(model, "embed_tokens") and hasattr(model, "embed_positions") and hasattr(model, "layer_norm"):
         return M2M(model)

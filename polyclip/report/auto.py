@@ -23,7 +23,13 @@ def trials_table(choice: Choice) -> Table:
     drawn.add_column("")
     for trial in choice.trials:
         style = "bold" if trial.name == choice.winner else ""
-        drawn.add_row(trial.name, trial.schedule, *figures(trial), "chosen" if style and not trial.note else trial.note, style=style)
+        drawn.add_row(
+            trial.name,
+            trial.schedule,
+            *figures(trial),
+            "chosen" if style and not trial.note else trial.note,
+            style=style,
+        )
     return drawn
 
 
@@ -64,14 +70,22 @@ def compared(won: Trial, others: list[Trial]) -> str:
 
 def left_out(trials: list[Trial]) -> list[str]:
     """How many were skipped, stopped, or not possible."""
-    kinds = (("skipped", "did not fit in the budget"), ("stopped", "ran out of time"), ("not possible", "could not be trained"))
+    kinds = (
+        ("skipped", "did not fit in the budget"),
+        ("stopped", "ran out of time"),
+        ("not possible", "could not be trained"),
+    )
     counts = [(sum(trial.note.startswith(kind) for trial in trials), text) for kind, text in kinds]
     return [f"{'one candidate' if count == 1 else f'{count} candidates'} {text}" for count, text in counts if count]
 
 
 def over(choice: Choice) -> list[str]:
     """Said where the budget was not held."""
-    return [f"all of it took {span(choice.seconds)}, over the budget of {span(choice.budget)}"] if choice.seconds > choice.budget else []
+    return (
+        [f"all of it took {span(choice.seconds)}, over the budget of {span(choice.budget)}"]
+        if choice.seconds > choice.budget
+        else []
+    )
 
 
 def verdict(choice: Choice) -> str:

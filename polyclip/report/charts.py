@@ -13,14 +13,21 @@ BAR = 160  # width of a bar of recall
 
 def curve(log: Sequence[dict[str, Any]], key: str, title: str, *, share: bool) -> str:
     """A line of `key` over the epochs of all phases, in percent where it is a `share`; empty where fewer than two lines have it."""
-    points = [(number, line[key] * (100 if share else 1), line["phase"]) for number, line in enumerate(log) if isinstance(line.get(key), int | float)]
+    points = [
+        (number, line[key] * (100 if share else 1), line["phase"])
+        for number, line in enumerate(log)
+        if isinstance(line.get(key), int | float)
+    ]
     if len(points) < 2:
         return ""
     most = max(value for _, value, _ in points) or 1.0
     across, up = (WIDTH - LEFT - RIGHT) / max(1, len(log) - 1), (HEIGHT - TOP - BOTTOM) / most
     placed = [(LEFT + number * across, HEIGHT - BOTTOM - value * up, value, phase) for number, value, phase in points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _, _ in placed)
-    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"><title>{html.escape(phase)}: {value:.2f}</title></circle>' for x, y, value, phase in placed)
+    dots = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"><title>{html.escape(phase)}: {value:.2f}</title></circle>'
+        for x, y, value, phase in placed
+    )
     ticks = "".join(tick(most * part, HEIGHT - BOTTOM - most * part * up) for part in (0, 0.5, 1))
     first, last = points[0][1], points[-1][1]
     return (
@@ -37,9 +44,18 @@ def tick(value: float, y: float) -> str:
 
 def borders(log: Sequence[dict[str, Any]], across: float) -> str:
     """Each phase's name where it begins, and an upright line between two."""
-    starts = [(number, line["phase"]) for number, line in enumerate(log) if number == 0 or line["phase"] != log[number - 1]["phase"]]
-    lines = "".join(f'<line x1="{LEFT + n * across:.1f}" x2="{LEFT + n * across:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>' for n, _ in starts[1:])
-    return lines + "".join(f'<text x="{LEFT + n * across:.1f}" y="{HEIGHT - 12}">{html.escape(phase)}</text>' for n, phase in starts)
+    starts = [
+        (number, line["phase"])
+        for number, line in enumerate(log)
+        if number == 0 or line["phase"] != log[number - 1]["phase"]
+    ]
+    lines = "".join(
+        f'<line x1="{LEFT + n * across:.1f}" x2="{LEFT + n * across:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+        for n, _ in starts[1:]
+    )
+    return lines + "".join(
+        f'<text x="{LEFT + n * across:.1f}" y="{HEIGHT - 12}">{html.escape(phase)}</text>' for n, phase in starts
+    )
 
 
 def bar(score: Score) -> str:

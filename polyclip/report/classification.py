@@ -53,4 +53,12 @@ def row(code: str, found: Figures) -> list[str]:
     """One language; `-` where it has too few classes for acc@5."""
     acc1 = found["acc1"]
     acc5 = f"{100 * found['acc5'].value:.1f}" if "acc5" in found else "-"
-    return [label(code), cell(found["acc1_corrected"]), cell(acc1), f"{100 * acc1.chance:.1f}", acc5, f"{acc1.gallery}", f"{acc1.queries:,}"]
+    return [
+        label(code),
+        cell(found["acc1_corrected"]),
+        cell(acc1),
+        f"{100 * acc1.chance:.1f}",
+        acc5,
+        f"{acc1.gallery}",
+        f"{acc1.queries:,}",
+    ]

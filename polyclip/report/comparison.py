@@ -14,7 +14,11 @@ from polyclip.errors import PolyclipError
 from polyclip.evaluation.significance import BETTER, UNCLEAR, WORSE, Comparison, Difference
 from polyclip.report.table import label
 
-LOOK = {BETTER: ("o", "#0072b2"), WORSE: ("s", "#d55e00"), UNCLEAR: ("D", "#777777")}  # marker and colour; told apart without colour too
+LOOK = {
+    BETTER: ("o", "#0072b2"),
+    WORSE: ("s", "#d55e00"),
+    UNCLEAR: ("D", "#777777"),
+}  # marker and colour; told apart without colour too
 SHOWN = {BETTER: "[bold green]better[/]", WORSE: "[bold red]worse[/]", UNCLEAR: "cannot tell"}
 
 
@@ -52,8 +56,13 @@ def cells(line: Difference) -> tuple[str, ...]:
 
 def sentence(found: Comparison) -> str:
     """The verdicts in words."""
-    named = {verdict: [line.language for line in found.languages if line.verdict == verdict] for verdict in (BETTER, WORSE, UNCLEAR)}
-    said = "; ".join(f"{verdict} in {len(codes)}" + (f" ({', '.join(codes)})" if codes else "") for verdict, codes in named.items())
+    named = {
+        verdict: [line.language for line in found.languages if line.verdict == verdict]
+        for verdict in (BETTER, WORSE, UNCLEAR)
+    }
+    said = "; ".join(
+        f"{verdict} in {len(codes)}" + (f" ({', '.join(codes)})" if codes else "") for verdict, codes in named.items()
+    )
     out = f" Left out, because only one was scored in them: {', '.join(found.left_out)}." if found.left_out else ""
     return f"B is {said}; on average {found.mean.verdict}. Two models were compared, not two methods: another seed is another model.{out}"
 
@@ -81,7 +90,9 @@ def forest(found: Comparison) -> Any:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise PolyclipError("The plot needs matplotlib, which is not installed: pip install 'polyclip[study]'; without --out there is no plot.") from error
+        raise PolyclipError(
+            "The plot needs matplotlib, which is not installed: pip install 'polyclip[study]'; without --out there is no plot."
+        ) from error
     lines = [*ranked(found.languages), found.mean]
     figure = Figure(figsize=(7, 1.6 + 0.24 * len(lines)), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
@@ -96,7 +107,10 @@ def forest(found: Comparison) -> Any:
     axes.set_yticks(range(len(lines)), names, fontsize=8)
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set(xlabel=f"{found.metric}, B - A, percent points [95 % of each language alone]")
-    axes.set_title(f"{found.benchmark} · {found.protocol} · {found.direction.replace('_', ' ')}\nA: {Path(found.a).name}   B: {Path(found.b).name}", fontsize=9)
+    axes.set_title(
+        f"{found.benchmark} · {found.protocol} · {found.direction.replace('_', ' ')}\nA: {Path(found.a).name}   B: {Path(found.b).name}",
+        fontsize=9,
+    )
     axes.legend(title=f"B is ({found.correction})", fontsize=7, title_fontsize=7, loc="best")
     axes.grid(axis="x", alpha=0.25)
     return figure
@@ -105,5 +119,18 @@ def forest(found: Comparison) -> Any:
 def points(axes: Any, own: Sequence[tuple[int, Difference]], marker: str, colour: str, name: str) -> None:
     """The lines of one verdict."""
     values = [100 * line.difference for _, line in own]
-    error = [[100 * max(0.0, line.difference - line.low) for _, line in own], [100 * max(0.0, line.high - line.difference) for _, line in own]]
-    axes.errorbar(values, [place for place, _ in own], xerr=error, fmt=marker, color=colour, capsize=2, markersize=4, linewidth=1, label=name)
+    error = [
+        [100 * max(0.0, line.difference - line.low) for _, line in own],
+        [100 * max(0.0, line.high - line.difference) for _, line in own],
+    ]
+    axes.errorbar(
+        values,
+        [place for place, _ in own],
+        xerr=error,
+        fmt=marker,
+        color=colour,
+        capsize=2,
+        markersize=4,
+        linewidth=1,
+        label=name,
+    )

@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.types import Picture, Row
+from polyclip.data.types import ImageSource, Row
 from polyclip.evaluation.held_out import MIXED, mixed_styles, named_rows, pictures, pooled_names
 from polyclip.evaluation.retrieval import Items, Request
 from polyclip.languages.schema import Language
-from polyclip.models.aligner import load
+from polyclip.models.aligner import load_model
 
 SHOWN = 5  # pictures found for a query
 EACH = 4  # queries, the best and the worst
@@ -56,15 +56,18 @@ class Answers:
 
     def texts(self) -> dict[str, list[str]]:
         """Every word that is shown, by language."""
-        return {code: [*(answer.query for answer in self.best[code] + self.worst[code]), *self.grids[code].words] for code in self.best}
+        return {
+            code: [*(answer.query for answer in self.best[code] + self.worst[code]), *self.grids[code].words]
+            for code in self.best
+        }
 
 
 def answers(folder: Path, corpus_name: str, languages: Sequence[Language], trained: Sequence[str]) -> Answers:
     """Ask a run its test names in these languages; features come from the cache where it has them.
 
-    Raises what `load`, the corpus and the towers raise, DataError for a language that the corpus does not name the test pictures in.
+    Raises what `load_model`, the corpus and the towers raise, DataError for a language that the corpus does not name the test pictures in.
     """
-    aligner, corpus = load(folder), load_corpus(corpus_name)
+    aligner, corpus = load_model(folder), load_corpus(corpus_name)
     request = Request(languages=list(languages), trained=frozenset(trained), corpus=corpus_name)
     rows = named_rows(corpus, request)[0]
     protocol, gallery = next(iter(pictures(aligner, corpus, request.split)[0].items()))
@@ -88,7 +91,9 @@ def ranked(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word pic
         if row.concept in place:
             own = line[place[row.concept]]
             top = line.topk(min(SHOWN, len(line)))
-            hits = [(gallery.keys[int(column)], float(value)) for value, column in zip(top.values, top.indices, strict=True)]
+            hits = [
+                (gallery.keys[int(column)], float(value)) for value, column in zip(top.values, top.indices, strict=True)
+            ]
             found.append(Answer(row.captions[0], row.concept, int((line >= own).sum()) - 1, float(own), hits))
     return sorted(found, key=lambda answer: (answer.rank, -answer.own))
 
@@ -96,20 +101,26 @@ def ranked(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word pic
 def grid(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word picture"]) -> Grid:
     """A few words by their pictures: concepts chosen by hash, so that no score decides what is shown."""
     place = {key: column for column, key in enumerate(gallery.keys)}
-    named = [(hashlib.sha256(row.concept.encode()).hexdigest(), number) for number, row in enumerate(rows) if row.concept in place]
+    named = [
+        (hashlib.sha256(row.concept.encode()).hexdigest(), number)
+        for number, row in enumerate(rows)
+        if row.concept in place
+    ]
     chosen = [number for _, number in sorted(named)[:CELLS]]
     concepts = [rows[number].concept for number in chosen]
     part = cosines[torch.tensor(chosen)][:, torch.tensor([place[concept] for concept in concepts])]
     return Grid([rows[number].captions[0] for number in chosen], concepts, part.tolist())
 
 
-def drawings(corpus: Corpus, protocol: str, gallery: Items) -> dict[str, Picture]:
+def drawings(corpus: Corpus, protocol: str, gallery: Items) -> dict[str, ImageSource]:
     """The picture of every concept, in the style in which the gallery shows it."""
     styles = {style: corpus.reader.pictures(corpus.folder, style) for style in corpus.reader.styles(corpus.folder)}
     if protocol != MIXED:
         return dict(styles[protocol])
     wanted = set(gallery.keys)
-    shown: Mapping[str, str] = mixed_styles({style: [concept for concept in drawn if concept in wanted] for style, drawn in styles.items()})
+    shown: Mapping[str, str] = mixed_styles(
+        {style: [concept for concept in drawn if concept in wanted] for style, drawn in styles.items()}
+    )
     return {concept: styles[style][concept] for concept, style in shown.items()}
 
 
@@ -120,7 +131,7 @@ def concepts_of(whole: Answers) -> set[str]:
     return found | {concept for grid in whole.grids.values() for concept in grid.concepts}
 
 
-def thumbnail(picture: Picture) -> str:
+def thumbnail(picture: ImageSource) -> str:
     """A small WebP as a data URI."""
     image = picture.open().convert("RGB")
     image.thumbnail((THUMBNAIL, THUMBNAIL))

@@ -17,8 +17,13 @@ def missing_fonts(texts: Mapping[str, Iterable[str]]) -> list[str]:
     It asks fontconfig; where there is none, one sentence says that nothing was checked.
     """
     if shutil.which("fc-list") is None:
-        return ["fonts were not checked: fontconfig's fc-list is not installed here; if letters show as boxes, install Noto fonts"]
-    wanting = {code: lacking({letter for text in found for letter in text if unicodedata.category(letter)[0] in LETTERS}) for code, found in texts.items()}
+        return [
+            "fonts were not checked: fontconfig's fc-list is not installed here; if letters show as boxes, install Noto fonts"
+        ]
+    wanting = {
+        code: lacking({letter for text in found for letter in text if unicodedata.category(letter)[0] in LETTERS})
+        for code, found in texts.items()
+    }
     return [
         f"{code}: no font here has {len(letters)} of its letters, such as {unicodedata.name(min(letters), 'U+' + format(ord(min(letters)), 'X'))}; "
         f"install {package(code)}"
@@ -38,7 +43,9 @@ def lacking(letters: set[str]) -> set[str]:
 def covered(letters: set[str]) -> bool:
     """Whether a single font has all of them."""
     pattern = ":charset=" + " ".join(f"{ord(letter):x}" for letter in sorted(letters))
-    return bool(subprocess.run(["fc-list", pattern, "family"], capture_output=True, text=True, check=False).stdout.strip())
+    return bool(
+        subprocess.run(["fc-list", pattern, "family"], capture_output=True, text=True, check=False).stdout.strip()
+    )
 
 
 def package(code: str) -> str:

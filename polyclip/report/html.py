@@ -64,7 +64,9 @@ def heading(facts: Facts) -> str:
 
 def curves(facts: Facts) -> str:
     """Validation and loss, and the same as a table."""
-    drawn = curve(facts.log, "validation", "Validation recall, percent", share=True) + curve(facts.log, "loss", "Training loss", share=False)
+    drawn = curve(facts.log, "validation", "Validation recall, percent", share=True) + curve(
+        facts.log, "loss", "Training loss", share=False
+    )
     rows = [
         [
             text(line["phase"]),
@@ -74,7 +76,11 @@ def curves(facts: Facts) -> str:
         ]
         for line in facts.log
     ]
-    listed = table("Every epoch: mean loss, and validation recall (mean of recall@1, 5 and 10) in percent", ["phase", "epoch", "loss", "validation"], rows)
+    listed = table(
+        "Every epoch: mean loss, and validation recall (mean of recall@1, 5 and 10) in percent",
+        ["phase", "epoch", "loss", "validation"],
+        rows,
+    )
     return f'<div class="curves">{drawn}</div><details><summary>As a table</summary>{listed}</details>' if rows else ""
 
 
@@ -83,24 +89,52 @@ def recall(facts: Facts, direction: str) -> str:
     rows = []
     for code, found in facts.figures(direction).items():
         ten = found["recall@10"]
-        numbers = [f"{100 * found[m].value:.1f} [{100 * found[m].low:.0f}, {100 * found[m].high:.0f}]" for m in HEADLINE]
-        rows.append([text(label(code)), "trained" if ten.seen else "never", bar(ten), *reversed(numbers), f"{ten.queries} / {ten.gallery}"])
+        numbers = [
+            f"{100 * found[m].value:.1f} [{100 * found[m].low:.0f}, {100 * found[m].high:.0f}]" for m in HEADLINE
+        ]
+        rows.append(
+            [
+                text(label(code)),
+                "trained" if ten.seen else "never",
+                bar(ten),
+                *reversed(numbers),
+                f"{ten.queries} / {ten.gallery}",
+            ]
+        )
     said = (
         f"{direction.replace('_', ' ').capitalize()}, {facts.scores[0].benchmark}, {facts.protocol}, {facts.scores[0].split}: percent [95 % interval]. "
         "The bar shows recall@10 from 0 to 100: dot the value, thick line the interval, upright mark chance."
     )
     drawn = table(said, ["language", "", "recall@10 drawn", *reversed(HEADLINE), "queries / gallery"], rows)
     title = direction.replace("_", " ").capitalize()
-    return f"<h3>{title}</h3>{drawn}" if direction == DIRECTIONS[0] else f"<details><summary>{title}</summary>{drawn}</details>"
+    return (
+        f"<h3>{title}</h3>{drawn}"
+        if direction == DIRECTIONS[0]
+        else f"<details><summary>{title}</summary>{drawn}</details>"
+    )
 
 
 def knowledge(facts: Facts) -> str:
     """What the towers knew, before and after."""
     rows = [
-        [text(k.part), text(k.question), f"{100 * k.before:.1f}", f"{100 * k.after:.1f}", f"{100 * k.change:+.1f} [{100 * k.low:+.1f}, {100 * k.high:+.1f}]"]
+        [
+            text(k.part),
+            text(k.question),
+            f"{100 * k.before:.1f}",
+            f"{100 * k.after:.1f}",
+            f"{100 * k.change:+.1f} [{100 * k.low:+.1f}, {100 * k.high:+.1f}]",
+        ]
         for k in facts.knowledge
     ]
-    return table("Before and after alignment, percent [95 % of the change]", ["of", "asked", "before", "after", "change"], rows) if rows else ""
+    return (
+        table(
+            "Before and after alignment, percent [95 % of the change]",
+            ["of", "asked", "before", "after", "change"],
+            rows,
+        )
+        if rows
+        else ""
+    )
 
 
 def maps(found: Answers) -> str:
@@ -109,7 +143,10 @@ def maps(found: Answers) -> str:
         '<p class="soft">Cosine times 100 of each word with each picture; framed: the word\'s own picture; underlined: the most similar of these. '
         "Words are chosen by hash, not by score.</p>"
     )
-    return about + "".join(opened(code, heat(code, grid, found.thumbnails), number == 0) for number, (code, grid) in enumerate(found.grids.items()))
+    return about + "".join(
+        opened(code, heat(code, grid, found.thumbnails), number == 0)
+        for number, (code, grid) in enumerate(found.grids.items())
+    )
 
 
 def heat(code: str, grid: Grid, thumbnails: dict[str, str]) -> str:
@@ -127,7 +164,10 @@ def heat(code: str, grid: Grid, thumbnails: dict[str, str]) -> str:
         ]
         rows.append(f'<tr><th scope="row" {spoken(code)}>{text(word)}</th>{"".join(cells)}</tr>')
     caption = f"<caption>{text(label(code))}: cosine × 100 of words (rows) and pictures (columns)</caption>"
-    return scrolled(f'<table class="map">{caption}<thead><tr><td></td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>', f"Map, {label(code)}")
+    return scrolled(
+        f'<table class="map">{caption}<thead><tr><td></td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>',
+        f"Map, {label(code)}",
+    )
 
 
 def sheet(found: Answers) -> str:
@@ -136,14 +176,22 @@ def sheet(found: Answers) -> str:
     for number, code in enumerate(found.best):
         best = "".join(card(code, answer, found) for answer in found.best[code])
         worst = "".join(card(code, answer, found) for answer in found.worst[code])
-        content = f'<h3>Best</h3><ul class="cards">{best}</ul>' + (f'<h3>Worst</h3><ul class="cards">{worst}</ul>' if worst else "")
+        content = f'<h3>Best</h3><ul class="cards">{best}</ul>' + (
+            f'<h3>Worst</h3><ul class="cards">{worst}</ul>' if worst else ""
+        )
         parts.append(opened(code, content, number == 0))
-    return f'<p class="soft">Each query with its own picture, then the first pictures found among {found.gallery}; framed: its own.</p>' + "".join(parts)
+    return (
+        f'<p class="soft">Each query with its own picture, then the first pictures found among {found.gallery}; framed: its own.</p>'
+        + "".join(parts)
+    )
 
 
 def card(code: str, answer: Answer, found: Answers) -> str:
     """One query."""
-    strip = "".join(picture(found.thumbnails[c], f"number {n}, cosine {v:.2f}", c == answer.concept) for n, (c, v) in enumerate(answer.found, 1))
+    strip = "".join(
+        picture(found.thumbnails[c], f"number {n}, cosine {v:.2f}", c == answer.concept)
+        for n, (c, v) in enumerate(answer.found, 1)
+    )
     return (
         f'<li><p class="query" {spoken(code)}>{text(answer.query)}</p><p class="soft">place {answer.rank + 1} of {found.gallery}, cosine {answer.own:.2f}</p>'
         f'{picture(found.thumbnails[answer.concept], answer.query, True)}<div class="strip">{strip}</div></li>'
@@ -154,8 +202,15 @@ def materials(items: Sequence[Item]) -> str:
     """What it is made of, and whether it may be used commercially."""
     rows = [[text(item.part), text(item.name), linked(item), WORDS[item.commercial], text(item.why)] for item in items]
     notes = "".join(f"<li>{text(item.name)}: {text(item.note)}</li>" for item in dict.fromkeys(items) if item.note)
-    drawn = table("Every material, its licence, and what that says of commercial use", ["part", "what", "licence", "commercial use", "why"], rows, "bill")
-    return f'<p class="verdict">{text(conclusion(items))}</p>{drawn}' + (f'<ul class="soft">{notes}</ul>' if notes else "")
+    drawn = table(
+        "Every material, its licence, and what that says of commercial use",
+        ["part", "what", "licence", "commercial use", "why"],
+        rows,
+        "bill",
+    )
+    return f'<p class="verdict">{text(conclusion(items))}</p>{drawn}' + (
+        f'<ul class="soft">{notes}</ul>' if notes else ""
+    )
 
 
 def linked(item: Item) -> str:
@@ -175,7 +230,10 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], kind
     """Cells are HTML; the first of a row is its heading, those that begin with a figure are set to the right."""
     heads = "".join(f'<th scope="col">{name}</th>' for name in head)
     body = "".join(f'<tr><th scope="row">{row[0]}</th>{"".join(data(value) for value in row[1:])}</tr>' for row in rows)
-    return scrolled(f'<table class="{kind}"><caption>{text(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>', caption)
+    return scrolled(
+        f'<table class="{kind}"><caption>{text(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>',
+        caption,
+    )
 
 
 def data(value: str) -> str:

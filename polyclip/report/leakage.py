@@ -15,7 +15,12 @@ SHOWN = 5  # of each kind
 
 def table(findings: Findings) -> Table:
     """The first leaks of each kind and how many there are."""
-    drawn = Table(title=escape(f"{findings.train} in {findings.other}"), header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    drawn = Table(
+        title=escape(f"{findings.train} in {findings.other}"),
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     drawn.add_column("leak", no_wrap=True)
     for heading in ("in training", "in the benchmark", "what is shared"):
         drawn.add_column(heading, overflow="fold")
@@ -23,7 +28,17 @@ def table(findings: Findings) -> Table:
     for kind, number in count.items():
         found = [leak for leak in findings.leaks if leak.kind == kind]
         for leak in found[:SHOWN]:
-            drawn.add_row(kind, *map(escape, (short(leak.train), short(leak.other), f"{leak.detail}{f' ({leak.source})' if leak.source else ''}")))
+            drawn.add_row(
+                kind,
+                *map(
+                    escape,
+                    (
+                        short(leak.train),
+                        short(leak.other),
+                        f"{leak.detail}{f' ({leak.source})' if leak.source else ''}",
+                    ),
+                ),
+            )
         if number > SHOWN:
             drawn.add_row("", f"and {number - SHOWN:,} more", "", "")
     return drawn
@@ -52,4 +67,8 @@ def verdict(leaks: list[Leak], reason: str) -> str:
     """One sentence."""
     if not leaks:
         return "No leak found."
-    return f"{len(leaks):,} leaks, allowed: {reason}" if reason else f"{len(leaks):,} leaks. To go on all the same: --allow-leakage REASON."
+    return (
+        f"{len(leaks):,} leaks, allowed: {reason}"
+        if reason
+        else f"{len(leaks):,} leaks. To go on all the same: --allow-leakage REASON."
+    )

@@ -64,7 +64,9 @@ def of_model(part: str, name: str) -> Item:
     plain = name.partition(":")[0]
     for facts in table()["models"]:
         if plain in facts["names"]:
-            return Item(part=part, name=f"{name} ({facts['holder']})", spdx=facts["spdx"], url=facts["url"], note=facts["note"])
+            return Item(
+                part=part, name=f"{name} ({facts['holder']})", spdx=facts["spdx"], url=facts["url"], note=facts["note"]
+            )
     kind, _, rest = name.partition(":")
     argument = (rest if kind in ("timm", "huggingface", "clip") else name).partition(",")[0]
     if kind == "timm":
@@ -77,9 +79,19 @@ def of_timm(part: str, name: str, argument: str) -> Item:
     from timm.models import get_pretrained_cfg
 
     if "weights=" in name:
-        return Item(part=part, name=name, spdx=UNKNOWN, note="Weights of a file of one's own: its licence is known to who made the file.")
+        return Item(
+            part=part,
+            name=name,
+            spdx=UNKNOWN,
+            note="Weights of a file of one's own: its licence is known to who made the file.",
+        )
     config = get_pretrained_cfg(argument, allow_unregistered=True)
-    return Item(part=part, name=name, spdx=spdx_of((config and config.license) or ""), url=page((config and config.hf_hub_id) or ""))
+    return Item(
+        part=part,
+        name=name,
+        spdx=spdx_of((config and config.license) or ""),
+        url=page((config and config.hf_hub_id) or ""),
+    )
 
 
 def of_teacher(name: str, depth: int) -> Iterator[Item]:
@@ -100,7 +112,12 @@ def of_corpus(name: str) -> Iterator[Item]:
     for licence in pack.licences:
         yield Item(part=licence.part, name=licence.holder, spdx=spdx_of(licence.spdx), url=licence.url)
     if not pack.licences:
-        yield Item(part="captions and pictures", name=f"corpus {pack.name}", spdx=UNKNOWN, why="the corpus' pack has no [[licences]]; add them and align again")
+        yield Item(
+            part="captions and pictures",
+            name=f"corpus {pack.name}",
+            spdx=UNKNOWN,
+            why="the corpus' pack has no [[licences]]; add them and align again",
+        )
 
 
 def of_start(folder: Path, depth: int) -> Iterator[Item]:
@@ -118,7 +135,11 @@ def card_licence(argument: str) -> str:
 
     path: Any = Path(argument) / "README.md"
     if not path.is_file():
-        path = try_to_load_from_cache(argument, "README.md") if "/" in argument and argument.count("/") == 1 and not argument.startswith(".") else None
+        path = (
+            try_to_load_from_cache(argument, "README.md")
+            if "/" in argument and argument.count("/") == 1 and not argument.startswith(".")
+            else None
+        )
     if not isinstance(path, str | Path):
         return UNKNOWN
     try:
@@ -129,21 +150,29 @@ def card_licence(argument: str) -> str:
 
 def page(argument: str) -> str:
     """A hub name's page."""
-    return f"https://huggingface.co/{argument}" if argument.count("/") == 1 and not argument.startswith((".", "/")) and not Path(argument).exists() else ""
+    return (
+        f"https://huggingface.co/{argument}"
+        if argument.count("/") == 1 and not argument.startswith((".", "/")) and not Path(argument).exists()
+        else ""
+    )
 
 
 def spdx_of(text: str) -> str:
     """An identifier as SPDX spells it: the hub and timm write them in small letters; NOASSERTION where there is none."""
     known = {name.lower(): name for entry in table()["licences"] for name in entry["spdx"]}
     stated = text.strip()
-    return known.get(stated.lower(), stated) if stated and stated.lower() not in ("other", "unknown", "none") else UNKNOWN
+    return (
+        known.get(stated.lower(), stated) if stated and stated.lower() not in ("other", "unknown", "none") else UNKNOWN
+    )
 
 
 def judged(item: Item) -> Item:
     """The same item with what its licence says about commercial use; of `A AND B` the stricter, of `A OR B` the freer."""
     if item.spdx == UNKNOWN:
         return item
-    found = worst([best([of_licence(one) for one in part.split(" OR ")]) for part in item.spdx.strip("()").split(" AND ")])
+    found = worst(
+        [best([of_licence(one) for one in part.split(" OR ")]) for part in item.spdx.strip("()").split(" AND ")]
+    )
     return replace(item, commercial=found[0], why=found[1])
 
 
@@ -168,7 +197,9 @@ def best(found: Sequence[tuple[str, str]]) -> tuple[str, str]:
 def conclusion(items: Sequence[Item]) -> str:
     """Whether the whole may be used commercially, in plain sentences: the strictest material decides."""
     verdict = max((item.commercial for item in items), key=ORDER.index)
-    deciding = "; ".join(dict.fromkeys(f"{item.part} ({item.spdx}: {item.why})" for item in items if item.commercial == verdict))
+    deciding = "; ".join(
+        dict.fromkeys(f"{item.part} ({item.spdx}: {item.why})" for item in items if item.commercial == verdict)
+    )
     said = {
         NO: f"Commercial use: no. It is forbidden by {deciding}.",
         UNCLEAR: f"Commercial use: not settled. To be asked about: {deciding}.",

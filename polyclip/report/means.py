@@ -41,10 +41,19 @@ def line(metric: str, scores: Sequence[Score], clusters: dict[str, np.ndarray]) 
     """One metric in one group."""
     low, high = interval(metric, scores, clusters)
     value, chance = (sum(getattr(score, key) for score in scores) / len(scores) for key in ("value", "chance"))
-    return {"metric": metric, "value": value, "low": low, "high": high, "chance": chance, "languages": [score.language for score in scores]}
+    return {
+        "metric": metric,
+        "value": value,
+        "low": low,
+        "high": high,
+        "chance": chance,
+        "languages": [score.language for score in scores],
+    }
 
 
-def interval(metric: str, scores: Sequence[Score], clusters: dict[str, np.ndarray]) -> tuple[float, float] | tuple[None, None]:
+def interval(
+    metric: str, scores: Sequence[Score], clusters: dict[str, np.ndarray]
+) -> tuple[float, float] | tuple[None, None]:
     """Of the mean over languages."""
     outcomes = [score.outcome for score in scores if isinstance(score, Measured)]
     if metric not in PER_QUERY or len(outcomes) != len(scores):

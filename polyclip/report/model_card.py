@@ -27,7 +27,11 @@ def write_card(folder: Path) -> Path | None:
     if edited(path):
         return None
     text = card(read_facts(folder))
-    write_text(path, f"{text}\n<!-- written by polyclip; an edited card is left alone. {digest(text)[:16]} -->\n", what="the model card")
+    write_text(
+        path,
+        f"{text}\n<!-- written by polyclip; an edited card is left alone. {digest(text)[:16]} -->\n",
+        what="the model card",
+    )
     return path
 
 
@@ -78,7 +82,12 @@ def hub_names(recipe: dict[str, Any]) -> Iterator[str]:
     for tower in [recipe["text_encoder"], *parts_of(recipe["vision_tower"])]:
         kind, _, rest = tower.partition(":")
         name = known.get(kind) or (rest if kind == "huggingface" else tower).partition(",")[0]
-        if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and kind != "timm" and not name.startswith(".") and not Path(name).exists():
+        if (
+            re.fullmatch(r"[\w.-]+/[\w.-]+", name)
+            and kind != "timm"
+            and not name.startswith(".")
+            and not Path(name).exists()
+        ):
             yield name
 
 
@@ -100,7 +109,9 @@ def evaluations(facts: Facts) -> Iterator[Any]:
                     metric_type=f"{direction}_{metric.replace('@', '_at_')}",
                     metric_name=f"{direction.replace('_', ' ')} {metric} [95 % {percent(score.low)} to {percent(score.high)} %]",
                     metric_value=round(score.value, 4),
-                    metric_args={key: round(getattr(score, key), 4) for key in ("low", "high", "chance", "queries", "gallery")},
+                    metric_args={
+                        key: round(getattr(score, key), 4) for key in ("low", "high", "chance", "queries", "gallery")
+                    },
                 )
 
 
@@ -132,13 +143,17 @@ def use(facts: Facts) -> str:
 def results(facts: Facts) -> str:
     """Recall of every language, both directions for those that were trained."""
     first = next(iter(facts.figures("text_to_image").values()))["recall@10"]
-    chance = ", ".join(percent(next(iter(facts.figures("text_to_image").values()))[metric].chance) for metric in HEADLINE)
+    chance = ", ".join(
+        percent(next(iter(facts.figures("text_to_image").values()))[metric].chance) for metric in HEADLINE
+    )
     head = (
         f"## Results\n\nBenchmark `{first.benchmark}`, protocol `{first.protocol}`, split `{first.split}`: {first.queries} queries among {first.gallery} "
         f"pictures in the first language below; percent [95 % interval], {facts.origin.get('interval', 'bootstrap over clusters')}; chance {chance}. "
         "Nothing of that split was trained on, in any language."
     )
-    return "\n\n".join([head, *(direction_table(facts, direction) for direction in DIRECTIONS), *facts.origin.get("notes", [])])
+    return "\n\n".join(
+        [head, *(direction_table(facts, direction) for direction in DIRECTIONS), *facts.origin.get("notes", [])]
+    )
 
 
 def direction_table(facts: Facts, direction: str) -> str:
@@ -148,13 +163,20 @@ def direction_table(facts: Facts, direction: str) -> str:
     shown = others if len(others) <= 2 * FEW else [*others[:FEW], *others[-FEW:]]
     cut = f"; of {len(others)} never trained the best and the worst {FEW}" if len(shown) < len(others) else ""
     rows = [
-        [label(code), "yes" if code in trained else "no", str(found[code]["recall@10"].queries), *(cell(found[code][m]) for m in HEADLINE)]
+        [
+            label(code),
+            "yes" if code in trained else "no",
+            str(found[code]["recall@10"].queries),
+            *(cell(found[code][m]) for m in HEADLINE),
+        ]
         for code in trained + shown
     ]
     for group in ("trained", "never trained"):
         cells = [mean_cell(facts.mean(direction, group, metric)) for metric in HEADLINE]
         rows += [[f"mean, {group}", "", "", *cells]] if any(cells) else []
-    return f"### {direction.replace('_', ' ').capitalize()}{cut}\n\n" + markdown(["language", "trained", "queries", *HEADLINE], rows)
+    return f"### {direction.replace('_', ' ').capitalize()}{cut}\n\n" + markdown(
+        ["language", "trained", "queries", *HEADLINE], rows
+    )
 
 
 def knowledge(facts: Facts) -> str:
@@ -162,17 +184,27 @@ def knowledge(facts: Facts) -> str:
     if not facts.knowledge:
         return ""
     rows = [
-        [kept.part, kept.question, percent(kept.before), percent(kept.after), f"{100 * kept.change:+.1f} [{100 * kept.low:+.1f}, {100 * kept.high:+.1f}]"]
+        [
+            kept.part,
+            kept.question,
+            percent(kept.before),
+            percent(kept.after),
+            f"{100 * kept.change:+.1f} [{100 * kept.low:+.1f}, {100 * kept.high:+.1f}]",
+        ]
         for kept in facts.knowledge
     ]
-    return "## Knowledge kept\n\nBefore and after alignment, percent.\n\n" + markdown(["of", "asked", "before", "after", "change [95 %]"], rows)
+    return "## Knowledge kept\n\nBefore and after alignment, percent.\n\n" + markdown(
+        ["of", "asked", "before", "after", "change [95 %]"], rows
+    )
 
 
 def materials(items: Sequence[Item]) -> str:
     """The bill of materials and its conclusion."""
     rows = [[item.part, item.name, linked(item), WORDS[item.commercial], item.why] for item in items]
     notes = list(dict.fromkeys(f"- {item.name}: {item.note}" for item in items if item.note))
-    said = f"## Bill of materials\n\n**{conclusion(items)}**\n\n" + markdown(["part", "what", "licence (SPDX)", "commercial use", "why"], rows)
+    said = f"## Bill of materials\n\n**{conclusion(items)}**\n\n" + markdown(
+        ["part", "what", "licence (SPDX)", "commercial use", "why"], rows
+    )
     return "\n\n".join([said, *(["\n".join(notes)] if notes else [])])
 
 
@@ -185,7 +217,9 @@ def linked(item: Item) -> str:
 def limits(facts: Facts) -> str:
     """What it cannot do."""
     found = facts.figures("text_to_image")
-    weak = [label(code) for code, figures in found.items() if figures["recall@10"].low <= 2 * figures["recall@10"].chance]
+    weak = [
+        label(code) for code, figures in found.items() if figures["recall@10"].low <= 2 * figures["recall@10"].chance
+    ]
     said = [
         f"It learnt from the corpus `{Path(facts.run['corpus']).name.removesuffix('.toml')}` alone: expect less on other kinds of "
         "pictures and longer captions, and measure with pictures of your own (`polyclip eval retrieval`).",
@@ -193,14 +227,18 @@ def limits(facts: Facts) -> str:
         "Scores were measured once, with one seed; another seed gives another model. Differences within the intervals say nothing.",
     ]
     said += [f"Hardly better than chance (the interval begins below twice chance): {', '.join(weak)}."] if weak else []
-    said += ["Languages that are not in the tables were not measured. `polyclip doctor --lang CODE` says whether the text encoder reads one."]
+    said += [
+        "Languages that are not in the tables were not measured. `polyclip doctor --lang CODE` says whether the text encoder reads one."
+    ]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in said)
 
 
 def making(facts: Facts) -> str:
     """How to make it again."""
     versions = ", ".join(f"{name} {number}" for name, number in facts.origin["versions"].items())
-    hashes = "\n".join(f"- {part.replace('_', ' ')}: `{facts.origin['hashes'][part]}`" for part in ("text_encoder", "vision_tower"))
+    hashes = "\n".join(
+        f"- {part.replace('_', ' ')}: `{facts.origin['hashes'][part]}`" for part in ("text_encoder", "vision_tower")
+    )
     settings = "\n".join(
         f"- {phase}: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.run[phase].items())
         for phase in ("heads", "towers")
@@ -236,10 +274,14 @@ def mean_cell(line: dict[str, Any] | None) -> str:
     """The same of a mean over languages, whose interval may not be known."""
     if line is None:
         return ""
-    return percent(line["value"]) + (f" [{percent(line['low'])}, {percent(line['high'])}]" if line["low"] is not None else "")
+    return percent(line["value"]) + (
+        f" [{percent(line['low'])}, {percent(line['high'])}]" if line["low"] is not None else ""
+    )
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; bars and line breaks in cells are escaped."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

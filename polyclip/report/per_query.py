@@ -11,12 +11,12 @@ from safetensors.numpy import save_file
 
 from polyclip.core.storage import sha256, writing
 from polyclip.errors import DataError
-from polyclip.evaluation.results import Measured, Outcome, Score
+from polyclip.evaluation.results import Measured, QueryOutcomes, Score
 
 FACTS = ("benchmark", "protocol", "split", "language", "seen", "direction", "gallery", "queries")
 
 
-def outcomes_of(scores: Iterable[Score]) -> list[Outcome]:
+def outcomes_of(scores: Iterable[Score]) -> list[QueryOutcomes]:
     """The outcomes that the scores know, each once, in their order."""
     return list({id(score.outcome): score.outcome for score in scores if isinstance(score, Measured)}.values())
 
@@ -26,21 +26,28 @@ def ranks_path(result: Path) -> Path:
     return result.with_suffix(".ranks.safetensors")
 
 
-def write_outcomes(path: Path, outcomes: list[Outcome]) -> str:
+def write_outcomes(path: Path, outcomes: list[QueryOutcomes]) -> str:
     """Write them whole or not at all; the file's digest."""
     number = {name: n for n, name in enumerate(dict.fromkeys(name for outcome in outcomes for name in outcome.cluster))}
     tensors: dict[str, np.ndarray] = {}
     for n, outcome in enumerate(outcomes):
         cluster = np.array([number[name] for name in outcome.cluster], dtype=np.int32)
-        tensors |= {f"{n}.rank": outcome.rank.astype(np.int32), f"{n}.gain": outcome.gain.astype(np.float32), f"{n}.cluster": cluster}
+        tensors |= {
+            f"{n}.rank": outcome.rank.astype(np.int32),
+            f"{n}.gain": outcome.gain.astype(np.float32),
+            f"{n}.cluster": cluster,
+        }
     facts = [{fact: getattr(outcome, fact) for fact in FACTS} for outcome in outcomes]
-    metadata = {"outcomes": json.dumps(facts, ensure_ascii=False), "clusters": json.dumps(list(number), ensure_ascii=False)}
+    metadata = {
+        "outcomes": json.dumps(facts, ensure_ascii=False),
+        "clusters": json.dumps(list(number), ensure_ascii=False),
+    }
     with writing(path, what="the ranks of all queries") as temporary:
         save_file(tensors, temporary, metadata)
         return sha256(temporary)
 
 
-def read_outcomes(result: Path) -> list[Outcome]:
+def read_outcomes(result: Path) -> list[QueryOutcomes]:
     """Outcomes of a run folder or of a file that `polyclip eval --json` wrote.
 
     Raises DataError where there are none, or where they are damaged or another result's.
@@ -54,19 +61,25 @@ def read_outcomes(result: Path) -> list[Outcome]:
             "evaluate again with 'polyclip eval BENCHMARK --model RUN --json FILE', or give run folders and --benchmark."
         )
     if sha256(found) != expected:
-        raise DataError(f"{found} is damaged or does not belong to {path.name}: other contents than the result says. Evaluate again.")
+        raise DataError(
+            f"{found} is damaged or does not belong to {path.name}: other contents than the result says. Evaluate again."
+        )
     try:
         with safe_open(found, "np") as handle:
             facts, names = (json.loads((handle.metadata() or {})[key]) for key in ("outcomes", "clusters"))
             return [outcome(handle, n, table, names) for n, table in enumerate(facts)]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{found} is not what polyclip writes ({type(error).__name__}: {error}). Evaluate again.") from error
+        raise DataError(
+            f"{found} is not what polyclip writes ({type(error).__name__}: {error}). Evaluate again."
+        ) from error
 
 
-def outcome(handle: Any, n: int, facts: dict[str, Any], names: list[str]) -> Outcome:
+def outcome(handle: Any, n: int, facts: dict[str, Any], names: list[str]) -> QueryOutcomes:
     """The outcome that was written as number `n`."""
     cluster = tuple(names[row] for row in handle.get_tensor(f"{n}.cluster"))
-    return Outcome(**facts, cluster=cluster, rank=handle.get_tensor(f"{n}.rank"), gain=handle.get_tensor(f"{n}.gain"))
+    return QueryOutcomes(
+        **facts, cluster=cluster, rank=handle.get_tensor(f"{n}.rank"), gain=handle.get_tensor(f"{n}.gain")
+    )
 
 
 def recorded_digest(path: Path) -> str:
@@ -78,7 +91,9 @@ def recorded_digest(path: Path) -> str:
         table = json.loads(path.read_text("utf-8"))
         return str(table["origin"].get("ranks", "")) if table["schema"] == 1 else ""
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; expected a run folder with result.json, or a file that 'polyclip eval --json' wrote.") from error
+        raise DataError(
+            f"{path} does not exist; expected a run folder with result.json, or a file that 'polyclip eval --json' wrote."
+        ) from error
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path} is no result of polyclip ({type(error).__name__}: {error}); expected result.json or what 'polyclip eval --json' wrote."

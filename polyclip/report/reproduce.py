@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.registry import find
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 
-ALWAYS = ("text_encoder", "vision_tower")  # written even where they are the default: a method may have a default of its own
+ALWAYS = (
+    "text_encoder",
+    "vision_tower",
+)  # written even where they are the default: a method may have a default of its own
 SAME = ("tune", "dim", "loss", "text_layers", "vision_layers", "rank", "teacher")  # recipe keys that are options
 
 
@@ -20,18 +23,27 @@ def command_of(run: dict[str, Any], folder: Path) -> str:
         words += ["--corpus", run["corpus"]]
     words += sampled(run.get("sample", {}))
     own = run["towers" if find("methods", run["recipe"]["method"]).METHOD.inside else "heads"]
-    words += ["--epochs", str(own["epochs"]), "--batch-size", str(own["batch_size"]), "--seed", str(run["heads"]["seed"])]
+    words += [
+        "--epochs",
+        str(own["epochs"]),
+        "--batch-size",
+        str(own["batch_size"]),
+        "--seed",
+        str(run["heads"]["seed"]),
+    ]
     return shlex.join([*words, "--out", str(Path("runs") / folder.resolve().name)])
 
 
 def begun(run: dict[str, Any]) -> list[str]:
     """Of a run with new heads: languages, method, and what its recipe has that is no default."""
-    languages = run["languages"][:-1] if run["languages"][-1] == "en" and len(run["languages"]) > 1 else run["languages"]
+    languages = (
+        run["languages"][:-1] if run["languages"][-1] == "en" and len(run["languages"]) > 1 else run["languages"]
+    )
     words = [word for code in languages for word in ("--lang", code)]
     words += [] if "en" in run["languages"] else ["--no-english"]
     words += ["--method", run["recipe"]["method"]]
     words += [word for key in ALWAYS for word in (f"--{key.replace('_', '-')}", run["recipe"][key])]
-    usual = {field.name: field.default for field in fields(Recipe)}
+    usual = {field.name: field.default for field in fields(ModelConfig)}
     for key in SAME:
         value = run["recipe"].get(key, usual[key])
         if value != usual[key]:

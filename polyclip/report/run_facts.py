@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.errors import DataError, RunError
-from polyclip.evaluation.results import Kept, Score
+from polyclip.evaluation.results import Retention, Score
 
 HEADLINE = ("recall@1", "recall@5", "recall@10")
 DIRECTIONS = ("text_to_image", "image_to_text")
@@ -23,7 +23,7 @@ class Facts:
     origin: dict[str, Any]
     scores: list[Score]
     means: list[dict[str, Any]]
-    knowledge: list[Kept]
+    knowledge: list[Retention]
     log: list[dict[str, Any]]
 
     @property
@@ -37,7 +37,11 @@ class Facts:
         for score in self.scores:
             if (score.protocol, score.direction) == (self.protocol, direction):
                 found.setdefault(score.language, {})[score.metric] = score
-        return dict(sorted(found.items(), key=lambda pair: (not pair[1]["recall@10"].seen, -pair[1]["recall@10"].value, pair[0])))
+        return dict(
+            sorted(
+                found.items(), key=lambda pair: (not pair[1]["recall@10"].seen, -pair[1]["recall@10"].value, pair[0])
+            )
+        )
 
     def mean(self, direction: str, group: str, metric: str) -> dict[str, Any] | None:
         """Of the headline protocol over a group of languages: all, trained or never trained; None where the group is empty."""
@@ -52,20 +56,30 @@ def read_facts(folder: Path) -> Facts:
     """
     path = folder / "result.json"
     if not path.is_file():
-        raise RunError(f"{folder} is no finished run: it has no result.json. Make one with: polyclip align --lang sw --out {folder}")
+        raise RunError(
+            f"{folder} is no finished run: it has no result.json. Make one with: polyclip align --lang sw --out {folder}"
+        )
     result = parsed(path, path.read_bytes())
     try:
         scores = [Score(**score) for score in result["scores"]]
         kept = folder / "knowledge.json"
-        knowledge = [Kept(**line) for line in parsed(kept, kept.read_bytes())["knowledge"]] if kept.is_file() else []
+        knowledge = (
+            [Retention(**line) for line in parsed(kept, kept.read_bytes())["knowledge"]] if kept.is_file() else []
+        )
         log = folder / "log.jsonl"
         lines = [parsed(log, line) for line in log.read_bytes().splitlines()] if log.is_file() else []
         facts = {key: result[key] for key in ("run", "model", "seconds", "origin")}
-        found = Facts(folder=folder, scores=scores, means=result.get("means", []), knowledge=knowledge, log=lines, **facts)
+        found = Facts(
+            folder=folder, scores=scores, means=result.get("means", []), knowledge=knowledge, log=lines, **facts
+        )
     except (KeyError, TypeError) as error:
-        raise DataError(f"{path} is not what polyclip writes ({type(error).__name__}: {error}); align again.") from error
+        raise DataError(
+            f"{path} is not what polyclip writes ({type(error).__name__}: {error}); align again."
+        ) from error
     if not any(score.metric == "recall@10" for score in scores):
-        raise DataError(f"{path} has no recall@10, expected the scores of retrieval that 'polyclip align' writes; align again.")
+        raise DataError(
+            f"{path} has no recall@10, expected the scores of retrieval that 'polyclip align' writes; align again."
+        )
     return found
 
 

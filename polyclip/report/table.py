@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from polyclip.errors import DataError
-from polyclip.evaluation.results import Kept, Result, Score
+from polyclip.evaluation.results import Result, Retention, Score
 from polyclip.languages.schema import known_languages, load_language
 
 METRICS = ("recall@1", "recall@5", "recall@10")
@@ -43,15 +43,27 @@ def table(scores: Sequence[Score], protocol: str, direction: str) -> Table:
         group = {code: found for code, found in by_language.items() if found["recall@1"].seen is seen}
         if group:
             drawn.add_section()
-            drawn.add_row(f"[bold]{heading}[/bold]", "", *(f"[bold]mean {mean(group, metric):.1f}[/bold]" for metric in METRICS), "")
+            drawn.add_row(
+                f"[bold]{heading}[/bold]",
+                "",
+                *(f"[bold]mean {mean(group, metric):.1f}[/bold]" for metric in METRICS),
+                "",
+            )
         for code, found in sorted(group.items(), key=lambda pair: -pair[1]["recall@10"].value):
-            drawn.add_row(label(code), f"{found['recall@1'].queries}", *(cell(found[m]) for m in METRICS), rank_cell(found["median_rank"]))
+            drawn.add_row(
+                label(code),
+                f"{found['recall@1'].queries}",
+                *(cell(found[m]) for m in METRICS),
+                rank_cell(found["median_rank"]),
+            )
     return drawn
 
 
 def overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:
     """Recall@10 of every protocol, text to image: the first trained languages, and the means of the trained and of the others."""
-    trained = list(dict.fromkeys(score.language for score in scores if score.seen and score.language in known_languages()))[:SHOWN]
+    trained = list(
+        dict.fromkeys(score.language for score in scores if score.seen and score.language in known_languages())
+    )[:SHOWN]
     seen = {score.language: score.seen for score in scores}
     known, unknown = (sum(value is wanted for value in seen.values()) for wanted in (True, False))
     drawn = Table(
@@ -66,7 +78,9 @@ def overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:
         drawn.add_column(heading, justify="right", no_wrap=True)
     for protocol in protocols:
         by_language = figures(scores, protocol, "text_to_image")
-        values = [f"{100 * by_language[code]['recall@10'].value:.1f}" if code in by_language else "-" for code in trained]
+        values = [
+            f"{100 * by_language[code]['recall@10'].value:.1f}" if code in by_language else "-" for code in trained
+        ]
         for wanted in (True, False):
             group = {code: found for code, found in by_language.items() if found["recall@1"].seen is wanted}
             values.append(f"{mean(group, 'recall@10'):.1f}" if group else "-")
@@ -110,7 +124,7 @@ def label(code: str) -> str:
     return f"{code} {load_language(code).name.partition(' (')[0]}" if code in known_languages() else code
 
 
-def knowledge_table(kept: Sequence[Kept], since: str = "the encoder as it came") -> Table:
+def knowledge_table(kept: Sequence[Retention], since: str = "the encoder as it came") -> Table:
     """What the alignment leaves of what the towers, or the run that it goes on from, knew."""
     drawn = Table(
         title=f"knowledge kept: {since}, and after alignment",
@@ -127,14 +141,16 @@ def knowledge_table(kept: Sequence[Kept], since: str = "the encoder as it came")
     return drawn
 
 
-def too_forgetful(kept: Sequence[Kept], most: float) -> str:
+def too_forgetful(kept: Sequence[Retention], most: float) -> str:
     """A sentence where a line of text fell by more than `most` percent points; empty where none did.
 
     Raises DataError when nothing was measured that a gate could look at.
     """
     text = [line for line in kept if line.part != VISION]
     if not text:
-        raise DataError("--max-drop has nothing to look at: the corpus names too few concepts in a language that was not trained.")
+        raise DataError(
+            "--max-drop has nothing to look at: the corpus names too few concepts in a language that was not trained."
+        )
     worst = min(text, key=lambda line: line.change)
     if -100 * worst.change <= most:
         return ""

@@ -11,10 +11,26 @@ from rich.table import Table
 from rich.text import Text
 
 from polyclip.evaluation.tokenizer.findings import Checkup, Closeness, Examined, Finding, Lost, Recall, Tokens, Vectors
-from polyclip.evaluation.tokenizer.verdict import ADAPTERS, HEADS, METHODS, NO_LANGUAGE, NO_SCRIPT, NORMS, THRESHOLDS, UNSURE
+from polyclip.evaluation.tokenizer.verdict import (
+    ADAPTERS,
+    HEADS,
+    METHODS,
+    NO_LANGUAGE,
+    NO_SCRIPT,
+    NORMS,
+    THRESHOLDS,
+    UNSURE,
+)
 from polyclip.languages.schema import written
 
-SHORT = {HEADS: "heads", NORMS: "LayerNorm", ADAPTERS: "adapters", NO_LANGUAGE: "no language", NO_SCRIPT: "no script", UNSURE: "cannot say"}
+SHORT = {
+    HEADS: "heads",
+    NORMS: "LayerNorm",
+    ADAPTERS: "adapters",
+    NO_LANGUAGE: "no language",
+    NO_SCRIPT: "no script",
+    UNSURE: "cannot say",
+}
 DEAR = 2.5  # times the tokens of English: Telugu has 1.9, Yoruba 2.7, Shan 3.9
 ALIKE = 0.95  # mean cosine of unrelated captions from which little tells them apart
 WHOLE = 80  # columns
@@ -34,14 +50,21 @@ def report(checkup: Checkup) -> list[RenderableType]:
 
 def as_json(checkup: Checkup) -> str:
     """Everything, schema 1."""
-    whole = {"schema": 1, **asdict(checkup), "defects": len(checkup.defects), "thresholds": [asdict(threshold) for threshold in THRESHOLDS]}
+    whole = {
+        "schema": 1,
+        **asdict(checkup),
+        "defects": len(checkup.defects),
+        "thresholds": [asdict(threshold) for threshold in THRESHOLDS],
+    }
     return json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False)
 
 
 def findings(found: Sequence[Finding]) -> list[RenderableType]:
     """Defects before weaknesses."""
     return [
-        Text(f"{'DEFECT' if finding.defect else 'note'}: {finding.sentence}", style="red" if finding.defect else "yellow")
+        Text(
+            f"{'DEFECT' if finding.defect else 'note'}: {finding.sentence}", style="red" if finding.defect else "yellow"
+        )
         for finding in sorted(found, key=lambda finding: not finding.defect)
     ]
 
@@ -86,19 +109,31 @@ def tokenizer_lines(checkup: Checkup, tokens: Tokens) -> list[tuple[str, str, st
     """Of the table `tokenizer`."""
     frame = checkup.frame
     limit = "no limit" if frame.limit is None else f"{frame.limit:,}"
-    filled = {"none": "rows have one length", "left": f"on the left, id {frame.pad}", "right": f"on the right, id {frame.pad}"}
+    filled = {
+        "none": "rows have one length",
+        "left": f"on the left, id {frame.pad}",
+        "right": f"on the right, id {frame.pad}",
+    }
     return [
         (f"tokens a {tokens.unit}", f"{tokens.fertility:.2f}", against_english(tokens)),
         ("unknown pieces", percent(tokens.unknown_tokens), f"in {percent(tokens.unknown_captions)} of the captions"),
         ("single bytes", "-" if tokens.byte_tokens is None else percent(tokens.byte_tokens), bytes_mean(tokens)),
-        ("longest caption", f"{tokens.longest:,} tokens", f"room for {limit}; {percent(tokens.truncated)} of the captions are cut"),
+        (
+            "longest caption",
+            f"{tokens.longest:,} tokens",
+            f"room for {limit}; {percent(tokens.truncated)} of the captions are cut",
+        ),
         (
             "around captions",
             f"{frame.start_text} … {frame.end_text}",
             "special tokens and prefix" if frame.start or frame.end else "no special tokens, no prefix",
         ),
         ("filled up", filled[frame.side], "what makes rows of one length"),
-        ("captions changed", percent(tokens.lost_captions), listed("lost", tokens.lost) or "every character comes back from its tokens"),
+        (
+            "captions changed",
+            percent(tokens.lost_captions),
+            listed("lost", tokens.lost) or "every character comes back from its tokens",
+        ),
         (
             "rewritten",
             f"{sum(lost.times for lost in tokens.rewritten):,} signs",
@@ -155,7 +190,11 @@ def encoder(one: Examined) -> list[RenderableType]:
 def vector_lines(found: Vectors, close: Closeness | None) -> list[tuple[str, str, str]]:
     """Of the table `encoder`."""
     lines = [
-        ("alone or in a batch", f"{found.batch_distance:.1g}", f"largest cosine distance, {found.captions} captions of all lengths"),
+        (
+            "alone or in a batch",
+            f"{found.batch_distance:.1g}",
+            f"largest cosine distance, {found.captions} captions of all lengths",
+        ),
         (
             "length of vectors",
             f"{found.shortest:.3g} to {found.longest:.3g}",
@@ -165,8 +204,16 @@ def vector_lines(found: Vectors, close: Closeness | None) -> list[tuple[str, str
     ]
     if close is not None:
         crowded = ": hardly told apart" if close.unrelated > ALIKE else ""
-        lines.append(("unrelated captions", f"{close.unrelated:.3f} ± {close.unrelated_deviation:.3f}", f"mean cosine and its deviation{crowded}"))
-        lines.append((f"own name in {close.pivot}", f"{close.related:.3f}", f"mean cosine; with other names {close.across:.3f}"))
+        lines.append(
+            (
+                "unrelated captions",
+                f"{close.unrelated:.3f} ± {close.unrelated_deviation:.3f}",
+                f"mean cosine and its deviation{crowded}",
+            )
+        )
+        lines.append(
+            (f"own name in {close.pivot}", f"{close.related:.3f}", f"mean cosine; with other names {close.across:.3f}")
+        )
     return lines
 
 
@@ -223,7 +270,9 @@ def cells(one: Examined) -> tuple[str, ...]:
         "-" if tokens.relative is None else f"{tokens.relative:.1f}",
         f"{100 * tokens.unknown_captions:.0f}",
         "-" if close is None else f"{100 * close.to_pivot.value:.0f}/{100 * close.from_pivot.value:.0f}",
-        "-" if close is None else f"{100 * close.mean.value:.0f} [{100 * close.mean.low:.0f}, {100 * close.mean.high:.0f}]",
+        "-"
+        if close is None
+        else f"{100 * close.mean.value:.0f} [{100 * close.mean.low:.0f}, {100 * close.mean.high:.0f}]",
         SHORT[one.verdict.label] + (" ?" if one.verdict.doubt else ""),
         one.recipe,
     )

@@ -37,7 +37,9 @@ def table(outcome: Outcome) -> Table:
     drawn.add_column("%", justify="right", no_wrap=True)
     drawn.add_column("for example", overflow="fold")
     for reason, found in groups(outcome).items():
-        drawn.add_row(reason, f"{len(found):,}", f"{100 * len(found) / whole:.1f}", "\n".join(shown(c) for c in found[:EXAMPLES]))
+        drawn.add_row(
+            reason, f"{len(found):,}", f"{100 * len(found) / whole:.1f}", "\n".join(shown(c) for c in found[:EXAMPLES])
+        )
     return drawn
 
 
@@ -65,7 +67,10 @@ def facts(outcomes: Sequence[Outcome], path: Path, pack: CorpusPack) -> dict[str
                 "from_cache": outcome.remembered,
                 "kept": len(outcome.kept),
                 "dropped": {
-                    reason: {"count": len(found), "examples": [{"source": c.source, "text": c.text} for c in found[:EXAMPLES]]}
+                    reason: {
+                        "count": len(found),
+                        "examples": [{"source": c.source, "text": c.text} for c in found[:EXAMPLES]],
+                    }
                     for reason, found in groups(outcome).items()
                     if reason != "kept"
                 },

@@ -18,9 +18,9 @@ from torch import Tensor
 from polyclip.core.progress import Progress
 from polyclip.core.storage import writing
 from polyclip.data.images import check_bytes, picture_of
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 from polyclip.models.feature_cache import in_batches
 from polyclip.search._format import Entry
 
@@ -49,7 +49,9 @@ def seen(root: Path, path: Path) -> Seen:
     return path.relative_to(root).as_posix(), facts.st_size, facts.st_mtime_ns
 
 
-def sorted_out(root: Path, paths: Sequence[Path], entries: Sequence[Entry]) -> tuple[list[Entry], list[Path], list[str]]:
+def sorted_out(
+    root: Path, paths: Sequence[Path], entries: Sequence[Entry]
+) -> tuple[list[Entry], list[Path], list[str]]:
     """Entries whose file is unchanged, in their order; files that are new or changed; a sentence for each that cannot be read."""
     old = {(entry.path, entry.size, entry.changed): entry for entry in entries}
     kept: set[Seen] = set()
@@ -73,11 +75,11 @@ class Stopgap:
     def __init__(self) -> None:
         self.problems: dict[str, str] = {}
 
-    def around(self, picture: Picture) -> Picture:
+    def around(self, picture: ImageSource) -> ImageSource:
         """The same picture."""
         return replace(picture, open=partial(self.open, picture))
 
-    def open(self, picture: Picture) -> Image.Image:
+    def open(self, picture: ImageSource) -> Image.Image:
         """The picture, or a point and a note of what is wrong with it."""
         try:
             return picture.open()
@@ -89,7 +91,7 @@ class Stopgap:
 class Encoder:
     """Vectors of new pictures of one model, kept in `parts` until the index is whole."""
 
-    def __init__(self, aligner: Aligner, digest: str, parts: Path) -> None:
+    def __init__(self, aligner: PolyCLIP, digest: str, parts: Path) -> None:
         self.aligner, self.digest, self.parts = aligner, digest, parts
 
     def encode(self, root: Path, paths: Sequence[Path], known: Known) -> tuple[list[tuple[Seen, str]], list[str], int]:
@@ -109,41 +111,57 @@ class Encoder:
                 if new:
                     running = running or self.aligner.vision.running()
                     bad = self.keep(new, pairs, known, running)
-                    problems += [bad[picture.key].replace(bad_name(new, picture), picture.name, 1) for _, picture in pairs if picture.key in bad]
+                    problems += [
+                        bad[picture.key].replace(bad_name(new, picture), picture.name, 1)
+                        for _, picture in pairs
+                        if picture.key in bad
+                    ]
                     pairs = [pair for pair in pairs if pair[1].key not in bad]
                     encoded += len(new) - len(bad)
                 found += [(facts, picture.key) for facts, picture in pairs]
                 progress.advance(len(batch))
         return found, problems, encoded
 
-    def keep(self, new: Sequence[Picture], pairs: Sequence[tuple[Seen, Picture]], known: Known, running: object) -> dict[str, str]:
+    def keep(
+        self, new: Sequence[ImageSource], pairs: Sequence[tuple[Seen, ImageSource]], known: Known, running: object
+    ) -> dict[str, str]:
         """Encode a batch, keep it on disk and in `known`; returns what is wrong with pictures that cannot be decoded, by key."""
         gap = Stopgap()
         with torch.inference_mode():
-            vectors = self.aligner.vision.unit(in_batches(running, [gap.around(picture) for picture in new], lambda _: None))
+            vectors = self.aligner.vision.unit(
+                in_batches(running, [gap.around(picture) for picture in new], lambda _: None)
+            )
         good = [row for row, picture in enumerate(new) if picture.key not in gap.problems]
         if not vectors[good].isfinite().all():
-            raise WeightsError(f"{self.aligner.vision.tower.name} gave values that are not finite for pictures; its weights are damaged.")
+            raise WeightsError(
+                f"{self.aligner.vision.tower.name} gave values that are not finite for pictures; its weights are damaged."
+            )
         if good:
             known.vectors.update({new[row].key: vectors[row].clone() for row in good})
             files = [[*facts, picture.key] for facts, picture in pairs if picture.key in known.vectors]
-            facts = {"aligner": self.digest, "keys": json.dumps([new[row].key for row in good]), "files": json.dumps(files, ensure_ascii=False)}
+            facts = {
+                "aligner": self.digest,
+                "keys": json.dumps([new[row].key for row in good]),
+                "files": json.dumps(files, ensure_ascii=False),
+            }
             with writing(self.parts / f"{next_number(self.parts)}.safetensors", what="the index") as temporary:
                 save_file({"vectors": vectors[good].contiguous()}, temporary, metadata=facts)
         return gap.problems
 
 
-def bad_name(new: Sequence[Picture], picture: Picture) -> str:
+def bad_name(new: Sequence[ImageSource], picture: ImageSource) -> str:
     """Which of several files with the same bytes was tried."""
     return next(other.name for other in new if other.key == picture.key)
 
 
-def looked_up(root: Path, known: Known, path: Path) -> tuple[Seen, Picture] | str:
+def looked_up(root: Path, known: Known, path: Path) -> tuple[Seen, ImageSource] | str:
     """A file with its content's key, hashed only where that is not known; or why it cannot be read."""
     try:
         facts = seen(root, path)
         picture = picture_of(path) if facts not in known.keys else None
-        return facts, picture or Picture(str(path), known.keys[facts], Image.Image)  # the latter is never opened: its vector is there
+        return facts, picture or ImageSource(
+            str(path), known.keys[facts], Image.Image
+        )  # the latter is never opened: its vector is there
     except DataError as error:
         return str(error)
 
@@ -166,6 +184,11 @@ def read_parts(folder: Path, digest: str) -> Iterator[tuple[dict[str, Float[Tens
             if facts.get("aligner") != digest:
                 continue
             keys = json.loads(facts["keys"])
-            yield dict(zip(keys, vectors, strict=True)), {(name, size, changed): key for name, size, changed, key in json.loads(facts["files"])}
+            yield (
+                dict(zip(keys, vectors, strict=True)),
+                {(name, size, changed): key for name, size, changed, key in json.loads(facts["files"])},
+            )
         except (SafetensorError, KeyError, ValueError, OSError) as error:
-            raise DataError(f"{path} is damaged ({error}). Remove it and run the same command again: its pictures are encoded again.") from error
+            raise DataError(
+                f"{path} is damaged ({error}). Remove it and run the same command again: its pictures are encoded again."
+            ) from error

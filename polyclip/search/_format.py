@@ -25,7 +25,9 @@ FORMAT = 1
 MANIFEST = "index.json"
 INSIDE = ".polyclip-index"  # where the index of a folder of pictures is kept, unless --out says otherwise
 KINDS = ("vectors", "pictures", "graph")
-SCHEMA = pa.schema([("path", pa.string()), ("number", pa.int64()), ("size", pa.int64()), ("changed", pa.int64()), ("key", pa.string())])
+SCHEMA = pa.schema(
+    [("path", pa.string()), ("number", pa.int64()), ("size", pa.int64()), ("changed", pa.int64()), ("key", pa.string())]
+)
 COLUMNS = tuple(SCHEMA.names)
 
 
@@ -67,7 +69,9 @@ class Manifest(BaseModel):
 
     def file(self, kind: str) -> str:
         """Name of one of its files."""
-        return f"{kind}.{self.generation}.{({'vectors': 'safetensors', 'pictures': 'parquet', 'graph': 'usearch'})[kind]}"
+        return (
+            f"{kind}.{self.generation}.{({'vectors': 'safetensors', 'pictures': 'parquet', 'graph': 'usearch'})[kind]}"
+        )
 
 
 def located(folder: Path) -> Path:
@@ -84,16 +88,24 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         found = Manifest.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"{folder} holds no index: it has no {MANIFEST}. Make one with: polyclip index PICTURES --model RUN --out {folder}") from error
+        raise DataError(
+            f"{folder} holds no index: it has no {MANIFEST}. Make one with: polyclip index PICTURES --model RUN --out {folder}"
+        ) from error
     except (ValidationError, OSError) as error:
-        raise DataError(f"{path} is damaged or not of this version ({' '.join(str(error).split())[:120]}). Remove {folder} and index again.") from error
+        raise DataError(
+            f"{path} is damaged or not of this version ({' '.join(str(error).split())[:120]}). Remove {folder} and index again."
+        ) from error
     for name, size in found.bytes.items():
         if Path(name).name != name or name not in [found.file(kind) for kind in KINDS]:
             raise DataError(f"{path} names {name!r}, which is no file of an index; remove {folder} and index again.")
         have = (folder / name).stat().st_size if (folder / name).is_file() else None
         if have != size:
-            what = "is missing" if have is None else f"has {have:,} bytes, expected {size:,}: it was cut short or changed"
-            raise DataError(f"{folder / name} {what}. Copy the whole index again, or remove {folder} and run 'polyclip index' again.")
+            what = (
+                "is missing" if have is None else f"has {have:,} bytes, expected {size:,}: it was cut short or changed"
+            )
+            raise DataError(
+                f"{folder / name} {what}. Copy the whole index again, or remove {folder} and run 'polyclip index' again."
+            )
     return found
 
 
@@ -108,7 +120,9 @@ def read_vectors(folder: Path, manifest: Manifest) -> Float[Tensor, "row dim"]:
     except (SafetensorError, KeyError, OSError) as error:
         raise DataError(f"{path} is damaged ({error}). Remove {folder} and index again.") from error
     if tuple(vectors.shape) != (manifest.rows, manifest.dim):
-        raise DataError(f"{path} holds {list(vectors.shape)} values, expected {[manifest.rows, manifest.dim]}. Remove {folder} and index again.")
+        raise DataError(
+            f"{path} holds {list(vectors.shape)} values, expected {[manifest.rows, manifest.dim]}. Remove {folder} and index again."
+        )
     return vectors
 
 
@@ -124,7 +138,9 @@ def read_table(folder: Path, manifest: Manifest, columns: Sequence[str] = COLUMN
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path} is damaged ({error}). Remove {folder} and index again.") from error
     if any(len(table.get(name, [])) != manifest.rows for name in columns):
-        raise DataError(f"{path} has no {manifest.rows:,} rows of {', '.join(columns)}. Remove {folder} and index again.")
+        raise DataError(
+            f"{path} has no {manifest.rows:,} rows of {', '.join(columns)}. Remove {folder} and index again."
+        )
     check_paths(table["path"], path)
     return table
 
@@ -133,13 +149,18 @@ def check_paths(paths: Sequence[str], where: Path) -> None:
     """Raises DataError for a path that leads out of the root."""
     for path in paths:
         if not path or path.startswith("/") or "\\" in path or ":" in path[:2] or ".." in path.split("/"):
-            raise DataError(f"{where} names {path!r}, which is not inside the folder of pictures; it was not made by 'polyclip index'.")
+            raise DataError(
+                f"{where} names {path!r}, which is not inside the folder of pictures; it was not made by 'polyclip index'."
+            )
 
 
 def read_entries(folder: Path, manifest: Manifest) -> list[Entry]:
     """All that is known of each row."""
     table = read_table(folder, manifest)
-    return [Entry.model_construct(**dict(zip(COLUMNS, row, strict=True))) for row in zip(*(table[name] for name in COLUMNS), strict=True)]
+    return [
+        Entry.model_construct(**dict(zip(COLUMNS, row, strict=True)))
+        for row in zip(*(table[name] for name in COLUMNS), strict=True)
+    ]
 
 
 def write_vectors(path: Path, vectors: Float[Tensor, "row dim"]) -> None:
@@ -168,9 +189,15 @@ def check_out(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; give another --out.")
     known = {MANIFEST, "parts", "lock"}
-    strangers = [p.name for p in folder.glob("*") if p.name not in known and p.suffix != PART and p.name.split(".")[0] not in KINDS]
+    strangers = [
+        p.name
+        for p in folder.glob("*")
+        if p.name not in known and p.suffix != PART and p.name.split(".")[0] not in KINDS
+    ]
     if strangers and not (folder / MANIFEST).is_file():
-        raise DataError(f"{folder} holds {strangers[0]!r} and is no index; give an empty folder, or one that does not exist, as --out.")
+        raise DataError(
+            f"{folder} holds {strangers[0]!r} and is no index; give an empty folder, or one that does not exist, as --out."
+        )
 
 
 @contextmanager
@@ -184,9 +211,13 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise DataError(f"Another process is writing {folder} now; wait until it has ended, or give another --out.") from error
+        raise DataError(
+            f"Another process is writing {folder} now; wait until it has ended, or give another --out."
+        ) from error
     except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error.strerror or error}; give another folder with --out.") from error
+        raise DataError(
+            f"{folder} cannot be written: {error.strerror or error}; give another folder with --out."
+        ) from error
     try:
         yield
     finally:

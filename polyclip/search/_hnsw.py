@@ -80,19 +80,31 @@ def opened(path: Path, facts: Graph, dim: int) -> Any:
     return graph
 
 
-def proposed(graph: Any, numbers: Int[Tensor, " row"], query: Float[Tensor, "query dim"], top: int) -> list[Int[Tensor, " candidate"]]:
+def proposed(
+    graph: Any, numbers: Int[Tensor, " row"], query: Float[Tensor, "query dim"], top: int
+) -> list[Int[Tensor, " candidate"]]:
     """Rows worth comparing with each query, in ascending order."""
     wanted = min(len(graph), max(FEWEST, CANDIDATES * top))
     found = graph.search(query.numpy(), wanted, threads=torch.get_num_threads())
     many = [found] if len(query) == 1 and not hasattr(found, "counts") else [found[row] for row in range(len(query))]
     table = numbers.numpy()
-    return [torch.from_numpy(np.sort(np.searchsorted(table, np.asarray(match.keys).astype(np.int64)))) for match in many]
+    return [
+        torch.from_numpy(np.sort(np.searchsorted(table, np.asarray(match.keys).astype(np.int64)))) for match in many
+    ]
 
 
-def measured(graph: Any, vectors: Float[Tensor, "row dim"], numbers: Int[Tensor, " row"], queries: Mapping[str, Float[Tensor, "query dim"]]) -> Graph:
+def measured(
+    graph: Any,
+    vectors: Float[Tensor, "row dim"],
+    numbers: Int[Tensor, " row"],
+    queries: Mapping[str, Float[Tensor, "query dim"]],
+) -> Graph:
     """The smallest expansion that finds enough of the exact ten best, and how much it finds, for each kind of query."""
     top = min(10, len(vectors))
-    exact = {kind: torch.cat([(block @ vectors.T).topk(top).indices for block in rows.split(BLOCK)]) for kind, rows in queries.items()}
+    exact = {
+        kind: torch.cat([(block @ vectors.T).topk(top).indices for block in rows.split(BLOCK)])
+        for kind, rows in queries.items()
+    }
     recall: dict[str, float] = {}
     for expansion in EXPANSIONS:
         graph.expansion_search = expansion
@@ -102,7 +114,9 @@ def measured(graph: Any, vectors: Float[Tensor, "row dim"], numbers: Int[Tensor,
     return Graph(expansion=expansion, recall_at_10=recall, queries={kind: len(rows) for kind, rows in queries.items()})
 
 
-def share(graph: Any, vectors: Tensor, numbers: Tensor, queries: Float[Tensor, "query dim"], exact: Int[Tensor, "query top"]) -> float:
+def share(
+    graph: Any, vectors: Tensor, numbers: Tensor, queries: Float[Tensor, "query dim"], exact: Int[Tensor, "query top"]
+) -> float:
     """Which share of the exact best are found; rows that are as similar as the last of them count too."""
     hits = 0
     for query, best, rows in zip(queries, exact, proposed(graph, numbers, queries, exact.shape[1]), strict=True):

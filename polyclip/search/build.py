@@ -16,7 +16,7 @@ from polyclip.data.corpus import load_corpus
 from polyclip.data.images import look_through
 from polyclip.errors import DataError
 from polyclip.languages.normalize import normalise, pack_of
-from polyclip.models.aligner import Aligner, load
+from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search import index as index_module
 from polyclip.search._encode import Encoder, Known, read_parts, sorted_out
 from polyclip.search._format import (
@@ -67,7 +67,7 @@ def update(images: Path, model: Path, out: Path) -> Changes:
     root = images.resolve()
     paths, problems = look_through(root)
     check_out(out)
-    aligner = load(model)
+    aligner = load_model(model)
     with locked(out):
         old = read_manifest(out) if (out / MANIFEST).is_file() else None
         rows, digest = Rows([], torch.empty(0, 0), 0), sha256(model / "aligner.safetensors")
@@ -78,11 +78,17 @@ def update(images: Path, model: Path, out: Path) -> Changes:
         check_same_pictures(old, kept, rows.entries, root, out)
         known = known_vectors(rows, out / "parts", digest)
         found, bad, encoded = Encoder(aligner, digest, out / "parts").encode(root, fresh, known)
-        numbered = [Entry(path=p, size=s, changed=c, key=k, number=rows.next + n) for n, ((p, s, c), k) in enumerate(found)]
+        numbered = [
+            Entry(path=p, size=s, changed=c, key=k, number=rows.next + n) for n, ((p, s, c), k) in enumerate(found)
+        ]
         problems = [*problems, *unread, *bad]
         if not kept and not numbered:
             raise DataError(f"None of the {len(paths)} pictures below {images} can be read; the first: {problems[0]}")
-        new = Rows([*kept, *numbered], joined(rows, kept, [known.vectors[entry.key] for entry in numbered]), rows.next + len(numbered))
+        new = Rows(
+            [*kept, *numbered],
+            joined(rows, kept, [known.vectors[entry.key] for entry in numbered]),
+            rows.next + len(numbered),
+        )
         write(out, old, new, root, model, digest, aligner)
         rmtree(out / "parts", ignore_errors=True)
     gone = len({entry.path for entry in rows.entries} - {entry.path for entry in new.entries})
@@ -98,13 +104,17 @@ def known_vectors(rows: Rows, parts: Path, digest: str) -> Known:
     return known
 
 
-def check_same_pictures(old: Manifest | None, kept: Sequence[Entry], entries: Sequence[Entry], root: Path, out: Path) -> None:
+def check_same_pictures(
+    old: Manifest | None, kept: Sequence[Entry], entries: Sequence[Entry], root: Path, out: Path
+) -> None:
     """Raises DataError where the index is of another folder, and none of its pictures is in this one."""
     if old is None or kept or not entries or not old.present:
         return
     before = (out / old.root).resolve()
     if before != root and not any((root / entry.path).is_file() for entry in entries):
-        raise DataError(f"{out} is the index of {before}, and none of its {len(entries):,} pictures is in {root}; give another --out.")
+        raise DataError(
+            f"{out} is the index of {before}, and none of its {len(entries):,} pictures is in {root}; give another --out."
+        )
 
 
 def joined(rows: Rows, kept: Sequence[Entry], new: Sequence[Tensor]) -> Float[Tensor, "row dim"]:
@@ -114,7 +124,7 @@ def joined(rows: Rows, kept: Sequence[Entry], new: Sequence[Tensor]) -> Float[Te
     return torch.cat([part for part in (stay, torch.stack(list(new)) if new else None) if part is not None])
 
 
-def write(out: Path, old: Manifest | None, rows: Rows, root: Path, model: Path, digest: str, aligner: Aligner) -> None:
+def write(out: Path, old: Manifest | None, rows: Rows, root: Path, model: Path, digest: str, aligner: PolyCLIP) -> None:
     """The next generation of the index, the manifest last; only the manifest where no row changed."""
     facts: dict[str, Any] = {
         "root": "/".join([".."] * depth_below(out, root)) or str(root),
@@ -125,13 +135,22 @@ def write(out: Path, old: Manifest | None, rows: Rows, root: Path, model: Path, 
         write_manifest(out, old.model_copy(update=facts))
         return
     manifest = Manifest(
-        aligner=digest, dim=rows.vectors.shape[1], rows=len(rows.entries), next=rows.next, generation=old.generation + 1 if old else 1, bytes={}, **facts
+        aligner=digest,
+        dim=rows.vectors.shape[1],
+        rows=len(rows.entries),
+        next=rows.next,
+        generation=old.generation + 1 if old else 1,
+        bytes={},
+        **facts,
     )
     write_vectors(out / manifest.file("vectors"), rows.vectors)
     write_entries(out / manifest.file("pictures"), rows.entries)
     graph = linked(out, old, manifest, rows, aligner, model) if len(rows.entries) >= index_module.EXACT else None
     names = [manifest.file(kind) for kind in ("vectors", "pictures", *(["graph"] if graph else []))]
-    write_manifest(out, manifest.model_copy(update={"graph": graph, "bytes": {name: (out / name).stat().st_size for name in names}}))
+    write_manifest(
+        out,
+        manifest.model_copy(update={"graph": graph, "bytes": {name: (out / name).stat().st_size for name in names}}),
+    )
 
 
 def depth_below(out: Path, root: Path) -> int:
@@ -140,7 +159,7 @@ def depth_below(out: Path, root: Path) -> int:
     return len(place.relative_to(root).parts) if place.is_relative_to(root) else 0
 
 
-def linked(out: Path, old: Manifest | None, manifest: Manifest, rows: Rows, aligner: Aligner, model: Path) -> Graph:
+def linked(out: Path, old: Manifest | None, manifest: Manifest, rows: Rows, aligner: PolyCLIP, model: Path) -> Graph:
     """Write the graph and measure it: with pictures of the index, and with names of things in the languages of the run."""
     from polyclip.search._hnsw import grown, measured, saved
 
@@ -148,7 +167,10 @@ def linked(out: Path, old: Manifest | None, manifest: Manifest, rows: Rows, alig
     graph = grown(rows.vectors, numbers, out / old.file("graph") if old is not None and old.graph is not None else None)
     saved(graph, out / manifest.file("graph"))
     step = max(1, len(rows.entries) // QUERIES)
-    queries: Mapping[str, Tensor] = {"pictures": rows.vectors[::step][:QUERIES], "texts": aligner.encode_text(names_of_things(model))}
+    queries: Mapping[str, Tensor] = {
+        "pictures": rows.vectors[::step][:QUERIES],
+        "texts": aligner.encode_text(names_of_things(model)),
+    }
     return measured(graph, rows.vectors, numbers, queries)
 
 
@@ -157,5 +179,9 @@ def names_of_things(model: Path) -> list[str]:
     corpus = load_corpus("emoji")
     codes = read_run(model)["languages"] if (model / "run.toml").is_file() else []
     have = [code for code in codes if code in corpus.reader.languages(corpus.folder)] or ["en"]
-    texts = [normalise(row.captions[0], pack_of(code)) for code in have for row in corpus.reader.read(corpus.folder, code, "test")]
+    texts = [
+        normalise(row.captions[0], pack_of(code))
+        for code in have
+        for row in corpus.reader.read(corpus.folder, code, "test")
+    ]
     return texts[:: max(1, len(texts) // QUERIES)][:QUERIES]

@@ -11,7 +11,7 @@ from polyclip.errors import DataError
 from polyclip.evaluation.zeroshot import Task, class_vectors, unit
 from polyclip.languages.normalize import pack_of, visible, written_in
 from polyclip.languages.schema import NEUTRAL
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 from polyclip.search.gallery import Gallery
 
 MOST = 10_000_000  # bytes of a file of labels
@@ -41,10 +41,14 @@ def read_labels(path: Path) -> dict[str, list[str]]:
     """
     try:
         if path.stat().st_size > MOST:
-            raise DataError(f"{path}: {path.stat().st_size:,} bytes, at most {MOST:,} are read; expected one label a line.")
+            raise DataError(
+                f"{path}: {path.stat().st_size:,} bytes, at most {MOST:,} are read; expected one label a line."
+            )
         lines = path.read_text("utf-8-sig").splitlines()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}; expected a text file with one label a line.") from error
+        raise DataError(
+            f"{path} cannot be read: {error.strerror or error}; expected a text file with one label a line."
+        ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 ({error}); save it as UTF-8.") from error
     found: dict[str, list[str]] = {}
@@ -53,7 +57,9 @@ def read_labels(path: Path) -> dict[str, list[str]]:
         if not names:
             continue
         if names[0] in found:
-            raise DataError(f"{path}:{number}: label {names[0]!r} is already on an earlier line; put its synonyms on that one, after tabs.")
+            raise DataError(
+                f"{path}:{number}: label {names[0]!r} is already on an earlier line; put its synonyms on that one, after tabs."
+            )
         found[names[0]] = names
     if len(found) < 2:
         raise DataError(f"{path} has {len(found)} label(s), expected two or more, one a line.")
@@ -87,13 +93,13 @@ def label(gallery: Gallery, labels: dict[str, list[str]], language: str) -> list
     ]
 
 
-def shares(aligner: Aligner, similarity: Float[Tensor, "picture label"]) -> Float[Tensor, "picture label"]:
+def shares(aligner: PolyCLIP, similarity: Float[Tensor, "picture label"]) -> Float[Tensor, "picture label"]:
     """Softmax over the labels, through the model's scale."""
     with torch.inference_mode():
         return (aligner.scale() * similarity).softmax(dim=1)
 
 
-def meaning(aligner: Aligner) -> str:
+def meaning(aligner: PolyCLIP) -> str:
     """What a share says, and what not."""
     trained = aligner.log_scale.requires_grad
     return MEANING if trained else f"{MEANING} {UNTRAINED.format(method=aligner.recipe.method)}"

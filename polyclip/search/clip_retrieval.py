@@ -22,7 +22,7 @@ from polyclip.core.storage import sha256, write_text, writing
 from polyclip.data.images import readable
 from polyclip.errors import DataError, PolyclipError
 from polyclip.evaluation.zeroshot import unit
-from polyclip.models.aligner import Aligner, load
+from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search._encode import seen
 from polyclip.search._format import MANIFEST, Entry, check_out, check_paths, locked
 from polyclip.search.build import Rows, write
@@ -40,8 +40,13 @@ def export(index: Index, folder: Path, language: str = "") -> str:
     `text_emb` is written where every picture has its caption beside it, in a text file of its name (the input layout of clip-retrieval).
     Raises PolyclipError where the folder holds something else or cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(path.name not in (OURS, "img_emb", "text_emb", "metadata") for path in folder.iterdir())):
-        raise PolyclipError(f"{folder} exists and holds something else than clip-retrieval's folders; give another one.")
+    if folder.exists() and (
+        not folder.is_dir()
+        or any(path.name not in (OURS, "img_emb", "text_emb", "metadata") for path in folder.iterdir())
+    ):
+        raise PolyclipError(
+            f"{folder} exists and holds something else than clip-retrieval's folders; give another one."
+        )
     columns: dict[str, Any] = {"image_path": [str(index.root / path) for path in index.paths]}
     captions = [caption_of(index.root / path) for path in index.paths]
     lacking = sum(not caption for caption in captions)
@@ -53,8 +58,16 @@ def export(index: Index, folder: Path, language: str = "") -> str:
         (folder / "text_emb" / "text_emb_0.npy").unlink(missing_ok=True)
     with writing(folder / "metadata" / "metadata_0.parquet", what="the metadata") as temporary:
         pq.write_table(pa.table(columns), temporary)
-    write_text(folder / OURS, json.dumps({"aligner": index.manifest.aligner, "dim": index.manifest.dim}) + "\n", what="which model it is")
-    texts = "captions too" if not lacking else f"no text_emb: {lacking:,} of {len(index):,} pictures have no caption in a .txt file of their name"
+    write_text(
+        folder / OURS,
+        json.dumps({"aligner": index.manifest.aligner, "dim": index.manifest.dim}) + "\n",
+        what="which model it is",
+    )
+    texts = (
+        "captions too"
+        if not lacking
+        else f"no text_emb: {lacking:,} of {len(index):,} pictures have no caption in a .txt file of their name"
+    )
     return f"{len(index):,} pictures; {texts}"
 
 
@@ -90,7 +103,7 @@ def take_over(folder: Path, images: Path, model: Path, out: Path) -> tuple[Index
     if not root.is_dir():
         raise DataError(f"{images} is no folder; expected the one that the pictures of {folder} are in.")
     check_out(out)
-    aligner = load(model)
+    aligner = load_model(model)
     vectors, names = read_parts(folder)
     paths = [relative(name, root, folder) for name in names]
     if len(set(paths)) < len(paths):
@@ -100,7 +113,9 @@ def take_over(folder: Path, images: Path, model: Path, out: Path) -> tuple[Index
     with locked(out):
         if (out / MANIFEST).is_file():
             raise DataError(f"{out} is an index already; give another --out.")
-        write(out, None, Rows(entries, vectors, len(entries)), root, model, sha256(model / "aligner.safetensors"), aligner)
+        write(
+            out, None, Rows(entries, vectors, len(entries)), root, model, sha256(model / "aligner.safetensors"), aligner
+        )
     return Index.open(out, images, model), how
 
 
@@ -120,18 +135,24 @@ def read_parts(folder: Path) -> tuple[Float[Tensor, "row dim"], list[str]]:
     """
     files = sorted((folder / "img_emb").glob("img_emb_*.npy"), key=number_of)
     if not files:
-        raise DataError(f"{folder} has no img_emb/img_emb_0.npy; expected the folder that clip-retrieval's inference writes.")
+        raise DataError(
+            f"{folder} has no img_emb/img_emb_0.npy; expected the folder that clip-retrieval's inference writes."
+        )
     tables, names = [], []
     for path in files:
         array = read_array(path)
         some = read_names(folder / "metadata" / f"metadata_{path.stem.rpartition('_')[2]}.parquet")
         texts = folder / "text_emb" / f"text_emb_{path.stem.rpartition('_')[2]}.npy"
         if len(some) != len(array) or (texts.is_file() and len(read_array(texts)) != len(array)):
-            raise DataError(f"{path} has {len(array):,} rows, but its metadata has {len(some):,}, or its text_emb another number; they belong together.")
+            raise DataError(
+                f"{path} has {len(array):,} rows, but its metadata has {len(some):,}, or its text_emb another number; they belong together."
+            )
         tables.append(torch.from_numpy(array))
         names += some
     if len({table.shape[1] for table in tables}) > 1:
-        raise DataError(f"{folder / 'img_emb'} holds vectors of several lengths: {sorted({table.shape[1] for table in tables})}.")
+        raise DataError(
+            f"{folder / 'img_emb'} holds vectors of several lengths: {sorted({table.shape[1] for table in tables})}."
+        )
     return unit(torch.cat(tables), f"rows of {folder}"), names
 
 
@@ -156,7 +177,9 @@ def read_array(path: Path) -> np.ndarray:
     except (ValueError, EOFError, OSError) as error:
         raise DataError(f"{path} is damaged or no plain array ({error}).") from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f" or not len(array):
-        raise DataError(f"{path}: expected rows of floating point numbers, found {getattr(array, 'shape', type(array).__name__)}.")
+        raise DataError(
+            f"{path}: expected rows of floating point numbers, found {getattr(array, 'shape', type(array).__name__)}."
+        )
     return array.astype(np.float32)
 
 
@@ -181,13 +204,17 @@ def relative(name: str, root: Path, folder: Path) -> str:
     """
     path = Path(name)
     if path.is_absolute() and not path.is_relative_to(root):
-        raise DataError(f"{folder} names {name}, which is not below {root}; give the folder that its pictures are in as DIR.")
+        raise DataError(
+            f"{folder} names {name}, which is not below {root}; give the folder that its pictures are in as DIR."
+        )
     found = path.relative_to(root).as_posix() if path.is_absolute() else path.as_posix()
     check_paths([found], folder)
     return found
 
 
-def same_model(folder: Path, model: Path, aligner: Aligner, paths: Sequence[Path], vectors: Float[Tensor, "row dim"]) -> str:
+def same_model(
+    folder: Path, model: Path, aligner: PolyCLIP, paths: Sequence[Path], vectors: Float[Tensor, "row dim"]
+) -> str:
     """How it is known that `model` made the vectors: by the file we write, else by encoding some of the pictures again.
 
     Raises DataError where it did not make them, or where nothing is left to tell.
@@ -197,19 +224,27 @@ def same_model(folder: Path, model: Path, aligner: Aligner, paths: Sequence[Path
         try:
             stated = json.loads(mine.read_text("utf-8"))["aligner"]
         except (ValueError, KeyError, TypeError, OSError) as error:
-            raise DataError(f"{mine} is damaged ({error}); remove it, and pictures are encoded again to see which model made the vectors.") from error
+            raise DataError(
+                f"{mine} is damaged ({error}); remove it, and pictures are encoded again to see which model made the vectors."
+            ) from error
         if stated != (own := sha256(model / "aligner.safetensors")):
-            raise DataError(f"{folder} was made by another model than {model}: its aligner begins {str(stated)[:12]}, that of {model} {own[:12]}.")
+            raise DataError(
+                f"{folder} was made by another model than {model}: its aligner begins {str(stated)[:12]}, that of {model} {own[:12]}."
+            )
         return f"made by {model}, as {OURS} says"
     there = [row for row, path in enumerate(paths) if path.is_file()]
     rows = there[:: max(1, len(there) // CHECKED)][:CHECKED]
     found, _ = readable([paths[row] for row in rows])
     if not found:
-        raise DataError(f"{folder} does not say which model made it, and none of its pictures can be read to find out; give the folder they are in as DIR.")
+        raise DataError(
+            f"{folder} does not say which model made it, and none of its pictures can be read to find out; give the folder they are in as DIR."
+        )
     place = {str(paths[row]): row for row in rows}
     again = aligner.vision.embed(found, "some pictures again", keep=False)
     if again.shape[1] != vectors.shape[1]:
-        raise DataError(f"{folder} was made by another model than {model}: its vectors have length {vectors.shape[1]}, those of {model} {again.shape[1]}.")
+        raise DataError(
+            f"{folder} was made by another model than {model}: its vectors have length {vectors.shape[1]}, those of {model} {again.shape[1]}."
+        )
     least = float((again * vectors[[place[picture.name] for picture in found]]).sum(1).min())
     if least < SAME:
         raise DataError(

@@ -12,7 +12,7 @@ from torch import Tensor
 from polyclip.core.progress import Progress
 from polyclip.data.image_hash import TRIES, Hashes, alike, hashes, near
 from polyclip.data.images import look_through, picture_of
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 
 KINDS = ("identical", "same picture", "similar")
@@ -25,7 +25,9 @@ class Group:
 
     kind: str
     paths: list[Path]
-    similarity: float | None = None  # least cosine of the pairs that joined it, in [-1, 1]; None where no model was asked
+    similarity: float | None = (
+        None  # least cosine of the pairs that joined it, in [-1, 1]; None where no model was asked
+    )
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Groups:
         return ((root, rows) for root, rows in found.items() if len(rows) > 1)
 
 
-def read_pictures(folder: Path) -> tuple[list[Picture], list[str]]:
+def read_pictures(folder: Path) -> tuple[list[ImageSource], list[str]]:
     """Every picture file below a folder by its content, and a sentence for each that is not read.
 
     Raises DataError where there is no picture.
@@ -82,7 +84,9 @@ def read_pictures(folder: Path) -> tuple[list[Picture], list[str]]:
     return found, problems
 
 
-def duplicates(pictures: Sequence[Picture], vectors: dict[str, Tensor], threshold: float, what: str) -> tuple[list[Group], list[str]]:
+def duplicates(
+    pictures: Sequence[ImageSource], vectors: dict[str, Tensor], threshold: float, what: str
+) -> tuple[list[Group], list[str]]:
     """Groups of duplicates, and a sentence for each picture that cannot be read; nothing is changed on disk.
 
     `vectors` are unit vectors by path; where there are any, pictures with a cosine of `threshold` or more are joined too.
@@ -120,14 +124,19 @@ def similar(vectors: Float[Tensor, "picture dim"], threshold: float) -> Iterator
         for start in range(0, len(vectors), BLOCK):
             cosine = vectors[start : start + BLOCK] @ vectors.T
             pairs = (cosine >= threshold).nonzero().tolist()
-            yield from sorted(((b, start + a, float(cosine[a, b])) for a, b in pairs if b < start + a), key=lambda pair: -pair[2])
+            yield from sorted(
+                ((b, start + a, float(cosine[a, b])) for a, b in pairs if b < start + a), key=lambda pair: -pair[2]
+            )
             progress.advance(min(BLOCK, len(vectors) - start))
 
 
-def listed(pictures: Sequence[Picture], groups: Groups) -> list[Group]:
+def listed(pictures: Sequence[ImageSource], groups: Groups) -> list[Group]:
     """Strongest reasons first, then by the first path."""
     found = [
-        Group(KINDS[groups.reason[root]], largest_first(Path(pictures[row].name) for row in rows), groups.least.get(root)) for root, rows in groups.members()
+        Group(
+            KINDS[groups.reason[root]], largest_first(Path(pictures[row].name) for row in rows), groups.least.get(root)
+        )
+        for root, rows in groups.members()
     ]
     return sorted(found, key=lambda group: (KINDS.index(group.kind), str(group.paths[0])))
 

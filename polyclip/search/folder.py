@@ -5,7 +5,7 @@ from pathlib import Path
 
 from polyclip.data.images import look_through, readable
 from polyclip.errors import DataError
-from polyclip.models.aligner import load
+from polyclip.models.aligner import load_model
 from polyclip.search.index import Hit, Index
 from polyclip.search.query import hint, language_of, trained_on, vector_of
 
@@ -23,7 +23,9 @@ class Found:
     root: Path
     language: str = ""  # whose pack normalised the query; empty: none
     hint: str = ""
-    recall: float | None = None  # recall@10 of the approximate search for this kind of query, in [0, 1]; None where it was exact
+    recall: float | None = (
+        None  # recall@10 of the approximate search for this kind of query, in [0, 1]; None where it was exact
+    )
 
 
 def search(query: str, folder: Path, model: Path, top: int, language: str = "", picture: Path | None = None) -> Found:
@@ -34,7 +36,7 @@ def search(query: str, folder: Path, model: Path, top: int, language: str = "", 
     """
     trained = trained_on(model)
     spelt = language if language or picture else language_of(query, trained)
-    aligner = load(model)
+    aligner = load_model(model)
     vector = vector_of(aligner, query, picture, spelt)[0]
     paths, unread = look_through(folder)
     pictures, problems = readable(paths)
@@ -57,4 +59,13 @@ def search_index(query: str, index: Index, top: int, language: str = "", picture
     vector = vector_of(index.aligner(), query, picture, spelt)
     hits = index.search(vector, top)[0]
     said = "" if picture else hint(query, language, trained)
-    return Found(query or str(picture), hits, len(index), [], index.root, spelt, said, index.recall("pictures" if picture else "texts", top))
+    return Found(
+        query or str(picture),
+        hits,
+        len(index),
+        [],
+        index.root,
+        spelt,
+        said,
+        index.recall("pictures" if picture else "texts", top),
+    )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from polyclip.data.images import look_through, readable
 from polyclip.errors import DataError
-from polyclip.models.aligner import Aligner, load
+from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search._format import MANIFEST, located
 from polyclip.search.index import Index
 
@@ -20,7 +20,7 @@ class Gallery:
     root: Path
     paths: list[Path]
     vectors: Float[Tensor, "picture dim"]
-    aligner: Aligner
+    aligner: PolyCLIP
     run: Path
     problems: list[str]
     indexed: bool = False
@@ -34,11 +34,21 @@ def gathered(folder: Path, model: Path | None) -> Gallery:
     """
     if (located(folder) / MANIFEST).is_file():
         index = Index.open(folder, model=model)
-        return Gallery(index.root, [index.root / path for path in index.paths], index.vectors, index.aligner(), index.model, [], indexed=True)
+        return Gallery(
+            index.root,
+            [index.root / path for path in index.paths],
+            index.vectors,
+            index.aligner(),
+            index.model,
+            [],
+            indexed=True,
+        )
     if model is None:
-        raise DataError(f"{folder} has no index; make one with 'polyclip index {folder} --model RUN', or say which run encodes its pictures with --model RUN.")
+        raise DataError(
+            f"{folder} has no index; make one with 'polyclip index {folder} --model RUN', or say which run encodes its pictures with --model RUN."
+        )
     paths, unread = look_through(folder)
-    aligner = load(model)
+    aligner = load_model(model)
     pictures, problems = readable(paths)
     if not pictures:
         raise DataError(f"None of the {len(problems)} pictures below {folder} can be read; the first: {problems[0]}")

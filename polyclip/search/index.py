@@ -10,7 +10,7 @@ from torch import Tensor
 
 from polyclip.core.storage import sha256
 from polyclip.errors import DataError, RunError
-from polyclip.models.aligner import Aligner, load
+from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search._format import INSIDE, Graph, Manifest, located, read_manifest, read_table, read_vectors
 
 EXACT = 50_000  # rows: from there on a graph proposes what is compared
@@ -63,7 +63,9 @@ class Index:
 
     def _check_root(self) -> None:
         if not self.root.is_dir():
-            raise DataError(f"{self.folder} is the index of pictures in {self.root}, which is no folder now; say where they are with --images DIR.")
+            raise DataError(
+                f"{self.folder} is the index of pictures in {self.root}, which is no folder now; say where they are with --images DIR."
+            )
         step = max(1, len(self.paths) // SAMPLE)
         if self.manifest.present and not any((self.root / path).is_file() for path in self.paths[::step]):
             raise DataError(
@@ -77,9 +79,9 @@ class Index:
         """Measured recall@10 of a search for `top` hits, in [0, 1], by `texts` or `pictures`; None where the search is exact."""
         return self.manifest.graph.recall_at_10[kind] if self.manifest.graph and top < DEEP else None
 
-    def aligner(self) -> Aligner:
+    def aligner(self) -> PolyCLIP:
         """The model that made the index."""
-        return load(self.model)
+        return load_model(self.model)
 
     @property
     def approximate(self) -> bool:
@@ -97,7 +99,9 @@ class Index:
         Raises DataError for vectors of another length, or not finite, and for `top` below 1.
         """
         if vectors.shape[1] != self.manifest.dim or not vectors.isfinite().all():
-            raise DataError(f"{self.folder} holds vectors of length {self.manifest.dim}; queries are {list(vectors.shape)}, or not finite.")
+            raise DataError(
+                f"{self.folder} holds vectors of length {self.manifest.dim}; queries are {list(vectors.shape)}, or not finite."
+            )
         if top < 1:
             raise DataError(f"Expected at least one hit to look for, found top={top}.")
         with torch.inference_mode():
@@ -115,14 +119,18 @@ class Index:
         """Best first; equal ones in the order of the rows."""
         order = similarity.sort(descending=True, stable=True).indices[:top].tolist()
         places = order if rows is None else rows[order].tolist()
-        return [Hit(self.root / self.paths[place], float(similarity[row])) for place, row in zip(places, order, strict=True)]
+        return [
+            Hit(self.root / self.paths[place], float(similarity[row])) for place, row in zip(places, order, strict=True)
+        ]
 
 
 def check_run(run: Path, digest: str, folder: Path) -> None:
     """Raises RunError where the run is gone, or is not the one that made the index."""
     path = run / "aligner.safetensors"
     if not path.is_file():
-        raise RunError(f"{folder} was made by the run {run}, which has no aligner.safetensors now; say where the run is with --model RUN.")
+        raise RunError(
+            f"{folder} was made by the run {run}, which has no aligner.safetensors now; say where the run is with --model RUN."
+        )
     found = sha256(path)
     if found != digest:
         raise RunError(

@@ -14,10 +14,10 @@ from polyclip.languages.identify import guessed
 from polyclip.languages.normalize import check_captions, pack_of, written_in
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import written
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 
-def vector_of(aligner: Aligner, text: str, picture: Path | None, language: str) -> Float[Tensor, "1 dim"]:
+def vector_of(aligner: PolyCLIP, text: str, picture: Path | None, language: str) -> Float[Tensor, "1 dim"]:
     """The unit vector of a text, normalised as its language's pack says, or of a picture file.
 
     Raises DataError for an empty text, both or neither, and a picture that cannot be read; UnknownName for a language without a pack.
@@ -56,10 +56,16 @@ def hint(text: str, language: str, trained: Sequence[str]) -> str:
     if language:
         pack = resolve_language(language)
         known = pack.code in [other.code for other in packs]
-        return "" if known else f"{pack.name} ({pack.code}) was never trained: {tail}; teach it with 'polyclip align --lang {written(pack.code)}'."
+        return (
+            ""
+            if known
+            else f"{pack.name} ({pack.code}) was never trained: {tail}; teach it with 'polyclip align --lang {written(pack.code)}'."
+        )
     if not written_in(text, trained):
         return f"The query's script is that of no trained language: {tail}."
     other = guessed(text, packs)
     return (
-        f"The query looks like {other.name} ({other.code}), which was never trained: {tail}. If that is wrong, name its language with --lang." if other else ""
+        f"The query looks like {other.name} ({other.code}), which was never trained: {tail}. If that is wrong, name its language with --lang."
+        if other
+        else ""
     )

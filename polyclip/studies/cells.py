@@ -20,17 +20,17 @@ from polyclip.evaluation.held_out import mixed_styles, named_rows, pooled_names
 from polyclip.evaluation.metrics import ranks
 from polyclip.evaluation.retrieval import Request
 from polyclip.languages.schema import load_language
-from polyclip.models.aligner import Aligner, load
-from polyclip.models.branch import Recipe
+from polyclip.models.aligner import PolyCLIP, load_model
+from polyclip.models.branch import ModelConfig
 from polyclip.pipeline import model_facts
 from polyclip.studies.energy import WATTS, metered
-from polyclip.training.config import GOING_ON, Run, Settings
+from polyclip.training.config import GOING_ON, AlignConfig, OptimizerConfig
 from polyclip.training.finetune import going_on, recipe_of
 from polyclip.training.prepare import keep, prepared, trained
 from polyclip.training.shots import RANDOM, Shots
 
-CACHED = Settings(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1)
-LIVE = Settings(epochs=1, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
+CACHED = OptimizerConfig(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1)
+LIVE = OptimizerConfig(epochs=1, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
 LONGEST = 4  # times as many epochs for a small share of the data, at most
 LATER = {"caption_loss": 0.0, "few": None}  # fields that came later: at these values they leave a cell's name as it was
 
@@ -78,11 +78,11 @@ class Cell:
         return f"{self.method}-{self.rate:g}-seed{self.seed}-{whole}"
 
 
-def run_of(cell: Cell, folder: Path) -> Run:
+def run_of(cell: Cell, folder: Path) -> AlignConfig:
     """The run that a cell stands for. With a share of the data epochs grow, so that steps stay the same, up to LONGEST times."""
     if cell.few is not None:
         return further(cell, cell.few, folder)
-    recipe = Recipe(
+    recipe = ModelConfig(
         method=cell.method,
         text_encoder=cell.text_encoder,
         vision_tower=cell.tower,
@@ -92,8 +92,10 @@ def run_of(cell: Cell, folder: Path) -> Run:
     )
     inside = find("methods", cell.method).METHOD.inside
     heads = replace(CACHED, seed=cell.seed, caption_loss=cell.caption_loss, epochs=round(CACHED.epochs / cell.share))
-    towers = replace(LIVE, seed=cell.seed, tower_learning_rate=cell.rate, epochs=round(cell.epochs * min(LONGEST, 1 / cell.share)))
-    return Run(
+    towers = replace(
+        LIVE, seed=cell.seed, tower_learning_rate=cell.rate, epochs=round(cell.epochs * min(LONGEST, 1 / cell.share))
+    )
+    return AlignConfig(
         languages=[load_language(code) for code in cell.languages],
         recipe=recipe,
         out=folder,
@@ -110,15 +112,17 @@ def run_of(cell: Cell, folder: Path) -> Run:
 
 def begun(cell: Cell) -> Cell:
     """The cell that one without a run of its own goes on from: English alone, with the same seed, as `polyclip align` trains it."""
-    return replace(cell, languages=("en",), asked=(), rate=CACHED.learning_rate, caption_loss=GOING_ON.caption_loss, few=None)
+    return replace(
+        cell, languages=("en",), asked=(), rate=CACHED.learning_rate, caption_loss=GOING_ON.caption_loss, few=None
+    )
 
 
-def further(cell: Cell, few: Few, folder: Path) -> Run:
+def further(cell: Cell, few: Few, folder: Path) -> AlignConfig:
     """The run of a cell that goes on from another; what it begins with lies beside it."""
     start = Path(few.start) if few.start else folder.parent / begun(cell).name
     shots = Shots(count=few.count, by=few.by, seed=cell.seed, source=few.source)
     continued = going_on(start, [load_language(code) for code in few.new], shots)
-    return Run(
+    return AlignConfig(
         languages=continued.trained,
         recipe=recipe_of(start),
         out=folder,
@@ -147,7 +151,9 @@ def train(cell: Cell, folder: Path) -> dict[str, Any]:
         "seconds": seconds,
         "processor_seconds": busy,
         "joules": energy.joules,
-        "energy": "measured by codecarbon" if energy.measured else f"no measurement: processor seconds at an assumed {WATTS:g} W",
+        "energy": "measured by codecarbon"
+        if energy.measured
+        else f"no measurement: processor seconds at an assumed {WATTS:g} W",
         "threads": torch.get_num_threads(),
         "flops": sum(line.get("flops", 0) for line in log),
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
@@ -156,7 +162,7 @@ def train(cell: Cell, folder: Path) -> dict[str, Any]:
 
 def score(cell: Cell, folder: Path) -> dict[str, Any]:
     """Ranks of every name of the test split among one picture of each concept, by language, and what knowledge was kept."""
-    aligner = load(folder)
+    aligner = load_model(folder)
     corpus = load_corpus(cell.corpus)
     request = Request(languages=[load_language(code) for code in (*cell.languages, *cell.asked)])
     rows, _ = named_rows(corpus, request)
@@ -165,19 +171,31 @@ def score(cell: Cell, folder: Path) -> dict[str, Any]:
     found: dict[str, list[int]] = {}
     for code, pooled in pooled_names(aligner, rows).items():
         keys = torch.tensor([place[row.concept] for row in rows[code]])
-        rank = dict(zip(keys.tolist(), ranks(aligner.text.unit(pooled), vectors, keys, torch.arange(len(concepts))).tolist(), strict=True))
+        rank = dict(
+            zip(
+                keys.tolist(),
+                ranks(aligner.text.unit(pooled), vectors, keys, torch.arange(len(concepts))).tolist(),
+                strict=True,
+            )
+        )
         found[code] = [rank.get(number, -1) for number in range(len(concepts))]
     kept = knowledge(aligner, corpus, rows, frozenset(cell.languages), request.split)
     return {"groups": groups, "ranks": found, "knowledge": [asdict(line) for line in kept]}
 
 
-def shown(aligner: Aligner, corpus: Corpus, split: str) -> tuple[list[str], list[str], torch.Tensor]:
+def shown(aligner: PolyCLIP, corpus: Corpus, split: str) -> tuple[list[str], list[str], torch.Tensor]:
     """One picture of every concept, in a style chosen by hash (the headline protocol): concepts, their groups, unit vectors."""
     concepts = corpus.reader.split_concepts(corpus.folder, split)
     drawn = {style: corpus.reader.pictures(corpus.folder, style) for style in corpus.reader.styles(corpus.folder)}
-    styles = mixed_styles({style: [concept for concept in concepts if concept in found] for style, found in drawn.items()})
+    styles = mixed_styles(
+        {style: [concept for concept in concepts if concept in found] for style, found in drawn.items()}
+    )
     pictures = [drawn[style][concept] for concept, style in styles.items()]
-    return list(styles), [concepts[concept].group for concept in styles], aligner.vision.embed(pictures, f"{split} pictures (mixed styles)", keep=True)
+    return (
+        list(styles),
+        [concepts[concept].group for concept in styles],
+        aligner.vision.embed(pictures, f"{split} pictures (mixed styles)", keep=True),
+    )
 
 
 def work_on(cell: Cell, folder: Path, scored: bool, threads: int) -> None:
@@ -190,7 +208,9 @@ def work_on(cell: Cell, folder: Path, scored: bool, threads: int) -> None:
         record = train(cell, place)
         write(path, record)
     if scored and "ranks" not in record:
-        if not (place / "aligner.safetensors").exists():  # its weights were cleared away: train again, the same seed gives the same
+        if not (
+            place / "aligner.safetensors"
+        ).exists():  # its weights were cleared away: train again, the same seed gives the same
             train(cell, place)
         write(path, record | score(cell, place))
         shutil.rmtree(place)

@@ -9,7 +9,11 @@ from polyclip.studies.sheet import Sheet
 
 def curve(results: Results, method: str, languages: list[str]) -> dict[str, Figure]:
     """Recall@10 under each condition that was run."""
-    return {condition: recall_of(records, languages) for (label, condition), records in results.records.items() if label == method}
+    return {
+        condition: recall_of(records, languages)
+        for (label, condition), records in results.records.items()
+        if label == method
+    }
 
 
 def sheet(results: Results, title: str, languages: list[str], caption: str) -> Sheet:
@@ -32,7 +36,15 @@ def draw(results: Results, axes: Any, languages: list[str], xlabel: str) -> None
         places = [conditions.index(condition) for condition in found]
         values = [100 * figure.value for figure in found.values()]
         error = [[100 * (f.value - f.low) for f in found.values()], [100 * (f.high - f.value) for f in found.values()]]
-        axes.errorbar([place + 0.04 * number for place in places], values, yerr=error, marker="o", capsize=2, label=method, color=f"C{number % 10}")
+        axes.errorbar(
+            [place + 0.04 * number for place in places],
+            values,
+            yerr=error,
+            marker="o",
+            capsize=2,
+            label=method,
+            color=f"C{number % 10}",
+        )
     axes.set_xticks(range(len(conditions)), conditions)
     axes.set(xlabel=xlabel, ylabel="text to image recall@10, %")
     axes.legend(loc="best", fontsize=7)

@@ -48,7 +48,9 @@ def metered() -> Iterator[Energy]:
         return
     from codecarbon import OfflineEmissionsTracker
 
-    tracker = OfflineEmissionsTracker(country_iso_code="USA", measure_power_secs=1, save_to_file=False, log_level="error")  # no request leaves the machine
+    tracker = OfflineEmissionsTracker(
+        country_iso_code="USA", measure_power_secs=1, save_to_file=False, log_level="error"
+    )  # no request leaves the machine
     tracker.start()
     try:
         yield energy

@@ -9,7 +9,7 @@ from polyclip.data.corpus import load_corpus
 from polyclip.data.sampling_weights import HUMAN
 from polyclip.errors import DataError, PolyclipError
 from polyclip.languages.schema import load_language
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.studies.cells import Cell, Few, begun
 from polyclip.studies.fewshot_report import ALL, HUMANS, MACHINES, Curves
 from polyclip.studies.report import Report, drawable, written
@@ -39,14 +39,23 @@ def conduct(question: Question, setting: Setting) -> Report:
     matplotlib, and what `going_on` raises.
     """
     drawable()
-    there = {(code, kind): available(question, setting, code, kind) for code in question.languages for kind in kinds(question)}
+    there = {
+        (code, kind): available(question, setting, code, kind)
+        for code in question.languages
+        for kind in kinds(question)
+    }
     cells = plan(question, setting, {key: identity for key, (_, identity) in there.items()})
     if not question.start:
         prepare([begun(cell) for cell in next(iter(cells.values()))], setting)
     run_all([(cell, True) for found in cells.values() for cell in found], setting, "few shots")
     records = {key: [record(cell, setting) for cell in found] for key, found in cells.items()}
     results = Results(setting, records, dict.fromkeys(cells, GOING_ON.learning_rate))
-    curves = Curves(question.languages, question.counts, kinds(question), {code: there[code, HUMANS][0] for code in question.languages})
+    curves = Curves(
+        question.languages,
+        question.counts,
+        kinds(question),
+        {code: there[code, HUMANS][0] for code in question.languages},
+    )
     return written("fewshot", curves, results, {"curves": curves.points(results)})
 
 
@@ -71,30 +80,50 @@ def available(question: Question, setting: Setting, code: str, kind: str) -> tup
     most = max(question.counts)
     if most > named:
         where = source if kind == MACHINES else f"corpus {corpus.name!r}"
-        raise DataError(f"--k {most}: {code!r} names {named} pictures of the training split in {where}; ask for at most {named}.")
+        raise DataError(
+            f"--k {most}: {code!r} names {named} pictures of the training split in {where}; ask for at most {named}."
+        )
     return named, digest(*(f"{row.concept} {caption}" for row in rows for caption in row.captions))[:16]
 
 
-def plan(question: Question, setting: Setting, identities: dict[tuple[str, str], str]) -> dict[tuple[str, str], list[Cell]]:
+def plan(
+    question: Question, setting: Setting, identities: dict[tuple[str, str], str]
+) -> dict[tuple[str, str], list[Cell]]:
     """Cells by curve and count, one a seed; where nothing is learned, all curves have the same."""
     found = {}
     for (code, kind), identity in identities.items():
         for count in (*question.counts, *([None] if kind == HUMANS else [])):
-            few = Few(new=(code,), count=count, source=source_of(question, kind), by=question.by, start=question.start, identity=identity)
+            few = Few(
+                new=(code,),
+                count=count,
+                source=source_of(question, kind),
+                by=question.by,
+                start=question.start,
+                identity=identity,
+            )
             found[f"{code} {kind}", ALL if count is None else str(count)] = cells(question, setting, few)
-        found[f"{code} {kind}", "0"] = cells(question, setting, Few(new=question.languages, count=0, start=question.start))
+        found[f"{code} {kind}", "0"] = cells(
+            question, setting, Few(new=question.languages, count=0, start=question.start)
+        )
     return found
 
 
 def cells(question: Question, setting: Setting, few: Few) -> list[Cell]:
     """One point of a curve, one cell a seed."""
-    recipe, old = Recipe(method=question.method, text_encoder=setting.text_encoder, vision_tower=setting.tower, dim=question.dim), ["en"]
+    recipe, old = (
+        ModelConfig(
+            method=question.method, text_encoder=setting.text_encoder, vision_tower=setting.tower, dim=question.dim
+        ),
+        ["en"],
+    )
     if question.start:
         continued = going_on(Path(question.start), [load_language(code) for code in few.new], Shots(count=few.count))
         recipe, old = recipe_of(continued.start), [language.code for language in continued.old]
         few = replace(few, identity=few.identity + sha256(continued.start / "aligner.safetensors")[:16])
     if find("methods", recipe.method).METHOD.inside:
-        raise PolyclipError(f"polyclip fewshot reads both towers from the cache, as heads and head-glu do, but {recipe.method} trains inside one.")
+        raise PolyclipError(
+            f"polyclip fewshot reads both towers from the cache, as heads and head-glu do, but {recipe.method} trains inside one."
+        )
     trained = tuple(old) if few.count == 0 else (*few.new, *old)
     cell = Cell(
         method=recipe.method,

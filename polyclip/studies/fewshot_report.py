@@ -27,7 +27,11 @@ class Curves:
     def records(self, results: Results, code: str, kind: str) -> dict[str, list[Record]]:
         """By number of shots, in order; of people's captions also all."""
         wanted = dict.fromkeys(["0", *map(str, sorted(self.counts)), ALL])
-        return {name: results.records[f"{code} {kind}", name] for name in wanted if (f"{code} {kind}", name) in results.records}
+        return {
+            name: results.records[f"{code} {kind}", name]
+            for name in wanted
+            if (f"{code} {kind}", name) in results.records
+        }
 
     def points(self, results: Results) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
         """Recall@10 by language, who wrote the captions, and number of shots: value, low and high in [0, 1]."""
@@ -61,7 +65,10 @@ class Curves:
         whole = recall_over_seeds(found[HUMANS][ALL], [code]).value
         rows = []
         for name, records in found[HUMANS].items():
-            cells = [recall_over_seeds(found[kind][name], [code]).percent() if name in found[kind] else "-" for kind in self.kinds]
+            cells = [
+                recall_over_seeds(found[kind][name], [code]).percent() if name in found[kind] else "-"
+                for kind in self.kinds
+            ]
             share = recall_over_seeds(records, [code]).value / whole if whole else math.nan
             label = f"{code} {name}" + (f" ({self.there[code]})" if name == ALL else "")
             rows.append((label, *cells, f"{100 * share:.0f}", kept(records).percent()))
@@ -75,11 +82,27 @@ class Curves:
                 records = self.records(results, code, kind)
                 found = {name: recall_over_seeds(cells, [code]) for name, cells in records.items()}
                 marker, line = styles[kind]
-                drawn = {place(name) + 0.08 * (len(self.kinds) * number + self.kinds.index(kind)): figure for name, figure in found.items() if name != ALL}
+                drawn = {
+                    place(name) + 0.08 * (len(self.kinds) * number + self.kinds.index(kind)): figure
+                    for name, figure in found.items()
+                    if name != ALL
+                }
                 values = [100 * figure.value for figure in drawn.values()]
-                error = [[100 * (f.value - f.low) for f in drawn.values()], [100 * (f.high - f.value) for f in drawn.values()]]
+                error = [
+                    [100 * (f.value - f.low) for f in drawn.values()],
+                    [100 * (f.high - f.value) for f in drawn.values()],
+                ]
                 label = f"{code}, {kind} captions"
-                axes.errorbar(list(drawn), values, yerr=error, marker=marker, linestyle=line, capsize=2, label=label, color=f"C{number % 10}")
+                axes.errorbar(
+                    list(drawn),
+                    values,
+                    yerr=error,
+                    marker=marker,
+                    linestyle=line,
+                    capsize=2,
+                    label=label,
+                    color=f"C{number % 10}",
+                )
                 if kind == HUMANS:
                     level(axes, found[ALL], f"{code}, all {self.there[code]}", "-.", f"C{number % 10}")
                     level(axes, found["0"], f"{code}, {', '.join(old(records['0']))} only", ":", f"C{number % 10}")
@@ -94,13 +117,19 @@ class Curves:
 
     def sentence(self, results: Results, code: str) -> str:
         """`sw: about 210 human captions give 90 % of ...`."""
-        found = {name: recall_over_seeds(records, [code]).value for name, records in self.records(results, code, HUMANS).items()}
+        found = {
+            name: recall_over_seeds(records, [code]).value
+            for name, records in self.records(results, code, HUMANS).items()
+        }
         values = {int(name): value for name, value in found.items() if name != ALL} | {self.there[code]: found[ALL]}
         goal = ENOUGH * found[ALL]
         said = f"all {self.there[code]} named pictures find {100 * found[ALL]:.1f} % among the first ten, none of them {100 * found['0']:.1f} %"
         if values[0] >= goal:
             return f"{code}: {said}: without a caption of its own it has {100 * values[0] / found[ALL]:.0f} % of what all give."
-        about, near = reaching(values, goal), max(count for count, value in values.items() if count and count < self.there[code])
+        about, near = (
+            reaching(values, goal),
+            max(count for count, value in values.items() if count and count < self.there[code]),
+        )
         bought = 100 * (values[near] - values[0]) / (found[ALL] - values[0])
         return f"{code}: {said}; about {about} give {100 * ENOUGH:.0f} % of that (interpolated), and {near} bring {bought:.0f} % of the gain."
 

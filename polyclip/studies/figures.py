@@ -58,7 +58,9 @@ def recall_over_seeds(records: Sequence[Record], languages: Sequence[str], k: in
     sums = np.stack([np.bincount(bootstrap.index, column, bootstrap.weights.shape[1]) for column in columns], axis=1)
     sizes = np.bincount(bootstrap.index, minlength=bootstrap.weights.shape[1])
     each = (bootstrap.weights @ sums) / (bootstrap.weights @ sizes)[:, None]  # [draw, seed]
-    often = np.random.default_rng(0).multinomial(len(records), np.full(len(records), 1 / len(records)), size=len(each)) / len(records)
+    often = np.random.default_rng(0).multinomial(
+        len(records), np.full(len(records), 1 / len(records)), size=len(each)
+    ) / len(records)
     low, high = np.percentile((each * often).sum(1), [2.5, 97.5])
     return Figure(float(np.mean(columns)), float(low), float(high))
 
@@ -69,7 +71,10 @@ def share_of(records: Sequence[Record], reference: Sequence[Record], languages: 
     known = ~np.isnan(own)
     groups = [group for group, is_ in zip(records[0]["groups"], known, strict=True) if is_]
     bootstrap = Bootstrap(groups)
-    sums = np.stack([np.bincount(bootstrap.index, column, bootstrap.weights.shape[1]) for column in (own[known], other[known])], axis=1)
+    sums = np.stack(
+        [np.bincount(bootstrap.index, column, bootstrap.weights.shape[1]) for column in (own[known], other[known])],
+        axis=1,
+    )
     drawn = bootstrap.weights @ sums
     low, high = np.percentile(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-9), [2.5, 97.5])
     return Figure(float(own[known].mean() / other[known].mean()), float(low), float(high))

@@ -22,4 +22,11 @@ def beside(axes: Any, points: Sequence[tuple[float, float, str]], side: Literal[
             line += 1
         taken.append((first, first + length, line))
         shift = GAP if side == "right" else -GAP
-        axes.annotate(name, (x, y), xytext=(shift, line - up), textcoords="offset points", fontsize=SIZE, ha="left" if side == "right" else "right")
+        axes.annotate(
+            name,
+            (x, y),
+            xytext=(shift, line - up),
+            textcoords="offset points",
+            fontsize=SIZE,
+            ha="left" if side == "right" else "right",
+        )

@@ -8,7 +8,19 @@ from polyclip.studies.cells import Cell
 from polyclip.studies.runner import Setting, Variant
 
 METHODS = [
-    *("full", "lit", "lit-reversed", "heads", "lilt-ln", "lilt-bf", "lilt-lwa", "lilt-lwa-ln", "lilt-lwa-bf", "lilt-da", "lilt-da-ln"),
+    *(
+        "full",
+        "lit",
+        "lit-reversed",
+        "heads",
+        "lilt-ln",
+        "lilt-bf",
+        "lilt-lwa",
+        "lilt-lwa-ln",
+        "lilt-lwa-bf",
+        "lilt-da",
+        "lilt-da-ln",
+    ),
     *("lora", "first-blocks", "head-glu", "structure", "ridge", "procrustes", "asif"),
 ]
 QUICK = ["full", "heads", "lilt-da", "head-glu", "asif"]
@@ -38,7 +50,9 @@ def cell(setting: Setting, method: str, **changes: object) -> Cell:
 def variant(setting: Setting, method: str, condition: str = "", tuned_on: str = "", **changes: object) -> Variant:
     """A row: in a quick study the first rate alone is tried."""
     rates = rates_of(method)[:1] if setting.quick else rates_of(method)
-    return Variant(label=method, condition=condition, cell=cell(setting, method, **changes), rates=rates, tuned_on=tuned_on)
+    return Variant(
+        label=method, condition=condition, cell=cell(setting, method, **changes), rates=rates, tuned_on=tuned_on
+    )
 
 
 def chosen(methods: Sequence[str], wanted: Iterable[str]) -> list[str]:
@@ -54,4 +68,7 @@ def chosen(methods: Sequence[str], wanted: Iterable[str]) -> list[str]:
 
 def every_method(setting: Setting) -> list[Variant]:
     """Every method on all of the data."""
-    return [variant(setting, method) for method in chosen(QUICK if setting.quick and not setting.methods else METHODS, setting.methods)]
+    return [
+        variant(setting, method)
+        for method in chosen(QUICK if setting.quick and not setting.methods else METHODS, setting.methods)
+    ]

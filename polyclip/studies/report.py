@@ -37,7 +37,9 @@ def conduct(name: str, setting: Setting) -> Report:
 def drawable() -> None:
     """Raises PolyclipError without matplotlib."""
     if find_spec("matplotlib") is None:
-        raise PolyclipError("Studies draw plots with matplotlib, which is not installed: pip install 'polyclip[starter,study]'.")
+        raise PolyclipError(
+            "Studies draw plots with matplotlib, which is not installed: pip install 'polyclip[starter,study]'."
+        )
 
 
 def written(name: str, study: Any, results: Results, more: dict[str, Any]) -> Report:
@@ -47,14 +49,18 @@ def written(name: str, study: Any, results: Results, more: dict[str, Any]) -> Re
     files = [results.setting.folder / f"{name}.{kind}" for kind in ("json", "md", "png")]
     found = summary(name, study.CLAIM, results, sheet, verdict) | more
     write_text(files[0], json.dumps(found, ensure_ascii=False, indent=1) + "\n", what="the study's figures")
-    write_text(files[1], f"## {name}\n\n{study.CLAIM}\n\n**{verdict}**\n\n{sheet.markdown()}\n", what="the study's table")
+    write_text(
+        files[1], f"## {name}\n\n{study.CLAIM}\n\n**{verdict}**\n\n{sheet.markdown()}\n", what="the study's table"
+    )
     draw(study, results, sheet.title, files[2])
     return Report(sheet, verdict, files)
 
 
 def summary(name: str, claim: str, results: Results, sheet: Sheet, verdict: str) -> dict[str, Any]:
     """Everything but ranks, which stay in the cells."""
-    setting = {key: value for key, value in asdict(results.setting).items() if key not in ("folder", "jobs")}  # what decides the figures
+    setting = {
+        key: value for key, value in asdict(results.setting).items() if key not in ("folder", "jobs")
+    }  # what decides the figures
     return {
         "schema": 1,
         "study": name,
@@ -64,8 +70,15 @@ def summary(name: str, claim: str, results: Results, sheet: Sheet, verdict: str)
         "columns": sheet.columns,
         "rows": sheet.rows,
         "caption": sheet.caption,
-        "chosen": [{"method": m, "condition": c, "rate": rate, "trials": results.trials.get((m, c), {})} for (m, c), rate in results.chosen.items()],
-        "cells": [{k: v for k, v in record.items() if k not in BULKY} for records in results.records.values() for record in records],
+        "chosen": [
+            {"method": m, "condition": c, "rate": rate, "trials": results.trials.get((m, c), {})}
+            for (m, c), rate in results.chosen.items()
+        ],
+        "cells": [
+            {k: v for k, v in record.items() if k not in BULKY}
+            for records in results.records.values()
+            for record in records
+        ],
     }
 
 

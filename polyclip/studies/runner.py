@@ -19,7 +19,12 @@ from polyclip.languages.schema import load_language
 from polyclip.studies.cells import Cell, begun, read, work_on
 
 Record = dict[str, Any]
-IMPORTED = ["polyclip.studies.cells", "transformers.models.bert.modeling_bert", "timm", "torch._dynamo"]  # by every cell
+IMPORTED = [
+    "polyclip.studies.cells",
+    "transformers.models.bert.modeling_bert",
+    "timm",
+    "torch._dynamo",
+]  # by every cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +84,9 @@ def complete(variants: Sequence[Variant], setting: Setting) -> Results:
     run_all([(cell, False) for cell in trial_cells], setting, "trials")
     results = Results(setting)
     for variant in tuned:
-        values = {rate: record(replace(variant.cell, rate=rate, seed=0), setting)["validation"] for rate in variant.rates}
+        values = {
+            rate: record(replace(variant.cell, rate=rate, seed=0), setting)["validation"] for rate in variant.rates
+        }
         results.trials[variant.label, variant.condition] = values
         results.chosen[variant.label, variant.condition] = max(values, key=lambda rate: values[rate])
     for variant in variants:
@@ -93,7 +100,12 @@ def complete(variants: Sequence[Variant], setting: Setting) -> Results:
 
 def beginnings(variants: Sequence[Variant], setting: Setting) -> list[Cell]:
     """What the cells of these variants go on from where that is no run of the user's, each once."""
-    further = [cell for v in variants if v.cell.few is not None and not v.cell.few.start for cell in seeds(v, v.rates[0], setting)]
+    further = [
+        cell
+        for v in variants
+        if v.cell.few is not None and not v.cell.few.start
+        for cell in seeds(v, v.rates[0], setting)
+    ]
     return list({found.name: found for found in map(begun, further)}.values())
 
 
@@ -130,8 +142,13 @@ def run_all(cells: Iterable[tuple[Cell, bool]], setting: Setting, what: str) -> 
     todo = missing(cells, setting)
     threads = max(1, torch.get_num_threads() // setting.jobs)  # fewer than cores where OMP_NUM_THREADS says so
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    with Progress(f"study: {what}", len(todo)) as progress, ProcessPoolExecutor(setting.jobs, mp_context=processes(), max_tasks_per_child=1) as pool:
-        running: dict[Future[None], Cell] = {pool.submit(work_on, cell, setting.folder, scored, threads): cell for cell, scored in todo}
+    with (
+        Progress(f"study: {what}", len(todo)) as progress,
+        ProcessPoolExecutor(setting.jobs, mp_context=processes(), max_tasks_per_child=1) as pool,
+    ):
+        running: dict[Future[None], Cell] = {
+            pool.submit(work_on, cell, setting.folder, scored, threads): cell for cell, scored in todo
+        }
         try:
             for done in as_completed(running):
                 done.result()

@@ -17,7 +17,9 @@ class Sheet:
 
     def table(self) -> Table:
         """For the terminal."""
-        drawn = Table(title=self.title, caption=self.caption, header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        drawn = Table(
+            title=self.title, caption=self.caption, header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        )
         for number, column in enumerate(self.columns):
             drawn.add_column(column, justify="right" if number else "left", no_wrap=number == 0)
         for row in self.rows:

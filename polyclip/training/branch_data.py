@@ -13,8 +13,8 @@ from polyclip.core import distributed
 from polyclip.data.pairs import Pairs
 from polyclip.evaluation.metrics import ranks, recall
 from polyclip.models import feature_cache, feature_rows
-from polyclip.models.aligner import Aligner
-from polyclip.models.branch import Side
+from polyclip.models.aligner import PolyCLIP
+from polyclip.models.branch import Branch
 from polyclip.models.components.joint_head import JointHead
 from polyclip.models.trunk.trainable_rows import train_rows, train_whole
 
@@ -23,13 +23,13 @@ NOUNS = {"text": "captions", "vision": "pictures"}
 
 
 @dataclass
-class SideData:
+class BranchData:
     """Training and validation items of one side, their features computed once, and the states at the cut where the tower is live.
 
     Also measures the head's means and deviations on the training features.
     """
 
-    side: Side
+    side: Branch
     train_pairs: Pairs
     held_out_pairs: Pairs
     even: bool = False  # whether the live tower is run as often in every process, which divided towers need
@@ -42,7 +42,9 @@ class SideData:
 
     def encoded(self, pairs: Pairs, what: str) -> tuple[Sequence[Any], list[int], Any]:
         """Items of this side, the lengths of their sections, and their features: a tensor, or rows that stay in the cache where the pairs are mapped."""
-        items, sections = (pairs.captions, pairs.sections[0]) if self.side.kind == "text" else (pairs.pictures, pairs.sections[1])
+        items, sections = (
+            (pairs.captions, pairs.sections[0]) if self.side.kind == "text" else (pairs.pictures, pairs.sections[1])
+        )
         encode = feature_cache.encode if pairs.strata is None else feature_rows.rows_of
         return items, sections, encode(self.side.tower, items, f"{what} {NOUNS[self.side.kind]}", sections)
 
@@ -54,9 +56,15 @@ class SideData:
         self.states: Any = None
         if self.side.cut > 0 or self.side.kind == "vision":
             noun = NOUNS[self.side.kind]
-            self.states = feature_cache.states(self.side.tower, self.side.cut, self.train, f"training {noun} below the cut", self.sections)
+            self.states = feature_cache.states(
+                self.side.tower, self.side.cut, self.train, f"training {noun} below the cut", self.sections
+            )
             self.held_out_states = feature_cache.states(
-                self.side.tower, self.side.cut, self.held_out, f"validation {noun} below the cut", self.held_out_sections
+                self.side.tower,
+                self.side.cut,
+                self.held_out,
+                f"validation {noun} below the cut",
+                self.held_out_sections,
             )
         self.own_rows()
 
@@ -72,7 +80,9 @@ class SideData:
         self.own_rows()
         if self.side.cut > 0 or self.side.kind == "vision":
             running = feature_cache.inference_form(encoder)
-            found = feature_cache.states_in_batches(running, [self.train[row] for row in rows], self.side.cut, lambda _: None)
+            found = feature_cache.states_in_batches(
+                running, [self.train[row] for row in rows], self.side.cut, lambda _: None
+            )
             self.states = dict(zip(rows, found, strict=True))
 
     def rest(self) -> None:
@@ -92,7 +102,11 @@ class SideData:
         states = []
         for batch in batches:
             own = [wanted[place] for place in batch.tolist()]
-            states.append(encoder.prepare([self.train[row] for row in own]) if self.states is None else encoder.join([self.states[row] for row in own]))
+            states.append(
+                encoder.prepare([self.train[row] for row in own])
+                if self.states is None
+                else encoder.join([self.states[row] for row in own])
+            )
         return {"states": states, "order": order.argsort()}
 
     @torch.no_grad()
@@ -105,11 +119,15 @@ class SideData:
             return self.side.head(self.held_out_table.to(device)).cpu()
         what = f"validation {NOUNS[self.side.kind]}"
         encoder = self.side.encoder
-        found = feature_cache.forward(encoder, self.held_out, what) if self.states is None else feature_cache.finish(encoder, self.held_out_states, what)
+        found = (
+            feature_cache.forward(encoder, self.held_out, what)
+            if self.states is None
+            else feature_cache.finish(encoder, self.held_out_states, what)
+        )
         return self.side.head(found.to(device)).cpu()
 
 
-def validation(aligner: Aligner, held_out: Pairs, sides: list[SideData]) -> Callable[[], float]:
+def validation(aligner: PolyCLIP, held_out: Pairs, sides: list[BranchData]) -> Callable[[], float]:
     """Mean of text-to-image recall@1, 5 and 10 of the validation names among all validation pictures of all styles."""
     rank = validation_ranks(aligner, held_out, sides)
 
@@ -120,7 +138,9 @@ def validation(aligner: Aligner, held_out: Pairs, sides: list[SideData]) -> Call
     return value
 
 
-def validation_ranks(aligner: Aligner, held_out: Pairs, sides: list[SideData]) -> Callable[[], Int[Tensor, " query"]]:
+def validation_ranks(
+    aligner: PolyCLIP, held_out: Pairs, sides: list[BranchData]
+) -> Callable[[], Int[Tensor, " query"]]:
     """The rank (0 is best) of the own picture of each of these names, with the aligner as it then is."""
     names = held_out.caption_weight > 0
     owner = torch.full((len(held_out.pictures),), -1)

@@ -5,18 +5,26 @@ from functools import lru_cache
 
 from polyclip.core.progress import console
 from polyclip.models import feature_cache
-from polyclip.models.backbone import Tower, describe
-from polyclip.models.branch import Recipe
-from polyclip.models.components.joint_head import Captioned, ClassRows, JointHead, NameFeatures, NameUnits, fold, spread_rows
+from polyclip.models.backbone import BackboneSpec, describe
+from polyclip.models.branch import ModelConfig
+from polyclip.models.components.joint_head import (
+    Captioned,
+    ClassRows,
+    JointHead,
+    NameFeatures,
+    NameUnits,
+    fold,
+    spread_rows,
+)
 from polyclip.models.method import Method
 from polyclip.models.vocabulary.classes import Vocabulary, vocabulary_of
-from polyclip.training.branch_data import SideData
+from polyclip.training.branch_data import BranchData
 
 DIMENSIONS = 256  # principal directions of the classifier's rows that are kept
 
 
 @lru_cache(maxsize=4)
-def read_vocabulary(tower: Tower) -> Vocabulary | None:
+def read_vocabulary(tower: BackboneSpec) -> Vocabulary | None:
     """The names that a vision tower has for what it sees.
 
     Args:
@@ -33,7 +41,7 @@ def read_vocabulary(tower: Tower) -> Vocabulary | None:
     return None if classifier is None else vocabulary_of(classifier, tower.name)
 
 
-def with_names(recipe: Recipe, method: Method, *, wanted: bool) -> Recipe:
+def with_names(recipe: ModelConfig, method: Method, *, wanted: bool) -> ModelConfig:
     """The recipe with the sizes of a joint head, and of the class names where they are wanted and there are any; says so where there are none."""
     text = describe("encoders", recipe.text_encoder)
     found = None
@@ -46,10 +54,12 @@ def with_names(recipe: Recipe, method: Method, *, wanted: bool) -> Recipe:
     if not (units or method.hidden):
         return recipe
     total = recipe.dim * method.members + dim
-    return replace(recipe, name_units=units, name_dim=dim, space=min(total, text.dim - 1))  # an export to transformers has room for as many
+    return replace(
+        recipe, name_units=units, name_dim=dim, space=min(total, text.dim - 1)
+    )  # an export to transformers has room for as many
 
 
-def install_names(text: SideData, vision: SideData) -> None:
+def install_names(text: BranchData, vision: BranchData) -> None:
     """Set the class names' part of both heads in closed form, from the training captions' features and the classifier's rows."""
     head, other = text.side.head, vision.side.head
     if not (isinstance(head, JointHead) and isinstance(head.names, NameUnits) and isinstance(other.names, ClassRows)):
@@ -63,7 +73,7 @@ def install_names(text: SideData, vision: SideData) -> None:
     head.names.solve(NameFeatures(own, vocabulary.node), captions, other.names.solve(vocabulary.prototypes))
 
 
-def fold_heads(text: SideData, vision: SideData) -> None:
+def fold_heads(text: BranchData, vision: BranchData) -> None:
     """Bring both heads' vectors to their final length, once training has ended."""
     if isinstance(text.side.head, JointHead) and isinstance(vision.side.head, JointHead):
         for data in (text, vision):

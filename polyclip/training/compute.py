@@ -33,14 +33,22 @@ def check(compute: Compute) -> None:
     if compute.precision not in PRECISIONS:
         raise UnknownName("precision", compute.precision, PRECISIONS)
     if compute.precision == "fp16" and not torch.cuda.is_available():
-        raise PolyclipError("--precision fp16 needs a graphics processor, and torch finds none here: use bf16, which needs none, or fp32.")
+        raise PolyclipError(
+            "--precision fp16 needs a graphics processor, and torch finds none here: use bf16, which needs none, or fp32."
+        )
     dividing = [name for variable, name in DIVIDING.items() if os.environ.get(variable, "").lower() in ("true", "1")]
     if dividing:
-        raise PolyclipError(f"accelerate launch asks for {dividing[0]}: leave it out, and write --shard, with which polyclip divides the towers itself.")
+        raise PolyclipError(
+            f"accelerate launch asks for {dividing[0]}: leave it out, and write --shard, with which polyclip divides the towers itself."
+        )
     if compute.shard and not distributed.launched():
-        raise PolyclipError("--shard divides the towers among processes, and there is one: torchrun --nproc-per-node 2 -m polyclip align --shard ...")
+        raise PolyclipError(
+            "--shard divides the towers among processes, and there is one: torchrun --nproc-per-node 2 -m polyclip align --shard ..."
+        )
     if compute.shard and compute.precision == "fp16":
-        raise PolyclipError("--shard works with fp32 and bf16, not with fp16, whose gradient scaler would have to look at all shares: write --precision bf16.")
+        raise PolyclipError(
+            "--shard works with fp32 and bf16, not with fp16, whose gradient scaler would have to look at all shares: write --precision bf16."
+        )
     asked = os.environ.get(LAUNCHER, "no")
     if asked not in ("no", PRECISIONS[compute.precision]):
         raise PolyclipError(
@@ -56,8 +64,12 @@ def accelerator(compute: Compute) -> Accelerator:
     check(compute)
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != PRECISIONS[compute.precision]:
         AcceleratorState._reset_state()  # accelerate keeps the first precision of a process for ever
-    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]  # a tower may have parts that its vectors do not use
-    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=PRECISIONS[compute.precision], kwargs_handlers=handlers)
+    handlers = [
+        DistributedDataParallelKwargs(find_unused_parameters=True)
+    ]  # a tower may have parts that its vectors do not use
+    return Accelerator(
+        cpu=not torch.cuda.is_available(), mixed_precision=PRECISIONS[compute.precision], kwargs_handlers=handlers
+    )
 
 
 def prepare(accelerator: Accelerator, aligner: Any, trained: list[str], shard: bool = False) -> Any:
@@ -65,10 +77,14 @@ def prepare(accelerator: Accelerator, aligner: Any, trained: list[str], shard: b
     or with `shard`, where one of its towers is trained, a copy that the processes divide.
     """
     if shard and any(".encoder." in name for name in trained):
-        return accelerator.prepare_model(fsdp.divided(aligner, accelerator.device), evaluation_mode=True)  # without DistributedDataParallel
+        return accelerator.prepare_model(
+            fsdp.divided(aligner, accelerator.device), evaluation_mode=True
+        )  # without DistributedDataParallel
     names = [name for name, _ in (*aligner.named_parameters(), *aligner.named_buffers())]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(aligner, sorted(set(names) - set(trained)))
-    aligner._is_accelerate_prepared = False  # in an earlier phase: accelerate would hand it back as it is, without processes and precision
+    aligner._is_accelerate_prepared = (
+        False  # in an earlier phase: accelerate would hand it back as it is, without processes and precision
+    )
     return accelerator.prepare(aligner)
 
 
@@ -81,7 +97,9 @@ def settle(accelerator: Accelerator, model: Any, limit: float) -> None:
         accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], limit)
 
 
-def judged(accelerator: Accelerator, model: Any, aligner: Any, trained: list[str], validate: Callable[[], float]) -> float:
+def judged(
+    accelerator: Accelerator, model: Any, aligner: Any, trained: list[str], validate: Callable[[], float]
+) -> float:
     """What `validate` says of the aligner as it now is; one whose copy is trained is whole on the device meanwhile."""
     if not fsdp.is_divided(model):
         return validate()

@@ -8,14 +8,14 @@ from typing import Any
 from polyclip.core.registry import find
 from polyclip.data.pairs import Sample
 from polyclip.languages.schema import Language
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.models.method import Method
 from polyclip.training.compute import Compute
 from polyclip.training.finetune import Continued, facts_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class OptimizerConfig:
     """How long and how fast. Chosen on validation; see the README."""
 
     epochs: int
@@ -25,26 +25,32 @@ class Settings:
     weight_decay: float  # none on biases, gains and the logit scale
     warm_up: float = 0.1  # share of all steps
     clip: float = 1.0  # largest gradient norm
-    caption_loss: float = 0.0  # weight of InfoNCE between two captions of a concept, in any two languages; 0 leaves it out
+    caption_loss: float = (
+        0.0  # weight of InfoNCE between two captions of a concept, in any two languages; 0 leaves it out
+    )
     seed: int = 0
 
 
-HEADS = Settings(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3)
-GOING_ON = Settings(epochs=20, batch_size=512, learning_rate=1e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3)  # see docs/fewshot.md
-TOWERS = Settings(epochs=3, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
+HEADS = OptimizerConfig(
+    epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3
+)
+GOING_ON = OptimizerConfig(
+    epochs=20, batch_size=512, learning_rate=1e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3
+)  # see docs/fewshot.md
+TOWERS = OptimizerConfig(epochs=3, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class AlignConfig:
     """One alignment: everything that decides its result, and where it goes."""
 
     languages: list[Language]  # trained
-    recipe: Recipe
+    recipe: ModelConfig
     out: Path
     corpus: str = "emoji"
     sample: Sample = Sample()
-    heads: Settings = HEADS  # first phase of every method: heads on cached features
-    towers: Settings = TOWERS  # second phase of the methods that train something inside a tower
+    heads: OptimizerConfig = HEADS  # first phase of every method: heads on cached features
+    towers: OptimizerConfig = TOWERS  # second phase of the methods that train something inside a tower
     continued: Continued | None = None  # where it begins, unless with new heads
     compute: Compute = Compute()
     advice: dict[str, Any] = field(default_factory=dict)  # what the languages' own packs decided, for run.toml
@@ -62,7 +68,7 @@ class Run:
         return self.languages if self.continued is None else self.continued.drawn
 
 
-def settings_of(run: Run) -> dict[str, Any]:
+def settings_of(run: AlignConfig) -> dict[str, Any]:
     """Everything that decides a run's result, as it stands in run.toml."""
     return {
         "languages": [language.code for language in run.languages],
@@ -77,7 +83,7 @@ def settings_of(run: Run) -> dict[str, Any]:
     }
 
 
-def method_of(run: Run) -> Method:
+def method_of(run: AlignConfig) -> Method:
     """What the run trains."""
     method: Method = find("methods", run.recipe.method).METHOD
     return method

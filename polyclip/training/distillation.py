@@ -12,9 +12,9 @@ from polyclip.core.vectors import unit
 from polyclip.data.pairs import Pairs
 from polyclip.errors import DataError
 from polyclip.models import feature_cache
-from polyclip.models.aligner import Aligner, load
+from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.backbone import describe
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.models.components.heads import Head, Pass
 from polyclip.models.components.joint_head import JointHead
 from polyclip.models.method import Method
@@ -25,9 +25,9 @@ class Teacher:
     """An aligned model: its text side speaks, its vision side is taken over as it is."""
 
     name: str
-    aligner: Aligner | None  # None for a CLIP
+    aligner: PolyCLIP | None  # None for a CLIP
 
-    def recipe(self, recipe: Recipe) -> Recipe:
+    def recipe(self, recipe: ModelConfig) -> ModelConfig:
         """The student's: the teacher's vision side, and a text head as long as the teacher's vectors.
 
         Raises DataError for a teacher whose vision tower was itself changed by training.
@@ -58,7 +58,9 @@ class Teacher:
         """Unit vectors of captions."""
         if self.aligner is not None:
             return self.aligner.text.embed(captions, "captions, as the teacher", keep=True, sections=sections)
-        return unit(feature_cache.encode(describe("encoders", self.name), captions, "captions, as the teacher", sections))
+        return unit(
+            feature_cache.encode(describe("encoders", self.name), captions, "captions, as the teacher", sections)
+        )
 
 
 def teacher_of(method: Method, name: str) -> Teacher | None:
@@ -68,23 +70,29 @@ def teacher_of(method: Method, name: str) -> Teacher | None:
     """
     if not method.taught:
         if name:
-            raise DataError(f"--teacher {name} was given, but this method has no teacher: leave it out, or choose --method m2m or distill.")
+            raise DataError(
+                f"--teacher {name} was given, but this method has no teacher: leave it out, or choose --method m2m or distill."
+            )
         return None
     if not name:
-        raise DataError("This method learns from an aligned teacher: add --teacher with a run folder, or clip:openai/clip-vit-base-patch32.")
+        raise DataError(
+            "This method learns from an aligned teacher: add --teacher with a run folder, or clip:openai/clip-vit-base-patch32."
+        )
     return open_teacher(name)
 
 
 def open_teacher(name: str) -> Teacher:
     """A run folder, or `clip:` or `open_clip:` with a hub name or folder of an aligned model.
 
-    Raises DataError for what is neither, and what `load` raises.
+    Raises DataError for what is neither, and what `load_model` raises.
     """
     if name.startswith(("clip:", "open_clip:")) and not Path(name).exists():
         return Teacher(name, None)
     if not Path(name).is_file() and not (Path(name) / "aligner.safetensors").is_file():
-        raise DataError(f"Teacher {name!r} is no run folder: it has no aligner.safetensors. A hub name or folder of a CLIP is written clip:{name}.")
-    return Teacher(name, load(name))
+        raise DataError(
+            f"Teacher {name!r} is no run folder: it has no aligner.safetensors. A hub name or folder of a CLIP is written clip:{name}."
+        )
+    return Teacher(name, load_model(name))
 
 
 class Taught:
@@ -97,7 +105,10 @@ class Taught:
         concepts = train.caption_concept.tolist()
         each = zip(dict.fromkeys(languages), train.sections[0], strict=True)  # in the order in which the captions stand
         of_row = [language for language, length in each for _ in range(length)]
-        spoken = [caption if of == "en" else english[concept] for caption, of, concept in zip(train.captions, of_row, concepts, strict=True)]
+        spoken = [
+            caption if of == "en" else english[concept]
+            for caption, of, concept in zip(train.captions, of_row, concepts, strict=True)
+        ]
         distinct = list(dict.fromkeys(spoken))
         place = {caption: row for row, caption in enumerate(distinct)}
         self.table = teacher.says(distinct, [len(distinct)])[torch.tensor([place[caption] for caption in spoken])]

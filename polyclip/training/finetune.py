@@ -19,10 +19,10 @@ from polyclip.errors import RunError
 from polyclip.evaluation.forgetting import PIVOTS, compared, found, line
 from polyclip.evaluation.held_out import pictures, pooled_names
 from polyclip.evaluation.metrics import ranks, recall
-from polyclip.evaluation.results import Kept
+from polyclip.evaluation.results import Retention
 from polyclip.languages.schema import Language, load_language
-from polyclip.models.aligner import Aligner, load, read_aligner
-from polyclip.models.branch import Recipe
+from polyclip.models.aligner import PolyCLIP, load_model, read_aligner
+from polyclip.models.branch import ModelConfig
 from polyclip.training.shots import Shots
 
 K = 10  # of the recall that is compared
@@ -40,7 +40,11 @@ class Continued:
     @property
     def trained(self) -> list[Language]:
         """All that the run knows in the end; without shots it stays as it was."""
-        return self.old if self.shots.count == 0 else self.new + [language for language in self.old if language not in self.new]
+        return (
+            self.old
+            if self.shots.count == 0
+            else self.new + [language for language in self.old if language not in self.new]
+        )
 
     @property
     def drawn(self) -> list[Language]:
@@ -58,23 +62,29 @@ def going_on(start: Path, new: list[Language], shots: Shots) -> Continued:
     method = find("methods", recipe_of(start).method).METHOD
     if method.solve is not None or method.english:
         why = "is solved in closed form" if method.solve is not None else "learns from English captions alone"
-        raise RunError(f"{start} was made by method {facts['recipe']['method']}, which {why} and cannot go on: align all languages together instead.")
+        raise RunError(
+            f"{start} was made by method {facts['recipe']['method']}, which {why} and cannot go on: align all languages together instead."
+        )
     old = [load_language(code) for code in facts["languages"]]
     known = [language.code for language in new if language in old]
     if known and shots.count is not None:
-        raise RunError(f"{start} was trained on {', '.join(known)} already, with all there was: leave --shots out to train it further, or name a new language.")
+        raise RunError(
+            f"{start} was trained on {', '.join(known)} already, with all there was: leave --shots out to train it further, or name a new language."
+        )
     return Continued(start=start, old=old, new=new, shots=shots)
 
 
-def recipe_of(start: Path) -> Recipe:
+def recipe_of(start: Path) -> ModelConfig:
     """What a run's aligner is made of.
 
     Raises RunError when the folder holds none.
     """
     path = start / "aligner.safetensors"
     if not path.is_file():
-        raise RunError(f"{start} is no finished run: it has no aligner.safetensors. Make one with: polyclip align --lang en --out {start}")
-    return Recipe(**json.loads(read_aligner(path)[0]["recipe"]))
+        raise RunError(
+            f"{start} is no finished run: it has no aligner.safetensors. Make one with: polyclip align --lang en --out {start}"
+        )
+    return ModelConfig(**json.loads(read_aligner(path)[0]["recipe"]))
 
 
 def facts_of(continued: Continued) -> dict[str, Any]:
@@ -92,12 +102,14 @@ def facts_of(continued: Continued) -> dict[str, Any]:
     }
 
 
-def changes(continued: Continued, now: Aligner, corpus: Corpus, rows: dict[str, list[Row]], split: str) -> list[Kept]:
+def changes(
+    continued: Continued, now: PolyCLIP, corpus: Corpus, rows: dict[str, list[Row]], split: str
+) -> list[Retention]:
     """What going on changed: pictures found by languages trained before, new, and never trained; captions that find their translation.
 
     `rows` are the split's by language; before is the run that this one goes on from.
     """
-    was = load(continued.start)
+    was = load_model(continued.start)
     old, trained = ({language.code for language in languages} for languages in (continued.old, continued.trained))
     groups = {
         "trained before": [code for code in rows if code in old],
@@ -105,39 +117,64 @@ def changes(continued: Continued, now: Aligner, corpus: Corpus, rows: dict[str, 
         "never trained": [code for code in rows if code not in trained | old],
     }
     before, after = (hits(aligner, corpus, rows, split) for aligner in (was, now))
-    lines = [compare(f"{name} ({len(codes)}), recall@{K}", before, after, rows, codes) for name, codes in groups.items() if codes]
+    lines = [
+        compare(f"{name} ({len(codes)}), recall@{K}", before, after, rows, codes)
+        for name, codes in groups.items()
+        if codes
+    ]
     pivot = next((code for code in PIVOTS if code in groups["never trained"]), None)
     if pivot is None:
         return lines
     groups["never trained"].remove(pivot)
     first, then = (spoken(aligner, rows) for aligner in (was, now))
     return lines + [
-        compared(part, f"{name} ({len(codes)}) -> {pivot}", found(first[part], rows, codes, pivot), found(then[part], rows, codes, pivot), rows, codes, pivot)
+        compared(
+            part,
+            f"{name} ({len(codes)}) -> {pivot}",
+            found(first[part], rows, codes, pivot),
+            found(then[part], rows, codes, pivot),
+            rows,
+            codes,
+            pivot,
+        )
         for part in first
         for name, codes in groups.items()
         if codes
     ]
 
 
-def compare(question: str, before: Mapping[str, Tensor], after: Mapping[str, Tensor], rows: dict[str, list[Row]], codes: list[str]) -> Kept:
+def compare(
+    question: str,
+    before: Mapping[str, Tensor],
+    after: Mapping[str, Tensor],
+    rows: dict[str, list[Row]],
+    codes: list[str],
+) -> Retention:
     """One line: concept groups are redrawn with all their languages."""
     clusters = [row.group for code in codes for row in rows[code]]
     was, now = (torch.cat([table[code] for code in codes]).numpy() for table in (before, after))
     return line("text to image", question, was, now, clusters)
 
 
-def hits(aligner: Aligner, corpus: Corpus, rows: dict[str, list[Row]], split: str) -> dict[str, Tensor]:
+def hits(aligner: PolyCLIP, corpus: Corpus, rows: dict[str, list[Row]], split: str) -> dict[str, Tensor]:
     """For each name 1 where its picture is among the first ten of the headline's gallery, else 0, by language."""
     gallery = next(iter(pictures(aligner, corpus, split)[0].values()))
     place = {concept: number for number, concept in enumerate(gallery.keys)}
     own = torch.arange(len(place))
     vectors = {code: aligner.text.unit(pooled) for code, pooled in pooled_names(aligner, rows).items()}
-    return {code: recall(ranks(vectors[code], gallery.vectors, torch.tensor([place[row.concept] for row in named]), own), K) for code, named in rows.items()}
+    return {
+        code: recall(ranks(vectors[code], gallery.vectors, torch.tensor([place[row.concept] for row in named]), own), K)
+        for code, named in rows.items()
+    }
 
 
-def spoken(aligner: Aligner, rows: dict[str, list[Row]]) -> dict[str, dict[str, Tensor]]:
+def spoken(aligner: PolyCLIP, rows: dict[str, list[Row]]) -> dict[str, dict[str, Tensor]]:
     """Unit vectors of names by language: aligned, and the encoder's own where something in it was trained."""
     pooled = pooled_names(aligner, rows)
     parts = {"aligned captions": {code: aligner.text.unit(vectors) for code, vectors in pooled.items()}}
-    inside = {"text encoder": {code: unit(vectors) for code, vectors in pooled.items()}} if aligner.text.encoder is not None else {}
+    inside = (
+        {"text encoder": {code: unit(vectors) for code, vectors in pooled.items()}}
+        if aligner.text.encoder is not None
+        else {}
+    )
     return inside | parts

@@ -74,14 +74,18 @@ class Pass:
         return text, self.image(self.pictures[rows]) | {"kept": [mask[rows] for mask in kept["vision"]]}
 
 
-def backward(accelerator: Accelerator, model: nn.Module, step: Pass, objective: Objective, micro_batch: int | None) -> float:
+def backward(
+    accelerator: Accelerator, model: nn.Module, step: Pass, objective: Objective, micro_batch: int | None
+) -> float:
     """Add the gradient of a step to the model's parameters, holding `micro_batch` pairs at once; returns the loss.
 
     Where that is not finite, no gradient was added. Raises RunError for fewer pairs than processes.
     """
     size = len(step.concept)
     if size < distributed.count():
-        raise RunError(f"A step has {size} pairs, too few for {distributed.count()} processes: start fewer, or give a larger --batch-size or corpus.")
+        raise RunError(
+            f"A step has {size} pairs, too few for {distributed.count()} processes: start fewer, or give a larger --batch-size or corpus."
+        )
     embed = partial(embedded, model, step, dropout(accelerator.unwrap_model(model), step))
     chunks = parts(size, micro_batch, even=fsdp.is_divided(model))
     whole = len(chunks) == 1  # then its graph is kept, and it is not embedded again
@@ -111,7 +115,9 @@ def parts(size: int, micro_batch: int | None, *, even: bool) -> list[Int[Tensor,
         return list(own.split(held))
     count = math.ceil(longest / held)
     if len(own) < count:
-        raise RunError(f"Process {distributed.number()} has {len(own)} pairs of a step and another one {longest}: with --shard let --micro-batch be 2 or more.")
+        raise RunError(
+            f"Process {distributed.number()} has {len(own)} pairs of a step and another one {longest}: with --shard let --micro-batch be 2 or more."
+        )
     return list(own.tensor_split(count))
 
 
@@ -133,7 +139,10 @@ def gathered(found: list[Vectors], size: int) -> Vectors:
     """The vectors of all processes' pairs, as leaves of a new graph."""
     lengths = distributed.lengths(size)
     parts = {name: [getattr(each, name) for each in found] for name in ("shown", "others", "image")}
-    rows: dict[str, Any] = {n: None if own[0] is None else distributed.joined(torch.cat(own), lengths).detach().requires_grad_() for n, own in parts.items()}
+    rows: dict[str, Any] = {
+        n: None if own[0] is None else distributed.joined(torch.cat(own), lengths).detach().requires_grad_()
+        for n, own in parts.items()
+    }
     return Vectors(**rows, scale=found[0].scale.detach().requires_grad_(), bias=found[0].bias.detach().requires_grad_())
 
 
@@ -143,8 +152,13 @@ def gradients_of(vectors: Vectors, step: Pass, objective: Objective) -> tuple[fl
     mine, given = distributed.own(size), vectors.given()
     part = loss_of(vectors, step, objective, mine)
     found = torch.autograd.grad(part, list(given.values()), allow_unused=True)
-    gradients = {name: torch.zeros_like(of) if value is None else value for (name, of), value in zip(given.items(), found, strict=True)}
-    for name in [name for name in gradients if name not in ("scale", "bias")]:  # in one order everywhere, which a set has not
+    gradients = {
+        name: torch.zeros_like(of) if value is None else value
+        for (name, of), value in zip(given.items(), found, strict=True)
+    }
+    for name in [
+        name for name in gradients if name not in ("scale", "bias")
+    ]:  # in one order everywhere, which a set has not
         gradients[name] = distributed.summed(gradients[name])[mine]
     return distributed.summed(part.detach()).item(), gradients
 

@@ -18,11 +18,11 @@ from polyclip.core import distributed
 from polyclip.core.progress import Progress
 from polyclip.data.pairs import Pairs
 from polyclip.errors import RunError
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 from polyclip.models.losses import Batch, Loss, mean_over_members
 from polyclip.training import checkpoint, compute, fsdp
 from polyclip.training.compute import Compute
-from polyclip.training.config import Settings
+from polyclip.training.config import OptimizerConfig
 from polyclip.training.grad_cache import Inputs, Objective, Pass, backward
 from polyclip.training.trackers import Observer, silent
 
@@ -36,7 +36,7 @@ class Phase:
     text: Inputs
     image: Inputs
     validate: Callable[[], float]  # higher is better, in [0, 1]
-    settings: Settings
+    settings: OptimizerConfig
     folder: Path
     trained: list[str]  # names of parameters
     loss: Loss
@@ -46,7 +46,9 @@ class Phase:
     compute: Compute = Compute()
     count_flops: bool = False  # of the first step, into the log
     last: bool = False  # keep the last epoch rather than the best: where validation has more captions than training
-    until: float = math.inf  # moment of time.monotonic() when the loop stops; the epoch that is then under way is dropped
+    until: float = (
+        math.inf
+    )  # moment of time.monotonic() when the loop stops; the epoch that is then under way is dropped
     log: list[dict[str, Any]] = field(default_factory=list)
     observe: Observer = silent  # is given each line of the log as it comes
 
@@ -58,7 +60,9 @@ class Phase:
     @property
     def objective(self) -> Objective:
         """What a step is judged by."""
-        return Objective(loss=self.loss, members=self.members, caption_loss=self.settings.caption_loss, penalty=self.penalty)
+        return Objective(
+            loss=self.loss, members=self.members, caption_loss=self.settings.caption_loss, penalty=self.penalty
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -66,7 +70,7 @@ class Phase:
         return math.ceil(self.pairs.named / self.batch)
 
 
-def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
+def fit(aligner: PolyCLIP, phase: Phase) -> list[dict[str, Any]]:
     """Train, validate before the first and after each epoch, leave the best epoch's weights in `aligner`, the last one's where
     the phase says so; returns the log.
 
@@ -79,7 +83,9 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
     settings = phase.settings
     total = settings.epochs * phase.steps_per_epoch
     accelerator = compute.accelerator(phase.compute)
-    fixed = frozenset(name for name, parameter in aligner.named_parameters() if parameter.requires_grad) - set(phase.trained)
+    fixed = frozenset(name for name, parameter in aligner.named_parameters() if parameter.requires_grad) - set(
+        phase.trained
+    )
     state, moments = checkpoint.read(phase.folder, phase.name, settings, aligner, fixed)
     model, optimizer = trainable(accelerator, aligner, phase)
     checkpoint.restore(optimizer, moments)
@@ -97,7 +103,13 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
                 break
             value = judge()
             progress.note = f"loss {sum(losses) / len(losses):.3f}, validation recall {value:.3f}"
-            line = {"phase": phase.name, "epoch": epoch + 1, "batch": phase.batch, "loss": sum(losses) / len(losses), "validation": value}
+            line = {
+                "phase": phase.name,
+                "epoch": epoch + 1,
+                "batch": phase.batch,
+                "loss": sum(losses) / len(losses),
+                "validation": value,
+            }
             line |= {"scale": aligner.scale().item(), "seconds": time.monotonic() - started}
             line |= {"flops": flops * phase.steps_per_epoch} if phase.count_flops else {}
             state.record(line, aligner, phase.last)
@@ -108,17 +120,27 @@ def fit(aligner: Aligner, phase: Phase) -> list[dict[str, Any]]:
     return state.log
 
 
-def trainable(accelerator: Accelerator, aligner: Aligner, phase: Phase) -> tuple[nn.Module, Any]:
+def trainable(accelerator: Accelerator, aligner: PolyCLIP, phase: Phase) -> tuple[nn.Module, Any]:
     """What the steps of a phase are taken with: the model and its optimizer."""
     model = compute.prepare(accelerator, aligner, phase.trained, phase.compute.shard)
     inner = accelerator.unwrap_model(model)
-    each = False if fsdp.is_divided(inner) else None  # one parameter at a time: divided and whole ones cannot be stacked
-    optimizer = torch.optim.AdamW(parameter_groups(inner, phase.settings, phase.trained), betas=(0.9, 0.98), eps=1e-6, foreach=each)
+    each = (
+        False if fsdp.is_divided(inner) else None
+    )  # one parameter at a time: divided and whole ones cannot be stacked
+    optimizer = torch.optim.AdamW(
+        parameter_groups(inner, phase.settings, phase.trained), betas=(0.9, 0.98), eps=1e-6, foreach=each
+    )
     return model, accelerator.prepare_optimizer(optimizer)
 
 
 def steps_of(
-    epoch: int, accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: Phase, peaks: list[float], progress: Progress
+    epoch: int,
+    accelerator: Accelerator,
+    model: nn.Module,
+    optimizer: Any,
+    phase: Phase,
+    peaks: list[float],
+    progress: Progress,
 ) -> tuple[list[float], int]:
     """The steps of one epoch, fewer where time is up: the loss of each, and the floating-point operations of the first where they are counted."""
     losses: list[float] = []
@@ -153,9 +175,15 @@ def step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: Phas
         seed=seed,
     )
     divided = distributed.count() > 1 or (phase.compute.micro_batch or phase.batch) < phase.batch
-    loss = backward(accelerator, model, shown, phase.objective, phase.compute.micro_batch) if divided else whole(accelerator, model, shown, phase.objective)
+    loss = (
+        backward(accelerator, model, shown, phase.objective, phase.compute.micro_batch)
+        if divided
+        else whole(accelerator, model, shown, phase.objective)
+    )
     if not math.isfinite(loss):
-        raise RunError(f"The loss is {loss} at step {number} of {phase.name}: lower the learning rate, or look for damaged features.")
+        raise RunError(
+            f"The loss is {loss} at step {number} of {phase.name}: lower the learning rate, or look for damaged features."
+        )
     compute.settle(accelerator, model, phase.settings.clip)
     optimizer.step()
     return loss
@@ -170,9 +198,15 @@ def whole(accelerator: Accelerator, model: nn.Module, shown: Pass, objective: Ob
     first, second = text[:size], text[size:]
     loss = mean_over_members(objective.loss, Batch(first, image, concept, scale, bias), objective.members)
     if shown.others is not None:
-        loss = loss + objective.caption_loss * mean_over_members(objective.loss, Batch(first, second, concept, scale, bias), objective.members)
+        loss = loss + objective.caption_loss * mean_over_members(
+            objective.loss, Batch(first, second, concept, scale, bias), objective.members
+        )
     if objective.penalty is not None:
-        loss = loss + objective.penalty(text_inputs["vectors"][:size], first) + objective.penalty(image_inputs["vectors"], image)
+        loss = (
+            loss
+            + objective.penalty(text_inputs["vectors"][:size], first)
+            + objective.penalty(image_inputs["vectors"], image)
+        )
     if loss.isfinite():
         accelerator.backward(loss)
     return loss.item()
@@ -181,7 +215,9 @@ def whole(accelerator: Accelerator, model: nn.Module, shown: Pass, objective: Ob
 def moved(inputs: Inputs, device: torch.device, rows: Tensor) -> dict[str, Any]:
     """What a side takes for these rows, on the device."""
     return {
-        name: value.to(device) if isinstance(value, Tensor) else [{n: t.to(device) for n, t in state.items()} for state in value]
+        name: value.to(device)
+        if isinstance(value, Tensor)
+        else [{n: t.to(device) for n, t in state.items()} for state in value]
         for name, value in inputs(rows).items()
     }
 
@@ -194,7 +230,7 @@ def schedule(number: int, total: int, warm_up: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (number - warm) / max(1, total - warm)))
 
 
-def parameter_groups(aligner: nn.Module, settings: Settings, trained: list[str]) -> list[dict[str, Any]]:
+def parameter_groups(aligner: nn.Module, settings: OptimizerConfig, trained: list[str]) -> list[dict[str, Any]]:
     """Heads and towers at their own rates; weight decay on matrices only, never on gains, biases or the logit scale."""
     wanted = set(trained)
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}

@@ -18,7 +18,7 @@ from polyclip.data.types import Row
 from polyclip.errors import DataError, UnknownName
 from polyclip.languages.schema import Language
 from polyclip.models import feature_cache
-from polyclip.models.backbone import Tower
+from polyclip.models.backbone import BackboneSpec
 
 REHEARSAL = 0.5  # least share of the languages trained before
 OFTEN = 4.0  # a shot is drawn at most so many times as often as if its language named every picture and had no other beside it
@@ -33,10 +33,12 @@ class Shots:
     by: str = RANDOM
     seed: int = 0
     rehearse: bool = True  # the languages trained before, beside the new ones
-    source: str = ""  # empty: the corpus as it is; human: what people wrote; the path of a pack: its captions by machines
+    source: str = (
+        ""  # empty: the corpus as it is; human: what people wrote; the path of a pack: its captions by machines
+    )
 
 
-def chosen(corpus: Corpus, languages: list[Language], shots: Shots, sample: Sample, tower: Tower) -> Chosen:
+def chosen(corpus: Corpus, languages: list[Language], shots: Shots, sample: Sample, tower: BackboneSpec) -> Chosen:
     """Rows of the training split for each new language, those of a smaller count among those of a larger.
 
     An epoch shows as many pairs as the new languages could name pictures, so that steps do not depend on the count.
@@ -50,7 +52,9 @@ def chosen(corpus: Corpus, languages: list[Language], shots: Shots, sample: Samp
         found = [row for row in there if weight_of(row.provenance, sample.mix) > 0]
         named = {row.concept for row in found}
         if shots.count is not None and shots.count > len(named):
-            raise DataError(f"{shots.count} shots were asked for, but {code!r} names {len(named)} pictures of the training split in {where(corpus, shots)}.")
+            raise DataError(
+                f"{shots.count} shots were asked for, but {code!r} names {len(named)} pictures of the training split in {where(corpus, shots)}."
+            )
         rows[code], kept[code] = found, frozenset(sorted(named, key=lambda concept: place[concept])[: shots.count])
     share = sum(map(len, kept.values())) / (len(concepts) * len(languages))
     return Chosen(rows, kept, rehearsal(share), len(concepts) * len(languages))
@@ -67,7 +71,10 @@ def rehearsal(share: float) -> float:
 def listed(chosen: Chosen) -> str:
     """shots.jsonl: one line for each picture and language, in the corpus's order."""
     rows = [row for code, found in chosen.rows.items() for row in found if row.concept in chosen.kept[code]]
-    lines = [{"language": row.language, "concept": row.concept, "captions": row.captions, "provenance": row.provenance} for row in rows]
+    lines = [
+        {"language": row.language, "concept": row.concept, "captions": row.captions, "provenance": row.provenance}
+        for row in rows
+    ]
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
@@ -82,12 +89,18 @@ def source_rows(corpus: Corpus, language: Language, source: str) -> list[Row]:
     pack = load_corpus(source)
     if pack.locale(language) not in pack.reader.languages(pack.folder):
         listed = ", ".join(pack.reader.languages(pack.folder)[:20])
-        raise DataError(f"{source} has no captions in {language.code!r}; it has {listed}. Translate into {language.name} first: polyclip translate.")
+        raise DataError(
+            f"{source} has no captions in {language.code!r}; it has {listed}. Translate into {language.name} first: polyclip translate."
+        )
     known = corpus.reader.split_concepts(corpus.folder, "train")
     found = by_machine(normalised(pack.reader.read(pack.folder, pack.locale(language), "train"), language))
     rows = [row for row in found if row.concept in known]
     if not rows:
-        why = f"none of its {len(found)} pictures is one of corpus {corpus.name!r}" if found else "people wrote all it has"
+        why = (
+            f"none of its {len(found)} pictures is one of corpus {corpus.name!r}"
+            if found
+            else "people wrote all it has"
+        )
         raise DataError(f"{source} has no machine-translated caption in {language.code!r} to train on: {why}.")
     return rows
 
@@ -97,21 +110,25 @@ def where(corpus: Corpus, shots: Shots) -> str:
     return f"corpus {corpus.name!r}" if shots.source in ("", HUMAN) else shots.source
 
 
-def ordering(corpus: Corpus, concepts: Sequence[str], shots: Shots, tower: Tower) -> dict[str, int]:
+def ordering(corpus: Corpus, concepts: Sequence[str], shots: Shots, tower: BackboneSpec) -> dict[str, int]:
     """The place of each training concept in the order in which shots are taken: the same for every language.
 
     Raises UnknownName for anything but random and coverage.
     """
     ways: dict[str, Callable[[], list[str]]] = {
-        RANDOM: lambda: sorted(concepts, key=lambda concept: hashlib.sha256(f"{shots.seed} {concept}".encode()).hexdigest()),
-        COVERAGE: lambda: [concepts[number] for number in farthest_first(picture_vectors(corpus, concepts, tower), shots.seed)],
+        RANDOM: lambda: sorted(
+            concepts, key=lambda concept: hashlib.sha256(f"{shots.seed} {concept}".encode()).hexdigest()
+        ),
+        COVERAGE: lambda: [
+            concepts[number] for number in farthest_first(picture_vectors(corpus, concepts, tower), shots.seed)
+        ],
     }
     if shots.by not in ways:
         raise UnknownName("way to choose shots", shots.by, ways)
     return {concept: number for number, concept in enumerate(ways[shots.by]())}
 
 
-def picture_vectors(corpus: Corpus, concepts: Sequence[str], tower: Tower) -> Float[Tensor, "concept dim"]:
+def picture_vectors(corpus: Corpus, concepts: Sequence[str], tower: BackboneSpec) -> Float[Tensor, "concept dim"]:
     """Unit vectors: the frozen tower's features of each concept's pictures around their mean, averaged over styles."""
     pictures, rows, lengths = picture_rows(corpus, {concept: number for number, concept in enumerate(concepts)}, 1)
     table = feature_cache.encode(tower, pictures, "training pictures", lengths)

@@ -28,7 +28,9 @@ def check_trackers(names: Sequence[str]) -> None:
             raise UnknownName("tracker", name, TRACKERS)
         if find_spec(name) is None:
             how = "pip install 'polyclip[track]'" if name == "tensorboard" else f"pip install {name}"
-            raise PolyclipError(f"--track {name} needs the package {name}, which is not installed: {how}. Without it, log.jsonl has the same figures.")
+            raise PolyclipError(
+                f"--track {name} needs the package {name}, which is not installed: {how}. Without it, log.jsonl has the same figures."
+            )
 
 
 @contextmanager
@@ -54,7 +56,9 @@ def start(name: str, folder: Path, settings: dict[str, Any]) -> Any:
     from accelerate import PartialState
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-    PartialState(cpu=not torch.cuda.is_available())  # trackers ask it whether they are in the main process; on the device that fit.py takes
+    PartialState(
+        cpu=not torch.cuda.is_available()
+    )  # trackers ask it whether they are in the main process; on the device that fit.py takes
     kind = LOGGER_TYPE_TO_CLASS[name]
     if kind.requires_logging_directory:
         tracker = kind(name, str(folder))  # RUN/tensorboard
@@ -72,7 +76,9 @@ def complaining(name: str) -> Iterator[None]:
         yield
     except Exception as error:  # noqa: BLE001 (see above; nothing is swallowed)
         reason = (str(error).strip().split("\n")[0] or type(error).__name__)[:200]
-        raise PolyclipError(f"--track {name} cannot start: {reason} Leave it out, or set it up first; log.jsonl has the same figures.") from error
+        raise PolyclipError(
+            f"--track {name} cannot start: {reason} Leave it out, or set it up first; log.jsonl has the same figures."
+        ) from error
 
 
 class Steps:
@@ -86,7 +92,11 @@ class Steps:
         if line["epoch"] == 0:
             self.base = self.last + 1
         self.last = self.base + line["epoch"]
-        values = {f"{line['phase']}/{key}": value for key, value in line.items() if key not in ("phase", "epoch") and isinstance(value, int | float)}
+        values = {
+            f"{line['phase']}/{key}": value
+            for key, value in line.items()
+            if key not in ("phase", "epoch") and isinstance(value, int | float)
+        }
         for tracker in self.trackers:
             tracker.log(values, step=self.last)
 
@@ -98,5 +108,7 @@ def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             found |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value if isinstance(value, bool | int | float | str) else ", ".join(map(str, value))
+            found[f"{prefix}{key}"] = (
+                value if isinstance(value, bool | int | float | str) else ", ".join(map(str, value))
+            )
     return found

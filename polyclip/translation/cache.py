@@ -35,7 +35,9 @@ class Memory:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             table = sqlite3.connect(self.path, timeout=WAIT)
             try:
-                table.execute("CREATE TABLE IF NOT EXISTS translations (sentence TEXT PRIMARY KEY, candidates TEXT NOT NULL)")
+                table.execute(
+                    "CREATE TABLE IF NOT EXISTS translations (sentence TEXT PRIMARY KEY, candidates TEXT NOT NULL)"
+                )
                 yield table
             finally:
                 table.close()
@@ -68,14 +70,18 @@ def fingerprint(model: str) -> str:
     return digest(*(f"{file.relative_to(path)} {stat.st_size} {stat.st_mtime_ns}" for file, stat in facts))
 
 
-def translated(engine: Translator, memory: Memory, sentences: Sequence[str], label: str, size: int) -> tuple[dict[str, list[str]], int]:
+def translated(
+    engine: Translator, memory: Memory, sentences: Sequence[str], label: str, size: int
+) -> tuple[dict[str, list[str]], int]:
     """Candidates of every distinct sentence, and how many of them were kept from before; what is new is kept batch by batch, each by one process.
 
     Raises PolyclipError where an engine does not answer for each sentence.
     """
     wanted = list(dict.fromkeys(sentences))
     found = memory.known(wanted)
-    missing = sorted((sentence for sentence in wanted if sentence not in found), key=lambda sentence: (len(sentence), sentence))
+    missing = sorted(
+        (sentence for sentence in wanted if sentence not in found), key=lambda sentence: (len(sentence), sentence)
+    )
     missing = distributed.agreed(missing)  # another process may have kept some meanwhile
     if not missing:
         return known_now(memory, found, wanted), len(wanted)
@@ -84,7 +90,9 @@ def translated(engine: Translator, memory: Memory, sentences: Sequence[str], lab
         for batch in batches:
             answers = engine.translate(batch)
             if len(answers) != len(batch):
-                raise PolyclipError(f"Engine {engine.name} gave {len(answers)} answers for {len(batch)} sentences; it breaks the contract of an engine.")
+                raise PolyclipError(
+                    f"Engine {engine.name} gave {len(answers)} answers for {len(batch)} sentences; it breaks the contract of an engine."
+                )
             memory.keep(dict(zip(batch, answers, strict=True)))
             found |= zip(batch, answers, strict=True)
             progress.advance(len(batch))

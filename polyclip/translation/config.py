@@ -29,7 +29,9 @@ class Job:
     splits: tuple[str, ...] = ("train",)
     keywords: bool = False  # whether captions after the first are translated too
     partial: bool = False  # whether a translation file may miss sentences
-    without_human: bool = False  # whether people's captions in the targets are left out where machine captions are added
+    without_human: bool = (
+        False  # whether people's captions in the targets are left out where machine captions are added
+    )
     limits: Thresholds = Thresholds()
     text_encoder: str = "e5-small"  # of the filter by similarity
     back_model: str = ""  # of the engine in the other direction, where one model does not know both
@@ -62,13 +64,19 @@ def check(job: Job) -> None:
     """
     for split in job.splits:
         if split not in SPLITS:
-            raise DataError(f"Captions of split {split!r} are not translated; expected {' or '.join(SPLITS)}: what is tested is never a machine's.")
+            raise DataError(
+                f"Captions of split {split!r} are not translated; expected {' or '.join(SPLITS)}: what is tested is never a machine's."
+            )
     if job.source in job.targets:
-        raise DataError(f"{job.source.name} is to be translated into itself: leave --to {job.source.code} out, or name another --from.")
+        raise DataError(
+            f"{job.source.name} is to be translated into itself: leave --to {job.source.code} out, or name another --from."
+        )
     find("translators", job.engine)
     require(job.engine, job.source, *job.targets)
     if job.engine == "file" and len(job.targets) > 1 and TARGET not in job.options.model:
-        raise DataError(f"{job.options.model!r} is one file for {len(job.targets)} languages: put {TARGET} in its name, as in captions-{TARGET}.tsv.")
+        raise DataError(
+            f"{job.options.model!r} is one file for {len(job.targets)} languages: put {TARGET} in its name, as in captions-{TARGET}.tsv."
+        )
     if job.compares:
         describe("encoders", job.text_encoder)
 

@@ -23,15 +23,25 @@ class Options:
     batch_size: int = 32
     max_tokens: int = 128  # of a translation
     seed: int = 0
-    unknown: str = "refuse"  # apertium, lexicon: a text with a word they lack is "refuse"d, or the word is kept ("keep") as it is
-    share: float = 1.0  # lexicon: of a text's words, how many are replaced at most, (0, 1]; below 1 the text is code-switched
+    unknown: str = (
+        "refuse"  # apertium, lexicon: a text with a word they lack is "refuse"d, or the word is kept ("keep") as it is
+    )
+    share: float = (
+        1.0  # lexicon: of a text's words, how many are replaced at most, (0, 1]; below 1 the text is code-switched
+    )
 
     def __post_init__(self) -> None:
-        low = [f"{name} is {value}" for name in ("beams", "candidates", "batch_size", "max_tokens") if (value := getattr(self, name)) < 1]
+        low = [
+            f"{name} is {value}"
+            for name in ("beams", "candidates", "batch_size", "max_tokens")
+            if (value := getattr(self, name)) < 1
+        ]
         if low:
             raise DataError(f"Translation: {', '.join(low)}; expected at least 1.")
         if not self.temperature > 0 or not 0 < self.share <= 1:
-            raise DataError(f"Translation: temperature is {self.temperature} and share {self.share}; expected more than 0, and a share of at most 1.")
+            raise DataError(
+                f"Translation: temperature is {self.temperature} and share {self.share}; expected more than 0, and a share of at most 1."
+            )
         if self.unknown not in ("refuse", "keep"):
             raise DataError(f"Translation: unknown is {self.unknown!r}, expected refuse or keep.")
 

@@ -19,7 +19,9 @@ OFF = "off"
 SMOOTH = 4  # characters added to both lengths, so that "ox" and "ng'ombe" are not three apart
 SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
 # SentencePiece's and tokenizers' unknown word, the replacement character, language and sentence tokens, Apertium's marks of words it lacks.
-MARKS = regex.compile(r"<unk>|\[UNK\]|\u2047|\ufffd|</?s>|<pad>|__[a-z]{2,3}__|\b[a-z]{3}_[A-Z][a-z]{3}\b|<2[a-z]{2,3}>|(?<![\w\p{P}])[*@#](?=\p{L})")
+MARKS = regex.compile(
+    r"<unk>|\[UNK\]|\u2047|\ufffd|</?s>|<pad>|__[a-z]{2,3}__|\b[a-z]{3}_[A-Z][a-z]{3}\b|<2[a-z]{2,3}>|(?<![\w\p{P}])[*@#](?=\p{L})"
+)
 
 WORD = regex.compile(r"\w+")
 
@@ -71,7 +73,9 @@ class Thresholds:
     # A copy of the source stays where people copied it in this share of the other languages of the script: pizza, koala.
     copies: float | None = 0.1
     repeats: int | None = 3  # most sources that may share one translation; a concept never has it twice
-    likeness: float | None = None  # least margin of the encoder's cosine of source and translation over those of their neighbours
+    likeness: float | None = (
+        None  # least margin of the encoder's cosine of source and translation over those of their neighbours
+    )
     # Share of human pairs that the least margin, where it is not given, would drop. Of wrong pairs it drops half (Swahili, Khmer) to nine tenths.
     quantile: float | None = 0.05
     chrf: float | None = None  # least chrF (0 to 100) of the translation back; a threshold asks for it
@@ -91,7 +95,9 @@ def sift(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> Sifted:
     return Sifted(kept, dropped)
 
 
-def text_filters(limits: Thresholds, source: Language, target: Language, copied: Callable[[Candidate], float]) -> tuple[list[Filter], list[str]]:
+def text_filters(
+    limits: Thresholds, source: Language, target: Language, copied: Callable[[Candidate], float]
+) -> tuple[list[Filter], list[str]]:
     """The filters that need no model of ours, cheapest first, and sentences on what they cannot judge.
 
     `copied` is the share (0 to 1) of other languages in which people copied the candidate's source.
@@ -125,7 +131,10 @@ def _empty(candidates: Sequence[Candidate]) -> list[Verdict]:
 
 
 def _unknown(candidates: Sequence[Candidate]) -> list[Verdict]:
-    return [Verdict({m.group() for m in MARKS.finditer(c.text)} <= {m.group() for m in MARKS.finditer(c.source)}) for c in candidates]
+    return [
+        Verdict({m.group() for m in MARKS.finditer(c.text)} <= {m.group() for m in MARKS.finditer(c.source)})
+        for c in candidates
+    ]
 
 
 def _script(target: Language, least: float) -> Callable[[Sequence[Candidate]], list[Verdict]]:
@@ -156,7 +165,10 @@ def _length(least: float, most: float) -> Callable[[Sequence[Candidate]], list[V
 def own_words(candidate: Candidate) -> str:
     """The translation without the names that it shares with its source, words with a capital letter: Andorra is Andorra in most languages."""
     there = set(WORD.findall(candidate.source))
-    return WORD.sub(lambda word: "" if word.group() in there and word.group() != word.group().lower() else word.group(), candidate.text)
+    return WORD.sub(
+        lambda word: "" if word.group() in there and word.group() != word.group().lower() else word.group(),
+        candidate.text,
+    )
 
 
 def _language(source: str, target: str, least: float) -> Callable[[Sequence[Candidate]], list[Verdict]]:

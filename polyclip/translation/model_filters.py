@@ -12,7 +12,7 @@ from polyclip.core.vectors import unit
 from polyclip.data.corpus import Corpus
 from polyclip.languages.schema import Language
 from polyclip.models import feature_cache
-from polyclip.models.backbone import Tower
+from polyclip.models.backbone import BackboneSpec
 from polyclip.translation.filters import Candidate, Filter, Thresholds, Verdict
 from polyclip.translation.sources import PAIRS, Pair, human_pairs
 
@@ -21,7 +21,13 @@ BLOCK = 1024  # rows
 
 
 def likeness(
-    candidates: Sequence[Candidate], tower: Tower, corpus: Corpus, languages: tuple[Language, Language], splits: Sequence[str], limits: Thresholds, others: bool
+    candidates: Sequence[Candidate],
+    tower: BackboneSpec,
+    corpus: Corpus,
+    languages: tuple[Language, Language],
+    splits: Sequence[str],
+    limits: Thresholds,
+    others: bool,
 ) -> tuple[list[Filter], list[str]]:
     """A filter by `margins` of source and translation, and a sentence on its threshold.
 
@@ -52,7 +58,7 @@ def likeness(
     return [Filter("similarity", judge)], [note] if note else []
 
 
-def margins(tower: Tower, asked: Sequence[Pair], pool: Sequence[Pair], what: str) -> Float[Tensor, " pair"]:
+def margins(tower: BackboneSpec, asked: Sequence[Pair], pool: Sequence[Pair], what: str) -> Float[Tensor, " pair"]:
     """Cosine of each pair less the mean of what both sides have with their four nearest in the other language; in [-2, 2].
 
     The "distance" of Artetxe and Schwenk 2019 (arXiv 1811.01136, section 3): a multilingual encoder's cosines are high between any two
@@ -62,7 +68,9 @@ def margins(tower: Tower, asked: Sequence[Pair], pool: Sequence[Pair], what: str
     if not asked:
         return torch.empty(0)
     sides = [list(dict.fromkeys(pair[side] for pair in asked)) for side in (0, 1)]
-    vectors = unit(feature_cache.encode(tower, sides[0] + sides[1], what, [len(side) for side in sides])).split([len(side) for side in sides])
+    vectors = unit(feature_cache.encode(tower, sides[0] + sides[1], what, [len(side) for side in sides])).split(
+        [len(side) for side in sides]
+    )
     place = [{text: row for row, text in enumerate(side)} for side in sides]
     ours, theirs = (vectors[side][[place[side][pair[side]] for pair in asked]] for side in (0, 1))
     near_ours = nearest(ours, vectors[1][[place[1][text] for _, text in pool]])
@@ -76,9 +84,13 @@ def nearest(rows: Float[Tensor, "row dim"], others: Float[Tensor, "other dim"]) 
     return torch.cat([(block @ others.T).topk(few, dim=1).values.mean(1) for block in rows.split(BLOCK)])
 
 
-def back(candidates: Sequence[Candidate], translations: dict[str, list[str]], least: float) -> dict[tuple[str, str], Verdict]:
+def back(
+    candidates: Sequence[Candidate], translations: dict[str, list[str]], least: float
+) -> dict[tuple[str, str], Verdict]:
     """chrF (0 to 100, sacrebleu's, without case) between each source and its translation translated back; 0 where there is none."""
     metric = CHRF(lowercase=True)
     pairs = dict.fromkeys((c.source, c.text) for c in candidates)
-    scores = {(s, t): metric.sentence_score(translations[t][0], [s]).score if translations[t] else 0.0 for s, t in pairs}
+    scores = {
+        (s, t): metric.sentence_score(translations[t][0], [s]).score if translations[t] else 0.0 for s, t in pairs
+    }
     return {pair: Verdict(score >= least, score) for pair, score in scores.items()}

@@ -17,7 +17,15 @@ from polyclip.translation.config import Job, Outcome
 
 PACK, CAPTIONS = "corpus.toml", "captions.jsonl"
 SPDX = "https://spdx.org/licenses/"
-SAME = ("base", "engine", "source", "languages", "splits", "without_human", "options")  # what a folder's translation must share to be replaced
+SAME = (
+    "base",
+    "engine",
+    "source",
+    "languages",
+    "splits",
+    "without_human",
+    "options",
+)  # what a folder's translation must share to be replaced
 
 
 def check_out(job: Job) -> None:
@@ -66,7 +74,11 @@ def write_pack(job: Job, outcomes: Sequence[Outcome]) -> Path:
 def translation(job: Job, engines: Sequence[str], captions: str) -> Translation:
     """The pack's table about how it came about."""
     named = not job.corpus.endswith(".toml")
-    limits: dict[str, Any] = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(job.limits).items() if value is not None}
+    limits: dict[str, Any] = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in asdict(job.limits).items()
+        if value is not None
+    }
     return Translation(
         base=job.corpus if named else Path(os.path.relpath(Path(job.corpus).resolve(), job.out.resolve())).as_posix(),
         engine=job.engine,
@@ -83,7 +95,12 @@ def translation(job: Job, engines: Sequence[str], captions: str) -> Translation:
 
 def licences(outcomes: Sequence[Outcome]) -> list[Licence]:
     """The engine's for each language."""
-    return [Licence(part=f"captions: {each.language.code}, machine translated", spdx=each.licence, holder=each.engine, url=SPDX) for each in outcomes]
+    return [
+        Licence(
+            part=f"captions: {each.language.code}, machine translated", spdx=each.licence, holder=each.engine, url=SPDX
+        )
+        for each in outcomes
+    ]
 
 
 def lines(outcome: Outcome) -> Iterator[dict[str, Any]]:
@@ -91,7 +108,9 @@ def lines(outcome: Outcome) -> Iterator[dict[str, Any]]:
     found: dict[tuple[str, int], dict[str, Any]] = {}
     for c in outcome.kept:
         facts = {"concept": c.concept, "language": outcome.language.code, "place": c.place, "source": c.source}
-        line = found.setdefault((c.concept, c.place), facts | {"provenance": outcome.engine, "captions": [], "scores": []})
+        line = found.setdefault(
+            (c.concept, c.place), facts | {"provenance": outcome.engine, "captions": [], "scores": []}
+        )
         line["captions"].append(c.text)
         line["scores"].append(dict(c.scores))
     yield from found.values()

@@ -57,13 +57,23 @@ def into(job: Job, corpus: Corpus, wanted: Sequence[Sentence], target: Language)
             f"{engine.name} has no {target.name} translation of {len(missing)} of {len(wanted)} captions, the first is {missing[0].text!r}. "
             "Add them, or accept a part of them with --partial."
         )
-    found = [Candidate(concept=each.concept, place=each.place, source=each.text, text=text) for each in wanted for text in answers[each.text]]
+    found = [
+        Candidate(concept=each.concept, place=each.place, source=each.text, text=text)
+        for each in wanted
+        for text in answers[each.text]
+    ]
     sifted, notes = filtered(job, corpus, target, module, found)
     if corpus.locale(target) not in corpus.reader.languages(corpus.folder) and "validation" not in job.splits:
-        notes.append("people wrote no caption in it, so that 'polyclip align' has none to validate with: add --split train --split validation")
-    dropped = [(MISSING, Candidate(concept=each.concept, place=each.place, source=each.text, text="")) for each in missing] + sifted.dropped
+        notes.append(
+            "people wrote no caption in it, so that 'polyclip align' has none to validate with: add --split train --split validation"
+        )
+    dropped = [
+        (MISSING, Candidate(concept=each.concept, place=each.place, source=each.text, text="")) for each in missing
+    ] + sifted.dropped
     if not sifted.kept:
-        raise DataError(f"No {target.name} translation by {engine.name} is left of {len(wanted)} captions: {reasons(dropped)}.")
+        raise DataError(
+            f"No {target.name} translation by {engine.name} is left of {len(wanted)} captions: {reasons(dropped)}."
+        )
     return Outcome(
         language=target,
         engine=engine.name,
@@ -83,7 +93,9 @@ def licence(module: ModuleType, engine: Translator, options: Options) -> str:
     return getattr(engine, "licence", own)
 
 
-def filtered(job: Job, corpus: Corpus, target: Language, module: ModuleType, found: list[Candidate]) -> tuple[Sifted, list[str]]:
+def filtered(
+    job: Job, corpus: Corpus, target: Language, module: ModuleType, found: list[Candidate]
+) -> tuple[Sifted, list[str]]:
     """What passes every filter that is switched on, and sentences on what was not or not fully judged."""
     copied = copied_elsewhere(corpus, job.source, target, job.splits)
     filters, notes = text_filters(job.limits, job.source, target, copied)

@@ -34,15 +34,24 @@ def sentences(corpus: Corpus, source: Language, splits: Sequence[str], *, keywor
     Raises UnknownName for a language that the corpus lacks, DataError where it names nothing.
     """
     rows = human_rows(corpus, corpus.locale(source), splits)
-    found = [Sentence(row.concept, place, text) for row in rows for place, text in enumerate(row.captions) if place == 0 or keywords]
+    found = [
+        Sentence(row.concept, place, text)
+        for row in rows
+        for place, text in enumerate(row.captions)
+        if place == 0 or keywords
+    ]
     if not found:
-        raise DataError(f"Corpus {corpus.name!r} has no caption by people in {source.name} ({source.code}) in {' and '.join(splits)}.")
+        raise DataError(
+            f"Corpus {corpus.name!r} has no caption by people in {source.name} ({source.code}) in {' and '.join(splits)}."
+        )
     return found
 
 
 def human_rows(corpus: Corpus, locale: str, splits: Sequence[str]) -> list[Row]:
     """Rows of one language whose captions people wrote."""
-    return [row for split in splits for row in corpus.reader.read(corpus.folder, locale, split) if row.provenance == HUMAN]
+    return [
+        row for split in splits for row in corpus.reader.read(corpus.folder, locale, split) if row.provenance == HUMAN
+    ]
 
 
 def peers(corpus: Corpus, source: Language, target: Language) -> list[Language]:
@@ -52,7 +61,9 @@ def peers(corpus: Corpus, source: Language, target: Language) -> list[Language]:
     return [pack for pack in packs if corpus.locale(pack) in there and pack.code not in (source.code, target.code)]
 
 
-def copied_elsewhere(corpus: Corpus, source: Language, target: Language, splits: Sequence[str]) -> Callable[[Candidate], float]:
+def copied_elsewhere(
+    corpus: Corpus, source: Language, target: Language, splits: Sequence[str]
+) -> Callable[[Candidate], float]:
     """A function that gives the share (0 to 1) of the other languages of the target's script whose people call the concept as the source does.
 
     The target's own captions are not looked at: a model trained on machine captions alone owes them nothing. Nothing is read
@@ -73,7 +84,9 @@ def copied_elsewhere(corpus: Corpus, source: Language, target: Language, splits:
     return share
 
 
-def human_pairs(corpus: Corpus, source: Language, target: Language, splits: Sequence[str], *, others: bool) -> tuple[list[list[Pair]], str]:
+def human_pairs(
+    corpus: Corpus, source: Language, target: Language, splits: Sequence[str], *, others: bool
+) -> tuple[list[list[Pair]], str]:
     """Names of one concept by people in the source and in the target language, and whose they are, in words.
 
     With `others`, or where the target has fewer than a hundred, those of three other languages, each for itself, that the encoder's family was

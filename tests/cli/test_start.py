@@ -30,9 +30,18 @@ def test_the_list_says_what_the_command_says(name: str) -> None:
 def test_a_search_imports_nothing_of_training() -> None:
     """Half a second and more, each."""
     code = "import sys, polyclip.search.folder\nfrom polyclip.cli import search\nprint(*sys.modules)"
-    imported = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    imported = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
     assert {"torch", "polyclip.models.aligner"} <= imported
-    assert {"torch.distributed.tensor", "torch.distributed.fsdp", "torch._dynamo", "accelerate", "transformers", "timm"} & imported == set()
+    assert {
+        "torch.distributed.tensor",
+        "torch.distributed.fsdp",
+        "torch._dynamo",
+        "accelerate",
+        "transformers",
+        "timm",
+    } & imported == set()
 
 
 def test_help_imports_no_command_and_nothing_heavy() -> None:

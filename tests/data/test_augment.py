@@ -13,7 +13,7 @@ from polyclip.data.augment import SCALE, TURN, view
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.images import picture_of
 from polyclip.data.pairs import Chosen, Pairs, Sample, training_pairs
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.languages.resolve import resolve_language
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
@@ -32,22 +32,26 @@ def corpus(folder: Path) -> Corpus:
 
 
 @pytest.fixture
-def square(folder: Path) -> Picture:
+def square(folder: Path) -> ImageSource:
     return picture_of(folder / "red-middle.png")
 
 
-def pixels(picture: Picture) -> np.ndarray:
+def pixels(picture: ImageSource) -> np.ndarray:
     return np.asarray(picture.open())
 
 
-def test_view_0_is_the_picture_itself(square: Picture) -> None:
+def test_view_0_is_the_picture_itself(square: ImageSource) -> None:
     assert view(square, 0) is square
 
 
-def test_views_are_drawn_from_the_pictures_own_key(square: Picture, folder: Path) -> None:
+def test_views_are_drawn_from_the_pictures_own_key(square: ImageSource, folder: Path) -> None:
     once, again = ([view(square, number) for number in range(1, 6)] for _ in range(2))
     for one, other in zip(once, again, strict=True):
-        assert one.key == other.key and np.array_equal(pixels(one), pixels(other)) and np.array_equal(pixels(one), pixels(one))
+        assert (
+            one.key == other.key
+            and np.array_equal(pixels(one), pixels(other))
+            and np.array_equal(pixels(one), pixels(one))
+        )
     moved = picture_of(folder / "blue-middle.png")
     assert len({v.key for v in once} | {square.key} | {view(moved, number).key for number in range(1, 6)}) == 11
     drawn = {pixels(v).tobytes() for v in once} | {pixels(square).tobytes()}
@@ -62,7 +66,7 @@ def test_views_crop_turn_and_flip_within_their_bounds() -> None:
     flipped = 0
     areas = []
     for number in range(100):
-        found = view(Picture("p", f"key {number}", lambda: image), 1).open()
+        found = view(ImageSource("p", f"key {number}", lambda: image), 1).open()
         assert found.mode == "RGB"
         areas.append(found.width * found.height / 8000)
         assert abs(found.width / found.height - 100 / 80) < 0.06  # the shape stays
@@ -78,7 +82,10 @@ def test_views_crop_turn_and_flip_within_their_bounds() -> None:
 
 def test_what_a_turn_uncovers_is_white() -> None:
     black = Image.new("RGB", (60, 60), "black")
-    corners = [np.asarray(view(Picture("p", f"key {number}", lambda: black), 1).open())[[0, 0, -1, -1], [0, -1, 0, -1]] for number in range(40)]
+    corners = [
+        np.asarray(view(ImageSource("p", f"key {number}", lambda: black), 1).open())[[0, 0, -1, -1], [0, -1, 0, -1]]
+        for number in range(40)
+    ]
     assert max(corner.max() for corner in corners) == 255
 
 
@@ -94,14 +101,23 @@ def test_training_pairs_have_every_view_of_every_picture(corpus: Corpus, name: s
     assert len(tripled.pictures) == 3 * len(plain.pictures) > 0
     assert torch.equal(tripled.picture_count, 3 * plain.picture_count)
     assert sum(tripled.sections[1]) == len(tripled.pictures) and len(tripled.sections[1]) == 3 * len(plain.sections[1])
-    assert (tripled.captions, tripled.sections[0], tripled.named, tripled.concepts) == (plain.captions, plain.sections[0], plain.named, plain.concepts)
+    assert (tripled.captions, tripled.sections[0], tripled.named, tripled.concepts) == (
+        plain.captions,
+        plain.sections[0],
+        plain.named,
+        plain.concepts,
+    )
     owner, own = owners(tripled), owners(plain)
     assert sorted(owner) == list(range(len(tripled.pictures)))
-    wanted = Counter((concept, view(plain.pictures[row], number).key) for row, concept in own.items() for number in range(3))
+    wanted = Counter(
+        (concept, view(plain.pictures[row], number).key) for row, concept in own.items() for number in range(3)
+    )
     assert Counter((concept, tripled.pictures[row].key) for row, concept in owner.items()) == wanted
     start = 0
     originals = {picture.key for picture in plain.pictures}
-    for place, length in enumerate(tripled.sections[1]):  # a section holds one style in one view: it is found in the cache again
+    for place, length in enumerate(
+        tripled.sections[1]
+    ):  # a section holds one style in one view: it is found in the cache again
         keys = [picture.key for picture in tripled.pictures[start : start + length]]
         assert (set(keys) <= originals) == (place % 3 == 0)
         start += length
@@ -116,7 +132,9 @@ def test_augmented_pictures_are_drawn_in_training(corpus: Corpus) -> None:
     assert len(drawn) == len(pairs.pictures)
 
 
-def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from polyclip.training import prepare
 
     asked: list[tuple[str, int, int]] = []
@@ -128,13 +146,28 @@ def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(folder:
 
     monkeypatch.setattr(prepare, "training_pairs", spy)
     encoder, tower = write_text_encoder(tmp_path / "text"), write_vision_tower(tmp_path)
-    common = ["--lang", "sw", "--corpus", folder / "toy.toml", "--text-encoder", encoder, "--vision-tower", tower, "--epochs", 1, "--dim", 8]
+    common = [
+        "--lang",
+        "sw",
+        "--corpus",
+        folder / "toy.toml",
+        "--text-encoder",
+        encoder,
+        "--vision-tower",
+        tower,
+        "--epochs",
+        1,
+        "--dim",
+        8,
+    ]
     said = polyclip("align", *common, "--method", "heads", "--views", 2, "--out", tmp_path / "run")
     assert said.code == 0, said.err
     assert asked == [("train", 2, 12), ("validation", 1, 0)]
     assert "views = 2" in (tmp_path / "run" / "run.toml").read_text("utf-8")
     assert json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))["run"]["sample"]["views"] == 2
-    inside = polyclip("align", *common, "--method", "lilt-da", "--views", 2, "--batch-size", 8, "--out", tmp_path / "inside")
+    inside = polyclip(
+        "align", *common, "--method", "lilt-da", "--views", 2, "--batch-size", 8, "--out", tmp_path / "inside"
+    )
     assert inside.code == 0, inside.err
 
 

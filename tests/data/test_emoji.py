@@ -63,7 +63,11 @@ def test_four_styles_draw_most_concepts_and_flags_have_a_category() -> None:
 def test_shards_are_small_and_licences_are_beside_them() -> None:
     assert sum(path.stat().st_size for path in FOLDER.glob("*.tar")) < 20_000_000
     texts = {path.name: path.read_text("utf-8") for path in (FOLDER / "licences").iterdir()}
-    for name, words in {"Unicode-3.0.txt": "UNICODE LICENSE V3", "Apache-2.0.txt": "Apache License", "MIT-fluent.txt": "MIT License"}.items():
+    for name, words in {
+        "Unicode-3.0.txt": "UNICODE LICENSE V3",
+        "Apache-2.0.txt": "Apache License",
+        "MIT-fluent.txt": "MIT License",
+    }.items():
         assert words in texts[name]
     assert "CC-BY-SA-4.0" in {licence.spdx for licence in load_corpus("emoji").pack.licences}
 

@@ -76,7 +76,9 @@ def by_two_hands() -> Corpus:
             return rows
         return rows[1:40] + [replace(row, provenance=MACHINE) for row in rows[:40]]
 
-    facts: dict[str, Any] = {name: getattr(reader, name) for name in ("languages", "styles", "split_concepts", "pictures")}
+    facts: dict[str, Any] = {
+        name: getattr(reader, name) for name in ("languages", "styles", "split_concepts", "pictures")
+    }
     corpus.reader = SimpleNamespace(read=read, **facts)
     return corpus
 
@@ -90,9 +92,13 @@ def test_a_mix_says_how_often_a_machines_caption_is_drawn_beside_one_by_people()
     length = pairs.sections[0][0]
     people, machine = pairs.caption_weight[1:39], pairs.caption_weight[39 + 1 : 39 + 39]  # names of the same concepts
     assert torch.allclose(machine, people / 4)
-    assert pairs.caption_weight[:length].sum().item() == pytest.approx(1.0, abs=1e-4)  # the language weighs what it weighed
+    assert pairs.caption_weight[:length].sum().item() == pytest.approx(
+        1.0, abs=1e-4
+    )  # the language weighs what it weighed
     assert pairs.named == 40 + 1384  # a concept that has both counts once
-    drawn = Counter(pairs.caption_mix[pairs.others(torch.zeros(4000, dtype=torch.long) + pairs.caption_concept[1], 3)].tolist())
+    drawn = Counter(
+        pairs.caption_mix[pairs.others(torch.zeros(4000, dtype=torch.long) + pairs.caption_concept[1], 3)].tolist()
+    )
     assert drawn[0.25] > 0 and drawn[1.0] > 3 * drawn[0.25]  # English and Swahili by people against the machine's
 
 
@@ -139,7 +145,9 @@ def test_temperature_is_between_proportional_and_equal() -> None:
     languages = [resolve_language("yo"), resolve_language("en")]
     pairs = training_pairs(load_corpus("emoji"), languages, "train", Sample(temperature=1.0, pairs=100))
     length = pairs.sections[0][0]
-    assert (pairs.caption_weight[length:].sum() / pairs.caption_weight[:length].sum()).item() == pytest.approx(13.84, abs=0.01)
+    assert (pairs.caption_weight[length:].sum() / pairs.caption_weight[:length].sum()).item() == pytest.approx(
+        13.84, abs=0.01
+    )
 
 
 def test_few_of_a_language_are_drawn_beside_all_of_another() -> None:

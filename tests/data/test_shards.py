@@ -56,7 +56,11 @@ def pairs(corpus: Corpus) -> Pairs:
 def everything(corpus: Corpus) -> dict[tuple[str, str], set[tuple[str, ...]]]:
     """Captions as (split, language) -> sets of captions."""
     reader = corpus.reader
-    return {(s, code): {row.captions for row in reader.read(corpus.folder, code, s)} for s in SPLITS for code in reader.languages(corpus.folder)}
+    return {
+        (s, code): {row.captions for row in reader.read(corpus.folder, code, s)}
+        for s in SPLITS
+        for code in reader.languages(corpus.folder)
+    }
 
 
 def test_every_format_and_file_system_gives_what_was_written(items: list[Item], corpus: Corpus, tmp_path: Path) -> None:
@@ -65,7 +69,9 @@ def test_every_format_and_file_system_gives_what_was_written(items: list[Item], 
     assert {code: set().union(*(found[split, code] for split in SPLITS)) for code in sharded.LANGUAGES} == written
     concepts = [set(corpus.reader.split_concepts(corpus.folder, split)) for split in SPLITS]
     assert sum(map(len, concepts)) == len(set().union(*concepts)) == len(items) and all(concepts)
-    fsspec.filesystem("memory").pipe({f"/b/{number:02}.tar": data for number, data in enumerate(sharded.tars(items, 2))})
+    fsspec.filesystem("memory").pipe(
+        {f"/b/{number:02}.tar": data for number, data in enumerate(sharded.tars(items, 2))}
+    )
     (tmp_path / "parts").mkdir()
     sharded.write_parquet(tmp_path / "parts" / "train-0.parquet", items[:20])
     sharded.write_parquet(tmp_path / "parts" / "train-1.parquet", items[20:])
@@ -85,7 +91,9 @@ def test_every_format_and_file_system_gives_what_was_written(items: list[Item], 
 
 
 def test_plain_captions_speak_the_language_that_the_pack_names(items: list[Item], tmp_path: Path) -> None:
-    members = [(f"{key}.webp", picture) for key, picture, _ in items[:6]] + [(f"{key}.txt", f"{key} moja\n\n{key} mbili".encode()) for key, _, _ in items[:6]]
+    members = [(f"{key}.webp", picture) for key, picture, _ in items[:6]] + [
+        (f"{key}.txt", f"{key} moja\n\n{key} mbili".encode()) for key, _, _ in items[:6]
+    ]
     (tmp_path / "a.tar").write_bytes(sharded.tar(members))
     reading = load_corpus(str(sharded.write_pack(tmp_path, "webdataset", "a.tar", 'language = "swh_Latn"')))
     assert reading.reader.languages(reading.folder) == ["sw"]
@@ -103,7 +111,9 @@ def test_pictures_from_paths_beside_parquet(items: list[Item], tmp_path: Path) -
     for key, picture, _ in items[:5]:
         (tmp_path / f"{key}.webp").write_bytes(picture)
     names = [*(f"{key}.webp" for key, _, _ in items[:5]), "../secret.webp", "/etc/hosts"]
-    write_table(pa.table({"file": names, "text": [f"picha {n}" for n in range(7)], "lang": ["sw"] * 7}), tmp_path / "a.parquet")
+    write_table(
+        pa.table({"file": names, "text": [f"picha {n}" for n in range(7)], "lang": ["sw"] * 7}), tmp_path / "a.parquet"
+    )
     extra = 'image = "file"\ncaption = "text"\nlanguage_column = "lang"\nmax_bad = "50%"'
     reading = load_corpus(str(sharded.write_pack(tmp_path, "parquet", "a.parquet", extra)))
     assert len(reading.reader.pictures(reading.folder, "pictures")) == 5
@@ -111,7 +121,9 @@ def test_pictures_from_paths_beside_parquet(items: list[Item], tmp_path: Path) -
         "the path '../secret.webp' leads out of the shard's folder",
         "the path '/etc/hosts' leads out of the shard's folder",
     ]
-    assert all(picture.open().size == (128, 128) for picture in reading.reader.pictures(reading.folder, "pictures").values())
+    assert all(
+        picture.open().size == (128, 128) for picture in reading.reader.pictures(reading.folder, "pictures").values()
+    )
 
 
 def bomb() -> bytes:
@@ -122,7 +134,9 @@ def bomb() -> bytes:
     return out.getvalue()[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + out.getvalue()[33:]
 
 
-def test_bad_samples_are_counted_named_and_bounded(items: list[Item], tmp_path: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_samples_are_counted_named_and_bounded(
+    items: list[Item], tmp_path: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     jpeg = io.BytesIO()
     Image.open(io.BytesIO(items[0][1])).convert("RGB").save(jpeg, "JPEG")
     spoilt = {
@@ -141,7 +155,10 @@ def test_bad_samples_are_counted_named_and_bounded(items: list[Item], tmp_path: 
         load_corpus(str(pack)).folder  # noqa: B018
     said = str(caught.value)
     assert "6 of 48 samples are bad (12.500%), at most 0.100% may be" in said and "--max-bad 12.6%" in said
-    assert f"{tmp_path}/a.tar, sample cut: picture: damaged or truncated" in said and "sample huge: picture: 8500 x 8500 pixels" in said
+    assert (
+        f"{tmp_path}/a.tar, sample cut: picture: damaged or truncated" in said
+        and "sample huge: picture: 8500 x 8500 pixels" in said
+    )
     assert "sample mute: no caption" in said and "sample latin: captions are not UTF-8" in said
     assert "not read: 1 .pkl, 1 .pyd" in capsys.readouterr().err.replace("\n", " ")
     allowed = load_corpus(str(pack))
@@ -208,9 +225,14 @@ def test_pairs_on_disk_are_those_in_memory(corpus: Corpus, pairs: Pairs) -> None
         assert float(pairs.caption_weight[own.start : own.stop].sum()) == pytest.approx(1.0, abs=1e-5)
     caption, picture, concept = pairs.sample(64, 3)
     assert torch.equal(pairs.caption_concept[caption], concept)
-    assert [pairs.pictures[n].key for n in (picture % len(pairs.concepts)).tolist()] == [pairs.concepts[n] for n in concept.tolist()]
+    assert [pairs.pictures[n].key for n in (picture % len(pairs.concepts)).tolist()] == [
+        pairs.concepts[n] for n in concept.tolist()
+    ]
     assert torch.equal(pairs.caption_concept[pairs.others(concept, 3)], concept)
-    smaller, larger = (set(training_pairs(corpus, [resolve_language("sw")], "train", Sample(share=share)).concepts) for share in (0.3, 0.7))
+    smaller, larger = (
+        set(training_pairs(corpus, [resolve_language("sw")], "train", Sample(share=share)).concepts)
+        for share in (0.3, 0.7)
+    )
     assert smaller < larger < set(pairs.concepts)
 
 
@@ -228,7 +250,9 @@ def test_an_epoch_shows_every_caption_once() -> None:
     assert not torch.equal(strata.rows(64, 0), strata.rows(64, 1_000_003))  # another seed
 
 
-def test_rows_on_disk_are_the_features(pairs: Pairs, tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_on_disk_are_the_features(
+    pairs: Pairs, tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A tiny random encoder: what it makes of the captions does not matter here."""
     tower = describe("encoders", write_text_encoder(tmp_path / "text"))
     monkeypatch.setattr(feature_cache, "CHUNK", 64)
@@ -250,17 +274,25 @@ def test_rows_on_disk_are_the_features(pairs: Pairs, tmp_path: Path, own_cache: 
 INDEX = "import sys; from polyclip.data.corpus import load_corpus; c = load_corpus(sys.argv[1]); open(sys.argv[2], 'w').close(); c.folder"
 
 
-def test_killed_at_random_points_nothing_is_lost_or_read_twice(items: list[Item], tmp_path: Path, own_cache: Path) -> None:
+def test_killed_at_random_points_nothing_is_lost_or_read_twice(
+    items: list[Item], tmp_path: Path, own_cache: Path
+) -> None:
     pack = sharded.write_tars(tmp_path, items, 24)
     chance, kept = random.Random(os.getpid()), {}
     for attempt in range(30):
         begun = tmp_path / f"begun-{attempt}"
-        child = subprocess.Popen([sys.executable, "-c", INDEX, str(pack), str(begun)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen(
+            [sys.executable, "-c", INDEX, str(pack), str(begun)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         while not begun.exists():
             assert child.poll() is None
             time.sleep(0.01)
         most = min(len(kept) + chance.randrange(1, 12), 24)
-        while attempt < 3 and child.poll() is None and len(list((own_cache / "shards" / "indexes").glob("*.arrow"))) < most:
+        while (
+            attempt < 3
+            and child.poll() is None
+            and len(list((own_cache / "shards" / "indexes").glob("*.arrow"))) < most
+        ):
             time.sleep(0.001)
         time.sleep(chance.random() / 100)
         if attempt < 3:
@@ -277,5 +309,7 @@ def test_killed_at_random_points_nothing_is_lost_or_read_twice(items: list[Item]
     rows = [row for file in catalogue.indexes for row in read_index(cache_folder() / file).to_pylist()]
     assert [row["key"] for row in rows] == [key for key, _, _ in items]
     spoken = [sorted((caption["language"], caption["text"]) for caption in row["captions"]) for row in rows]
-    assert spoken == [sorted({(code, text) for code, texts in captions.items() for text in texts}) for _, _, captions in items]
+    assert spoken == [
+        sorted({(code, text) for code, texts in captions.items() for text in texts}) for _, _, captions in items
+    ]
     json.dumps(catalogue.first)

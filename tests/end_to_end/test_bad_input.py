@@ -18,7 +18,11 @@ from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("toy")
-    corpus, text, vision = write_corpus(folder / "corpus"), write_text_encoder(folder / "text"), write_vision_tower(folder / "vision")
+    corpus, text, vision = (
+        write_corpus(folder / "corpus"),
+        write_text_encoder(folder / "text"),
+        write_vision_tower(folder / "vision"),
+    )
     return {"corpus": str(corpus), "text": text, "vision": vision}
 
 
@@ -55,7 +59,9 @@ def one_sentence(said: object, *words: str) -> None:
         (["--vision-tower", "google/vit-base-patch16-224"], ["google/vit-base-patch16-224", "local folder"]),
     ],
 )
-def test_unknown_names_suggest_the_nearest(toy: dict[str, str], change: list[str], words: list[str], tmp_path: Path) -> None:
+def test_unknown_names_suggest_the_nearest(
+    toy: dict[str, str], change: list[str], words: list[str], tmp_path: Path
+) -> None:
     given = ["align", "--lang", "sw", *inputs(toy), "--out", str(tmp_path / "run")]
     said = polyclip(*given, *change)  # the last of a doubled option counts; a second --lang is a second language
     one_sentence(said, *words)
@@ -73,7 +79,9 @@ LATIN = '{"image": "red-small.png", "captions": {"sw": ["mrab\u00e1"]}}'.encode(
 
 
 @pytest.mark.parametrize(("line", "words"), [(LATIN, "not UTF-8"), (EMPTY, "empty caption")])
-def test_caption_files_that_are_not_utf8_or_have_an_empty_caption(toy: dict[str, str], line: bytes, words: str, tmp_path: Path) -> None:
+def test_caption_files_that_are_not_utf8_or_have_an_empty_caption(
+    toy: dict[str, str], line: bytes, words: str, tmp_path: Path
+) -> None:
     pack = write_corpus(tmp_path / "corpus")
     lines = (pack.parent / "captions.jsonl").read_bytes().splitlines()
     (pack.parent / "captions.jsonl").write_bytes(b"\n".join([lines[0], line, *lines[2:]]))
@@ -103,8 +111,14 @@ def test_pictures_that_cannot_be_read_are_named_skipped_and_counted(run: Path, t
     assert said.code == 0
     text = " ".join(said.out.split())
     assert "2 pictures searched, 3 skipped" in text
-    for name, why in (("enormous.png", "9000 x 9000 pixels"), ("letter.png", "not a picture"), ("half.png", "damaged or truncated")):
-        assert any(name in line and why in line for line in said.out.splitlines() if line.startswith("skipped")), said.out
+    for name, why in (
+        ("enormous.png", "9000 x 9000 pixels"),
+        ("letter.png", "not a picture"),
+        ("half.png", "damaged or truncated"),
+    ):
+        assert any(name in line and why in line for line in said.out.splitlines() if line.startswith("skipped")), (
+            said.out
+        )
     page = (tmp_path / "found.html").read_text("utf-8")
     assert page.count("<img") == 2 and "mraba nyekundu" in page
 
@@ -116,11 +130,15 @@ def test_search_without_query_or_pictures(run: Path, tmp_path: Path) -> None:
     one_sentence(polyclip("search", "paka", "--images", tmp_path / "none", "--model", run), "has no picture")
     one_sentence(polyclip("search", "paka", "--images", tmp_path / "nowhere", "--model", run), "is no folder")
     (tmp_path / "none" / "bad.png").write_text("x")
-    one_sentence(polyclip("search", "paka", "--images", tmp_path / "none", "--model", run), "None of the 1 pictures", "bad.png")
+    one_sentence(
+        polyclip("search", "paka", "--images", tmp_path / "none", "--model", run), "None of the 1 pictures", "bad.png"
+    )
     assert not Path("search.html").exists()
 
 
-def test_a_disk_that_fills_while_features_are_written(toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_while_features_are_written(
+    toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The kernel refuses files over 200 bytes: no write succeeds, and nothing half-written stays."""
 
     def small_files() -> None:
@@ -129,14 +147,25 @@ def test_a_disk_that_fills_while_features_are_written(toy: dict[str, str], tmp_p
     monkeypatch.setenv("POLYCLIP_CACHE", str(tmp_path / "cache"))
     unseen(load_corpus(toy["corpus"]), [])  # which keeps hashes; what follows is about features
     command = [sys.executable, "-m", "polyclip", "align", "--lang", "sw", *inputs(toy), "--out", str(tmp_path / "run")]
-    environment = {"POLYCLIP_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        "POLYCLIP_CACHE": str(tmp_path / "cache"),
+        "HF_HUB_OFFLINE": "1",
+        "PATH": "/usr/bin:/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     done = subprocess.run(command, env=environment, preexec_fn=small_files, capture_output=True, text=True, timeout=120)  # noqa: PLW1509 (no threads yet)
     assert done.returncode == 2, done
-    assert "Cannot write" in done.stderr and "Nothing was left half-written" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        "Cannot write" in done.stderr
+        and "Nothing was left half-written" in done.stderr
+        and "Traceback" not in done.stderr
+    )
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "hashes"] == []
 
 
-def test_a_test_picture_that_is_trained_on_is_refused_unless_a_reason_is_given(toy: dict[str, str], tmp_path: Path) -> None:
+def test_a_test_picture_that_is_trained_on_is_refused_unless_a_reason_is_given(
+    toy: dict[str, str], tmp_path: Path
+) -> None:
     pack = write_corpus(tmp_path / "corpus")
     folder = pack.parent
     lines = [json.loads(line) for line in (folder / "captions.jsonl").read_text("utf-8").splitlines()]
@@ -149,4 +178,7 @@ def test_a_test_picture_that_is_trained_on_is_refused_unless_a_reason_is_given(t
         assert allowed.wait(120) == 0
     found = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))["origin"]
     assert found["leakage"]["leaks"] == {"identical picture": 1} and found["leakage"]["allowed"] == "only to try"
-    assert found["notes"][-1] == "Not unseen: the test split shares 1 identical picture with the training split; allowed: only to try"
+    assert (
+        found["notes"][-1]
+        == "Not unseen: the test split shares 1 identical picture with the training split; allowed: only to try"
+    )

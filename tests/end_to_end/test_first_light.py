@@ -24,7 +24,9 @@ Scores = dict[tuple[str, str], dict[str, Any]]  # (language, metric) -> score
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
     out = tmp_path_factory.mktemp("runs") / "sw"
-    said = command("align", "--lang", "sw", "--method", "heads", "--vision-tower", "efficientnet-lite0:,size=128", "--out", out)
+    said = command(
+        "align", "--lang", "sw", "--method", "heads", "--vision-tower", "efficientnet-lite0:,size=128", "--out", out
+    )
     assert said.code == 0, said
     return out, said
 
@@ -36,7 +38,11 @@ def result(run: tuple[Path, Said]) -> dict[str, Any]:
 
 def headline(result: dict[str, Any], direction: str = "text_to_image") -> Scores:
     first = result["scores"][0]["protocol"]
-    return {(s["language"], s["metric"]): s for s in result["scores"] if (s["protocol"], s["direction"]) == (first, direction)}
+    return {
+        (s["language"], s["metric"]): s
+        for s in result["scores"]
+        if (s["protocol"], s["direction"]) == (first, direction)
+    }
 
 
 def test_it_finds_concepts_it_never_saw(result: dict[str, Any]) -> None:
@@ -51,15 +57,45 @@ def test_it_finds_concepts_it_never_saw(result: dict[str, Any]) -> None:
 
 def test_the_schema_other_tools_read(result: dict[str, Any]) -> None:
     assert set(result) == {"schema", "run", "model", "seconds", "scores", "means", "origin"} and result["schema"] == 1
-    facts = {"method", "text_encoder", "vision_tower", "trained_parameters", "total_parameters", "trained_share", "trained_share_without_embeddings"}
+    facts = {
+        "method",
+        "text_encoder",
+        "vision_tower",
+        "trained_parameters",
+        "total_parameters",
+        "trained_share",
+        "trained_share_without_embeddings",
+    }
     assert facts <= set(result["model"])
     assert set(result["seconds"]) == {"encode", "train", "evaluate"}
     assert {"hashes", "versions", "seed", "counts"} <= set(result["origin"])
-    keys = {"benchmark", "protocol", "split", "language", "seen", "direction", "metric", "value", "low", "high", "queries", "gallery", "chance"}
+    keys = {
+        "benchmark",
+        "protocol",
+        "split",
+        "language",
+        "seen",
+        "direction",
+        "metric",
+        "value",
+        "low",
+        "high",
+        "queries",
+        "gallery",
+        "chance",
+    }
     for score in result["scores"]:
         assert set(score) == keys
         assert all(0 <= score[key] <= 1 for key in ("value", "low", "high", "chance"))
-    assert {s["metric"] for s in result["scores"]} == {"recall@1", "recall@5", "recall@10", "mean_recall", "mrr", "ndcg@10", "median_rank"}
+    assert {s["metric"] for s in result["scores"]} == {
+        "recall@1",
+        "recall@5",
+        "recall@10",
+        "mean_recall",
+        "mrr",
+        "ndcg@10",
+        "median_rank",
+    }
     assert {s["split"] for s in result["scores"]} == {"test"}
 
 
@@ -77,7 +113,9 @@ def test_counts_are_those_of_the_file(run: tuple[Path, Said], result: dict[str, 
     model = result["model"]
     assert model["trained_parameters"] == trained
     assert model["trained_share"] == pytest.approx(trained / model["total_parameters"])
-    assert model["trained_share_without_embeddings"] == pytest.approx(trained / (model["total_parameters"] - 250_037 * 384))
+    assert model["trained_share_without_embeddings"] == pytest.approx(
+        trained / (model["total_parameters"] - 250_037 * 384)
+    )
     assert sum(path.stat().st_size for path in run[0].iterdir()) < 10_000_000
 
 
@@ -85,9 +123,15 @@ def test_it_finds_photographs_although_it_learnt_from_drawings(run: tuple[Path, 
     """On the validation split of a package of Debian: the test split is for the README."""
     asked = [text for code in ("en", "de", "sw") for text in ("--lang", code)]
     written = tmp_path / "photographs.json"
-    said = command("eval", "tuxpaint-stamps", "--model", run[0], "--data", "/", "--split", "validation", *asked, "--json", written)
+    said = command(
+        "eval", "tuxpaint-stamps", "--model", run[0], "--data", "/", "--split", "validation", *asked, "--json", written
+    )
     assert said.code == 0, said
-    found = {(s["language"], s["protocol"], s["metric"]): s for s in json.loads(written.read_text())["scores"] if s["direction"] == "text_to_image"}
+    found = {
+        (s["language"], s["protocol"], s["metric"]): s
+        for s in json.loads(written.read_text())["scores"]
+        if s["direction"] == "text_to_image"
+    }
     for language, least in (("en", 0.30), ("de", 0.17)):
         score = found[language, "photographs", "recall@10"]
         assert score["gallery"] == 235 and score["value"] > least > 3 * score["chance"], score
@@ -96,8 +140,18 @@ def test_it_finds_photographs_although_it_learnt_from_drawings(run: tuple[Path, 
 
 def test_what_is_printed(run: tuple[Path, Said], result: dict[str, Any]) -> None:
     folder, said = run
-    assert max(len(line) for line in said.out.splitlines() if str(folder) not in line and " parameters " not in line) <= 80
-    for words in ("trained", "never trained", "sw Swahili", "mi Māori", "95 % interval", f"{result['model']['trained_parameters']:,}", str(folder)):
+    assert (
+        max(len(line) for line in said.out.splitlines() if str(folder) not in line and " parameters " not in line) <= 80
+    )
+    for words in (
+        "trained",
+        "never trained",
+        "sw Swahili",
+        "mi Māori",
+        "95 % interval",
+        f"{result['model']['trained_parameters']:,}",
+        str(folder),
+    ):
         assert words in said.out, words
     value = headline(result)["sw", "recall@10"]["value"]
     assert f"{100 * value:.1f} [" in said.out
@@ -121,12 +175,23 @@ def test_eval_gives_the_same_figures_and_others(run: tuple[Path, Said], result: 
 def test_the_api_gives_unit_vectors_that_mean_something(run: tuple[Path, Said]) -> None:
     model = polyclip.load(run[0])
     drawn = emoji.pictures(CORPORA / "emoji", "noto")
-    things = {"mbwa": "1F436", "farasi": "1F40E", "gari": "1F697", "jua": "2600", "kitabu": "1F4D6", "baiskeli": "1F6B2"}
+    things = {
+        "mbwa": "1F436",
+        "farasi": "1F40E",
+        "gari": "1F697",
+        "jua": "2600",
+        "kitabu": "1F4D6",
+        "baiskeli": "1F6B2",
+    }
     pictures = [drawn[concept].open() for concept in things.values()]
     image = model.encode_image(pictures)
     text = model.encode_text(list(things))
     for vectors in (text, image):
-        assert vectors.dtype == torch.float32 and vectors.device.type == "cpu" and vectors.shape == (len(things), text.shape[1])
+        assert (
+            vectors.dtype == torch.float32
+            and vectors.device.type == "cpu"
+            and vectors.shape == (len(things), text.shape[1])
+        )
         torch.testing.assert_close(vectors.norm(dim=1), torch.ones(len(things)))
     right = (text @ image.T).argmax(1) == torch.arange(len(things))
     assert right.sum() >= 4, text @ image.T
@@ -141,7 +206,10 @@ def test_the_api_gives_unit_vectors_that_mean_something(run: tuple[Path, Said]) 
     for call, message in (
         (lambda: model.encode_text(["mbwa", " "]), "Caption 1 of 2 is empty"),
         (lambda: model.encode_text("mbwa"), "Expected a list of captions"),
-        (lambda: inspect.unwrap(type(model).encode_image)(model, ["mbwa.png"]), "Picture 0 of 1 is a str"),  # past the tests' type checker
+        (
+            lambda: inspect.unwrap(type(model).encode_image)(model, ["mbwa.png"]),
+            "Picture 0 of 1 is a str",
+        ),  # past the tests' type checker
     ):
         with pytest.raises(polyclip.errors.DataError, match=message):
             call()
@@ -152,7 +220,18 @@ def test_search_puts_the_right_picture_first(run: tuple[Path, Said], tmp_path: P
     (tmp_path / "pictures").mkdir()
     for name, concept in {"paka": "1F408-200D-2B1B", "ndizi": "1F34C", "gari": "1F697", "saa": "231A"}.items():
         drawn[concept].open().save(tmp_path / "pictures" / f"{name}.png")
-    said = command("search", "paka mweusi", "--images", tmp_path / "pictures", "--model", run[0], "--html", tmp_path / "found.html", "--top", 2)
+    said = command(
+        "search",
+        "paka mweusi",
+        "--images",
+        tmp_path / "pictures",
+        "--model",
+        run[0],
+        "--html",
+        tmp_path / "found.html",
+        "--top",
+        2,
+    )
     assert said.code == 0
     first = next(line for line in said.out.splitlines() if " 1 " in line)
     assert "paka.png" in first

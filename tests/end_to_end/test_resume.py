@@ -16,13 +16,32 @@ EPOCHS = 80  # enough that a run is still under way when it is killed
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("toy")
-    corpus, text, vision = write_corpus(folder / "corpus"), write_text_encoder(folder / "text"), write_vision_tower(folder / "vision")
+    corpus, text, vision = (
+        write_corpus(folder / "corpus"),
+        write_text_encoder(folder / "text"),
+        write_vision_tower(folder / "vision"),
+    )
     return {"corpus": str(corpus), "text": text, "vision": vision}
 
 
 def arguments(toy: dict[str, str], method: str, out: Path) -> list[object]:
     inputs = ["--corpus", toy["corpus"], "--text-encoder", toy["text"], "--vision-tower", toy["vision"]]
-    return ["align", "--lang", "sw", "--method", method, *inputs, "--epochs", EPOCHS, "--batch-size", 8, "--seed", 3, "--out", out]
+    return [
+        "align",
+        "--lang",
+        "sw",
+        "--method",
+        method,
+        *inputs,
+        "--epochs",
+        EPOCHS,
+        "--batch-size",
+        8,
+        "--seed",
+        3,
+        "--out",
+        out,
+    ]
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -39,14 +58,23 @@ def test_killed_and_resumed(toy: dict[str, str], method: str, phase: str, how: s
     assert polyclip(*arguments(toy, method, whole)).code == 0
     checkpoint = broken / f"checkpoint-{phase}.safetensors"
     code, said = killed_when(checkpoint.exists, arguments(toy, method, broken), how)
-    assert checkpoint.exists() and not (broken / "aligner.safetensors").exists(), "it was stopped too late to prove anything"
+    assert checkpoint.exists() and not (broken / "aligner.safetensors").exists(), (
+        "it was stopped too late to prove anything"
+    )
     if how is signal.SIGINT:
         assert code == 130 and "--resume" in said and "Traceback" not in said
     refused = polyclip(*arguments(toy, method, broken))
     assert refused.code == 2 and "add --resume" in refused.err
     assert polyclip(*arguments(toy, method, broken), "--resume").code == 0
     assert same_weights(whole, broken)
-    assert {path.name for path in broken.iterdir()} == {"README.md", "run.toml", "aligner.safetensors", "result.json", "result.ranks.safetensors", "log.jsonl"}
+    assert {path.name for path in broken.iterdir()} == {
+        "README.md",
+        "run.toml",
+        "aligner.safetensors",
+        "result.json",
+        "result.ranks.safetensors",
+        "log.jsonl",
+    }
     assert (whole / "log.jsonl").read_text().count("\n") == (broken / "log.jsonl").read_text().count("\n")
 
 

@@ -21,9 +21,20 @@ EPOCHS = {"heads": 40, "full": 16}
 
 def launched(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
     """Two processes of `polyclip ARGUMENTS`, started by torchrun."""
-    start = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port()), "-m", "polyclip"]
+    start = [
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(free_port()),
+        "-m",
+        "polyclip",
+    ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, *start, *map(str, arguments)], env=os.environ | environment, **pipes, text=True)
+    return subprocess.Popen(
+        [sys.executable, *start, *map(str, arguments)], env=os.environ | environment, **pipes, text=True
+    )
 
 
 def second_of(launcher: int) -> int:
@@ -42,7 +53,11 @@ def second_of(launcher: int) -> int:
 @pytest.mark.parametrize(("method", "how"), [("heads", []), ("full", ["--shard", "--micro-batch", 2])])
 def test_a_killed_process_ends_the_job_and_one_alone_goes_on(method: str, how: list[object], tmp_path: Path) -> None:
     """`full` with its towers divided among the two: the moments that were kept are whole."""
-    corpus, text, vision = write_corpus(tmp_path / "corpus"), write_text_encoder(tmp_path / "text"), write_vision_tower(tmp_path / "vision")
+    corpus, text, vision = (
+        write_corpus(tmp_path / "corpus"),
+        write_text_encoder(tmp_path / "text"),
+        write_vision_tower(tmp_path / "vision"),
+    )
     inputs = ["--corpus", corpus, "--text-encoder", text, "--vision-tower", vision, "--dim", 16]
     arguments = ["align", "--lang", "sw", "--method", method, *inputs, "--epochs", EPOCHS[method], "--batch-size", 7]
     broken, whole = tmp_path / "broken", tmp_path / "whole"
@@ -53,23 +68,69 @@ def test_a_killed_process_ends_the_job_and_one_alone_goes_on(method: str, how: l
         time.sleep(0.005)
     os.kill(second_of(job.pid), signal.SIGKILL)
     out, err = job.communicate(timeout=100)
-    assert job.returncode != 0 and not (broken / "aligner.safetensors").exists(), "it was killed too late to prove anything"
-    assert ("lost another one" in err or "was stopped from outside" in err) and "--resume" in err and "Stopped" not in err and out == ""
+    assert job.returncode != 0 and not (broken / "aligner.safetensors").exists(), (
+        "it was killed too late to prove anything"
+    )
+    assert (
+        ("lost another one" in err or "was stopped from outside" in err)
+        and "--resume" in err
+        and "Stopped" not in err
+        and out == ""
+    )
     assert polyclip(*arguments, "--out", broken, "--resume").code == 0
     found, wanted = (load_file(folder / "aligner.safetensors") for folder in (broken, whole))
     assert found.keys() == wanted.keys()
     for name, tensor in wanted.items():
-        torch.testing.assert_close(found[name].float(), tensor.float(), rtol=2e-3, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}")
-    logs = [[json.loads(line)["validation"] for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (broken, whole)]
+        torch.testing.assert_close(
+            found[name].float(), tensor.float(), rtol=2e-3, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
+    logs = [
+        [json.loads(line)["validation"] for line in (folder / "log.jsonl").read_text().splitlines()]
+        for folder in (broken, whole)
+    ]
     assert logs[0] == pytest.approx(logs[1], abs=0.02) and len(logs[0]) > EPOCHS[method]
 
 
 def test_several_processes_score_and_translate_as_one_does(tmp_path: Path) -> None:
-    corpus, text, vision = write_corpus(tmp_path / "corpus"), write_text_encoder(tmp_path / "text"), write_vision_tower(tmp_path / "vision")
+    corpus, text, vision = (
+        write_corpus(tmp_path / "corpus"),
+        write_text_encoder(tmp_path / "text"),
+        write_vision_tower(tmp_path / "vision"),
+    )
     inputs = ["--corpus", corpus, "--text-encoder", text, "--vision-tower", vision, "--dim", 16]
-    assert polyclip("align", "--lang", "sw", "--method", "heads", *inputs, "--epochs", 2, "--batch-size", 7, "--out", tmp_path / "run").code == 0
+    assert (
+        polyclip(
+            "align",
+            "--lang",
+            "sw",
+            "--method",
+            "heads",
+            *inputs,
+            "--epochs",
+            2,
+            "--batch-size",
+            7,
+            "--out",
+            tmp_path / "run",
+        ).code
+        == 0
+    )
     score = ["eval", "retrieval", "--model", tmp_path / "run", "--data", Path(corpus).parent, "--json"]
-    translate = ["translate", corpus, "--from", "en", "--to", "es", "--with", "apertium", "--similarity", "off", "--language", "off", "--out"]
+    translate = [
+        "translate",
+        corpus,
+        "--from",
+        "en",
+        "--to",
+        "es",
+        "--with",
+        "apertium",
+        "--similarity",
+        "off",
+        "--language",
+        "off",
+        "--out",
+    ]
     for arguments in (score, translate):
         assert polyclip(*arguments, tmp_path / "one").code == 0
         job = launched(*arguments, tmp_path / "two", POLYCLIP_CACHE=str(tmp_path / "other"))

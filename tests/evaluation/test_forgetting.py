@@ -11,9 +11,9 @@ from polyclip.data.corpus import load_corpus
 from polyclip.data.types import Row
 from polyclip.errors import DataError
 from polyclip.evaluation import forgetting
-from polyclip.evaluation.results import Kept
-from polyclip.models.aligner import Aligner
-from polyclip.models.branch import Recipe
+from polyclip.evaluation.results import Retention
+from polyclip.models.aligner import PolyCLIP
+from polyclip.models.branch import ModelConfig
 from polyclip.report.table import too_forgetful
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
@@ -23,7 +23,10 @@ from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("toy")
     towers = {"text": write_text_encoder(folder / "text"), "vision": write_vision_tower(folder / "vision")}
-    return towers | {"corpus": str(write_corpus(folder / "corpus", french=True)), "plain": str(write_corpus(folder / "plain"))}
+    return towers | {
+        "corpus": str(write_corpus(folder / "corpus", french=True)),
+        "plain": str(write_corpus(folder / "plain")),
+    }
 
 
 def rows_of(*codes: str) -> dict[str, list[Row]]:
@@ -62,7 +65,9 @@ def test_towers_left_alone_keep_everything_and_trained_ones_are_measured_as_they
     rows = {code: corpus.reader.read(corpus.folder, code, "train") for code in ("sw", "en", "fr", "de")}
     for method in ("heads", "lilt-ln"):
         torch.manual_seed(0)
-        aligner = Aligner(Recipe(text_encoder=toy["text"], vision_tower=toy["vision"], method=method, dim=16)).eval()
+        aligner = PolyCLIP(
+            ModelConfig(text_encoder=toy["text"], vision_tower=toy["vision"], method=method, dim=16)
+        ).eval()
         if method == "lilt-ln":
             with torch.no_grad():
                 for parameter in aligner.text.encoder.parameters():
@@ -78,13 +83,13 @@ def test_towers_left_alone_keep_everything_and_trained_ones_are_measured_as_they
 
 def test_without_a_pivot_nothing_is_said(toy: dict[str, str]) -> None:
     corpus = load_corpus(toy["plain"])
-    aligner = Aligner(Recipe(text_encoder=toy["text"], vision_tower=toy["vision"], method="heads", dim=16)).eval()
+    aligner = PolyCLIP(ModelConfig(text_encoder=toy["text"], vision_tower=toy["vision"], method="heads", dim=16)).eval()
     rows = {code: corpus.reader.read(corpus.folder, code, "train") for code in ("sw", "en")}
     assert forgetting.knowledge(aligner, corpus, rows, frozenset({"sw", "en"}), "train") == []
 
 
-def kept(part: str, change: float) -> Kept:
-    return Kept(part, "English (1) -> fr, recall@1", 0.5, 0.5 + change, change, change, change, 10)
+def kept(part: str, change: float) -> Retention:
+    return Retention(part, "English (1) -> fr, recall@1", 0.5, 0.5 + change, change, change, change, 10)
 
 
 def test_the_gate_looks_at_the_worst_line_of_text() -> None:
@@ -95,11 +100,25 @@ def test_the_gate_looks_at_the_worst_line_of_text() -> None:
         too_forgetful([kept("vision tower", -0.5)], 1.0)
 
 
-def test_align_says_what_was_kept_and_the_gate_ends_it_with_1(toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_align_says_what_was_kept_and_the_gate_ends_it_with_1(
+    toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from polyclip.training import scoring_plan
 
     monkeypatch.setattr(scoring_plan, "known_languages", lambda: ["de", "fr"])
-    common = ["align", "--lang", "sw", "--method", "heads", "--corpus", toy["corpus"], "--text-encoder", toy["text"], "--vision-tower", toy["vision"]]
+    common = [
+        "align",
+        "--lang",
+        "sw",
+        "--method",
+        "heads",
+        "--corpus",
+        toy["corpus"],
+        "--text-encoder",
+        toy["text"],
+        "--vision-tower",
+        toy["vision"],
+    ]
     said = polyclip(*common, "--dim", 8, "--epochs", 1, "--out", tmp_path / "run", "--max-drop", 100)
     assert said.code == 0, said.err
     assert "knowledge kept" in said.out and "aligned captions" in said.out
@@ -121,7 +140,9 @@ def test_the_imagenet_classifier_agrees_with_itself_until_its_tower_is_trained(t
     with pytest.MonkeyPatch.context() as patch:
         few = {concept: emoji.split_concepts(corpus.folder, "validation")[concept] for concept in concepts}
         patch.setattr(corpus.reader, "split_concepts", lambda folder, split: few)
-        aligner = Aligner(Recipe(vision_tower="efficientnet-lite0:,size=96", method="lit-reversed", dim=16)).eval()
+        aligner = PolyCLIP(
+            ModelConfig(vision_tower="efficientnet-lite0:,size=96", method="lit-reversed", dim=16)
+        ).eval()
         (line,) = forgetting.vision_line(aligner, corpus, "validation")
         assert (line.after, line.queries) == (1.0, 40)
         with torch.no_grad():

@@ -13,7 +13,7 @@ from polyclip.evaluation.held_out import MIXED, all_locales, mixed, pictures
 from polyclip.evaluation.retrieval import Items, Request
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 CORPUS = load_corpus("emoji")
 EN = CORPUS.reader.read(CORPUS.folder, "en", "test")
@@ -25,7 +25,9 @@ class Oracle:
     """Knows each English name's and each picture's concept."""
 
     kind: str
-    concept: dict[str, str] = field(default_factory=lambda: {row.captions[0]: row.concept for row in normalised(EN, load_language("en"))})
+    concept: dict[str, str] = field(
+        default_factory=lambda: {row.captions[0]: row.concept for row in normalised(EN, load_language("en"))}
+    )
 
     def pooled(self, items: Any, what: str, *, keep: bool, sections: Any = ()) -> torch.Tensor:
         return self.embed(items, what, keep=keep, sections=sections)
@@ -38,13 +40,15 @@ class Oracle:
         if self.kind == "constant":
             return torch.ones(len(found), 1)
         if self.kind == "random":
-            return torch.nn.functional.normalize(torch.randn(len(found), 50, generator=torch.Generator().manual_seed(sum(map(ord, what)))), dim=1)
+            return torch.nn.functional.normalize(
+                torch.randn(len(found), 50, generator=torch.Generator().manual_seed(sum(map(ord, what)))), dim=1
+            )
         return torch.eye(len(CONCEPTS))[[CONCEPTS.index(concept) for concept in found]]
 
 
-def knowing(kind: str) -> Aligner:
+def knowing(kind: str) -> PolyCLIP:
     """An aligner with the oracle on both sides."""
-    aligner = Aligner.__new__(Aligner)
+    aligner = PolyCLIP.__new__(PolyCLIP)
     torch.nn.Module.__init__(aligner)
     aligner.text = aligner.vision = Oracle(kind)  # type: ignore[assignment]
     return aligner
@@ -73,7 +77,11 @@ def test_protocols_and_galleries() -> None:
 def test_the_mixed_gallery_has_every_concept_once_and_all_styles() -> None:
     found, categories = pictures(knowing("perfect"), CORPUS, "test")
     assert sorted(found[MIXED].keys) == sorted(CONCEPTS) == sorted(categories)
-    styles = {style: Items(torch.full((len(g.keys), 1), float(n)), g.keys, g.clusters) for n, (style, g) in enumerate(found.items()) if style != MIXED}
+    styles = {
+        style: Items(torch.full((len(g.keys), 1), float(n)), g.keys, g.clusters)
+        for n, (style, g) in enumerate(found.items())
+        if style != MIXED
+    }
     drawn = mixed(styles).vectors.flatten().tolist()
     counts = [drawn.count(float(n)) for n in range(1, 5)]
     assert sum(counts) == len(drawn) and min(counts) > 50

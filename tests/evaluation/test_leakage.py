@@ -32,7 +32,11 @@ def write_train(folder: Path) -> Path:
     lines = []
     for concept in CONCEPTS:
         NOTO[concept].open().save(folder / f"{concept}.png")
-        lines.append(json.dumps({"image": f"{concept}.png", "captions": {"sw": [NAMES[concept]]}, "split": "train"}, ensure_ascii=False))
+        lines.append(
+            json.dumps(
+                {"image": f"{concept}.png", "captions": {"sw": [NAMES[concept]]}, "split": "train"}, ensure_ascii=False
+            )
+        )
     (folder / "captions.jsonl").write_text("\n".join(lines), "utf-8")
     return folder
 
@@ -63,7 +67,9 @@ def test_one_drawing_under_two_names_is_named_and_refused() -> None:
     flag = CORPUS.reader.pictures(CORPUS.folder, "openmoji")["1F1E6-1F1FA"]
     found = compare(Material(name="mine", labels=frozenset(), pictures=[flag]), of_corpus(CORPUS, "test", [SW]))
     assert [(leak.kind, leak.other) for leak in found.leaks] == [("identical picture", "1F1E6-1F1FA")]
-    with pytest.raises(DataError, match=r"emoji \(test\) is not unseen: 1 leaks from mine, the first: identical picture"):
+    with pytest.raises(
+        DataError, match=r"emoji \(test\) is not unseen: 1 leaks from mine, the first: identical picture"
+    ):
         refuse([found])
     refuse([found], "drawings")
 
@@ -87,7 +93,9 @@ def test_pictures_that_were_resized_compressed_or_renamed(train: Path, tmp_path:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("first", "second"), [("1F49A", "1F90E"), ("1F7E2", "1F7E4"), ("1F4D7", "1F4D9"), ("1F534", "1F7E4")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("1F49A", "1F90E"), ("1F7E2", "1F7E4"), ("1F4D7", "1F4D9"), ("1F534", "1F7E4")]
+)
 def test_another_colour_is_another_picture(first: str, second: str) -> None:
     pair = hashes([NOTO[first], NOTO[second]], "pictures")
     assert next(near(pair.bits[:1], pair.bits[1:]))[2] <= 8  # the hash alone would say that they are the same
@@ -100,7 +108,9 @@ def test_near_is_the_slow_definition_nearest_first() -> None:
     second[::7] = first[generator.integers(0, 40, 100)] ^ (generator.random((100, 32)) < 0.05).astype(np.uint8)
     apart = np.unpackbits(first[None] ^ second[:, None], axis=2).sum(2)
     found = list(near(first, second, 40))
-    assert {(row, column) for column, row, _ in found} == set(zip(*np.nonzero(apart <= 40), strict=True)) and len(found) >= 100
+    assert {(row, column) for column, row, _ in found} == set(zip(*np.nonzero(apart <= 40), strict=True)) and len(
+        found
+    ) >= 100
     assert all(bits == apart[row, column] for column, row, bits in found)
     assert all(a[1] < b[1] or (a[1] == b[1] and a[2] <= b[2]) for a, b in pairwise(found))
 
@@ -122,7 +132,9 @@ def test_a_picture_that_cannot_be_read_is_named(train: Path, tmp_path: Path) -> 
     NOTO["1F415"].open().save(tmp_path / "fine.png")
     found = compare(of(train), of(tmp_path))
     assert found.leaks == []
-    assert any(note.startswith("not compared") and "broken.jpg" in note for note in found.notes) and any("notes.pdf" in note for note in found.notes)
+    assert any(note.startswith("not compared") and "broken.jpg" in note for note in found.notes) and any(
+        "notes.pdf" in note for note in found.notes
+    )
 
 
 def test_names_of_files_tell_pictures_that_are_not_at_hand(tmp_path: Path) -> None:
@@ -131,9 +143,14 @@ def test_names_of_files_tell_pictures_that_are_not_at_hand(tmp_path: Path) -> No
     for number, name in enumerate(("COCO_train2014_000000436508.jpg", "000000341725.jpg", "1.jpg")):
         NOTO[CONCEPTS[number]].open().save(tmp_path / "pictures" / name)
     (tmp_path / "lists").mkdir()
-    (tmp_path / "lists" / "test_image_names.txt").write_text("COCO_train2014_000000436508.jpg\nCOCO_val2014_000000341725.jpg\n1.jpg")
+    (tmp_path / "lists" / "test_image_names.txt").write_text(
+        "COCO_train2014_000000436508.jpg\nCOCO_val2014_000000341725.jpg\n1.jpg"
+    )
     found = leaks(of_folder(tmp_path / "pictures", "pictures"), of_folder(tmp_path / "lists", "lists"))
-    assert [(leak.kind, leak.detail) for leak in found] == [("file name", "coco 000000341725"), ("file name", "coco 000000436508")]
+    assert [(leak.kind, leak.detail) for leak in found] == [
+        ("file name", "coco 000000341725"),
+        ("file name", "coco 000000436508"),
+    ]
     assert [identity(name) for name in ("a/1007129816.jpg", "000411001ff7dd4f.jpg", "dog-12.png", "1F468-200D-1F9B3")] == [
         "1007129816", "000411001ff7dd4f", "", "",
     ]  # fmt: skip
@@ -206,9 +223,16 @@ def write_benchmarks(folder: Path) -> None:
     (folder / "xtd" / "swh_Latn.txt").write_text("mbwa\n", "utf-8")
     (folder / "xtd" / "README.txt").write_text("about\n", "utf-8")
     (folder / "co").mkdir()
-    (folder / "co" / "test.jsonl").write_text('{"sentences": ["ein Hund"], "img_path": "COCO_val2014_000000413120.jpg"}\n', "utf-8")
+    (folder / "co" / "test.jsonl").write_text(
+        '{"sentences": ["ein Hund"], "img_path": "COCO_val2014_000000413120.jpg"}\n', "utf-8"
+    )
     (folder / "xm").mkdir()
-    line = {"image/key": "000411001ff7dd4f", "image/locale": "sw", "sw": {"caption": ["mbwa mweusi"]}, "quz": {"caption": ["allqu"]}}
+    line = {
+        "image/key": "000411001ff7dd4f",
+        "image/locale": "sw",
+        "sw": {"caption": ["mbwa mweusi"]},
+        "quz": {"caption": ["allqu"]},
+    }
     (folder / "xm" / "captions.jsonl").write_text(json.dumps(line), "utf-8")
 
 
@@ -241,18 +265,29 @@ def test_the_command(train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert done.code == 0 and "No leak found." in done.out
     (clean / "copy.png").write_bytes((train / f"{CONCEPTS[2]}.png").read_bytes())
     done = polyclip("leakage", train, clean)
-    assert done.code == 1 and "identical picture" in done.out and "1 leaks" in done.out and not (tmp_path / "leakage.json").exists()
+    assert (
+        done.code == 1
+        and "identical picture" in done.out
+        and "1 leaks" in done.out
+        and not (tmp_path / "leakage.json").exists()
+    )
     assert max(len(line) for line in done.out.splitlines() if not line.startswith(("compared", "captions"))) <= 80
     told = polyclip("leakage", train, clean, "--json", "--allow-leakage", "only to try")
     found: dict[str, Any] = json.loads(told.out)
-    assert told.code == 0 and found["allowed"] == "only to try" and found["leaked"] and found["limits"]["near_bits"] == 40
+    assert (
+        told.code == 0 and found["allowed"] == "only to try" and found["leaked"] and found["limits"]["near_bits"] == 40
+    )
     assert json.loads((tmp_path / "leakage.json").read_text("utf-8")) == found
     assert [leak["kind"] for leak in found["leaks"]] == ["identical picture"]
     assert record(compare(of(train), of(clean)))["allowed"] is None
     known = polyclip("leakage", "coco", "xtd10", "--data", clean)
     assert known.code == 1 and "known overlap" in known.out
     bad = polyclip("leakage", "coco", "xtd12")
-    assert bad.code == 2 and bad.err.startswith("error: No corpus, folder or known set") and len(bad.err.strip().splitlines()) == 1
+    assert (
+        bad.code == 2
+        and bad.err.startswith("error: No corpus, folder or known set")
+        and len(bad.err.strip().splitlines()) == 1
+    )
 
 
 def test_a_flat_picture_is_not_every_flat_picture(tmp_path: Path) -> None:
@@ -260,4 +295,6 @@ def test_a_flat_picture_is_not_every_flat_picture(tmp_path: Path) -> None:
         (tmp_path / side).mkdir()
         for colour in colours:
             Image.new("RGB", (50, 50 if side == "one" else 80), colour).save(tmp_path / side / f"{colour}.png")
-    assert [(Path(leak.train).name, Path(leak.other).name) for leak in leaks(of(tmp_path / "one"), of(tmp_path / "two"))] == [("white.png", "white.png")]
+    assert [
+        (Path(leak.train).name, Path(leak.other).name) for leak in leaks(of(tmp_path / "one"), of(tmp_path / "two"))
+    ] == [("white.png", "white.png")]

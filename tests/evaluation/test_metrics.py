@@ -9,7 +9,17 @@ from torch.nn.functional import normalize
 
 from polyclip.errors import DataError, WeightsError
 from polyclip.evaluation import metrics
-from polyclip.evaluation.metrics import PER_QUERY, Bootstrap, Chance, chance_recall, ndcg, per_query, places, ranks, recall
+from polyclip.evaluation.metrics import (
+    PER_QUERY,
+    Bootstrap,
+    Chance,
+    chance_recall,
+    ndcg,
+    per_query,
+    places,
+    ranks,
+    recall,
+)
 from polyclip.evaluation.results import Measured, Score
 from polyclip.evaluation.retrieval import Items, both_directions
 
@@ -23,7 +33,10 @@ def slow_places(query: torch.Tensor, gallery: torch.Tensor, key: int, keys: list
 
 
 def test_places_are_their_definition_with_several_positives_and_ties() -> None:
-    query, gallery = torch.randint(-2, 3, (60, 3)).float(), torch.randint(-2, 3, (40, 3)).float()  # exact, and full of ties
+    query, gallery = (
+        torch.randint(-2, 3, (60, 3)).float(),
+        torch.randint(-2, 3, (40, 3)).float(),
+    )  # exact, and full of ties
     keys, own = [i % 9 if i < 36 else 9 for i in range(40)], [i % 10 for i in range(60)]
     found = places(query, gallery, torch.tensor(own), torch.tensor(keys))
     slow = [slow_places(q, gallery, k, keys) for q, k in zip(query, own, strict=True)]
@@ -57,7 +70,10 @@ def test_recall_is_clip_benchmarks_to_the_last_digit(captions: int) -> None:
     positive = own[:, None] == keys
     t2i, i2t = ranks(text, image, own, keys), ranks(image, text, keys, own)
     for k in (1, 5, 10):
-        theirs = [(public.recall_at_k(table, true, k) > 0).float().mean().item() for table, true in ((scores, positive), (scores.T, positive.T))]
+        theirs = [
+            (public.recall_at_k(table, true, k) > 0).float().mean().item()
+            for table, true in ((scores, positive), (scores.T, positive.T))
+        ]
         assert [recall(t2i, k).mean().item(), recall(i2t, k).mean().item()] == theirs
         assert 0 < theirs[0] < 1
 
@@ -68,7 +84,9 @@ def test_ndcg_and_mrr_are_scikit_learns(captions: int) -> None:
     own, keys = torch.arange(30).repeat_interleave(captions), torch.arange(30)
     found = places(image, text, keys, own)
     scores, relevant = (image @ text.T).numpy(), (keys[:, None] == own).numpy()
-    assert ndcg(found, torch.full((30,), captions)).mean().item() == pytest.approx(ndcg_score(relevant, scores, k=10), abs=1e-6)
+    assert ndcg(found, torch.full((30,), captions)).mean().item() == pytest.approx(
+        ndcg_score(relevant, scores, k=10), abs=1e-6
+    )
     first = np.zeros_like(relevant)  # of several positives, the reciprocal rank knows the nearest alone
     first[np.arange(30), np.where(relevant, scores, -9).argmax(1)] = True
     alone = np.where(relevant & ~first, -9, scores)
@@ -78,8 +96,14 @@ def test_ndcg_and_mrr_are_scikit_learns(captions: int) -> None:
 
 def test_ties_count_against_the_model_whatever_the_hardware_rounds() -> None:
     constant = normalize(torch.randn(1, 384), dim=1)
-    for queries, items in ((50, 50), (1, 3607), (7, 1003)):  # a single query takes another way through the matrix product
-        found = ranks(constant.repeat(queries, 1), constant.repeat(items, 1), torch.arange(queries), torch.arange(items))
+    for queries, items in (
+        (50, 50),
+        (1, 3607),
+        (7, 1003),
+    ):  # a single query takes another way through the matrix product
+        found = ranks(
+            constant.repeat(queries, 1), constant.repeat(items, 1), torch.arange(queries), torch.arange(items)
+        )
         assert found.tolist() == [items - 1] * queries
     other = ranks(normalize(torch.randn(5, 384), dim=1), constant.repeat(3607, 1), torch.arange(5), torch.arange(3607))
     assert other.tolist() == [3606] * 5
@@ -96,7 +120,9 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_whole_matrix_is_ever_held(monkeypatch: pytest.MonkeyPatch) -> None:
     held = []
     block = metrics._block
-    monkeypatch.setattr(metrics, "_block", lambda similarity, *rest: held.append(similarity.numel()) or block(similarity, *rest))
+    monkeypatch.setattr(
+        metrics, "_block", lambda similarity, *rest: held.append(similarity.numel()) or block(similarity, *rest)
+    )
     monkeypatch.setattr(metrics, "CELLS", 1000)
     ranks(torch.randn(5000, 2), torch.randn(30, 2), torch.arange(5000) % 30, torch.arange(30))
     assert sum(held) == 5000 * 30 and max(held) <= 1000
@@ -119,11 +145,21 @@ def test_chance_is_what_random_orders_score() -> None:
     chance = Chance(positives, 40)
     orders = np.argsort(np.random.default_rng(0).random((20_000, 40)), axis=1)
     scored = [(torch.from_numpy(np.sort(orders[:, :own], axis=1)), own) for own in positives.tolist()]
-    drawn = np.mean([per_query(found[:, 0].numpy(), ndcg(found, torch.full((20_000,), own)).numpy()).mean(0) for found, own in scored], axis=0)
+    drawn = np.mean(
+        [
+            per_query(found[:, 0].numpy(), ndcg(found, torch.full((20_000,), own)).numpy()).mean(0)
+            for found, own in scored
+        ],
+        axis=0,
+    )
     assert drawn == pytest.approx(chance.per_query(), abs=0.005)
     first = np.concatenate([found[:, 0].numpy() for found, _ in scored])
     assert (np.median(first) + 1) / 40 == pytest.approx(chance.median(), abs=1 / 40)
-    assert Chance(torch.tensor([2, 2]), 50).recall(5) == pytest.approx(chance_recall(2.0, 50, 5)) == pytest.approx(1 - (45 * 44) / (50 * 49))
+    assert (
+        Chance(torch.tensor([2, 2]), 50).recall(5)
+        == pytest.approx(chance_recall(2.0, 50, 5))
+        == pytest.approx(1 - (45 * 44) / (50 * 49))
+    )
 
 
 def table(scores: list[Score], direction: str = "text_to_image") -> dict[str, Score]:
@@ -150,16 +186,22 @@ def test_a_constant_model_is_at_the_bottom_and_a_permuted_one_too() -> None:
     constant = normalize(torch.randn(1, 384), dim=1)
     for direction in ("text_to_image", "image_to_text"):
         found = table(scored(constant.repeat(60, 1), constant.repeat(30, 1), 2), direction)
-        assert {found[metric].value for metric in PER_QUERY if metric != "mrr"} == {0.0} and found["median_rank"].value > 0.95
+        assert {found[metric].value for metric in PER_QUERY if metric != "mrr"} == {0.0} and found[
+            "median_rank"
+        ].value > 0.95
         assert found["mrr"].value < found["mrr"].chance / 2
         permuted = table(scored(torch.eye(30).roll(1, 0), torch.eye(30)), direction)
-        assert {permuted[metric].value for metric in PER_QUERY if metric != "mrr"} == {0.0}, "perfect vectors under another's name find nothing"
+        assert {permuted[metric].value for metric in PER_QUERY if metric != "mrr"} == {0.0}, (
+            "perfect vectors under another's name find nothing"
+        )
 
 
 def test_a_random_model_scores_chance_within_its_interval() -> None:
     found = scored(normalize(torch.randn(1200, 96), dim=1), normalize(torch.randn(400, 96), dim=1), 3)
     for score in found:
-        assert score.low - 0.01 <= score.chance <= score.high + 0.01 and 0 <= score.low <= score.value <= score.high <= 1, score
+        assert (
+            score.low - 0.01 <= score.chance <= score.high + 0.01 and 0 <= score.low <= score.value <= score.high <= 1
+        ), score
 
 
 def test_vectors_of_any_length_score_as_their_directions() -> None:
@@ -174,13 +216,17 @@ def test_vectors_of_any_length_score_as_their_directions() -> None:
 def test_vectors_without_a_direction_are_refused(bad: float, side: str) -> None:
     text, image = torch.eye(4), torch.eye(4)
     (text if side == "captions" else image)[2] = bad
-    with pytest.raises(WeightsError, match=f"b, xx: {side}: 1 of 4 vectors are not finite or all zero, the first is that of '2'"):
+    with pytest.raises(
+        WeightsError, match=f"b, xx: {side}: 1 of 4 vectors are not finite or all zero, the first is that of '2'"
+    ):
         scored(text, image)
 
 
 def test_sides_that_share_nothing_are_refused() -> None:
     with pytest.raises(DataError, match="none of 2 captions belongs to any of 2 pictures"):
-        both_directions(Items(torch.eye(2), ["a", "b"], ["a", "b"]), Items(torch.eye(2), ["c", "d"], ["c", "d"]), **FACTS)
+        both_directions(
+            Items(torch.eye(2), ["a", "b"], ["a", "b"]), Items(torch.eye(2), ["c", "d"], ["c", "d"]), **FACTS
+        )
 
 
 def test_pictures_without_caption_stay_in_the_gallery_but_are_no_queries() -> None:

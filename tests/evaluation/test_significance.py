@@ -15,7 +15,7 @@ from rich.console import Console
 from polyclip.errors import DataError, UnknownName
 from polyclip.evaluation.bootstrap import Tallies, holm, numbered
 from polyclip.evaluation.metrics import per_query
-from polyclip.evaluation.results import Outcome, Result, Score
+from polyclip.evaluation.results import QueryOutcomes, Result, Score
 from polyclip.evaluation.retrieval import Items, both_directions
 from polyclip.evaluation.significance import BETTER, UNCLEAR, WORSE, Comparison, Question, compare
 from polyclip.languages.schema import known_languages
@@ -29,10 +29,14 @@ from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 FACTS = {"benchmark": "b", "protocol": "p", "split": "test", "direction": "text_to_image", "gallery": 100}
 
 
-def outcome(language: str, rank: np.ndarray, cluster: list[str] | None = None, **facts: object) -> Outcome:
+def outcome(language: str, rank: np.ndarray, cluster: list[str] | None = None, **facts: object) -> QueryOutcomes:
     names = tuple(cluster or map(str, range(len(rank))))
     gain = np.where(rank < 10, 1 / np.log2(rank + 2), 0).astype(np.float32)
-    return Outcome(**FACTS | {"language": language, "seen": False, "queries": "same", "cluster": names, "rank": rank, "gain": gain} | facts)
+    return QueryOutcomes(
+        **FACTS
+        | {"language": language, "seen": False, "queries": "same", "cluster": names, "rank": rank, "gain": gain}
+        | facts
+    )
 
 
 def ranked(hits: float, seed: int, queries: int = 400) -> np.ndarray:
@@ -45,7 +49,9 @@ def test_p_is_the_exact_sign_flip_and_the_interval_brackets_the_difference() -> 
     clusters = [list("aabbcde"), list("abcde")]
     tallies = Tallies.of(change, numbered(clusters))
     p = tallies.p_values(flips=40_000)
-    share = np.array([[2 / 7, 1 / 5], [1 / 7, 0], [-1 / 7, -1 / 5], [1 / 7, 0], [1 / 7, 0]])  # 'aa', 'bb', 'c' by hand, then d and e
+    share = np.array(
+        [[2 / 7, 1 / 5], [1 / 7, 0], [-1 / 7, -1 / 5], [1 / 7, 0], [1 / 7, 0]]
+    )  # 'aa', 'bb', 'c' by hand, then d and e
     share[:, 1] = [0, 1 / 5, 0, 0, -1 / 5]
     share = np.column_stack([share, share.mean(1)])
     flips = np.array(list(product([-1, 1], repeat=5)))
@@ -74,7 +80,9 @@ def test_repeating_every_caption_proves_nothing() -> None:
     change = np.random.default_rng(2).normal(0.3, 1, 30)
     once = Tallies.of([change], numbered([[str(n) for n in range(30)]]))
     often = Tallies.of([change.repeat(20)], numbered([[str(n // 20) for n in range(600)]]))
-    assert once.p_values() == pytest.approx(often.p_values(), abs=0.01) and once.interval() == pytest.approx(often.interval())
+    assert once.p_values() == pytest.approx(often.p_values(), abs=0.01) and once.interval() == pytest.approx(
+        often.interval()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +102,14 @@ def test_better_worse_and_cannot_tell(three: Comparison) -> None:
     assert {code: line.verdict for code, line in found.items()} == {"sw": BETTER, "en": WORSE, "te": UNCLEAR}
     assert found["te"].difference == 0 and found["te"].p == 1 and three.left_out == ["mi", "yo"]
     for line in found.values():
-        assert line.difference == pytest.approx(line.b - line.a) and line.low <= line.difference <= line.high and line.p <= line.adjusted
-    assert found["sw"].p == pytest.approx(1 / 10_001) and found["sw"].adjusted == pytest.approx(3 / 10_001), "Holm over three languages"
+        assert (
+            line.difference == pytest.approx(line.b - line.a)
+            and line.low <= line.difference <= line.high
+            and line.p <= line.adjusted
+        )
+    assert found["sw"].p == pytest.approx(1 / 10_001) and found["sw"].adjusted == pytest.approx(3 / 10_001), (
+        "Holm over three languages"
+    )
     assert three.mean.difference == pytest.approx(np.mean([line.difference for line in found.values()]))
     assert found["en"].seen == (False, True) and "Holm" in three.correction
 
@@ -143,11 +157,15 @@ def test_the_table_fits_80_columns_and_the_plot_draws_every_name(three: Comparis
     Console(file=text, width=80).print(comparison_table(whole))
     shown = text.getvalue().splitlines()
     assert max(map(len, shown)) <= 80 and "…" not in text.getvalue()
-    assert any(line.startswith(" sw Swahili") and "better" in line for line in shown) and any(f"mean of {len(lines)}" in line for line in shown)
+    assert any(line.startswith(" sw Swahili") and "better" in line for line in shown) and any(
+        f"mean of {len(lines)}" in line for line in shown
+    )
     files = write_comparison(tmp_path, whole)  # a letter that the font lacks is a warning, and so an error
     assert [path.name for path in files] == ["compare.json", "compare.png"]
     with Image.open(files[1]) as drawn:
-        assert drawn.height > 15 * len(lines) and len(set(drawn.convert("RGB").resize((60, 60)).get_flattened_data())) > 20
+        assert (
+            drawn.height > 15 * len(lines) and len(set(drawn.convert("RGB").resize((60, 60)).get_flattened_data())) > 20
+        )
 
 
 def test_the_sentence_names_every_language(three: Comparison) -> None:
@@ -166,7 +184,9 @@ def scores(noise: float, seed: int) -> list[Score]:
     generator.manual_seed(seed)
     found = []
     for language in ("sw", "te"):
-        text = torch.nn.functional.normalize(image.repeat_interleave(2, 0) + noise * torch.randn(120, 16, generator=generator), dim=1)
+        text = torch.nn.functional.normalize(
+            image.repeat_interleave(2, 0) + noise * torch.randn(120, 16, generator=generator), dim=1
+        )
         facts = {"benchmark": "b", "protocol": "all", "split": "test", "language": language, "seen": language == "sw"}
         found += both_directions(Items(text, own, own), Items(image, own[::2], own[::2]), **facts)
     return found
@@ -184,7 +204,11 @@ def test_ranks_come_back_from_their_file(tmp_path: Path) -> None:
     for one, other in zip(before, after, strict=True):
         assert np.array_equal(one.rank, other.rank) and np.array_equal(one.gain, other.gain)
         assert replace(one, rank=other.rank, gain=other.gain) == other or one.cluster == other.cluster
-        value = next(s.value for s in made.scores if (s.language, s.direction, s.metric) == (one.language, one.direction, "ndcg@10"))
+        value = next(
+            s.value
+            for s in made.scores
+            if (s.language, s.direction, s.metric) == (one.language, one.direction, "ndcg@10")
+        )
         assert per_query(other.rank, other.gain)[:, -1].mean() == pytest.approx(value)
 
 
@@ -215,7 +239,12 @@ def test_means_are_unweighted_name_their_languages_and_redraw_pictures_in_all_of
     assert line["low"] < line["value"] < line["high"]
     assert line["high"] - line["low"] < max(score.high - score.low for score in own)
     alone = found["text_to_image", "recall@1", "trained"]
-    assert (alone["languages"], alone["value"], alone["low"], alone["high"]) == (["sw"], own[0].value, own[0].low, own[0].high)
+    assert (alone["languages"], alone["value"], alone["low"], alone["high"]) == (
+        ["sw"],
+        own[0].value,
+        own[0].low,
+        own[0].high,
+    )
     assert found["image_to_text", "median_rank", "all"]["low"] is None
     plain = [Score(**{key: getattr(s, key) for key in Score.__slots__}) for s in made]
     assert {line["low"] for line in means(plain)} == {None} and json.dumps(table_of(result(0.4, 1)))
@@ -230,24 +259,64 @@ def test_two_result_files(tmp_path: Path) -> None:
     write_result(b, result(0.4, 2))
     said = polyclip("compare", a, b, "--metric", "recall@1", "--json", "--out", tmp_path / "out")
     found = json.loads(said.out)
-    assert {line["language"]: line["verdict"] for line in found["languages"]} == {"sw": "better", "te": "better"} and found["mean"]["verdict"] == "better"
-    assert found == json.loads((tmp_path / "out" / "compare.json").read_text("utf-8")) and (tmp_path / "out" / "compare.png").is_file()
+    assert {line["language"]: line["verdict"] for line in found["languages"]} == {
+        "sw": "better",
+        "te": "better",
+    } and found["mean"]["verdict"] == "better"
+    assert (
+        found == json.loads((tmp_path / "out" / "compare.json").read_text("utf-8"))
+        and (tmp_path / "out" / "compare.png").is_file()
+    )
     shown = polyclip("compare", b, a, "--direction", "image-to-text", "--lang", "te")
     assert "B is better in 0; worse in 1 (te)" in shown.out and "mean of 1" in shown.out
-    for arguments, words in ((("--metric", "acc1"), "No metric called 'acc1'"), (("--direction", "up"), "No direction called 'up'")):
+    for arguments, words in (
+        (("--metric", "acc1"), "No metric called 'acc1'"),
+        (("--direction", "up"), "No direction called 'up'"),
+    ):
         refused = polyclip("compare", a, b, *arguments)
         assert refused.code == 2 and words in refused.err and len(refused.err.strip().splitlines()) == 1
 
 
 def test_two_runs_as_they_are_and_scored_anew(tmp_path: Path) -> None:
     """Tiny random towers: the comparison is of their runs, and its result is only checked against itself."""
-    towers = ["--text-encoder", write_text_encoder(tmp_path / "text"), "--vision-tower", write_vision_tower(tmp_path / "vision")]
+    towers = [
+        "--text-encoder",
+        write_text_encoder(tmp_path / "text"),
+        "--vision-tower",
+        write_vision_tower(tmp_path / "vision"),
+    ]
     corpus = write_corpus(tmp_path / "corpus")
     for name, method in (("a", "ridge"), ("b", "procrustes")):
-        said = polyclip("align", "--lang", "sw", "--corpus", corpus, *towers, "--method", method, "--dim", 8, "--out", tmp_path / name)
+        said = polyclip(
+            "align",
+            "--lang",
+            "sw",
+            "--corpus",
+            corpus,
+            *towers,
+            "--method",
+            method,
+            "--dim",
+            8,
+            "--out",
+            tmp_path / name,
+        )
         assert said.code == 0, said.err
     kept = polyclip("compare", tmp_path / "a", tmp_path / "b", "--json")
-    anew = polyclip("compare", tmp_path / "a", tmp_path / "b", "--json", "--benchmark", "held-out", "--corpus", corpus, "--lang", "sw", "--lang", "en")
+    anew = polyclip(
+        "compare",
+        tmp_path / "a",
+        tmp_path / "b",
+        "--json",
+        "--benchmark",
+        "held-out",
+        "--corpus",
+        corpus,
+        "--lang",
+        "sw",
+        "--lang",
+        "en",
+    )
     assert kept.code == anew.code == 0, kept.err + anew.err
     shared = {line["language"] for line in json.loads(kept.out)["languages"]}
     assert shared == {"sw", "en"}
@@ -260,4 +329,8 @@ def test_two_runs_as_they_are_and_scored_anew(tmp_path: Path) -> None:
 
 def test_json_is_plain(three: Comparison) -> None:
     table = json.loads(comparison_json(three))
-    assert table["schema"] == 1 and table["languages"][0]["seen"] == [True, True] and table["correction"] == "Holm over languages"
+    assert (
+        table["schema"] == 1
+        and table["languages"][0]["seen"] == [True, True]
+        and table["correction"] == "Holm over languages"
+    )

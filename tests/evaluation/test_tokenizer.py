@@ -24,12 +24,24 @@ from polyclip.evaluation.tokenizer.checkup import examine
 from polyclip.evaluation.tokenizer.closeness import closeness
 from polyclip.evaluation.tokenizer.findings import Checkup, Tokens
 from polyclip.evaluation.tokenizer.tokens import tokens_of
-from polyclip.evaluation.tokenizer.verdict import ADAPTERS, FAMILIAR, FOREIGN, HEADS, KNOWN, NO_LANGUAGE, NO_SCRIPT, NORMS, UNSURE, label_of, verdict
+from polyclip.evaluation.tokenizer.verdict import (
+    ADAPTERS,
+    FAMILIAR,
+    FOREIGN,
+    HEADS,
+    KNOWN,
+    NO_LANGUAGE,
+    NO_SCRIPT,
+    NORMS,
+    UNSURE,
+    label_of,
+    verdict,
+)
 from polyclip.evaluation.tokenizer.vocabulary import tokenizer_of, vocabulary_of
 from polyclip.evaluation.tokenizer.wire import frame_of
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import feature_cache
-from polyclip.models.backbone import Tower, describe
+from polyclip.models.backbone import BackboneSpec, describe
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder
 
@@ -39,23 +51,23 @@ FEW = 80  # real names in the small corpus
 
 
 @pytest.fixture(scope="module")
-def e5() -> Tower:
+def e5() -> BackboneSpec:
     return describe("encoders", "e5-small")
 
 
 @pytest.fixture(scope="module")
-def encoder(e5: Tower) -> Any:
+def encoder(e5: BackboneSpec) -> Any:
     return e5.build()
 
 
 @pytest.fixture(scope="module")
-def shallow() -> Tower:
+def shallow() -> BackboneSpec:
     """The first layers of the same: an illness shows there as well."""
     return describe("encoders", SHALLOW)
 
 
 @pytest.fixture(scope="module")
-def built(shallow: Tower) -> Any:
+def built(shallow: BackboneSpec) -> Any:
     return shallow.build()
 
 
@@ -64,14 +76,21 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pack of a corpus of one's own: FEW real concepts, named in English, Swahili, German and Cherokee."""
     folder = tmp_path_factory.mktemp("small")
     emoji = load_corpus("emoji")
-    named = {code: {row.concept: row for row in emoji.reader.read(emoji.folder, code, "train")} for code in ("en", "sw", "de", "chr")}
+    named = {
+        code: {row.concept: row for row in emoji.reader.read(emoji.folder, code, "train")}
+        for code in ("en", "sw", "de", "chr")
+    }
     concepts = [concept for concept in named["en"] if all(concept in found for found in named.values())][::16][:FEW]
     assert len(concepts) == FEW
     lines = []
     for concept in concepts:
         Image.new("RGB", (4, 4)).save(folder / f"{concept}.png")
         captions = {code: list(found[concept].captions) for code, found in named.items()}
-        lines.append(json.dumps({"image": f"{concept}.png", "captions": captions, "split": "train", "group": named["en"][concept].group}))
+        lines.append(
+            json.dumps(
+                {"image": f"{concept}.png", "captions": captions, "split": "train", "group": named["en"][concept].group}
+            )
+        )
     (folder / "captions.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     pack = folder / "small.toml"
     pack.write_text('name = "small"\nabout = "a few"\nreader = "jsonl"\nfolder = "."\n', "utf-8")
@@ -79,7 +98,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def healthy(e5: Tower, encoder: Any, small: Path) -> Checkup:
+def healthy(e5: BackboneSpec, encoder: Any, small: Path) -> Checkup:
     languages = [resolve_language(code) for code in ("en", "de", "sw", "chr")]
     return examine(replace(e5, build=lambda: encoder), load_corpus(str(small)), languages)
 
@@ -95,7 +114,11 @@ def test_a_healthy_encoder_has_no_finding_and_its_languages_are_in_order(healthy
         assert one.vectors and one.vectors.batch_distance < 1e-6 and one.closeness and one.closeness.pool == FEW
         assert one.closeness.to_pivot.low <= one.closeness.to_pivot.value <= one.closeness.to_pivot.high
         assert one.closeness.chance == pytest.approx(1 / FEW)
-    assert english.tokens.relative == 1.0 and cherokee.tokens.unknown_captions > 0.9 and german.tokens.unknown_captions == 0
+    assert (
+        english.tokens.relative == 1.0
+        and cherokee.tokens.unknown_captions > 0.9
+        and german.tokens.unknown_captions == 0
+    )
     assert healthy.twins is not None and healthy.twins > 0.99
     assert (healthy.frame.start_text, healthy.frame.end_text, healthy.frame.limit) == ("<s> query:", "</s>", 512)
     assert (healthy.frame.pad, healthy.frame.side) == (1, "right")
@@ -108,7 +131,9 @@ def test_fertility_is_the_tokenizers_own_count(healthy: Checkup, encoder: Any, s
         rows = corpus.reader.read(corpus.folder, code, "train")
         texts = [caption for row in rows for caption in row.captions]
         pieces = sum(len(row) for row in tokenizer.encode_batch(texts, add_special_tokens=False))
-        count[code] = sum(len(row) for row in tokenizer.encode_batch([row.captions[0] for row in rows], add_special_tokens=False))
+        count[code] = sum(
+            len(row) for row in tokenizer.encode_batch([row.captions[0] for row in rows], add_special_tokens=False)
+        )
         tokens = next(one.tokens for one in healthy.languages if one.code == code)
         assert (tokens.tokens, tokens.captions, tokens.unit) == (pieces, len(texts), "word")
         assert tokens.fertility == pieces / sum(len(text.split()) for text in texts)
@@ -142,9 +167,14 @@ def other_tokenizer(encoder: Any) -> dict[str, Any]:
             return {piece: int(order[number]) for piece, number in own.get_vocab().items()}
 
         def decode_batch(self, rows: list[list[int]], skip_special_tokens: bool) -> list[str]:
-            return own.decode_batch([[back[number] for number in row] for row in rows], skip_special_tokens=skip_special_tokens)
+            return own.decode_batch(
+                [[back[number] for number in row] for row in rows], skip_special_tokens=skip_special_tokens
+            )
 
-    return {"tokenizer": Other(), "tokenize": lambda texts: feed(texts) | {"input_ids": order[feed(texts)["input_ids"]]}}
+    return {
+        "tokenizer": Other(),
+        "tokenize": lambda texts: feed(texts) | {"input_ids": order[feed(texts)["input_ids"]]},
+    }
 
 
 def larger_vocabulary(encoder: Any) -> dict[str, Any]:
@@ -160,7 +190,9 @@ def larger_vocabulary(encoder: Any) -> dict[str, Any]:
 
 def word_tokenizer(encoder: Any) -> dict[str, Any]:
     """A tokenizer that knows a few words and calls everything else unknown."""
-    words = Tokenizer(models.WordLevel({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "the": 4, "of": 5}, unk_token="<unk>"))
+    words = Tokenizer(
+        models.WordLevel({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "the": 4, "of": 5}, unk_token="<unk>")
+    )
     words.pre_tokenizer = pre_tokenizers.Whitespace()
 
     def tokenize(texts: list[str]) -> Ids:
@@ -214,13 +246,20 @@ def cut_after_the_end_token(encoder: Any) -> dict[str, Any]:
 
 def no_special_tokens(encoder: Any) -> dict[str, Any]:
     own = tokenizer_of(encoder)
-    return {"tokenize": lambda texts: padded([row.ids[:500] for row in own.encode_batch(list(texts), add_special_tokens=False)])}
+    return {
+        "tokenize": lambda texts: padded(
+            [row.ids[:500] for row in own.encode_batch(list(texts), add_special_tokens=False)]
+        )
+    }
 
 
 def padded(rows: list[list[int]]) -> Ids:
     longest = max(map(len, rows))
     ids = torch.tensor([row + [1] * (longest - len(row)) for row in rows])
-    return {"input_ids": ids, "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])}
+    return {
+        "input_ids": ids,
+        "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
+    }
 
 
 ILL: list[tuple[Change, set[str]]] = [
@@ -239,7 +278,7 @@ ILL: list[tuple[Change, set[str]]] = [
 ]
 
 
-def ill(tower: Tower, encoder: Any, change: Change) -> Tower:
+def ill(tower: BackboneSpec, encoder: Any, change: Change) -> BackboneSpec:
     """The same encoder with a part exchanged, under an identity of its own."""
     other = copy.copy(encoder)
     for name, part in change(encoder).items():
@@ -249,16 +288,20 @@ def ill(tower: Tower, encoder: Any, change: Change) -> Tower:
 
 
 @pytest.mark.parametrize(("change", "kinds"), ILL, ids=lambda value: getattr(value, "__name__", ""))
-def test_every_illness_is_seen_and_no_other(shallow: Tower, built: Any, small: Path, change: Change, kinds: set[str]) -> None:
+def test_every_illness_is_seen_and_no_other(
+    shallow: BackboneSpec, built: Any, small: Path, change: Change, kinds: set[str]
+) -> None:
     found = examine(ill(shallow, built, change), load_corpus(str(small)), [resolve_language("en")], 30)
     seen = {finding.kind for finding in found.defects}
-    if change is first_token_of_left_padding:  # a first token that is a word's own start is nearly the same in all captions of a few layers
+    if (
+        change is first_token_of_left_padding
+    ):  # a first token that is a word's own start is nearly the same in all captions of a few layers
         seen -= {"constant"}
     assert seen == kinds
     assert ("left-padding" in {finding.kind for finding in found.findings}) == change.__name__.endswith("left_padding")
 
 
-def test_normalised_vectors_may_claim_to_be(shallow: Tower, built: Any, small: Path) -> None:
+def test_normalised_vectors_may_claim_to_be(shallow: BackboneSpec, built: Any, small: Path) -> None:
     def normalised(encoder: Any) -> dict[str, Any]:
         return {"unit": True, "finish": lambda state, position: unit(encoder.finish(state, position))}
 
@@ -266,10 +309,15 @@ def test_normalised_vectors_may_claim_to_be(shallow: Tower, built: Any, small: P
     assert found.findings == []
 
 
-def test_a_single_caption_that_is_not_finite_is_found_among_all(shallow: Tower, built: Any, small: Path) -> None:
+def test_a_single_caption_that_is_not_finite_is_found_among_all(shallow: BackboneSpec, built: Any, small: Path) -> None:
     corpus = load_corpus(str(small))
-    names = sorted({row.captions[0] for row in corpus.reader.read(corpus.folder, "sw", "train")}, key=lambda text: (len(text), text))
-    bad = built.tokenize([names[1]])["input_ids"][0]  # not among those that are tried first: these are spread over all lengths
+    names = sorted(
+        {row.captions[0] for row in corpus.reader.read(corpus.folder, "sw", "train")},
+        key=lambda text: (len(text), text),
+    )
+    bad = built.tokenize([names[1]])["input_ids"][
+        0
+    ]  # not among those that are tried first: these are spread over all lengths
 
     def one_bad_caption(encoder: Any) -> dict[str, Any]:
         def finish(state: Ids, position: int) -> Tensor:
@@ -286,10 +334,14 @@ def test_a_single_caption_that_is_not_finite_is_found_among_all(shallow: Tower, 
 # What it does not do ------------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_encoded_twice_and_the_test_split_is_not_read(shallow: Tower, built: Any, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_encoded_twice_and_the_test_split_is_not_read(
+    shallow: BackboneSpec, built: Any, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     corpus = load_corpus(str(small))
     asked, read = [], corpus.reader.read
-    monkeypatch.setattr(corpus.reader, "read", lambda folder, language, split: asked.append(split) or read(folder, language, split))
+    monkeypatch.setattr(
+        corpus.reader, "read", lambda folder, language, split: asked.append(split) or read(folder, language, split)
+    )
     tower, languages = replace(shallow, build=lambda: built), [resolve_language(code) for code in ("en", "sw")]
     first = examine(tower, corpus, languages)
     monkeypatch.setattr(feature_cache, "compute", lambda *_: pytest.fail("encoded again"))
@@ -336,7 +388,12 @@ def byte_level() -> Tokenizer:
 
 def test_bytes_are_counted_in_both_kinds_of_tokenizer() -> None:
     fallback = read(Fed(byte_fallback()), "Latn", "aé")  # ▁a C3 A9
-    assert (fallback.tokens, fallback.byte_tokens, fallback.unknown_tokens, fallback.lost_captions) == (3, pytest.approx(2 / 3), 0.0, 0.0)
+    assert (fallback.tokens, fallback.byte_tokens, fallback.unknown_tokens, fallback.lost_captions) == (
+        3,
+        pytest.approx(2 / 3),
+        0.0,
+        0.0,
+    )
     level = read(Fed(byte_level()), "Latn", "aé")  # a C3 A9
     assert (level.tokens, level.byte_tokens, level.lost_captions) == (3, pytest.approx(2 / 3), 0.0)
     assert read(Fed(byte_level()), "Thai", "กก ก").fertility == 10 / 3  # three characters of three bytes, and a space
@@ -348,7 +405,11 @@ def test_lost_and_rewritten_characters_are_named(encoder: Any) -> None:
     assert [(one.character, one.code, one.times, one.caption) for one in found.lost] == [("Ꮳ", "U+13E3", 1, "Ꮳ cat")]
     assert found.unknown_tokens == pytest.approx(1 / found.tokens)
     persian = read(encoder, "Arab", "می\u200cروم")
-    assert (persian.lost_captions, persian.rewritten_captions, [one.code for one in persian.rewritten]) == (0.0, 1.0, ["U+200C"])
+    assert (persian.lost_captions, persian.rewritten_captions, [one.code for one in persian.rewritten]) == (
+        0.0,
+        1.0,
+        ["U+200C"],
+    )
     assert read(encoder, "Latn", "e\u0301té").rewritten == []  # composed or not is no change
 
 
@@ -377,10 +438,19 @@ def test_closeness_of_vectors_whose_answer_is_known() -> None:
     eye = torch.eye(40)
     own, other = rows_named(*map(str, range(40))), rows_named(*(f"n{number}" for number in range(40)))
     perfect = closeness(eye, eye, own, other, "en")
-    assert perfect is not None and (perfect.mean.value, perfect.mean.low, perfect.asked, perfect.same) == (1.0, 1.0, 40, 0.0)
+    assert perfect is not None and (perfect.mean.value, perfect.mean.low, perfect.asked, perfect.same) == (
+        1.0,
+        1.0,
+        40,
+        0.0,
+    )
     assert (perfect.unrelated, perfect.related, perfect.across) == (0.0, 1.0, 0.0)
     halved = closeness(eye, torch.cat([eye[:20], eye[20:].roll(1, 0)]), own, other, "en")
-    assert halved is not None and halved.to_pivot.value == halved.from_pivot.value == 0.5 and halved.mean.low < 0.5 < halved.mean.high
+    assert (
+        halved is not None
+        and halved.to_pivot.value == halved.from_pivot.value == 0.5
+        and halved.mean.low < 0.5 < halved.mean.high
+    )
     constant = closeness(unit(torch.ones(40, 4)), unit(torch.ones(40, 4)), own, other, "en")
     assert constant is not None and constant.mean.value == 0.0  # ties count against the encoder
     alike = closeness(eye, eye.roll(1, 0), own, [*own[:9], *other[9:]], "en")
@@ -389,7 +459,12 @@ def test_closeness_of_vectors_whose_answer_is_known() -> None:
 
 
 def test_verdicts_part_at_the_named_thresholds(healthy: Checkup) -> None:
-    assert [label_of(value, script=False) for value in (KNOWN, FAMILIAR, FOREIGN, 0.0)] == [HEADS, NORMS, ADAPTERS, NO_LANGUAGE]
+    assert [label_of(value, script=False) for value in (KNOWN, FAMILIAR, FOREIGN, 0.0)] == [
+        HEADS,
+        NORMS,
+        ADAPTERS,
+        NO_LANGUAGE,
+    ]
     assert [label_of(value - 1e-9, script=True) for value in (KNOWN, FAMILIAR, FOREIGN)] == [NORMS, ADAPTERS, NO_SCRIPT]
     german = healthy.languages[1]
     assert german.closeness is not None
@@ -398,7 +473,9 @@ def test_verdicts_part_at_the_named_thresholds(healthy: Checkup) -> None:
     assert (found.label, found.method) == (NORMS, "lilt-ln") and ADAPTERS in found.doubt
     sure = verdict(german.tokens, replace(middle, mean=replace(middle.mean, value=0.42, low=0.38, high=0.46)), False)
     assert (sure.label, sure.doubt) == (NORMS, "")
-    assert verdict(german.tokens, middle, True).label == UNSURE  # English by another language: which of the two is unknown?
+    assert (
+        verdict(german.tokens, middle, True).label == UNSURE
+    )  # English by another language: which of the two is unknown?
     assert verdict(german.tokens, None, False).label == UNSURE
     assert verdict(healthy.languages[3].tokens, None, False).label == NO_SCRIPT
 
@@ -415,7 +492,9 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
 
 
 def test_the_command_prints_json_alone(small: Path) -> None:
-    said = polyclip("doctor", "--lang", "Swahili", "--lang", "chr", "--corpus", small, "--text-encoder", SHALLOW, "--json")
+    said = polyclip(
+        "doctor", "--lang", "Swahili", "--lang", "chr", "--corpus", small, "--text-encoder", SHALLOW, "--json"
+    )
     table = json.loads(said.out)
     assert (said.code, table["schema"], table["defects"], table["corpus"]) == (0, 1, 0, "small")
     assert [one["code"] for one in table["languages"]] == ["sw", "chr"]
@@ -438,9 +517,14 @@ def test_a_defect_ends_with_exit_code_1(toy: tuple[str, Path]) -> None:
     well = polyclip("doctor", "--lang", "sw", "--corpus", pack, "--text-encoder", name)
     assert (well.code, "DEFECT" in well.out, "cannot say" in well.out) == (0, False, True), well
     assert 'note: E5 encoders were trained with "query: "' in well.out
-    assert "note" not in polyclip("doctor", "--lang", "sw", "--corpus", pack, "--text-encoder", f"{name},prefix=query: ").out
+    assert (
+        "note"
+        not in polyclip("doctor", "--lang", "sw", "--corpus", pack, "--text-encoder", f"{name},prefix=query: ").out
+    )
     settings = Path(name.removeprefix("huggingface:")) / "tokenizer_config.json"
-    settings.write_text(json.dumps(json.loads(settings.read_text("utf-8")) | {"model_max_length": 500}), "utf-8")  # the model has 78 positions
+    settings.write_text(
+        json.dumps(json.loads(settings.read_text("utf-8")) | {"model_max_length": 500}), "utf-8"
+    )  # the model has 78 positions
     found = polyclip("doctor", "--lang", "sw", "--corpus", pack, "--text-encoder", name)
     assert found.code == 1 and "DEFECT: The model fails on 500 tokens" in found.out
 
@@ -454,7 +538,7 @@ def test_what_cannot_be_examined_is_one_sentence(toy: tuple[str, Path]) -> None:
     assert (nowhere.code, nowhere.out, nowhere.err.count("\n")) == (2, "", 1) and "nobody/nothing" in nowhere.err
 
 
-def test_an_encoder_that_hides_its_tokenizer_is_told_so(shallow: Tower, built: Any, small: Path) -> None:
+def test_an_encoder_that_hides_its_tokenizer_is_told_so(shallow: BackboneSpec, built: Any, small: Path) -> None:
     def hidden(encoder: Any) -> dict[str, Any]:
         return {"tokenize": len}
 

@@ -22,18 +22,25 @@ from polyclip.evaluation.retrieval import Report, Request
 from polyclip.evaluation.zeroshot import TIE, class_ranks, ensemble, redrawn, summarised
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language
-from polyclip.models.aligner import Aligner
-from polyclip.models.branch import Recipe
+from polyclip.models.aligner import PolyCLIP
+from polyclip.models.branch import ModelConfig
 from polyclip.pipeline import evaluate
 from polyclip.report.classification import tables
 from tests.command import polyclip
 from tests.toy import COLOURS, write_corpus
 
 CORPUS = load_corpus("emoji")
-CLDR = {code: {row.concept: row.captions[0] for row in CORPUS.reader.read(CORPUS.folder, code, "train")} for code in ("en", "sw", "te")}
+CLDR = {
+    code: {row.concept: row.captions[0] for row in CORPUS.reader.read(CORPUS.folder, code, "train")}
+    for code in ("en", "sw", "te")
+}
 SYNSETS = {name.lower(): synset for synset, names in _imagenet.lemmas().items() for name in names}
 # Concepts of the corpus that are classes of ImageNet: their picture, and what people call them.
-PICTURED = {SYNSETS[name]: concept for concept, name in CLDR["en"].items() if name in SYNSETS and concept in CLDR["sw"] and concept in CLDR["te"]}
+PICTURED = {
+    SYNSETS[name]: concept
+    for concept, name in CLDR["en"].items()
+    if name in SYNSETS and concept in CLDR["sw"] and concept in CLDR["te"]
+}
 CLASSES = sorted(PICTURED)[:8]
 COPIES = 3
 
@@ -66,10 +73,10 @@ def same(vectors: torch.Tensor, classes: list[int]) -> torch.Tensor:
     return vectors
 
 
-def model(picture_class: Callable[[Any], int], text: Any = same, picture: Any = same) -> Aligner:
-    aligner = Aligner.__new__(Aligner)
+def model(picture_class: Callable[[Any], int], text: Any = same, picture: Any = same) -> PolyCLIP:
+    aligner = PolyCLIP.__new__(PolyCLIP)
     torch.nn.Module.__init__(aligner)
-    aligner.recipe = Recipe()
+    aligner.recipe = ModelConfig()
     aligner.text = Side(class_in, text)  # type: ignore[assignment]
     aligner.vision = Side(picture_class, picture)  # type: ignore[assignment]
     return aligner
@@ -116,10 +123,14 @@ def babel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def figures(report: Report, language: str = "sw", protocol: str = "") -> dict[str, Score]:
-    return {s.metric: s for s in report.scores if s.language == language and s.protocol == (protocol or report.scores[0].protocol)}
+    return {
+        s.metric: s
+        for s in report.scores
+        if s.language == language and s.protocol == (protocol or report.scores[0].protocol)
+    }
 
 
-def folder_figures(pictures: Path, aligner: Aligner, language: Language = SW) -> dict[str, Score]:
+def folder_figures(pictures: Path, aligner: PolyCLIP, language: Language = SW) -> dict[str, Score]:
     return figures(imagefolder.score(aligner, Request(data=pictures, languages=[language])), language.code)
 
 
@@ -133,7 +144,11 @@ def test_a_perfect_model(pictures: Path) -> None:
         found = figures(report, code)
         assert [found[m].value for m in ("acc1", "acc5", "mean_per_class_recall", "acc1_corrected")] == [1.0] * 4
         assert [found[m].chance for m in ("acc1", "acc5", "acc1_corrected")] == [1 / classes, 5 / classes, 0.0]
-        assert (found["acc1"].gallery, found["acc1"].queries, found["acc1"].seen) == (classes, classes * COPIES, code == "sw")
+        assert (found["acc1"].gallery, found["acc1"].queries, found["acc1"].seen) == (
+            classes,
+            classes * COPIES,
+            code == "sw",
+        )
         assert (found["acc1"].direction, found["acc1"].split) == ("classification", "all")
     assert any("te 6" in note for note in report.notes)
 
@@ -168,7 +183,9 @@ def test_a_permuted_model_is_wrong_and_one_off_by_pairs_half_right(pictures: Pat
 
 def test_lengths_of_vectors_change_nothing(pictures: Path) -> None:
     def noisy(vectors: torch.Tensor, classes: list[int]) -> torch.Tensor:
-        return torch.nn.functional.normalize(vectors + torch.randn(vectors.shape, generator=torch.Generator().manual_seed(len(classes))), dim=1)
+        return torch.nn.functional.normalize(
+            vectors + torch.randn(vectors.shape, generator=torch.Generator().manual_seed(len(classes))), dim=1
+        )
 
     def long(vectors: torch.Tensor, classes: list[int]) -> torch.Tensor:
         return noisy(vectors, classes) * torch.logspace(-6, 6, len(classes))[:, None]
@@ -193,7 +210,9 @@ def test_a_model_that_guesses_is_at_chance() -> None:
     label = torch.arange(50).repeat(100)
     vectors = [torch.nn.functional.normalize(torch.randn(n, 40, generator=generator), dim=1) for n in (5000, 50)]
     facts = {"benchmark": "b", "protocol": "p", "split": "s", "language": "sw", "seen": False}
-    found = {s.metric: s for s in summarised(class_ranks(*vectors, label), label, [str(n) for n in range(5000)], 50, facts)}
+    found = {
+        s.metric: s for s in summarised(class_ranks(*vectors, label), label, [str(n) for n in range(5000)], 50, facts)
+    }
     for metric, chance in (("acc1", 0.02), ("acc5", 0.1), ("mean_per_class_recall", 0.02), ("acc1_corrected", 0.0)):
         assert found[metric].value == pytest.approx(chance, abs=0.01) and found[metric].chance == chance
         assert found[metric].low < chance < found[metric].high
@@ -203,16 +222,25 @@ def test_ranks_are_those_of_the_slow_definition_and_near_ties_count_against() ->
     picture, classes = (torch.nn.functional.normalize(torch.randn(n, 8), dim=1) for n in (5000, 30))
     label = torch.randint(30, (5000,))
     cosine = picture @ classes.T
-    slow = [sum(row[other] >= row[own] - TIE for other in range(30) if other != own) for row, own in zip(cosine.tolist(), label.tolist(), strict=True)]
+    slow = [
+        sum(row[other] >= row[own] - TIE for other in range(30) if other != own)
+        for row, own in zip(cosine.tolist(), label.tolist(), strict=True)
+    ]
     assert class_ranks(picture, classes, label).tolist() == slow
     twin = torch.cat([classes, classes[:1] * (1 + 2e-8)])
-    assert class_ranks(classes[:1], twin, torch.tensor([0])).tolist() == class_ranks(classes[:1], twin, torch.tensor([30])).tolist() == [1]
+    assert (
+        class_ranks(classes[:1], twin, torch.tensor([0])).tolist()
+        == class_ranks(classes[:1], twin, torch.tensor([30])).tolist()
+        == [1]
+    )
 
 
 def test_an_ensemble_is_the_mean_of_unit_vectors_made_a_unit_vector() -> None:
     vectors = torch.nn.functional.normalize(torch.randn(6, 5), dim=1)
     mean = torch.stack([vectors[:2].mean(0), vectors[2:].mean(0)])
-    torch.testing.assert_close(ensemble(vectors, torch.tensor([0, 0, 1, 1, 1, 1]), 2), mean / mean.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(
+        ensemble(vectors, torch.tensor([0, 0, 1, 1, 1, 1]), 2), mean / mean.norm(dim=1, keepdim=True)
+    )
 
 
 def test_intervals_are_those_of_redrawing_pictures_whole() -> None:
@@ -226,7 +254,11 @@ def test_intervals_are_those_of_redrawing_pictures_whole() -> None:
         assert (found.low, found.high) == (pytest.approx(low[0], abs=0.01), pytest.approx(high[0], abs=0.01))
     twice = redrawn(torch.tensor([0, 0, 5]), torch.tensor([0, 1, 2]), ["one", "one", "other"], 3)
     assert (twice[:, 0] == twice[:, 3]).all() and (twice[:, 0] + twice[:, 8] == 2).all()
-    assert [s.metric for s in summarised(rank, label, clusters, 4, facts)] == ["acc1", "mean_per_class_recall", "acc1_corrected"]
+    assert [s.metric for s in summarised(rank, label, clusters, 4, facts)] == [
+        "acc1",
+        "mean_per_class_recall",
+        "acc1_corrected",
+    ]
 
 
 def test_classes_of_one_name_are_said_and_count_as_wrong(pictures: Path, tmp_path: Path) -> None:
@@ -277,7 +309,9 @@ def test_folders_and_splits(pictures: Path, tmp_path: Path) -> None:
         imagefolder.score(model(by_folder), Request(data=tmp_path, split="validation"))
     (tmp_path / "classnames.tsv").write_text(f"{names}missing\tkitu\n", "utf-8")
     KNOWN["kitu"] = 7
-    report = imagefolder.score(model(by_folder), Request(data=tmp_path, split="validation", languages=[EN, SW], partial=True))
+    report = imagefolder.score(
+        model(by_folder), Request(data=tmp_path, split="validation", languages=[EN, SW], partial=True)
+    )
     KNOWN.pop("kitu")
     assert figures(report)["acc1"].gallery == 9 and figures(report)["acc1"].split == "validation"
     assert any("PARTIAL: no pictures of missing" in note for note in report.notes)
@@ -294,9 +328,13 @@ def test_babel_imagenet(babel: Path) -> None:
         ("la", "babel-prompts", 3, 9),
     }  # fmt: skip
     assert {s.value for s in report.scores} == {1.0}
-    assert any("label alone: LA" in note for note in report.notes) and any(note.startswith("PARTIAL") for note in report.notes)
+    assert any("label alone: LA" in note for note in report.notes) and any(
+        note.startswith("PARTIAL") for note in report.notes
+    )
     assert any("efficientnet-lite2 was trained to tell" in note for note in report.notes)
-    assert {s.language for s in babel_imagenet.score(aligner, Request(data=babel, partial=True, languages=[TE])).scores} == {"te"}
+    assert {
+        s.language for s in babel_imagenet.score(aligner, Request(data=babel, partial=True, languages=[TE])).scores
+    } == {"te"}
     with pytest.raises(DataError, match="no labels in Yoruba"):
         babel_imagenet.score(aligner, Request(data=babel, partial=True, languages=[resolve_language("yo")]))
 
@@ -320,7 +358,9 @@ def test_prompts_reach_the_text_side_as_they_are_written(babel: Path) -> None:
         ("nllb_dist13b_prompts.json", '{"SW": ["picha"]}', "prompts with one {}"),
     ],
 )
-def test_babel_files_that_are_not_the_official_ones(babel: Path, tmp_path: Path, file: str, text: str, words: str) -> None:
+def test_babel_files_that_are_not_the_official_ones(
+    babel: Path, tmp_path: Path, file: str, text: str, words: str
+) -> None:
     for path in babel.iterdir():
         (tmp_path / path.name).symlink_to(path)
     (tmp_path / file).unlink()
@@ -334,7 +374,9 @@ def test_babel_files_that_are_not_the_official_ones(babel: Path, tmp_path: Path,
 def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ImageNet's validation set as distributed: 24 of its 50,000 files, and the labels."""
     folder = tmp_path_factory.mktemp("flat")
-    draw(folder / "ILSVRC2012_img_val", lambda row, number: f"ILSVRC2012_val_{len(CLASSES) * number + row + 1:08d}.JPEG")
+    draw(
+        folder / "ILSVRC2012_img_val", lambda row, number: f"ILSVRC2012_val_{len(CLASSES) * number + row + 1:08d}.JPEG"
+    )
     return folder
 
 
@@ -343,7 +385,9 @@ def label_files(folder: Path, kind: str) -> None:
     classes = CLASSES * COPIES
     stems = [f"ILSVRC2012_val_{number:08d}" for number in range(1, len(classes) + 1)]
     if kind == "devkit":
-        ids = {synset: 1000 - row for row, synset in enumerate(_imagenet.synsets())}  # an order of its own, as in the real kit
+        ids = {
+            synset: 1000 - row for row, synset in enumerate(_imagenet.synsets())
+        }  # an order of its own, as in the real kit
         dtype = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]
         rows = [(number, synset, "") for synset, number in ids.items()] + [(1001, "n00001740", "entity")]
         data = folder / "ILSVRC2012_devkit_t12" / "data"
@@ -352,15 +396,21 @@ def label_files(folder: Path, kind: str) -> None:
         (data / "ILSVRC2012_validation_ground_truth.txt").write_text("".join(f"{ids[synset]}\n" for synset in classes))
     elif kind == "kaggle":
         with (folder / "LOC_val_solution.csv").open("w", newline="") as lines:
-            csv.writer(lines).writerows([["ImageId", "PredictionString"], *([s, f"{c} 1 2 3 4 "] for s, c in zip(stems, classes, strict=True))])
+            csv.writer(lines).writerows(
+                [["ImageId", "PredictionString"], *([s, f"{c} 1 2 3 4 "] for s, c in zip(stems, classes, strict=True))]
+            )
     else:
-        (folder / "val.txt").write_text("".join(f"{s}.JPEG {_imagenet.synsets().index(c)}\n" for s, c in zip(stems, classes, strict=True)))
+        (folder / "val.txt").write_text(
+            "".join(f"{s}.JPEG {_imagenet.synsets().index(c)}\n" for s, c in zip(stems, classes, strict=True))
+        )
 
 
 @pytest.mark.parametrize("kind", ["devkit", "kaggle", "caffe"])
 def test_imagenet_as_distributed(flat: Path, tmp_path: Path, kind: str) -> None:
     (tmp_path / "ILSVRC2012_img_val").symlink_to(flat / "ILSVRC2012_img_val")
-    (tmp_path / "classnames.tsv").write_text("class\tsw\n" + "".join(f"{c}\t{n}\n" for c, n in zip(CLASSES, named("sw"), strict=True)), "utf-8")
+    (tmp_path / "classnames.tsv").write_text(
+        "class\tsw\n" + "".join(f"{c}\t{n}\n" for c, n in zip(CLASSES, named("sw"), strict=True)), "utf-8"
+    )
     aligner = model(lambda picture: (int(Path(picture.name).stem.split("_")[-1]) - 1) % len(CLASSES))
     with pytest.raises(DataError, match="nothing that says which picture shows what"):
         imagenet.score(aligner, Request(data=tmp_path, partial=True))
@@ -377,13 +427,19 @@ def test_imagenet_with_clip_benchmarks_names_and_with_lemmas(babel: Path, tmp_pa
     (tmp_path / "val").symlink_to(babel / "val")
 
     def numbered(text: str) -> int:
-        return next((row for row, name in enumerate(named("en")) if text in (name, f"a photo of a {name}.")), 7) if text != "x" else 7
+        return (
+            next((row for row, name in enumerate(named("en")) if text in (name, f"a photo of a {name}.")), 7)
+            if text != "x"
+            else 7
+        )
 
     aligner = model(by_folder)
     aligner.text = Side(numbered, same)  # type: ignore[assignment]
     report = imagenet.score(aligner, Request(data=tmp_path, partial=True))
     assert {(s.protocol, s.gallery, s.queries) for s in report.scores} == {("wordnet-lemmas", 1000, 24)}
-    assert any("WordNet's lemmas" in note for note in report.notes) and any("992 classes have no picture" in note for note in report.notes)
+    assert any("WordNet's lemmas" in note for note in report.notes) and any(
+        "992 classes have no picture" in note for note in report.notes
+    )
     with pytest.raises(DataError, match="in no language"):
         imagenet.score(aligner, Request(data=tmp_path, partial=True, languages=[SW]))
     (tmp_path / "cn_classnames.json").write_text(json.dumps({"imagenet1k": ["x"] * 999}))
@@ -392,7 +448,9 @@ def test_imagenet_with_clip_benchmarks_names_and_with_lemmas(babel: Path, tmp_pa
     (tmp_path / "cn_classnames.json").write_text(json.dumps({"imagenet1k": [f"x{n}" for n in range(1000)]}))
     (tmp_path / "cn_zeroshot_classification_templates.json").write_text(json.dumps({"imagenet1k": ["{c}!", "({c})"]}))
     found = imagenet.score(aligner, Request(data=tmp_path, partial=True)).scores
-    assert {(s.language, s.protocol, s.value) for s in found if s.metric == "acc5"} == {("zh", "clip-benchmark", 0.0)}  # all names say the same
+    assert {(s.language, s.protocol, s.value) for s in found if s.metric == "acc5"} == {
+        ("zh", "clip-benchmark", 0.0)
+    }  # all names say the same
 
 
 def test_the_table_fits_80_columns(pictures: Path) -> None:

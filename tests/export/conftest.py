@@ -14,13 +14,18 @@ from polyclip.export import run as _job
 from polyclip.export import verify
 from polyclip.export.samples import Samples
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.pipeline import align
-from polyclip.training.config import Run, Settings
+from polyclip.training.config import AlignConfig, OptimizerConfig
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
-QUICK = Settings(epochs=4, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-2, weight_decay=0.1)
-METHODS = {"heads": ("heads", "cnn", 48), "lora": ("lora", "vit", 16), "ln": ("lilt-ln", "vit", 16), "lwa": ("lilt-lwa", "vit", 16)}
+QUICK = OptimizerConfig(epochs=4, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-2, weight_decay=0.1)
+METHODS = {
+    "heads": ("heads", "cnn", 48),
+    "lora": ("lora", "vit", 16),
+    "ln": ("lilt-ln", "vit", 16),
+    "lwa": ("lilt-lwa", "vit", 16),
+}
 METHODS |= {"glu": ("head-glu", "vit", 16), "asif": ("asif", "vit", 16)}
 
 
@@ -46,9 +51,9 @@ def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def real(emoji: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on multilingual-e5-small and EfficientNet-Lite0."""
     out = tmp_path_factory.mktemp("runs") / "real"
-    recipe = Recipe(vision_tower="efficientnet-lite0:,size=96", method="heads")
+    recipe = ModelConfig(vision_tower="efficientnet-lite0:,size=96", method="heads")
     languages = [resolve_language("sw"), resolve_language("en")]
-    align(Run(languages=languages, recipe=recipe, out=out, corpus=str(emoji), heads=QUICK, towers=QUICK))
+    align(AlignConfig(languages=languages, recipe=recipe, out=out, corpus=str(emoji), heads=QUICK, towers=QUICK))
     return out
 
 
@@ -62,9 +67,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def run(name: str) -> Path:
         method, tower, dim = METHODS[name]
         if not (folder / name).exists():
-            recipe = Recipe(text_encoder=text, vision_tower=towers[tower], method=method, dim=dim)
+            recipe = ModelConfig(text_encoder=text, vision_tower=towers[tower], method=method, dim=dim)
             languages = [resolve_language("sw"), resolve_language("en")]
-            align(Run(languages=languages, recipe=recipe, out=folder / name, corpus=corpus, heads=QUICK, towers=QUICK, class_names=False))
+            align(
+                AlignConfig(
+                    languages=languages,
+                    recipe=recipe,
+                    out=folder / name,
+                    corpus=corpus,
+                    heads=QUICK,
+                    towers=QUICK,
+                    class_names=False,
+                )
+            )
         return folder / name
 
     return run

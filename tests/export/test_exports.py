@@ -21,12 +21,14 @@ from polyclip.export import run as _job
 from polyclip.export.merge import Affine, mergeable, without_bias
 from polyclip.export.run import export
 from polyclip.export.targets.open_clip import vision_tower
-from polyclip.models.aligner import Aligner, load
-from polyclip.models.branch import Recipe
+from polyclip.models.aligner import PolyCLIP, load_model
+from polyclip.models.branch import ModelConfig
 from tests.command import polyclip
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore"),  # of open_clip, sentence-transformers, torch's exporter and onnxruntime, each of the other
+    pytest.mark.filterwarnings(
+        "ignore"
+    ),  # of open_clip, sentence-transformers, torch's exporter and onnxruntime, each of the other
 ]
 TARGETS = ("onnx", "open-clip", "peft", "sentence-transformers", "transformers")
 
@@ -42,7 +44,9 @@ def clip(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "clip"
     said = polyclip("export", real, "--to", "open_clip", "--out", out)
     assert said.code == 0, said.err
-    assert "text: cosine with the run at least 0.9999" in said.out or "text: cosine with the run at least 1.0" in said.out
+    assert (
+        "text: cosine with the run at least 0.9999" in said.out or "text: cosine with the run at least 1.0" in said.out
+    )
     return out
 
 
@@ -52,7 +56,11 @@ def test_open_clip_reads_it_in_a_fresh_process(clip: Path, real: Path) -> None:
     assert found["pictures"]["count"] >= 8 and found["pictures"]["lowest"] >= 0.9999
     assert found["wide pictures"]["lowest"] >= 0.95
     facts = json.loads((clip / "export.json").read_text("utf-8"))
-    assert facts["method"] == "heads" and facts["languages"] == ["sw", "en"] and facts["versions"]["open_clip"] != "unknown"
+    assert (
+        facts["method"] == "heads"
+        and facts["languages"] == ["sw", "en"]
+        and facts["versions"]["open_clip"] != "unknown"
+    )
     assert not [path.name for path in clip.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".pkl", ".py"}]
 
 
@@ -60,12 +68,18 @@ def test_clip_benchmark_finds_the_same_recall(clip: Path, real: Path, emoji: Pat
     import open_clip
     from clip_benchmark.metrics import zeroshot_retrieval
 
-    said = polyclip("eval", "retrieval", "--model", real, "--data", emoji.parent, "--split", "test", "--json", tmp_path / "r.json")
+    said = polyclip(
+        "eval", "retrieval", "--model", real, "--data", emoji.parent, "--split", "test", "--json", tmp_path / "r.json"
+    )
     assert said.code == 0, said.err
     scores = json.loads((tmp_path / "r.json").read_text("utf-8"))["scores"]
     model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{clip}")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{clip}")
-    rows = [row for row in map(json.loads, (emoji.parent / "captions.jsonl").read_text("utf-8").splitlines()) if row["split"] == "test"]
+    rows = [
+        row
+        for row in map(json.loads, (emoji.parent / "captions.jsonl").read_text("utf-8").splitlines())
+        if row["split"] == "test"
+    ]
     for language in ("en", "sw"):
         pairs = [(transform(Image.open(emoji.parent / row["image"])), row["captions"][language]) for row in rows]
         batches = [(torch.stack([pixels for pixels, _ in pairs]), [texts for _, texts in pairs])]
@@ -73,21 +87,33 @@ def test_clip_benchmark_finds_the_same_recall(clip: Path, real: Path, emoji: Pat
         for direction, key in (("text_to_image", "image_retrieval"), ("image_to_text", "text_retrieval")):
             for k in (1, 5):
                 wanted = (ALL, language, direction, f"recall@{k}")
-                (own,) = [s["value"] for s in scores if (s["protocol"], s["language"], s["direction"], s["metric"]) == wanted]
+                (own,) = [
+                    s["value"] for s in scores if (s["protocol"], s["language"], s["direction"], s["metric"]) == wanted
+                ]
                 assert abs(own - public[f"{key}_recall@{k}"]) <= 1e-4, (wanted, own, public)
 
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    [("lora", "open_clip"), ("lora", "sentence-transformers"), ("lora", "transformers"), ("lora", "peft"), ("ln", "peft")]
+    [
+        ("lora", "open_clip"),
+        ("lora", "sentence-transformers"),
+        ("lora", "transformers"),
+        ("lora", "peft"),
+        ("ln", "peft"),
+    ]
     + [("ln", "transformers"), ("heads", "sentence-transformers"), ("lwa", "onnx"), ("asif", "onnx")],
 )
-def test_every_library_says_what_the_run_says(tiny: Callable[[str], Path], name: str, target: str, tmp_path: Path, in_process: None) -> None:
+def test_every_library_says_what_the_run_says(
+    tiny: Callable[[str], Path], name: str, target: str, tmp_path: Path, in_process: None
+) -> None:
     done = export(tiny(name), target, tmp_path / "out")
     assert {one.kind for one in done.agreements} == {"text", "pictures", "wide pictures"}
     assert all(one.lowest >= 0.9999 for one in done.agreements if one.kind != "wide pictures")
     assert checked(tmp_path / "out").keys() == {one.kind for one in done.agreements}
-    assert [path.suffix for path in (tmp_path / "out").rglob("*") if path.suffix in {".bin", ".pt", ".pkl", ".py"}] == []
+    assert [
+        path.suffix for path in (tmp_path / "out").rglob("*") if path.suffix in {".bin", ".pt", ".pkl", ".py"}
+    ] == []
 
 
 def test_immich_finds_its_files(tiny: Callable[[str], Path], tmp_path: Path) -> None:
@@ -105,32 +131,56 @@ def test_immich_finds_its_files(tiny: Callable[[str], Path], tmp_path: Path) -> 
 
     textual = onnxruntime.InferenceSession(tmp_path / "out" / "textual" / "model.onnx")
     assert [(i.name, i.type) for i in textual.get_inputs()] == [("text", "tensor(int32)")]
-    assert [i.name for i in onnxruntime.InferenceSession(tmp_path / "out" / "visual" / "model.onnx").get_inputs()] == ["image"]
+    assert [i.name for i in onnxruntime.InferenceSession(tmp_path / "out" / "visual" / "model.onnx").get_inputs()] == [
+        "image"
+    ]
 
 
-def test_what_cannot_be_merged_is_refused_with_the_methods_that_can(tiny: Callable[[str], Path], tmp_path: Path, in_process: None) -> None:
-    for name, why in (("glu", "gated branch"), ("lwa", "layers that this run's method put into"), ("asif", "compares with training pairs")):
-        for target in ("open_clip", "sentence-transformers", "transformers", "peft") if name == "glu" else ("open_clip",):
+def test_what_cannot_be_merged_is_refused_with_the_methods_that_can(
+    tiny: Callable[[str], Path], tmp_path: Path, in_process: None
+) -> None:
+    for name, why in (
+        ("glu", "gated branch"),
+        ("lwa", "layers that this run's method put into"),
+        ("asif", "compares with training pairs"),
+    ):
+        for target in (
+            ("open_clip", "sentence-transformers", "transformers", "peft") if name == "glu" else ("open_clip",)
+        ):
             with pytest.raises(RunError, match=why) as caught:
                 export(tiny(name), target, tmp_path / "out")
-            assert "heads" in str(caught.value) and "lora" in str(caught.value) and "--to onnx takes every method" in str(caught.value)
+            assert (
+                "heads" in str(caught.value)
+                and "lora" in str(caught.value)
+                and "--to onnx takes every method" in str(caught.value)
+            )
             assert not (tmp_path / "out").exists() and not list(tmp_path.iterdir())
     can = {name for name in names("methods") if mergeable(find("methods", name).METHOD)}
-    assert {"head-mlp", "heads", "lora", "lilt-ln", "lilt-bf", "ridge", "full"} <= can and not can & {"head-glu", "asif", "lilt-lwa", "lilt-da"}
+    assert {"head-mlp", "heads", "lora", "lilt-ln", "lilt-bf", "ridge", "full"} <= can and not can & {
+        "head-glu",
+        "asif",
+        "lilt-lwa",
+        "lilt-da",
+    }
 
 
 def test_layers_side_by_side_are_no_timm_model(tiny: Callable[[str], Path]) -> None:
-    text = load(tiny("heads")).recipe.text_encoder
-    aligner = Aligner(Recipe(text_encoder=text, vision_tower="efficientnet-lite0:depths", method="heads"))
+    text = load_model(tiny("heads")).recipe.text_encoder
+    aligner = PolyCLIP(ModelConfig(text_encoder=text, vision_tower="efficientnet-lite0:depths", method="heads"))
     with pytest.raises(RunError, match="Align with --vision-tower efficientnet-lite0 and one of these"):
         vision_tower(aligner.vision)
 
 
-def test_an_export_that_says_something_else_is_removed(tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_that_says_something_else_is_removed(
+    tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tiny("heads")
-    aligner = load(run)
+    aligner = load_model(run)
     monkeypatch.setattr(_job, "vectors_of", lambda target, folder, given: crooked(aligner, given))
-    with pytest.raises(RunError, match=r"does not say what the run says \(text: cosine with the run at least 0\.97\d+.*expected 0\.9999"):
+    with pytest.raises(
+        RunError,
+        match=r"does not say what the run says \(text: cosine with the run at least 0\.97\d+.*expected 0\.9999",
+    ):
         export(run, "peft", tmp_path / "out")
     assert not list(tmp_path.iterdir())
     rows = np.array([[1.0, 0.0]])
@@ -144,7 +194,7 @@ def test_an_export_that_says_something_else_is_removed(tiny: Callable[[str], Pat
                 verify.check("onnx", found, int8=int8)
 
 
-def crooked(aligner: Aligner, given: Any) -> dict[str, np.ndarray]:
+def crooked(aligner: PolyCLIP, given: Any) -> dict[str, np.ndarray]:
     """The run's vectors, those of captions turned by about fourteen degrees."""
     found = _job.spoken(aligner, given)
     turned = np.roll(found["text"], 1, axis=1)
@@ -190,5 +240,10 @@ def test_clear_sentences(tiny: Callable[[str], Path], tmp_path: Path, monkeypatc
 def test_the_checking_programs_never_import_polyclip() -> None:
     for path in verify.ALONE.parent.glob("*.py"):
         assert "import polyclip" not in path.read_text("utf-8") and "from polyclip" not in path.read_text("utf-8")
-    done = subprocess.run([sys.executable, "-I", str(verify.ALONE), "onnx", "nowhere", "nowhere"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", str(verify.ALONE), "onnx", "nowhere", "nowhere"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1 and "captions.json" in done.stderr

@@ -22,13 +22,24 @@ from polyclip.evaluation.benchmarks import xm3600
 from polyclip.evaluation.held_out import named_rows
 from polyclip.evaluation.retrieval import Request
 from polyclip.languages import schema
-from polyclip.languages.normalize import STEPS, WORDS_ALONE, check_captions, fold, normalise, pack_of, steps_of, typed, visible, written_in
+from polyclip.languages.normalize import (
+    STEPS,
+    WORDS_ALONE,
+    check_captions,
+    fold,
+    normalise,
+    pack_of,
+    steps_of,
+    typed,
+    visible,
+    written_in,
+)
 from polyclip.languages.schema import Codes, Language, known_languages, load_language
-from polyclip.models.aligner import Aligner
-from polyclip.models.branch import Recipe
+from polyclip.models.aligner import PolyCLIP
+from polyclip.models.branch import ModelConfig
 from polyclip.pipeline import align
 from polyclip.search.folder import search
-from polyclip.training.config import Run
+from polyclip.training.config import AlignConfig
 from polyclip.training.prepare import english_names
 from tests.command import polyclip
 from tests.models.test_methods import QUICK
@@ -81,7 +92,10 @@ EXAMPLES = {
         (f"महि{ZWJ}ला", "महिला"),  # Hindi, after a vowel sign: typed by accident
         (f"ଦୃଶ୍{ZWNJ} 2{ZWNJ}", "ଦୃଶ୍ 2"),  # nothing follows that could join
         (f"ក{ZWNJ}៊ី", f"ក{ZWNJ}៊ី"),  # Khmer, before a register shifter
-        ("\u182e\u1823\u1829\u182d\u1823\u182f\u180e\u1820", "\u182e\u1823\u1829\u182d\u1823\u182f\u180e\u1820"),  # Mongolian
+        (
+            "\u182e\u1823\u1829\u182d\u1823\u182f\u180e\u1820",
+            "\u182e\u1823\u1829\u182d\u1823\u182f\u180e\u1820",
+        ),  # Mongolian
         ("a\u180eb", "ab"),
         (f"👩{ZWJ}🚀 ❤\ufe0f{ZWJ}🔥 👩🏽{ZWJ}🚀", f"👩{ZWJ}🚀 ❤\ufe0f{ZWJ}🔥 👩🏽{ZWJ}🚀"),
         (f"Auf{ZWNJ}lage", "Auflage"),  # only the typesetting of German
@@ -110,11 +124,17 @@ EXAMPLES = {
         ("፡", "፡"),
     ],
     "unspaced": [(f"កោះ{ZWSP}អាសេនសិន", "កោះអាសេនសិន"), (f"ທຸງ: {ZWSP}ເອ{ZWSP}ສະ", "ທຸງ: ເອສະ"), ("ထောင့်", "ထောင့်")],
-    "moses": [("„Hi“ — (l’eau) …", '"Hi" - (l\'eau)...'), ("“a”, b", '"a," b'), ('"".', '.""')],  # the last needs two rounds
+    "moses": [
+        ("„Hi“ — (l’eau) …", '"Hi" - (l\'eau)...'),
+        ("“a”, b", '"a," b'),
+        ('"".', '.""'),
+    ],  # the last needs two rounds
 }
 
 
-@pytest.mark.parametrize(("step", "given_text", "expected"), [(step, *pair) for step, pairs in EXAMPLES.items() for pair in pairs])
+@pytest.mark.parametrize(
+    ("step", "given_text", "expected"), [(step, *pair) for step, pairs in EXAMPLES.items() for pair in pairs]
+)
 def test_worked_examples(step: str, given_text: str, expected: str) -> None:
     assert STEPS[step](given_text, having(step)) == expected
     assert normalise(given_text, having(step)) == expected
@@ -126,13 +146,21 @@ def test_every_step_has_examples() -> None:
 
 def test_moses_follows_the_code_of_its_pack() -> None:
     text = 'sagt "ja", 10\u00a0000'
-    assert [normalise(text, having("moses", moses=code)) for code in ("en", "de")] == ['sagt "ja," 10.000', 'sagt "ja", 10,000']
+    assert [normalise(text, having("moses", moses=code)) for code in ("en", "de")] == [
+        'sagt "ja," 10.000',
+        'sagt "ja", 10,000',
+    ]
     assert normalise(text, having("spaces", "moses", moses="de")) == 'sagt "ja", 10 000'
 
 
 def test_what_is_words_alone_is_what_moses_leaves_as_it_is() -> None:
     codes = sorted({load_language(code).codes.moses for code in known_languages()} - {""})
-    texts = {caption for code in ("en", "fr", "hi", "th") for row in EMOJI.reader.read(EMOJI.folder, code, "train") for caption in row.captions}
+    texts = {
+        caption
+        for code in ("en", "fr", "hi", "th")
+        for row in EMOJI.reader.read(EMOJI.folder, code, "train")
+        for caption in row.captions
+    }
     words = sorted(text for text in texts if WORDS_ALONE.fullmatch(text))
     assert len(words) > 5000 and len(codes) > 20
     for code in codes:
@@ -148,13 +176,17 @@ def test_words_of_any_script_are_left_as_they_are_by_moses(text: str) -> None:
 
 def test_order_does_not_matter_once_nothing_changes() -> None:
     text = f"ا{TATWEEL}\u0653 ﻱ"  # alef and madda meet, and the Arabic yeh appears, only when `arabic` is done
-    assert {normalise(text, having(*order)) for order in (("nfc", "persian", "arabic"), ("arabic", "nfc", "persian"))} == {"آ ی"}
+    assert {
+        normalise(text, having(*order)) for order in (("nfc", "persian", "arabic"), ("arabic", "nfc", "persian"))
+    } == {"آ ی"}
 
 
 def test_fold_pairs_letters_as_the_language_does() -> None:
     turkish, english = having("nfc", "turkic-case"), having("nfc")
     assert fold("IŞIK", turkish) == fold("ışık", turkish) != fold("işik", turkish)
-    assert fold("İYİ", turkish) == fold("iyi", turkish) == fold("I\u0307YI\u0307", turkish) == fold("İYİ".lower(), turkish)
+    assert (
+        fold("İYİ", turkish) == fold("iyi", turkish) == fold("I\u0307YI\u0307", turkish) == fold("İYİ".lower(), turkish)
+    )
     assert fold("İLMÎ", turkish) == fold("ilmî", turkish)  # î is a letter with its dot
     assert fold("ISTANBUL", english) == fold("istanbul", english) != fold("ISTANBUL", turkish)
     assert fold("STRASSE  Α\u0301ΝΘΟΣ ", english) == fold("straße άνθος", english)
@@ -168,7 +200,9 @@ def test_an_unknown_step_lists_the_steps_and_moses_needs_its_code() -> None:
         "No step in languages/sw.toml, normalise, called 'space'. Did you mean 'spaces' or 'unspaced'? "
         "Known: arabic, ethiopic, joiners, moses, nfc, persian, spaces, turkic-case, unspaced."
     )
-    with pytest.raises(PackError, match=r"languages/sw\.toml: normalise names step 'moses', but \[codes\] has no moses\. "):
+    with pytest.raises(
+        PackError, match=r"languages/sw\.toml: normalise names step 'moses', but \[codes\] has no moses\. "
+    ):
         steps_of(having("moses", code="sw", moses=""))
 
 
@@ -177,7 +211,24 @@ def test_every_pack_names_steps_that_exist(code: str) -> None:
     assert len(steps_of(load_language(code))) == len(load_language(code).normalise) > 0
 
 
-FOREIGN = ["\u0301", "\u0323", "\u0307", "\u0654", "\u064e", "\u093c", "\u0dca", "\u17d2", ZWSP, ZWNJ, ZWJ, "\u00ad", "\u2060", "\ufeff", "\u180e", "\u200f"]
+FOREIGN = [
+    "\u0301",
+    "\u0323",
+    "\u0307",
+    "\u0654",
+    "\u064e",
+    "\u093c",
+    "\u0dca",
+    "\u17d2",
+    ZWSP,
+    ZWNJ,
+    ZWJ,
+    "\u00ad",
+    "\u2060",
+    "\ufeff",
+    "\u180e",
+    "\u200f",
+]
 FOREIGN += [
     " ",
     "\u00a0",
@@ -225,10 +276,16 @@ def holds(text: str, language: Language) -> None:
     assert set(regex.findall(r"[\p{Cc}\p{Cf}]", once)) <= set(text)
     assert len(once) <= 18 * len(text)  # U+FDFA, the longest decomposition there is
     assert fold(fold(text, language), language) == fold(text, language) == fold(once, language)
-    assert normalise(unicodedata.normalize("NFD", text), language) == normalise(unicodedata.normalize("NFC", text), language) or "nfc" not in language.normalise
+    assert (
+        normalise(unicodedata.normalize("NFD", text), language)
+        == normalise(unicodedata.normalize("NFC", text), language)
+        or "nfc" not in language.normalise
+    )
 
 
-PROPERTY = settings(max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+PROPERTY = settings(
+    max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.mark.parametrize("code", known_languages())
@@ -251,7 +308,9 @@ def test_real_captions_stay_apart_and_are_composed_already(code: str) -> None:
     language = load_language(code)
     found = normalised(rows, language)
     assert [row.concept for row in found] == [row.concept for row in rows] and len(found) > 0
-    assert [row.captions for row in found] == [tuple(normalise(caption, language) for caption in row.captions) for row in rows]
+    assert [row.captions for row in found] == [
+        tuple(normalise(caption, language) for caption in row.captions) for row in rows
+    ]
     assert normalised(rows, having("nfc")) == rows  # CLDR's are NFC
 
 
@@ -272,15 +331,32 @@ def test_captions_with_nothing_to_see_are_refused() -> None:
 
 def test_locales_without_a_pack_are_written_as_their_language_in_the_same_script() -> None:
     found = {
-        locale: pack.code if (pack := pack_of(locale)) else None for locale in ("quz", "en-GB", "sr-Cyrl-BA", "ca-ES-valencia", "pa-Arab", "sr-Latn", "vec")
+        locale: pack.code if (pack := pack_of(locale)) else None
+        for locale in ("quz", "en-GB", "sr-Cyrl-BA", "ca-ES-valencia", "pa-Arab", "sr-Latn", "vec")
     }
-    assert found == {"quz": "quz", "en-GB": "en", "sr-Cyrl-BA": "sr", "ca-ES-valencia": "ca", "pa-Arab": "pa-Arab", "sr-Latn": "sr-Latn", "vec": None}
+    assert found == {
+        "quz": "quz",
+        "en-GB": "en",
+        "sr-Cyrl-BA": "sr",
+        "ca-ES-valencia": "ca",
+        "pa-Arab": "pa-Arab",
+        "sr-Latn": "sr-Latn",
+        "vec": None,
+    }
     assert normalise("e\u0301  e", None) == "é  e"
 
 
 def test_the_language_of_a_query_is_the_first_in_its_script() -> None:
     texts = ["paka mweusi", "گربه سیاه 2", "ゆきだるま", "雪人", "눈사람", "кот", "42"]
-    assert [written_in(text, ["fa", "ja", "ko", "sw", "en"]) for text in texts] == ["sw", "fa", "ja", "ja", "ko", "", ""]
+    assert [written_in(text, ["fa", "ja", "ko", "sw", "en"]) for text in texts] == [
+        "sw",
+        "fa",
+        "ja",
+        "ja",
+        "ko",
+        "",
+        "",
+    ]
     assert written_in("paka", []) == written_in("paka", ["no-such-pack"]) == ""
 
 
@@ -292,7 +368,11 @@ WORDS = {"nyekundu": "đỏ", "kijani": "lục", "bluu": "lạm", "nyeupe": "tr�
 def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The same pictures with Vietnamese names, composed and decomposed; a literal encoder; a run on the composed ones."""
     folder = tmp_path_factory.mktemp("normalise")
-    found = {"text": write_text_encoder(folder / "text"), "vision": write_vision_tower(folder / "vision"), "run": str(folder / "run")}
+    found = {
+        "text": write_text_encoder(folder / "text"),
+        "vision": write_vision_tower(folder / "vision"),
+        "run": str(folder / "run"),
+    }
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "text")
     tokenizer.add_tokens(list(WORDS.values()))
     assert len(tokenizer) <= 64
@@ -304,17 +384,23 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         for line in lines:
             swahili = line["captions"].pop("sw")[0].split()[1]
             line["captions"]["en"][0] += unicodedata.normalize(form, " café")
-            line["captions"]["vi"] = [unicodedata.normalize(form, f"{WORDS[swahili]} {WORDS[swahili]}"), unicodedata.normalize(form, WORDS[swahili])]
+            line["captions"]["vi"] = [
+                unicodedata.normalize(form, f"{WORDS[swahili]} {WORDS[swahili]}"),
+                unicodedata.normalize(form, WORDS[swahili]),
+            ]
         path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     align(requests(found)[0])
     return found
 
 
-def requests(toy: dict[str, str]) -> list[Run]:
+def requests(toy: dict[str, str]) -> list[AlignConfig]:
     """A run on the composed and one on the decomposed captions."""
-    recipe = Recipe(text_encoder=toy["text"], vision_tower=toy["vision"], method="heads", dim=16)
+    recipe = ModelConfig(text_encoder=toy["text"], vision_tower=toy["vision"], method="heads", dim=16)
     schema = [load_language("vi"), load_language("en")]
-    return [Run(languages=schema, recipe=recipe, out=Path(toy["run"]), corpus=toy[form], heads=QUICK, towers=QUICK) for form in ("NFC", "NFD")]
+    return [
+        AlignConfig(languages=schema, recipe=recipe, out=Path(toy["run"]), corpus=toy[form], heads=QUICK, towers=QUICK)
+        for form in ("NFC", "NFD")
+    ]
 
 
 def test_training_and_evaluation_see_one_spelling(toy: dict[str, str]) -> None:
@@ -322,16 +408,21 @@ def test_training_and_evaluation_see_one_spelling(toy: dict[str, str]) -> None:
     vi = load_language("vi")
     raw = [corpus.reader.read(corpus.folder, "vi", "train")[0].captions for corpus in corpora]
     assert raw[0] != raw[1]
-    composed, decomposed = (training_pairs(corpus, [vi, load_language("en")], "train", Sample()).captions for corpus in corpora)
+    composed, decomposed = (
+        training_pairs(corpus, [vi, load_language("en")], "train", Sample()).captions for corpus in corpora
+    )
     assert composed == decomposed and set(WORDS.values()) <= set(composed)
-    english = [english_names(request, training_pairs(load_corpus(request.corpus), [vi], "train", Sample())) for request in requests(toy)]
+    english = [
+        english_names(request, training_pairs(load_corpus(request.corpus), [vi], "train", Sample()))
+        for request in requests(toy)
+    ]
     assert english[0] == english[1] and english[0][0].endswith("café")
     held_out = [named_rows(corpus, Request(languages=[vi]))[0]["vi"] for corpus in corpora]
     assert held_out[0] == held_out[1] != []
 
 
 def test_a_decomposed_caption_and_its_twin_have_one_vector(toy: dict[str, str]) -> None:
-    aligner = Aligner(Recipe(text_encoder=toy["text"], vision_tower=toy["vision"], method="heads", dim=16)).eval()
+    aligner = PolyCLIP(ModelConfig(text_encoder=toy["text"], vision_tower=toy["vision"], method="heads", dim=16)).eval()
     twins = ["mèo", unicodedata.normalize("NFD", "mèo")]
     literal = aligner.text.embed(twins, "captions", keep=False)
     assert not torch.equal(literal[0], literal[1])  # this encoder does tell them apart
@@ -341,8 +432,13 @@ def test_a_decomposed_caption_and_its_twin_have_one_vector(toy: dict[str, str]) 
     assert torch.equal(vectors[0], literal[0])
 
 
-def test_a_decomposed_query_finds_the_same(toy: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = [search(unicodedata.normalize(form, "mèo"), Path(toy["NFC"]).parent, Path(toy["run"]), 24).hits for form in ("NFC", "NFD")]
+def test_a_decomposed_query_finds_the_same(
+    toy: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = [
+        search(unicodedata.normalize(form, "mèo"), Path(toy["NFC"]).parent, Path(toy["run"]), 24).hits
+        for form in ("NFC", "NFD")
+    ]
     assert found[0] == found[1] and len({hit.similarity for hit in found[0]}) > 1
     other = search("vàng", Path(toy["NFC"]).parent, Path(toy["run"]), 24).hits
     assert other != found[0]
@@ -352,24 +448,32 @@ def test_a_decomposed_query_finds_the_same(toy: dict[str, str], monkeypatch: pyt
 
 def test_a_query_is_spelt_as_its_pack_says(toy: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    monkeypatch.setattr("polyclip.models.aligner.typed", lambda texts, language="": seen.append(language) or typed(texts, language))
+    monkeypatch.setattr(
+        "polyclip.models.aligner.typed", lambda texts, language="": seen.append(language) or typed(texts, language)
+    )
     for query, language in (("mèo", ""), ("mèo", "fa"), ("кот", "")):
         search(query, Path(toy["NFC"]).parent, Path(toy["run"]), 1, language)
     assert seen == ["vi", "fa", ""]
 
 
 def test_xm3600_sees_one_spelling(toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    aligner = Aligner(Recipe(text_encoder=toy["text"], vision_tower=toy["vision"], method="heads", dim=16)).eval()
+    aligner = PolyCLIP(ModelConfig(text_encoder=toy["text"], vision_tower=toy["vision"], method="heads", dim=16)).eval()
     embed, seen = aligner.text.embed, []
-    monkeypatch.setattr(aligner.text, "embed", lambda texts, what, **given: seen.extend(texts) or embed(texts, what, **given))
+    monkeypatch.setattr(
+        aligner.text, "embed", lambda texts, what, **given: seen.extend(texts) or embed(texts, what, **given)
+    )
     scores = []
     for form in ("NFC", "NFD"):
         data = tmp_path / form
         (data / "images").mkdir(parents=True)
         lines = []
         for colour, swahili in COLOURS.items():
-            (data / "images" / f"{colour}.jpg").write_bytes((Path(toy["NFC"]).parent / f"{colour}-huge.png").read_bytes())
-            lines.append(json.dumps({"image/key": colour, "vi": {"caption": [unicodedata.normalize(form, WORDS[swahili])]}}))
+            (data / "images" / f"{colour}.jpg").write_bytes(
+                (Path(toy["NFC"]).parent / f"{colour}-huge.png").read_bytes()
+            )
+            lines.append(
+                json.dumps({"image/key": colour, "vi": {"caption": [unicodedata.normalize(form, WORDS[swahili])]}})
+            )
         (data / "captions.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
         scores.append(xm3600.score(aligner, Request(languages=[load_language("vi")], data=data, partial=True)).scores)
     assert seen == list(WORDS.values()) * 2 and scores[0] == scores[1]

@@ -23,7 +23,16 @@ from polyclip.languages import schema
 from polyclip.languages.codes import schemes, special
 from polyclip.languages.draft import draft, line, text_of
 from polyclip.languages.resolve import key, resolve_language, spellings
-from polyclip.languages.schema import STEPS, Codes, Language, Source, all_languages, group, known_languages, load_language
+from polyclip.languages.schema import (
+    STEPS,
+    Codes,
+    Language,
+    Source,
+    all_languages,
+    group,
+    known_languages,
+    load_language,
+)
 from polyclip.languages.validate import faults_of
 from polyclip.models.converted_weights import Converted
 from polyclip.models.text import e5_small
@@ -79,10 +88,21 @@ def test_pack(path: Path) -> None:
 
 def test_every_locale_that_is_more_than_a_region_has_a_pack() -> None:
     have = {pack.cldr for pack in all_languages()}
-    left = {locale for locale in locales(CORPORA / "emoji") if locale not in have and len(captions(CORPORA / "emoji", locale)) >= 100}
+    left = {
+        locale
+        for locale in locales(CORPORA / "emoji")
+        if locale not in have and len(captions(CORPORA / "emoji", locale)) >= 100
+    }
     unknown_scripts = {"ccp", "ff-Adlm", "rhg", "sat"}
-    regional = {locale for locale in left if locale.rpartition("-")[2].isupper() or locale in ("en-001", "es-419", "ca-ES-valencia")}
-    assert left - unknown_scripts - regional == {"sr-Cyrl", "yue-Hans"}  # the pack sr by another name; Cantonese in the script of the mainland
+    regional = {
+        locale
+        for locale in left
+        if locale.rpartition("-")[2].isupper() or locale in ("en-001", "es-419", "ca-ES-valencia")
+    }
+    assert left - unknown_scripts - regional == {
+        "sr-Cyrl",
+        "yue-Hans",
+    }  # the pack sr by another name; Cantonese in the script of the mainland
 
 
 def test_the_lists_are_those_of_the_tokenizers() -> None:
@@ -99,7 +119,9 @@ def test_unknown_pieces_are_what_the_tokenizer_says() -> None:
     unknown = tokenizer.token_to_id("<unk>")
     said: dict[str, str] = {}
     found: dict[str, str] = {}
-    for pack in all_languages()[::5] + [load_language(code) for code in ("ak", "chr", "cv", "tg")]:  # all of them take half a minute
+    for pack in all_languages()[::5] + [
+        load_language(code) for code in ("ak", "chr", "cv", "tg")
+    ]:  # all of them take half a minute
         names = [words[0] for words in captions(CORPORA / "emoji", pack.cldr).values()]
         ids = [one for encoding in tokenizer.encode_batch(names, add_special_tokens=False) for one in encoding.ids]
         share = round(100 * ids.count(unknown) / len(ids), 1)
@@ -117,7 +139,12 @@ def test_unknown_pieces_are_what_the_tokenizer_says() -> None:
 def test_swahili_says_what_its_sources_say() -> None:
     pack = load_language("sw")
     assert (pack.iso639_3, pack.own_name, pack.family[-1], pack.resource_class) == ("swa", "Kiswahili", "Bantu", 2)
-    assert (pack.codes.nllb, pack.codes.m2m100, pack.codes.babel_imagenet, pack.codes.freedict) == ("swh_Latn", "sw", "SW", "swh")
+    assert (pack.codes.nllb, pack.codes.m2m100, pack.codes.babel_imagenet, pack.codes.freedict) == (
+        "swh_Latn",
+        "sw",
+        "SW",
+        "swh",
+    )
     assert pack.recipe.translation == "nllb" and pack.recipe.borrow == ["xh"]
 
 
@@ -125,22 +152,46 @@ BROKEN = {
     "prompts without a gap": ({"prompts": ["picha"]}, "prompts: expected exactly one {} in each prompt, found 'picha'"),
     "prompts with two gaps": ({"prompts": ["{} {}"]}, "prompts: expected exactly one {} in each prompt, found '{} {}'"),
     "unknown step": ({"normalise": ["nfx"]}, f"normalise: expected steps out of {', '.join(STEPS)}, found 'nfx'"),
-    "unregistered code": ({"iso639_3": "xqx"}, "iso639_3: expected a language that is registered in ISO 639 and BCP 47, found 'xqx'"),
-    "unregistered script": ({"script": "Latx"}, "script: expected a script that is registered in ISO 15924, found 'Latx'"),
+    "unregistered code": (
+        {"iso639_3": "xqx"},
+        "iso639_3: expected a language that is registered in ISO 639 and BCP 47, found 'xqx'",
+    ),
+    "unregistered script": (
+        {"script": "Latx"},
+        "script: expected a script that is registered in ISO 15924, found 'Latx'",
+    ),
     "code and script": ({"code": "sw-Arab"}, "script: expected the script that the code names, Arab, found 'Latn'"),
     "direction": ({"direction": "rtl"}, "direction: expected ltr, in which Latn is written, found 'rtl'"),
     "unknown key": ({"iso": "swa"}, "iso: extra inputs are not permitted, found 'swa'"),
-    "unknown code scheme": ({"codes": {"nlb": "swh_Latn"}}, "codes.nlb: extra inputs are not permitted, found 'swh_Latn'"),
+    "unknown code scheme": (
+        {"codes": {"nlb": "swh_Latn"}},
+        "codes.nlb: extra inputs are not permitted, found 'swh_Latn'",
+    ),
     "class": ({"resource_class": 6}, "resource_class: input should be less than or equal to 5, found 6"),
-    "fact without source": ({"prompts": ["picha ya {}"]}, "sources: expected a [[sources]] entry for prompts, found none"),
-    "code without source": ({"codes": {"moses": "sw", "xtd": "sw"}}, "sources: expected a [[sources]] entry for codes.xtd, codes.moses, found none"),
-    "trap without source": ({"recipe": {"traps": ["Mind the gap."]}}, "sources: expected a [[sources]] entry for recipe.traps, found none"),
+    "fact without source": (
+        {"prompts": ["picha ya {}"]},
+        "sources: expected a [[sources]] entry for prompts, found none",
+    ),
+    "code without source": (
+        {"codes": {"moses": "sw", "xtd": "sw"}},
+        "sources: expected a [[sources]] entry for codes.xtd, codes.moses, found none",
+    ),
+    "trap without source": (
+        {"recipe": {"traps": ["Mind the gap."]}},
+        "sources: expected a [[sources]] entry for recipe.traps, found none",
+    ),
     "unknown method": ({"recipe": {"method": "lilt-xx"}}, "recipe.method: expected a method out of asif, "),
     "unknown engine": ({"recipe": {"translation": "oracle"}}, "recipe.translation: expected an engine out of nllb, "),
-    "unknown relative": ({"recipe": {"borrow": ["xh", "qq"]}}, "recipe.borrow: expected codes of other packs, found 'qq'"),
+    "unknown relative": (
+        {"recipe": {"borrow": ["xh", "qq"]}},
+        "recipe.borrow: expected codes of other packs, found 'qq'",
+    ),
     "itself as relative": ({"recipe": {"borrow": ["sw"]}}, "recipe.borrow: expected codes of other packs, found 'sw'"),
     "budget": ({"recipe": {"budget": "soon"}}, "recipe.budget: expected a duration such as 5m, found 'soon'"),
-    "alias of another": ({"aliases": ["swh", "nb"]}, "aliases: expected codes that no other pack has; they are those of no (Norwegian), found nb"),
+    "alias of another": (
+        {"aliases": ["swh", "nb"]},
+        "aliases: expected codes that no other pack has; they are those of no (Norwegian), found nb",
+    ),
 }
 
 
@@ -160,7 +211,9 @@ def test_a_source_covers_a_table_or_one_field_of_it_and_names_no_others(tmp_path
     assert faults_of(written(table, tmp_path)) == []
     table = swahili()
     table["sources"][0]["fields"].append("speekers")
-    assert [str(fault) for fault in faults_of(written(table, tmp_path))] == ["sources: expected fields that a pack has, found speekers"]
+    assert [str(fault) for fault in faults_of(written(table, tmp_path))] == [
+        "sources: expected fields that a pack has, found speekers"
+    ]
 
 
 def test_a_file_that_is_no_pack(tmp_path: Path) -> None:
@@ -219,11 +272,21 @@ def test_a_name_may_have_spaces_and_brackets() -> None:
 
 
 def test_every_code_of_every_scheme_means_its_pack_unless_it_means_several() -> None:
-    shared = {text for text, packs in spellings().items() if len(packs) > 1 and text not in {key(code) for code in known_languages()}}
+    shared = {
+        text
+        for text, packs in spellings().items()
+        if len(packs) > 1 and text not in {key(code) for code in known_languages()}
+    }
     assert shared == {"hbs"}
     asked = 0
     for pack in all_languages():
-        listed = [pack.code, pack.name, pack.own_name, *pack.aliases, *(code for code in pack.codes.model_dump().values() if code)]
+        listed = [
+            pack.code,
+            pack.name,
+            pack.own_name,
+            *pack.aliases,
+            *(code for code in pack.codes.model_dump().values() if code),
+        ]
         for text in {text for text in listed if key(text) not in shared}:
             assert resolve_language(text).code == pack.code, text
             asked += 1
@@ -240,11 +303,18 @@ def test_what_means_several_is_refused_with_the_choices() -> None:
 
 
 def test_the_code_of_a_pack_wins_over_every_other_meaning(tmp_path: Path) -> None:
-    one = written(swahili() | {"code": "frr", "aliases": [], "own_name": "hsb", "codes": {"opus_mt": "hsb"}}, tmp_path, "frr.toml")
+    one = written(
+        swahili() | {"code": "frr", "aliases": [], "own_name": "hsb", "codes": {"opus_mt": "hsb"}}, tmp_path, "frr.toml"
+    )
     assert resolve_language(str(one)).code == "frr"
     assert resolve_language("hsb").code == "hsb"
-    with pytest.raises(AmbiguousName, match=r"'bul' means more than one language: bg \(Bulgarian: .*\); frr \(Swahili: code of OPUS-MT\)"):
-        resolve_language(str(written(swahili() | {"code": "frr", "aliases": [], "codes": {"opus_mt": "bul"}}, tmp_path, "frr.toml")))
+    with pytest.raises(
+        AmbiguousName,
+        match=r"'bul' means more than one language: bg \(Bulgarian: .*\); frr \(Swahili: code of OPUS-MT\)",
+    ):
+        resolve_language(
+            str(written(swahili() | {"code": "frr", "aliases": [], "codes": {"opus_mt": "bul"}}, tmp_path, "frr.toml"))
+        )
         resolve_language("bul")
 
 
@@ -271,7 +341,9 @@ def test_what_means_none_is_refused_with_what_is_near(text: str) -> None:
 def test_a_registered_language_without_a_pack_is_told_by_name_and_how_to_add_it() -> None:
     with pytest.raises(UnknownName) as caught:
         resolve_language("mg")
-    assert str(caught.value).endswith("It is Malagasy, which has no pack: 'polyclip languages new mg' drafts one, and --lang FILE.toml uses it.")
+    assert str(caught.value).endswith(
+        "It is Malagasy, which has no pack: 'polyclip languages new mg' drafts one, and --lang FILE.toml uses it."
+    )
 
 
 def test_load_language_refuses_what_is_no_code() -> None:
@@ -286,7 +358,10 @@ def test_a_pack_of_ones_own_is_a_language_like_any_other(tmp_path: Path) -> None
     path.write_text(text.replace('cldr = "frr"', 'cldr = "ast"'), "utf-8")
     mine = resolve_language(str(path))
     assert (mine.code, mine.own_name) == ("frr", "Nordfriisk")
-    assert (schema.written("frr"), schema.file_of("frr")) == (str(path), str(path))  # after --lang, which does not know "frr" the next time
+    assert (schema.written("frr"), schema.file_of("frr")) == (
+        str(path),
+        str(path),
+    )  # after --lang, which does not know "frr" the next time
     assert (schema.written("sw"), schema.file_of("sw")) == ("sw", "languages/sw.toml")
     assert resolve_language("frr") == resolve_language("Northern Frisian") == load_language("frr") == mine
     assert "frr" in known_languages() and mine in group("low-resource")
@@ -298,7 +373,11 @@ def test_a_pack_of_ones_own_is_a_language_like_any_other(tmp_path: Path) -> None
 
 
 def test_groups() -> None:
-    assert [pack.code for pack in group("bantu")] == [pack.code for pack in group(" BANTU ")] == ["nso", "rw", "sw", "tn", "xh", "zu"]
+    assert (
+        [pack.code for pack in group("bantu")]
+        == [pack.code for pack in group(" BANTU ")]
+        == ["nso", "rw", "sw", "tn", "xh", "zu"]
+    )
     assert [pack.code for pack in group("Dravidian")] == ["kn", "ml", "ta", "te"]
     assert len(group("xm3600")) == 36
     assert group("all") == all_languages()
@@ -307,7 +386,9 @@ def test_groups() -> None:
     assert {pack.code for pack in poor}.isdisjoint({"de", "en", "hi", "fil"})
     with pytest.raises(UnknownName) as caught:
         group("bantoo")
-    assert str(caught.value).startswith("No group of languages called 'bantoo'. Did you mean ") and "'Bantu'" in str(caught.value)
+    assert str(caught.value).startswith("No group of languages called 'bantoo'. Did you mean ") and "'Bantu'" in str(
+        caught.value
+    )
 
 
 # Drafts and the generator
@@ -339,7 +420,11 @@ def test_the_generator_makes_every_pack_and_no_other(generator: ModuleType) -> N
     made = generator.FACTS["languages"].split()
     assert len(made) == len(set(made))
     assert set(made) <= set(known_languages())
-    pointed = [code for table in ("locale", "aliases", "family", "resource_class", "prompts", "unknown_pieces") for code in generator.FACTS[table]]
+    pointed = [
+        code
+        for table in ("locale", "aliases", "family", "resource_class", "prompts", "unknown_pieces")
+        for code in generator.FACTS[table]
+    ]
     assert set(pointed) - {"url", "checked"} <= set(made)
     assert {code for trap in generator.FACTS["traps"] for code in trap["of"]} <= set(made)
 
@@ -353,7 +438,8 @@ def test_text_comes_back_as_it_went_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "code, nllb, script", [("mg", "plt_Latn", "Latn"), ("ckb", "ckb_Arab", "Arab"), ("su", "sun_Latn", "Latn"), ("bo", "bod_Tibt", "Tibt")]
+    "code, nllb, script",
+    [("mg", "plt_Latn", "Latn"), ("ckb", "ckb_Arab", "Arab"), ("su", "sun_Latn", "Latn"), ("bo", "bod_Tibt", "Tibt")],
 )
 def test_a_draft_is_a_pack(code: str, nllb: str, script: str, tmp_path: Path) -> None:
     found, text = draft(code, TODAY)
@@ -382,7 +468,12 @@ def test_the_command_lists_packs() -> None:
     rows = json.loads(polyclip("languages", "--json").out)
     assert [row["code"] for row in rows] == known_languages()
     swahili = next(row for row in rows if row["code"] == "sw")
-    assert {name: swahili[name] for name in ("name", "script", "in_xlmr", "xm3600")} == {"name": "Swahili", "script": "Latn", "in_xlmr": True, "xm3600": True}
+    assert {name: swahili[name] for name in ("name", "script", "in_xlmr", "xm3600")} == {
+        "name": "Swahili",
+        "script": "Latn",
+        "in_xlmr": True,
+        "xm3600": True,
+    }
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -414,7 +505,10 @@ def test_the_command_drafts_a_pack_once(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_the_command_checks_packs(tmp_path: Path) -> None:
     assert polyclip("languages", "check").out == f"{len(PACKS)} pack(s) checked, none with faults.\n"
-    good, bad = written(swahili(), tmp_path), written(swahili() | {"prompts": ["picha"], "iso": 1}, tmp_path, "bad.toml")
+    good, bad = (
+        written(swahili(), tmp_path),
+        written(swahili() | {"prompts": ["picha"], "iso": 1}, tmp_path, "bad.toml"),
+    )
     assert polyclip("languages", "check", good).code == 0
     said = polyclip("languages", "check", good, bad, tmp_path / "none.toml")
     assert said.code == 1
@@ -426,4 +520,8 @@ def test_the_command_checks_packs(tmp_path: Path) -> None:
     said = polyclip("languages", "check", good, bad, "--json")
     told = json.loads(said.out)
     assert said.code == 1 and [entry["file"] for entry in told] == [str(good), str(bad)] and told[0]["faults"] == []
-    assert told[1]["faults"][0] == {"key": "prompts", "found": "'picha'", "expected": "expected exactly one {} in each prompt"}
+    assert told[1]["faults"][0] == {
+        "key": "prompts",
+        "found": "'picha'",
+        "expected": "expected exactly one {} in each prompt",
+    }

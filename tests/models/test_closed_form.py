@@ -17,16 +17,26 @@ from polyclip.data.corpus import load_corpus
 from polyclip.data.pairs import NAMES, Pairs, Sample, training_pairs
 from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.aligner import load
-from polyclip.models.branch import Recipe
-from polyclip.models.components.closed_form import NEAREST, POWERS, STRENGTHS, WHITENING, anchor_rows, directions, procrustes, relative, ridge
+from polyclip.models.aligner import load_model
+from polyclip.models.branch import ModelConfig
+from polyclip.models.components.closed_form import (
+    NEAREST,
+    POWERS,
+    STRENGTHS,
+    WHITENING,
+    anchor_rows,
+    directions,
+    procrustes,
+    relative,
+    ridge,
+)
 from polyclip.models.components.heads import Head, Relative, Shape
 from polyclip.pipeline import align
-from polyclip.training.config import Run, Settings
+from polyclip.training.config import AlignConfig, OptimizerConfig
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 DIM, TEXT_WIDTH, IMAGE_WIDTH = 3, 5, 4
-QUICK = Settings(epochs=1, batch_size=8, learning_rate=1e-2, tower_learning_rate=0.0, weight_decay=0.0)
+QUICK = OptimizerConfig(epochs=1, batch_size=8, learning_rate=1e-2, tower_learning_rate=0.0, weight_decay=0.0)
 
 
 def tiny_pairs() -> Pairs:
@@ -53,7 +63,10 @@ def data(head: Any, table: Tensor) -> Any:
 
 
 def two_sides(text_table: Tensor | None = None, image_table: Tensor | None = None) -> tuple[Any, Any]:
-    tables = (torch.randn(17, TEXT_WIDTH) if text_table is None else text_table, torch.randn(9, IMAGE_WIDTH) if image_table is None else image_table)
+    tables = (
+        torch.randn(17, TEXT_WIDTH) if text_table is None else text_table,
+        torch.randn(9, IMAGE_WIDTH) if image_table is None else image_table,
+    )
     text, vision = (data(Head(table.shape[1], Shape(DIM, False, 1), 0.0).eval(), table) for table in tables)
     return text, vision
 
@@ -139,7 +152,9 @@ def test_procrustes_rotates_principal_directions(number: int) -> None:
     whiten, share = list(product(WHITENING, (0.25, 0.5, 1.0)))[number]
     size = max(1, round(share * DIM))
     assert said == f"whitening {whiten}, {size} directions"
-    assert not linear(text)[size:].any() and not linear(vision)[size:].any()  # fewer directions than dimensions: the rest is zero
+    assert (
+        not linear(text)[size:].any() and not linear(vision)[size:].any()
+    )  # fewer directions than dimensions: the rest is zero
     pairs, captions = text.train_pairs, standard(text)
     target = means_of_pictures(vision)[pairs.caption_concept.tolist()]
     own, other = principal(captions, size, whiten), principal(target, size, whiten)
@@ -156,8 +171,12 @@ def test_directions_are_principal_and_more_than_there_are_is_said() -> None:
     rows = torch.randn(50, 4) * torch.tensor([1.0, 5.0, 0.2, 2.0])
     for whiten in WHITENING:
         found = directions(rows, 3, whiten)
-        torch.testing.assert_close(found, up_to_sign(found, principal(rows.double().numpy(), 3, whiten)), atol=1e-4, rtol=1e-3)
-    torch.testing.assert_close((rows @ directions(rows, 4, 1.0).T).square().mean(0), torch.ones(4), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(
+            found, up_to_sign(found, principal(rows.double().numpy(), 3, whiten)), atol=1e-4, rtol=1e-3
+        )
+    torch.testing.assert_close(
+        (rows @ directions(rows, 4, 1.0).T).square().mean(0), torch.ones(4), atol=1e-3, rtol=1e-3
+    )
     with pytest.raises(DataError, match="dim is 5, .* its features: 4. Give --dim 4"):
         directions(rows, 5, 0.0)
 
@@ -172,7 +191,9 @@ def test_a_relative_head_keeps_the_nearest_and_their_power() -> None:
     head = Relative(2, 4)
     head.measure(torch.tensor([[1.0, 1.0], [-1.0, 1.0]]))
     assert head.mean.tolist() == [0.0, 1.0]
-    head.anchors.copy_(torch.tensor([[2.0, 1.0], [3.0, 4.0], [0.0, 3.0], [-5.0, 1.0]]))  # around the mean: cosines with (1, 0) are 1, 0.707, 0, -1
+    head.anchors.copy_(
+        torch.tensor([[2.0, 1.0], [3.0, 4.0], [0.0, 3.0], [-5.0, 1.0]])
+    )  # around the mean: cosines with (1, 0) are 1, 0.707, 0, -1
     head.nearest.fill_(4)
     asked = torch.tensor([[7.0, 1.0]])
     half = 0.5**0.5
@@ -219,20 +240,28 @@ def test_what_is_kept_is_what_the_value_was_highest_for(solve: Callable[..., str
 def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("toy")
     corpus = str(write_corpus(folder / "corpus"))
-    return {"corpus": corpus, "text": write_text_encoder(folder / "text"), "vision": write_vision_tower(folder / "vision")}
+    return {
+        "corpus": corpus,
+        "text": write_text_encoder(folder / "text"),
+        "vision": write_vision_tower(folder / "vision"),
+    }
 
 
 @pytest.mark.parametrize("method", ["ridge", "procrustes", "asif"])
 def test_closed_forms_reach_above_chance_and_come_back(toy: dict[str, str], method: str, tmp_path: Path) -> None:
-    recipe = Recipe(text_encoder=toy["text"], vision_tower=toy["vision"], method=method, dim=16)
+    recipe = ModelConfig(text_encoder=toy["text"], vision_tower=toy["vision"], method=method, dim=16)
     languages = [resolve_language("sw"), resolve_language("en")]
-    run = Run(languages=languages, recipe=recipe, out=tmp_path / "run", corpus=toy["corpus"], heads=QUICK, towers=QUICK)
+    run = AlignConfig(
+        languages=languages, recipe=recipe, out=tmp_path / "run", corpus=toy["corpus"], heads=QUICK, towers=QUICK
+    )
     align(run)
     (line,) = [json.loads(text) for text in (run.out / "log.jsonl").read_text("utf-8").splitlines()]
     assert line["phase"] == "solve" and line["chosen"]
     held_out = training_pairs(load_corpus(toy["corpus"]), languages, "validation", NAMES)
-    assert line["validation"] > sum(min(1.0, k / len(held_out.pictures)) for k in (1, 5, 10)) / 3  # 6 pictures: recall@10 is 1 for everyone
-    aligner = load(run.out)
+    assert (
+        line["validation"] > sum(min(1.0, k / len(held_out.pictures)) for k in (1, 5, 10)) / 3
+    )  # 6 pictures: recall@10 is 1 for everyone
+    aligner = load_model(run.out)
     train = training_pairs(load_corpus(toy["corpus"]), languages, "train", Sample())
     names, concepts = anchor_rows(train)
     if method == "asif":
@@ -241,7 +270,9 @@ def test_closed_forms_reach_above_chance_and_come_back(toy: dict[str, str], meth
     vectors = aligner.encode_text(train.captions)
     assert vectors.isfinite().all() and vectors.norm(dim=1).max().item() == pytest.approx(1, abs=1e-4)
     align(dataclasses.replace(run, out=tmp_path / "again"))
-    assert torch.equal(load(tmp_path / "again").encode_text(train.captions), vectors)  # nothing is drawn by chance
+    assert torch.equal(
+        load_model(tmp_path / "again").encode_text(train.captions), vectors
+    )  # nothing is drawn by chance
     nearest = (vectors[names] @ aligner.vision.embed(train.pictures, "pictures", keep=False).T).argmax(1)
     assert train.picture_rows.shape == (12, 1) and train.picture_rows[:, 0].tolist() == list(range(12))
     assert (nearest == concepts).float().mean() > 3 / 12  # of what it was fitted to it knows more than chance

@@ -31,7 +31,11 @@ Build = Callable[..., Site]
 def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("towers")
     texts = {kind: write_text_encoder(folder / kind, kind) for kind in TEXTS}
-    return texts | {name: write_vision_tower(folder, name) for name in TOWERS} | {"corpus": str(write_corpus(folder / "corpus").parent)}
+    return (
+        texts
+        | {name: write_vision_tower(folder, name) for name in TOWERS}
+        | {"corpus": str(write_corpus(folder / "corpus").parent)}
+    )
 
 
 @pytest.fixture
@@ -47,7 +51,11 @@ def site(names: dict[str, str]) -> Build:
 
 @torch.inference_mode()
 def output(site: Site, names: dict[str, str]) -> Tensor:
-    items: list[Any] = CAPTIONS if site.kind == "text" else [picture_of(Path(names["corpus"]) / f"{name}.png") for name in ("red-small", "blue-huge")]
+    items: list[Any] = (
+        CAPTIONS
+        if site.kind == "text"
+        else [picture_of(Path(names["corpus"]) / f"{name}.png") for name in ("red-small", "blue-huge")]
+    )
     return site.encoder(**site.encoder.prepare(items))
 
 
@@ -61,7 +69,10 @@ def inputs_and_outputs(name: str) -> list[tuple[int, int]]:
         return 2 * [*4 * [(32, 32)], (32, 64), (64, 32)]
     if name == "test_vit":
         return 6 * [(64, 192), (64, 64), (64, 192), (192, 64)]
-    inverted = [[(32, 128), (128, 8), (8, 128), (128, 48)], [(48, 192), (192, 12), (12, 192), (192, 64)]]  # expand, squeeze, excite, project
+    inverted = [
+        [(32, 128), (128, 8), (8, 128), (128, 48)],
+        [(48, 192), (192, 12), (12, 192), (192, 64)],
+    ]  # expand, squeeze, excite, project
     return [(64, 24), (96, 32), *inverted[0], *inverted[1]]
 
 
@@ -70,8 +81,16 @@ def adapter_size(width: int) -> int:
     return width * inner + inner + inner * width + width
 
 
-ADAPTED = {"xlm-r": [32] * 4, "nllb": [32] * 4, "test_vit": [64] * 12, "test_efficientnet": [16, 24, 32, 48, 64]}  # width of each adapter
-DEEP = {name: 4 * (width * width + width) + 2 * width * inner + inner + width + 4 * width for name, width, inner in (("xlm-r", 32, 64), ("test_vit", 64, 192))}
+ADAPTED = {
+    "xlm-r": [32] * 4,
+    "nllb": [32] * 4,
+    "test_vit": [64] * 12,
+    "test_efficientnet": [16, 24, 32, 48, 64],
+}  # width of each adapter
+DEEP = {
+    name: 4 * (width * width + width) + 2 * width * inner + inner + width + 4 * width
+    for name, width, inner in (("xlm-r", 32, 64), ("test_vit", 64, 192))
+}
 DEEP["nllb"] = DEEP["xlm-r"] + 2 * 32  # with the final norm
 DEEP["test_vit"] += 2 * 64
 DEEP["test_efficientnet"] = (64 * 384 + 384) + (384 * 9 + 384) + (384 * 64 + 64) + 2 * 256
@@ -84,7 +103,9 @@ SIZES: dict[Part, dict[str, int]] = {
 
 @pytest.mark.parametrize("name", [*TEXTS, *TOWERS])
 @pytest.mark.parametrize("part", SIZES, ids=lambda part: part.__name__)
-def test_a_tower_starts_unchanged_and_moves_when_the_part_does(site: Build, names: dict[str, str], part: Part, name: str) -> None:
+def test_a_tower_starts_unchanged_and_moves_when_the_part_does(
+    site: Build, names: dict[str, str], part: Part, name: str
+) -> None:
     own = site(name)
     before = output(own, names)
     found = part(own)
@@ -122,8 +143,12 @@ def test_adapters_are_their_formula() -> None:
     hidden = torch.randn(2, 3, 8)
     inner = nn.functional.gelu(hidden @ token.down.weight.T + token.down.bias)
     torch.testing.assert_close(token(hidden), hidden + inner @ token.up.weight.T + token.up.bias)
-    image.load_state_dict({key: value[..., None, None] if value.ndim == 2 else value for key, value in token.state_dict().items()})
-    torch.testing.assert_close(image(hidden.permute(0, 2, 1)[..., None])[..., 0].permute(0, 2, 1), token(hidden))  # a 1x1 convolution is a linear map
+    image.load_state_dict(
+        {key: value[..., None, None] if value.ndim == 2 else value for key, value in token.state_dict().items()}
+    )
+    torch.testing.assert_close(
+        image(hidden.permute(0, 2, 1)[..., None])[..., 0].permute(0, 2, 1), token(hidden)
+    )  # a 1x1 convolution is a linear map
 
 
 @pytest.mark.parametrize("name", [*TEXTS, *TOWERS])
@@ -144,7 +169,12 @@ def slow_layer(layer: TokenLayer, hidden: Tensor) -> Tensor:
     heads = []
     for head in range(layer.heads):
         own = slice(head * each, (head + 1) * each)
-        share = torch.stack([torch.stack([query[i, own] @ key[j, own] / each**0.5 for j in range(tokens)]).softmax(0) for i in range(tokens)])
+        share = torch.stack(
+            [
+                torch.stack([query[i, own] @ key[j, own] / each**0.5 for j in range(tokens)]).softmax(0)
+                for i in range(tokens)
+            ]
+        )
         heads.append(share @ value[:, own])
     hidden = hidden + layer.out(torch.cat(heads, dim=1))
     return hidden + layer.down(nn.functional.gelu(layer.up(layer.norm2(hidden))))
@@ -167,7 +197,10 @@ def test_a_map_layer_is_its_formula() -> None:
         nn.init.normal_(parameter)
     inner = (maps.permute(0, 2, 3, 1) @ layer.expand.weight[:, :, 0, 0].T + layer.expand.bias).clamp(0, 6)
     padded = nn.functional.pad(inner, (0, 0, 1, 1, 1, 1))
-    seen = sum(padded[:, i : i + 5, j : j + 5] * layer.depthwise.weight[:, 0, i, j] for i in range(3) for j in range(3)) + layer.depthwise.bias
+    seen = (
+        sum(padded[:, i : i + 5, j : j + 5] * layer.depthwise.weight[:, 0, i, j] for i in range(3) for j in range(3))
+        + layer.depthwise.bias
+    )
     wanted = maps + (seen.clamp(0, 6) @ layer.project.weight[:, :, 0, 0].T + layer.project.bias).permute(0, 3, 1, 2)
     torch.testing.assert_close(layer(maps), wanted, atol=1e-4, rtol=1e-4)
 
@@ -183,7 +216,9 @@ def test_a_deep_adapter_gives_a_caption_the_same_alone_and_in_a_batch(site: Buil
     together = own.encoder(**own.encoder.prepare(CAPTIONS))
     assert (together - plain).abs().max() > 0.1
     for row, caption in enumerate(CAPTIONS):
-        torch.testing.assert_close(own.encoder(**own.encoder.prepare([caption]))[0], together[row], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            own.encoder(**own.encoder.prepare([caption]))[0], together[row], atol=1e-4, rtol=1e-4
+        )
 
 
 def test_rank_rules_are_read_in_their_order() -> None:
@@ -196,13 +231,23 @@ def test_rank_rules_are_read_in_their_order() -> None:
         ("text", "", "1", 2),
         ("vision", "convolution", "", 0),
     ]
-    found = {place: rank_of(rules, *place) for place in [("text", "attention", 0), ("text", "attention", 1), ("text", "attention", 2), ("text", "mlp", 0)]}
-    assert found == {("text", "attention", 0): 32, ("text", "attention", 1): 2, ("text", "attention", 2): 16, ("text", "mlp", 0): 8}
+    found = {
+        place: rank_of(rules, *place)
+        for place in [("text", "attention", 0), ("text", "attention", 1), ("text", "attention", 2), ("text", "mlp", 0)]
+    }
+    assert found == {
+        ("text", "attention", 0): 32,
+        ("text", "attention", 1): 2,
+        ("text", "attention", 2): 16,
+        ("text", "mlp", 0): 8,
+    }
     assert (rank_of(rules, "vision", "mlp", 0), rank_of(rules, "vision", "convolution", 3)) == (4, 0)
     assert rank_of(parsed("text=4"), "vision", "mlp", 0) == 0
 
 
-@pytest.mark.parametrize("rule", ["eight", "text.head=4", "text.attention", "text.attention.x=4", "audio=2", "8,,4", "", "-1", "text=1.5"])
+@pytest.mark.parametrize(
+    "rule", ["eight", "text.head=4", "text.attention", "text.attention.x=4", "audio=2", "8,,4", "", "-1", "text=1.5"]
+)
 def test_a_bad_rank_rule_is_named(site: Build, rule: str) -> None:
     with pytest.raises(DataError, match="Rank rule .* is none: expected a number, or TOWER") as caught:
         low_rank(site("xlm-r", rank=rule))
@@ -210,9 +255,20 @@ def test_a_bad_rank_rule_is_named(site: Build, rule: str) -> None:
 
 
 def test_kinds_of_blocks(site: Build) -> None:
-    kinds = {name: {kind_of(path, m) for path, m in site(name).encoder.trunk.layers[-1].named_modules()} - {""} for name in (*TEXTS, *TOWERS)}
-    assert kinds == {"xlm-r": {"attention", "mlp"}, "nllb": {"attention", "mlp"}, "test_vit": {"attention", "mlp"}, "test_efficientnet": {"convolution"}}
-    attention = {name: sum(kind_of(p, m) == "attention" for p, m in site(name).encoder.trunk.layers[0].named_modules()) for name in (*TEXTS, "test_vit")}
+    kinds = {
+        name: {kind_of(path, m) for path, m in site(name).encoder.trunk.layers[-1].named_modules()} - {""}
+        for name in (*TEXTS, *TOWERS)
+    }
+    assert kinds == {
+        "xlm-r": {"attention", "mlp"},
+        "nllb": {"attention", "mlp"},
+        "test_vit": {"attention", "mlp"},
+        "test_efficientnet": {"convolution"},
+    }
+    attention = {
+        name: sum(kind_of(p, m) == "attention" for p, m in site(name).encoder.trunk.layers[0].named_modules())
+        for name in (*TEXTS, "test_vit")
+    }
     assert attention == {"xlm-r": 4, "nllb": 4, "test_vit": 2}  # ViT's query, key and value are one map
     assert kind_of("conv", nn.Conv2d(4, 4, 3)) == kind_of("conv", nn.Conv2d(4, 4, 1, groups=4)) == ""
 
@@ -229,7 +285,9 @@ def test_a_budget_by_tower_kind_and_layer(site: Build) -> None:
 
 
 @pytest.mark.parametrize("name", [*TEXTS, *TOWERS])
-def test_updates_have_the_rank_of_their_budget_and_are_their_formula(site: Build, names: dict[str, str], name: str) -> None:
+def test_updates_have_the_rank_of_their_budget_and_are_their_formula(
+    site: Build, names: dict[str, str], name: str
+) -> None:
     own = site(name, rank=BUDGET)
     ranks = planned(own)
     low_rank(own)
@@ -241,7 +299,11 @@ def test_updates_have_the_rank_of_their_budget_and_are_their_formula(site: Build
         assert not up.weight.any() and down.weight.any()
     path, module = next(iter(updated.items()))
     nn.init.normal_(module.lora_B["default"].weight)
-    x = torch.randn(3, module.in_features) if isinstance(module.get_base_layer(), nn.Linear) else torch.randn(3, module.in_features, 4, 4)
+    x = (
+        torch.randn(3, module.in_features)
+        if isinstance(module.get_base_layer(), nn.Linear)
+        else torch.randn(3, module.in_features, 4, 4)
+    )
     base = module.get_base_layer()(x)
     update = (module.lora_B["default"].weight.flatten(1) @ module.lora_A["default"].weight.flatten(1)).detach()
     wanted = torch.einsum("oi,bi...->bo...", update, x)  # B A x, at scale 1 whatever the rank
@@ -257,7 +319,15 @@ def test_rank_zero_leaves_out_and_nothing_left_is_said(site: Build) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layers", "numbers"), [("", [0, 1, 2, 3, 4, 5]), (":2", [0, 1]), ("-2:", [4, 5]), ("1:-3", [1, 2]), ("4:99", [4, 5]), (":", [0, 1, 2, 3, 4, 5])]
+    ("layers", "numbers"),
+    [
+        ("", [0, 1, 2, 3, 4, 5]),
+        (":2", [0, 1]),
+        ("-2:", [4, 5]),
+        ("1:-3", [1, 2]),
+        ("4:99", [4, 5]),
+        (":", [0, 1, 2, 3, 4, 5]),
+    ],
 )
 def test_spans_of_layers_are_slices(site: Build, layers: str, numbers: list[int]) -> None:
     assert list(site("test_vit", layers=layers).numbers()) == numbers
@@ -272,7 +342,9 @@ def test_what_is_no_span_is_said(site: Build, layers: str) -> None:
 
 @pytest.mark.parametrize("layers", ["6:", "3:3", "-1:2", ":0"])
 def test_an_empty_span_is_said(site: Build, layers: str) -> None:
-    with pytest.raises(DataError, match=f"vision layers '{layers}' hold none of the 6 layers \\(0 to 5\\) of a VisionTransformer"):
+    with pytest.raises(
+        DataError, match=f"vision layers '{layers}' hold none of the 6 layers \\(0 to 5\\) of a VisionTransformer"
+    ):
         site("test_vit", layers=layers).numbers()
 
 

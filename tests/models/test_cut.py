@@ -15,23 +15,23 @@ from polyclip.data.corpus import load_corpus
 from polyclip.data.images import picture_of
 from polyclip.data.pairs import Sample, training_pairs
 from polyclip.data.readers.emoji import pictures
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import branch, feature_cache
-from polyclip.models.aligner import Aligner
-from polyclip.models.backbone import Tower, describe
-from polyclip.models.branch import Recipe
+from polyclip.models.aligner import PolyCLIP
+from polyclip.models.backbone import BackboneSpec, describe
+from polyclip.models.branch import ModelConfig
 from polyclip.models.feature_cache import POOLED
 from polyclip.models.trunk import State, above, below
 from polyclip.models.trunk.trainable_rows import used
 from polyclip.pipeline import align
-from polyclip.training.branch_data import SideData
-from polyclip.training.config import Run, Settings
+from polyclip.training.branch_data import BranchData
+from polyclip.training.config import AlignConfig, OptimizerConfig
 from tests.models.test_methods import INSIDE
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 CAPTIONS = ["red", "mraba nyekundu kubwa sana", "small green square", "njano"]
-QUICK = Settings(epochs=2, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-3, weight_decay=0.1)
+QUICK = OptimizerConfig(epochs=2, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-3, weight_decay=0.1)
 LAYERS = {"xlm-r": 2, "nllb": 2, "test_vit": 6, "test_efficientnet": 5}
 # Where each tower's first trained parameter sits; POOLED where none is. By hand: XLM-R has a norm and its bias among the embeddings,
 # NLLB has not; ViT has a bias among the patches; EfficientNet's stem has a norm, and its first stage no 1x1 convolution.
@@ -60,12 +60,16 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def squares(toy: dict[str, str]) -> list[Picture]:
-    return [picture_of(Path(toy["corpus"]).parent / f"{name}.png") for name in ("red-small", "blue-huge", "white-middle")]
+def squares(toy: dict[str, str]) -> list[ImageSource]:
+    return [
+        picture_of(Path(toy["corpus"]).parent / f"{name}.png") for name in ("red-small", "blue-huge", "white-middle")
+    ]
 
 
-def recipe(toy: dict[str, str], method: str, text: str, vision: str, **changes: object) -> Recipe:
-    return dataclasses.replace(Recipe(text_encoder=toy[text], vision_tower=toy[vision], method=method, dim=16), **changes)
+def recipe(toy: dict[str, str], method: str, text: str, vision: str, **changes: object) -> ModelConfig:
+    return dataclasses.replace(
+        ModelConfig(text_encoder=toy[text], vision_tower=toy[vision], method=method, dim=16), **changes
+    )
 
 
 def test_every_method_inside_a_tower_has_its_cuts_worked_out() -> None:
@@ -74,8 +78,8 @@ def test_every_method_inside_a_tower_has_its_cuts_worked_out() -> None:
 
 @pytest.mark.parametrize("method", INSIDE)
 def test_towers_are_cut_below_the_first_trained_parameter(toy: dict[str, str], method: str) -> None:
-    one = Aligner(recipe(toy, method, "xlm-r", "test_vit"))
-    other = Aligner(recipe(toy, method, "nllb", "test_efficientnet"))
+    one = PolyCLIP(recipe(toy, method, "xlm-r", "test_vit"))
+    other = PolyCLIP(recipe(toy, method, "nllb", "test_efficientnet"))
     assert (one.text.cut, other.text.cut, one.vision.cut, other.vision.cut) == CUTS[method]
 
 
@@ -90,22 +94,26 @@ def test_towers_are_cut_below_the_first_trained_parameter(toy: dict[str, str], m
         ("lora", "1:", ":", (2, 1)),
     ],
 )
-def test_chosen_layers_move_the_cut(toy: dict[str, str], method: str, text_layers: str, vision_layers: str, cuts: tuple[int, int]) -> None:
-    built = Aligner(recipe(toy, method, "xlm-r", "test_vit", text_layers=text_layers, vision_layers=vision_layers))
+def test_chosen_layers_move_the_cut(
+    toy: dict[str, str], method: str, text_layers: str, vision_layers: str, cuts: tuple[int, int]
+) -> None:
+    built = PolyCLIP(recipe(toy, method, "xlm-r", "test_vit", text_layers=text_layers, vision_layers=vision_layers))
     assert (built.text.cut, built.vision.cut) == cuts
 
 
-def trained(run: Run, monkeypatch: pytest.MonkeyPatch, uncut: bool) -> tuple[list[dict[str, Any]], dict[str, Tensor], tuple[int, int]]:
+def trained(
+    run: AlignConfig, monkeypatch: pytest.MonkeyPatch, uncut: bool
+) -> tuple[list[dict[str, Any]], dict[str, Tensor], tuple[int, int]]:
     """Log, trained parts before they are rounded, and the cuts of a whole alignment."""
     seen: list[Any] = []
-    original = Aligner.save
+    original = PolyCLIP.save
 
-    def spy(self: Aligner, path: Path) -> None:
+    def spy(self: PolyCLIP, path: Path) -> None:
         seen.append((copy.deepcopy(self.state()), (self.text.cut, self.vision.cut)))
         original(self, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Aligner, "save", spy)
+        patch.setattr(PolyCLIP, "save", spy)
         if uncut:
             patch.setattr(branch, "first_trained", lambda trunk: 0)
         align(run)
@@ -117,14 +125,24 @@ TRAININGS = [(method, "xlm-r", "test_vit", "") for method in INSIDE if max(CUTS[
 TRAININGS += [(method, "nllb", "test_efficientnet", "" if "-da" in method else "-1:") for method in INSIDE]
 
 
-@pytest.mark.parametrize(("method", "text", "vision", "layers"), TRAININGS, ids=["-".join(row[:3]) for row in TRAININGS])
+@pytest.mark.parametrize(
+    ("method", "text", "vision", "layers"), TRAININGS, ids=["-".join(row[:3]) for row in TRAININGS]
+)
 def test_training_above_the_cut_is_training_the_whole_tower(
-    toy: dict[str, str], method: str, text: str, vision: str, layers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: dict[str, str],
+    method: str,
+    text: str,
+    vision: str,
+    layers: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own = recipe(toy, method, text, vision, text_layers=layers, vision_layers=layers)
     languages = [resolve_language("sw"), resolve_language("en")]
     heads = dataclasses.replace(QUICK, epochs=1)
-    run = Run(languages=languages, recipe=own, out=tmp_path / "cut", corpus=toy["corpus"], heads=heads, towers=QUICK)
+    run = AlignConfig(
+        languages=languages, recipe=own, out=tmp_path / "cut", corpus=toy["corpus"], heads=heads, towers=QUICK
+    )
     log, state, cuts = trained(run, monkeypatch, uncut=False)
     plain_log, plain, plain_cuts = trained(dataclasses.replace(run, out=tmp_path / "whole"), monkeypatch, uncut=True)
     assert {cut for cut in plain_cuts if cut != POOLED} == {0}
@@ -135,19 +153,30 @@ def test_training_above_the_cut_is_training_the_whole_tower(
         assert line.get("loss", 0.0) == pytest.approx(wanted.get("loss", 0.0), rel=1e-4)
     assert state.keys() == plain.keys()
     for name, tensor in plain.items():
-        torch.testing.assert_close(state[name], tensor, atol=2e-4, rtol=1e-3, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            state[name], tensor, atol=2e-4, rtol=1e-3, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 @pytest.mark.parametrize("method", ["full", "lit"])
-def test_of_a_token_table_the_rows_that_captions_use_are_trained(toy: dict[str, str], method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_token_table_the_rows_that_captions_use_are_trained(
+    toy: dict[str, str], method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As AdamW trains the whole table; the others stay as they came, where weight decay would shrink them."""
     languages = [resolve_language("sw"), resolve_language("en")]
     own = recipe(toy, method, "xlm-r", "test_vit")
-    run = Run(languages=languages, recipe=own, out=tmp_path / "rows", corpus=toy["corpus"], heads=dataclasses.replace(QUICK, epochs=1), towers=QUICK)
+    run = AlignConfig(
+        languages=languages,
+        recipe=own,
+        out=tmp_path / "rows",
+        corpus=toy["corpus"],
+        heads=dataclasses.replace(QUICK, epochs=1),
+        towers=QUICK,
+    )
     log, state, _ = trained(run, monkeypatch, uncut=False)
     monkeypatch.setattr("polyclip.training.branch_data.train_rows", lambda *_: None)
     whole_log, whole, _ = trained(dataclasses.replace(run, out=tmp_path / "whole"), monkeypatch, uncut=False)
-    start = Aligner(own)
+    start = PolyCLIP(own)
     pairs = training_pairs(load_corpus(toy["corpus"]), languages, "train", Sample())
     known = used(start.text.encoder, pairs.captions)
     table = "text.encoder.model.embeddings.word_embeddings.weight"
@@ -158,20 +187,26 @@ def test_of_a_token_table_the_rows_that_captions_use_are_trained(toy: dict[str, 
     assert torch.equal(state[table][others], before[others]) and not torch.equal(state[table][known], before[known])
     state[table][others] = whole[table][others]
     for name, tensor in whole.items():
-        torch.testing.assert_close(state[name], tensor, atol=2e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            state[name], tensor, atol=2e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def own_forward(built: Any, inputs: State) -> Tensor:
     """The model's own forward pass, which knows nothing of a trunk."""
     if "input_ids" in inputs:
         hidden = built.model(**inputs).last_hidden_state
-        return torch.stack([row[: int(length)].mean(0) for row, length in zip(hidden, inputs["attention_mask"].sum(1), strict=True)])
+        return torch.stack(
+            [row[: int(length)].mean(0) for row, length in zip(hidden, inputs["attention_mask"].sum(1), strict=True)]
+        )
     return built.model.forward_head(built.model.forward_features(inputs["pixels"]), pre_logits=True)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 @torch.inference_mode()
-def test_below_and_above_every_position_make_the_models_own_forward(toy: dict[str, str], squares: list[Picture], name: str) -> None:
+def test_below_and_above_every_position_make_the_models_own_forward(
+    toy: dict[str, str], squares: list[ImageSource], name: str
+) -> None:
     built = describe("towers" if "test" in name else "encoders", toy[name]).build()
     assert len(built.trunk.layers) == LAYERS[name]
     inputs = built.start(built.prepare(squares if "test" in name else CAPTIONS))
@@ -180,20 +215,26 @@ def test_below_and_above_every_position_make_the_models_own_forward(toy: dict[st
         state = below(built.trunk, inputs, position)
         torch.testing.assert_close(built.finish(state, position), wanted, atol=1e-5, rtol=1e-4)
         if position > 0:  # through rows without padding
-            torch.testing.assert_close(built.finish(built.join(built.split(state)), position), wanted, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(
+                built.finish(built.join(built.split(state)), position), wanted, atol=1e-5, rtol=1e-4
+            )
 
 
 @torch.inference_mode()
 def test_every_position_of_e5_small() -> None:
     built = describe("encoders", "e5-small").build()
-    inputs = built.prepare(["mbwa mweusi", "ein sehr großer roter Würfel auf dem Tisch", "犬", "చిన్న కుక్క", "كلب أسود كبير", "собака"])
+    inputs = built.prepare(
+        ["mbwa mweusi", "ein sehr großer roter Würfel auf dem Tisch", "犬", "చిన్న కుక్క", "كلب أسود كبير", "собака"]
+    )
     assert inputs["attention_mask"].min() == 0
     wanted = own_forward(built, built.start(inputs))
     for position in range(len(built.trunk.layers) + 2):
         state = below(built.trunk, inputs, position)
         torch.testing.assert_close(built.finish(state, position), wanted, atol=1e-5, rtol=1e-4)
         if position > 0:
-            torch.testing.assert_close(built.finish(built.join(built.split(state)), position), wanted, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(
+                built.finish(built.join(built.split(state)), position), wanted, atol=1e-5, rtol=1e-4
+            )
 
 
 @torch.inference_mode()
@@ -202,7 +243,10 @@ def test_every_position_of_efficientnet_with_depths() -> None:
     built = describe("towers", "efficientnet-lite0:depths,size=96").build()
     inputs = built.start(built.prepare([drawn["1F436"], drawn["1F34C"]]))
     stages: list[Tensor] = []
-    hooks = [stage.register_forward_hook(lambda _, __, out: stages.append(out.mean((2, 3)))) for stage in built.model.blocks[2:]]
+    hooks = [
+        stage.register_forward_hook(lambda _, __, out: stages.append(out.mean((2, 3))))
+        for stage in built.model.blocks[2:]
+    ]
     last = own_forward(built, inputs)
     for hook in hooks:
         hook.remove()
@@ -212,12 +256,19 @@ def test_every_position_of_efficientnet_with_depths() -> None:
         state = below(built.trunk, inputs, position)
         torch.testing.assert_close(above(built.trunk, state, position)["pooled"], wanted, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(built.finish(built.join(built.split(state)), position), wanted, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(built.folded().finish(below(built.folded().trunk, inputs, position), position), wanted, atol=2e-4, rtol=1e-3)
+        torch.testing.assert_close(
+            built.folded().finish(below(built.folded().trunk, inputs, position), position), wanted, atol=2e-4, rtol=1e-3
+        )
 
 
-@pytest.mark.parametrize(("name", "position"), [("xlm-r", 1), ("nllb", 2), ("xlm-r", 3), ("test_vit", 0), ("test_vit", 4), ("test_efficientnet", 3)])
+@pytest.mark.parametrize(
+    ("name", "position"),
+    [("xlm-r", 1), ("nllb", 2), ("xlm-r", 3), ("test_vit", 0), ("test_vit", 4), ("test_efficientnet", 3)],
+)
 @torch.inference_mode()
-def test_states_come_back_from_the_cache_as_they_were(toy: dict[str, str], squares: list[Picture], own_cache: Path, name: str, position: int) -> None:
+def test_states_come_back_from_the_cache_as_they_were(
+    toy: dict[str, str], squares: list[ImageSource], own_cache: Path, name: str, position: int
+) -> None:
     tower = describe("towers" if "test" in name else "encoders", toy[name])
     built = tower.build()
     items: list[Any] = squares if "test" in name else CAPTIONS
@@ -232,22 +283,29 @@ def test_states_come_back_from_the_cache_as_they_were(toy: dict[str, str], squar
         real = wanted["mask"].bool() if "mask" in wanted else torch.ones(len(items), dtype=torch.bool)
         torch.testing.assert_close(tensor[real], wanted[part][real], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(built.finish(joined, position), built.finish(wanted, position), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(feature_cache.finish(built, found, "items"), built.finish(wanted, position), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        feature_cache.finish(built, found, "items"), built.finish(wanted, position), atol=1e-5, rtol=1e-4
+    )
 
 
-def counting(tower: Tower, seen: list[str]) -> Tower:
+def counting(tower: BackboneSpec, seen: list[str]) -> BackboneSpec:
     """The same tower, which notes each item that it is given."""
 
     def build() -> Any:
         built = tower.build()
         prepare = built.prepare
-        built.prepare = lambda items: [seen.extend(item if isinstance(item, str) else item.name for item in items), prepare(items)][1]
+        built.prepare = lambda items: [
+            seen.extend(item if isinstance(item, str) else item.name for item in items),
+            prepare(items),
+        ][1]
         return built
 
     return dataclasses.replace(tower, build=build)
 
 
-def test_what_lies_below_the_cut_is_computed_once(toy: dict[str, str], squares: list[Picture], own_cache: Path) -> None:
+def test_what_lies_below_the_cut_is_computed_once(
+    toy: dict[str, str], squares: list[ImageSource], own_cache: Path
+) -> None:
     for kind, name, items in (("encoders", "nllb", CAPTIONS), ("towers", "test_efficientnet", squares)):
         seen: list[str] = []
         tower = counting(describe(kind, toy[name]), seen)
@@ -260,14 +318,23 @@ def test_what_lies_below_the_cut_is_computed_once(toy: dict[str, str], squares: 
         assert len(seen) == 2 * len(items)  # another position is another state
 
 
-def test_a_second_alignment_computes_nothing_below_the_cut(toy: dict[str, str], own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_alignment_computes_nothing_below_the_cut(
+    toy: dict[str, str], own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = recipe(toy, "lilt-da", "xlm-r", "test_vit")
     quick = dataclasses.replace(QUICK, epochs=1)
-    run = Run(languages=[resolve_language("sw")], recipe=own, out=tmp_path / "one", corpus=toy["corpus"], heads=quick, towers=quick)
+    run = AlignConfig(
+        languages=[resolve_language("sw")],
+        recipe=own,
+        out=tmp_path / "one",
+        corpus=toy["corpus"],
+        heads=quick,
+        towers=quick,
+    )
     computed: list[str] = []
     original = feature_cache.compute
 
-    def spy(tower: Tower, missing: Any, what: str, position: int) -> None:
+    def spy(tower: BackboneSpec, missing: Any, what: str, position: int) -> None:
         computed.append(what)
         original(tower, missing, what, position)
 
@@ -279,14 +346,20 @@ def test_a_second_alignment_computes_nothing_below_the_cut(toy: dict[str, str], 
     assert computed == []
 
 
-@pytest.mark.parametrize(("method", "text", "vision"), [("lilt-da", "xlm-r", "test_vit"), ("full", "nllb", "test_efficientnet")])
+@pytest.mark.parametrize(
+    ("method", "text", "vision"), [("lilt-da", "xlm-r", "test_vit"), ("full", "nllb", "test_efficientnet")]
+)
 @torch.no_grad()
-def test_a_step_gets_the_rows_it_asked_for_in_their_order(toy: dict[str, str], method: str, text: str, vision: str) -> None:
+def test_a_step_gets_the_rows_it_asked_for_in_their_order(
+    toy: dict[str, str], method: str, text: str, vision: str
+) -> None:
     """Captions are batched by length and put back: each vector is that of its own row."""
-    built = Aligner(recipe(toy, method, text, vision)).eval()
-    pairs = training_pairs(load_corpus(toy["corpus"]), [resolve_language("sw"), resolve_language("en")], "train", Sample())
+    built = PolyCLIP(recipe(toy, method, text, vision)).eval()
+    pairs = training_pairs(
+        load_corpus(toy["corpus"]), [resolve_language("sw"), resolve_language("en")], "train", Sample()
+    )
     for side, count in ((built.text, len(pairs.captions)), (built.vision, len(pairs.pictures))):
-        data = SideData(side, pairs, pairs)
+        data = BranchData(side, pairs, pairs)
         rows = torch.randint(count, (40,))
         frozen = side(data.inputs(rows))
         data.go_live()

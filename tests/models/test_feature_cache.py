@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from polyclip.errors import PolyclipError, WeightsError
 from polyclip.models import feature_cache
-from polyclip.models.backbone import Tower
+from polyclip.models.backbone import BackboneSpec
 
 
 class Letters(nn.Module):
@@ -32,8 +32,8 @@ class Letters(nn.Module):
         return counts / 0 if self.bad else counts
 
 
-def tower(letters: Letters, identity: str = "one") -> Tower:
-    return Tower(name="letters", identity=identity, dim=3, parameters=0, embeddings=0, build=lambda: letters)
+def tower(letters: Letters, identity: str = "one") -> BackboneSpec:
+    return BackboneSpec(name="letters", identity=identity, dim=3, parameters=0, embeddings=0, build=lambda: letters)
 
 
 def test_order_duplicates_and_second_reading(own_cache: Path) -> None:
@@ -61,7 +61,9 @@ def test_sections_are_found_again_by_another_choice(own_cache: Path) -> None:
 def test_towers_side_by_side_share_what_their_parts_have(own_cache: Path) -> None:
     first, second = Letters(), Letters()
     parts = (tower(first, "one"), tower(second, "two"))
-    joined = Tower(name="both", identity="both", dim=6, parameters=0, embeddings=0, build=lambda: None, parts=parts)
+    joined = BackboneSpec(
+        name="both", identity="both", dim=6, parameters=0, embeddings=0, build=lambda: None, parts=parts
+    )
     feature_cache.encode(parts[0], ["ab", "c"], "texts")
     assert feature_cache.encode(joined, ["ab", "c"], "texts").tolist() == [[1, 1, 0, 1, 1, 0], [0, 0, 1, 0, 0, 1]]
     assert (len(first.seen), len(second.seen)) == (2, 2)
@@ -124,8 +126,13 @@ def test_a_full_disk_leaves_nothing_half_written(own_cache: Path, monkeypatch: p
     assert [path for path in own_cache.rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.parametrize(("costs", "cores", "lengths"), [([1] * 6, 2, [3, 3]), ([9] * 5, 1, [5]), ([2] * 9, 4, [3, 3, 3]), ([0], 2, [1]), ([], 2, [])])
-def test_every_core_gets_as_many_batches(monkeypatch: pytest.MonkeyPatch, costs: list[int], cores: int, lengths: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("costs", "cores", "lengths"),
+    [([1] * 6, 2, [3, 3]), ([9] * 5, 1, [5]), ([2] * 9, 4, [3, 3, 3]), ([0], 2, [1]), ([], 2, [])],
+)
+def test_every_core_gets_as_many_batches(
+    monkeypatch: pytest.MonkeyPatch, costs: list[int], cores: int, lengths: list[int]
+) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
     assert [len(batch) for batch in feature_cache.in_budget(costs, 50)] == lengths
 

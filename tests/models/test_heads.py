@@ -33,7 +33,9 @@ def test_a_head_is_its_formula(gated: bool, members: int) -> None:
     for member in head.members:
         projected = standard @ member.linear.weight.T + member.linear.bias
         if gated:
-            projected = projected + member.branch.out(member.branch.gate(standard).clamp(min=0) * member.branch.value(standard))
+            projected = projected + member.branch.out(
+                member.branch.gate(standard).clamp(min=0) * member.branch.value(standard)
+            )
         wanted.append(projected / projected.norm(dim=1, keepdim=True))
     torch.testing.assert_close(head(features), torch.cat(wanted, dim=1) / members**0.5)
     torch.testing.assert_close(head(features).norm(dim=1), torch.ones(50))

@@ -14,11 +14,11 @@ import transformers
 from PIL import Image
 
 from polyclip.data.images import open_picture
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
-from polyclip.models.branch import Recipe, install
+from polyclip.models.branch import ModelConfig, install
 from polyclip.models.components.adapter import Adapter, adapters, is_identity
 from polyclip.models.components.deep_adapter import TokenLayer, deep_adapter
 from polyclip.models.components.lora import low_rank
@@ -74,29 +74,33 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_text_encoder(tmp_path_factory.mktemp("text"))
 
 
-def pictures(count: int = 3) -> list[Picture]:
+def pictures(count: int = 3) -> list[ImageSource]:
     noise = np.random.default_rng(0).integers(0, 255, (count, 40, 50, 3), dtype=np.uint8)
-    return [Picture(f"noise {n}", f"noise {n}", partial(Image.fromarray, noise[n])) for n in range(count)]
+    return [ImageSource(f"noise {n}", f"noise {n}", partial(Image.fromarray, noise[n])) for n in range(count)]
 
 
-def test_a_large_photograph_is_decoded_no_larger_than_the_processor_needs(towers: dict[str, str], tmp_path: Path) -> None:
+def test_a_large_photograph_is_decoded_no_larger_than_the_processor_needs(
+    towers: dict[str, str], tmp_path: Path
+) -> None:
     """Its processor resizes to 32 pixels: of 800 x 600 an eighth is enough. One that does not resize gets them all."""
     tower, path, seen = describe("towers", towers["vit"]).build(), tmp_path / "large.jpg", []
     Image.linear_gradient("L").resize((800, 600)).convert("RGB").save(path)
-    item = Picture("", "", lambda: seen.append(open_picture(path)) or seen[-1])
+    item = ImageSource("", "", lambda: seen.append(open_picture(path)) or seen[-1])
     small = tower.prepare([item])["pixels"]
     tower.processor.size = {"height": 200, "width": 32}  # four times its longer edge is no longer there
     tower.prepare([item])
     tower.processor.do_resize = False
     tower.prepare([item])
     assert [image.size for image in seen] == [(200, 150), (800, 600), (800, 600)]
-    whole = describe("towers", towers["vit"]).build().prepare([Picture("", "", lambda: seen[-1])])["pixels"]
+    whole = describe("towers", towers["vit"]).build().prepare([ImageSource("", "", lambda: seen[-1])])["pixels"]
     assert (small - whole).abs().mean() < 0.01
 
 
 def reference(towers: dict[str, str], family: str, pixels: torch.Tensor) -> torch.Tensor:
     """transformers' own last hidden state."""
-    model: Any = getattr(transformers, f"{MODELS[family][0]}Model").from_pretrained(towers[family].partition(":")[2]).eval()
+    model: Any = (
+        getattr(transformers, f"{MODELS[family][0]}Model").from_pretrained(towers[family].partition(":")[2]).eval()
+    )
     with torch.inference_mode():
         return model(pixel_values=pixels).last_hidden_state
 
@@ -145,8 +149,14 @@ def test_every_parameter_takes_part(towers: dict[str, str], family: str) -> None
     place.encoder(**place.encoder.prepare(pictures())).square().sum().backward()
     assert [n for n, p in place.encoder.named_parameters() if p.grad is None] == []
     assert tower.parameters == sum(p.numel() for p in place.encoder.parameters())
-    layered = {id(p) for layer in place.encoder.trunk.layers for p in layer.parameters()} | {id(p) for p in place.encoder.trunk.opening}
-    closing = {id(p) for p in place.encoder.trunk.final_norm.parameters()} if place.encoder.trunk.final_norm is not None else set()
+    layered = {id(p) for layer in place.encoder.trunk.layers for p in layer.parameters()} | {
+        id(p) for p in place.encoder.trunk.opening
+    }
+    closing = (
+        {id(p) for p in place.encoder.trunk.final_norm.parameters()}
+        if place.encoder.trunk.final_norm is not None
+        else set()
+    )
     assert layered | closing == {id(p) for p in place.encoder.parameters()}
 
 
@@ -157,7 +167,9 @@ def test_two_adapters_a_layer_and_none_elsewhere(towers: dict[str, str], family:
     before = place.encoder(**inputs)
     added = install(place, (adapters,))
     found = [m for m in place.encoder.modules() if isinstance(m, Adapter)]
-    assert [sum(isinstance(m, Adapter) for m in layer.modules()) for layer in place.encoder.trunk.layers] == [2] * LAYERS
+    assert [sum(isinstance(m, Adapter) for m in layer.modules()) for layer in place.encoder.trunk.layers] == [
+        2
+    ] * LAYERS
     assert len(found) == 2 * LAYERS and all(is_identity(adapter) for adapter in found)
     assert added == len(found) * (2 * WIDTH * (WIDTH // 4) + WIDTH + WIDTH // 4)
     assert torch.equal(place.encoder(**inputs), before)
@@ -169,7 +181,9 @@ def test_deep_adapter_is_one_more_layer_and_the_final_norm(towers: dict[str, str
     place = site(towers, family)
     inputs = place.encoder.prepare(pictures())
     before = place.encoder(**inputs)
-    layer = 4 * WIDTH + 4 * WIDTH * WIDTH + 4 * WIDTH + 2 * WIDTH * INNER + INNER + WIDTH  # two norms, attention, feed-forward
+    layer = (
+        4 * WIDTH + 4 * WIDTH * WIDTH + 4 * WIDTH + 2 * WIDTH * INNER + INNER + WIDTH
+    )  # two norms, attention, feed-forward
     assert install(place, (deep_adapter,)) == layer
     trained = sum(p.numel() for p in place.encoder.parameters() if p.requires_grad)
     assert trained == layer + (2 * WIDTH if FINAL_NORMS[family] else 0)
@@ -209,14 +223,18 @@ def test_layer_spans_cut_the_tower(towers: dict[str, str], family: str) -> None:
 
 @pytest.mark.parametrize(("method", "cut"), [("lilt-da", LAYERS + 1), ("lilt-lwa", 1), ("lora", 1), ("lilt-ln", 0)])
 def test_methods_cut_it_where_they_begin(towers: dict[str, str], text: str, method: str, cut: int) -> None:
-    aligner = Aligner(Recipe(text_encoder=text, vision_tower=towers["clip_vision_model"], method=method, dim=16, tune="vision"))
+    aligner = PolyCLIP(
+        ModelConfig(text_encoder=text, vision_tower=towers["clip_vision_model"], method=method, dim=16, tune="vision")
+    )
     assert aligner.vision.cut == cut
 
 
 @pytest.mark.parametrize("family", sorted(PAIRS))
 def test_the_vision_part_of_a_model_with_two(tmp_path: Path, family: str) -> None:
     vision = SHAPE | {"intermediate_size": INNER}
-    words = {key: vision[key] for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")}
+    words = {
+        key: vision[key] for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    }
     words |= {"vocab_size": 64, "bos_token_id": 0, "eos_token_id": 2, "max_position_embeddings": 16}
     config = getattr(transformers, f"{PAIRS[family]}Config")(text_config=words, vision_config=vision)
     model = getattr(transformers, f"{PAIRS[family]}Model")(config).eval()
@@ -231,7 +249,9 @@ def test_the_vision_part_of_a_model_with_two(tmp_path: Path, family: str) -> Non
         state = below(built.trunk, inputs, LAYERS)
         torch.testing.assert_close(above(built.trunk, state, LAYERS)["pooled"], wanted, atol=1e-5, rtol=1e-5)
     assert isinstance(built.trunk, TransformersViT) and len(built.trunk.layers) == LAYERS
-    own = ("head.",) if family == "siglip_vision_model" else ("post_layernorm.",)  # what only its own pooled vector is made with
+    own = (
+        ("head.",) if family == "siglip_vision_model" else ("post_layernorm.",)
+    )  # what only its own pooled vector is made with
     assert tower.parameters == sum(p.numel() for n, p in model.vision_model.named_parameters() if not n.startswith(own))
 
 
@@ -256,7 +276,9 @@ def test_a_transformer_of_another_family_runs_as_a_whole(tmp_path: Path) -> None
 
 
 def test_a_convolutional_tower_runs_as_a_whole_and_its_last_map_is_averaged(tmp_path: Path) -> None:
-    model = transformers.ConvNextModel(transformers.ConvNextConfig(hidden_sizes=[8, 8, 16, 24], depths=[1, 1, 1, 1])).eval()
+    model = transformers.ConvNextModel(
+        transformers.ConvNextConfig(hidden_sizes=[8, 8, 16, 24], depths=[1, 1, 1, 1])
+    ).eval()
     model.save_pretrained(tmp_path)
     write_processor(tmp_path)
     tower = describe("towers", f"huggingface:{tmp_path}")

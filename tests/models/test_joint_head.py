@@ -5,10 +5,20 @@ import torch
 from polyclip.core.vectors import unit
 from polyclip.export.merge import joint_affine, joint_layers
 from polyclip.models.components.heads import Shape
-from polyclip.models.components.joint_head import Captioned, ClassRows, JointHead, NameFeatures, NameUnits, fold, same_concept_metric
+from polyclip.models.components.joint_head import (
+    Captioned,
+    ClassRows,
+    JointHead,
+    NameFeatures,
+    NameUnits,
+    fold,
+    same_concept_metric,
+)
 
 
-def heads(*, hidden: int = 6, names: bool = True, space: int = 9) -> tuple[JointHead, JointHead, torch.Tensor, torch.Tensor]:
+def heads(
+    *, hidden: int = 6, names: bool = True, space: int = 9
+) -> tuple[JointHead, JointHead, torch.Tensor, torch.Tensor]:
     """A text and an image head, measured on features of their own."""
     torch.manual_seed(0)
     text_features, image_features = torch.randn(200, 8) + 3, torch.randn(150, 10) - 1
@@ -30,10 +40,16 @@ def test_what_is_exported_says_what_the_head_says() -> None:
         text, image, text_features, image_features = heads(hidden=hidden)
         fold(text, text_features, image, image_features)
         found = joint_layers(text, "text", "x")
-        said = torch.nn.functional.gelu(text_features.double() @ found.inner.weight.T + found.inner.bias) @ found.outer.weight.T + found.outer.bias
+        said = (
+            torch.nn.functional.gelu(text_features.double() @ found.inner.weight.T + found.inner.bias)
+            @ found.outer.weight.T
+            + found.outer.bias
+        )
         torch.testing.assert_close(unit(said), text(text_features).double(), atol=1e-4, rtol=0)
         map_ = joint_affine(image, "vision", "x")
-        torch.testing.assert_close(unit(image_features.double() @ map_.weight.T + map_.bias), image(image_features).double(), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            unit(image_features.double() @ map_.weight.T + map_.bias), image(image_features).double(), atol=1e-5, rtol=0
+        )
 
 
 @torch.no_grad()

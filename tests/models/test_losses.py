@@ -9,12 +9,23 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from polyclip.core.vectors import unit
-from polyclip.models.losses import LOSSES, STARTS, Batch, contrastive_distillation, info_nce, mean_over_members, mse, sigmoid
+from polyclip.models.losses import (
+    LOSSES,
+    STARTS,
+    Batch,
+    contrastive_distillation,
+    info_nce,
+    mean_over_members,
+    mse,
+    sigmoid,
+)
 
 CONCEPTS = [[0, 1, 2, 3, 4], [0, 0, 1, 2, 1], [7, 7, 7, 7, 7]]
 
 
-def batch(text: Tensor, image: Tensor, concept: list[int] | None = None, scale: float = 1.0, bias: float = 0.0) -> Batch:
+def batch(
+    text: Tensor, image: Tensor, concept: list[int] | None = None, scale: float = 1.0, bias: float = 0.0
+) -> Batch:
     """Distinct concepts unless some are given."""
     return Batch(text, image, torch.tensor(concept or list(range(len(text)))), torch.tensor(scale), torch.tensor(bias))
 

@@ -11,17 +11,17 @@ from safetensors.torch import load_file, save_file
 from polyclip.core.registry import find, names
 from polyclip.errors import DataError, RunError, UnknownName, WeightsError
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.aligner import Aligner, load
-from polyclip.models.branch import Recipe
+from polyclip.models.aligner import PolyCLIP, load_model
+from polyclip.models.branch import ModelConfig
 from polyclip.models.components.adapter import Adapter, MapAdapter, is_identity
 from polyclip.pipeline import align
-from polyclip.training.config import Run, Settings
+from polyclip.training.config import AlignConfig, OptimizerConfig
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 METHODS = names("methods")
 INSIDE = [name for name in METHODS if find("methods", name).METHOD.inside]
 TAUGHT = ["distill", "m2m"]
-QUICK = Settings(epochs=2, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-3, weight_decay=0.1)
+QUICK = OptimizerConfig(epochs=2, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-3, weight_decay=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -38,42 +38,87 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return found | {"teacher": str(folder / "teacher")}
 
 
-def recipe(toy: dict[str, str], method: str, **changes: object) -> Recipe:
-    return dataclasses.replace(Recipe(text_encoder=toy["text"], vision_tower=toy["vision"], method=method, dim=16), **changes)
+def recipe(toy: dict[str, str], method: str, **changes: object) -> ModelConfig:
+    return dataclasses.replace(
+        ModelConfig(text_encoder=toy["text"], vision_tower=toy["vision"], method=method, dim=16), **changes
+    )
 
 
-def run(toy: dict[str, str], method: str, out: Path, **changes: object) -> Run:
+def run(toy: dict[str, str], method: str, out: Path, **changes: object) -> AlignConfig:
     languages = [resolve_language("sw"), resolve_language("en")]
     teacher = toy["teacher"] if method in TAUGHT else ""
-    whole = Run(languages=languages, recipe=recipe(toy, method, teacher=teacher), out=out, corpus=toy["corpus"], heads=QUICK, towers=QUICK)
+    whole = AlignConfig(
+        languages=languages,
+        recipe=recipe(toy, method, teacher=teacher),
+        out=out,
+        corpus=toy["corpus"],
+        heads=QUICK,
+        towers=QUICK,
+    )
     return dataclasses.replace(whole, **changes)
 
 
-def towers_state(aligner: Aligner) -> dict[str, torch.Tensor]:
+def towers_state(aligner: PolyCLIP) -> dict[str, torch.Tensor]:
     """Everything inside the towers, buffers too."""
-    return {f"{side.kind}.{n}": t.clone() for side in (aligner.text, aligner.vision) if side.encoder is not None for n, t in side.encoder.state_dict().items()}
+    return {
+        f"{side.kind}.{n}": t.clone()
+        for side in (aligner.text, aligner.vision)
+        if side.encoder is not None
+        for n, t in side.encoder.state_dict().items()
+    }
 
 
 def test_methods_are_the_files() -> None:
-    lilt = {"full", "lit", "lit-reversed", "heads", "lilt-ln", "lilt-bf", "lilt-lwa", "lilt-lwa-ln", "lilt-lwa-bf", "lilt-da", "lilt-da-ln"}
-    later = {"lora", "first-blocks", "head-glu", "head-mlp", "structure", "ridge", "procrustes", "asif", "m2m", "distill"}
+    lilt = {
+        "full",
+        "lit",
+        "lit-reversed",
+        "heads",
+        "lilt-ln",
+        "lilt-bf",
+        "lilt-lwa",
+        "lilt-lwa-ln",
+        "lilt-lwa-bf",
+        "lilt-da",
+        "lilt-da-ln",
+    }
+    later = {
+        "lora",
+        "first-blocks",
+        "head-glu",
+        "head-mlp",
+        "structure",
+        "ridge",
+        "procrustes",
+        "asif",
+        "m2m",
+        "distill",
+    }
     assert set(METHODS) == lilt | later
     assert set(INSIDE) == lilt - {"heads"} | {"lora", "first-blocks"}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_fitting_moves_only_what_is_declared(toy: dict[str, str], method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[tuple[Aligner, dict[str, torch.Tensor]]] = []
-    original = Aligner.__init__
+def test_fitting_moves_only_what_is_declared(
+    toy: dict[str, str], method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[tuple[PolyCLIP, dict[str, torch.Tensor]]] = []
+    original = PolyCLIP.__init__
 
-    def spy(self: Aligner, *args: object) -> None:
+    def spy(self: PolyCLIP, *args: object) -> None:
         original(self, *args)  # type: ignore[arg-type]
         kept.append((self, towers_state(self)))
 
-    monkeypatch.setattr(Aligner, "__init__", spy)
+    monkeypatch.setattr(PolyCLIP, "__init__", spy)
     align(run(toy, method, tmp_path / "run"))
     aligner, before = kept[0]
-    trained = {f"{s.kind}.{n}" for s in (aligner.text, aligner.vision) if s.encoder is not None for n, p in s.encoder.named_parameters() if p.requires_grad}
+    trained = {
+        f"{s.kind}.{n}"
+        for s in (aligner.text, aligner.vision)
+        if s.encoder is not None
+        for n, p in s.encoder.named_parameters()
+        if p.requires_grad
+    }
     after = towers_state(aligner)
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved <= trained
@@ -84,49 +129,66 @@ def test_fitting_moves_only_what_is_declared(toy: dict[str, str], method: str, t
 
 @pytest.mark.parametrize("method", INSIDE)
 @pytest.mark.parametrize(("text", "vision"), [("text", "vision"), ("text", "vit"), ("nllb", "vision")])
-def test_before_the_first_step_a_method_scores_as_heads(toy: dict[str, str], method: str, text: str, vision: str) -> None:
+def test_before_the_first_step_a_method_scores_as_heads(
+    toy: dict[str, str], method: str, text: str, vision: str
+) -> None:
     from polyclip.data.images import picture_of
 
     found = {}
-    pictures = [picture_of(Path(toy["corpus"]).parent / "red-small.png"), picture_of(Path(toy["corpus"]).parent / "blue-huge.png")]
+    pictures = [
+        picture_of(Path(toy["corpus"]).parent / "red-small.png"),
+        picture_of(Path(toy["corpus"]).parent / "blue-huge.png"),
+    ]
     for name in ("heads", method):
         torch.manual_seed(0)
-        aligner = Aligner(recipe(toy, name, text_encoder=toy[text], vision_tower=toy[vision])).eval()
+        aligner = PolyCLIP(recipe(toy, name, text_encoder=toy[text], vision_tower=toy[vision])).eval()
         torch.manual_seed(0)
         for side in (aligner.text, aligner.vision):
             torch.nn.init.normal_(side.head.members[0].linear.weight)
-        found[name] = (aligner.encode_text(["red square", "mraba bluu"]), aligner.vision.embed(pictures, "pictures", keep=False))
+        found[name] = (
+            aligner.encode_text(["red square", "mraba bluu"]),
+            aligner.vision.embed(pictures, "pictures", keep=False),
+        )
     for plain, dressed in zip(found["heads"], found[method], strict=True):
         torch.testing.assert_close(dressed, plain, atol=1e-5, rtol=1e-4)
 
 
 def test_adapters_sit_twice_in_every_layer_and_start_at_the_identity(toy: dict[str, str]) -> None:
-    aligner = Aligner(recipe(toy, "lilt-lwa", vision_tower=toy["vit"]))
-    adapters = {kind: [m for m in side.encoder.modules() if isinstance(m, Adapter)] for kind, side in (("text", aligner.text), ("vision", aligner.vision))}
+    aligner = PolyCLIP(recipe(toy, "lilt-lwa", vision_tower=toy["vit"]))
+    adapters = {
+        kind: [m for m in side.encoder.modules() if isinstance(m, Adapter)]
+        for kind, side in (("text", aligner.text), ("vision", aligner.vision))
+    }
     assert len(adapters["text"]) == 2 * 2
     assert len(adapters["vision"]) == 2 * len(aligner.vision.encoder.model.blocks)
     assert all(is_identity(adapter) for found in adapters.values() for adapter in found)
-    convolutional = Aligner(recipe(toy, "lilt-lwa"))
+    convolutional = PolyCLIP(recipe(toy, "lilt-lwa"))
     assert any(isinstance(m, MapAdapter) for m in convolutional.vision.encoder.modules())
     width = 32
     assert sum(p.numel() for p in adapters["text"][0].parameters()) == 2 * width * (width // 4) + width + width // 4
 
 
 def test_counts_by_hand(toy: dict[str, str]) -> None:
-    aligner = Aligner(recipe(toy, "heads", dim=16))
+    aligner = PolyCLIP(recipe(toy, "heads", dim=16))
     counts = aligner.counts()
     assert counts["trained_parameters"] == (32 * 16 + 16) + (aligner.vision.tower.dim * 16 + 16) + 1
-    assert counts["total_parameters"] == counts["trained_parameters"] + aligner.text.tower.parameters + aligner.vision.tower.parameters
+    assert (
+        counts["total_parameters"]
+        == counts["trained_parameters"] + aligner.text.tower.parameters + aligner.vision.tower.parameters
+    )
     assert aligner.text.tower.embeddings == 64 * 32
-    norms = Aligner(recipe(toy, "lilt-ln", tune="text", dim=16)).counts()["trained_parameters"] - counts["trained_parameters"]
+    norms = (
+        PolyCLIP(recipe(toy, "lilt-ln", tune="text", dim=16)).counts()["trained_parameters"]
+        - counts["trained_parameters"]
+    )
     assert norms == (1 + 2 * 2) * 2 * 32  # embeddings, and two in each of two layers; gain and bias
-    full = Aligner(recipe(toy, "full", dim=16)).counts()
+    full = PolyCLIP(recipe(toy, "full", dim=16)).counts()
     assert full["trained_share"] == full["trained_share_without_embeddings"] == 1.0
 
 
 @pytest.mark.parametrize("tune", ["text", "vision"])
 def test_tune_keeps_the_other_tower_untouched(toy: dict[str, str], tune: str) -> None:
-    aligner = Aligner(recipe(toy, "lilt-ln", tune=tune))
+    aligner = PolyCLIP(recipe(toy, "lilt-ln", tune=tune))
     assert (aligner.text.encoder is not None, aligner.vision.encoder is not None) == (tune == "text", tune == "vision")
 
 
@@ -138,7 +200,7 @@ def finished(toy: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def test_only_trained_parts_are_saved_and_come_back(finished: Path, toy: dict[str, str]) -> None:
-    aligner = load(finished)
+    aligner = load_model(finished)
     saved = load_file(finished / "aligner.safetensors")
     trained = {n for n, p in aligner.named_parameters() if p.requires_grad}
     constants = {name for name, _ in aligner.named_buffers() if ".head." in name}
@@ -147,7 +209,14 @@ def test_only_trained_parts_are_saved_and_come_back(finished: Path, toy: dict[st
     assert all(torch.equal(saved[n], t) for n, t in aligner.state().items())
     vectors = aligner.encode_text(["red square"])
     assert vectors.dtype == torch.float32 and vectors.norm().item() == pytest.approx(1, abs=1e-5)
-    assert {p.name for p in finished.iterdir()} == {"README.md", "run.toml", "aligner.safetensors", "result.json", "result.ranks.safetensors", "log.jsonl"}
+    assert {p.name for p in finished.iterdir()} == {
+        "README.md",
+        "run.toml",
+        "aligner.safetensors",
+        "result.json",
+        "result.ranks.safetensors",
+        "log.jsonl",
+    }
 
 
 def rewrite(finished: Path, out: Path, change: object, metadata: dict[str, str] | None = None) -> Path:
@@ -167,40 +236,42 @@ def rewrite(finished: Path, out: Path, change: object, metadata: dict[str, str] 
         (lambda s: s | {"log_scale": torch.zeros(2)}, r"another shape: log_scale is \[2\], expected \[\]"),
     ],
 )
-def test_missing_extra_and_misshapen_tensors_are_refused(finished: Path, tmp_path: Path, change: object, message: str) -> None:
+def test_missing_extra_and_misshapen_tensors_are_refused(
+    finished: Path, tmp_path: Path, change: object, message: str
+) -> None:
     with pytest.raises(WeightsError, match=message):
-        load(rewrite(finished, tmp_path / "run", change))
+        load_model(rewrite(finished, tmp_path / "run", change))
 
 
 def test_other_towers_are_refused(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="was trained on another text encoder"):
-        load(rewrite(finished, tmp_path / "run", lambda s: s, {"text_encoder": "0" * 64}))
+        load_model(rewrite(finished, tmp_path / "run", lambda s: s, {"text_encoder": "0" * 64}))
 
 
 def test_truncated_and_foreign_files_are_refused(finished: Path, tmp_path: Path) -> None:
     whole = (finished / "aligner.safetensors").read_bytes()
     (tmp_path / "aligner.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(WeightsError, match="damaged or truncated"):
-        load(tmp_path)
+        load_model(tmp_path)
     save_file({"x": torch.zeros(1)}, tmp_path / "aligner.safetensors")
     with pytest.raises(WeightsError, match="is not an aligner of polyclip"):
-        load(tmp_path)
+        load_model(tmp_path)
     with pytest.raises(RunError, match="is no run folder"):
-        load(tmp_path / "nowhere")
+        load_model(tmp_path / "nowhere")
 
 
 def test_unknown_methods_suggest_and_impossible_places_say_so(toy: dict[str, str]) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'lilt-ln'"):
-        Aligner(recipe(toy, "lilt-lm"))
+        PolyCLIP(recipe(toy, "lilt-lm"))
     with pytest.raises(DataError, match="text layers '2:' hold none of the 2 layers"):
-        Aligner(recipe(toy, "lilt-ln", text_layers="2:"))
+        PolyCLIP(recipe(toy, "lilt-ln", text_layers="2:"))
     with pytest.raises(DataError, match="no place in a SideBySide: polyclip does not know its layers"):
-        Aligner(recipe(toy, "lilt-da", tune="vision", vision_tower="efficientnet-lite0+efficientnet-lite1"))
+        PolyCLIP(recipe(toy, "lilt-da", tune="vision", vision_tower="efficientnet-lite0+efficientnet-lite1"))
 
 
 @pytest.mark.parametrize("kind", ["text", "nllb"])
 def test_the_same_text_alone_and_in_a_batch(toy: dict[str, str], kind: str) -> None:
-    aligner = Aligner(recipe(toy, "heads", text_encoder=toy[kind])).eval()
+    aligner = PolyCLIP(recipe(toy, "heads", text_encoder=toy[kind])).eval()
     texts = ["red", "mraba nyekundu kubwa sana", "small green square"]
     together = aligner.encode_text(texts)
     for text, vector in zip(texts, together, strict=True):
@@ -228,9 +299,18 @@ def test_where_a_run_can_go_is_known_before_it_is_trained() -> None:
 
     every = names("exports")
     methods = {name: find("methods", name).METHOD for name in names("methods")}
-    for tower, found in (("efficientnet-lite2", every), ("efficientnet-lite2:,size=96", every), ("timm:vit_small_patch16_224", every)):
+    for tower, found in (
+        ("efficientnet-lite2", every),
+        ("efficientnet-lite2:,size=96", every),
+        ("timm:vit_small_patch16_224", every),
+    ):
         assert exports_of(methods["head-mlp"], tower) == found, tower
-    for tower in ("efficientnet-lite2:depths", "efficientnet-lite2:,layers=5", "efficientnet-lite0+efficientnet-lite1", "owner/name"):
+    for tower in (
+        "efficientnet-lite2:depths",
+        "efficientnet-lite2:,layers=5",
+        "efficientnet-lite0+efficientnet-lite1",
+        "owner/name",
+    ):
         assert exports_of(methods["head-mlp"], tower) == ["onnx"], tower
     assert [said(methods[name], methods[name].tower) for name in ("head-mlp", "lilt-ln", "lilt-lwa", "asif")] == [
         *("all", "onnx; all with --vision-tower efficientnet-lite0", "onnx", "onnx"),

@@ -12,9 +12,9 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from polyclip.core.toml import CORPORA
 from polyclip.data.readers import emoji
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.models.feature_cache import in_batches, running
 from polyclip.models.packed_encoder import PackedEncoder
 from polyclip.models.text_encoder import TextEncoder
@@ -23,7 +23,14 @@ from tests.models.test_methods import INSIDE
 from tests.toy import write_text_encoder, write_vision_tower
 
 LOCALES = ("en", "sw", "te", "th", "zh", "ar", "ru", "my", "ko", "am")
-PACKED = {"full", "lilt-ln", "lilt-bf", "first-blocks", "lit", "lit-reversed"}  # that put nothing into a layer, or leave the text tower alone
+PACKED = {
+    "full",
+    "lilt-ln",
+    "lilt-bf",
+    "first-blocks",
+    "lit",
+    "lit-reversed",
+}  # that put nothing into a layer, or leave the text tower alone
 
 
 ENCODE = """
@@ -56,7 +63,9 @@ def own_forward(encoder: TextEncoder, captions: list[str]) -> Tensor:
 
 @torch.inference_mode()
 def test_real_captions_in_ten_languages(real: TextEncoder) -> None:
-    captions = [row.captions[0] for locale in LOCALES for row in emoji.read(CORPORA / "emoji", locale, "validation")[::90]]
+    captions = [
+        row.captions[0] for locale in LOCALES for row in emoji.read(CORPORA / "emoji", locale, "validation")[::90]
+    ]
     captions = [*captions, "", " ".join(captions)]
     packed = real.folded()
     assert isinstance(packed, PackedEncoder)
@@ -74,8 +83,15 @@ def test_the_form_without_transformers_is_the_same(real: TextEncoder) -> None:
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
     done = subprocess.run([sys.executable, "-c", ENCODE], capture_output=True, text=True, check=True)
     found, imported = done.stdout.split("|")
-    assert "torch" in imported.split() and not {"transformers", "timm", "accelerate", "torchvision"} & set(imported.split())
-    torch.testing.assert_close(torch.tensor([float(value) for value in found.split()]), real(**real.prepare(["犬"]))[0, :3], atol=1e-5, rtol=1e-4)
+    assert "torch" in imported.split() and not {"transformers", "timm", "accelerate", "torchvision"} & set(
+        imported.split()
+    )
+    torch.testing.assert_close(
+        torch.tensor([float(value) for value in found.split()]),
+        real(**real.prepare(["犬"]))[0, :3],
+        atol=1e-5,
+        rtol=1e-4,
+    )
 
 
 @torch.inference_mode()
@@ -88,13 +104,17 @@ def test_every_position_of_the_packed_trunk(real: TextEncoder) -> None:
         if position > 0:  # what one form keeps, the other reads
             rows = packed.split(state)
             torch.testing.assert_close(real.finish(real.join(rows), position), wanted, atol=1e-5, rtol=1e-4)
-            torch.testing.assert_close(packed.finish(packed.join(rows[::-1]), position), wanted.flip(0), atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(
+                packed.finish(packed.join(rows[::-1]), position), wanted.flip(0), atol=1e-5, rtol=1e-4
+            )
 
 
 @pytest.mark.parametrize("method", INSIDE)
 def test_what_a_method_trains_is_never_passed_over(toy: dict[str, str], method: str) -> None:
     """Moved parameters move both forms alike; a layer with something put into it runs by its own forward."""
-    encoder: Any = Aligner(Recipe(text_encoder=toy["text"], vision_tower=toy["vision"], method=method, dim=16)).text.encoder
+    encoder: Any = PolyCLIP(
+        ModelConfig(text_encoder=toy["text"], vision_tower=toy["vision"], method=method, dim=16)
+    ).text.encoder
     encoder = encoder or describe("encoders", toy["text"]).build()
     captions = ["red", "mraba nyekundu kubwa sana", "small green square"]
     with torch.inference_mode():
@@ -118,13 +138,17 @@ class Doubled(nn.Module):
         return weight * 2
 
 
-@pytest.mark.parametrize("change", ["training", "hook", "parametrised", "forward", "left padding", "pooling", "another kind"])
+@pytest.mark.parametrize(
+    "change", ["training", "hook", "parametrised", "forward", "left padding", "pooling", "another kind"]
+)
 def test_a_layer_that_was_touched_runs_by_its_own_forward(toy: dict[str, str], change: str) -> None:
     encoder = describe("encoders", f"{toy['text']},pooling=cls").build()
     packed = encoder.folded()
     assert isinstance(packed, PackedEncoder)
     with torch.inference_mode():
-        torch.testing.assert_close(packed(**packed.prepare(["red", "small green square"])), own_forward(encoder, ["red", "small green square"]))
+        torch.testing.assert_close(
+            packed(**packed.prepare(["red", "small green square"])), own_forward(encoder, ["red", "small green square"])
+        )
     attention = encoder.trunk.layers[1].attention
     if change == "training":
         attention.output.dropout.train()

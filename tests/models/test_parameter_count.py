@@ -53,7 +53,10 @@ def test_trained_parameters_are_those_of_the_paper(method: str, config: Path) ->
 
 
 def test_total_is_the_towers_the_heads_and_what_was_added(config: Path) -> None:
-    totals = {method: json.loads(count(method, config, "--image-size", 256, "--dim", 256, "--json").out)["total"] for method in ("heads", "lit", "lilt-lwa")}
+    totals = {
+        method: json.loads(count(method, config, "--image-size", 256, "--dim", 256, "--json").out)["total"]
+        for method in ("heads", "lit", "lilt-lwa")
+    }
     assert totals["heads"] == totals["lit"] == TRAINED["full"]
     assert totals["lilt-lwa"] == TRAINED["full"] + TRAINED["lilt-lwa"] - TRAINED["heads"]
 
@@ -62,10 +65,14 @@ def test_one_tower_some_layers_and_another_rank(config: Path) -> None:
     def trained(method: str, *more: object) -> int:
         return json.loads(count(method, config, "--dim", 256, "--json", *more).out)["trained"] - TRAINED["heads"]
 
-    assert trained("lilt-ln", "--tune", "text") == 25 * 2 * 768  # among the embeddings, and two in each of twelve layers
+    assert (
+        trained("lilt-ln", "--tune", "text") == 25 * 2 * 768
+    )  # among the embeddings, and two in each of twelve layers
     assert trained("lilt-ln", "--tune", "vision") == 25 * 2 * 768  # two in each of twelve blocks, and the last
     assert trained("lilt-ln", "--text-layers", ":2", "--vision-layers", "-1:") == (4 + 2) * 2 * 768
-    a_layer = 4 * (768 + 768) + 2 * (768 + 3072)  # in and out of query, key, value, output and the two of the feed-forward part
+    a_layer = 4 * (768 + 768) + 2 * (
+        768 + 3072
+    )  # in and out of query, key, value, output and the two of the feed-forward part
     assert trained("lora", "--tune", "text") == 8 * 12 * a_layer
     assert trained("lora", "--tune", "text", "--rank", "4,text.attention=0") == 4 * 12 * 2 * (768 + 3072)
 
@@ -76,7 +83,10 @@ def test_a_table_for_people_says_the_same(config: Path) -> None:
 
 
 def test_a_convolutional_tower_and_a_picture_size(config: Path) -> None:
-    own, other = (json.loads(count("lit-reversed", config, "--json", *more, vision="resnet18").out) for more in ((), ("--image-size", 96)))
+    own, other = (
+        json.loads(count("lit-reversed", config, "--json", *more, vision="resnet18").out)
+        for more in ((), ("--image-size", 96))
+    )
     assert own == other
 
 
@@ -94,10 +104,20 @@ def test_methods_are_listed_with_one_line_each() -> None:
     ("method", "vision", "more", "message"),
     [
         ("lilt-lm", "vit_base_patch16_224", (), "No method called 'lilt-lm'. Did you mean 'lilt-ln'"),
-        ("heads", "vit_base_patch16_225", (), "No timm model called 'vit_base_patch16_225'. Did you mean 'vit_base_patch16_224'"),
+        (
+            "heads",
+            "vit_base_patch16_225",
+            (),
+            "No timm model called 'vit_base_patch16_225'. Did you mean 'vit_base_patch16_224'",
+        ),
         ("lora", "vit_base_patch16_224", ("--rank", "text.head=4"), "Rank rule 'text.head=4' is none"),
         ("lilt-da", "vit_base_patch16_224", ("--text-layers", ":4"), "leave out text layers ':4'"),
-        ("lilt-lwa", "vit_base_patch16_224", ("--vision-layers", "12:"), "vision layers '12:' hold none of the 12 layers"),
+        (
+            "lilt-lwa",
+            "vit_base_patch16_224",
+            ("--vision-layers", "12:"),
+            "vision layers '12:' hold none of the 12 layers",
+        ),
     ],
 )
 def test_errors_are_one_sentence(config: Path, method: str, vision: str, more: tuple[str, ...], message: str) -> None:
@@ -109,9 +129,13 @@ def test_errors_are_one_sentence(config: Path, method: str, vision: str, more: t
 
 def test_a_missing_and_a_bad_configuration_are_one_sentence(tmp_path: Path) -> None:
     missing = count("heads", tmp_path / "config.json")
-    assert missing.code == 2 and f"{tmp_path / 'config.json'} is missing" in missing.err and missing.err.count("\n") == 1
+    assert (
+        missing.code == 2 and f"{tmp_path / 'config.json'} is missing" in missing.err and missing.err.count("\n") == 1
+    )
     for text in ("{", '{"model_type": "no such family"}', '{"hidden_size": 3}', "[]"):
         path = tmp_path / "bad.json"
         path.write_text(text, "utf-8")
         bad = count("heads", path)
-        assert bad.code == 2 and bad.err.startswith("error: ") and "bad.json" in bad.err and bad.err.count("\n") == 1, text
+        assert bad.code == 2 and bad.err.startswith("error: ") and "bad.json" in bad.err and bad.err.count("\n") == 1, (
+            text
+        )

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from polyclip.core.toml import CORPORA
 from polyclip.core.vectors import unit
 from polyclip.data.readers.emoji import pictures
-from polyclip.models.backbone import Tower, describe
-from polyclip.models.branch import Recipe
+from polyclip.models.backbone import BackboneSpec, describe
+from polyclip.models.branch import ModelConfig
 from polyclip.models.components import structure
 from polyclip.models.components.structure import (
     HOPS,
@@ -50,10 +50,14 @@ def slow_jensen_shannon(left: list[list[float]], right: list[list[float]]) -> fl
 
 def test_jensen_shannon_is_its_definition() -> None:
     left, right = graph(6), graph(6)
-    assert jensen_shannon(left, right).item() == pytest.approx(slow_jensen_shannon(left.tolist(), right.tolist()), rel=1e-4)
+    assert jensen_shannon(left, right).item() == pytest.approx(
+        slow_jensen_shannon(left.tolist(), right.tolist()), rel=1e-4
+    )
     assert jensen_shannon(left, right).item() == pytest.approx(jensen_shannon(right, left).item(), rel=1e-5)
     hard = torch.eye(6)
-    assert jensen_shannon(hard, left).item() == pytest.approx(slow_jensen_shannon(hard.tolist(), left.tolist()), rel=1e-4)
+    assert jensen_shannon(hard, left).item() == pytest.approx(
+        slow_jensen_shannon(hard.tolist(), left.tolist()), rel=1e-4
+    )
 
 
 def test_jensen_shannon_is_0_for_equals_and_log_2_where_nothing_is_shared() -> None:
@@ -86,7 +90,9 @@ def test_the_penalty_is_its_definition() -> None:
 def test_the_penalty_is_0_for_a_rotation_and_only_then() -> None:
     features = torch.randn(30, 6) + 2
     assert penalty(features, features @ rotation(6)).item() == pytest.approx(0, abs=1e-3)
-    assert penalty(features, 3 * features @ rotation(6) - 1).item() == pytest.approx(0, abs=1e-3)  # moved and stretched alike: the same neighbours
+    assert penalty(features, 3 * features @ rotation(6) - 1).item() == pytest.approx(
+        0, abs=1e-3
+    )  # moved and stretched alike: the same neighbours
     most = WEIGHT * math.log(2) * sum(1 / hop for hop in range(1, HOPS + 1))
     for other in (features * torch.tensor([4.0, 1, 1, 1, 1, 0.1]), torch.randn(30, 6)):
         assert 0.05 < penalty(features, other).item() < most
@@ -113,7 +119,12 @@ def slow_mutual_neighbours(left: Tensor, right: Tensor, count: int) -> float:
     near = []
     for vectors in (left, right):
         rows = [v / v.norm() for v in vectors - vectors.mean(0)]
-        near.append([set(sorted((j for j in range(len(rows)) if j != i), key=lambda j, a=a: -float(a @ rows[j]))[:count]) for i, a in enumerate(rows)])
+        near.append(
+            [
+                set(sorted((j for j in range(len(rows)) if j != i), key=lambda j, a=a: -float(a @ rows[j]))[:count])
+                for i, a in enumerate(rows)
+            ]
+        )
     return sum(len(a & b) / count for a, b in zip(*near, strict=True)) / len(left)
 
 
@@ -166,7 +177,7 @@ class Planted(nn.Module):
 def planted(tables: list[Tensor], own: Tensor, layers: int) -> Any:
     built = Planted(tables, own)
     facts = {"name": "planted", "identity": "", "parameters": 0, "embeddings": 0}
-    return Tower(dim=own.shape[1], layers=layers, build=lambda: built, **facts)  # type: ignore[arg-type]
+    return BackboneSpec(dim=own.shape[1], layers=layers, build=lambda: built, **facts)  # type: ignore[arg-type]
 
 
 ROWS = 60
@@ -177,8 +188,12 @@ def chosen(monkeypatch: pytest.MonkeyPatch, text: Any, vision: Any) -> tuple[str
     towers = {"encoders": text, "towers": vision}
     monkeypatch.setattr(structure, "describe", lambda kind, name: towers[kind])
     order = torch.randperm(ROWS)
-    train = SimpleNamespace(captions=list(range(ROWS)), pictures=list(range(ROWS)), sample=lambda size, seed: (order[:size], order[:size], order[:size]))
-    recipe = layer_pair(Recipe(text_encoder="e5-small", vision_tower="efficientnet-lite0"), train)
+    train = SimpleNamespace(
+        captions=list(range(ROWS)),
+        pictures=list(range(ROWS)),
+        sample=lambda size, seed: (order[:size], order[:size], order[:size]),
+    )
+    recipe = layer_pair(ModelConfig(text_encoder="e5-small", vision_tower="efficientnet-lite0"), train)
     return recipe.text_encoder, recipe.vision_tower
 
 
@@ -198,7 +213,10 @@ def test_a_tower_that_cannot_be_cut_keeps_its_own_vectors(monkeypatch: pytest.Mo
     vision[2] = text[1] @ rotation(6)  # out of reach: the text encoder has no option `layers`
     own = torch.randn(ROWS, 6)
     vision[1] = own @ rotation(6)
-    assert chosen(monkeypatch, planted(text, own, 0), planted(vision, torch.randn(ROWS, 6), 4)) == ("e5-small", "efficientnet-lite0:,layers=2")
+    assert chosen(monkeypatch, planted(text, own, 0), planted(vision, torch.randn(ROWS, 6), 4)) == (
+        "e5-small",
+        "efficientnet-lite0:,layers=2",
+    )
 
 
 def test_the_whole_tower_is_its_own_vector_not_its_last_layers_mean(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,9 +225,15 @@ def test_the_whole_tower_is_its_own_vector_not_its_last_layers_mean(monkeypatch:
     vision[3] = text[1] @ rotation(6)
     own = torch.randn(ROWS, 6)
     vision[0] = text[0] + 0.2 * torch.randn(ROWS, 6)
-    assert chosen(monkeypatch, planted(text, text[2], 3), planted(vision, own, 4)) == ("e5-small:,layers=1", "efficientnet-lite0:,layers=1")
+    assert chosen(monkeypatch, planted(text, text[2], 3), planted(vision, own, 4)) == (
+        "e5-small:,layers=1",
+        "efficientnet-lite0:,layers=1",
+    )
     text[0] = own @ rotation(6)
-    assert chosen(monkeypatch, planted(text, text[2], 3), planted(vision, own, 4)) == ("e5-small:,layers=1", "efficientnet-lite0")
+    assert chosen(monkeypatch, planted(text, text[2], 3), planted(vision, own, 4)) == (
+        "e5-small:,layers=1",
+        "efficientnet-lite0",
+    )
 
 
 @pytest.mark.parametrize("kind", ["encoders", "towers"])
@@ -217,7 +241,9 @@ def test_a_layers_means_are_the_vectors_of_the_tower_that_keeps_so_many(kind: st
     """What is compared is what is trained on afterwards."""
     drawn = pictures(CORPORA / "emoji", "openmoji")
     name = "e5-small" if kind == "encoders" else "efficientnet-lite0:,size=64"
-    items: list[Any] = ["mbwa", "a black dog", "犬"] if kind == "encoders" else [drawn[c] for c in ("1F436", "1F34C", "1F528")]
+    items: list[Any] = (
+        ["mbwa", "a black dog", "犬"] if kind == "encoders" else [drawn[c] for c in ("1F436", "1F34C", "1F528")]
+    )
     found = by_layer(describe(kind, name), items)
     separator = ":," if kind == "encoders" else ","
     for number in (0, 3, max(found)):

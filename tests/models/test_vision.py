@@ -15,7 +15,7 @@ from timm.data import ImageNetInfo
 from polyclip.core.toml import CORPORA
 from polyclip.data.images import open_picture, wanted
 from polyclip.data.readers.emoji import pictures
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, UnknownName, WeightsError
 from polyclip.models.backbone import describe
 from polyclip.models.feature_cache import in_batches
@@ -25,33 +25,39 @@ from polyclip.models.vision import _efficientnet_lite
 RECOGNISED = {"2602": "umbrella", "1F528": "hammer", "1F3BB": "violin", "1F34C": "banana"}
 
 
-def picture(image: Image.Image, key: str = "") -> Picture:
-    return Picture(key, key, lambda: image)
+def picture(image: Image.Image, key: str = "") -> ImageSource:
+    return ImageSource(key, key, lambda: image)
 
 
 @pytest.fixture(scope="module")
-def openmoji() -> dict[str, Picture]:
+def openmoji() -> dict[str, ImageSource]:
     return pictures(CORPORA / "emoji", "openmoji")
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"])
-def test_a_real_tower_recognises_things(name: str, openmoji: dict[str, Picture]) -> None:
+def test_a_real_tower_recognises_things(name: str, openmoji: dict[str, ImageSource]) -> None:
     """A wrong normalisation or a permuted state dict turns this red."""
     tower = describe("towers", name).build()
     names = ImageNetInfo()
     with torch.inference_mode():
         top = tower.classifier(tower(**tower.prepare([openmoji[c] for c in RECOGNISED]))).topk(5).indices
-    found = [any(thing in names.index_to_description(int(i)) for i in row) for row, thing in zip(top, RECOGNISED.values(), strict=True)]
+    found = [
+        any(thing in names.index_to_description(int(i)) for i in row)
+        for row, thing in zip(top, RECOGNISED.values(), strict=True)
+    ]
     assert sum(found) >= 3, found
 
 
-def test_wrong_mean_would_be_noticed(openmoji: dict[str, Picture]) -> None:
+def test_wrong_mean_would_be_noticed(openmoji: dict[str, ImageSource]) -> None:
     tower = describe("towers", "efficientnet-lite0").build()
     tower.preprocessing = Preprocessing(224, "bicubic", (0.5,) * 3, (8.0,) * 3)
     names = ImageNetInfo()
     with torch.inference_mode():
         top = tower.classifier(tower(**tower.prepare([openmoji[c] for c in RECOGNISED]))).topk(5).indices
-    found = [any(thing in names.index_to_description(int(i)) for i in row) for row, thing in zip(top, RECOGNISED.values(), strict=True)]
+    found = [
+        any(thing in names.index_to_description(int(i)) for i in row)
+        for row, thing in zip(top, RECOGNISED.values(), strict=True)
+    ]
     assert sum(found) < 3
 
 
@@ -63,13 +69,21 @@ def test_a_large_photograph_is_decoded_smaller_and_encoded_the_same(tmp_path: Pa
     for path, size in ((large, (3000, 4000)), (png, (3000, 4000)), (small, (600, 800)), (odd, (3001, 4000))):
         whole.resize(size).save(path, quality=90)
     with wanted(224):
-        assert [open_picture(path).size for path in (large, png, small, odd)] == [(1500, 2000), (3000, 4000), (600, 800), (3001, 4000)]
+        assert [open_picture(path).size for path in (large, png, small, odd)] == [
+            (1500, 2000),
+            (3000, 4000),
+            (600, 800),
+            (3001, 4000),
+        ]
     for edge, size in ((100, (750, 1000)), (376, (3000, 4000)), (0, (375, 500))):
         with wanted(edge):
             assert open_picture(large).size == size
     assert open_picture(large).size == (3000, 4000)
     tower = describe("towers", "efficientnet-lite0:,size=224").build()
-    lighter, heavier = tower.prepare([Picture("", "", partial(open_picture, large))]), tower.prepare([picture(open_picture(large))])
+    lighter, heavier = (
+        tower.prepare([ImageSource("", "", partial(open_picture, large))]),
+        tower.prepare([picture(open_picture(large))]),
+    )
     assert 0 < (lighter["bytes"].float() - heavier["bytes"].float()).abs().mean() < 0.5
     with torch.inference_mode():
         assert torch.cosine_similarity(tower(**lighter), tower(**heavier)) > 0.9998
@@ -78,8 +92,10 @@ def test_a_large_photograph_is_decoded_smaller_and_encoded_the_same(tmp_path: Pa
         open_picture(large)
 
 
-@pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite2:depths", "efficientnet-lite0+efficientnet-lite1"])
-def test_folded_and_threaded_encoding_is_the_same_function(name: str, openmoji: dict[str, Picture]) -> None:
+@pytest.mark.parametrize(
+    "name", ["efficientnet-lite0", "efficientnet-lite2:depths", "efficientnet-lite0+efficientnet-lite1"]
+)
+def test_folded_and_threaded_encoding_is_the_same_function(name: str, openmoji: dict[str, ImageSource]) -> None:
     tower = describe("towers", name)
     built = tower.build()
     items = list(openmoji.values())[500:507]
@@ -90,16 +106,20 @@ def test_folded_and_threaded_encoding_is_the_same_function(name: str, openmoji: 
     torch.testing.assert_close(fast, plain, atol=2e-4, rtol=1e-4)
 
 
-def test_depths_begin_with_the_pooled_vector_timm_gives(openmoji: dict[str, Picture]) -> None:
+def test_depths_begin_with_the_pooled_vector_timm_gives(openmoji: dict[str, ImageSource]) -> None:
     items = [openmoji["1F436"]]
     plain, deep = (describe("towers", f"efficientnet-lite0{d}").build() for d in ("", ":depths"))
     with torch.inference_mode():
-        torch.testing.assert_close(deep(**deep.prepare(items))[:, :1280], plain(**plain.prepare(items)), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            deep(**deep.prepare(items))[:, :1280], plain(**plain.prepare(items)), atol=1e-5, rtol=1e-4
+        )
 
 
 def test_parameters_are_those_of_the_model_without_classifier() -> None:
     tower = describe("towers", "efficientnet-lite0")
-    assert tower.parameters == sum(p.numel() for p in timm.create_model("tf_efficientnet_lite0", num_classes=0).parameters())
+    assert tower.parameters == sum(
+        p.numel() for p in timm.create_model("tf_efficientnet_lite0", num_classes=0).parameters()
+    )
 
 
 def test_a_state_dict_of_another_shape_is_refused(tmp_path: Path) -> None:
@@ -116,7 +136,9 @@ def test_preprocessing_is_pillow_resize_and_the_towers_own_numbers() -> None:
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]))
     wanted = (torch.tensor(np.asarray(middle)).permute(2, 0, 1) / 255 - mean) / std
     assert found.shape == (1, 3, 20, 20)
-    assert (found[0] - wanted).abs().max() < 0.06  # resampling only the box rounds differently by at most a few grey levels
+    assert (
+        found[0] - wanted
+    ).abs().max() < 0.06  # resampling only the box rounds differently by at most a few grey levels
 
 
 @pytest.mark.parametrize("size", [(7, 300), (300, 7), (1, 1), (224, 224)])
@@ -134,7 +156,10 @@ def test_timm_reads_local_weights_and_its_own_configuration(tmp_path: Path) -> N
     assert (built.preprocessing.mean, built.preprocessing.size) == (tuple(config["mean"]), config["input_size"][-1])
     inputs = built.prepare([picture(Image.new("RGB", (99, 60), "red"))])
     size = config["input_size"][-1]
-    assert set(inputs) == {"bytes"} and (inputs["bytes"].dtype, inputs["bytes"].shape) == (torch.uint8, (1, size, size, 3))
+    assert set(inputs) == {"bytes"} and (inputs["bytes"].dtype, inputs["bytes"].shape) == (
+        torch.uint8,
+        (1, size, size, 3),
+    )
     pixels = built.start(inputs)["pixels"]
     torch.testing.assert_close(pixels, built.preprocessing([Image.new("RGB", (99, 60), "red")]))
     with torch.inference_mode():
@@ -159,9 +184,13 @@ def tiny_vit(tmp_path: Path) -> Path:
     """Random tiny weights in transformers' own layout."""
     from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
-    config = ViTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8)
+    config = ViTConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8
+    )
     ViTModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
-    ViTImageProcessor(size={"height": 32, "width": 32}, image_mean=[0.1] * 3, image_std=[0.9] * 3).save_pretrained(tmp_path)
+    ViTImageProcessor(size={"height": 32, "width": 32}, image_mean=[0.1] * 3, image_std=[0.9] * 3).save_pretrained(
+        tmp_path
+    )
     return tmp_path
 
 
@@ -173,7 +202,11 @@ def test_huggingface_tower_is_transformers_output(tiny_vit: Path) -> None:
     inputs = built.prepare([picture(Image.new("RGB", (40, 50), "white"))])
     assert inputs["pixels"].max().item() == pytest.approx((1 - 0.1) / 0.9)  # its own mean and deviation, not CLIP's
     with torch.inference_mode():
-        wanted = ViTModel.from_pretrained(tiny_vit, add_pooling_layer=False).eval()(pixel_values=inputs["pixels"]).last_hidden_state.mean(1)
+        wanted = (
+            ViTModel.from_pretrained(tiny_vit, add_pooling_layer=False)
+            .eval()(pixel_values=inputs["pixels"])
+            .last_hidden_state.mean(1)
+        )
         torch.testing.assert_close(built(**inputs), wanted)
     assert tower.dim == 32
 

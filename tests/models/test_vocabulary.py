@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from polyclip.core.registry import find
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import describe
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.models.vocabulary.classes import MOST, Classifier, labels_of, named_nodes, synsets_of, vocabulary_of
 from polyclip.models.vocabulary.wordnet import ancestors, classes_below, read_synsets, synsets
 from polyclip.training.class_names import read_vocabulary, with_names
@@ -19,7 +19,12 @@ DOG, TABBY, ANIMAL, OBJECT = "n02084071", "n02123045", "n00015388", "n00002684"
 
 def test_every_class_of_the_public_classifiers_has_words_and_hypernyms() -> None:
     table = synsets()
-    for subset, count in (("imagenet-1k", 1000), ("imagenet-12k", 11821), ("imagenet-22k", 21841), ("imagenet-21k-goog", 21843)):
+    for subset, count in (
+        ("imagenet-1k", 1000),
+        ("imagenet-12k", 11821),
+        ("imagenet-22k", 21841),
+        ("imagenet-21k-goog", 21843),
+    ):
         classes = synsets_of(subset)
         assert len(classes) == count and all(table[synset].words for synset in classes)
     assert table[DOG].words == ("dog", "domestic dog", "Canis familiaris")
@@ -42,7 +47,9 @@ def test_prototypes_are_the_mean_directions_of_their_classes() -> None:
     assert found is not None and len(found) == len(named_nodes(labels))
     node = found.node[list(found.names).index("domestic dog")]
     dogs = torch.tensor(classes_below(labels)[DOG])
-    assert found.prototypes[node, dogs].min() > 0.08 and found.prototypes[node].norm().item() == pytest.approx(1, abs=1e-5)
+    assert found.prototypes[node, dogs].min() > 0.08 and found.prototypes[node].norm().item() == pytest.approx(
+        1, abs=1e-5
+    )
     others = torch.ones(1000, dtype=torch.bool)
     others[dogs] = False
     assert found.prototypes[node, others].max() < 0  # around the mean of all rows
@@ -57,7 +64,11 @@ def test_a_large_classifier_keeps_what_most_people_photograph() -> None:
 @pytest.mark.parametrize(
     ("labels", "rows", "sentence"),
     [
-        (synsets_of("imagenet-1k")[:999], torch.zeros(1000, 4), "has 1000 rows and 999 class names; expected one name a row"),
+        (
+            synsets_of("imagenet-1k")[:999],
+            torch.zeros(1000, 4),
+            "has 1000 rows and 999 class names; expected one name a row",
+        ),
         (["a"] * 30, torch.full((30, 4), torch.nan), "values that are not finite"),
     ],
 )
@@ -110,13 +121,18 @@ def test_efficientnet_lite_has_the_names_of_imagenet() -> None:
 def test_a_timm_model_has_names_where_its_weights_have_a_classifier(tmp_path: Path) -> None:
     import timm
 
-    model = timm.create_model("test_vit", pretrained=False)  # random weights: only where the classifier lies is asked here
+    model = timm.create_model(
+        "test_vit", pretrained=False
+    )  # random weights: only where the classifier lies is asked here
     save_file(model.state_dict(), tmp_path / "whole.safetensors")
     bare = timm.create_model("test_vit", pretrained=False, num_classes=0)
     save_file(bare.state_dict(), tmp_path / "bare.safetensors")
     other = timm.create_model("test_vit", pretrained=False, num_classes=37)
     save_file(other.state_dict(), tmp_path / "other.safetensors")
-    towers = {name: describe("towers", f"timm:test_vit,weights={tmp_path / name}.safetensors") for name in ("whole", "bare", "other")}
+    towers = {
+        name: describe("towers", f"timm:test_vit,weights={tmp_path / name}.safetensors")
+        for name in ("whole", "bare", "other")
+    }
     found = read_vocabulary(towers["whole"])
     assert found is not None and found.prototypes.shape[1] == towers["whole"].dim
     assert read_vocabulary(towers["bare"]) is None and read_vocabulary(towers["other"]) is None
@@ -126,7 +142,15 @@ def test_an_image_classifier_of_transformers_brings_its_own_labels(tmp_path: Pat
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
     names = {number: f"thing {number}, {number} things" for number in range(24)}
-    config = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=16, id2label=names)
+    config = ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=32,
+        patch_size=16,
+        id2label=names,
+    )
     ViTForImageClassification(config).save_pretrained(tmp_path)
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
     found = read_vocabulary(describe("towers", str(tmp_path)))
@@ -136,13 +160,22 @@ def test_an_image_classifier_of_transformers_brings_its_own_labels(tmp_path: Pat
 def test_towers_side_by_side_have_their_names_in_their_own_place() -> None:
     both = describe("towers", "efficientnet-lite0:,layers=5+efficientnet-lite0")
     found = read_vocabulary(both)
-    assert found is not None and found.prototypes.shape[1] == both.dim and not found.prototypes[:, : both.dim - 1280].any()
+    assert (
+        found is not None and found.prototypes.shape[1] == both.dim and not found.prototypes[:, : both.dim - 1280].any()
+    )
 
 
 def test_a_tower_without_names_is_aligned_without_them_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     method = find("methods", "heads").METHOD
-    recipe = Recipe(method="heads", vision_tower="efficientnet-lite0:,layers=5")
+    recipe = ModelConfig(method="heads", vision_tower="efficientnet-lite0:,layers=5")
     assert with_names(recipe, method, wanted=True) == recipe
     assert "efficientnet-lite0:,layers=5 has no class names: aligned without them." in capsys.readouterr().err
-    assert with_names(Recipe(method="heads", vision_tower="efficientnet-lite0"), method, wanted=False).name_units == 0
-    assert with_names(Recipe(method="ridge", vision_tower="efficientnet-lite0"), find("methods", "ridge").METHOD, wanted=True).name_units == 0
+    assert (
+        with_names(ModelConfig(method="heads", vision_tower="efficientnet-lite0"), method, wanted=False).name_units == 0
+    )
+    assert (
+        with_names(
+            ModelConfig(method="ridge", vision_tower="efficientnet-lite0"), find("methods", "ridge").METHOD, wanted=True
+        ).name_units
+        == 0
+    )

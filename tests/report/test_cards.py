@@ -28,7 +28,7 @@ from polyclip.errors import DataError, PolyclipError, RunError, UnknownName, Wei
 from polyclip.export.push import push
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.pipeline import align
 from polyclip.report import examples, fonts
 from polyclip.report.html import page
@@ -38,13 +38,17 @@ from polyclip.report.reproduce import command_of
 from polyclip.report.run_facts import Facts, read_facts
 from polyclip.training import trackers
 from polyclip.training.checkpoint import path_of
-from polyclip.training.config import Run, Settings, settings_of
+from polyclip.training.config import AlignConfig, OptimizerConfig, settings_of
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
-QUICK = Settings(epochs=2, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-3, weight_decay=0.1)
+QUICK = OptimizerConfig(epochs=2, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-3, weight_decay=0.1)
 SCRIPTS = ("ar", "hi", "te", "km", "my", "th", "am", "zh", "ja", "ko", "he", "el")
-EMOJI = {"languages": ["sw"], "corpus": "emoji", "recipe": {"text_encoder": "e5-small", "vision_tower": "efficientnet-lite2:depths"}}
+EMOJI = {
+    "languages": ["sw"],
+    "corpus": "emoji",
+    "recipe": {"text_encoder": "e5-small", "vision_tower": "efficientnet-lite2:depths"},
+}
 
 
 class Recorder(accelerate_trackers.GeneralTracker):
@@ -82,8 +86,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     pack.write_text(pack.read_text("utf-8") + licence, "utf-8")
     text, vision = write_text_encoder(folder / "text"), write_vision_tower(folder / "vision")
     (folder / "text" / "README.md").write_text("---\nlicense: mit\n---\n# tiny\n", "utf-8")
-    recipe = Recipe(text_encoder=text, vision_tower=vision, method="lilt-ln", tune="text", dim=16)
-    run = Run(languages=[resolve_language("sw"), resolve_language("en")], recipe=recipe, out=folder / "toy-run", corpus=str(pack), heads=QUICK, towers=QUICK)
+    recipe = ModelConfig(text_encoder=text, vision_tower=vision, method="lilt-ln", tune="text", dim=16)
+    run = AlignConfig(
+        languages=[resolve_language("sw"), resolve_language("en")],
+        recipe=recipe,
+        out=folder / "toy-run",
+        corpus=str(pack),
+        heads=QUICK,
+        towers=QUICK,
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(accelerate_trackers.LOGGER_TYPE_TO_CLASS, "trackio", Recorder)
         align(dataclasses.replace(run, track=("tensorboard", "trackio")))
@@ -99,13 +110,19 @@ def copy(made: dict[str, Any], tmp_path: Path) -> Path:
 def test_every_run_has_a_card_that_the_hub_can_read(made: dict[str, Any]) -> None:
     facts = read_facts(made["folder"])
     read = ModelCard.load(made["folder"] / "README.md")
-    assert (read.data.language, read.data.pipeline_tag, read.data.library_name) == (["sw", "en"], "zero-shot-image-classification", "polyclip")
+    assert (read.data.language, read.data.pipeline_tag, read.data.library_name) == (
+        ["sw", "en"],
+        "zero-shot-image-classification",
+        "polyclip",
+    )
     scores = facts.figures("text_to_image")
     found = {(r.dataset_config, r.metric_type): r for r in read.data.eval_results or []}
     assert len(found) == 2 * 2 * 3  # directions, trained languages, metrics
     for code in ("sw", "en"):
         one, score = found[code, "text_to_image_recall_at_10"], scores[code]["recall@10"]
-        assert one.metric_value == pytest.approx(score.value, abs=1e-4) and one.metric_args["low"] == pytest.approx(score.low, abs=1e-4)
+        assert one.metric_value == pytest.approx(score.value, abs=1e-4) and one.metric_args["low"] == pytest.approx(
+            score.low, abs=1e-4
+        )
         assert f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]" in read.text
     for said in (
         command_of(facts.run, made["folder"]),
@@ -138,9 +155,9 @@ def test_the_command_asks_for_the_same_run(made: dict[str, Any], monkeypatch: py
 
     from polyclip import pipeline
 
-    asked: list[Run] = []
+    asked: list[AlignConfig] = []
 
-    def stop(run: Run) -> None:
+    def stop(run: AlignConfig) -> None:
         asked.append(run)
         raise DataError("enough")
 
@@ -155,7 +172,14 @@ def test_the_command_asks_for_the_same_run(made: dict[str, Any], monkeypatch: py
 
 @pytest.mark.parametrize(
     ("spdx", "expected"),
-    [("MIT", YES), ("CC-BY-SA-4.0", CONDITIONS), ("CC-BY-NC-4.0", NO), ("MIT AND CC-BY-NC-4.0", NO), ("MIT OR CC-BY-NC-4.0", YES), ("LicenseRef-own", UNCLEAR)],
+    [
+        ("MIT", YES),
+        ("CC-BY-SA-4.0", CONDITIONS),
+        ("CC-BY-NC-4.0", NO),
+        ("MIT AND CC-BY-NC-4.0", NO),
+        ("MIT OR CC-BY-NC-4.0", YES),
+        ("LicenseRef-own", UNCLEAR),
+    ],
 )
 def test_what_a_licence_says(spdx: str, expected: str) -> None:
     assert judged(Item(part="x", name="y", spdx=spdx)).commercial == expected
@@ -165,16 +189,31 @@ def test_licences_are_justified_once() -> None:
     entries = table()["licences"]
     names = [name.lower() for entry in entries for name in entry["spdx"]]
     assert len(names) == len(set(names)) > 30
-    assert all(entry["commercial"] in ORDER and entry["why"] and entry["url"].startswith("https://") for entry in entries)
+    assert all(
+        entry["commercial"] in ORDER and entry["why"] and entry["url"].startswith("https://") for entry in entries
+    )
     assert all(entry["commercial"] == NO for entry in entries for name in entry["spdx"] if "-NC" in name)
 
 
 def test_the_strictest_material_decides(made: dict[str, Any], tmp_path: Path) -> None:
     starter = bill(EMOJI)
-    assert [item.spdx for item in starter] == ["MIT", "Apache-2.0", "Unicode-3.0", "CC-BY-SA-4.0", "Apache-2.0", "MIT", "Apache-2.0"]
+    assert [item.spdx for item in starter] == [
+        "MIT",
+        "Apache-2.0",
+        "Unicode-3.0",
+        "CC-BY-SA-4.0",
+        "Apache-2.0",
+        "MIT",
+        "Apache-2.0",
+    ]
     assert conclusion(starter).startswith("Commercial use: yes, with conditions. They are set by pictures: openmoji")
     own = bill(read_facts(made["folder"]).run)
-    assert {item.part: item.commercial for item in own} == {"text encoder": YES, "vision tower": UNCLEAR, "captions": NO, "program": YES}
+    assert {item.part: item.commercial for item in own} == {
+        "text encoder": YES,
+        "vision tower": UNCLEAR,
+        "captions": NO,
+        "program": YES,
+    }
     assert conclusion(own).startswith("Commercial use: no. It is forbidden by captions (CC-BY-NC-4.0")
     going_on = EMOJI | {"continued": {"from": str(made["folder"])}}
     assert conclusion(bill(going_on)).startswith("Commercial use: no.")  # what the first run was made of counts too
@@ -211,10 +250,16 @@ def shown(facts: Facts) -> examples.Answers:
     corpus = load_corpus("emoji")
     found = examples.Answers(gallery=355)
     for code in SCRIPTS:
-        rows = normalised(corpus.reader.read(corpus.folder, corpus.locale(load_language(code)), "test")[:8], load_language(code))
-        replies = [examples.Answer(row.captions[0], row.concept, n, 0.5, [(row.concept, 0.5)]) for n, row in enumerate(rows)]
+        rows = normalised(
+            corpus.reader.read(corpus.folder, corpus.locale(load_language(code)), "test")[:8], load_language(code)
+        )
+        replies = [
+            examples.Answer(row.captions[0], row.concept, n, 0.5, [(row.concept, 0.5)]) for n, row in enumerate(rows)
+        ]
         found.best[code], found.worst[code] = replies[:4], replies[4:]
-        found.grids[code] = examples.Grid([row.captions[0] for row in rows[:2]], [row.concept for row in rows[:2]], [[0.9, 0.1], [0.2, 0.8]])
+        found.grids[code] = examples.Grid(
+            [row.captions[0] for row in rows[:2]], [row.concept for row in rows[:2]], [[0.9, 0.1], [0.2, 0.8]]
+        )
         found.thumbnails.update({row.concept: "data:image/webp;base64,AAAA" for row in rows})
     return found
 
@@ -224,12 +269,21 @@ def test_the_page_needs_nothing_else_and_keeps_words_as_words(made: dict[str, An
     found = shown(facts)
     document = page(facts, found)
     read = Reader(document)
-    for code, words in found.texts().items():  # text that the browser shapes, in its language and direction: no drawing of letters
+    for (
+        code,
+        words,
+    ) in found.texts().items():  # text that the browser shapes, in its language and direction: no drawing of letters
         direction = "rtl" if code in ("ar", "he") else "ltr"
         assert {(word, f"{code} {direction}") for word in words} <= read.words
     outside = [address for address in read.addresses if not address.startswith(("data:", "#"))]
-    assert outside and all(address.startswith("https://") for address in outside)  # links to licences alone: none is loaded
-    assert not {"script", "link", "iframe", "object"} & set(read.tags) and "@import" not in document and "url(" not in document
+    assert outside and all(
+        address.startswith("https://") for address in outside
+    )  # links to licences alone: none is loaded
+    assert (
+        not {"script", "link", "iframe", "object"} & set(read.tags)
+        and "@import" not in document
+        and "url(" not in document
+    )
     assert "default-src 'none'" in document and read.tags.count("caption") == read.tags.count("table") > 10
     assert document.count("<img") == len(re.findall(r'<img[^>]* alt="[^"]+"', document)) > 100
     assert "<b>person</b>" not in document and "&lt;b&gt;person&lt;/b&gt;" in document
@@ -246,7 +300,9 @@ def test_report_asks_the_run_itself(copy: Path, tmp_path: Path) -> None:
     assert {word for word, spoken in listed[0] if spoken == "sw ltr"} == names
     places = [int(number) for number in re.findall(r"place (\d+) of 6", document)]
     best = read_facts(copy).figures("text_to_image")["sw"]["recall@1"]
-    assert len(places) == len(names) == 6 and places.count(1) / 6 == pytest.approx(best.value)  # the ranks are those that were scored
+    assert len(places) == len(names) == 6 and places.count(1) / 6 == pytest.approx(
+        best.value
+    )  # the ranks are those that were scored
     assert polyclip("report", copy, "--out", tmp_path / "plain.html", "--no-pictures").code == 0
     assert "<img" not in (tmp_path / "plain.html").read_text("utf-8")
 
@@ -265,7 +321,10 @@ def test_a_missing_font_names_its_package(tmp_path: Path, monkeypatch: pytest.Mo
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     found = fonts.missing_fonts({"am": ["ድመት"], "zh": ["猫"], "hi": ["बिल्ली"], "en": ["cat"]})
-    assert [(line[:2], line.split("install ")[1]) for line in found] == [("am", "fonts-noto-core"), ("zh", "fonts-noto-cjk")]
+    assert [(line[:2], line.split("install ")[1]) for line in found] == [
+        ("am", "fonts-noto-core"),
+        ("zh", "fonts-noto-cjk"),
+    ]
     assert "ETHIOPIC" in found[0]
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     assert fonts.missing_fonts({"en": ["cat"]})[0].startswith("fonts were not checked")
@@ -279,17 +338,26 @@ def test_trackers_are_given_the_log(made: dict[str, Any]) -> None:
     assert recorder.run_name == "polyclip" and recorder.options == {"name": "toy-run"} and recorder.finished
     assert recorder.settings["recipe.method"] == "lilt-ln" and recorder.settings["languages"] == "sw, en"
     assert [step for step, _ in recorder.lines] == list(range(len(log))) == list(range(6))
-    assert [values[f"{line['phase']}/validation"] for (_, values), line in zip(recorder.lines, log, strict=True)] == [line["validation"] for line in log]
+    assert [values[f"{line['phase']}/validation"] for (_, values), line in zip(recorder.lines, log, strict=True)] == [
+        line["validation"] for line in log
+    ]
     events = EventAccumulator(str(made["folder"] / "tensorboard"))
     events.Reload()
     written = {event.step: event.value for event in events.Scalars("lilt-ln/loss")}
-    assert written == {n: pytest.approx(line["loss"], rel=1e-5) for n, line in enumerate(log) if line["phase"] == "lilt-ln" and "loss" in line}
+    assert written == {
+        n: pytest.approx(line["loss"], rel=1e-5)
+        for n, line in enumerate(log)
+        if line["phase"] == "lilt-ln" and "loss" in line
+    }
 
 
 def test_a_missing_tracker_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     said = polyclip("align", "--lang", "sw", "--track", "wandb", "--out", tmp_path / "run")
-    assert said.code == 2 and "--track wandb needs the package wandb, which is not installed: pip install wandb" in said.err
+    assert (
+        said.code == 2
+        and "--track wandb needs the package wandb, which is not installed: pip install wandb" in said.err
+    )
     with pytest.raises(UnknownName, match="Did you mean 'tensorboard'"):
         trackers.check_trackers(["tensorbord"])
 
@@ -337,7 +405,9 @@ class Hub(BaseHTTPRequestHandler):
         if commit not in self.repositories[name]:
             return self.answer(404, {}, X_Error_Code="RevisionNotFound")
         siblings = [{"rfilename": file} for file in self.repositories[name][commit]]
-        return self.answer(200, {"id": name, "sha": commit, "siblings": siblings, "private": False, "tags": [], "downloads": 0})
+        return self.answer(
+            200, {"id": name, "sha": commit, "siblings": siblings, "private": False, "tags": [], "downloads": 0}
+        )
 
     def do_POST(self) -> None:
         body = self.body()
@@ -356,12 +426,24 @@ class Hub(BaseHTTPRequestHandler):
             self.branches[name][branch] = self.branches[name]["main"]
             return self.answer(200, {})
         if kind == "preupload":
-            files = [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False} for file in json.loads(body)["files"]]
+            files = [
+                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for file in json.loads(body)["files"]
+            ]
             return self.answer(200, {"files": files})
         lines = [json.loads(line) for line in body.splitlines()]
-        files = {line["value"]["path"]: base64.b64decode(line["value"]["content"]) for line in lines if line["key"] == "file"}
+        files = {
+            line["value"]["path"]: base64.b64decode(line["value"]["content"]) for line in lines if line["key"] == "file"
+        }
         commit = self.commit(name, branch, self.repositories[name][self.branches[name][branch]] | files)
-        return self.answer(200, {"success": True, "commitOid": commit, "commitUrl": f"http://{self.headers['Host']}/{name}/commit/{commit}"})
+        return self.answer(
+            200,
+            {
+                "success": True,
+                "commitOid": commit,
+                "commitUrl": f"http://{self.headers['Host']}/{name}/commit/{commit}",
+            },
+        )
 
     @classmethod
     def commit(cls, name: str, branch: str, files: dict[str, bytes]) -> str:
@@ -378,7 +460,12 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_address[1]}"
-    for name, value in {"ENDPOINT": address, "HF_HUB_OFFLINE": False, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": True}.items():
+    for name, value in {
+        "ENDPOINT": address,
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_CACHE": str(tmp_path / "hub"),
+        "HF_HUB_DISABLE_XET": True,
+    }.items():
         monkeypatch.setattr(constants, name, value)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setenv("HF_TOKEN", "hf_test")
@@ -389,7 +476,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
     server.server_close()
 
 
-def test_a_run_goes_to_the_hub_and_comes_back(copy: Path, hub: type[Hub], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_run_goes_to_the_hub_and_comes_back(
+    copy: Path, hub: type[Hub], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for extra in ("secret.txt", "model.bin", "report.html"):
         (copy / extra).write_text("not sent", "utf-8")
     said = polyclip("push", copy, "people/toy", "--revision", "second")
@@ -397,7 +486,15 @@ def test_a_run_goes_to_the_hub_and_comes_back(copy: Path, hub: type[Hub], monkey
     assert "names files of this machine" in said.err and "toy.toml" in said.err
     commit = hub.branches["people/toy"]["second"]
     sent = hub.repositories["people/toy"][commit]
-    wanted = {"aligner.safetensors", "run.toml", "result.json", "result.ranks.safetensors", "knowledge.json", "log.jsonl", "README.md"}
+    wanted = {
+        "aligner.safetensors",
+        "run.toml",
+        "result.json",
+        "result.ranks.safetensors",
+        "knowledge.json",
+        "log.jsonl",
+        "README.md",
+    }
     assert set(sent) == {file for file in wanted if (copy / file).is_file()} and len(sent) >= 6
     assert all(data == (copy / file).read_bytes() for file, data in sent.items())
     assert f"commit: {commit}" in said.out and hub.repositories["people/toy"][hub.branches["people/toy"]["main"]] == {}
@@ -406,18 +503,24 @@ def test_a_run_goes_to_the_hub_and_comes_back(copy: Path, hub: type[Hub], monkey
     hub.repositories["people/toy"][commit]["polyclip.py"] = b"raise SystemExit('remote code')"
     loaded = package.load("people/toy", revision="second")
     assert loaded.source == f"people/toy@{commit}"
-    assert torch.equal(loaded.encode_text(["mraba nyekundu ndogo"]), package.load(copy).encode_text(["mraba nyekundu ndogo"]))
+    assert torch.equal(
+        loaded.encode_text(["mraba nyekundu ndogo"]), package.load(copy).encode_text(["mraba nyekundu ndogo"])
+    )
     assert {line.split()[0] for line in hub.fetched} == {commit}  # one commit, and nothing that is no run's
     assert {line.split()[1] for line in hub.fetched} == set(sent) - {"polyclip.py"}
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert package.load("people/toy", revision=commit).source == f"people/toy@{commit}"  # from the cache
 
 
-def test_what_the_hub_has_must_be_safetensors(copy: Path, hub: type[Hub], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_the_hub_has_must_be_safetensors(
+    copy: Path, hub: type[Hub], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     hub.commit("people/pickle", "main", {"pytorch_model.bin": b"cos\nsystem\n", "run.toml": b""})
     hub.commit("people/other", "main", {"README.md": b"hello"})
-    with pytest.raises(WeightsError, match=r"has no aligner.safetensors but pytorch_model.bin: such files can run code"):
+    with pytest.raises(
+        WeightsError, match=r"has no aligner.safetensors but pytorch_model.bin: such files can run code"
+    ):
         package.load("people/pickle")
     with pytest.raises(WeightsError, match="is no run of polyclip"):
         package.load("people/other")

@@ -14,9 +14,27 @@ def scores(languages: dict[str, bool]) -> list[Score]:
     for protocol in ("mixed-styles/no-flags-symbols", "openmoji"):
         for direction in ("text_to_image", "image_to_text"):
             for language, seen in languages.items():
-                facts = {"benchmark": "emoji", "protocol": protocol, "split": "test", "language": language, "seen": seen, "direction": direction}
+                facts = {
+                    "benchmark": "emoji",
+                    "protocol": protocol,
+                    "split": "test",
+                    "language": language,
+                    "seen": seen,
+                    "direction": direction,
+                }
                 for metric in ("recall@1", "recall@5", "recall@10", "mean_recall", "median_rank"):
-                    found.append(Score(metric=metric, value=0.5, low=0.25, high=1.0, queries=355, gallery=1000, chance=0.028, **facts))
+                    found.append(
+                        Score(
+                            metric=metric,
+                            value=0.5,
+                            low=0.25,
+                            high=1.0,
+                            queries=355,
+                            gallery=1000,
+                            chance=0.028,
+                            **facts,
+                        )
+                    )
     return found
 
 

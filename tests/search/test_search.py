@@ -24,19 +24,22 @@ from polyclip.data.images import look_through, open_picture, readable
 from polyclip.data.pairs import Sample, training_pairs
 from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.languages.schema import load_language
-from polyclip.models.aligner import Aligner, load
-from polyclip.models.branch import Recipe
+from polyclip.models.aligner import PolyCLIP, load_model
+from polyclip.models.branch import ModelConfig
 from polyclip.search import _encode, build, index
 from polyclip.search.classify import read_labels
 from polyclip.search.folder import search
 from polyclip.search.index import Index
 from polyclip.search.query import hint
-from polyclip.training.branch_data import SideData
+from polyclip.training.branch_data import BranchData
 from tests.command import Said, killed_when, polyclip
 
 EMOJI = load_corpus("emoji")
 NOTO = EMOJI.reader.pictures(EMOJI.folder, "noto")
-NAMES = {code: {row.concept: row.captions[0] for row in EMOJI.reader.read(EMOJI.folder, code, "train")} for code in ("en", "sw")}
+NAMES = {
+    code: {row.concept: row.captions[0] for row in EMOJI.reader.read(EMOJI.folder, code, "train")}
+    for code in ("en", "sw")
+}
 CONCEPTS = [concept for concept in NAMES["sw"] if concept in NOTO and concept in NAMES["en"]][::40][:24]
 SVG = b'<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a "aaaa"><!ENTITY c "&a;&a;&a;">]><svg xmlns="http://www.w3.org/2000/svg"><text>&c;</text></svg>'
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
@@ -45,7 +48,14 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpa
 def header(width: int, height: int) -> bytes:
     """A PNG of this size that ends where its pixels begin."""
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 1000) + b"IDAT"
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + struct.pack(">I", 1000)
+        + b"IDAT"
+    )
 
 
 def write_pictures(folder: Path) -> Path:
@@ -67,12 +77,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     for concept in CONCEPTS:
         NOTO[concept].open().save(folder / f"{concept}.png")
-    (folder / "captions.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8")
+    (folder / "captions.jsonl").write_text(
+        "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8"
+    )
     (folder / "mine.toml").write_text('name = "mine"\nabout = "emoji"\nreader = "jsonl"\nfolder = "."\n', "utf-8")
     corpus, languages = load_corpus(str(folder / "mine.toml")), [load_language("sw"), load_language("en")]
-    aligner = Aligner(Recipe(vision_tower="efficientnet-lite0:,size=64", method="ridge", dim=128))
+    aligner = PolyCLIP(ModelConfig(vision_tower="efficientnet-lite0:,size=64", method="ridge", dim=128))
     train, other = (training_pairs(corpus, languages, split, Sample()) for split in ("train", "validation"))
-    sides = [SideData(side, train, other) for side in (aligner.text, aligner.vision)]
+    sides = [BranchData(side, train, other) for side in (aligner.text, aligner.vision)]
     assert aligner.method.solve is not None
     aligner.method.solve(*sides, lambda: 0.0)
     write_settings(folder / "out", {"languages": ["sw", "en"]})
@@ -84,7 +96,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def other_run(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another model with the same towers."""
     folder = tmp_path_factory.mktemp("other")
-    aligner = load(run)
+    aligner = load_model(run)
     with torch.no_grad():
         for parameter in aligner.vision.head.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -104,7 +116,7 @@ def ready(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def queries(run: Path) -> torch.Tensor:
     """Vectors of the Swahili names, in the order of the concepts: the encoder is built once for several tests."""
-    return load(run).encode_text([NAMES["sw"][concept] for concept in CONCEPTS], "sw")
+    return load_model(run).encode_text([NAMES["sw"][concept] for concept in CONCEPTS], "sw")
 
 
 @pytest.fixture
@@ -121,10 +133,15 @@ def one_sentence(said: Said, *words: str) -> None:
 
 def hits(folder: Path, vectors: torch.Tensor, top: int = 5) -> list[list[tuple[str, float]]]:
     found = Index.open(folder)
-    return [[(hit.path.relative_to(found.root).as_posix(), round(hit.similarity, 5)) for hit in row] for row in found.search(vectors, top)]
+    return [
+        [(hit.path.relative_to(found.root).as_posix(), round(hit.similarity, 5)) for hit in row]
+        for row in found.search(vectors, top)
+    ]
 
 
-def test_swahili_names_find_their_emoji_and_the_index_answers_as_the_folder_does(ready: Path, run: Path, queries: torch.Tensor, tmp_path: Path) -> None:
+def test_swahili_names_find_their_emoji_and_the_index_answers_as_the_folder_does(
+    ready: Path, run: Path, queries: torch.Tensor, tmp_path: Path
+) -> None:
     opened = Index.open(ready)
     assert opened.root == ready.resolve() and len(opened) == len(CONCEPTS) and not opened.approximate
     best = [found[0].path.stem for found in opened.search(queries[1:], 1)]
@@ -136,12 +153,24 @@ def test_swahili_names_find_their_emoji_and_the_index_answers_as_the_folder_does
     assert [hit["similarity"] for hit in said["hits"]] == pytest.approx([hit.similarity for hit in slow.hits], abs=1e-5)
     assert (said["language"], said["hint"], said["searched"], said["recall_at_10"]) == ("sw", "", len(CONCEPTS), None)
     sheet = tmp_path / "found.html"
-    picture = polyclip("search", "--picture", opened.root / opened.paths[7], "--index", ready / ".polyclip-index", "--top", 3, "--html", sheet)
+    picture = polyclip(
+        "search",
+        "--picture",
+        opened.root / opened.paths[7],
+        "--index",
+        ready / ".polyclip-index",
+        "--top",
+        3,
+        "--html",
+        sheet,
+    )
     assert picture.code == 0 and picture.out.split("1.000")[1].split()[0] == opened.paths[7]
     assert sheet.read_text("utf-8").count("data:image/webp") == 3
 
 
-def test_only_new_and_changed_pictures_are_encoded(mine: Path, run: Path, queries: torch.Tensor, tmp_path: Path) -> None:
+def test_only_new_and_changed_pictures_are_encoded(
+    mine: Path, run: Path, queries: torch.Tensor, tmp_path: Path
+) -> None:
     out = mine / ".polyclip-index"
     first, second, third, fourth = (mine / path for path in Index.open(mine).paths[:4])
     generation = Index.open(mine).manifest.generation
@@ -155,7 +184,9 @@ def test_only_new_and_changed_pictures_are_encoded(mine: Path, run: Path, querie
     assert (changes.encoded, changes.added, changes.removed, changes.problems) == (1, 4, 2, [])
     fresh = build.update(mine, run, tmp_path / "fresh").index
     assert sorted(fresh.paths) == sorted(changes.index.paths) and len(fresh) == len(CONCEPTS)
-    assert [sorted(row) for row in hits(mine, queries, 24)] == [sorted(row) for row in hits(tmp_path / "fresh", queries, 24)]
+    assert [sorted(row) for row in hits(mine, queries, 24)] == [
+        sorted(row) for row in hits(tmp_path / "fresh", queries, 24)
+    ]
     assert {path.name for path in out.iterdir()} == {"index.json", "lock", *changes.index.manifest.bytes}
 
 
@@ -188,9 +219,15 @@ def test_a_killed_index_goes_on_where_it_was(run: Path, tmp_path: Path) -> None:
             drawn.rotate(angle, fillcolor="white").save(pictures / f"{concept}-{angle}.png")
     parts = pictures / ".polyclip-index" / "parts"
     code, _ = killed_when(lambda: any(parts.glob("*.safetensors")), ["index", pictures, "--model", run], signal.SIGKILL)
-    assert code == -signal.SIGKILL and not (pictures / ".polyclip-index" / "index.json").exists(), "it was killed too late to prove anything"
+    assert code == -signal.SIGKILL and not (pictures / ".polyclip-index" / "index.json").exists(), (
+        "it was killed too late to prove anything"
+    )
     changes = build.update(pictures, run, pictures / ".polyclip-index")
-    assert len(changes.index) == 12 * len(CONCEPTS) and changes.encoded <= len(changes.index) - _encode.BATCH and not parts.exists()
+    assert (
+        len(changes.index) == 12 * len(CONCEPTS)
+        and changes.encoded <= len(changes.index) - _encode.BATCH
+        and not parts.exists()
+    )
     whole = build.update(pictures, run, tmp_path / "whole").index
     found, fresh = (dict(zip(made.paths, made.vectors, strict=True)) for made in (changes.index, whole))
     assert all((found[path] - fresh[path]).abs().max() < 1e-5 for path in fresh) and found.keys() == fresh.keys()
@@ -198,7 +235,9 @@ def test_a_killed_index_goes_on_where_it_was(run: Path, tmp_path: Path) -> None:
 
 def test_an_index_that_cannot_be_used_says_why(mine: Path, run: Path, other_run: Path, tmp_path: Path) -> None:
     out = mine / ".polyclip-index"
-    one_sentence(polyclip("search", "paka", "--index", mine, "--model", other_run), "made by another model", str(other_run))
+    one_sentence(
+        polyclip("search", "paka", "--index", mine, "--model", other_run), "made by another model", str(other_run)
+    )
     one_sentence(polyclip("index", mine, "--model", other_run), "made by another model", "--out")
     with FileLock(out / "lock"):
         one_sentence(polyclip("index", mine, "--model", run), "Another process is writing", "--out")
@@ -213,7 +252,11 @@ def test_an_index_that_cannot_be_used_says_why(mine: Path, run: Path, other_run:
     mine.rename(moved)
     one_sentence(polyclip("search", "paka", "--index", tmp_path / "apart"), "is no folder now", "--images DIR")
     (tmp_path / "empty").mkdir()
-    one_sentence(polyclip("search", "paka", "--index", tmp_path / "apart", "--images", tmp_path / "empty"), "none of the pictures", "--images")
+    one_sentence(
+        polyclip("search", "paka", "--index", tmp_path / "apart", "--images", tmp_path / "empty"),
+        "none of the pictures",
+        "--images",
+    )
     found = Index.open(tmp_path / "apart", moved)
     assert found.search(found.vectors[:1], 1)[0][0].path == moved / found.paths[0]
     assert Index.open(moved).root == moved  # an index inside its pictures moves with them
@@ -256,21 +299,49 @@ def test_what_is_no_picture_is_skipped_and_named(run: Path, tmp_path: Path) -> N
     folder = tmp_path / "pictures"
     folder.mkdir()
     NOTO[CONCEPTS[0]].open().save(folder / "good.png")
-    bad = {"zero.png": b"", "huge.png": header(30000, 30000), "large.png": header(10000, 9000), "bomb.svg": SVG, "svg.png": SVG}
-    bad |= {"letter.jpg": b"Dear all", "ghost.png": EPS, "half.png": (folder / "good.png").read_bytes()[:300], "twin.png": b"Dear all"}
+    bad = {
+        "zero.png": b"",
+        "huge.png": header(30000, 30000),
+        "large.png": header(10000, 9000),
+        "bomb.svg": SVG,
+        "svg.png": SVG,
+    }
+    bad |= {
+        "letter.jpg": b"Dear all",
+        "ghost.png": EPS,
+        "half.png": (folder / "good.png").read_bytes()[:300],
+        "twin.png": b"Dear all",
+    }
     for name, data in bad.items():
         (folder / name).write_bytes(data)
     (folder / "good.txt").write_text("a caption")
     said = polyclip("index", folder, "--model", run)
-    told = {line.partition(": ")[0].rpartition("/")[2]: line for line in said.out.splitlines() if line.startswith("skipped ")}
+    told = {
+        line.partition(": ")[0].rpartition("/")[2]: line
+        for line in said.out.splitlines()
+        if line.startswith("skipped ")
+    }
     assert said.code == 0 and set(told) == set(bad), said
-    words = {"zero.png": "0 bytes", "huge.png": "too large", "large.png": "pixels", "bomb.svg": "image/svg+xml is not read", "svg.png": "an SVG"}
-    words |= {"letter.jpg": "not a picture", "twin.png": "not a picture", "ghost.png": "not a picture", "half.png": "damaged or truncated"}
+    words = {
+        "zero.png": "0 bytes",
+        "huge.png": "too large",
+        "large.png": "pixels",
+        "bomb.svg": "image/svg+xml is not read",
+        "svg.png": "an SVG",
+    }
+    words |= {
+        "letter.jpg": "not a picture",
+        "twin.png": "not a picture",
+        "ghost.png": "not a picture",
+        "half.png": "damaged or truncated",
+    }
     assert {name for name, word in words.items() if word not in told[name]} == set()
     assert "1 pictures: 1 encoded" in said.out and f"{len(bad)} skipped" in said.out
     assert len(look_through(folder)[0]) == len(bad) and len(readable(look_through(folder)[0])[0]) == 1
     (folder / "good.png").unlink()
-    one_sentence(polyclip("index", folder, "--model", run, "--out", tmp_path / "none"), "None of the 8 pictures", "can be read")
+    one_sentence(
+        polyclip("index", folder, "--model", run, "--out", tmp_path / "none"), "None of the 8 pictures", "can be read"
+    )
 
 
 def names(found: list[list[tuple[str, float]]]) -> list[list[str]]:
@@ -287,7 +358,11 @@ def test_many_pictures_are_searched_through_a_graph_whose_recall_is_stored(
     said = polyclip("index", mine, "--model", run)
     assert said.code == 0 and "recall@10" in said.out, said
     found = Index.open(mine)
-    assert found.approximate and found.manifest.graph is not None and set(found.manifest.graph.recall_at_10) == {"pictures", "texts"}
+    assert (
+        found.approximate
+        and found.manifest.graph is not None
+        and set(found.manifest.graph.recall_at_10) == {"pictures", "texts"}
+    )
     assert found.manifest.graph.queries["texts"] == 30 and min(found.manifest.graph.recall_at_10.values()) > 0.9
     (mine / "new.png").unlink()
     again = build.update(mine, run, mine / ".polyclip-index").index  # a row is taken out of the graph
@@ -315,10 +390,23 @@ def test_queries_that_cannot_be_answered(ready: Path, run: Path, tmp_path: Path)
 
 def test_a_language_never_trained_is_answered_with_a_hint(ready: Path) -> None:
     said = polyclip("search", "ologbo dudu", "--index", ready, "--lang", "yo")
-    assert said.code == 0 and "Yoruba (yo) was never trained: the model was trained on Swahili (sw), English (en)" in said.out
+    assert (
+        said.code == 0
+        and "Yoruba (yo) was never trained: the model was trained on Swahili (sw), English (en)" in said.out
+    )
     trained = ["sw", "en"]
-    assert hint("paka mweusi amelala kwenye kochi", "", trained) == hint("a black cat sleeps on the sofa", "", trained) == ""
-    assert hint("Chat noir", "", trained) == hint("42", "", trained) == hint("paka", "sw", trained) == hint("кот", "", []) == ""
+    assert (
+        hint("paka mweusi amelala kwenye kochi", "", trained)
+        == hint("a black cat sleeps on the sofa", "", trained)
+        == ""
+    )
+    assert (
+        hint("Chat noir", "", trained)
+        == hint("42", "", trained)
+        == hint("paka", "sw", trained)
+        == hint("кот", "", [])
+        == ""
+    )
     assert "looks like French (fr)" in hint("un chat noir dort sur le canapé de la maison", "", trained)
     assert "script is that of no trained language" in hint("चूहा", "", trained)
 
@@ -327,7 +415,11 @@ def test_pictures_are_labelled_in_any_language(ready: Path, run: Path, other_run
     labels = tmp_path / "labels.txt"
     labels.write_text("\ufeff" + "".join(f"{NAMES['sw'][c]}\t{NAMES['en'][c]}\n\n" for c in CONCEPTS[1:9]), "utf-8")
     said = polyclip("classify", ready, "--labels", labels, "--csv", tmp_path / "found.csv")
-    assert said.code == 0 and "It is no probability" in said.out and "ridge has no trained scale" in " ".join(said.out.split())
+    assert (
+        said.code == 0
+        and "It is no probability" in said.out
+        and "ridge has no trained scale" in " ".join(said.out.split())
+    )
     assert max(map(len, said.out.splitlines()[:20])) <= 80
     rows = list(csv.DictReader((tmp_path / "found.csv").read_text("utf-8").splitlines()))
     assert len(rows) == len(CONCEPTS) and all(float(row["share"]) >= float(row["second_share"]) for row in rows)
@@ -337,7 +429,9 @@ def test_pictures_are_labelled_in_any_language(ready: Path, run: Path, other_run
     plain = tmp_path / "plain"
     plain.mkdir()
     shutil.copy(ready / rows[0]["picture"], plain / "a.png")
-    facts = json.loads(polyclip("classify", plain, "--labels", labels, "--model", run, "--json", "--lang", "swahili").out)
+    facts = json.loads(
+        polyclip("classify", plain, "--labels", labels, "--model", run, "--json", "--lang", "swahili").out
+    )
     assert (facts["language"], facts["pictures"][0]["label"]) == ("sw", rows[0]["label"])
     assert facts["pictures"][0]["similarity"] == pytest.approx(float(rows[0]["similarity"]), abs=1e-4)
     one_sentence(polyclip("classify", plain, "--labels", labels), "has no index", "--model RUN")
@@ -353,7 +447,9 @@ def test_pictures_are_labelled_in_any_language(ready: Path, run: Path, other_run
 
 def test_duplicates_are_grouped_and_left_alone(run: Path, tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pictures")
-    first, second, third = (open_picture(folder / f"{concept}.png") for concept in (CONCEPTS[0], CONCEPTS[2], CONCEPTS[4]))
+    first, second, third = (
+        open_picture(folder / f"{concept}.png") for concept in (CONCEPTS[0], CONCEPTS[2], CONCEPTS[4])
+    )
     shutil.copy(folder / f"{CONCEPTS[0]}.png", folder / "copy.png")
     second.resize((400, 400)).save(folder / "larger.png")
     third.rotate(4, fillcolor="white").save(folder / "turned.png")
@@ -365,7 +461,7 @@ def test_duplicates_are_grouped_and_left_alone(run: Path, tmp_path: Path) -> Non
     assert ("identical", frozenset({f"{CONCEPTS[0]}.png", "copy.png"})) in groups
     assert ("same picture", frozenset({f"{CONCEPTS[2]}.png", "larger.png"})) in groups
     assert not any("turned.png" in members for _, members in groups) and "zero.png" in found["skipped"][0]
-    a, b = load(run).encode_image([third, open_picture(folder / "turned.png")])
+    a, b = load_model(run).encode_image([third, open_picture(folder / "turned.png")])
     least = float(a @ b) - 1e-4
     with_model = json.loads(polyclip("dedupe", folder, "--model", run, "--threshold", least, "--json").out)
     (turned,) = [group for group in with_model["groups"] if "turned.png" in group["pictures"]]
@@ -384,30 +480,57 @@ def test_clip_retrievals_layout_is_written_and_read(mine: Path, run: Path, other
     assert said.code == 0 and "captions too" in said.out, said
     table = pq.read_table(there / "metadata" / "metadata_0.parquet").to_pydict()
     images, texts = (np.load(there / name / f"{name}_0.npy", allow_pickle=False) for name in ("img_emb", "text_emb"))
-    assert images.shape == texts.shape == (len(CONCEPTS), Index.open(mine).manifest.dim) and set(table) == {"image_path", "caption"}
-    assert np.allclose(texts, load(run).encode_text(table["caption"], "sw").numpy(), atol=1e-5)
+    assert images.shape == texts.shape == (len(CONCEPTS), Index.open(mine).manifest.dim) and set(table) == {
+        "image_path",
+        "caption",
+    }
+    assert np.allclose(texts, load_model(run).encode_text(table["caption"], "sw").numpy(), atol=1e-5)
     said = polyclip("index", mine, "--model", run, "--out", back, "--from-clip-retrieval", there)
     assert said.code == 0 and "as polyclip.json says" in said.out, said
     assert hits(back, torch.from_numpy(texts)) == hits(mine, torch.from_numpy(texts))
     assert build.update(mine, run, back).encoded == 0
-    one_sentence(polyclip("index", mine, "--model", other_run, "--out", tmp_path / "no", "--from-clip-retrieval", there), "another model")
+    one_sentence(
+        polyclip("index", mine, "--model", other_run, "--out", tmp_path / "no", "--from-clip-retrieval", there),
+        "another model",
+    )
     (there / "polyclip.json").unlink()  # from here on as other tools write it: in half precision, in two parts
     for name, array in (("img_emb", images), ("text_emb", texts)):
         for part, rows in enumerate((slice(0, 10), slice(10, None))):
             np.save(there / name / f"{name}_{part}.npy", array[rows].astype(np.float16))
     for part, rows in enumerate((slice(0, 10), slice(10, None))):
-        pq.write_table(pa.table({key: values[rows] for key, values in table.items()}), there / "metadata" / f"metadata_{part}.parquet")
+        pq.write_table(
+            pa.table({key: values[rows] for key, values in table.items()}),
+            there / "metadata" / f"metadata_{part}.parquet",
+        )
     said = polyclip("index", mine, "--model", run, "--out", tmp_path / "half", "--from-clip-retrieval", there)
     assert said.code == 0 and "encoded again" in said.out, said
     assert torch.allclose(Index.open(tmp_path / "half").vectors, Index.open(mine).vectors, atol=1e-3)
-    one_sentence(polyclip("index", mine, "--model", other_run, "--out", tmp_path / "no", "--from-clip-retrieval", there), "another model", "encoded again")
-    one_sentence(polyclip("index", tmp_path, "--model", run, "--out", tmp_path / "no", "--from-clip-retrieval", tmp_path / "half"), "no img_emb")
+    one_sentence(
+        polyclip("index", mine, "--model", other_run, "--out", tmp_path / "no", "--from-clip-retrieval", there),
+        "another model",
+        "encoded again",
+    )
+    one_sentence(
+        polyclip(
+            "index", tmp_path, "--model", run, "--out", tmp_path / "no", "--from-clip-retrieval", tmp_path / "half"
+        ),
+        "no img_emb",
+    )
     (tmp_path / "apart").mkdir()
-    one_sentence(polyclip("index", tmp_path / "apart", "--model", run, "--out", tmp_path / "no", "--from-clip-retrieval", there), "is not below")
+    one_sentence(
+        polyclip("index", tmp_path / "apart", "--model", run, "--out", tmp_path / "no", "--from-clip-retrieval", there),
+        "is not below",
+    )
     np.save(there / "img_emb" / "img_emb_1.npy", images[:3])
-    one_sentence(polyclip("index", mine, "--model", run, "--out", tmp_path / "no", "--from-clip-retrieval", there), "belong together")
+    one_sentence(
+        polyclip("index", mine, "--model", run, "--out", tmp_path / "no", "--from-clip-retrieval", there),
+        "belong together",
+    )
     (there / "img_emb" / "img_emb_1.npy").write_bytes(pickle.dumps([1]))
-    one_sentence(polyclip("index", mine, "--model", run, "--out", tmp_path / "no", "--from-clip-retrieval", there), "no plain array")
+    one_sentence(
+        polyclip("index", mine, "--model", run, "--out", tmp_path / "no", "--from-clip-retrieval", there),
+        "no plain array",
+    )
     assert not (tmp_path / "no" / "index.json").exists()
 
 

@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 
 def printed(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
-    return subprocess.run([sys.executable, "-m", "speed.run", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment)
+    return subprocess.run(
+        [sys.executable, "-m", "speed.run", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment
+    )
 
 
 def test_a_part_prints_and_stores_every_contender(tmp_path: Path) -> None:
@@ -30,7 +32,10 @@ def test_a_part_prints_and_stores_every_contender(tmp_path: Path) -> None:
     stored = json.loads(path.read_text("utf-8"))
     assert path.name == "scores.json" and stored["versions"]["torch"] and stored["date"]
     assert [row["name"] for row in stored["rows"]] == ["CLIP_benchmark", "polyclip, recall", "polyclip, everything"]
-    assert all(row["name"] in done.stdout and row["seconds"] > 0 and row["peak_mb"] > 50 and row["share"] > 0 for row in stored["rows"])
+    assert all(
+        row["name"] in done.stdout and row["seconds"] > 0 and row["peak_mb"] > 50 and row["share"] > 0
+        for row in stored["rows"]
+    )
     assert 0 < stored["recalls"]["text_to_image 1"] <= stored["recalls"]["text_to_image 10"] <= 1
     assert os.uname().nodename not in path.read_text("utf-8") and str(ROOT) not in path.read_text("utf-8")
 
@@ -38,12 +43,18 @@ def test_a_part_prints_and_stores_every_contender(tmp_path: Path) -> None:
 def test_a_part_that_does_not_exist_is_refused_in_one_sentence(tmp_path: Path) -> None:
     done = printed("--only", "a,x", "--out", str(tmp_path))
     assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (2, "", [])
-    assert done.stderr.strip() == "Error: --only a,x: no part called 'x'; expected some of a (training), b (encoding), c (scores), d (growth)."
+    assert (
+        done.stderr.strip()
+        == "Error: --only a,x: no part called 'x'; expected some of a (training), b (encoding), c (scores), d (growth)."
+    )
 
 
 def test_training_in_turns_is_refused_where_memory_would_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "available", lambda: 7.9)
-    with pytest.raises(BenchmarkError, match=r"^Training in turns wants 26 GB of memory, 8 are free\. Close something, or add --one-at-a-time\.$"):
+    with pytest.raises(
+        BenchmarkError,
+        match=r"^Training in turns wants 26 GB of memory, 8 are free\. Close something, or add --one-at-a-time\.$",
+    ):
         run.enough_memory(["a"], False, True)
     run.enough_memory(["a"], False, False)
     run.enough_memory(["b", "c", "d"], False, True)
@@ -63,7 +74,9 @@ def broken(settings: dict, turn) -> None:
 
 def test_contenders_take_turns_and_a_failure_says_whose_it_is(tmp_path: Path) -> None:
     here = "tests.speed.test_run"
-    found = in_turns([Job("one", f"{here}:first", {"at": 1}), Job("two", f"{here}:first", {"at": 2})], 3, tmp_path, lambda _: None)
+    found = in_turns(
+        [Job("one", f"{here}:first", {"at": 1}), Job("two", f"{here}:first", {"at": 2})], 3, tmp_path, lambda _: None
+    )
     assert [(m.name, m.ready["name"], [r["seconds"] for r in m.rounds], m.rounds[0]["at"]) for m in found] == [
         ("one", "first", [1, 2], 1),
         ("two", "first", [1, 2], 2),
@@ -82,7 +95,10 @@ def test_the_recall_to_be_reached_is_one_that_all_reach() -> None:
     fast = contender("heads", 0.1, [(3.0, 0.25), (3.0, 0.5), (3.0, 0.4)], setup=1.0)
     rows, threshold = training.table_of([slow, fast], rate=600.0, encoding=99.0, steps=100)
     assert threshold == 0.3
-    assert [(row.seconds_to, row.processor_to, row.joules_to) for row in rows] == [(96.0, 192.0, 960.0), (6.0, 12.0, 60.0)]
+    assert [(row.seconds_to, row.processor_to, row.joules_to) for row in rows] == [
+        (96.0, 192.0, 960.0),
+        (6.0, 12.0, 60.0),
+    ]
     assert [row.of_base for row in rows] == [1.0, 10.0] and rows[1].share == pytest.approx(60 / 1 / 600)
     assert rows[1].with_encoding == 106.0 and rows[1].of_base_with_encoding == pytest.approx(10 / (1 + 100 / 100))
 
@@ -95,13 +111,18 @@ def test_a_contender_with_a_damaged_tower_is_refused() -> None:
         if right:
             assert judge() == 1.0
         else:
-            with pytest.raises(RuntimeError, match="locked tower's vectors have a cosine of 0.000 to those of the same weights in timm"):
+            with pytest.raises(
+                RuntimeError, match="locked tower's vectors have a cosine of 0.000 to those of the same weights in timm"
+            ):
                 judge()
 
 
 def test_the_plot_of_growth_is_drawn(tmp_path: Path) -> None:
     cell = {"rounds": 1, "items": 10, "peak_mb": 500.0, "encode": 1.0, "train": 0.0}
-    growth.plot({"cells": [{"kind": kind, "at": at, **cell} for kind in growth.TITLES for at in (1, 10)]}, tmp_path / "growth.png")
+    growth.plot(
+        {"cells": [{"kind": kind, "at": at, **cell} for kind in growth.TITLES for at in (1, 10)]},
+        tmp_path / "growth.png",
+    )
     assert (tmp_path / "growth.png").stat().st_size > 5000
 
 

@@ -21,9 +21,9 @@ from polyclip.errors import DataError, UnknownName
 from polyclip.languages import schema
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Advice
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.studies import fewshot, runner
 from polyclip.studies.cells import Cell, Few, work_on
 from polyclip.studies.fewshot import Question
@@ -65,7 +65,11 @@ def one_sentence(said: Said, *words: str) -> None:
 
 def headline(folder: Path) -> dict[str, tuple[bool, float]]:
     scores = json.loads((folder / "result.json").read_text("utf-8"))["scores"]
-    return {s["language"]: (s["seen"], s["value"]) for s in scores if (s["metric"], s["direction"]) == ("recall@1", "text_to_image")}
+    return {
+        s["language"]: (s["seen"], s["value"])
+        for s in scores
+        if (s["metric"], s["direction"]) == ("recall@1", "text_to_image")
+    }
 
 
 # which pictures
@@ -81,14 +85,24 @@ def test_farthest_first_by_hand_and_within_twice_the_best_radius() -> None:
 
 
 def test_shots_are_of_the_training_split_nested_and_the_same_in_every_language() -> None:
-    corpus, languages, tower = load_corpus("emoji"), [resolve_language("sw"), resolve_language("yo")], describe("towers", "efficientnet-lite0")
-    few, more, other = (chosen(corpus, languages, Shots(count=k, seed=seed), Sample(), tower).kept for k, seed in ((8, 0), (32, 0), (32, 1)))
+    corpus, languages, tower = (
+        load_corpus("emoji"),
+        [resolve_language("sw"), resolve_language("yo")],
+        describe("towers", "efficientnet-lite0"),
+    )
+    few, more, other = (
+        chosen(corpus, languages, Shots(count=k, seed=seed), Sample(), tower).kept
+        for k, seed in ((8, 0), (32, 0), (32, 1))
+    )
     train = set(emoji.split_concepts(corpus.folder, "train"))
     for code in ("sw", "yo"):
         assert (len(few[code]), len(more[code])) == (8, 32)
         assert few[code] < more[code] < train and more[code] != other[code]
     assert len(more["sw"] & more["yo"]) > 25  # but for what one of them does not name
-    with pytest.raises(DataError, match=r"5000 shots were asked for, but 'sw' names 1\d\d\d pictures of the training split in corpus 'emoji'"):
+    with pytest.raises(
+        DataError,
+        match=r"5000 shots were asked for, but 'sw' names 1\d\d\d pictures of the training split in corpus 'emoji'",
+    ):
         chosen(corpus, languages, Shots(count=5000), Sample(), tower)
     with pytest.raises(UnknownName, match="coverage, random"):
         chosen(corpus, languages, Shots(count=5, by="luck"), Sample(), tower)
@@ -96,7 +110,10 @@ def test_shots_are_of_the_training_split_nested_and_the_same_in_every_language()
 
 def test_coverage_takes_what_looks_other(toy: dict[str, str]) -> None:
     corpus, tower = load_corpus(toy["corpus"]), describe("towers", toy["vision"])
-    found = [chosen(corpus, [resolve_language("sw")], Shots(count=4, by="coverage", seed=seed), Sample(), tower).kept["sw"] for seed in (0, 0, 1)]
+    found = [
+        chosen(corpus, [resolve_language("sw")], Shots(count=4, by="coverage", seed=seed), Sample(), tower).kept["sw"]
+        for seed in (0, 0, 1)
+    ]
     assert found[0] == found[1] and len(found[0]) == 4
     concepts = list(corpus.reader.split_concepts(corpus.folder, "train"))
     vectors = shots.picture_vectors(corpus, concepts, tower)
@@ -104,7 +121,9 @@ def test_coverage_takes_what_looks_other(toy: dict[str, str]) -> None:
     rows = [concepts.index(concept) for concept in found[0]]
     radius = distance[rows].amin(0).max()
     assert radius <= min(distance[torch.randperm(len(concepts))[:4]].amin(0).max() for _ in range(50)) * 2
-    assert distance[rows][:, rows][~torch.eye(4, dtype=torch.bool)].min() >= radius  # each is farther from the others than anything left
+    assert (
+        distance[rows][:, rows][~torch.eye(4, dtype=torch.bool)].min() >= radius
+    )  # each is farther from the others than anything left
 
 
 def test_few_shots_leave_more_room_for_what_is_known() -> None:
@@ -122,69 +141,143 @@ def test_no_shots_are_the_run_itself(toy: dict[str, str], start: Path, tmp_path:
     assert all(torch.equal(before[name], after[name]) for name in before) and before.keys() == after.keys()
     found = headline(tmp_path / "run")
     assert found["sw"][0] is False and found["en"] == headline(start)["en"]
-    assert all(line["change"] == 0 for line in json.loads((tmp_path / "run" / "knowledge.json").read_text("utf-8"))["knowledge"])
+    assert all(
+        line["change"] == 0
+        for line in json.loads((tmp_path / "run" / "knowledge.json").read_text("utf-8"))["knowledge"]
+    )
 
 
 @pytest.fixture(scope="module")
-def further(toy: dict[str, str], start: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said, dict[str, bytes]]:
-    out, before = tmp_path_factory.mktemp("runs") / "further", {path.name: path.read_bytes() for path in start.iterdir()}
-    said = polyclip("align", "--lang", "sw", "--from", start, "--shots", 5, "--seed", 3, "--epochs", 6, "--out", out, "--max-drop", 100)
+def further(
+    toy: dict[str, str], start: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Said, dict[str, bytes]]:
+    out, before = (
+        tmp_path_factory.mktemp("runs") / "further",
+        {path.name: path.read_bytes() for path in start.iterdir()},
+    )
+    said = polyclip(
+        "align",
+        "--lang",
+        "sw",
+        "--from",
+        start,
+        "--shots",
+        5,
+        "--seed",
+        3,
+        "--epochs",
+        6,
+        "--out",
+        out,
+        "--max-drop",
+        100,
+    )
     assert said.code == 0, said.err
     return out, said, before
 
 
-def test_shots_go_on_from_the_runs_own_weights_and_leave_it_alone(start: Path, further: tuple[Path, Said, dict[str, bytes]]) -> None:
+def test_shots_go_on_from_the_runs_own_weights_and_leave_it_alone(
+    start: Path, further: tuple[Path, Said, dict[str, bytes]]
+) -> None:
     out, said, files = further
     assert {path.name: path.read_bytes() for path in start.iterdir()} == files
     before, after = (load_file(folder / "aligner.safetensors") for folder in (start, out))
     constants = [name for name in before if name.endswith((".mean", ".deviation"))]
-    assert constants and all(torch.equal(before[name], after[name]) for name in constants)  # the heads go on seeing what they saw
+    assert constants and all(
+        torch.equal(before[name], after[name]) for name in constants
+    )  # the heads go on seeing what they saw
     assert not torch.equal(before["text.head.members.0.linear.weight"], after["text.head.members.0.linear.weight"])
     log = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
     assert [line["epoch"] for line in log] == list(range(7))
     run = tomllib.loads((out / "run.toml").read_text("utf-8"))
     found = {"name_units", "name_dim", "space"}  # by the first run, from its tower
     first = tomllib.loads((start / "run.toml").read_text("utf-8"))["recipe"]
-    assert run["languages"] == ["sw", "en"] and {k: v for k, v in run["recipe"].items() if k not in found} == {k: v for k, v in first.items() if k not in found}
+    assert run["languages"] == ["sw", "en"] and {k: v for k, v in run["recipe"].items() if k not in found} == {
+        k: v for k, v in first.items() if k not in found
+    }
     assert (run["continued"]["from"], run["continued"]["shots"], run["continued"]["new"]) == (str(start), 5, ["sw"])
     lines = [json.loads(line) for line in (out / "shots.jsonl").read_text("utf-8").splitlines()]
-    assert len(lines) == 5 and all(line["captions"][0].startswith("mraba") and line["provenance"] == "human" for line in lines)
+    assert len(lines) == 5 and all(
+        line["captions"][0].startswith("mraba") and line["provenance"] == "human" for line in lines
+    )
     assert {code for code, (seen, _) in headline(out).items() if seen} == {"sw", "en"}
     assert "knowledge kept: the run english, and after alignment" in said.out
 
 
-def test_the_last_epoch_is_kept_since_validation_has_more_captions_than_training(monkeypatch: pytest.MonkeyPatch, start: Path, tmp_path: Path) -> None:
+def test_the_last_epoch_is_kept_since_validation_has_more_captions_than_training(
+    monkeypatch: pytest.MonkeyPatch, start: Path, tmp_path: Path
+) -> None:
     from polyclip.training import prepare
 
     values = iter([0.9, 0.1, 0.1])
     monkeypatch.setattr(prepare, "validation", lambda *given: lambda: next(values))
-    assert polyclip("align", "--lang", "sw", "--from", start, "--shots", 5, "--epochs", 2, "--out", tmp_path / "run").code == 0
-    before, after = (load_file(folder / "aligner.safetensors")["text.head.members.0.linear.weight"] for folder in (start, tmp_path / "run"))
+    assert (
+        polyclip("align", "--lang", "sw", "--from", start, "--shots", 5, "--epochs", 2, "--out", tmp_path / "run").code
+        == 0
+    )
+    before, after = (
+        load_file(folder / "aligner.safetensors")["text.head.members.0.linear.weight"]
+        for folder in (start, tmp_path / "run")
+    )
     assert not torch.equal(before, after)
 
 
 def test_what_changed_is_measured_against_the_run(further: tuple[Path, Said, dict[str, bytes]], start: Path) -> None:
-    lines = {line["question"]: line for line in json.loads((further[0] / "knowledge.json").read_text("utf-8"))["knowledge"]}
-    assert {"trained before (1), recall@10", "new (1), recall@10", "trained before (1) -> fr", "new (1) -> fr"} <= set(lines)
+    lines = {
+        line["question"]: line for line in json.loads((further[0] / "knowledge.json").read_text("utf-8"))["knowledge"]
+    }
+    assert {"trained before (1), recall@10", "new (1), recall@10", "trained before (1) -> fr", "new (1) -> fr"} <= set(
+        lines
+    )
     own = lines["trained before (1), recall@10"]
-    found = [s for s in json.loads((start / "result.json").read_text("utf-8"))["scores"] if s["language"] == "en" and s["metric"] == "recall@10"]
-    assert own["before"] == pytest.approx(next(s["value"] for s in found if s["direction"] == "text_to_image")) and own["queries"] == 6
+    found = [
+        s
+        for s in json.loads((start / "result.json").read_text("utf-8"))["scores"]
+        if s["language"] == "en" and s["metric"] == "recall@10"
+    ]
+    assert (
+        own["before"] == pytest.approx(next(s["value"] for s in found if s["direction"] == "text_to_image"))
+        and own["queries"] == 6
+    )
 
 
-def test_going_on_again_knows_all_that_was_trained(further: tuple[Path, Said, dict[str, bytes]], tmp_path: Path) -> None:
+def test_going_on_again_knows_all_that_was_trained(
+    further: tuple[Path, Said, dict[str, bytes]], tmp_path: Path
+) -> None:
     out = further[0]
-    said = polyclip("align", "--lang", "de", "--from", out, "--shots", 3, "--epochs", 1, "--no-rehearse", "--out", tmp_path / "run")
+    said = polyclip(
+        "align", "--lang", "de", "--from", out, "--shots", 3, "--epochs", 1, "--no-rehearse", "--out", tmp_path / "run"
+    )
     assert said.code == 0, said.err
     assert tomllib.loads((tmp_path / "run" / "run.toml").read_text("utf-8"))["languages"] == ["de", "sw", "en"]
-    one_sentence(polyclip("align", "--lang", "sw", "--from", out, "--shots", 3), "was trained on sw already", "leave --shots out")
+    one_sentence(
+        polyclip("align", "--lang", "sw", "--from", out, "--shots", 3), "was trained on sw already", "leave --shots out"
+    )
     said = polyclip("align", "--lang", "sw", "--from", out, "--epochs", 1, "--out", tmp_path / "more")
     assert said.code == 0, said.err
 
 
 def test_a_method_inside_the_towers_goes_on_inside_them(toy: dict[str, str], tmp_path: Path) -> None:
     given = ["--dim", 8, "--epochs", 1, "--batch-size", 8]
-    assert polyclip("align", "--lang", "en", *towers(toy), "--method", "lilt-ln", *given, "--out", tmp_path / "en").code == 0
-    said = polyclip("align", "--lang", "sw", "--from", tmp_path / "en", "--shots", 4, "--epochs", 2, "--batch-size", 8, "--out", tmp_path / "sw")
+    assert (
+        polyclip("align", "--lang", "en", *towers(toy), "--method", "lilt-ln", *given, "--out", tmp_path / "en").code
+        == 0
+    )
+    said = polyclip(
+        "align",
+        "--lang",
+        "sw",
+        "--from",
+        tmp_path / "en",
+        "--shots",
+        4,
+        "--epochs",
+        2,
+        "--batch-size",
+        8,
+        "--out",
+        tmp_path / "sw",
+    )
     assert said.code == 0, said.err
     log = [json.loads(line) for line in (tmp_path / "sw" / "log.jsonl").read_text("utf-8").splitlines()]
     assert [(line["phase"], line["epoch"]) for line in log] == [("lilt-ln", 0), ("lilt-ln", 1), ("lilt-ln", 2)]
@@ -203,7 +296,9 @@ def test_a_method_inside_the_towers_goes_on_inside_them(toy: dict[str, str], tmp
         (["--temperature", 0], ["--temperature 0", "above 0"]),
     ],
 )
-def test_bad_requests_are_one_sentence(given: list[Any], words: list[str], toy: dict[str, str], start: Path, tmp_path: Path) -> None:
+def test_bad_requests_are_one_sentence(
+    given: list[Any], words: list[str], toy: dict[str, str], start: Path, tmp_path: Path
+) -> None:
     places = {"RUN": start, "NOWHERE": tmp_path / "nowhere"}
     given = [places.get(part, part) for part in given] if all(isinstance(part, str | int) for part in given) else given
     own = [] if "--from" in given else towers(toy)
@@ -213,9 +308,16 @@ def test_bad_requests_are_one_sentence(given: list[Any], words: list[str], toy: 
 
 def test_a_run_solved_in_closed_form_cannot_go_on(toy: dict[str, str], tmp_path: Path) -> None:
     torch.manual_seed(0)
-    Aligner(Recipe(text_encoder=toy["text"], vision_tower=toy["vision"], method="procrustes", dim=8)).save(tmp_path / "en" / "aligner.safetensors")
+    PolyCLIP(ModelConfig(text_encoder=toy["text"], vision_tower=toy["vision"], method="procrustes", dim=8)).save(
+        tmp_path / "en" / "aligner.safetensors"
+    )
     (tmp_path / "en" / "run.toml").write_text('languages = ["en"]\n[recipe]\nmethod = "procrustes"\n', "utf-8")
-    one_sentence(polyclip("align", "--lang", "sw", "--from", tmp_path / "en", "--shots", 4), "procrustes", "closed form", "align all languages together")
+    one_sentence(
+        polyclip("align", "--lang", "sw", "--from", tmp_path / "en", "--shots", 4),
+        "procrustes",
+        "closed form",
+        "align all languages together",
+    )
 
 
 # languages and what their packs advise
@@ -227,7 +329,11 @@ def advising(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], schema.Language
 
     def resolve(text: str) -> schema.Language:
         found = resolve_language(text)
-        return found.model_copy(update={"recipe": Advice(method="heads", budget="90s", borrow=["fr"])}) if found.code == "sw" else found
+        return (
+            found.model_copy(update={"recipe": Advice(method="heads", budget="90s", borrow=["fr"])})
+            if found.code == "sw"
+            else found
+        )
 
     monkeypatch.setattr(_align_config, "resolve_language", resolve)
     return resolve
@@ -243,7 +349,11 @@ def test_the_pack_decides_what_is_not_written(advising: Callable[[str], schema.L
             Options(lang=["sw"], method="auto"),
         )
     )
-    assert (plain.method, [language.code for language in plain.languages], plain.advice) == ("heads", ["sw"], {"packs": ["sw"], "method": "heads"})
+    assert (plain.method, [language.code for language in plain.languages], plain.advice) == (
+        "heads",
+        ["sw"],
+        {"packs": ["sw"], "method": "heads"},
+    )
     assert (written.method, written.advice) == ("head-glu", {})
     assert [language.code for language in recipe.languages] == ["sw", "fr"] and recipe.advice["borrow"] == ["fr"]
     assert (auto.budget, auto.advice) == ("90s", {"packs": ["sw"], "budget": "90s"})
@@ -251,22 +361,59 @@ def test_the_pack_decides_what_is_not_written(advising: Callable[[str], schema.L
     assert asked(Options(lang=["de"])).method == "head-mlp"
 
 
-def test_borrowed_languages_count_as_trained_and_the_run_says_whence(advising: Callable[[str], schema.Language], toy: dict[str, str], tmp_path: Path) -> None:
-    said = polyclip("align", "--lang", "sw", "--borrow", *towers(toy), "--dim", 8, "--epochs", 1, "--out", tmp_path / "run")
+def test_borrowed_languages_count_as_trained_and_the_run_says_whence(
+    advising: Callable[[str], schema.Language], toy: dict[str, str], tmp_path: Path
+) -> None:
+    said = polyclip(
+        "align", "--lang", "sw", "--borrow", *towers(toy), "--dim", 8, "--epochs", 1, "--out", tmp_path / "run"
+    )
     assert said.code == 0, said.err
     assert "from languages/sw.toml: method heads, borrow fr" in said.out
     run = tomllib.loads((tmp_path / "run" / "run.toml").read_text("utf-8"))
     assert run["languages"] == ["sw", "fr", "en"] and run["recipe"]["method"] == "heads"
     assert run["advice"] == {"packs": ["sw"], "method": "heads", "borrow": ["fr"]}
     assert {code for code, (seen, _) in headline(tmp_path / "run").items() if seen} == {"sw", "fr", "en"}
-    again = polyclip("align", "--lang", "sw", "--method", "heads", "--lang", "fr", *towers(toy), "--dim", 8, "--epochs", 1, "--out", tmp_path / "run")
+    again = polyclip(
+        "align",
+        "--lang",
+        "sw",
+        "--method",
+        "heads",
+        "--lang",
+        "fr",
+        *towers(toy),
+        "--dim",
+        8,
+        "--epochs",
+        1,
+        "--out",
+        tmp_path / "run",
+    )
     assert again.code == 0, again.err  # what advised it does not make another run
-    one_sentence(polyclip("align", "--lang", "de", "--borrow", *towers(toy)), "languages/de.toml names no related language")
+    one_sentence(
+        polyclip("align", "--lang", "de", "--borrow", *towers(toy)), "languages/de.toml names no related language"
+    )
 
 
-def test_a_group_is_every_language_of_it_that_the_corpus_names(monkeypatch: pytest.MonkeyPatch, toy: dict[str, str], tmp_path: Path) -> None:
+def test_a_group_is_every_language_of_it_that_the_corpus_names(
+    monkeypatch: pytest.MonkeyPatch, toy: dict[str, str], tmp_path: Path
+) -> None:
     monkeypatch.setattr(schema, "group", lambda name: [resolve_language(code) for code in ("sw", "de", "te")])
-    given = ["--group", "some", "--mix", "human=2", "--temperature", 2.0, *towers(toy), "--method", "heads", "--dim", 8, "--epochs", 1]
+    given = [
+        "--group",
+        "some",
+        "--mix",
+        "human=2",
+        "--temperature",
+        2.0,
+        *towers(toy),
+        "--method",
+        "heads",
+        "--dim",
+        8,
+        "--epochs",
+        1,
+    ]
     said = polyclip("align", *given, "--out", tmp_path / "run")
     assert said.code == 0, said.err
     assert "group some: sw, de; without captions in corpus 'toy': te" in said.err
@@ -282,7 +429,11 @@ def test_a_group_is_every_language_of_it_that_the_corpus_names(monkeypatch: pyte
 def test_new_fields_leave_the_names_of_older_cells_as_they_were() -> None:
     cell = Cell(method="heads", rate=1e-3, seed=0, languages=("sw", "en"), asked=("de",), tower="t")
     assert cell.name == "heads-0.001-seed0-37f8f1ad0d"
-    others = [replace(cell, caption_loss=0.3), replace(cell, few=Few(new=("sw",), count=8)), replace(cell, few=Few(new=("sw",), count=9))]
+    others = [
+        replace(cell, caption_loss=0.3),
+        replace(cell, few=Few(new=("sw",), count=8)),
+        replace(cell, few=Few(new=("sw",), count=9)),
+    ]
     assert len({other.name for other in [cell, *others]}) == 4
 
 
@@ -296,9 +447,15 @@ def test_how_many_reach_a_goal_by_hand() -> None:
 def made_up(cell: Cell) -> dict[str, Any]:
     """Of eight concepts as many are found as the logarithm of the shots says, by seed 1 one more."""
     count = {None: 1000}.get(cell.few.count, cell.few.count) if cell.few else 0
-    hits = min(8, count.bit_length() // 2 + cell.seed) - (2 if cell.few and cell.few.source not in ("", "human") and count else 0)
+    hits = min(8, count.bit_length() // 2 + cell.seed) - (
+        2 if cell.few and cell.few.source not in ("", "human") and count else 0
+    )
     codes = [*cell.languages, *cell.asked]
-    return {"cell": asdict(cell), "groups": list("abcdefgh"), "ranks": {code: [0] * hits + [99] * (8 - hits) for code in codes}}
+    return {
+        "cell": asdict(cell),
+        "groups": list("abcdefgh"),
+        "ranks": {code: [0] * hits + [99] * (8 - hits) for code in codes},
+    }
 
 
 @pytest.fixture
@@ -321,14 +478,23 @@ def test_the_curve_ends_with_table_plot_json_and_a_sentence_a_language(tmp_path:
     said = polyclip(*given)
     assert said.code == 0, said.err
     result = json.loads((tmp_path / "fewshot.json").read_text("utf-8"))
-    assert [row[0] for row in result["rows"]][:4] == ["sw 0", "sw 8", "sw 512", result["rows"][3][0]] and "sw all (1" in result["rows"][3][0]
+    assert [row[0] for row in result["rows"]][:4] == [
+        "sw 0",
+        "sw 8",
+        "sw 512",
+        result["rows"][3][0],
+    ] and "sw all (1" in result["rows"][3][0]
     assert set(result["curves"]["yo"]["human"]) == {"0", "8", "512", "all"}
     assert result["curves"]["sw"]["human"]["512"]["value"] == pytest.approx(5.5 / 8)
     assert "90 % of that" in result["verdict"] and "yo: all" in result["verdict"]
-    assert (tmp_path / "fewshot.png").read_bytes()[:4] == b"\x89PNG" and result["verdict"] in (tmp_path / "fewshot.md").read_text("utf-8")
+    assert (tmp_path / "fewshot.png").read_bytes()[:4] == b"\x89PNG" and result["verdict"] in (
+        tmp_path / "fewshot.md"
+    ).read_text("utf-8")
     assert max(map(len, said.out.splitlines()[:12])) <= 80
     first = [cell for cell in ran if cell.few is None]
-    assert [cell.seed for cell in first] == [0, 1] and {cell.languages for cell in first} == {("en",)}  # English alone once a seed
+    assert [cell.seed for cell in first] == [0, 1] and {cell.languages for cell in first} == {
+        ("en",)
+    }  # English alone once a seed
     assert len(ran) == 2 + 2 * (1 + 3 + 3)  # nothing learned is one cell for both languages
     before = len(ran)
     path_of(next(cell for cell in ran if cell.few and cell.few.count == 8), _setting(tmp_path)).unlink()
@@ -341,7 +507,9 @@ def _setting(folder: Path) -> Setting:
     return Setting(languages=(), seeds=2, quick=False, folder=folder, jobs=1, tower="", asked=())
 
 
-def test_machines_captions_make_a_second_curve(tmp_path: Path, ran: list[Cell], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machines_captions_make_a_second_curve(
+    tmp_path: Path, ran: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def rows(corpus: Any, language: schema.Language, source: str) -> list[Any]:
         found = source_rows(corpus, language, "human")
         return [replace(row, provenance="nllb@1") for row in found] if source == "mine.toml" else found
@@ -358,7 +526,9 @@ def test_machines_captions_make_a_second_curve(tmp_path: Path, ran: list[Cell], 
 
 
 def test_the_interval_is_of_groups_and_seeds() -> None:
-    cell = Cell(method="heads", rate=1e-3, seed=0, languages=("sw", "en"), asked=(), tower="t", few=Few(new=("sw",), count=8))
+    cell = Cell(
+        method="heads", rate=1e-3, seed=0, languages=("sw", "en"), asked=(), tower="t", few=Few(new=("sw",), count=8)
+    )
     same = [made_up(replace(cell, seed=0))] * 2
     apart = [made_up(replace(cell, seed=0)), made_up(replace(cell, seed=6))]
     one, other = recall_over_seeds(same, ["sw"]), recall_over_seeds(apart, ["sw"])
@@ -370,14 +540,24 @@ def test_packs_of_translations_that_do_not_fit_are_one_sentence(toy: dict[str, s
     given = ["fewshot", *towers(toy), "--k", "0,2", "--seeds", 1, "--out", tmp_path / "out"]
     one_sentence(polyclip(*given, "--lang", "sw", "--translated", toy["corpus"]), "'sw'", "people wrote all it has")
     plain = write_corpus(tmp_path / "plain")
-    one_sentence(polyclip(*given, "--lang", "de", "--translated", plain), "has no captions in 'de'", "en, sw", "polyclip translate")
+    one_sentence(
+        polyclip(*given, "--lang", "de", "--translated", plain),
+        "has no captions in 'de'",
+        "en, sw",
+        "polyclip translate",
+    )
     one_sentence(polyclip("fewshot", *towers(toy), "--lang", "sw", "--k", "0,400"), "--k 400", "'sw' names 12 pictures")
     one_sentence(polyclip("fewshot", *towers(toy), "--lang", "sw", "--k", "0,x"), "--k '0,x'", "0,8,32,128,512")
-    one_sentence(polyclip("fewshot", *towers(toy), "--lang", "sw", "--method", "lilt-ln", "--k", "2"), "lilt-ln trains inside one")
+    one_sentence(
+        polyclip("fewshot", *towers(toy), "--lang", "sw", "--method", "lilt-ln", "--k", "2"),
+        "lilt-ln trains inside one",
+    )
     assert not (tmp_path / "out").exists()
 
 
-def test_a_real_curve_on_toy_towers(toy: dict[str, str], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_curve_on_toy_towers(
+    toy: dict[str, str], start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From pictures to the report, in this process; the towers are tiny and random."""
 
     def here(cells: Any, setting: Setting, what: str) -> None:
@@ -390,7 +570,9 @@ def test_a_real_curve_on_toy_towers(toy: dict[str, str], start: Path, tmp_path: 
     said = polyclip(*common, *towers(toy), "--dim", 8, "--out", tmp_path / "a", "--json")
     assert said.code == 0, said.err
     curve = json.loads(said.out)["curves"]["sw"]["human"]
-    assert set(curve) == {"0", "4", "all"} and all(0 <= point["low"] <= point["value"] <= point["high"] <= 1 for point in curve.values())
+    assert set(curve) == {"0", "4", "all"} and all(
+        0 <= point["low"] <= point["value"] <= point["high"] <= 1 for point in curve.values()
+    )
     cells = [json.loads(path.read_text("utf-8")) for path in (tmp_path / "a" / "cells").iterdir()]
     nothing = next(cell for cell in cells if cell["cell"]["few"] and cell["cell"]["few"]["count"] == 0)
     assert nothing["cell"]["languages"] == ["en"] and len(nothing["log"]) == 1

@@ -26,7 +26,15 @@ OF_THE_PAPER = ["budget", "claims", "data", "forgetting", "low-resource", "model
 
 
 def setting(folder: Path, **changes: Any) -> Setting:
-    facts: dict[str, Any] = {"languages": ("sw", "en"), "seeds": 2, "quick": False, "folder": folder, "jobs": 1, "tower": "t", "asked": ("de", "fr")}
+    facts: dict[str, Any] = {
+        "languages": ("sw", "en"),
+        "seeds": 2,
+        "quick": False,
+        "folder": folder,
+        "jobs": 1,
+        "tower": "t",
+        "asked": ("de", "fr"),
+    }
     return Setting(**facts | changes)
 
 
@@ -35,7 +43,16 @@ def record(cell: Cell, ranks: dict[str, list[int]] | None = None) -> dict[str, A
     value = 0.2 + 0.1 * (cell.rate == rates_of(cell.method)[-1])
     log = [{"phase": "heads", "epoch": n, "validation": value * n / 2, "seconds": 5.0} for n in range(3)]
     lines = [
-        {"part": part, "question": "never trained (2) -> es, recall@1", "before": 0.5, "after": 0.4, "change": -0.1, "low": -0.2, "high": 0.0, "queries": 4}
+        {
+            "part": part,
+            "question": "never trained (2) -> es, recall@1",
+            "before": 0.5,
+            "after": 0.4,
+            "change": -0.1,
+            "low": -0.2,
+            "high": 0.0,
+            "queries": 4,
+        }
         for part in ("text encoder", "aligned captions")
     ]
     codes = (*cell.languages, *cell.asked)
@@ -68,7 +85,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Cell, bool]]:
             path = runner.path_of(cell, given)
             path.parent.mkdir(parents=True, exist_ok=True)
             found = record(cell)
-            path.write_text(json.dumps(found if scored else {key: value for key, value in found.items() if key != "ranks"}), "utf-8")
+            path.write_text(
+                json.dumps(found if scored else {key: value for key, value in found.items() if key != "ranks"}), "utf-8"
+            )
 
     monkeypatch.setattr(runner, "run_all", instead)
     return done
@@ -111,12 +130,18 @@ def test_a_condition_takes_the_rate_of_the_one_it_is_tuned_on(tmp_path: Path, ra
 
 def test_cells_have_other_names_for_every_difference(tmp_path: Path) -> None:
     base = variant(setting(tmp_path), "heads").cell
-    others = [variant(setting(tmp_path), "heads", **{key: value}).cell for key, value in (("share", 0.5), ("pairs", 8), ("tower", "x"), ("languages", ("en",)))]
+    others = [
+        variant(setting(tmp_path), "heads", **{key: value}).cell
+        for key, value in (("share", 0.5), ("pairs", 8), ("tower", "x"), ("languages", ("en",)))
+    ]
     assert len({cell.name for cell in [base, *others]}) == 5
 
 
 def test_a_smaller_share_has_as_many_steps(tmp_path: Path) -> None:
-    whole, eighth = (run_of(Cell(method="lilt-ln", rate=1e-3, seed=1, languages=("en",), asked=(), tower="t", share=share), tmp_path) for share in (1.0, 1 / 8))
+    whole, eighth = (
+        run_of(Cell(method="lilt-ln", rate=1e-3, seed=1, languages=("en",), asked=(), tower="t", share=share), tmp_path)
+        for share in (1.0, 1 / 8)
+    )
     assert eighth.heads.epochs == 8 * whole.heads.epochs and eighth.towers.epochs == 4 * whole.towers.epochs
     assert (whole.heads.seed, whole.towers.seed, whole.towers.tower_learning_rate) == (1, 1, 1e-3)
     linear = run_of(Cell(method="heads", rate=4e-3, seed=0, languages=("en",), asked=(), tower="t"), tmp_path)
@@ -149,7 +174,9 @@ def test_every_study_ends_with_table_plot_json_and_one_verdict(
     result = json.loads((tmp_path / f"{name}.json").read_text("utf-8"))
     assert result["verdict"] in said.out.replace("\n", " ").replace("  ", " ") or result["verdict"][:40] in said.out
     assert any(word in result["verdict"] for word in ("holds", "does not hold", "cannot tell", "Cannot tell"))
-    assert len(result["rows"]) >= len(find("study", name).METHODS if hasattr(find("study", name), "METHODS") else plan.METHODS)
+    assert len(result["rows"]) >= len(
+        find("study", name).METHODS if hasattr(find("study", name), "METHODS") else plan.METHODS
+    )
     assert all(len(row) == len(result["columns"]) for row in result["rows"])
     assert "ranks" not in json.dumps(result["cells"])
     assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
@@ -157,28 +184,44 @@ def test_every_study_ends_with_table_plot_json_and_one_verdict(
 
 
 @pytest.mark.parametrize("name", ["sources", "equity"])
-def test_studies_of_languages_end_with_a_row_a_language(name: str, tmp_path: Path, ran: list[tuple[Cell, bool]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_studies_of_languages_end_with_a_row_a_language(
+    name: str, tmp_path: Path, ran: list[tuple[Cell, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     said = polyclip("study", name, "--lang", "te", "--quick", "--out", "studies")
     assert said.code == 0, said.err
     result = json.loads(Path("studies", f"{name}.json").read_text("utf-8"))
-    assert [row[0].split()[0] for row in result["rows"]] == ["te"] and all(len(row) == len(result["columns"]) for row in result["rows"])
+    assert [row[0].split()[0] for row in result["rows"]] == ["te"] and all(
+        len(row) == len(result["columns"]) for row in result["rows"]
+    )
     assert Path("studies", f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert str(tmp_path) not in json.dumps(result)
 
 
-def test_every_source_goes_on_from_english_alone(tmp_path: Path, ran: list[tuple[Cell, bool]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_source_goes_on_from_english_alone(
+    tmp_path: Path, ran: list[tuple[Cell, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     complete(
-        find("study", "sources").plan(setting(Path("studies"), languages=("te", "en"), seeds=1)), setting(Path("studies"), languages=("te", "en"), seeds=1)
+        find("study", "sources").plan(setting(Path("studies"), languages=("te", "en"), seeds=1)),
+        setting(Path("studies"), languages=("te", "en"), seeds=1),
     )
     first, *others = [cell for cell, _ in ran]
     assert (first.languages, first.few) == (("en",), None)
     given = {(cell.languages, cell.few.count if cell.few else 0, bool(cell.few and cell.few.source)) for cell in others}
     borrowed = (*load_language("te").recipe.borrow, "en")
     alone = ("te", "en")
-    assert given == {(("en",), 0, False), (borrowed, None, False), (alone, None, True), (alone, 128, False), (alone, 512, False), (alone, None, False)}
-    words = [json.loads(line) for line in Path("studies", "lexicon", "te", "captions.jsonl").read_text("utf-8").splitlines()]
+    assert given == {
+        (("en",), 0, False),
+        (borrowed, None, False),
+        (alone, None, True),
+        (alone, 128, False),
+        (alone, 512, False),
+        (alone, None, False),
+    }
+    words = [
+        json.loads(line) for line in Path("studies", "lexicon", "te", "captions.jsonl").read_text("utf-8").splitlines()
+    ]
     assert len(words) > 100 and all(row["language"] == "te" for row in words)
 
 
@@ -188,14 +231,20 @@ def test_a_share_of_english_is_over_the_concepts_that_both_name(tmp_path: Path) 
     share = find("study", "equity").of_english([half], "te")
     assert share.value == pytest.approx(2 / 3) and share.low <= share.value <= share.high
     none = record(cell, {"sw": [99, 99, 99, 99], "en": [0, 1, 2, 3]})
-    results = Results(setting(tmp_path), {("te", ""): [half], ("sw", ""): [none], ("am", ""): [record(cell, {"am": [0, 1, 2, 3], "en": [0, 1, 2, 3]})]})
+    results = Results(
+        setting(tmp_path),
+        {("te", ""): [half], ("sw", ""): [none], ("am", ""): [record(cell, {"am": [0, 1, 2, 3], "en": [0, 1, 2, 3]})]},
+    )
     assert find("study", "equity").verdict(results) == (
         "1 of 3 languages reach 0.9 of English in their own run (mean 0.56); the intervals of 1 more do: te 0.67; below: sw 0.00."
     )
 
 
 def verdict_of(name: str, change: Callable[[dict[str, Any]], dict[str, Any]], folder: Path) -> str:
-    cells = {m: Cell(method=m, rate=0.0, seed=0, languages=("sw", "en"), asked=("de",), tower="t") for m in ("full", "heads", "lilt-ln")}
+    cells = {
+        m: Cell(method=m, rate=0.0, seed=0, languages=("sw", "en"), asked=("de",), tower="t")
+        for m in ("full", "heads", "lilt-ln")
+    }
     records = {(method, ""): [change(record(cell))] for method, cell in cells.items()}
     return find("study", name).verdict(Results(setting(folder), records))
 
@@ -213,12 +262,24 @@ def test_verdicts_follow_the_figures(tmp_path: Path) -> None:
     def split(found: dict[str, Any]) -> dict[str, Any]:
         """`heads` finds most on test, `lilt-ln` on validation."""
         best = found["cell"]["method"] == "heads"
-        return found | {"validation": 0.2 if best else 0.3, "ranks": {code: [0, 1, 2, 3 if best else 99] for code in found["ranks"]}}
+        return found | {
+            "validation": 0.2 if best else 0.3,
+            "ranks": {code: [0, 1, 2, 3 if best else 99] for code in found["ranks"]},
+        }
 
     assert "`lilt-ln` trains 0.50 %" in verdict_of("claims", split, tmp_path)
 
     def forgetful(found: dict[str, Any]) -> dict[str, Any]:
-        seen = {"part": "vision tower", "question": "same ImageNet class", "before": 1.0, "after": 0.2, "change": -0.8, "low": -0.9, "high": -0.7, "queries": 4}
+        seen = {
+            "part": "vision tower",
+            "question": "same ImageNet class",
+            "before": 1.0,
+            "after": 0.2,
+            "change": -0.8,
+            "low": -0.9,
+            "high": -0.7,
+            "queries": 4,
+        }
         worse = [*(line | {"change": -0.5} for line in found["knowledge"]), seen]
         return found | {"knowledge": worse if found["cell"]["method"] == "lilt-ln" else found["knowledge"]}
 
@@ -235,16 +296,28 @@ def test_verdicts_follow_the_figures(tmp_path: Path) -> None:
         ({"k=0": "same", "k=8": "same"}, "Claim 5 cannot tell: .* no difference for heads"),
     ],
 )
-def test_the_verdict_on_scarce_pairs_is_the_same_method_everywhere(found: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_the_verdict_on_scarce_pairs_is_the_same_method_everywhere(
+    found: dict[str, str], said: str, tmp_path: Path
+) -> None:
     """Full training finds one concept of four; heads find all of them, that one, or none."""
     ranks = {"all": [0, 0, 0, 0], "same": [0, 99, 99, 99], "none": [99, 99, 99, 99]}
-    cells = {method: Cell(method=method, rate=0.0, seed=0, languages=("te", "en"), asked=(), tower="t") for method in ("full", "heads")}
+    cells = {
+        method: Cell(method=method, rate=0.0, seed=0, languages=("te", "en"), asked=(), tower="t")
+        for method in ("full", "heads")
+    }
     records = {("full", k): [record(cells["full"], {"te": ranks["same"]})] for k in (*found, "all")}
-    records |= {("heads", k): [record(cells["heads"], {"te": ranks[kind]})] for k, kind in (found | {"all": "none"}).items()}
-    study, results = find("study", "low-resource"), Results(setting(tmp_path, languages=("te",)), records, dict.fromkeys(records, 0.0))
+    records |= {
+        ("heads", k): [record(cells["heads"], {"te": ranks[kind]})] for k, kind in (found | {"all": "none"}).items()
+    }
+    study, results = (
+        find("study", "low-resource"),
+        Results(setting(tmp_path, languages=("te",)), records, dict.fromkeys(records, 0.0)),
+    )
     assert re.match(said, study.verdict(results)), study.verdict(results)
     rows = study.table(results).rows
-    assert [row[0] for row in rows] == ["full", "heads", "heads, of full", "full · te", "heads · te"] and rows[2][3].startswith("0.00")
+    assert [row[0] for row in rows] == ["full", "heads", "heads, of full", "full · te", "heads · te"] and rows[2][
+        3
+    ].startswith("0.00")
 
 
 def test_a_budget_is_of_time_and_of_memory(tmp_path: Path) -> None:
@@ -255,7 +328,11 @@ def test_a_budget_is_of_time_and_of_memory(tmp_path: Path) -> None:
             method = found["cell"]["method"]
             factor = 2 if method == best else 1
             log = [line | {"validation": factor * (0.1 + line["validation"])} for line in found["log"]]
-            return found | {"log": log, "validation": factor * 0.3, "peak_bytes": 3 * 10**9 if method == "full" else 10**9}
+            return found | {
+                "log": log,
+                "validation": factor * 0.3,
+                "peak_bytes": 3 * 10**9 if method == "full" else 10**9,
+            }
 
         return change
 
@@ -304,8 +381,26 @@ def test_unknown_studies_and_methods_are_one_sentence(tmp_path: Path) -> None:
 def test_a_real_study_on_toy_towers(tmp_path: Path) -> None:
     """Cells in processes of their own, from pictures to the report; the towers are tiny and random."""
     corpus = write_corpus(tmp_path / "corpus", french=True)
-    towers = ["--text-encoder", write_text_encoder(tmp_path / "text"), "--vision-tower", write_vision_tower(tmp_path / "vision")]
-    command = ["study", "claims", "--quick", "--method", "lilt-da", "--method", "asif", "--corpus", corpus, *towers, "--out", tmp_path / "out"]
+    towers = [
+        "--text-encoder",
+        write_text_encoder(tmp_path / "text"),
+        "--vision-tower",
+        write_vision_tower(tmp_path / "vision"),
+    ]
+    command = [
+        "study",
+        "claims",
+        "--quick",
+        "--method",
+        "lilt-da",
+        "--method",
+        "asif",
+        "--corpus",
+        corpus,
+        *towers,
+        "--out",
+        tmp_path / "out",
+    ]
     said = polyclip(*command)
     assert said.code == 0, said.err
     cells = [json.loads(path.read_text("utf-8")) for path in (tmp_path / "out" / "cells").glob("*.json")]

@@ -18,27 +18,43 @@ from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.evaluation.results import Choice, Trial
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import feature_cache
-from polyclip.models.aligner import load
-from polyclip.models.branch import Recipe
+from polyclip.models.aligner import load_model
+from polyclip.models.branch import ModelConfig
 from polyclip.pipeline import align, align_within
 from polyclip.report.auto import reason
 from polyclip.training.auto import estimate, search
 from polyclip.training.auto.budget import Budget
 from polyclip.training.auto.search import CANDIDATES, Candidate, read_choice, trial_run, winner
-from polyclip.training.config import HEADS, TOWERS, Run
+from polyclip.training.config import HEADS, TOWERS, AlignConfig
 from polyclip.training.prepare import prepared
 from tests.command import killed_when, polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
-FILES = {"run.toml", "aligner.safetensors", "result.json", "result.ranks.safetensors", "log.jsonl", "choice.json", "README.md"}
+FILES = {
+    "run.toml",
+    "aligner.safetensors",
+    "result.json",
+    "result.ranks.safetensors",
+    "log.jsonl",
+    "choice.json",
+    "README.md",
+}
 HOUR = Budget(3600.0)
-FEW = (Candidate(name="ridge", method="ridge"), Candidate(name="heads", method="heads", epochs=3), Candidate(name="lilt-da-text", method="lilt-da", epochs=1))
+FEW = (
+    Candidate(name="ridge", method="ridge"),
+    Candidate(name="heads", method="heads", epochs=3),
+    Candidate(name="lilt-da-text", method="lilt-da", epochs=1),
+)
 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("toy")
-    corpus, text, vision = write_corpus(folder / "corpus"), write_text_encoder(folder / "text"), write_vision_tower(folder / "vision")
+    corpus, text, vision = (
+        write_corpus(folder / "corpus"),
+        write_text_encoder(folder / "text"),
+        write_vision_tower(folder / "vision"),
+    )
     return {"corpus": str(corpus), "text": text, "vision": vision}
 
 
@@ -47,9 +63,16 @@ def arguments(toy: dict[str, str], out: Path, *more: object) -> list[object]:
     return ["align", "--lang", "sw", "--method", "auto", *inputs, "--out", out, *more]
 
 
-def run(toy: dict[str, str], out: Path, **changes: object) -> Run:
-    recipe = Recipe(text_encoder=toy["text"], vision_tower=toy["vision"], dim=16)
-    whole = Run(languages=[resolve_language("sw"), resolve_language("en")], recipe=recipe, out=out, corpus=toy["corpus"], heads=HEADS, towers=TOWERS)
+def run(toy: dict[str, str], out: Path, **changes: object) -> AlignConfig:
+    recipe = ModelConfig(text_encoder=toy["text"], vision_tower=toy["vision"], dim=16)
+    whole = AlignConfig(
+        languages=[resolve_language("sw"), resolve_language("en")],
+        recipe=recipe,
+        out=out,
+        corpus=toy["corpus"],
+        heads=HEADS,
+        towers=TOWERS,
+    )
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
@@ -79,10 +102,12 @@ def test_the_chosen_folder_is_a_run_like_any_other(whole: tuple[Path, str], toy:
     assert result["model"]["method"] == result["run"]["recipe"]["method"] == won.method
     assert result["model"]["trained_parameters"] == won.parameters
     assert result["seconds"]["train"] == won.seconds and result["seconds"]["search"] > 0
-    assert load(out).recipe.method == won.method
+    assert load_model(out).recipe.method == won.method
     assert polyclip("eval", "held-out", "--model", out, "--corpus", toy["corpus"], "--lang", "sw").code == 0
     pictures = Path(toy["corpus"]).parent
-    assert polyclip("search", "mraba", "--images", pictures, "--model", out, "--html", out.parent / "found.html").code == 0
+    assert (
+        polyclip("search", "mraba", "--images", pictures, "--model", out, "--html", out.parent / "found.html").code == 0
+    )
 
 
 def test_every_candidate_is_recorded_with_what_it_took(whole: tuple[Path, str]) -> None:
@@ -123,7 +148,9 @@ def test_the_chosen_trial_is_what_align_makes_and_nothing_is_trained_twice(
     assert len(trainings) == 1
 
 
-def test_the_test_split_is_not_read_before_the_winner_is_scored(toy: dict[str, str], tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_test_split_is_not_read_before_the_winner_is_scored(
+    toy: dict[str, str], tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     only(monkeypatch, *FEW)
     events: list[str] = []
     for name in ("read", "split_concepts"):
@@ -131,7 +158,9 @@ def test_the_test_split_is_not_read_before_the_winner_is_scored(toy: dict[str, s
         monkeypatch.setattr(jsonl, name, lambda *given, original=original: events.append(given[-1]) or original(*given))
     scored = pipeline.scored
     monkeypatch.setattr(pipeline, "scored", lambda *given: events.append("scored") or scored(*given))
-    align_within(replace(run(toy, tmp_path / "auto"), lint=False), HOUR)  # the leakage lint looks at both splits, and learns nothing
+    align_within(
+        replace(run(toy, tmp_path / "auto"), lint=False), HOUR
+    )  # the leakage lint looks at both splits, and learns nothing
     place = events.index("scored")
     assert events.count("scored") == 1
     assert set(events[:place]) == {"train", "validation"}
@@ -143,7 +172,11 @@ def test_pictures_of_the_test_split_are_not_looked_at_before_the_winner_is_score
 ) -> None:
     only(monkeypatch, *FEW)
     pack = write_corpus(tmp_path / "corpus")
-    tests = [line["image"] for line in map(json.loads, (pack.parent / "captions.jsonl").read_text().splitlines()) if line["split"] == "test"]
+    tests = [
+        line["image"]
+        for line in map(json.loads, (pack.parent / "captions.jsonl").read_text().splitlines())
+        if line["split"] == "test"
+    ]
     for image in tests:
         (pack.parent / image).write_bytes(b"no picture")
     with pytest.raises(DataError, match="not a picture"):
@@ -160,34 +193,47 @@ def test_a_budget_too_small_for_anything_still_ends_with_the_cheapest(toy: dict[
     assert [trial.validation is not None for trial in found.trials] == [True] + [False] * (len(CANDIDATES) - 1)
     assert all(trial.note == "skipped: no time left" for trial in found.trials[1:])
     assert "ridge, closed form: validation recall" in said.out and "the only candidate that was trained" in said.out
-    assert f"{len(CANDIDATES) - 1} candidates did not fit in the budget" in said.out and "over the budget of 0.1 s" in said.out
-    assert load(tmp_path / "auto").recipe.method == "ridge"
+    assert (
+        f"{len(CANDIDATES) - 1} candidates did not fit in the budget" in said.out
+        and "over the budget of 0.1 s" in said.out
+    )
+    assert load_model(tmp_path / "auto").recipe.method == "ridge"
 
 
-def test_a_candidate_that_has_no_place_is_named_and_the_next_one_is_the_cheapest(toy: dict[str, str], tmp_path: Path) -> None:
+def test_a_candidate_that_has_no_place_is_named_and_the_next_one_is_the_cheapest(
+    toy: dict[str, str], tmp_path: Path
+) -> None:
     wide = run(toy, tmp_path / "auto", recipe=replace(run(toy, tmp_path).recipe, dim=384))
     _, found = align_within(wide, Budget(0.1))
     assert found.trials[0].note.startswith("not possible: dim is 384") and found.trials[1].validation is not None
     assert found.winner == "head-mlp" and "one candidate could not be trained" in found.reason
 
 
-def test_where_nothing_can_be_trained_the_error_says_why(toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_trained_the_error_says_why(
+    toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     only(monkeypatch, named("ridge"))
     wide = run(toy, tmp_path / "auto", recipe=replace(run(toy, tmp_path).recipe, dim=384))
     with pytest.raises(RunError, match="None of the candidates could be trained; ridge: not possible: dim is 384"):
         align_within(wide, HOUR)
 
 
-def test_a_candidate_whose_estimate_does_not_fit_is_skipped_and_the_next_is_tried(toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_whose_estimate_does_not_fit_is_skipped_and_the_next_is_tried(
+    toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     only(monkeypatch, named("ridge"), named("head-glu"), named("heads"))
-    monkeypatch.setattr(search, "training_seconds", lambda work: 9999.0 if work.run.recipe.method == "head-glu" else 1.0)
+    monkeypatch.setattr(
+        search, "training_seconds", lambda work: 9999.0 if work.run.recipe.method == "head-glu" else 1.0
+    )
     _, found = align_within(run(toy, tmp_path / "auto"), Budget(600.0))
     notes = {trial.name: trial.note for trial in found.trials}
     assert notes["head-glu"].startswith("skipped: 3 h 11 min needed, ") and notes["head-glu"].endswith(" left")
     assert notes["ridge"] == notes["heads"] == "" and "one candidate did not fit in the budget" in found.reason
 
 
-def test_a_trial_that_takes_longer_than_estimated_stops_and_keeps_its_best_epoch(toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_that_takes_longer_than_estimated_stops_and_keeps_its_best_epoch(
+    toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     only(monkeypatch, named("ridge"), Candidate(name="endless", method="heads", epochs=100_000))
     monkeypatch.setattr(search, "training_seconds", lambda work: 0.0)
     monkeypatch.setattr(search, "scoring_seconds", lambda work: estimate.Scoring(1.0, 0.0))
@@ -198,7 +244,9 @@ def test_a_trial_that_takes_longer_than_estimated_stops_and_keeps_its_best_epoch
     assert found.seconds < 16.0  # a busy machine may be late, but not by as much again
 
 
-def test_what_scoring_needs_is_set_aside_until_it_is_known_to_be_in_the_cache(toy: dict[str, str], tmp_path: Path, own_cache: Path) -> None:
+def test_what_scoring_needs_is_set_aside_until_it_is_known_to_be_in_the_cache(
+    toy: dict[str, str], tmp_path: Path, own_cache: Path
+) -> None:
     work = prepared(trial_run(run(toy, tmp_path / "before"), named("heads")))
     before = estimate.scoring_seconds(work)
     align(replace(work.run, out=tmp_path / "named"))
@@ -238,7 +286,9 @@ def test_killed_and_resumed(toy: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "auto"
     killed_when(lambda: len(trained_trials(out)) >= 3, arguments(toy, out), signal.SIGKILL)
     before = trained_trials(out)
-    assert 3 <= len(before) < len(CANDIDATES) and not (out / "result.json").exists(), "it was stopped too late to prove anything"
+    assert 3 <= len(before) < len(CANDIDATES) and not (out / "result.json").exists(), (
+        "it was stopped too late to prove anything"
+    )
     refused = polyclip(*arguments(toy, out))
     assert refused.code == 2 and "holds an interrupted search; add --resume" in refused.err
     other = polyclip(*arguments(toy, out, "--seed", 4, "--resume"))
@@ -249,7 +299,9 @@ def test_killed_and_resumed(toy: dict[str, str], tmp_path: Path) -> None:
     assert len(found.trials) == len(CANDIDATES) and {path.name for path in out.iterdir()} == FILES
 
 
-def test_stopped_after_the_search_and_before_the_end(toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_after_the_search_and_before_the_end(
+    toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(*given: object) -> None:
         raise KeyboardInterrupt
 
@@ -263,7 +315,9 @@ def test_stopped_after_the_search_and_before_the_end(toy: dict[str, str], tmp_pa
     assert {path.name for path in (tmp_path / "auto").iterdir()} == FILES
 
 
-def test_a_search_killed_while_it_encodes_may_begin_again(toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_killed_while_it_encodes_may_begin_again(
+    toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     only(monkeypatch, named("ridge"))
     prepared(trial_run(run(toy, tmp_path / "auto", heads=replace(HEADS, seed=9)), named("ridge")))
     align_within(run(toy, tmp_path / "auto"), HOUR)
@@ -284,7 +338,10 @@ def test_folders_that_hold_something_else(toy: dict[str, str], whole: tuple[Path
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--budget", "soon"], "The budget is 'soon', expected a duration above zero such as 30s, 5m or 1h; a bare number is seconds."),
+        (
+            ["--budget", "soon"],
+            "The budget is 'soon', expected a duration above zero such as 30s, 5m or 1h; a bare number is seconds.",
+        ),
         (["--budget", "5 days"], "'5 days'"),
         (["--budget", "-3m"], "'-3m'"),
         (["--budget", "0"], "above zero"),
@@ -294,7 +351,9 @@ def test_folders_that_hold_something_else(toy: dict[str, str], whole: tuple[Path
         (["--tune", "text", "--rank", "4"], "--method auto chooses --tune, --rank by itself: leave them out"),
     ],
 )
-def test_bad_budgets_and_what_auto_chooses_by_itself(toy: dict[str, str], more: list[str], words: str, tmp_path: Path) -> None:
+def test_bad_budgets_and_what_auto_chooses_by_itself(
+    toy: dict[str, str], more: list[str], words: str, tmp_path: Path
+) -> None:
     said = polyclip(*arguments(toy, tmp_path / "auto", *more))
     assert said.code == 2 and words in said.err, said
     assert said.err.startswith("error: ") and len(said.err.strip().splitlines()) == 1
@@ -303,14 +362,29 @@ def test_bad_budgets_and_what_auto_chooses_by_itself(toy: dict[str, str], more: 
 
 def test_durations_and_spans() -> None:
     assert [duration(text) for text in ("90", "30s", "5m", "1.5h", " 2 M ")] == [90, 30, 300, 5400, 120]
-    assert [span(seconds) for seconds in (0.4, 48.0, 60.0, 260.0, 3600.0, 3900.0)] == ["0.4 s", "48 s", "1 min", "4 min 20 s", "1 h", "1 h 5 min"]
+    assert [span(seconds) for seconds in (0.4, 48.0, 60.0, 260.0, 3600.0, 3900.0)] == [
+        "0.4 s",
+        "48 s",
+        "1 min",
+        "4 min 20 s",
+        "1 h",
+        "1 h 5 min",
+    ]
     with pytest.raises(PolyclipError):
         duration("")
 
 
 def trial(name: str, validation: float | None, millions: float, note: str = "") -> Trial:
     return Trial(
-        name=name, method=name, schedule="2 epochs", settings={}, parameters=round(millions * 1e6), validation=validation, error=0.02, seconds=1.0, note=note
+        name=name,
+        method=name,
+        schedule="2 epochs",
+        settings={},
+        parameters=round(millions * 1e6),
+        validation=validation,
+        error=0.02,
+        seconds=1.0,
+        note=note,
     )
 
 
@@ -320,7 +394,9 @@ def test_of_those_within_one_standard_error_the_one_with_fewest_parameters_wins(
     assert winner([near, best, far]).name == "near"
     assert winner([far, best]).name == "best"
     assert winner([replace(best, name="twin", validation=0.41), best]).name == "best", "of equals in size, the higher"
-    assert winner([replace(best, name="scaled", validation=0.421, parameters=best.parameters + 1), best]).name == "scaled", "one number more is no more"
+    assert (
+        winner([replace(best, name="scaled", validation=0.421, parameters=best.parameters + 1), best]).name == "scaled"
+    ), "one number more is no more"
     with pytest.raises(RunError, match="None of the candidates"):
         winner([trial("none", None, 1, "not possible: no")])
 
@@ -331,8 +407,14 @@ def sentence(won: str, *trials: Trial, seconds: float = 9.0) -> str:
 
 def test_sentences() -> None:
     assert sentence(
-        "a", trial("a", 0.365, 6), trial("b", 0.344, 1), trial("c", None, 0, "skipped: no time left"), trial("d", 0.2, 1, "stopped after 1 of 2")
-    ) == ("a, 2 epochs: validation recall 0.365, 0.021 above the next, b; one candidate did not fit in the budget; one candidate ran out of time.")
+        "a",
+        trial("a", 0.365, 6),
+        trial("b", 0.344, 1),
+        trial("c", None, 0, "skipped: no time left"),
+        trial("d", 0.2, 1, "stopped after 1 of 2"),
+    ) == (
+        "a, 2 epochs: validation recall 0.365, 0.021 above the next, b; one candidate did not fit in the budget; one candidate ran out of time."
+    )
     assert sentence("a", trial("a", 0.36, 1), trial("b", 0.35, 6), seconds=75.0) == (
         "a, 2 epochs: validation recall 0.360, 0.010 above the next, b, which is within one standard error (0.020); "
         "all of it took 1 min 15 s, over the budget of 10 s."
@@ -341,7 +423,10 @@ def test_sentences() -> None:
         "a, 2 epochs: validation recall 0.360, and b, 0.015 higher, is within one standard error (0.020) "
         "but trains 6.00 million parameters where this one trains 1.00."
     )
-    assert sentence("a", trial("a", 0.36, 1)) == "a, 2 epochs: validation recall 0.360, the only candidate that was trained."
+    assert (
+        sentence("a", trial("a", 0.36, 1))
+        == "a, 2 epochs: validation recall 0.360, the only candidate that was trained."
+    )
 
 
 def test_the_clock_of_a_search_starts_with_the_command() -> None:

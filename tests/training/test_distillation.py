@@ -24,22 +24,22 @@ from polyclip.core.vectors import unit
 from polyclip.data.corpus import load_corpus
 from polyclip.data.images import picture_of
 from polyclip.data.pairs import Sample, training_pairs
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.aligner import Aligner, load
+from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.backbone import describe
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.models.components.heads import HIDDEN, Pass
 from polyclip.pipeline import align
 from polyclip.training import prepare
-from polyclip.training.config import Run, Settings
+from polyclip.training.config import AlignConfig, OptimizerConfig
 from polyclip.training.distillation import Taught, Teacher, open_teacher
 from polyclip.training.prepare import english_names, keep, prepared, trained
 from tests.command import Said, polyclip
 from tests.toy import COLOURS, SIZES, write_corpus, write_text_encoder, write_vision_tower
 
-QUICK = Settings(epochs=6, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-3, weight_decay=0.1)
+QUICK = OptimizerConfig(epochs=6, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-3, weight_decay=0.1)
 WIDTH, DIM, LIMIT = 32, 24, 16
 SMALL = {"hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 LONG = " ".join(["red", "small", "green", "square"] * 8)  # 32 words, of which LIMIT tokens are read
@@ -55,20 +55,34 @@ def write_clip(folder: Path, kind: str) -> str:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     begin = "<s> " if kind == "clip" else ""
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{begin}$A </s>", special_tokens=[("<s>", 1), ("</s>", 3)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{begin}$A </s>", special_tokens=[("<s>", 1), ("</s>", 3)]
+    )
     names: dict[str, Any] = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     inputs = ["input_ids", "attention_mask"] if kind == "clip" else ["input_ids"]  # SigLIP looks at its padding
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, model_input_names=inputs, **names).save_pretrained(folder)
-    text = SMALL | {"vocab_size": 64, "max_position_embeddings": LIMIT, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 3}
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=64, model_input_names=inputs, **names
+    ).save_pretrained(folder)
+    text = SMALL | {
+        "vocab_size": 64,
+        "max_position_embeddings": LIMIT,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 3,
+    }
     vision = SMALL | {"image_size": 32, "patch_size": 8}
     torch.manual_seed(4)
     if kind == "clip":
-        model = transformers.CLIPModel(transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=DIM))
+        model = transformers.CLIPModel(
+            transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=DIM)
+        )
         sizes = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
         processor = transformers.CLIPImageProcessor(**sizes, image_mean=[0.1] * 3, image_std=[0.9] * 3)
     else:
         model = transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=vision))
-        processor = transformers.SiglipImageProcessor(size={"height": 32, "width": 32}, image_mean=[0.1] * 3, image_std=[0.9] * 3)
+        processor = transformers.SiglipImageProcessor(
+            size={"height": 32, "width": 32}, image_mean=[0.1] * 3, image_std=[0.9] * 3
+        )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
@@ -82,8 +96,13 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("toy")
     found = {kind: write_clip(folder / kind, kind) for kind in KINDS} | {"corpus": str(write_corpus(folder / "corpus"))}
     found |= {"text": write_text_encoder(folder / "text"), "vision": write_vision_tower(folder / "vision")}
-    for name, method, tune in (("heads", "heads", "both"), ("gated", "head-glu", "both"), ("tuned", "lilt-ln", "text"), ("changed", "lilt-ln", "both")):
-        recipe = Recipe(text_encoder=found["text"], vision_tower=found["vision"], method=method, tune=tune, dim=16)
+    for name, method, tune in (
+        ("heads", "heads", "both"),
+        ("gated", "head-glu", "both"),
+        ("tuned", "lilt-ln", "text"),
+        ("changed", "lilt-ln", "both"),
+    ):
+        recipe = ModelConfig(text_encoder=found["text"], vision_tower=found["vision"], method=method, tune=tune, dim=16)
         align(wanted(found, recipe, folder / name))
         found[name] = str(folder / name)
     align(student(found, "distill", "gated", folder / "pupil"))
@@ -91,18 +110,20 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return found | {"pupil": str(folder / "pupil"), "clip pupil": str(folder / "clip pupil")}
 
 
-def wanted(toy: dict[str, str], recipe: Recipe, out: Path) -> Run:
+def wanted(toy: dict[str, str], recipe: ModelConfig, out: Path) -> AlignConfig:
     languages = [resolve_language("sw"), resolve_language("en")]
-    return Run(languages=languages, recipe=recipe, out=out, corpus=toy["corpus"], heads=QUICK, towers=QUICK)
+    return AlignConfig(languages=languages, recipe=recipe, out=out, corpus=toy["corpus"], heads=QUICK, towers=QUICK)
 
 
-def student(toy: dict[str, str], method: str, teacher: str, out: Path) -> Run:
-    recipe = Recipe(text_encoder=toy["text"], vision_tower=toy["vision"], method=method, dim=16, teacher=toy[teacher])
+def student(toy: dict[str, str], method: str, teacher: str, out: Path) -> AlignConfig:
+    recipe = ModelConfig(
+        text_encoder=toy["text"], vision_tower=toy["vision"], method=method, dim=16, teacher=toy[teacher]
+    )
     run = wanted(toy, recipe, out)
     return dataclasses.replace(run, languages=[resolve_language("en")]) if method == "m2m" else run
 
 
-def squares(toy: dict[str, str]) -> list[Picture]:
+def squares(toy: dict[str, str]) -> list[ImageSource]:
     return [picture_of(path) for path in sorted(Path(toy["corpus"]).parent.glob("*.png"))]
 
 
@@ -147,7 +168,9 @@ def test_what_lies_behind_the_limit_is_not_read(toy: dict[str, str]) -> None:
     encoder = describe("encoders", toy["clip"]).build()
     words = LONG.split()
     with torch.inference_mode():
-        whole, short, shorter = encoder(**encoder.prepare([LONG, " ".join(words[: LIMIT - 2]), " ".join(words[: LIMIT - 3])]))
+        whole, short, shorter = encoder(
+            **encoder.prepare([LONG, " ".join(words[: LIMIT - 2]), " ".join(words[: LIMIT - 3])])
+        )
     torch.testing.assert_close(whole, short, atol=1e-5, rtol=1e-4)
     assert (whole - shorter).abs().max() > 1e-2
 
@@ -157,12 +180,17 @@ def test_the_vision_part_is_transformers_own(toy: dict[str, str], kind: str) -> 
     tower = describe("towers", toy[kind])
     built = tower.build()
     noise = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
-    items = [Picture("noise", "noise", lambda: Image.fromarray(noise)), Picture("white", "white", lambda: Image.new("RGB", (40, 50), "white"))]
+    items = [
+        ImageSource("noise", "noise", lambda: Image.fromarray(noise)),
+        ImageSource("white", "white", lambda: Image.new("RGB", (40, 50), "white")),
+    ]
     inputs = built.prepare(items)
     assert inputs["pixel_values"][1].max().item() == pytest.approx((1 - 0.1) / 0.9)  # its own mean and deviation
     with torch.inference_mode():
         found = built(**inputs)
-        torch.testing.assert_close(found, own_vectors(original(toy, kind).get_image_features(**inputs)), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            found, own_vectors(original(toy, kind).get_image_features(**inputs)), atol=1e-5, rtol=1e-4
+        )
     assert found.shape == (2, tower.dim) == (2, describe("encoders", toy[kind]).dim)
     assert not built.training and not any(p.requires_grad for p in built.parameters())
 
@@ -171,12 +199,17 @@ def test_the_vision_part_is_transformers_own(toy: dict[str, str], kind: str) -> 
 def test_parts_are_counted_and_named_apart(toy: dict[str, str], kind: str) -> None:
     text, vision = describe("encoders", toy[kind]), describe("towers", toy[kind])
     model = original(toy, kind)
-    assert text.parameters + vision.parameters + sum(p.numel() for p in model.parameters(recurse=False)) == sum(p.numel() for p in model.parameters())
+    assert text.parameters + vision.parameters + sum(p.numel() for p in model.parameters(recurse=False)) == sum(
+        p.numel() for p in model.parameters()
+    )
     assert text.parameters == sum(p.numel() for p in text.build().parameters())
     assert vision.parameters == sum(p.numel() for p in vision.build().parameters())
     assert text.embeddings == 64 * WIDTH and vision.embeddings == 0
     folder = toy[kind].partition(":")[2]
-    others = {describe("towers", f"huggingface:{folder}").identity, describe("towers", f"huggingface:{folder},pooling=mean").identity}
+    others = {
+        describe("towers", f"huggingface:{folder}").identity,
+        describe("towers", f"huggingface:{folder},pooling=mean").identity,
+    }
     assert len({text.identity, vision.identity} | others) == 4
     assert (text.name, vision.name) == (toy[kind], toy[kind])
     assert text.identity == describe("encoders", toy[kind]).identity
@@ -202,8 +235,17 @@ def test_half_precision_on_disk_is_computed_in_full(toy: dict[str, str], tmp_pat
 
 @pytest.mark.parametrize("name", ["ChineseCLIP", "AltCLIP", "MetaClip2"])
 def test_other_families_give_one_vector_a_picture(name: str, toy: dict[str, str], tmp_path: Path) -> None:
-    words = SMALL | {"vocab_size": 64, "max_position_embeddings": LIMIT, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 3, "project_dim": DIM}
-    config = getattr(transformers, f"{name}Config")(text_config=words, vision_config=SMALL | {"image_size": 32, "patch_size": 8}, projection_dim=DIM)
+    words = SMALL | {
+        "vocab_size": 64,
+        "max_position_embeddings": LIMIT,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 3,
+        "project_dim": DIM,
+    }
+    config = getattr(transformers, f"{name}Config")(
+        text_config=words, vision_config=SMALL | {"image_size": 32, "patch_size": 8}, projection_dim=DIM
+    )
     shutil.copytree(toy["clip"].partition(":")[2], tmp_path / "clip")
     getattr(transformers, f"{name}Model")(config).save_pretrained(tmp_path / "clip")
     text, vision = (describe(kind, f"clip:{tmp_path / 'clip'}") for kind in ("encoders", "towers"))
@@ -240,7 +282,9 @@ def test_what_cannot_be_had_or_is_no_clip_is_one_sentence(toy: dict[str, str], k
 
 def test_code_from_a_hub_is_never_run(toy: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "evil.py").write_text("raise SystemExit(3)", "utf-8")
-    (tmp_path / "config.json").write_text('{"model_type": "mine", "auto_map": {"AutoConfig": "evil.Mine", "AutoModel": "evil.Mine"}}', "utf-8")
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "mine", "auto_map": {"AutoConfig": "evil.Mine", "AutoModel": "evil.Mine"}}', "utf-8"
+    )
     with pytest.raises(WeightsError, match="Cannot load CLIP"):
         describe("encoders", f"clip:{tmp_path}")
 
@@ -248,7 +292,12 @@ def test_code_from_a_hub_is_never_run(toy: dict[str, str], tmp_path: Path) -> No
 def test_vectors_that_do_not_fit_together_are_refused(toy: dict[str, str], tmp_path: Path) -> None:
     """FLAVA projects every token."""
     text = SMALL | {"vocab_size": 64, "max_position_embeddings": LIMIT, "pad_token_id": 0}
-    config = transformers.FlavaConfig(text_config=text, image_config=SMALL | {"image_size": 32, "patch_size": 8}, multimodal_config=SMALL, projection_dim=DIM)
+    config = transformers.FlavaConfig(
+        text_config=text,
+        image_config=SMALL | {"image_size": 32, "patch_size": 8},
+        multimodal_config=SMALL,
+        projection_dim=DIM,
+    )
     shutil.copytree(toy["clip"].partition(":")[2], tmp_path / "clip")
     transformers.FlavaModel(config).save_pretrained(tmp_path / "clip")
     encoder = describe("encoders", f"clip:{tmp_path / 'clip'}").build()
@@ -278,7 +327,7 @@ def test_a_clip_hands_its_vision_to_its_student(toy: dict[str, str], method: str
 @pytest.mark.parametrize("method", ["m2m", "distill"])
 def test_a_run_hands_its_vision_to_its_student(toy: dict[str, str], method: str, teacher: str, tmp_path: Path) -> None:
     align(student(toy, method, teacher, tmp_path / "run"))
-    one, other = load(toy[teacher]), load(tmp_path / "run")
+    one, other = load_model(toy[teacher]), load_model(tmp_path / "run")
     items = squares(toy)
     assert torch.equal(one.vision.embed(items, "pictures", keep=True), other.vision.embed(items, "pictures", keep=True))
     length = one.encode_text(["red"]).shape[1]
@@ -286,13 +335,15 @@ def test_a_run_hands_its_vision_to_its_student(toy: dict[str, str], method: str,
     check_counts(other, method, length)
 
 
-def check_counts(aligner: Aligner, method: str, dim: int) -> None:
+def check_counts(aligner: PolyCLIP, method: str, dim: int) -> None:
     """Only the text head, and the scale of the logits."""
     named = {n for n, p in aligner.named_parameters() if p.requires_grad}
     assert all(name == "log_scale" or name.startswith("text.head.") for name in named)
     head = STUDENT * dim + dim
     branch = 2 * (STUDENT * HIDDEN + HIDDEN) + HIDDEN * dim + dim
-    assert aligner.counts()["trained_parameters"] == head + (branch + 1 if method == "distill" else 0)  # mse has no logit scale
+    assert aligner.counts()["trained_parameters"] == head + (
+        branch + 1 if method == "distill" else 0
+    )  # mse has no logit scale
 
 
 @pytest.mark.parametrize("teacher", ["clip", "siglip", "heads", "gated", "tuned"])
@@ -303,24 +354,33 @@ def test_training_brings_captions_nearer_to_the_teacher(
     """On captions it was trained on; the last epoch is kept, as if it were the best, since recall against random vectors is chance."""
     epochs = count()
     monkeypatch.setattr(prepare, "validation", lambda *given: lambda: float(next(epochs)))
-    work = prepared(dataclasses.replace(student(toy, method, teacher, tmp_path / "run"), heads=dataclasses.replace(QUICK, epochs=40)))
+    work = prepared(
+        dataclasses.replace(
+            student(toy, method, teacher, tmp_path / "run"), heads=dataclasses.replace(QUICK, epochs=40)
+        )
+    )
     train = work.sides[0].train_pairs
     codes = [language.code for language in work.run.languages]
     assert work.teacher is not None
-    target = Taught(work.teacher, train, codes, english_names(work.run, train)).inputs(torch.arange(len(train.captions)))["unit"]
+    target = Taught(work.teacher, train, codes, english_names(work.run, train)).inputs(
+        torch.arange(len(train.captions))
+    )["unit"]
     before = distance(work.aligner, train.captions, target)
     log = trained(work)
     keep(work, log)
     after = distance(work.aligner, train.captions, target)
-    assert after < (0.5 if method == "m2m" else 0.9) * before, (before, after)  # distill asks for the same neighbours, not the same place
+    assert after < (0.5 if method == "m2m" else 0.9) * before, (
+        before,
+        after,
+    )  # distill asks for the same neighbours, not the same place
     assert log[-1]["loss"] < log[1]["loss"]
-    again = load(tmp_path / "run")
+    again = load_model(tmp_path / "run")
     assert distance(again, train.captions, target) == pytest.approx(after, rel=1e-5)
     saved = set(load_file(tmp_path / "run" / "aligner.safetensors"))
     assert all(name == "log_scale" or ".head." in name for name in saved)
 
 
-def distance(aligner: Aligner, captions: list[str], target: torch.Tensor) -> float:
+def distance(aligner: PolyCLIP, captions: list[str], target: torch.Tensor) -> float:
     """Mean squared distance of unit vectors."""
     return (aligner.eval().encode_text(captions) - target).square().sum(1).mean().item()
 
@@ -328,16 +388,18 @@ def distance(aligner: Aligner, captions: list[str], target: torch.Tensor) -> flo
 def test_a_student_needs_its_teachers_folder_no_more(toy: dict[str, str], tmp_path: Path) -> None:
     shutil.copytree(toy["heads"], tmp_path / "teacher")
     align(student(toy | {"copy": str(tmp_path / "teacher")}, "distill", "copy", tmp_path / "run"))
-    before = load(tmp_path / "run").encode_text(["mraba bluu"])
+    before = load_model(tmp_path / "run").encode_text(["mraba bluu"])
     shutil.rmtree(tmp_path / "teacher")
-    assert torch.equal(load(tmp_path / "run").encode_text(["mraba bluu"]), before)
+    assert torch.equal(load_model(tmp_path / "run").encode_text(["mraba bluu"]), before)
 
 
 def test_a_teacher_trained_inside_its_text_encoder_speaks_with_it(toy: dict[str, str]) -> None:
     teacher = open_teacher(toy["tuned"])
     captions = ["red", "small green square"]
-    torch.testing.assert_close(teacher.says(captions, [2]), load(toy["tuned"]).encode_text(captions), atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(teacher.says(captions, [2]), load(toy["heads"]).encode_text(captions), atol=1e-2)
+    torch.testing.assert_close(
+        teacher.says(captions, [2]), load_model(toy["tuned"]).encode_text(captions), atol=1e-5, rtol=1e-4
+    )
+    assert not torch.allclose(teacher.says(captions, [2]), load_model(toy["heads"]).encode_text(captions), atol=1e-2)
 
 
 class Lengths(Teacher):
@@ -355,9 +417,13 @@ def test_english_stands_for_itself_and_others_for_the_english_name(toy: dict[str
     english = [f"{concept} {'x' * number}" for number, concept in enumerate(train.concepts)]  # each of its own length
     taught = Taught(Lengths("lengths", None), train, order, english)
     said = taught.inputs(torch.arange(len(train.captions)))["unit"][:, 0].tolist()
-    swahili = {*COLOURS.values(), *(f"mraba {rangi} {ukubwa}" for rangi in COLOURS.values() for ukubwa in SIZES.values())}
+    swahili = {
+        *COLOURS.values(),
+        *(f"mraba {rangi} {ukubwa}" for rangi in COLOURS.values() for ukubwa in SIZES.values()),
+    }
     wanted = [
-        float(len(english[concept] if caption in swahili else caption)) for caption, concept in zip(train.captions, train.caption_concept.tolist(), strict=True)
+        float(len(english[concept] if caption in swahili else caption))
+        for caption, concept in zip(train.captions, train.caption_concept.tolist(), strict=True)
     ]
     assert said == wanted
 
@@ -367,11 +433,27 @@ def test_english_stands_for_itself_and_others_for_the_english_name(toy: dict[str
 
 def command(toy: dict[str, str], out: Path, *more: object) -> Said:
     towers = ["--text-encoder", toy["text"], "--vision-tower", toy["vision"]]
-    return polyclip("align", "--lang", "sw", "--corpus", toy["corpus"], *towers, "--epochs", 2, "--batch-size", 8, "--out", out, *more)
+    return polyclip(
+        "align",
+        "--lang",
+        "sw",
+        "--corpus",
+        toy["corpus"],
+        *towers,
+        "--epochs",
+        2,
+        "--batch-size",
+        8,
+        "--out",
+        out,
+        *more,
+    )
 
 
 @pytest.mark.parametrize("teacher", ["clip", "heads"])
-def test_m2m_trains_english_alone(toy: dict[str, str], teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_m2m_trains_english_alone(
+    toy: dict[str, str], teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard: list[tuple[list[str], list[str]]] = []
 
     class Spy(Taught):
@@ -384,8 +466,12 @@ def test_m2m_trains_english_alone(toy: dict[str, str], teacher: str, tmp_path: P
     assert said.code == 0, said
     assert tomllib.loads((tmp_path / "run" / "run.toml").read_text("utf-8"))["languages"] == ["en"]
     ((languages, captions),) = heard
-    assert languages == ["en"] and {word for caption in captions for word in caption.split()} <= {*COLOURS, *SIZES, "square"}
-    assert load(tmp_path / "run").encode_text(["mraba bluu"]).shape[0] == 1
+    assert languages == ["en"] and {word for caption in captions for word in caption.split()} <= {
+        *COLOURS,
+        *SIZES,
+        "square",
+    }
+    assert load_model(tmp_path / "run").encode_text(["mraba bluu"]).shape[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -394,13 +480,19 @@ def test_m2m_trains_english_alone(toy: dict[str, str], teacher: str, tmp_path: P
         ("m2m", "", ["learns from an aligned teacher", "--teacher", "clip:"]),
         ("distill", "", ["learns from an aligned teacher", "--teacher", "clip:"]),
         ("distill", "changed", ["method lilt-ln", "vision tower", "heads"]),
-        ("distill", "clip:openai/clip-vit-base-patch32", ["Cannot load CLIP 'openai/clip-vit-base-patch32'", "local folder"]),
+        (
+            "distill",
+            "clip:openai/clip-vit-base-patch32",
+            ["Cannot load CLIP 'openai/clip-vit-base-patch32'", "local folder"],
+        ),
         ("distill", "openai/clip-vit-base-patch32", ["is no run folder", "written clip:openai/clip-vit-base-patch32"]),
         ("m2m", "clip:text", ["is no CLIP"]),
         ("heads", "heads", ["--teacher", "has no teacher"]),
     ],
 )
-def test_bad_teachers_are_one_sentence(toy: dict[str, str], method: str, teacher: str, words: list[str], tmp_path: Path) -> None:
+def test_bad_teachers_are_one_sentence(
+    toy: dict[str, str], method: str, teacher: str, words: list[str], tmp_path: Path
+) -> None:
     given = f"clip:{toy['text'].partition(':')[2]}" if teacher == "clip:text" else toy.get(teacher, teacher)
     said = command(toy, tmp_path / "run", "--method", method, *(["--teacher", given] if given else []))
     lines = said.err.strip().splitlines()

@@ -15,17 +15,17 @@ from polyclip.core import distributed
 from polyclip.core.vectors import unit
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import PolyclipError, UnknownName
-from polyclip.evaluation.results import Measured, Outcome, Score
+from polyclip.evaluation.results import Measured, QueryOutcomes, Score
 from polyclip.evaluation.shares import each, read, written
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import feature_cache
-from polyclip.models.aligner import Aligner
-from polyclip.models.branch import Recipe
+from polyclip.models.aligner import PolyCLIP
+from polyclip.models.branch import ModelConfig
 from polyclip.models.losses import LOSSES, STARTS, Batch, info_nce
 from polyclip.models.trunk import below
 from polyclip.training import compute, fsdp
 from polyclip.training.compute import Compute
-from polyclip.training.config import HEADS, TOWERS, Run
+from polyclip.training.config import HEADS, TOWERS, AlignConfig
 from polyclip.training.grad_cache import Objective, Pass, in_blocks
 from polyclip.training.loop import Phase, step, trainable, whole
 from polyclip.training.prepare import Work, phase, prepared
@@ -42,14 +42,24 @@ BATCH = 11  # no multiple of 2, 3 or 4
 def works(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Work, Phase]]:
     """For each method a run that is ready, and its own phase."""
     folder = tmp_path_factory.mktemp("bigbatch")
-    pack, text, vision = write_corpus(folder / "corpus"), write_text_encoder(folder / "text"), write_vision_tower(folder / "vision")
+    pack, text, vision = (
+        write_corpus(folder / "corpus"),
+        write_text_encoder(folder / "text"),
+        write_vision_tower(folder / "vision"),
+    )
     found = {}
     for method in {*METHODS, *INSIDE}:
-        recipe = Recipe(method=method, tune=INSIDE.get(method, "both"), text_encoder=text, vision_tower=vision, dim=16)
+        recipe = ModelConfig(
+            method=method, tune=INSIDE.get(method, "both"), text_encoder=text, vision_tower=vision, dim=16
+        )
         short = {"epochs": 2, "batch_size": BATCH, "seed": 5}
         languages = [resolve_language("sw"), resolve_language("en")]
         heads, towers = replace(HEADS, **short), replace(TOWERS, **short, caption_loss=0.3)
-        work = prepared(Run(languages=languages, recipe=recipe, corpus=str(pack), heads=heads, towers=towers, out=folder / method))
+        work = prepared(
+            AlignConfig(
+                languages=languages, recipe=recipe, corpus=str(pack), heads=heads, towers=towers, out=folder / method
+            )
+        )
         for data in work.sides:
             data.go_live()
         found[method] = (work, phase(method, towers if method in INSIDE else heads, work))
@@ -81,7 +91,9 @@ def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
     assert found.keys() == wanted.keys() and any(name.startswith("gradient.") for name in found)
     for name, value in wanted.items():
         absolute = 1e-5 if name.startswith("gradient.") else 1e-4
-        torch.testing.assert_close(found[name], value, msg=lambda text, name=name: f"{name}: {text}", rtol=1e-3, atol=absolute)
+        torch.testing.assert_close(
+            found[name], value, msg=lambda text, name=name: f"{name}: {text}", rtol=1e-3, atol=absolute
+        )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -108,7 +120,9 @@ def test_several_processes_take_the_step_of_one(works: dict[str, tuple[Work, Pha
                 assert_same({n.partition("/")[2]: t for n, t in own.items() if n.startswith(f"{case}/")}, tensors)
 
 
-def test_divided_towers_take_the_step_of_one_process(works: dict[str, tuple[Work, Phase]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_divided_towers_take_the_step_of_one_process(
+    works: dict[str, tuple[Work, Phase]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where one process has one batch of captions more than another (three at once), and a step is taken in parts."""
     plans = [("lilt-ln", None), ("lilt-ln", 2), ("full", None), ("full", 4)]
     wanted = {f"{method} {held}": stepped(*works[method]) for method, held in plans}
@@ -128,7 +142,9 @@ def test_divided_towers_take_the_step_of_one_process(works: dict[str, tuple[Work
                 assert_same({n.partition("/")[2]: t for n, t in own.items() if n.startswith(f"{case}/")}, tensors)
 
 
-def test_features_are_computed_once_by_all_processes_together(works: dict[str, tuple[Work, Phase]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_are_computed_once_by_all_processes_together(
+    works: dict[str, tuple[Work, Phase]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tower, captions = works["head-glu"][0].aligner.text.tower, [f"{number} red square" for number in range(7)]
     wanted = feature_cache.encode(tower, captions, "captions")
     encoder = tower.build()
@@ -136,11 +152,18 @@ def test_features_are_computed_once_by_all_processes_together(works: dict[str, t
     monkeypatch.setenv("POLYCLIP_CACHE", str(tmp_path / "cache"))
     computed: list[int] = []
     in_batches = feature_cache.in_batches
-    monkeypatch.setattr(feature_cache, "in_batches", lambda encoder, items, meter: computed.append(len(items)) or in_batches(encoder, items, meter))
+    monkeypatch.setattr(
+        feature_cache,
+        "in_batches",
+        lambda encoder, items, meter: computed.append(len(items)) or in_batches(encoder, items, meter),
+    )
 
     def work() -> dict[str, Tensor]:
         found = {"kept": feature_cache.encode(tower, captions, "captions"), "computed": torch.tensor(computed)}
-        return found | {"live": feature_cache.forward(encoder, captions, "captions"), "said": torch.tensor(distributed.everyones([distributed.number()]))}
+        return found | {
+            "live": feature_cache.forward(encoder, captions, "captions"),
+            "said": torch.tensor(distributed.everyones([distributed.number()])),
+        }
 
     told = together(2, work, tmp_path)
     assert [sorted(own["computed"].tolist()) for own in told] == [[2, 2], [1, 2]]
@@ -153,7 +176,9 @@ def test_features_are_computed_once_by_all_processes_together(works: dict[str, t
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_a_loss_in_blocks_is_the_loss(name: str) -> None:
     """In double precision; blocks of three rows that end nowhere near the processes' shares of eleven."""
-    scale, bias = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in STARTS.get(name, (10.0, 0.0)))
+    scale, bias = (
+        torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in STARTS.get(name, (10.0, 0.0))
+    )
     text, image = (torch.randn(11, 6, dtype=torch.float64, requires_grad=True) for _ in range(2))
     leaves = [text, image, scale, bias]
     batch = Batch(unit(text), unit(image), torch.tensor([0, 0, 1, 2, 1, 3, 4, 5, 6, 0, 7]), scale, bias)
@@ -174,7 +199,10 @@ def kept_bytes(run: Any, model: Any = None) -> int:
 
     class Kept:
         def __init__(self, tensor: Tensor) -> None:
-            self.tensor, self.size = tensor, 0 if tensor.untyped_storage().data_ptr() in own else tensor.numel() * tensor.element_size()
+            self.tensor, self.size = (
+                tensor,
+                0 if tensor.untyped_storage().data_ptr() in own else tensor.numel() * tensor.element_size(),
+            )
             held[0] += self.size
             held[1] = max(held)
 
@@ -196,7 +224,7 @@ def test_blocks_never_hold_the_whole_matrix(loss: Any) -> None:
 
 def test_a_real_tower_in_parts() -> None:
     """e5-small on Swahili names: the gradient of the whole, no more captions at once than asked for, and a part of the memory."""
-    aligner = Aligner(Recipe(method="lilt-ln", tune="text", text_layers="-2:", vision_tower="efficientnet-lite0"))
+    aligner = PolyCLIP(ModelConfig(method="lilt-ln", tune="text", text_layers="-2:", vision_tower="efficientnet-lite0"))
     corpus, encoder, cut, seen = load_corpus("emoji"), aligner.text.encoder, aligner.text.cut, []
     names = [row.captions[0] for row in corpus.reader.read(corpus.folder, "sw", "validation")][:24]
     pictures = torch.randn(24, aligner.vision.tower.dim)
@@ -208,25 +236,44 @@ def test_a_real_tower_in_parts() -> None:
         return {"states": [state], "order": torch.arange(len(rows))}
 
     rows = torch.arange(24)
-    shown = Pass(shown=rows, others=None, pictures=rows, concept=rows, text=text, image=lambda rows: {"vectors": pictures[rows]}, seed=3)
+    shown = Pass(
+        shown=rows,
+        others=None,
+        pictures=rows,
+        concept=rows,
+        text=text,
+        image=lambda rows: {"vectors": pictures[rows]},
+        seed=3,
+    )
     accelerator, objective = compute.accelerator(Compute()), Objective(loss=info_nce, members=aligner.method.members)
     found = {}
     for held in (None, 8):
         aligner.train()
-        run = partial(whole, accelerator, aligner, shown, objective) if held is None else partial(parts, accelerator, aligner, shown, objective, held)
+        run = (
+            partial(whole, accelerator, aligner, shown, objective)
+            if held is None
+            else partial(parts, accelerator, aligner, shown, objective, held)
+        )
         torch.manual_seed(3)
-        found[held] = (kept_bytes(run, aligner), {n: p.grad.clone() for n, p in aligner.named_parameters() if p.grad is not None})
+        found[held] = (
+            kept_bytes(run, aligner),
+            {n: p.grad.clone() for n, p in aligner.named_parameters() if p.grad is not None},
+        )
         aligner.zero_grad(set_to_none=True)
     assert seen == [24] + [8] * 6  # twice each part
     assert found[8][0] < 0.5 * found[None][0]
     assert found[8][1].keys() == found[None][1].keys() and any(".encoder." in name for name in found[8][1])
     for name, gradient in found[None][1].items():
         torch.testing.assert_close(
-            found[8][1][name], gradient, rtol=1e-3, atol=1e-5 * gradient.abs().max().item(), msg=lambda text, name=name: f"{name}: {text}"
+            found[8][1][name],
+            gradient,
+            rtol=1e-3,
+            atol=1e-5 * gradient.abs().max().item(),
+            msg=lambda text, name=name: f"{name}: {text}",
         )
 
 
-def parts(accelerator: Accelerator, aligner: Aligner, shown: Pass, objective: Objective, held: int) -> float:
+def parts(accelerator: Accelerator, aligner: PolyCLIP, shown: Pass, objective: Objective, held: int) -> float:
     from polyclip.training.grad_cache import backward
 
     return backward(accelerator, aligner, shown, objective, held)
@@ -238,7 +285,11 @@ def test_bf16_is_near_and_leaves_weights_in_fp32(works: dict[str, tuple[Work, Ph
         exact, rough = stepped(work, planned), stepped(work, planned, precision="bf16", micro_batch=held)
         assert not torch.equal(rough["loss"], exact["loss"])  # it was used
         torch.testing.assert_close(rough["loss"], exact["loss"], rtol=3e-2, atol=3e-2)
-        assert all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in rough.values() if tensor.is_floating_point())
+        assert all(
+            tensor.dtype == torch.float32 and tensor.isfinite().all()
+            for tensor in rough.values()
+            if tensor.is_floating_point()
+        )
         again = stepped(work, planned)
         assert all(torch.equal(again[name], value) for name, value in exact.items())  # nothing of it stays behind
 
@@ -249,12 +300,20 @@ def test_precisions_that_are_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(PolyclipError) as caught:
         compute.check(Compute(precision="fp16"))
-    assert str(caught.value) == "--precision fp16 needs a graphics processor, and torch finds none here: use bf16, which needs none, or fp32."
+    assert (
+        str(caught.value)
+        == "--precision fp16 needs a graphics processor, and torch finds none here: use bf16, which needs none, or fp32."
+    )
     monkeypatch.setenv(compute.LAUNCHER, "bf16")
-    with pytest.raises(PolyclipError, match="accelerate launch asks for mixed precision bf16, polyclip for fp32: write --precision bf16"):
+    with pytest.raises(
+        PolyclipError,
+        match="accelerate launch asks for mixed precision bf16, polyclip for fp32: write --precision bf16",
+    ):
         compute.check(Compute())
     monkeypatch.delenv(compute.LAUNCHER)
-    with pytest.raises(PolyclipError, match="--shard divides the towers among processes, and there is one: torchrun --nproc-per-node 2"):
+    with pytest.raises(
+        PolyclipError, match="--shard divides the towers among processes, and there is one: torchrun --nproc-per-node 2"
+    ):
         compute.check(Compute(shard=True))
     monkeypatch.setattr(distributed, "launched", lambda: True)
     compute.check(Compute(shard=True, precision="bf16"))
@@ -273,10 +332,16 @@ def test_the_command_line_refuses_what_is_not_for_here(monkeypatch: pytest.Monke
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
     said = polyclip("search", "paka", "--images", "here", "--model", "there")
-    assert said.code == 2 and said.err == "error: 'polyclip search' is the work of one process, 2 were started: run it without torchrun or accelerate.\n"
+    assert (
+        said.code == 2
+        and said.err
+        == "error: 'polyclip search' is the work of one process, 2 were started: run it without torchrun or accelerate.\n"
+    )
 
 
-def test_too_many_processes_for_a_batch_and_a_bad_waiting_time(monkeypatch: pytest.MonkeyPatch, works: dict[str, tuple[Work, Phase]]) -> None:
+def test_too_many_processes_for_a_batch_and_a_bad_waiting_time(
+    monkeypatch: pytest.MonkeyPatch, works: dict[str, tuple[Work, Phase]]
+) -> None:
     monkeypatch.setenv(distributed.MINUTES, "soon")
     with pytest.raises(PolyclipError, match="POLYCLIP_TIMEOUT is 'soon', expected minutes such as 60"):
         distributed.waiting()
@@ -286,10 +351,28 @@ def test_too_many_processes_for_a_batch_and_a_bad_waiting_time(monkeypatch: pyte
 
 
 def test_scores_travel_whole() -> None:
-    facts = {"benchmark": "b", "protocol": "p", "split": "test", "language": "sw", "seen": True, "direction": "text_to_image", "gallery": 3}
-    outcome = Outcome(**facts, queries="q", cluster=("x", "y"), rank=torch.tensor([0, 2], dtype=torch.int32).numpy(), gain=torch.rand(2).numpy())
+    facts = {
+        "benchmark": "b",
+        "protocol": "p",
+        "split": "test",
+        "language": "sw",
+        "seen": True,
+        "direction": "text_to_image",
+        "gallery": 3,
+    }
+    outcome = QueryOutcomes(
+        **facts,
+        queries="q",
+        cluster=("x", "y"),
+        rank=torch.tensor([0, 2], dtype=torch.int32).numpy(),
+        gain=torch.rand(2).numpy(),
+    )
     rest = facts | {"value": 1 / 3, "low": 0.1, "high": 0.7, "queries": 2, "chance": 0.2}
-    scores: list[Score] = [Measured(outcome, metric="recall@1", **rest), Measured(outcome, metric="recall@5", **rest), Score(metric="mean", **rest)]
+    scores: list[Score] = [
+        Measured(outcome, metric="recall@1", **rest),
+        Measured(outcome, metric="recall@5", **rest),
+        Score(metric="mean", **rest),
+    ]
     again = read(json.loads(json.dumps(written(scores))))
     assert again == scores and again[0].outcome is again[1].outcome  # type: ignore[attr-defined]
     for name in ("rank", "gain"):

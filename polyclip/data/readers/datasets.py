@@ -25,7 +25,19 @@ from polyclip.data.shards.schema import Stored
 from polyclip.data.shards.table import languages, pictures, read, split_concepts, styles, table
 from polyclip.errors import DataError, PackError
 
-__all__ = ["content", "indexed", "languages", "local", "located", "pictures", "read", "samples", "split_concepts", "styles", "table"]
+__all__ = [
+    "content",
+    "indexed",
+    "languages",
+    "local",
+    "located",
+    "pictures",
+    "read",
+    "samples",
+    "split_concepts",
+    "styles",
+    "table",
+]
 
 BATCH = 32  # rows that are in memory together
 COPY = pa.schema([("image", pa.binary()), ("row", pa.string())])  # the picture, and the other columns as JSON
@@ -37,16 +49,26 @@ def located(pack: CorpusPack, base: Path) -> list[Shard]:
     Raises PackError for a hub name without a revision or several names, DataError for a data set that cannot be opened.
     """
     if not isinstance(pack.files, str) or "://" in pack.files:
-        raise PackError(f"files: reader 'datasets' takes one hub name or local folder, found {str(pack.files)[:80]}; addresses are for webdataset and parquet.")
+        raise PackError(
+            f"files: reader 'datasets' takes one hub name or local folder, found {str(pack.files)[:80]}; addresses are for webdataset and parquet."
+        )
     folder, stored = (base / pack.files).resolve(), pack.shards
     if not folder.is_dir() and not stored.revision:
-        raise PackError(f'files: {pack.files} is no folder beside the pack; a hub data set needs its commit too: [shards] revision = "...", all 40 digits.')
+        raise PackError(
+            f'files: {pack.files} is no folder beside the pack; a hub data set needs its commit too: [shards] revision = "...", all 40 digits.'
+        )
     name, token = (str(folder), _state(folder)) if folder.is_dir() else (pack.files, stored.revision)
     kept = cache_folder() / "shards" / "counts" / digest(name, token, stored.split)[:32]
     if not kept.is_file():  # a finished index does not ask the hub again
-        write_text(kept, str(_stream(name, stored.split, "" if folder.is_dir() else token).num_shards), what="a number of shards")
+        write_text(
+            kept,
+            str(_stream(name, stored.split, "" if folder.is_dir() else token).num_shards),
+            what="a number of shards",
+        )
     count = int(kept.read_text("utf-8"))
-    return [Shard(json.dumps([name, stored.split, number, count], ensure_ascii=False), token, 0) for number in range(count)]
+    return [
+        Shard(json.dumps([name, stored.split, number, count], ensure_ascii=False), token, 0) for number in range(count)
+    ]
 
 
 def local(shard: Shard) -> Path:
@@ -73,7 +95,9 @@ def content(shard: Shard, place: tuple[int, int], path: str) -> bytes:
     return columns.bytes_at(local(shard), place, "image")
 
 
-def _sample(number: int, found: tuple[int, int, columns.Row], stored: Stored, spoken: dict[str, str], single: str) -> Sample:
+def _sample(
+    number: int, found: tuple[int, int, columns.Row], stored: Stored, spoken: dict[str, str], single: str
+) -> Sample:
     group, place, row = found
 
     def data() -> bytes:
@@ -82,7 +106,9 @@ def _sample(number: int, found: tuple[int, int, columns.Row], stored: Stored, sp
         return bytes(row["image"])
 
     cells = json.loads(row["row"])
-    return Sample(f"row {number}", (group, place), "", data, partial(columns.captions_of, cells, stored, spoken, single))
+    return Sample(
+        f"row {number}", (group, place), "", data, partial(columns.captions_of, cells, stored, spoken, single)
+    )
 
 
 @cache
@@ -113,10 +139,14 @@ def _copy(shard: Shard, target: Path) -> None:
     image = next((column for column, kind in features.items() if isinstance(kind, datasets.Image)), "image")
     if image not in features:
         raise DataError(f"data set {name} has no column of pictures; found {', '.join(features)}.")
-    rows = iter(own.cast_column(image, datasets.Image(decode=False)) if isinstance(features[image], datasets.Image) else own)
+    rows = iter(
+        own.cast_column(image, datasets.Image(decode=False)) if isinstance(features[image], datasets.Image) else own
+    )
     having = [column for column in features if column != image]
     with ParquetWriter(target, COPY.with_metadata({"columns": json.dumps(having, ensure_ascii=False)})) as writer:
-        while batch := filesystem.asked(f"data set {name}, shard {number}", lambda: [row for row, _ in zip(rows, range(BATCH), strict=False)]):
+        while batch := filesystem.asked(
+            f"data set {name}, shard {number}", lambda: [row for row, _ in zip(rows, range(BATCH), strict=False)]
+        ):
             writer.write_table(pa.Table.from_pylist([_kept(row, image) for row in batch], schema=COPY))
 
 

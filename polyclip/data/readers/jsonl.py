@@ -12,7 +12,7 @@ from typing import Any
 
 from polyclip.data.images import picture_of
 from polyclip.data.splits import SPLITS, split_of
-from polyclip.data.types import Picture, Row
+from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError, UnknownName
 
 STYLE = "pictures"
@@ -44,10 +44,14 @@ def read(folder: Path, language: str, split: str) -> list[Row]:
     if language not in languages(folder):
         raise UnknownName(f"caption language in {folder}", language, languages(folder))
     table = entries(folder)
-    return [_row(image, table[image], language) for image in split_concepts(folder, split) if language in table[image]["captions"]]
+    return [
+        _row(image, table[image], language)
+        for image in split_concepts(folder, split)
+        if language in table[image]["captions"]
+    ]
 
 
-def pictures(folder: Path, style: str) -> dict[str, Picture]:
+def pictures(folder: Path, style: str) -> dict[str, ImageSource]:
     """The picture of every row."""
     if style != STYLE:
         raise UnknownName(f"picture style in {folder}", style, [STYLE])
@@ -81,7 +85,9 @@ def entries(folder: Path) -> dict[str, dict[str, Any]]:
         entry["category"] = str(entry.get("category", ""))
         entry["split"] = entry.get("split") or split_of(entry["group"])
         if side.setdefault(entry["group"], entry["split"]) != entry["split"]:
-            raise DataError(f"{where}: group {entry['group']!r} is in {entry['split']} here and in {side[entry['group']]} above; a group has one side.")
+            raise DataError(
+                f"{where}: group {entry['group']!r} is in {entry['split']} here and in {side[entry['group']]} above; a group has one side."
+            )
         found[image] = entry
     if not found:
         raise DataError(f"{path} is empty.")
@@ -96,7 +102,9 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON ({error}).") from error
     if not isinstance(entry, dict) or not {"image", "captions"} <= entry.keys() <= KEYS:
-        raise DataError(f"{where}: expected an object with image and captions, and at most {', '.join(sorted(KEYS))}; found {str(entry)[:80]}.")
+        raise DataError(
+            f"{where}: expected an object with image and captions, and at most {', '.join(sorted(KEYS))}; found {str(entry)[:80]}."
+        )
     return entry
 
 
@@ -110,4 +118,6 @@ def _check(image: object, entry: dict[str, Any], folder: Path, where: str) -> No
     captions = entry["captions"]
     lists = isinstance(captions, dict) and all(isinstance(texts, list) and texts for texts in captions.values())
     if not lists or not all(isinstance(text, str) and text.strip() for texts in captions.values() for text in texts):
-        raise DataError(f"{where}: an empty caption, or captions that are not lists of text by language: {str(captions)[:80]}.")
+        raise DataError(
+            f"{where}: an empty caption, or captions that are not lists of text by language: {str(captions)[:80]}."
+        )

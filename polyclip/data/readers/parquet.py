@@ -19,7 +19,19 @@ from polyclip.data.shards.scan import indexed
 from polyclip.data.shards.schema import Stored
 from polyclip.data.shards.table import languages, pictures, read, split_concepts, styles, table
 
-__all__ = ["content", "indexed", "languages", "local", "located", "pictures", "read", "samples", "split_concepts", "styles", "table"]
+__all__ = [
+    "content",
+    "indexed",
+    "languages",
+    "local",
+    "located",
+    "pictures",
+    "read",
+    "samples",
+    "split_concepts",
+    "styles",
+    "table",
+]
 
 COLUMN = "column"
 
@@ -49,10 +61,16 @@ def samples(shard: Shard, stored: Stored) -> tuple[Iterator[Sample], Counter]:
 def content(shard: Shard, place: tuple[int, int], path: str) -> bytes:
     """Bytes of a picture."""
     column = path.partition(":")[2] if path.startswith(f"{COLUMN}:") else ""
-    return columns.bytes_at(local(shard), place, column) if column else filesystem.content(beside(shard.url, path), MAX_BYTES)
+    return (
+        columns.bytes_at(local(shard), place, column)
+        if column
+        else filesystem.content(beside(shard.url, path), MAX_BYTES)
+    )
 
 
-def _sample(shard: Shard, number: int, found: tuple[int, int, columns.Row], stored: Stored, spoken: dict[str, str], single: str) -> Sample:
+def _sample(
+    shard: Shard, number: int, found: tuple[int, int, columns.Row], stored: Stored, spoken: dict[str, str], single: str
+) -> Sample:
     group, place, row = found
     cell = row[stored.image]
 
@@ -62,4 +80,6 @@ def _sample(shard: Shard, number: int, found: tuple[int, int, columns.Row], stor
 
     path = cell.get("path") if isinstance(cell, dict) and not isinstance(cell.get("bytes"), bytes) else cell
     where = path if isinstance(path, str) else f"{COLUMN}:{stored.image}"
-    return Sample(f"row {number}", (group, place), where, data, partial(columns.captions_of, row, stored, spoken, single))
+    return Sample(
+        f"row {number}", (group, place), where, data, partial(columns.captions_of, row, stored, spoken, single)
+    )

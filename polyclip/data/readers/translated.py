@@ -13,7 +13,7 @@ from typing import Any
 from polyclip.core.storage import sha256
 from polyclip.core.toml import read_pack
 from polyclip.data.corpus import Corpus, CorpusPack, Translation, load_corpus
-from polyclip.data.types import Picture, Row
+from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError, PackError, UnknownName
 from polyclip.languages.schema import load_language
 
@@ -24,7 +24,9 @@ KEYS = {"concept", "language", "place", "source", "provenance", "captions", "sco
 def languages(folder: Path) -> list[str]:
     """Those of the base, and those translated into."""
     corpus = base(folder)
-    return sorted({*corpus.reader.languages(corpus.folder), *(locale(corpus, code) for code in facts(folder).languages)})
+    return sorted(
+        {*corpus.reader.languages(corpus.folder), *(locale(corpus, code) for code in facts(folder).languages)}
+    )
 
 
 def styles(folder: Path) -> tuple[str, ...]:
@@ -40,10 +42,10 @@ def split_concepts(folder: Path, split: str) -> dict[str, Row]:
     return found
 
 
-def pictures(folder: Path, style: str) -> Mapping[str, Picture]:
+def pictures(folder: Path, style: str) -> Mapping[str, ImageSource]:
     """The base's."""
     corpus = base(folder)
-    found: Mapping[str, Picture] = corpus.reader.pictures(corpus.folder, style)
+    found: Mapping[str, ImageSource] = corpus.reader.pictures(corpus.folder, style)
     return found
 
 
@@ -56,7 +58,9 @@ def read(folder: Path, language: str, split: str) -> list[Row]:
         raise UnknownName(f"caption language in {folder}", language, languages(folder))
     corpus, pack = base(folder), facts(folder)
     concepts = split_concepts(folder, split)
-    human: list[Row] = corpus.reader.read(corpus.folder, language, split) if language in corpus.reader.languages(corpus.folder) else []
+    human: list[Row] = (
+        corpus.reader.read(corpus.folder, language, split) if language in corpus.reader.languages(corpus.folder) else []
+    )
     if split not in pack.splits or language not in {locale(corpus, code) for code in pack.languages}:
         return human
     if pack.without_human:
@@ -68,7 +72,9 @@ def read(folder: Path, language: str, split: str) -> list[Row]:
         for (concept, code, provenance), texts in found.items()
         if concept in concepts and locale(corpus, code) == language
     ]
-    return sorted(rows, key=lambda row: order[row.concept]) + human  # people's come last: where one is wanted by concept, theirs is found
+    return (
+        sorted(rows, key=lambda row: order[row.concept]) + human
+    )  # people's come last: where one is wanted by concept, theirs is found
 
 
 def locale(corpus: Corpus, code: str) -> str:
@@ -83,7 +89,9 @@ def facts(folder: Path) -> Translation:
     """
     path = folder / PACK
     if not path.is_file():
-        raise PackError(f"{path} is missing; a translated corpus is a folder with {PACK} and {CAPTIONS}, as 'polyclip translate' writes it.")
+        raise PackError(
+            f"{path} is missing; a translated corpus is a folder with {PACK} and {CAPTIONS}, as 'polyclip translate' writes it."
+        )
     found = read_pack(CorpusPack, path).translation
     if found is None:
         raise PackError(f"{path} has no [translation]; expected what 'polyclip translate' writes.")
@@ -120,7 +128,9 @@ def machine(folder: Path, expected: str) -> dict[tuple[str, str, str], list[str]
     """
     path, pack = folder / CAPTIONS, facts(folder)
     if not path.is_file() or sha256(path) != expected:
-        raise DataError(f"{path} is missing or is not the file that {PACK} was written with; run 'polyclip translate' again.")
+        raise DataError(
+            f"{path} is missing or is not the file that {PACK} was written with; run 'polyclip translate' again."
+        )
     allowed = {concept for split in pack.splits for concept in split_concepts(folder, split)}
     found: dict[tuple[str, str, str], list[tuple[int, list[str]]]] = {}
     for number, text in enumerate(path.read_bytes().splitlines(), 1):
@@ -130,7 +140,9 @@ def machine(folder: Path, expected: str) -> dict[tuple[str, str, str], list[str]
                 f"{path}:{number}: concept {line['concept']!r} in {line['language']!r}; expected a concept of {', '.join(pack.splits)} "
                 f"in {', '.join(pack.languages)}, as {PACK} says."
             )
-        found.setdefault((line["concept"], line["language"], line["provenance"]), []).append((line["place"], line["captions"]))
+        found.setdefault((line["concept"], line["language"], line["provenance"]), []).append(
+            (line["place"], line["captions"])
+        )
     return {key: [caption for _, captions in sorted(parts) for caption in captions] for key, parts in found.items()}
 
 
@@ -143,7 +155,11 @@ def parse(text: bytes, where: str) -> dict[str, Any]:
     if not isinstance(line, dict) or line.keys() != KEYS or not isinstance(line["place"], int):
         raise DataError(f"{where}: expected an object with {', '.join(sorted(KEYS))}; found {str(line)[:80]}.")
     captions = line["captions"]
-    if not (isinstance(captions, list) and captions and all(isinstance(caption, str) and caption.strip() for caption in captions)):
+    if not (
+        isinstance(captions, list)
+        and captions
+        and all(isinstance(caption, str) and caption.strip() for caption in captions)
+    ):
         raise DataError(f"{where}: captions are {str(captions)[:80]}, expected at least one text, none empty.")
     if not (isinstance(line["provenance"], str) and line["provenance"]):
         raise DataError(f"{where}: provenance is {line['provenance']!r}, expected who wrote the captions.")

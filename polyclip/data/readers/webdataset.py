@@ -20,7 +20,19 @@ from polyclip.data.shards.schema import Stored
 from polyclip.data.shards.table import languages, pictures, read, split_concepts, styles, table
 from polyclip.errors import DataError
 
-__all__ = ["content", "indexed", "languages", "local", "located", "pictures", "read", "samples", "split_concepts", "styles", "table"]
+__all__ = [
+    "content",
+    "indexed",
+    "languages",
+    "local",
+    "located",
+    "pictures",
+    "read",
+    "samples",
+    "split_concepts",
+    "styles",
+    "table",
+]
 
 PICTURES = ("jpg", "jpeg", "png", "webp")
 Places = dict[str, tuple[int, int]]  # suffix -> offset and size
@@ -62,7 +74,9 @@ def _sample(path: Path, key: str, places: Places, stored: Stored) -> Sample:
 
     def data() -> bytes:
         if len(having) != 1 or any(suffix.endswith(" twice") for suffix in places):
-            raise DataError(f"its files are .{', .'.join(places)}, expected one picture (.{', .'.join(PICTURES)}) and each file once")
+            raise DataError(
+                f"its files are .{', .'.join(places)}, expected one picture (.{', .'.join(PICTURES)}) and each file once"
+            )
         if place[1] > MAX_BYTES:
             raise DataError(f"picture of {place[1]:,} bytes, at most {MAX_BYTES:,} are read")
         return tar.at(path, *place)
@@ -74,8 +88,17 @@ def _captions(path: Path, places: Places, stored: Stored) -> list[Caption]:
     size = sum(size for suffix, (_, size) in places.items() if suffix.lower().endswith(("txt", "json")))
     if size > MAX_TEXT:
         raise DataError(f"captions of {size:,} bytes, at most {MAX_TEXT:,} are read")
-    text = {suffix: tar.at(path, *place) for suffix, place in places.items() if suffix.lower().endswith(("txt", "json"))}
-    found = [caption for suffix, data in text.items() if suffix.lower() == "json" for caption in from_json(data, stored)]
-    found += [caption for suffix, data in text.items() if suffix.lower().endswith(".txt") for caption in from_lines(data, suffix[:-4])]
+    text = {
+        suffix: tar.at(path, *place) for suffix, place in places.items() if suffix.lower().endswith(("txt", "json"))
+    }
+    found = [
+        caption for suffix, data in text.items() if suffix.lower() == "json" for caption in from_json(data, stored)
+    ]
+    found += [
+        caption
+        for suffix, data in text.items()
+        if suffix.lower().endswith(".txt")
+        for caption in from_lines(data, suffix[:-4])
+    ]
     plain = [data for suffix, data in text.items() if suffix.lower() == "txt"]
     return found if found or not plain else from_lines(plain[0], stored.language)

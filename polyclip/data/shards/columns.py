@@ -23,7 +23,9 @@ def reading(shown: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{shown} is no parquet file that can be read ({str(error)[:120]}); write or download it again.") from error
+        raise DataError(
+            f"{shown} is no parquet file that can be read ({str(error)[:120]}); write or download it again."
+        ) from error
 
 
 def rows(path: Path, shown: str, columns: list[str]) -> Iterator[tuple[int, int, Row]]:
@@ -47,11 +49,17 @@ def wanted(having: list[str], stored: Stored, shown: str) -> tuple[list[str], di
     Raises DataError for a column that is not there.
     """
     spoken = dict(stored.captions)
-    single = [] if spoken else [stored.caption or next((name for name in ("captions", "caption", "text") if name in having), "caption")]
+    single = (
+        []
+        if spoken
+        else [stored.caption or next((name for name in ("captions", "caption", "text") if name in having), "caption")]
+    )
     columns = [stored.image, *spoken.values(), *single, *([stored.language_column] if stored.language_column else [])]
     lacking = [column for column in columns if column not in having]
     if lacking:
-        raise DataError(f"{shown} has no column {lacking[0]!r}; found {', '.join(having)}. Name its columns in the pack: [shards] image, captions, caption.")
+        raise DataError(
+            f"{shown} has no column {lacking[0]!r}; found {', '.join(having)}. Name its columns in the pack: [shards] image, captions, caption."
+        )
     return list(dict.fromkeys(columns)), spoken
 
 
@@ -61,10 +69,17 @@ def captions_of(row: Row, stored: Stored, spoken: dict[str, str], single: str) -
     Raises DataError for a cell that is neither text nor a list of it.
     """
     if spoken:
-        return [found for code, column in spoken.items() if row[column] not in (None, "", []) for found in in_language(code, row[column])]
+        return [
+            found
+            for code, column in spoken.items()
+            if row[column] not in (None, "", [])
+            for found in in_language(code, row[column])
+        ]
     cell = row[single]
     if isinstance(cell, dict):
-        return [found for code, texts in cell.items() if texts not in (None, "", []) for found in in_language(code, texts)]
+        return [
+            found for code, texts in cell.items() if texts not in (None, "", []) for found in in_language(code, texts)
+        ]
     if cell in (None, "", []):
         return []
     return in_language(str(row[stored.language_column] or "") if stored.language_column else stored.language, cell)

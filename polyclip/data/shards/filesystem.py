@@ -18,7 +18,17 @@ from polyclip.errors import DataError, PackError
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 MOST = 100_000  # shards
-SIGNS = ("ETag", "etag", "md5Hash", "blob_id", "checksum", "mtime", "LastModified", "last_modified", "created")  # of a file's content, the best first
+SIGNS = (
+    "ETag",
+    "etag",
+    "md5Hash",
+    "blob_id",
+    "checksum",
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "created",
+)  # of a file's content, the best first
 KEPT = 20_000_000_000  # bytes of copies of remote shards; POLYCLIP_SHARD_BYTES says otherwise
 COMMIT = re.compile(r"@[0-9a-f]{40}(/|$)")
 lock = threading.Lock()
@@ -61,7 +71,9 @@ def _choices(inside: str, pattern: str) -> list[str]:
         return inside.split(",")
     first, last = int(found[1]), int(found[2])
     if not first <= last < first + MOST:
-        raise PackError(f"files: {{{inside}}} in {pattern!r} is no range of at most {MOST:,}; expected such as {{00000..00099}}.")
+        raise PackError(
+            f"files: {{{inside}}} in {pattern!r} is no range of at most {MOST:,}; expected such as {{00000..00099}}."
+        )
     return [str(number).zfill(len(found[1])) for number in range(first, last + 1)]
 
 
@@ -74,7 +86,11 @@ def located(patterns: list[str], base: Path) -> list[Shard]:
     for url in (url for pattern in patterns for url in expanded(pattern)):
         path = url if "://" in url else str(base / url)
         found += [_shard(inside) for inside in (_matching(path) if "*" in path else [path])]
-    twice = sorted({shard.url for shard in found if [other.url for other in found].count(shard.url) > 1}) if len({s.url for s in found}) < len(found) else []
+    twice = (
+        sorted({shard.url for shard in found if [other.url for other in found].count(shard.url) > 1})
+        if len({s.url for s in found}) < len(found)
+        else []
+    )
     if twice:
         raise PackError(f"files: {twice[0]} is named {len(twice)} times over; every shard is named once.")
     return found
@@ -90,7 +106,9 @@ def _matching(path: str) -> list[str]:
 
 def _shard(url: str) -> Shard:
     if url.startswith("hf://") and not COMMIT.search(url):
-        raise PackError(f"files: {url} names no commit; write hf://datasets/OWNER/NAME@COMMIT/..., with all 40 digits, so that it stays the same data.")
+        raise PackError(
+            f"files: {url} names no commit; write hf://datasets/OWNER/NAME@COMMIT/..., with all 40 digits, so that it stays the same data."
+        )
     system, inside = opened(url)
     facts = asked(url, lambda: system.info(inside))
     if facts["type"] != "file":
@@ -109,9 +127,13 @@ def opened(url: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(url)
     except ImportError as error:
         package = known_implementations[protocol]["class"].partition(".")[0]
-        raise PackError(f"{url}: reading {protocol}:// takes the package {package}, which is not installed: pip install {package}") from error
+        raise PackError(
+            f"{url}: reading {protocol}:// takes the package {package}, which is not installed: pip install {package}"
+        ) from error
     except ValueError as error:
-        raise PackError(f"{url}: {protocol}:// is no file system that fsspec knows; expected s3://, gs://, hf://, https:// or a path.") from error
+        raise PackError(
+            f"{url}: {protocol}:// is no file system that fsspec knows; expected s3://, gs://, hf://, https:// or a path."
+        ) from error
 
 
 def asked(url: str, question: Callable[[], T]) -> T:
@@ -125,7 +147,9 @@ def asked(url: str, question: Callable[[], T]) -> T:
         said = " ".join(str(error).split())[:160]
         raise DataError(f"{url} is not there ({said}); check files in the pack.") from error
     except Exception as error:  # each backend raises its own kinds for credentials, permissions and networks
-        raise DataError(f"{url} cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+        raise DataError(
+            f"{url} cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def local(shard: Shard) -> Path:
@@ -157,12 +181,17 @@ def _fetch(shard: Shard, target: Path) -> None:
     asked(shard.url, lambda: system.get_file(inside, str(target)))
     found = target.stat().st_size
     if shard.size and found != shard.size:
-        raise DataError(f"{shard.url}: {found:,} bytes arrived, {shard.size:,} were announced; run the same command again.")
+        raise DataError(
+            f"{shard.url}: {found:,} bytes arrived, {shard.size:,} were announced; run the same command again."
+        )
 
 
 def _trim(newest: Path) -> None:
     most = int(os.environ.get("POLYCLIP_SHARD_BYTES") or KEPT)
-    others = sorted((path for path in newest.parent.iterdir() if path != newest and not path.name.startswith(".")), key=lambda path: path.stat().st_mtime)
+    others = sorted(
+        (path for path in newest.parent.iterdir() if path != newest and not path.name.startswith(".")),
+        key=lambda path: path.stat().st_mtime,
+    )
     total = newest.stat().st_size + sum(path.stat().st_size for path in others)
     for path in others:
         if total <= most:

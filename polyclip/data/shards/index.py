@@ -43,7 +43,9 @@ def write_index(path: Path, shown: str, samples: Iterator[Sample], ignored: Coun
     Raises DataError, with the shard, where it is damaged, and PolyclipError on a full disk.
     """
     names: set[str] = set()
-    schema = SCHEMA.with_metadata({"shard": shown, "ignored": json.dumps(dict(sorted(ignored.items())), ensure_ascii=False)})
+    schema = SCHEMA.with_metadata(
+        {"shard": shown, "ignored": json.dumps(dict(sorted(ignored.items())), ensure_ascii=False)}
+    )
     workers = min(8, os.cpu_count() or 1)
     with writing(path, what="the index of a shard") as temporary, ThreadPoolExecutor(workers) as pool:
         with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as table:

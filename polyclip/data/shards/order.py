@@ -37,7 +37,9 @@ class Strata:
         number = block * often[stratum] + before[place]  # how many of its stratum came before
         count = np.asarray(self.counts, np.int64)[stratum]
         cycle, position = np.divmod(number, count)
-        key = _mixed(_mixed(_mixed(np.full(size, run, np.uint64)) + stratum.astype(np.uint64)) + cycle.astype(np.uint64))
+        key = _mixed(
+            _mixed(_mixed(np.full(size, run, np.uint64)) + stratum.astype(np.uint64)) + cycle.astype(np.uint64)
+        )
         return torch.from_numpy(np.asarray(self.starts, np.int64)[stratum] + shuffled(position, count, key))
 
     @cached_property
@@ -55,7 +57,9 @@ class Strata:
         return whose, before, often
 
 
-def shuffled(position: Int[np.ndarray, " place"], count: Int[np.ndarray, " place"], key: UInt64[np.ndarray, " place"]) -> Int[np.ndarray, " place"]:
+def shuffled(
+    position: Int[np.ndarray, " place"], count: Int[np.ndarray, " place"], key: UInt64[np.ndarray, " place"]
+) -> Int[np.ndarray, " place"]:
     """Where each position of 0 .. count - 1 goes in the shuffle of `count` things that `key` names: a permutation, without a table of it.
 
     A Feistel network on the smallest even number of bits that holds `count`; what falls outside goes through it again (cycle walking: Black and

@@ -13,14 +13,16 @@ from torch import Tensor
 from polyclip.data.augment import view
 from polyclip.data.shards.order import Strata
 from polyclip.data.shards.table import WHOLE, Table, taken
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.languages.normalize import normalise
 from polyclip.languages.schema import Language
 
 SPOTS = 16  # captions of one picture among which a second one is drawn: a picture that stands everywhere would make the table as wide as it has captions
 
 T = TypeVar("T")
-Spoken = dict[str, tuple[np.ndarray, np.ndarray]]  # by code: places of the first caption of each picture, and of its further ones
+Spoken = dict[
+    str, tuple[np.ndarray, np.ndarray]
+]  # by code: places of the first caption of each picture, and of its further ones
 
 
 class Looked(Sequence[T], ABC, Generic[T]):
@@ -53,7 +55,9 @@ class Looked(Sequence[T], ABC, Generic[T]):
 class Captions(Looked[str]):
     """Texts by language, normalised as each language's pack says."""
 
-    def __init__(self, table: Table, places: Int[np.ndarray, " caption"], languages: list[Language], lengths: list[int]) -> None:
+    def __init__(
+        self, table: Table, places: Int[np.ndarray, " caption"], languages: list[Language], lengths: list[int]
+    ) -> None:
         self.table, self.places, self.languages, self.length = table, places, languages, len(places)
         self.starts = np.cumsum([0, *lengths[:-1]])
 
@@ -69,20 +73,23 @@ class Captions(Looked[str]):
         return [normalise(text, self.languages[language]) for text, language in zip(texts, own.tolist(), strict=True)]
 
 
-class Pictures(Looked[Picture]):
+class Pictures(Looked[ImageSource]):
     """Pictures of some concepts, and then each further view of all of them."""
 
     def __init__(self, table: Table, concepts: Int[np.ndarray, " concept"], views: int) -> None:
         self.table, self.concepts, self.length = table, concepts, len(concepts) * views
 
-    def one(self, number: int) -> Picture:
+    def one(self, number: int) -> ImageSource:
         """One picture."""
         return self.many(range(number, number + 1))[0]
 
-    def many(self, numbers: range) -> list[Picture]:
+    def many(self, numbers: range) -> list[ImageSource]:
         """Several, looked up together."""
         again, place = np.divmod(np.asarray(numbers), len(self.concepts))
-        return [view(picture, number) for picture, number in zip(self.table.pictures(self.concepts[place]), again.tolist(), strict=True)]
+        return [
+            view(picture, number)
+            for picture, number in zip(self.table.pictures(self.concepts[place]), again.tolist(), strict=True)
+        ]
 
 
 class Names(Looked[str]):
@@ -129,7 +136,9 @@ class Parts:
     places: Int[np.ndarray, " caption"]  # in the table's texts
     lengths: list[int]  # captions of each language
     concept: Int[Tensor, " caption"]  # place in `pictures`
-    weight: Float[Tensor, " caption"]  # how often each is drawn: a language's together as much as `weights` has, 1 on average
+    weight: Float[
+        Tensor, " caption"
+    ]  # how often each is drawn: a language's together as much as `weights` has, 1 on average
     pictures: Int[np.ndarray, " concept"]  # concepts of the table
     strata: Strata
 
@@ -144,7 +153,9 @@ def stratified(table: Table, spoken: Spoken, weights: Mapping[str, float], name_
     used, concept = np.unique(table.caption_concept[places], return_inverse=True)
     weight = np.repeat([share / max(1, len(own)) for own, share in strata], [len(own) for own, _ in strata])
     starts = np.cumsum([0, *(len(own) for own, _ in strata)])
-    drawn = [(int(start), len(own), share) for start, (own, share) in zip(starts, strata, strict=False) if len(own) and share]
+    drawn = [
+        (int(start), len(own), share) for start, (own, share) in zip(starts, strata, strict=False) if len(own) and share
+    ]
     order = Strata(*(list(column) for column in zip(*drawn, strict=True)))
     lengths = [len(names) + len(further) for names, further in spoken.values()]
     return Parts(places, lengths, torch.from_numpy(concept), torch.from_numpy(weight.astype(np.float32)), used, order)

@@ -71,7 +71,11 @@ def code_of(name: str) -> str:
     Raises DataError where there is no name.
     """
     if not name or len(name) > MAX_CODE:
-        raise DataError('captions name no language; say it in the pack: [shards] language = "sw"' if not name else f"{name[:40]!r}... is no language")
+        raise DataError(
+            'captions name no language; say it in the pack: [shards] language = "sw"'
+            if not name
+            else f"{name[:40]!r}... is no language"
+        )
     try:
         return resolve_language(name).code
     except (UnknownName, AmbiguousName):

@@ -69,7 +69,11 @@ def indexed(pack: CorpusPack, path: Path, max_bad: str = "") -> Path:
     keys = [digest(VERSION, pack.reader, json.dumps(kinds, sort_keys=True), shard.key)[:32] for shard in shards]
     folder = cache_folder() / "shards" / "corpora" / digest(str(path), pack.shards.model_dump_json(), *keys)[:32]
     indexes = [f"shards/indexes/{key}.arrow" for key in keys]
-    missing = [(shard, cache_folder() / index) for shard, index in zip(shards, indexes, strict=True) if not (cache_folder() / index).is_file()]
+    missing = [
+        (shard, cache_folder() / index)
+        for shard, index in zip(shards, indexes, strict=True)
+        if not (cache_folder() / index).is_file()
+    ]
     if missing:
         build(find("readers", pack.reader), pack.shards, missing)
     if missing or not (folder / FILE).is_file():
@@ -117,7 +121,10 @@ def counted(catalogue: Catalogue) -> Catalogue:
         table = read_index(cache_folder() / file)
         problems = table.filter(pc.field("problem") != "").select(["key", "problem"])
         rows, wrong = rows + len(table), wrong + len(problems)
-        first += [f"{shard.url}, sample {row['key']}: {row['problem']}" for row in problems.slice(0, NAMED - len(first)).to_pylist()]
+        first += [
+            f"{shard.url}, sample {row['key']}: {row['problem']}"
+            for row in problems.slice(0, NAMED - len(first)).to_pylist()
+        ]
         ignored.update(json.loads(table.schema.metadata[b"ignored"]))
     return replace(catalogue, rows=rows, bad=wrong, first=first, ignored=dict(ignored))
 
@@ -136,16 +143,26 @@ def read_catalogue(folder: Path) -> Catalogue:
     """
     try:
         facts = json.loads((folder / FILE).read_text("utf-8"))
-        return Catalogue(**facts | {"stored": Stored(**facts["stored"]), "shards": [Shard(**shard) for shard in facts["shards"]]})
+        return Catalogue(
+            **facts | {"stored": Stored(**facts["stored"]), "shards": [Shard(**shard) for shard in facts["shards"]]}
+        )
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{folder / FILE} is damaged ({error}). Run 'polyclip cache clear' and try again.") from error
 
 
 def check(found: Catalogue, folder: Path) -> None:
     """Raises DataError for a corpus without a good sample, and for more bad ones than are allowed."""
-    allowed = max(share_of(text) for text in (found.stored.max_bad, *((folder / ALLOWED).read_text("utf-8") for _ in "1" if (folder / ALLOWED).is_file())))
+    allowed = max(
+        share_of(text)
+        for text in (
+            found.stored.max_bad,
+            *((folder / ALLOWED).read_text("utf-8") for _ in "1" if (folder / ALLOWED).is_file()),
+        )
+    )
     if found.rows == found.bad:
-        raise DataError(f"{found.where}: none of {found.rows:,} samples can be used{'; the first: ' + '; '.join(found.first) if found.first else ''}.")
+        raise DataError(
+            f"{found.where}: none of {found.rows:,} samples can be used{'; the first: ' + '; '.join(found.first) if found.first else ''}."
+        )
     if found.bad > allowed * found.rows:
         raise DataError(
             f"{found.where}: {found.bad:,} of {found.rows:,} samples are bad ({found.bad / found.rows:.3%}), at most {allowed:.3%} may be. "

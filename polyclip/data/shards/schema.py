@@ -16,7 +16,9 @@ class Stored(Pack):
     language: str = ""  # code of captions that name none
     image: str = "image"  # column of the picture: bytes, or a path from the shard's folder
     captions: dict[str, str] = {}  # code -> column with a caption, or a list of them
-    caption: str = ""  # the one column of captions, where `language_column` says each row's language, or `language` that of all
+    caption: str = (
+        ""  # the one column of captions, where `language_column` says each row's language, or `language` that of all
+    )
     language_column: str = ""
     split: str = "train"  # of a hub data set; polyclip makes its own splits of it
     revision: str = Field(default="", pattern=r"^([0-9a-f]{40})?$")  # commit of a hub data set
@@ -31,7 +33,11 @@ class Stored(Pack):
         except DataError as error:
             raise Wrong("shards.max_bad", repr(self.max_bad), "expected a share, such as '0.1%' or '0.001'") from error
         if self.captions and self.caption:
-            raise Wrong("shards.caption", repr(self.caption), "expected either captions, a column for each language, or caption, one for all")
+            raise Wrong(
+                "shards.caption",
+                repr(self.caption),
+                "expected either captions, a column for each language, or caption, one for all",
+            )
         return self
 
 
@@ -43,5 +49,7 @@ def share_of(text: str) -> float:
     found = SHARE.fullmatch(text.strip())
     share = float(found[1]) / (100 if found[2] else 1) if found else -1.0
     if not 0 <= share <= 1:
-        raise DataError(f"--max-bad {text!r}: expected a share of the samples between 0 and 100 %, such as 0.1% or 0.001.")
+        raise DataError(
+            f"--max-bad {text!r}: expected a share of the samples between 0 and 100 %, such as 0.1% or 0.001."
+        )
     return share

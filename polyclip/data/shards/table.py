@@ -22,7 +22,7 @@ from polyclip.data.images import decoded
 from polyclip.data.shards.filesystem import Shard
 from polyclip.data.shards.index import read_index
 from polyclip.data.shards.scan import Catalogue, read_catalogue
-from polyclip.data.types import Picture, Row
+from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError, UnknownName
 
 STYLE = "pictures"
@@ -75,7 +75,7 @@ class Table:
         digest: bytes = self.samples["digest"][int(self.owner[concept])].as_py()
         return digest.hex()
 
-    def pictures(self, concepts: Int[np.ndarray, " concept"]) -> list[Picture]:
+    def pictures(self, concepts: Int[np.ndarray, " concept"]) -> list[ImageSource]:
         """Their pictures; decoded when they are asked for."""
         samples = self.owner[concepts]
         columns = [taken(self.samples[name], samples) for name in ("key", "digest", "first", "second", "path")]
@@ -83,7 +83,11 @@ class Table:
         found = []
         for shard, key, digest, first, second, path in zip(shards, *columns, strict=True):
             where = f"{shard.url}, {key}"
-            found.append(Picture(where, digest.hex(), partial(_open, self.catalogue.reader, shard, (first, second), path, where)))
+            found.append(
+                ImageSource(
+                    where, digest.hex(), partial(_open, self.catalogue.reader, shard, (first, second), path, where)
+                )
+            )
         return found
 
 
@@ -104,13 +108,28 @@ def table(folder: Path) -> Table:
     concept, owner, ticket = _concepts(samples)
     side = _sides(ticket, catalogue)
     texts, caption_sample, caption_language, languages = _captions(samples)
-    return Table(catalogue, samples, starts, concept, owner, ticket, side, texts, concept[caption_sample], caption_language, languages)
+    return Table(
+        catalogue,
+        samples,
+        starts,
+        concept,
+        owner,
+        ticket,
+        side,
+        texts,
+        concept[caption_sample],
+        caption_language,
+        languages,
+    )
 
 
 def _concepts(samples: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Concept of each sample, numbered as they first appear; each concept's first sample, and first eight bytes of its hash."""
     good = np.flatnonzero(pc.equal(samples["problem"], "").to_numpy(zero_copy_only=False))
-    heads = [np.frombuffer(chunk.buffers()[1], ">u8")[chunk.offset * 4 : (chunk.offset + len(chunk)) * 4 : 4] for chunk in samples["digest"].chunks]
+    heads = [
+        np.frombuffer(chunk.buffers()[1], ">u8")[chunk.offset * 4 : (chunk.offset + len(chunk)) * 4 : 4]
+        for chunk in samples["digest"].chunks
+    ]
     ticket = np.concatenate(heads).astype(np.uint64)
     _, first, found = np.unique(ticket[good], return_index=True, return_inverse=True)
     order = np.argsort(first)
@@ -156,14 +175,14 @@ def taken(column: pa.ChunkedArray, places: Int[np.ndarray, " place"]) -> list[An
     return column.slice(first, last - first + 1).take(pa.array(places - first)).to_pylist()
 
 
-class Drawn(Mapping[str, Picture]):
+class Drawn(Mapping[str, ImageSource]):
     """The picture of every concept, by the hash of its bytes."""
 
     def __init__(self, of: Table) -> None:
         self.of = of
         self.order = np.argsort(of.ticket)
 
-    def __getitem__(self, concept: str) -> Picture:
+    def __getitem__(self, concept: str) -> ImageSource:
         """Raises KeyError for what is no concept."""
         try:
             wanted = np.uint64(int(concept[:16], 16))
@@ -211,10 +230,12 @@ def read(folder: Path, language: str, split: str) -> list[Row]:
     for concept, text in zip(found.caption_concept[places].tolist(), taken(found.texts, places), strict=True):
         own.setdefault(concept, []).append(text)
     names = {concept: found.name(concept) for concept in own}
-    return [Row(names[concept], names[concept], "", language, tuple(dict.fromkeys(own[concept]))) for concept in sorted(own)]
+    return [
+        Row(names[concept], names[concept], "", language, tuple(dict.fromkeys(own[concept]))) for concept in sorted(own)
+    ]
 
 
-def pictures(folder: Path, style: str) -> Mapping[str, Picture]:
+def pictures(folder: Path, style: str) -> Mapping[str, ImageSource]:
     """The picture of every concept, looked up when it is asked for.
 
     Raises UnknownName for a style that is not there.

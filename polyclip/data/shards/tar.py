@@ -15,7 +15,11 @@ def reading(path: Path, shown: str) -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, OSError) as error:
-        packed = " Packed shards (.tar.gz) are to be unpacked to .tar first." if shown.endswith((".gz", ".tgz", ".zst")) else ""
+        packed = (
+            " Packed shards (.tar.gz) are to be unpacked to .tar first."
+            if shown.endswith((".gz", ".tgz", ".zst"))
+            else ""
+        )
         raise DataError(f"{shown}: damaged or no tar file ({error}); download it again.{packed}") from error
 
 

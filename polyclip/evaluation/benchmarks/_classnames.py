@@ -27,7 +27,9 @@ def read_classnames(folder: Path) -> Names:
     """
     found = [folder / name for name in FILES if (folder / name).is_file()]
     if len(found) != 1:
-        raise DataError(f"{folder} has {'both' if found else 'neither'} {' and '.join(FILES)}; expected one: class folder and its name in each language.")
+        raise DataError(
+            f"{folder} has {'both' if found else 'neither'} {' and '.join(FILES)}; expected one: class folder and its name in each language."
+        )
     table = from_tsv(found[0]) if found[0].suffix == ".tsv" else from_json(found[0])
     names: Names = {}
     for key, cells in table.items():
@@ -55,18 +57,31 @@ def from_tsv(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
     lines = [line for line in text_of(path).split("\n") if line.strip()]
     header = lines[0].rstrip("\r").split("\t") if lines else []
     if len(header) < 2 or header[0] != "class":
-        raise DataError(f"{path}:1: expected a header 'class<TAB>sw<TAB>en', found {lines[0][:60]!r}." if lines else f"{path} is empty.")
+        raise DataError(
+            f"{path}:1: expected a header 'class<TAB>sw<TAB>en', found {lines[0][:60]!r}."
+            if lines
+            else f"{path} is empty."
+        )
     codes = [resolve_language(name).code for name in header[1:]]
     if len(set(codes)) < len(codes):
-        raise DataError(f"{path}:1: a language has two columns ({', '.join(codes)}); give it one, with names separated by |.")
+        raise DataError(
+            f"{path}:1: a language has two columns ({', '.join(codes)}); give it one, with names separated by |."
+        )
     table: dict[str, dict[str, tuple[str, ...]]] = {}
     for number, line in enumerate(lines[1:], 2):
         key, *cells = line.rstrip("\r").split("\t")
         if len(cells) > len(codes) or not key.strip():
-            raise DataError(f"{path}:{number}: expected a class and at most {len(codes)} names separated by tabs, found {line[:60]!r}.")
+            raise DataError(
+                f"{path}:{number}: expected a class and at most {len(codes)} names separated by tabs, found {line[:60]!r}."
+            )
         if key in table:
-            raise DataError(f"{path}:{number}: class {key!r} is already on an earlier line; put all its names on one, separated by |.")
-        table[key] = {code: tuple(name.strip() for name in cell.split("|") if visible(name)) for code, cell in zip(codes, cells, strict=False)}
+            raise DataError(
+                f"{path}:{number}: class {key!r} is already on an earlier line; put all its names on one, separated by |."
+            )
+        table[key] = {
+            code: tuple(name.strip() for name in cell.split("|") if visible(name))
+            for code, cell in zip(codes, cells, strict=False)
+        }
     return table
 
 
@@ -77,11 +92,20 @@ def from_json(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
         raise DataError(f'{path}: expected {{"class folder": {{"sw": ["name"]}}}}, found {str(table)[:60]}.')
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     for key, cells in table.items():
-        named = [(resolve_language(code).code, [cell] if isinstance(cell, str) else cell) for code, cell in cells.items()]
+        named = [
+            (resolve_language(code).code, [cell] if isinstance(cell, str) else cell) for code, cell in cells.items()
+        ]
         if len({code for code, _ in named}) < len(named):
-            raise DataError(f"{path}: class {key!r} names a language twice ({', '.join(cells)}); give it one list of names.")
-        if not all(isinstance(names, list) and all(isinstance(name, str) and visible(name) for name in names) for _, names in named):
-            raise DataError(f"{path}: class {key!r}: expected a name or a list of names for each language, none empty, found {str(cells)[:60]}.")
+            raise DataError(
+                f"{path}: class {key!r} names a language twice ({', '.join(cells)}); give it one list of names."
+            )
+        if not all(
+            isinstance(names, list) and all(isinstance(name, str) and visible(name) for name in names)
+            for _, names in named
+        ):
+            raise DataError(
+                f"{path}: class {key!r}: expected a name or a list of names for each language, none empty, found {str(cells)[:60]}."
+            )
         found[key] = {code: tuple(names) for code, names in named}
     return found
 
@@ -104,7 +128,9 @@ def chosen(names: Names, languages: list[Language], where: str) -> list[str]:
     """
     for language in languages:
         if language.code not in names:
-            raise DataError(f"{where} names no class in {language.name} ({language.code}); it has {', '.join(sorted(names))}.")
+            raise DataError(
+                f"{where} names no class in {language.name} ({language.code}); it has {', '.join(sorted(names))}."
+            )
     return [language.code for language in languages] or sorted(names)
 
 
@@ -112,4 +138,12 @@ def pack_task(code: str, named: Mapping[str, tuple[str, ...]], protocol: str, *,
     """The classes of one language in the prompts of its pack; in none where it has no pack."""
     pack = pack_of(code)
     prompts, normaliser = (pack.prompts, pack.code) if pack else ([NEUTRAL], "")
-    return Task(language=code, pack=normaliser, protocol=protocol, classes=list(named), names=list(named.values()), prompts=prompts, seen=seen)
+    return Task(
+        language=code,
+        pack=normaliser,
+        protocol=protocol,
+        classes=list(named),
+        names=list(named.values()),
+        prompts=prompts,
+        seen=seen,
+    )

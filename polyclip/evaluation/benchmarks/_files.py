@@ -9,7 +9,7 @@ from typing import Any
 
 from polyclip.core.progress import Progress
 from polyclip.data.images import picture_of
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import all_languages
@@ -115,7 +115,9 @@ def names(path: Path) -> dict[str, str]:
         where = f"{path}:{number}"
         name = file_name(line.split("#")[0].strip(), where)
         if name in found:
-            raise DataError(f"{where}: picture {name} is already on line {found[name].rpartition(':')[2]}; every picture has one line.")
+            raise DataError(
+                f"{where}: picture {name} is already on line {found[name].rpartition(':')[2]}; every picture has one line."
+            )
         found[name] = where
     return found
 
@@ -134,12 +136,12 @@ def aligned(path: Path, pictures: Mapping[str, object], listed: Path) -> list[tu
     return list(zip(pictures, found, strict=True))
 
 
-def album(wanted: Mapping[str, str], folder: Path, places: list[str], *, partial: bool) -> dict[str, Picture]:
+def album(wanted: Mapping[str, str], folder: Path, places: list[str], *, partial: bool) -> dict[str, ImageSource]:
     """Pictures by name, looked for in `places` below the folder; `wanted` says where each is named.
 
     Raises DataError, with that place, for the first that is missing; with `partial` those are left out.
     """
-    found: dict[str, Picture] = {}
+    found: dict[str, ImageSource] = {}
     with Progress("reading pictures", len(wanted)) as progress:
         for name, where in wanted.items():
             path = next((folder / place / name for place in places if (folder / place / name).is_file()), None)
@@ -147,7 +149,9 @@ def album(wanted: Mapping[str, str], folder: Path, places: list[str], *, partial
                 found[name] = picture_of(path)
             elif not partial:
                 places_said = " or ".join(f"{place}/" for place in places)
-                raise DataError(f"{where}: picture {name} is missing: it is not in {places_said} below {folder}. Put it there, or give --partial.")
+                raise DataError(
+                    f"{where}: picture {name} is missing: it is not in {places_said} below {folder}. Put it there, or give --partial."
+                )
             progress.advance(1)
     if not found:
         raise DataError(f"None of the {len(wanted)} pictures is below {folder}, in {', '.join(places)}.")

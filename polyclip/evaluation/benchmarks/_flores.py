@@ -28,7 +28,9 @@ def read(name: str, request: Request, listed: str, beside: tuple[str, ...] = ())
     expected = facts(name).splits[request.split].files
     lacking = [f"{len(files)} of {expected} languages"] if len(files) != expected and not request.languages else []
     if lacking and not request.partial:
-        raise DataError(f"{home} has captions in {len(files)} languages, the official folder in {expected}; name some with --lang, or give --partial.")
+        raise DataError(
+            f"{home} has captions in {len(files)} languages, the official folder in {expected}; name some with --lang, or give --partial."
+        )
     found = table(name, request, home / listed, wanted(request, {code: [path] for code, path in files.items()}))
     return replace(found, missing=found.missing + lacking, notes=[SILVER])
 
@@ -44,7 +46,9 @@ def caption_files(folder: Path, others: set[str]) -> dict[str, Path]:
         if path.name in others:
             continue
         if not CODE.fullmatch(path.stem):
-            raise DataError(f"{path}: {path.stem!r} is no code of Flores-200{meant(path.stem)}; expected files such as swh_Latn.txt.")
+            raise DataError(
+                f"{path}: {path.stem!r} is no code of Flores-200{meant(path.stem)}; expected files such as swh_Latn.txt."
+            )
         found[codes.get(path.stem, path.stem)] = path
     return found
 

@@ -93,7 +93,9 @@ def by_folder(root: Path, wanted: set[str]) -> list[tuple[Path, str]]:
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and SYNSET.fullmatch(path.name))
     strangers = [name for name in folders if name not in known_synsets()]
     if strangers:
-        raise DataError(f"{root / strangers[0]} is none of ImageNet-1k's classes ({len(strangers)} such folders); expected the ILSVRC 2012 validation set.")
+        raise DataError(
+            f"{root / strangers[0]} is none of ImageNet-1k's classes ({len(strangers)} such folders); expected the ILSVRC 2012 validation set."
+        )
     return [(path, name) for name in folders if name in wanted for path in find_pictures(root / name)]
 
 
@@ -103,7 +105,9 @@ def by_label(root: Path, data: Path, wanted: set[str]) -> list[tuple[Path, str]]
     labels = labels_of(data)
     unlabelled = sorted(set(paths) - set(labels))
     if unlabelled:
-        raise DataError(f"{root / unlabelled[0]} has no label ({len(unlabelled)} of {len(paths)} pictures); expected labels of all 50,000.")
+        raise DataError(
+            f"{root / unlabelled[0]} has no label ({len(unlabelled)} of {len(paths)} pictures); expected labels of all 50,000."
+        )
     return [(path, labels[name]) for name, path in paths.items() if labels[name] in wanted]
 
 
@@ -118,7 +122,9 @@ def labels_of(data: Path) -> dict[str, str]:
         for place in places:
             if (place / name).is_file():
                 return reader(place / name)
-    raise DataError(f"{data} has nothing that says which picture shows what: give {TRUTH} with meta.mat, LOC_val_solution.csv, val.txt, or folders by synset.")
+    raise DataError(
+        f"{data} has nothing that says which picture shows what: give {TRUTH} with meta.mat, LOC_val_solution.csv, val.txt, or folders by synset."
+    )
 
 
 def from_csv(path: Path) -> dict[str, str]:
@@ -132,14 +138,19 @@ def from_list(path: Path) -> dict[str, str]:
     pairs = [line.split() for line in path.read_text("utf-8").split("\n") if line.strip()]
     if not all(len(pair) == 2 for pair in pairs):
         raise DataError(f"{path}: expected a picture and its class on each line, separated by a space.")
-    return {Path(name).stem: known(synsets()[int(label)] if label.isdecimal() and int(label) < 1000 else label, path) for name, label in pairs}
+    return {
+        Path(name).stem: known(synsets()[int(label)] if label.isdecimal() and int(label) < 1000 else label, path)
+        for name, label in pairs
+    }
 
 
 def from_devkit(path: Path) -> dict[str, str]:
     """The development kit's: line n is the ILSVRC2012_ID, 1 to 1000, of picture n. That order is the kit's own, not that of sorted synsets."""
     meta = path.with_name("meta.mat")
     if not meta.is_file():
-        raise DataError(f"{path} numbers classes in an order of its own, which only meta.mat of the same development kit tells: put it into {meta.parent}.")
+        raise DataError(
+            f"{path} numbers classes in an order of its own, which only meta.mat of the same development kit tells: put it into {meta.parent}."
+        )
     synset = synset_of_id(meta)
     ids = path.read_text("utf-8").split()
     wrong = [number for number in ids if not number.isdecimal() or int(number) not in synset]
@@ -154,9 +165,15 @@ def synset_of_id(meta: Path) -> dict[int, str]:
 
     try:
         table: Any = loadmat(meta, squeeze_me=True)["synsets"]
-        found = {int(number): str(synset) for number, synset in zip(table["ILSVRC2012_ID"], table["WNID"], strict=True) if int(number) <= 1000}
+        found = {
+            int(number): str(synset)
+            for number, synset in zip(table["ILSVRC2012_ID"], table["WNID"], strict=True)
+            if int(number) <= 1000
+        }
     except (ValueError, KeyError, TypeError, OSError, IndexError) as error:
-        raise DataError(f"{meta} is not the development kit's table of synsets ({type(error).__name__}: {error}).") from error
+        raise DataError(
+            f"{meta} is not the development kit's table of synsets ({type(error).__name__}: {error})."
+        ) from error
     return {number: known(synset, meta) for number, synset in found.items()}
 
 
@@ -180,4 +197,8 @@ def partial_notes(gallery: Gallery, wanted: set[str]) -> list[str]:
 def tower_notes(vision_tower: str) -> list[str]:
     """Whether the vision tower was trained on these very classes, as far as its name tells."""
     trained = any(word in vision_tower for word in ("efficientnet-lite", "in1k", "imagenet"))
-    return [f"vision tower {vision_tower} was trained to tell ImageNet-1k's classes apart: only the words are new to it"] if trained else []
+    return (
+        [f"vision tower {vision_tower} was trained to tell ImageNet-1k's classes apart: only the words are new to it"]
+        if trained
+        else []
+    )

@@ -19,7 +19,9 @@ def table(name: str, request: Request, listed: Path, files: Mapping[str, Sequenc
     named = names(listed)
     expected = facts(name).splits[request.split].pictures
     if len(named) != expected and not request.partial:
-        raise DataError(f"{listed} names {len(named)} pictures, the official file {expected}; give --partial to score what is there.")
+        raise DataError(
+            f"{listed} names {len(named)} pictures, the official file {expected}; give --partial to score what is there."
+        )
     captions: Captions = {}
     for code, paths in files.items():
         columns = [aligned(path, named, listed) for path in paths]
@@ -30,7 +32,9 @@ def table(name: str, request: Request, listed: Path, files: Mapping[str, Sequenc
     return Table(name=name, split=request.split, pictures=pictures, captions=kept, missing=missing)
 
 
-def complete(name: str, request: Request, found: Mapping[str, Sequence[Path]], official: Sequence[str], where: Path) -> list[str]:
+def complete(
+    name: str, request: Request, found: Mapping[str, Sequence[Path]], official: Sequence[str], where: Path
+) -> list[str]:
     """What a partial folder lacks of the benchmark's languages, as one note; nothing where single languages were asked for.
 
     Raises DataError for a folder that lacks one and was not said to be a part.
@@ -39,7 +43,9 @@ def complete(name: str, request: Request, found: Mapping[str, Sequence[Path]], o
     if request.languages or not absent:
         return []
     if not request.partial:
-        raise DataError(f"{where} has no captions in {', '.join(absent)}; put their files there, name languages with --lang, or give --partial.")
+        raise DataError(
+            f"{where} has no captions in {', '.join(absent)}; put their files there, name languages with --lang, or give --partial."
+        )
     return [f"no captions in {', '.join(absent)}"]
 
 

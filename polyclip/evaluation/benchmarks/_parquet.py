@@ -11,7 +11,7 @@ from PIL import Image
 
 from polyclip.core.progress import Progress
 from polyclip.data.images import MAX_BYTES, decoded
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 
 NAME = re.compile(r"(?P<split>.+?)(-(?P<number>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?)?\.parquet")
@@ -32,7 +32,9 @@ def shards(folder: Path) -> dict[str, list[Path]]:
     for split, paths in found.items():
         name = NAME.fullmatch(paths[0].name)
         if name and name["count"] and len(paths) != int(name["count"]):
-            raise DataError(f"{paths[0].parent} has {len(paths)} of the {int(name['count'])} parquet files of {split!r}; download the others.")
+            raise DataError(
+                f"{paths[0].parent} has {len(paths)} of the {int(name['count'])} parquet files of {split!r}; download the others."
+            )
     return found
 
 
@@ -54,24 +56,31 @@ def rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
         with ParquetFile(path) as file, Progress(f"reading {path.name}", file.metadata.num_rows) as progress:
             having = file.schema_arrow.names
             if lacking := [column for column in columns if column not in having]:
-                raise DataError(f"{path} has no column {lacking[0]!r}; expected {', '.join(columns)}, found {', '.join(having)}.")
+                raise DataError(
+                    f"{path} has no column {lacking[0]!r}; expected {', '.join(columns)}, found {', '.join(having)}."
+                )
             for group in range(file.num_row_groups):
                 for place, row in enumerate(file.read_row_group(group, columns).to_pylist()):
                     number += 1
                     where = f"{path}:{number}"
-                    yield where, row | ({IMAGE: _picture(row[IMAGE], where, (path, group, place))} if IMAGE in columns else {})
+                    yield (
+                        where,
+                        row | ({IMAGE: _picture(row[IMAGE], where, (path, group, place))} if IMAGE in columns else {}),
+                    )
                     progress.advance(1)
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is no parquet file that can be read ({str(error)[:120]}); download it again.") from error
+        raise DataError(
+            f"{path} is no parquet file that can be read ({str(error)[:120]}); download it again."
+        ) from error
 
 
-def _picture(value: object, where: str, at: tuple[Path, int, int]) -> Picture:
+def _picture(value: object, where: str, at: tuple[Path, int, int]) -> ImageSource:
     data = value.get("bytes") if isinstance(value, dict) else None
     if not isinstance(data, bytes):
         raise DataError(f"{where}: column {IMAGE} holds {type(value).__name__}, expected a picture's bytes.")
     if len(data) > MAX_BYTES:
         raise DataError(f"{where}: a picture of {len(data):,} bytes, at most {MAX_BYTES:,} are read.")
-    return Picture(where, hashlib.sha256(data).hexdigest(), partial(_open, where, at))
+    return ImageSource(where, hashlib.sha256(data).hexdigest(), partial(_open, where, at))
 
 
 def _open(where: str, at: tuple[Path, int, int]) -> Image.Image:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError, UnknownName
 from polyclip.evaluation.benchmarks import _parquet
 from polyclip.evaluation.benchmarks._files import album, file_name, json_file, json_lines, texts
@@ -25,7 +25,7 @@ class Found:
     """What the files hold. `first` marks a layout that keeps each picture's first caption alone."""
 
     layout: str
-    pictures: dict[str, Picture]
+    pictures: dict[str, ImageSource]
     captions: Captions
     named: int  # pictures that the files name
     homes: dict[str, str] = field(default_factory=dict)
@@ -44,10 +44,14 @@ def find(folder: Path, codes: list[str], *, partial: bool) -> Found:
     if (folder / BABEL).is_file():
         return babel(folder, partial=partial)
     if files := by_code(folder, CLIP_BENCHMARK):
-        return first_captions("CLIP_benchmark's cache, first captions", folder, chosen(files, codes), clip_benchmark, partial=partial)
+        return first_captions(
+            "CLIP_benchmark's cache, first captions", folder, chosen(files, codes), clip_benchmark, partial=partial
+        )
     if files := by_code(folder, UCLIP):
         return first_captions("uCLIP's files, first captions", folder, chosen(files, codes), uclip, partial=partial)
-    raise DataError(f"{folder / 'captions.jsonl'} is missing; expected the official file (unpack captions.zip) beside images/, or a copy of it.")
+    raise DataError(
+        f"{folder / 'captions.jsonl'} is missing; expected the official file (unpack captions.zip) beside images/, or a copy of it."
+    )
 
 
 def official(folder: Path, *, partial: bool) -> Found:
@@ -79,14 +83,19 @@ def spoken(entry: dict[str, Any], where: str, *, partial: bool) -> dict[str, lis
     """
     found = known({code: value for code, value in entry.items() if not code.startswith("image/")}, where)
     if not partial and (missing := sorted(CAPTIONS.keys() - found.keys())):
-        raise DataError(f"{where}: no captions in {', '.join(missing)}; give the official file, or --partial to score what is there.")
-    return {code: texts(value.get("caption") if isinstance(value, dict) else value, where, f"{code}.caption") for code, value in found.items()}
+        raise DataError(
+            f"{where}: no captions in {', '.join(missing)}; give the official file, or --partial to score what is there."
+        )
+    return {
+        code: texts(value.get("caption") if isinstance(value, dict) else value, where, f"{code}.caption")
+        for code, value in found.items()
+    }
 
 
 def parquet(shards: dict[str, list[Path]], codes: list[str]) -> Found:
     """The hub's copy, one split a language. Every split has the pictures again: those of the first are taken, the others must name the same."""
     captions: Captions = {}
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, ImageSource] = {}
     homes: dict[str, str] = {}
     for code, paths in chosen(shards, codes).items():
         captions[code], own = [], set()
@@ -94,7 +103,9 @@ def parquet(shards: dict[str, list[Path]], codes: list[str]) -> Found:
         for where, row in (found for path in paths for found in _parquet.rows(path, columns)):
             key = f"{row['image_id']}.jpg"
             if key in own or ("image" not in row and key not in pictures):
-                raise DataError(f"{where}: picture {row['image_id']} is {'there already' if key in own else 'in no split before'}; splits have the same.")
+                raise DataError(
+                    f"{where}: picture {row['image_id']} is {'there already' if key in own else 'in no split before'}; splits have the same."
+                )
             own.add(key)
             homes[key] = row["image_locale"]
             pictures |= {key: row["image"]} if "image" in row else {}
@@ -106,14 +117,22 @@ def babel(folder: Path, *, partial: bool) -> Found:
     """Babel-ImageNet's data/xm3600.json: {"images": [file], "captions": {language: [[caption] of each picture]}}."""
     path = folder / BABEL
     entry = json_file(path)
-    if not isinstance(entry, dict) or not isinstance(entry.get("images"), list) or not isinstance(entry.get("captions"), dict):
+    if (
+        not isinstance(entry, dict)
+        or not isinstance(entry.get("images"), list)
+        or not isinstance(entry.get("captions"), dict)
+    ):
         raise DataError(f"{path}: expected an object with images, a list, and captions by language.")
     named = unique(entry["images"], path)
     captions: Captions = {}
     for code, found in known(entry["captions"], path).items():
         if not isinstance(found, list) or len(found) != len(named):
             raise DataError(f"{path}: captions in {code} are of {len(found)} pictures, images are {len(named)}.")
-        captions[code] = [(key, text) for key, own in zip(named, found, strict=True) for text in texts(own, f"{path}, {code}, {key}", "captions")]
+        captions[code] = [
+            (key, text)
+            for key, own in zip(named, found, strict=True)
+            for text in texts(own, f"{path}, {code}, {key}", "captions")
+        ]
     pictures = album(named, folder, FACTS.places, partial=partial)
     return Found("Babel-ImageNet's xm3600.json", pictures, captions, len(named))
 
@@ -140,7 +159,9 @@ def clip_benchmark(entry: Any, path: Path) -> tuple[list[Any], list[Any]]:
 
 def uclip(entry: Any, path: Path) -> tuple[list[Any], list[Any]]:
     """[{"filename": file, "captions_en": caption, "captions_translated": caption}]."""
-    if not isinstance(entry, list) or not all(isinstance(row, dict) and {"filename", "captions_translated"} <= row.keys() for row in entry):
+    if not isinstance(entry, list) or not all(
+        isinstance(row, dict) and {"filename", "captions_translated"} <= row.keys() for row in entry
+    ):
         raise DataError(f"{path}: expected a list of objects with filename and captions_translated.")
     return [row["filename"] for row in entry], [row["captions_translated"] for row in entry]
 

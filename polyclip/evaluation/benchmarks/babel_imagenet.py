@@ -18,7 +18,7 @@ from polyclip.evaluation.retrieval import Report, Request
 from polyclip.evaluation.zeroshot import Task, classify, twin_notes
 from polyclip.languages.normalize import visible
 from polyclip.languages.schema import NEUTRAL, Language, all_languages
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 NAME = "babel-imagenet"
 SPLIT = "validation"
@@ -28,13 +28,15 @@ OFFICIAL, OWN = "babel-prompts", "pack-prompts"
 Labels = dict[str, tuple[list[str], list[str]]]  # their code -> synsets and their labels
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """Score the requested languages, or all that the file has.
 
     Raises DataError where the files are not the official ones; `request.partial` accepts a subset of the pictures and the report says so.
     """
     if request.data is None:
-        raise DataError(f"babel-imagenet needs --data DIR with {LABELS[0]}, {PROMPTS} and ImageNet's validation pictures; see polyclip/benchmarks.")
+        raise DataError(
+            f"babel-imagenet needs --data DIR with {LABELS[0]}, {PROMPTS} and ImageNet's validation pictures; see polyclip/benchmarks."
+        )
     labels = read_labels(request.data)
     wanted = codes_of(labels, request.languages)
     tasks, notes = tasks_of(labels, read_prompts(request.data), wanted, request)
@@ -42,10 +44,16 @@ def score(aligner: Aligner, request: Request) -> Report:
     gallery = read_val(request.data, classes, partial=request.partial)
     scores = classify(aligner, gallery, tasks, NAME, SPLIT)
     notes += (partial_notes(gallery, classes) if request.partial else []) + tower_notes(aligner.recipe.vision_tower)
-    return Report(scores, {"pictures": len(gallery.pictures), "classes": len(classes), "languages": len(wanted)}, notes + twin_notes(tasks))
+    return Report(
+        scores,
+        {"pictures": len(gallery.pictures), "classes": len(classes), "languages": len(wanted)},
+        notes + twin_notes(tasks),
+    )
 
 
-def tasks_of(labels: Labels, prompts: dict[str, list[str]], wanted: dict[str, Language | None], request: Request) -> tuple[list[Task], list[str]]:
+def tasks_of(
+    labels: Labels, prompts: dict[str, list[str]], wanted: dict[str, Language | None], request: Request
+) -> tuple[list[Task], list[str]]:
     """Both protocols of every language, the official one's first; the second only where its prompts are others."""
     tasks: dict[str, list[Task]] = {OFFICIAL: [], OWN: []}
     bare = [key for key in wanted if key not in prompts]
@@ -82,7 +90,9 @@ def read_labels(data: Path) -> Labels:
     """
     found = [path for name in reversed(LABELS) if (path := find_file(data, name))]
     if not found:
-        raise DataError(f"{data} has no {' or '.join(LABELS)}; take it from https://github.com/gregor-ge/Babel-ImageNet/tree/main/data.")
+        raise DataError(
+            f"{data} has no {' or '.join(LABELS)}; take it from https://github.com/gregor-ge/Babel-ImageNet/tree/main/data."
+        )
     return {key: checked(entry, f"{path}: {key}") for path in found for key, entry in table_of(path).items()}
 
 
@@ -99,9 +109,16 @@ def table_of(path: Path) -> dict[str, Any]:
 
 def checked(entry: Any, where: str) -> tuple[list[str], list[str]]:
     """Synsets and labels of `[[class number, ...], [label, ...]]`; numbers count ImageNet-1k's sorted synsets from 0."""
-    good = isinstance(entry, list) and len(entry) == 2 and all(isinstance(part, list) for part in entry) and len(entry[0]) == len(entry[1]) > 0
+    good = (
+        isinstance(entry, list)
+        and len(entry) == 2
+        and all(isinstance(part, list) for part in entry)
+        and len(entry[0]) == len(entry[1]) > 0
+    )
     if not good or not all(isinstance(number, int) and 0 <= number < len(synsets()) for number in entry[0]):
-        raise DataError(f"{where}: expected [[class numbers from 0 to 999], [as many labels]], found {str(entry)[:60]}.")
+        raise DataError(
+            f"{where}: expected [[class numbers from 0 to 999], [as many labels]], found {str(entry)[:60]}."
+        )
     if not all(isinstance(label, str) and visible(label) for label in entry[1]):
         raise DataError(f"{where}: an empty label.")
     return [synsets()[number] for number in entry[0]], list(entry[1])
@@ -114,9 +131,13 @@ def read_prompts(data: Path) -> dict[str, list[str]]:
     """
     path = find_file(data, PROMPTS)
     if path is None:
-        raise DataError(f"{data} has no {PROMPTS}; take it from https://github.com/gregor-ge/Babel-ImageNet/tree/main/data.")
+        raise DataError(
+            f"{data} has no {PROMPTS}; take it from https://github.com/gregor-ge/Babel-ImageNet/tree/main/data."
+        )
     table = table_of(path)
-    if not all(isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts) for texts in table.values()):
+    if not all(
+        isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts) for texts in table.values()
+    ):
         raise DataError(f"{path}: expected a list of prompts for each language.")
     return table
 
@@ -131,5 +152,7 @@ def codes_of(labels: Labels, languages: list[Language]) -> dict[str, Language | 
         return {key: packs.get(key) for key in labels}
     for language in languages:
         if language.codes.babel_imagenet not in labels:
-            raise DataError(f"Babel-ImageNet has no labels in {language.name} ({language.code}) among the {len(labels)} languages of the file given.")
+            raise DataError(
+                f"Babel-ImageNet has no labels in {language.name} ({language.code}) among the {len(labels)} languages of the file given."
+            )
     return {language.codes.babel_imagenet: language for language in languages}

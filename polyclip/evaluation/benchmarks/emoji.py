@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from polyclip.evaluation import held_out
 from polyclip.evaluation.retrieval import Report, Request
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """See `_held_out`."""
     return held_out.score(aligner, replace(request, corpus="emoji"))

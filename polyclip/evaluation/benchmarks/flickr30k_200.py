@@ -3,12 +3,12 @@
 from polyclip.evaluation import captioned
 from polyclip.evaluation.benchmarks import _flores
 from polyclip.evaluation.retrieval import Report, Request
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 NAME = "flickr30k-200"
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """See `_table`."""
     return captioned.score(aligner, request, read(request))
 

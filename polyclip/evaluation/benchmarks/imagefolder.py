@@ -13,7 +13,7 @@ from polyclip.errors import DataError
 from polyclip.evaluation.benchmarks._classnames import Names, chosen, pack_task, read_classnames
 from polyclip.evaluation.retrieval import Report, Request
 from polyclip.evaluation.zeroshot import Gallery, classify, twin_notes
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 NAME = "imagefolder"
 PROTOCOL = "pack-prompts"
@@ -21,7 +21,7 @@ DEFAULT_SPLIT = "test"
 SAME = {"validation": ("validation", "val"), "test": ("test",), "train": ("train",)}
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """Score the requested languages, or all that the class names are given in.
 
     Raises DataError for class names and folders that do not match; with `request.partial` a named class may be without pictures.
@@ -38,8 +38,14 @@ def score(aligner: Aligner, request: Request) -> Report:
     scores = classify(aligner, gallery, tasks, NAME, split)
     notes = [f"PARTIAL: no pictures of {', '.join(absent)}"] if absent else []
     few = [f"{code} {len(names[code])}" for code in codes if len(names[code]) < len(every_class(names))]
-    notes += [f"languages that name only some of the {len(every_class(names))} classes: {', '.join(few)}"] if few else []
-    counts = {"pictures": len(gallery.pictures), "classes": len(every_class(names)), "names": sum(len(n) for code in codes for n in names[code].values())}
+    notes += (
+        [f"languages that name only some of the {len(every_class(names))} classes: {', '.join(few)}"] if few else []
+    )
+    counts = {
+        "pictures": len(gallery.pictures),
+        "classes": len(every_class(names)),
+        "names": sum(len(n) for code in codes for n in names[code].values()),
+    }
     return Report(scores, counts, notes + twin_notes(tasks))
 
 
@@ -58,7 +64,9 @@ def root_of(data: Path, split: str) -> tuple[Path, str]:
             return data / name, split
     others = [name for names in SAME.values() for name in names if (data / name).is_dir()]
     if others or split != DEFAULT_SPLIT:
-        raise DataError(f"{data} has no folder {split!r}; it has {', '.join(others) or 'no folder of a split, so leave --split out'}.")
+        raise DataError(
+            f"{data} has no folder {split!r}; it has {', '.join(others) or 'no folder of a split, so leave --split out'}."
+        )
     return data, "all"
 
 
@@ -68,12 +76,18 @@ def read_folders(root: Path, names: Names, *, partial: bool) -> tuple[Gallery, l
     Raises DataError for a folder with pictures that no language names, and for a named class without pictures unless `partial`.
     """
     wanted = every_class(names)
-    strangers = [path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name not in wanted and has_pictures(path)]
+    strangers = [
+        path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name not in wanted and has_pictures(path)
+    ]
     if strangers:
-        raise DataError(f"{root / strangers[0]} has pictures, but no language names it ({len(strangers)} such folders); add its line to the class names.")
+        raise DataError(
+            f"{root / strangers[0]} has pictures, but no language names it ({len(strangers)} such folders); add its line to the class names."
+        )
     absent = [key for key in wanted if not inside(root, key) or not has_pictures(root / key)]
     if absent and not partial:
-        raise DataError(f"{root} has no pictures in a folder {absent[0]!r}, which the class names list ({len(absent)} such classes); see --partial.")
+        raise DataError(
+            f"{root} has no pictures in a folder {absent[0]!r}, which the class names list ({len(absent)} such classes); see --partial."
+        )
     paths = [(path, key) for key in wanted if key not in absent for path in find_pictures(root / key)]
     pictures = []
     with Progress("reading pictures", len(paths)) as progress:

@@ -15,7 +15,7 @@ from polyclip.evaluation.zeroshot import Task, classify, twin_notes
 from polyclip.languages.normalize import visible
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 NAME = "imagenet"
 SPLIT = "validation"
@@ -24,18 +24,24 @@ NAMES, TEMPLATES = "_classnames.json", "_zeroshot_classification_templates.json"
 THEIRS = {"cn": "zh", "jp": "ja"}  # CLIP_benchmark's codes that are no language's
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """Score the requested languages, or all whose names are there.
 
     Raises DataError for files that are not the official ones; `request.partial` accepts a subset of the pictures and the report says so.
     """
     if request.data is None:
-        raise DataError("imagenet needs --data DIR with ImageNet's validation pictures; see polyclip/evaluation/benchmarks/_imagenet.py for the layouts.")
+        raise DataError(
+            "imagenet needs --data DIR with ImageNet's validation pictures; see polyclip/evaluation/benchmarks/_imagenet.py for the layouts."
+        )
     tasks, notes = tasks_of(request.data, request)
     wanted = {key for task in tasks for key in task.classes}
     gallery = read_val(request.data, wanted, partial=request.partial)
     scores = classify(aligner, gallery, tasks, NAME, SPLIT)
-    notes += (partial_notes(gallery, wanted) if request.partial else []) + tower_notes(aligner.recipe.vision_tower) + twin_notes(tasks)
+    notes += (
+        (partial_notes(gallery, wanted) if request.partial else [])
+        + tower_notes(aligner.recipe.vision_tower)
+        + twin_notes(tasks)
+    )
     return Report(scores, {"pictures": len(gallery.pictures), "classes": len(wanted)}, notes)
 
 
@@ -45,7 +51,9 @@ def tasks_of(data: Path, request: Request) -> tuple[list[Task], list[str]]:
         names = read_classnames(data)
         wrong = sorted({key for named in names.values() for key in named} - set(synsets()))
         if wrong:
-            raise DataError(f"{data}: the class names list {wrong[0]!r}, which is none of ImageNet-1k's 1,000 synsets such as n01440764.")
+            raise DataError(
+                f"{data}: the class names list {wrong[0]!r}, which is none of ImageNet-1k's 1,000 synsets such as n01440764."
+            )
         codes = chosen(names, request.languages, str(data))
         return [pack_task(code, names[code], "pack-prompts", seen=request.seen(code)) for code in codes], []
     theirs = {code_of(path): path for path in sorted(data.glob(f"*{NAMES}"))}
@@ -54,9 +62,13 @@ def tasks_of(data: Path, request: Request) -> tuple[list[Task], list[str]]:
         absent = [code for code in codes if code not in theirs]
         if absent:
             raise DataError(f"{data} has no *{NAMES} in {', '.join(absent)}; it has {', '.join(theirs)}.")
-        return [benchmark_task(theirs[code], code, seen=request.seen(code)) for code in codes], ["class names and prompts as CLIP_benchmark has them"]
+        return [benchmark_task(theirs[code], code, seen=request.seen(code)) for code in codes], [
+            "class names and prompts as CLIP_benchmark has them"
+        ]
     if [language.code for language in request.languages] not in ([], ["en"]):
-        raise DataError(f"{data} names ImageNet's classes in no language; give classnames.tsv by synset, or CLIP_benchmark's <lang>{NAMES}.")
+        raise DataError(
+            f"{data} names ImageNet's classes in no language; give classnames.tsv by synset, or CLIP_benchmark's <lang>{NAMES}."
+        )
     note = "English names are WordNet's lemmas, not those of CLIP: these figures cannot stand beside published ones"
     return [pack_task("en", lemmas(), "wordnet-lemmas", seen=request.seen("en"))], [note]
 
@@ -82,13 +94,26 @@ def benchmark_task(path: Path, code: str, *, seen: bool) -> Task:
     names = listed(path, len(synsets()))
     prompts = listed(templates, None) if templates.is_file() else load_language(code).prompts
     protocol = "clip-benchmark" if templates.is_file() else "clip-benchmark-names"
-    return Task(language=code, pack=code, protocol=protocol, classes=synsets(), names=[(name,) for name in names], prompts=prompts, seen=seen)
+    return Task(
+        language=code,
+        pack=code,
+        protocol=protocol,
+        classes=synsets(),
+        names=[(name,) for name in names],
+        prompts=prompts,
+        seen=seen,
+    )
 
 
 def listed(path: Path, count: int | None) -> list[str]:
     """The list below `imagenet1k`, of `count` texts where that is given."""
     table = parsed(path)
     found = table.get(KEY) if isinstance(table, dict) else None
-    if not isinstance(found, list) or not found or not all(isinstance(text, str) and visible(text) for text in found) or len(found) != (count or len(found)):
+    if (
+        not isinstance(found, list)
+        or not found
+        or not all(isinstance(text, str) and visible(text) for text in found)
+        or len(found) != (count or len(found))
+    ):
         raise DataError(f'{path}: expected {{"{KEY}": [...]}} with {count or "some"} texts, none empty.')
     return found

@@ -13,7 +13,7 @@ from polyclip.evaluation.captioned import Table, folder_of
 from polyclip.evaluation.captioned import score as score_table
 from polyclip.evaluation.facts import facts
 from polyclip.evaluation.retrieval import Report, Request
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 NAME = "multi30k"
 SHORT = {"test": "test_2016_flickr", "validation": "val"}
@@ -21,7 +21,7 @@ TASK2 = "task2/"
 EACH = 5  # captions of task 2
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """See `_table`; `test` is test_2016_flickr, `validation` is val."""
     return score_table(aligner, request, read(request))
 
@@ -42,7 +42,11 @@ def read(request: Request) -> Table:
     files = {code: paths for code in official if (paths := files_of(raw, name, code, EACH if task else 0))}
     lacking = complete(NAME, request, files, official, raw)
     found = table(NAME, request, listed, wanted(request, files))
-    about = "captions of each language were written independently" if task else "captions in every language but English are translations by people"
+    about = (
+        "captions of each language were written independently"
+        if task
+        else "captions in every language but English are translations by people"
+    )
     return replace(found, missing=found.missing + lacking, notes=[about])
 
 
@@ -54,12 +58,16 @@ def files_of(raw: Path, name: str, code: str, each: int) -> list[Path]:
     stems = [f"{name}.{number}.{code}" for number in range(1, each + 1)] or [f"{name}.{code}"]
     found = [path for stem in stems for path in (raw / f"{stem}.gz", raw / stem) if path.is_file()]
     if found and len(found) != len(stems):
-        raise DataError(f"{raw} has {len(found)} of the {len(stems)} files {name}.1.{code}.gz to {name}.{each}.{code}.gz; keep each once, packed or not.")
+        raise DataError(
+            f"{raw} has {len(found)} of the {len(stems)} files {name}.1.{code}.gz to {name}.{each}.{code}.gz; keep each once, packed or not."
+        )
     return found
 
 
 def lower_cased(raw: Path) -> None:
     """Raises DataError where only the lower-cased, tokenised copies are there: they are no text for a CLIP."""
     if not raw.is_dir():
-        tokenised = " The folder tok/ holds lower-cased tokens, which are no captions." if (raw.parent / "tok").is_dir() else ""
+        tokenised = (
+            " The folder tok/ holds lower-cased tokens, which are no captions." if (raw.parent / "tok").is_dir() else ""
+        )
         raise DataError(f"{raw} is missing; give the folder of the repository multi30k/dataset with --data.{tokenised}")

@@ -10,19 +10,19 @@ from typing import Any
 
 from polyclip.core.progress import Progress
 from polyclip.data.images import picture_of
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 from polyclip.evaluation.benchmarks._files import by_pack, json_lines
 from polyclip.evaluation.captioned import Captions, Table
 from polyclip.evaluation.captioned import score as score_table
 from polyclip.evaluation.retrieval import Report, Request
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 NAME = "retrieval"
 KEYS = {"image", "captions", "split", "group", "category"}
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """See `_table`."""
     return score_table(aligner, request, read(request))
 
@@ -33,10 +33,12 @@ def read(request: Request) -> Table:
     Raises DataError, with file and line, for what is not such a line, and for a picture that is missing, there twice or outside the folder.
     """
     if request.data is None:
-        raise DataError("retrieval needs --data FILE.jsonl with one picture and its captions a line; see 'polyclip corpora show retrieval'.")
+        raise DataError(
+            "retrieval needs --data FILE.jsonl with one picture and its captions a line; see 'polyclip corpora show retrieval'."
+        )
     path = request.data / "captions.jsonl" if request.data.is_dir() else request.data
     captions: Captions = {}
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, ImageSource] = {}
     groups: dict[str, str] = {}
     codes: dict[str, str] = {}
     entries, others = of_split(path, request.split)
@@ -58,7 +60,9 @@ def of_split(path: Path, split: str) -> tuple[list[tuple[str, dict[str, Any]]], 
     kept, others = [], 0
     for where, entry in json_lines(path):
         if not {"image", "captions"} <= entry.keys() <= KEYS or not isinstance(entry["captions"], dict):
-            raise DataError(f"{where}: expected image and captions by language, and at most {', '.join(sorted(KEYS))}; found {str(entry)[:80]}.")
+            raise DataError(
+                f"{where}: expected image and captions by language, and at most {', '.join(sorted(KEYS))}; found {str(entry)[:80]}."
+            )
         if entry.get("split") in (None, split):
             kept.append((where, entry))
         else:

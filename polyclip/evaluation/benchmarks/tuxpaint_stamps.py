@@ -15,14 +15,14 @@ from PIL import Image
 from polyclip.core.progress import Progress
 from polyclip.core.storage import digest
 from polyclip.data.images import check_bytes, picture_of, rendered
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, UnknownName
 from polyclip.evaluation.captioned import Table, asked, encoded, folder_of, notes, without_blank
 from polyclip.evaluation.facts import facts
 from polyclip.evaluation.results import Score
 from polyclip.evaluation.retrieval import Items, Report, Request, both_directions
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 NAME = "tuxpaint-stamps"
 INSIDE = Path("usr/share/tuxpaint/stamps")
@@ -55,10 +55,14 @@ class Stamp:
     @property
     def split(self) -> str:
         """Validation or test."""
-        return "validation" if int(hashlib.md5(self.key.encode(), usedforsecurity=False).hexdigest()[:16], 16) % 5 in (0, 1) else "test"
+        return (
+            "validation"
+            if int(hashlib.md5(self.key.encode(), usedforsecurity=False).hexdigest()[:16], 16) % 5 in (0, 1)
+            else "test"
+        )
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """Scores of every language under both protocols.
 
     Raises:
@@ -76,10 +80,17 @@ def score(aligner: Aligner, request: Request) -> Report:
         with Progress("scoring", len(vectors)) as progress:
             for code, own in vectors.items():
                 named = [key for key, _ in table.captions[code]]
-                common: dict[str, Any] = {"benchmark": NAME, "split": request.split, "language": code, "seen": request.seen(code)}
+                common: dict[str, Any] = {
+                    "benchmark": NAME,
+                    "split": request.split,
+                    "language": code,
+                    "seen": request.seen(code),
+                }
                 for kind, members in kinds.items():
                     if members & set(named):
-                        scores += both_directions(Items(own, named, named).only(members), image.only(members), protocol=kind, **common)
+                        scores += both_directions(
+                            Items(own, named, named).only(members), image.only(members), protocol=kind, **common
+                        )
                 progress.advance(1)
     counts = {"captions": sum(map(len, table.captions.values())), "pictures": len(keys)}
     return Report(scores, counts, [*unread, *other_counts(len(stamps) + len(unread), request.split), *notes(table)])
@@ -88,7 +99,13 @@ def score(aligner: Aligner, request: Request) -> Report:
 def other_counts(found: int, split: str) -> list[str]:
     """A note where this copy has another number of stamps than the one that was measured."""
     expected = facts(NAME).splits[split].pictures
-    return [] if found == expected else [f"{found} stamps, where version 2022.06.04 of the package has {expected}: figures of the two cannot be compared"]
+    return (
+        []
+        if found == expected
+        else [
+            f"{found} stamps, where version 2022.06.04 of the package has {expected}: figures of the two cannot be compared"
+        ]
+    )
 
 
 def read(request: Request) -> list[Stamp]:
@@ -107,7 +124,9 @@ def read(request: Request) -> list[Stamp]:
         if stamp is not None:
             found.setdefault(stamp.captions["en"], stamp)
     if not found:
-        raise DataError(f"{folder} has no stamps: expected {INSIDE}/**/*.txt beside PNG or SVG of the same name, as 'dpkg -x' unpacks them.")
+        raise DataError(
+            f"{folder} has no stamps: expected {INSIDE}/**/*.txt beside PNG or SVG of the same name, as 'dpkg -x' unpacks them."
+        )
     chosen = [stamp for stamp in found.values() if stamp.split == request.split]
     if not chosen:
         raise UnknownName(f"split of {NAME}", request.split, facts(NAME).splits)
@@ -125,14 +144,18 @@ def stamp_of(path: Path, root: Path) -> Stamp | None:
     image = next((path.with_suffix(suffix) for suffix in (".png", ".svg") if path.with_suffix(suffix).is_file()), None)
     if image is None or path.relative_to(root).parts[: len(WITHOUT)] == WITHOUT:
         return None
-    if not all(one.resolve().is_relative_to(root.resolve()) for one in (path, image)):  # links that lead outside are not followed
+    if not all(
+        one.resolve().is_relative_to(root.resolve()) for one in (path, image)
+    ):  # links that lead outside are not followed
         return None
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as UTF-8 ({error}); unpack the package again.") from error
     others = (line.split(".utf8=", 1) for line in lines[1:] if ".utf8=" in line)
-    captions = {"en": lines[0].strip() if lines else ""} | {language_of(code): text.strip() for code, text in others if text.strip()}
+    captions = {"en": lines[0].strip() if lines else ""} | {
+        language_of(code): text.strip() for code, text in others if text.strip()
+    }
     return Stamp(key, image, captions) if captions["en"] else None
 
 
@@ -173,11 +196,15 @@ def draw(path: Path) -> Image.Image:
         raise DataError(f"{path}: cannot be drawn ({error}); left out.") from error
 
 
-def image_of(stamp: Stamp) -> Picture:
+def image_of(stamp: Stamp) -> ImageSource:
     """The image of a stamp, decoded or drawn when it is asked for."""
     if stamp.kind == PHOTOGRAPHS:
         return replace(picture_of(stamp.path), name=stamp.key)
-    return Picture(stamp.key, digest("svg", str(PIXELS), stamp.path.read_text(encoding="utf-8", errors="replace")), partial(draw, stamp.path))
+    return ImageSource(
+        stamp.key,
+        digest("svg", str(PIXELS), stamp.path.read_text(encoding="utf-8", errors="replace")),
+        partial(draw, stamp.path),
+    )
 
 
 def table_of(stamps: list[Stamp], request: Request) -> Table:
@@ -186,4 +213,9 @@ def table_of(stamps: list[Stamp], request: Request) -> Table:
     for stamp in stamps:
         for code, text in stamp.captions.items():
             captions.setdefault(code, []).append((stamp.key, text))
-    return Table(name=NAME, split=request.split, pictures={stamp.key: image_of(stamp) for stamp in stamps}, captions=dict(sorted(captions.items())))
+    return Table(
+        name=NAME,
+        split=request.split,
+        pictures={stamp.key: image_of(stamp) for stamp in stamps},
+        captions=dict(sorted(captions.items())),
+    )

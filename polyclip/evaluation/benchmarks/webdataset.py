@@ -17,23 +17,23 @@ from PIL import Image
 from polyclip.core.progress import Progress
 from polyclip.data.images import MAX_BYTES, decoded
 from polyclip.data.shards.tar import ended, placed
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 from polyclip.evaluation.benchmarks._files import by_pack, lines
 from polyclip.evaluation.captioned import Captions, Table
 from polyclip.evaluation.captioned import score as score_table
 from polyclip.evaluation.retrieval import Report, Request
 from polyclip.languages.schema import Language
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 NAME = "webdataset"
 PICTURES = ("jpg", "jpeg", "png", "webp")
 TEXTS = ("txt", "json")
 MAX_TEXT = 1_000_000  # bytes of one sample's captions
-Sample = dict[str, bytes | Picture]  # suffix -> content
+Sample = dict[str, bytes | ImageSource]  # suffix -> content
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """See `_table`."""
     return score_table(aligner, request, read(request))
 
@@ -46,14 +46,16 @@ def read(request: Request) -> Table:
     """
     paths, missing = shards(request)
     captions: Captions = {}
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, ImageSource] = {}
     codes: dict[str, str] = {}
     with Progress("reading shards", len(paths)) as progress:
         for path in paths:
             for key, sample in samples(path).items():
                 where = f"{path}, sample {key}"
                 if key in pictures:
-                    raise DataError(f"{where}: an earlier shard has a sample of this name; every picture is there once.")
+                    raise DataError(
+                        f"{where}: an earlier shard has a sample of this name; every picture is there once."
+                    )
                 pictures[key] = picture_in(sample, where)
                 for code, own in spoken(sample, where, request.languages, codes):
                     captions.setdefault(code, []).extend((key, text) for text in own)
@@ -67,21 +69,31 @@ def shards(request: Request) -> tuple[list[Path], list[str]]:
     Raises DataError where there is none, one is missing, or they are not for retrieval.
     """
     if request.data is None or not request.data.is_dir():
-        raise DataError(f"webdataset needs --data DIR with {request.split}/0.tar ... or tar files; found {request.data or 'no --data'}.")
+        raise DataError(
+            f"webdataset needs --data DIR with {request.split}/0.tar ... or tar files; found {request.data or 'no --data'}."
+        )
     folder = request.data / request.split if (request.data / request.split).is_dir() else request.data
     found = sorted(folder.glob("*.tar"), key=lambda path: (len(path.stem), path.stem))
     if not found:
-        packed = " Packed shards (.tar.gz) are to be unpacked to .tar first." if any(folder.glob("*.tar.gz")) or any(folder.glob("*.tgz")) else ""
+        packed = (
+            " Packed shards (.tar.gz) are to be unpacked to .tar first."
+            if any(folder.glob("*.tar.gz")) or any(folder.glob("*.tgz"))
+            else ""
+        )
         raise DataError(f"{folder} has no .tar file.{packed}")
     kind = request.data / "dataset_type.txt"
     if kind.is_file() and lines(kind)[:1] != ["retrieval"]:
-        raise DataError(f"{kind} says {' '.join(lines(kind))[:40]!r}, expected 'retrieval': these shards are no captioned pictures.")
+        raise DataError(
+            f"{kind} says {' '.join(lines(kind))[:40]!r}, expected 'retrieval': these shards are no captioned pictures."
+        )
     count = folder / "nshards.txt"
     said = lines(count)[0].strip() if count.is_file() and lines(count) else str(len(found))
     if said == str(len(found)):
         return found, []
     if not request.partial:
-        raise DataError(f"{folder} has {len(found)} shards, nshards.txt says {said}; download the others, or give --partial.")
+        raise DataError(
+            f"{folder} has {len(found)} shards, nshards.txt says {said}; download the others, or give --partial."
+        )
     return found, [f"{len(found)} of {said} shards"]
 
 
@@ -111,10 +123,12 @@ def samples(path: Path) -> dict[str, Sample]:
     return found
 
 
-def picture_at(path: Path, member: tarfile.TarInfo, data: bytes) -> Picture:
+def picture_at(path: Path, member: tarfile.TarInfo, data: bytes) -> ImageSource:
     """A picture that lies in a shard."""
     where = f"{path}, {member.name}"
-    return Picture(where, hashlib.sha256(data).hexdigest(), partial(open_at, path, member.offset_data, member.size, where))
+    return ImageSource(
+        where, hashlib.sha256(data).hexdigest(), partial(open_at, path, member.offset_data, member.size, where)
+    )
 
 
 def open_at(path: Path, start: int, size: int, where: str) -> Image.Image:
@@ -124,18 +138,20 @@ def open_at(path: Path, start: int, size: int, where: str) -> Image.Image:
         return decoded(handle.read(size), where)
 
 
-def picture_in(sample: Sample, where: str) -> Picture:
+def picture_in(sample: Sample, where: str) -> ImageSource:
     """Its one picture.
 
     Raises DataError where it has none or several.
     """
-    found = [content for content in sample.values() if isinstance(content, Picture)]
+    found = [content for content in sample.values() if isinstance(content, ImageSource)]
     if len(found) != 1:
         raise DataError(f"{where}: {len(found)} pictures, expected one, .{', .'.join(PICTURES)}.")
     return found[0]
 
 
-def spoken(sample: Sample, where: str, languages: Sequence[Language], codes: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
+def spoken(
+    sample: Sample, where: str, languages: Sequence[Language], codes: dict[str, str]
+) -> Iterator[tuple[str, list[str]]]:
     """Captions by pack's code: those of .json where it has any, else the lines of .txt.
 
     Raises DataError for captions without a language, in another encoding than UTF-8, or none.
@@ -152,6 +168,8 @@ def spoken(sample: Sample, where: str, languages: Sequence[Language], codes: dic
     elif "txt" not in text:
         raise DataError(f"{where}: no captions; expected .txt, or .json with captions by language.")
     elif len(languages) != 1:
-        raise DataError(f"{where}: captions in .txt name no language: say it once with --lang, or give .json with captions by language.")
+        raise DataError(
+            f"{where}: captions in .txt name no language: say it once with --lang, or give .json with captions by language."
+        )
     else:
         yield languages[0].code, [line.removesuffix("\r") for line in text["txt"].removesuffix("\n").split("\n")]

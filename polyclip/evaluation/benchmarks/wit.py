@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from polyclip.data.images import picture_of
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError
 from polyclip.evaluation.benchmarks import _parquet
 from polyclip.evaluation.benchmarks._files import lines, texts
@@ -23,7 +23,7 @@ from polyclip.evaluation.captioned import score as score_table
 from polyclip.evaluation.facts import facts
 from polyclip.evaluation.retrieval import Report, Request
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 NAME = "wit"
 COLUMNS = (
@@ -35,7 +35,7 @@ CAPTION = "caption_reference_description"  # what stands below the picture in it
 LONGEST = 16_000_000  # characters of one field
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """See `_table`."""
     return score_table(aligner, request, read(request))
 
@@ -54,28 +54,37 @@ def from_parquet(folder: Path, request: Request) -> Table:
     """IGLUE's test from the hub's copy."""
     official = facts(NAME).splits["test"]
     if request.split != "test":
-        raise DataError(f"{folder} has no wit_v1.{request.split}.all-*.tsv.gz; the parquet copy is of split test alone.")
+        raise DataError(
+            f"{folder} has no wit_v1.{request.split}.all-*.tsv.gz; the parquet copy is of split test alone."
+        )
     files = {code: paths for code, paths in _parquet.shards(folder).items() if code in official.captions}
     lacking = complete(NAME, request, files, list(official.captions), folder)
     captions: Captions = {}
     galleries: dict[str, list[str]] = {}
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, ImageSource] = {}
     for code, paths in wanted(request, files).items():
         own, captions[code] = one_language(code, paths)
         galleries[code] = list(own)
         pictures |= own
-        found = {"pictures": (len(own), official.galleries[code]), "captions": (len(captions[code]), official.captions[code])}
+        found = {
+            "pictures": (len(own), official.galleries[code]),
+            "captions": (len(captions[code]), official.captions[code]),
+        }
         for what, (having, expected) in found.items():
             if having != expected and not request.partial:
-                raise DataError(f"{paths[0]} has {having} {what} in {code}, the official test {expected}; give --partial to score what is there.")
+                raise DataError(
+                    f"{paths[0]} has {having} {what} in {code}, the official test {expected}; give --partial to score what is there."
+                )
             lacking += [f"{having} of {expected} {what} in {code}"] if having != expected else []
     notes = [f"IGLUE's test, read from {_parquet.called(folder)}; every language searches its own pictures"]
-    return Table(name=NAME, split="test", pictures=pictures, captions=captions, galleries=galleries, missing=lacking, notes=notes)
+    return Table(
+        name=NAME, split="test", pictures=pictures, captions=captions, galleries=galleries, missing=lacking, notes=notes
+    )
 
 
-def one_language(code: str, paths: Sequence[Path]) -> tuple[dict[str, Picture], list[tuple[str, str]]]:
+def one_language(code: str, paths: Sequence[Path]) -> tuple[dict[str, ImageSource], list[tuple[str, str]]]:
     """Pictures and captions of one split; a picture's key carries the language, since ids may repeat."""
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, ImageSource] = {}
     captions: list[tuple[str, str]] = []
     for path in paths:
         for where, row in _parquet.rows(path, ["image_id", "image", "captions"]):
@@ -90,7 +99,9 @@ def one_language(code: str, paths: Sequence[Path]) -> tuple[dict[str, Picture], 
 def from_tables(folder: Path, tables: Sequence[Path], request: Request) -> Table:
     """The official tables, for the pictures that are there."""
     if not request.partial:
-        raise DataError(f"{folder} has WIT's own tables, which link to pictures that may be gone: no score of them is whole. Give --partial.")
+        raise DataError(
+            f"{folder} has WIT's own tables, which link to pictures that may be gone: no score of them is whole. Give --partial."
+        )
     files = downloaded(folder)
     captions: Captions = {}
     links: set[str] = set()
@@ -105,7 +116,15 @@ def from_tables(folder: Path, tables: Sequence[Path], request: Request) -> Table
     missing = [f"{len(shown)} of the {len(links)} captioned pictures of {len(tables)} table(s)"]
     pictures = {url: picture_of(files[url]) for url in shown}
     notes = [f"WIT's own tables, {CAPTION}; every language searches the pictures that it has a caption of"]
-    return Table(name=NAME, split=request.split, pictures=pictures, captions=captions, galleries=galleries, missing=missing, notes=notes)
+    return Table(
+        name=NAME,
+        split=request.split,
+        pictures=pictures,
+        captions=captions,
+        galleries=galleries,
+        missing=missing,
+        notes=notes,
+    )
 
 
 def downloaded(folder: Path) -> Mapping[str, Path]:
@@ -115,13 +134,17 @@ def downloaded(folder: Path) -> Mapping[str, Path]:
     """
     listed = folder / "images.tsv"
     if not listed.is_file():
-        raise DataError(f"{listed} is missing; expected one line for each picture you downloaded: its image_url, a tab, its file below {folder}.")
+        raise DataError(
+            f"{listed} is missing; expected one line for each picture you downloaded: its image_url, a tab, its file below {folder}."
+        )
     found: dict[str, Path] = {}
     for number, line in enumerate(lines(listed), 1):
         url, tab, name = line.partition("\t")
         path = folder / name
         if not (tab and url and name) or not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
-            raise DataError(f"{listed}:{number}: expected an image_url, a tab, and a picture file below {folder}; found {line[:120]!r}.")
+            raise DataError(
+                f"{listed}:{number}: expected an image_url, a tab, and a picture file below {folder}; found {line[:120]!r}."
+            )
         if url in found:
             raise DataError(f"{listed}:{number}: {url} is already on an earlier line.")
         found[url] = path
@@ -140,7 +163,9 @@ def captioned(tables: Sequence[Path]) -> Iterator[tuple[str, str, str]]:
             with gzip.open(path) as packed, io.TextIOWrapper(packed, encoding="utf-8", newline="") as text:
                 for number, row in enumerate(csv.reader(text, delimiter="\t"), 1):
                     if number == 1 and tuple(row) != COLUMNS or len(row) != len(COLUMNS):
-                        raise DataError(f"{path}:{number}: expected WIT's {len(COLUMNS)} columns, {COLUMNS[0]} to {COLUMNS[-1]}; found {len(row)}.")
+                        raise DataError(
+                            f"{path}:{number}: expected WIT's {len(COLUMNS)} columns, {COLUMNS[0]} to {COLUMNS[-1]}; found {len(row)}."
+                        )
                     if number > 1 and row[COLUMNS.index(CAPTION)]:
                         yield row[0], row[2], row[COLUMNS.index(CAPTION)]
         except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:

@@ -13,13 +13,13 @@ from polyclip.evaluation.captioned import Table, folder_of
 from polyclip.evaluation.captioned import score as score_table
 from polyclip.evaluation.facts import facts
 from polyclip.evaluation.retrieval import Report, Request
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 NAME = "xm3600"
 PICTURES = facts(NAME).splits["test"].pictures
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """Score the requested languages, or all 36, under every protocol.
 
     Raises DataError where the files are not the official ones; `request.partial` accepts a subset and every row says so.
@@ -41,7 +41,11 @@ def read(request: Request) -> Table:
     codes = [language.codes.xm3600 for language in request.languages]
     found = find(folder, codes, partial=request.partial)
     missing = lacking(found, codes, folder, partial=request.partial)
-    captions = {packs[code]: [(key, text) for key, text in own if key in found.pictures] for code, own in found.captions.items() if own}
+    captions = {
+        packs[code]: [(key, text) for key, text in own if key in found.pictures]
+        for code, own in found.captions.items()
+        if own
+    }
     return Table(
         name=NAME,
         split="test",
@@ -60,12 +64,20 @@ def lacking(found: Found, codes: list[str], folder: Path, *, partial: bool) -> l
     """
     missing = [f"{len(found.pictures)} of {PICTURES} pictures"] if len(found.pictures) != PICTURES else []
     if missing and not partial:
-        raise DataError(f"{folder} has {found.named} pictures, the official file {PICTURES}; give --partial to score what is there.")
+        raise DataError(
+            f"{folder} has {found.named} pictures, the official file {PICTURES}; give --partial to score what is there."
+        )
     absent = []
     for code in codes or CAPTIONS:
         having, expected = len(found.captions.get(code, [])), PICTURES if found.first else CAPTIONS[code]
         if having != expected and not partial:
-            raise DataError(f"{folder} has {having} captions in {code}, the official file {expected}; give --partial to score what is there.")
-        missing += [f"{having} of {expected} captions in {code}"] if 0 < having != expected and len(found.pictures) == PICTURES else []
+            raise DataError(
+                f"{folder} has {having} captions in {code}, the official file {expected}; give --partial to score what is there."
+            )
+        missing += (
+            [f"{having} of {expected} captions in {code}"]
+            if 0 < having != expected and len(found.pictures) == PICTURES
+            else []
+        )
         absent += [code] if not having and not codes else []
     return missing + ([f"no caption in {', '.join(absent)}"] if absent else [])

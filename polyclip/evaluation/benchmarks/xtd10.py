@@ -15,7 +15,7 @@ from polyclip.evaluation.captioned import Pool, Table, folder_of
 from polyclip.evaluation.captioned import score as score_table
 from polyclip.evaluation.retrieval import Report, Request
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.aligner import Aligner
+from polyclip.models.aligner import PolyCLIP
 
 NAME = "xtd10"
 FOLDERS = ("XTD10", "MIC", "STAIR", ".")
@@ -26,7 +26,7 @@ LILT_SIZE = 200
 LILT_NOTE = "for continuity alone, never beside XTD figures: 200 pictures are an easier search than 1,000, and 165 of them were in LilT's COCO training set"
 
 
-def score(aligner: Aligner, request: Request) -> Report:
+def score(aligner: PolyCLIP, request: Request) -> Report:
     """See `_table`; and LilT's pool, where its 200 pictures are all there."""
     return score_table(aligner, request, read(request))
 
@@ -37,15 +37,26 @@ def read(request: Request) -> Table:
     Raises DataError for files that are not the official ones, unless `request.partial` accepts a part.
     """
     folder = folder_of(request, NAME)
-    listed = next((folder / place / "test_image_names.txt" for place in FOLDERS if (folder / place / "test_image_names.txt").is_file()), None)
+    listed = next(
+        (
+            folder / place / "test_image_names.txt"
+            for place in FOLDERS
+            if (folder / place / "test_image_names.txt").is_file()
+        ),
+        None,
+    )
     if listed is None:
-        raise DataError(f"{folder} has no XTD10/test_image_names.txt; give the repository's own folder, see 'polyclip corpora show {NAME}'.")
+        raise DataError(
+            f"{folder} has no XTD10/test_image_names.txt; give the repository's own folder, see 'polyclip corpora show {NAME}'."
+        )
     files = {code: [path] for code, path in caption_files(folder).items()}
     lacking = complete(NAME, request, files, list(packs_by("xtd").values()), folder)
     found = table(NAME, request, listed, wanted(request, files))
     pool = frozenset(key for key in found.pictures if key.startswith("COCO_val2014_"))
     pools = {LILT: Pool(pool, LILT_LANGUAGES, LILT_NOTE)} if len(pool) == LILT_SIZE else {}
-    return replace(found, pools=pools, missing=found.missing + lacking, notes=["800 of the 1,000 pictures are in COCO's train2014"])
+    return replace(
+        found, pools=pools, missing=found.missing + lacking, notes=["800 of the 1,000 pictures are in COCO's train2014"]
+    )
 
 
 def caption_files(folder: Path) -> dict[str, Path]:

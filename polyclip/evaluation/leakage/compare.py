@@ -117,11 +117,16 @@ def known_leaks(train: Material, other: Material) -> list[Leak]:
     table = overlaps()
     mine, theirs = ({known.name for known in table.sets if called(known, side)} for side in (train, other))
     same = set() if train.home and train.home == other.home else mine & theirs
-    found = [Leak(kind="known overlap", train=name, other=name, detail="the same set of pictures") for name in sorted(same)]
+    found = [
+        Leak(kind="known overlap", train=name, other=name, detail="the same set of pictures") for name in sorted(same)
+    ]
     for overlap in table.overlaps:
         for first, second in ((overlap.first, overlap.second), (overlap.second, overlap.first)):
             pairs = [(a, b) for a in first for b in second if a in mine and b in theirs]
-            found += [Leak(kind="known overlap", train=a, other=b, detail=overlap.shared, source=overlap.source) for a, b in pairs]
+            found += [
+                Leak(kind="known overlap", train=a, other=b, detail=overlap.shared, source=overlap.source)
+                for a, b in pairs
+            ]
     return found
 
 
@@ -140,12 +145,22 @@ def picture_leaks(train: Material, other: Material) -> tuple[list[Leak], list[st
     """Pictures of the benchmark that were trained on, each once, and those of either side that could not be read."""
     if not train.pictures or not other.pictures:
         return [], []
-    mine, theirs = hashes(train.pictures, f"pictures of {train.name}"), hashes(other.pictures, f"pictures of {other.name}")
+    mine, theirs = (
+        hashes(train.pictures, f"pictures of {train.name}"),
+        hashes(other.pictures, f"pictures of {other.name}"),
+    )
     found = []
     for first, second, bits in duplicates(mine, theirs):
         same = first.key == second.key
         detail = "the same file" if same else f"{bits} of {BITS} bits of their hashes differ"
-        found.append(Leak(kind="identical picture" if same else "near duplicate", train=first.name, other=second.name, detail=detail))
+        found.append(
+            Leak(
+                kind="identical picture" if same else "near duplicate",
+                train=first.name,
+                other=second.name,
+                detail=detail,
+            )
+        )
     return found, [f"not compared: {problem}" for problem in mine.problems + theirs.problems]
 
 
@@ -192,7 +207,9 @@ def shared_keys(train: Material, other: Material) -> tuple[set[tuple[str, str]],
     Captions are compared within a language. Where one side does not tell the language, all of the other side's are, folded without a pack.
     """
     trained = set(train.captions)
-    source = {code: code if code in trained else "" for code in other.captions if code in trained | {""} or "" in trained}
+    source = {
+        code: code if code in trained else "" for code in other.captions if code in trained | {""} or "" in trained
+    }
     mine_by = {code: train.captions[code] for code in set(source.values()) - {""}}
     if "" in source.values():
         mine_by[""] = [text for texts in train.captions.values() for text in texts]
@@ -206,7 +223,10 @@ def caption_counts(train: Material, other: Material) -> dict[str, int]:
     """Distinct captions of the benchmark and its sentences among them, and how many of each were trained on."""
     every, shared = shared_keys(train, other)
     counts = {"captions": len(every), "shared": len(shared)}
-    return counts | {"sentences": sum(sentence(text) for _, text in every), "shared_sentences": sum(sentence(text) for _, text in shared)}
+    return counts | {
+        "sentences": sum(sentence(text) for _, text in every),
+        "shared_sentences": sum(sentence(text) for _, text in shared),
+    }
 
 
 def sentence(text: str) -> bool:
@@ -219,13 +239,26 @@ def caption_leaks(train: Material, other: Material, counts: dict[str, int]) -> l
     found, total = counts["shared_sentences"], counts["sentences"]
     if total < FEWEST or found < SHARE * total or (train.home and train.home == other.home):
         return []
-    return [Leak(kind="captions", train=train.name, other=other.name, detail=f"{found:,} of {total:,} captions of {LONG} letters or more")]
+    return [
+        Leak(
+            kind="captions",
+            train=train.name,
+            other=other.name,
+            detail=f"{found:,} of {total:,} captions of {LONG} letters or more",
+        )
+    ]
 
 
 def record(findings: Findings, reason: str = "") -> dict[str, Any]:
     """The comparison as JSON (schema 1); `reason` is why its leaks are allowed."""
     limits = {"near_bits": NEAR, "of_bits": BITS, "sentence_letters": LONG, "sentence_share": SHARE}
-    return {"schema": 1, **asdict(findings), "limits": limits, "leaked": bool(findings.leaks), "allowed": reason or None}
+    return {
+        "schema": 1,
+        **asdict(findings),
+        "limits": limits,
+        "leaked": bool(findings.leaks),
+        "allowed": reason or None,
+    }
 
 
 def unseen(corpus: Corpus, languages: Sequence[Language], reason: str = "") -> dict[str, Any]:
@@ -243,7 +276,11 @@ def told(leaked: dict[str, Any]) -> list[str]:
     """A sentence for those who read a result whose leaks were allowed."""
     counts = leaked["leaks"]
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    return [f"Not unseen: the test split shares {kinds} with the training split; allowed: {leaked['allowed']}"] if counts else []
+    return (
+        [f"Not unseen: the test split shares {kinds} with the training split; allowed: {leaked['allowed']}"]
+        if counts
+        else []
+    )
 
 
 def refuse(findings: Sequence[Findings], reason: str = "") -> None:

@@ -12,7 +12,7 @@ from polyclip.core.progress import Progress
 from polyclip.data.corpus import Corpus, CorpusPack, known_corpora, load_corpus
 from polyclip.data.images import SUFFIXES, picture_of
 from polyclip.data.splits import SPLITS
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError, UnknownName
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language, known_languages, load_language
@@ -29,7 +29,7 @@ class Material:
 
     name: str
     labels: frozenset[str]  # what it may be called in corpora/overlaps/known.toml
-    pictures: Sequence[Picture] = ()
+    pictures: Sequence[ImageSource] = ()
     listed: Sequence[str] = ()  # names of picture files, at hand or not
     captions: Captions = field(default_factory=dict)
     concepts: frozenset[str] = frozenset()  # of a corpus, with their groups
@@ -45,8 +45,16 @@ def of_corpus(corpus: Corpus, split: str, languages: Sequence[Language] = ()) ->
     splits = list(SPLITS) if split == ALL else [split]
     reader, folder = corpus.reader, corpus.folder
     rows = {concept: row for part in splits for concept, row in reader.split_concepts(folder, part).items()}
-    pictures = [drawn[concept] for style in reader.styles(folder) for drawn in (reader.pictures(folder, style),) for concept in rows if concept in drawn]
-    locales = {language.code: corpus.locale(language) for language in languages} or {code_of(locale): locale for locale in reader.languages(folder)}
+    pictures = [
+        drawn[concept]
+        for style in reader.styles(folder)
+        for drawn in (reader.pictures(folder, style),)
+        for concept in rows
+        if concept in drawn
+    ]
+    locales = {language.code: corpus.locale(language) for language in languages} or {
+        code_of(locale): locale for locale in reader.languages(folder)
+    }
     having = set(reader.languages(folder))
     captions = {
         code: [text for part in splits for row in reader.read(folder, locale, part) for text in row.captions]
@@ -69,7 +77,9 @@ def code_of(locale: str) -> str:
     return next((code for code in known_languages() if load_language(code).cldr == locale), locale)
 
 
-def gather(text: str, split: str, languages: Sequence[Language], known: Iterable[str], data: Path | None = None) -> Material:
+def gather(
+    text: str, split: str, languages: Sequence[Language], known: Iterable[str], data: Path | None = None
+) -> Material:
     """What a person named: a corpus, the path of a pack, a folder (with captions.jsonl of our kind, or of any benchmark), or a set of `known`.
 
     `data` is the folder of a benchmark that is given by name. Raises UnknownName with the nearest names, and what the readers raise.
@@ -84,7 +94,11 @@ def gather(text: str, split: str, languages: Sequence[Language], known: Iterable
     names = sorted(known)
     if plain(text) not in {plain(name) for name in names}:
         raise UnknownName("corpus, folder or known set of pictures", text, [*known_corpora(), *names])
-    return Material(name=text, labels=frozenset({text}), notes=[f"{text}: no files were given, only what is known of it was looked up"])
+    return Material(
+        name=text,
+        labels=frozenset({text}),
+        notes=[f"{text}: no files were given, only what is known of it was looked up"],
+    )
 
 
 def plain(name: str) -> str:
@@ -112,23 +126,38 @@ def of_folder(folder: Path, name: str) -> Material:
 
     What is of another kind is named in the notes. Raises DataError for a folder with nothing of these.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.resolve().is_relative_to(folder.resolve()))
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    )
     paths = [path for path in files if path.suffix.lower() in SUFFIXES]
     listed, captions, notes = read_texts([path for path in files if path.suffix.lower() in READ])
     unread = sorted(path.name for path in files if path.suffix.lower() not in (*SUFFIXES, *READ))
     if not paths and not listed and not captions:
-        raise DataError(f"{folder} has neither pictures nor lists of them nor captions in .txt or .jsonl files; expected a benchmark's own files.")
+        raise DataError(
+            f"{folder} has neither pictures nor lists of them nor captions in .txt or .jsonl files; expected a benchmark's own files."
+        )
     pictures = []
     with Progress(f"reading pictures of {name}", len(paths)) as progress:
         for path in paths:
             pictures.append(picture_of(path))
             progress.advance(1)
     notes += (
-        [f"{folder}: not read, since of another kind: {', '.join(unread[:5])}{f' and {len(unread) - 5} more' if len(unread) > 5 else ''}"] if unread else []
+        [
+            f"{folder}: not read, since of another kind: {', '.join(unread[:5])}{f' and {len(unread) - 5} more' if len(unread) > 5 else ''}"
+        ]
+        if unread
+        else []
     )
     root = folder.resolve()
     labels = frozenset({name, root.name, f"{root.parent.name}-{root.name}"})
-    return Material(name=name, labels=labels, pictures=pictures, listed=[p.name for p in pictures] + listed, captions=captions, notes=notes)
+    return Material(
+        name=name,
+        labels=labels,
+        pictures=pictures,
+        listed=[p.name for p in pictures] + listed,
+        captions=captions,
+        notes=notes,
+    )
 
 
 def read_texts(paths: Sequence[Path]) -> tuple[list[str], Captions, list[str]]:

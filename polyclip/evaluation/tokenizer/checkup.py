@@ -16,29 +16,43 @@ from polyclip.evaluation.tokenizer.vectors import vector_findings, vectors_of
 from polyclip.evaluation.tokenizer.verdict import SCRIPT, verdict
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language
-from polyclip.models.backbone import Tower
+from polyclip.models.backbone import BackboneSpec
 
 SPLIT = "train"  # nothing here looks at what is tested
-PIVOTS = ("en", "fr", "de", "es")  # a language is compared with the first of these that the corpus has and that it is not
+PIVOTS = (
+    "en",
+    "fr",
+    "de",
+    "es",
+)  # a language is compared with the first of these that the corpus has and that it is not
 CONTROL = PIVOTS[0]  # the language every encoder should read
 CAPTIONS = 400  # names of each language that are encoded: intervals of about five points
 NEEDS_VECTORS = {"out-of-range", "does-not-run"}  # without these
 
 
-def examine(tower: Tower, corpus: Corpus, languages: Sequence[Language], captions: int = CAPTIONS) -> Checkup:
+def examine(tower: BackboneSpec, corpus: Corpus, languages: Sequence[Language], captions: int = CAPTIONS) -> Checkup:
     """Examine `tower` on the training captions of `languages`; `captions` is the most names that are encoded of each, >= 30.
 
     Raises DataError for a language without captions and for an encoder that does not show its tokenizer, and what building it raises.
     """
     rows = captions_of(corpus, languages)
     patient = admit(tower)
-    tokens = read(patient, {code: rows[code] for code in dict.fromkeys([CONTROL, *(language.code for language in languages)]) if code in rows})
+    tokens = read(
+        patient,
+        {
+            code: rows[code]
+            for code in dict.fromkeys([CONTROL, *(language.code for language in languages)])
+            if code in rows
+        },
+    )
     findings = fits(patient, tokens, tokens.get(CONTROL))
     vectors: dict[str, Vectors | None] = {}
     close: dict[str, Closeness] = {}
     if not NEEDS_VECTORS & {finding.kind for finding in findings}:
         vectors = {code: vectors_of(patient.encoder, [row.captions[0] for row in rows[code]]) for code in tokens}
-        findings += [finding for code, found in vectors.items() for finding in behaviour(patient, code, tokens[code], found)]
+        findings += [
+            finding for code, found in vectors.items() for finding in behaviour(patient, code, tokens[code], found)
+        ]
     if vectors and None not in vectors.values():
         close, broken = compared(patient, rows, languages, captions)
         findings += broken
@@ -52,7 +66,10 @@ def examine(tower: Tower, corpus: Corpus, languages: Sequence[Language], caption
         twins=patient.twins,
         frame=patient.frame,
         findings=findings,
-        languages=[examined(language, tokens[language.code], vectors.get(language.code), close.get(language.code)) for language in languages],
+        languages=[
+            examined(language, tokens[language.code], vectors.get(language.code), close.get(language.code))
+            for language in languages
+        ],
     )
 
 
@@ -83,10 +100,14 @@ def read(patient: Patient, rows: Mapping[str, list[Row]]) -> dict[str, Tokens]:
     """Every caption through the tokenizer."""
     found: dict[str, Tokens] = {}
     lengths: dict[str, Lengths] = {}
-    with Progress("reading captions with the tokenizer", sum(len(row.captions) for part in rows.values() for row in part)) as progress:
+    with Progress(
+        "reading captions with the tokenizer", sum(len(row.captions) for part in rows.values() for row in part)
+    ) as progress:
         for code, part in rows.items():
             script = resolve_language(code).script
-            found[code], lengths[code] = tokens_of(patient.encoder, patient.vocabulary, patient.frame, part, script, progress.advance)
+            found[code], lengths[code] = tokens_of(
+                patient.encoder, patient.vocabulary, patient.frame, part, script, progress.advance
+            )
     english = lengths.get(CONTROL, {})
     return {code: replace(tokens, relative=relative_to(lengths[code], english)) for code, tokens in found.items()}
 
@@ -94,13 +115,21 @@ def read(patient: Patient, rows: Mapping[str, list[Row]]) -> dict[str, Tokens]:
 def behaviour(patient: Patient, code: str, tokens: Tokens, found: Vectors | None) -> list[Finding]:
     """Findings about vectors of one language; equal vectors are no defect where the tokenizer does not know the script."""
     known = tokens.unknown_captions <= SCRIPT
-    return vector_findings(patient.encoder, resolve_language(code).name, found, known=known, left=patient.frame.side == "left")
+    return vector_findings(
+        patient.encoder, resolve_language(code).name, found, known=known, left=patient.frame.side == "left"
+    )
 
 
-def compared(patient: Patient, rows: Mapping[str, list[Row]], languages: Sequence[Language], captions: int) -> tuple[dict[str, Closeness], list[Finding]]:
+def compared(
+    patient: Patient, rows: Mapping[str, list[Row]], languages: Sequence[Language], captions: int
+) -> tuple[dict[str, Closeness], list[Finding]]:
     """How close each language is to its pivot; or the defect that one of all those captions showed."""
     named = {code: shuffled(found) for code, found in rows.items()}
-    pivots = {language.code: pivot for language in languages if (pivot := next((code for code in PIVOTS if code in rows and code != language.code), ""))}
+    pivots = {
+        language.code: pivot
+        for language in languages
+        if (pivot := next((code for code in PIVOTS if code in rows and code != language.code), ""))
+    }
     try:
         return closenesses(patient.tower, patient.encoder, named, pivots, captions), []
     except WeightsError:

@@ -14,7 +14,7 @@ from polyclip.data.types import Row
 from polyclip.evaluation.metrics import Bootstrap, chance_recall, ranks, recall
 from polyclip.evaluation.tokenizer.findings import Closeness, Recall
 from polyclip.models import feature_cache
-from polyclip.models.backbone import Tower
+from polyclip.models.backbone import BackboneSpec
 
 FEWEST = 30  # names; below that an interval says nothing
 BLOCK = 100  # names a file of the cache: another --captions finds those it shares
@@ -23,7 +23,9 @@ Names = Mapping[str, Row]  # concept -> row, in the order of `shuffled`
 
 def shuffled(rows: Sequence[Row]) -> dict[str, Row]:
     """Rows by concept, in an order that is the same in every language and on every machine, and no other."""
-    return dict(sorted(((row.concept, row) for row in rows), key=lambda pair: hashlib.sha256(pair[0].encode()).hexdigest()))
+    return dict(
+        sorted(((row.concept, row) for row in rows), key=lambda pair: hashlib.sha256(pair[0].encode()).hexdigest())
+    )
 
 
 def common(own: Names, pivot: Names, most: int) -> list[str]:
@@ -31,28 +33,38 @@ def common(own: Names, pivot: Names, most: int) -> list[str]:
     return [concept for concept in pivot if concept in own][:most]
 
 
-def closenesses(tower: Tower, encoder: Any, named: Mapping[str, Names], pivots: Mapping[str, str], most: int) -> dict[str, Closeness]:
+def closenesses(
+    tower: BackboneSpec, encoder: Any, named: Mapping[str, Names], pivots: Mapping[str, str], most: int
+) -> dict[str, Closeness]:
     """Of every language that shares FEWEST concepts with its pivot; everything that is not in the cache is encoded at once.
 
     Raises WeightsError as `features.encode`.
     """
-    asked = {code: found for code, pivot in pivots.items() if len(found := common(named[code], named[pivot], most)) >= FEWEST}
+    asked = {
+        code: found for code, pivot in pivots.items() if len(found := common(named[code], named[pivot], most)) >= FEWEST
+    }
     wanted: dict[str, list[str]] = {code: list(found) for code, found in asked.items()}
     for code, found in asked.items():
         pivot = pivots[code]
         deep = list(named[pivot]).index(found[-1]) + 1
         deepest = max(len(wanted.get(pivot, [])), -(-deep // BLOCK) * BLOCK)
         wanted[pivot] = list(named[pivot])[:deepest]
-    vectors = encoded(tower, encoder, {code: [named[code][concept].captions[0] for concept in found] for code, found in wanted.items()})
+    vectors = encoded(
+        tower,
+        encoder,
+        {code: [named[code][concept].captions[0] for concept in found] for code, found in wanted.items()},
+    )
     place = {code: {concept: number for number, concept in enumerate(found)} for code, found in wanted.items()}
     close = {}
     for code, found in asked.items():
         own, other = (vectors[side][[place[side][concept] for concept in found]] for side in (code, pivots[code]))
-        close[code] = closeness(own, other, [named[code][c] for c in found], [named[pivots[code]][c] for c in found], pivots[code])
+        close[code] = closeness(
+            own, other, [named[code][c] for c in found], [named[pivots[code]][c] for c in found], pivots[code]
+        )
     return {code: found for code, found in close.items() if found is not None}
 
 
-def encoded(tower: Tower, encoder: Any, texts: Mapping[str, list[str]]) -> dict[str, Float[Tensor, "name dim"]]:
+def encoded(tower: BackboneSpec, encoder: Any, texts: Mapping[str, list[str]]) -> dict[str, Float[Tensor, "name dim"]]:
     """Unit vectors by language, from the cache where they are there; the encoder that is built already makes the others."""
     flat = [text for found in texts.values() for text in found]
     sections = [min(BLOCK, len(found) - start) for found in texts.values() for start in range(0, len(found), BLOCK)]
@@ -64,14 +76,24 @@ def encoded(tower: Tower, encoder: Any, texts: Mapping[str, list[str]]) -> dict[
 def closeness(own: Tensor, other: Tensor, rows: Sequence[Row], pivots: Sequence[Row], pivot: str) -> Closeness | None:
     """From unit vectors of the same concepts' names; None where fewer than FEWEST are spelled in another way than in the pivot."""
     keys = torch.arange(len(rows))
-    differ = torch.tensor([row.captions[0].casefold() != other_row.captions[0].casefold() for row, other_row in zip(rows, pivots, strict=True)])
+    differ = torch.tensor(
+        [
+            row.captions[0].casefold() != other_row.captions[0].casefold()
+            for row, other_row in zip(rows, pivots, strict=True)
+        ]
+    )
     if int(differ.sum()) < FEWEST:
         return None
-    hits = [recall(ranks(query[differ], gallery, keys[differ], keys), 1).double() for query, gallery in ((own, other), (other, own))]
+    hits = [
+        recall(ranks(query[differ], gallery, keys[differ], keys), 1).double()
+        for query, gallery in ((own, other), (other, own))
+    ]
     columns = torch.stack([*hits, (hits[0] + hits[1]) / 2], dim=1).numpy()
     groups = [row.group for row in rows]
     low, high = Bootstrap([group for group, asked in zip(groups, differ.tolist(), strict=True) if asked]).mean(columns)
-    to_pivot, from_pivot, mean = (Recall(float(v), float(a), float(b)) for v, a, b in zip(columns.mean(0), low, high, strict=True))
+    to_pivot, from_pivot, mean = (
+        Recall(float(v), float(a), float(b)) for v, a, b in zip(columns.mean(0), low, high, strict=True)
+    )
     apart = different(groups)
     unrelated = (own @ own.T)[apart].double()
     return Closeness(
@@ -97,6 +119,6 @@ def different(groups: Sequence[str]) -> Tensor:
     return index[:, None] != index[None, :]
 
 
-def finite(tower: Tower, encoder: Any, texts: Sequence[str]) -> bool:
+def finite(tower: BackboneSpec, encoder: Any, texts: Sequence[str]) -> bool:
     """Whether the encoder gives nothing but numbers for `texts`; the cache is not touched."""
     return bool(feature_cache.forward(encoder, texts, f"captions again with {tower.name}").isfinite().all())

@@ -8,7 +8,7 @@ from typing import Any
 from polyclip.evaluation.tokenizer.findings import Finding, Frame, Tokens
 from polyclip.evaluation.tokenizer.vocabulary import Vocabulary, table_of, twins, vocabulary_of
 from polyclip.evaluation.tokenizer.wire import PROBES, frame_findings, frame_of, runs
-from polyclip.models.backbone import Tower
+from polyclip.models.backbone import BackboneSpec
 
 UNKNOWN_CONTROL = 0.2  # share of English pieces; multilingual tokenizers have none
 LOST_CONTROL = 0.5  # share of English captions that come back as other text; e5-small has 0
@@ -20,7 +20,7 @@ E5 = re.compile(r"(?<![a-z0-9])e5(?![a-z0-9])")
 class Patient:
     """A tower, its encoder, and how that is fed."""
 
-    tower: Tower
+    tower: BackboneSpec
     encoder: Any
     vocabulary: Vocabulary
     frame: Frame
@@ -28,7 +28,7 @@ class Patient:
     twins: float | None  # see `vocabulary.twins`
 
 
-def admit(tower: Tower) -> Patient:
+def admit(tower: BackboneSpec) -> Patient:
     """Build and probe it.
 
     Raises DataError where it does not show its tokenizer, and what building it raises.
@@ -36,7 +36,9 @@ def admit(tower: Tower) -> Patient:
     encoder = tower.build()
     vocabulary, table = vocabulary_of(encoder), table_of(encoder)
     alike = None if table is None else twins(vocabulary, table)
-    return Patient(tower, encoder, vocabulary, frame_of(encoder, vocabulary), None if table is None else len(table), alike)
+    return Patient(
+        tower, encoder, vocabulary, frame_of(encoder, vocabulary), None if table is None else len(table), alike
+    )
 
 
 def fits(patient: Patient, tokens: Mapping[str, Tokens], control: Tokens | None) -> list[Finding]:
@@ -44,7 +46,13 @@ def fits(patient: Patient, tokens: Mapping[str, Tokens], control: Tokens | None)
     found = frame_findings(patient.encoder, patient.vocabulary, patient.frame, patient.table)
     if patient.twins is not None and patient.twins < TWINS:
         text = f"Pieces of one word (cat, Cat, cats) are not alike in its token table ({patient.twins:.2f}, expected nearly 1): "
-        found.append(Finding("wrong-tokenizer", True, text + "the tokenizer numbers pieces otherwise than the model learnt them, or it was never trained."))
+        found.append(
+            Finding(
+                "wrong-tokenizer",
+                True,
+                text + "the tokenizer numbers pieces otherwise than the model learnt them, or it was never trained.",
+            )
+        )
     if control is not None:
         found += misread(control)
     highest = max(part.highest_id for part in tokens.values())
@@ -52,10 +60,22 @@ def fits(patient: Patient, tokens: Mapping[str, Tokens], control: Tokens | None)
         text = f"Captions get ids up to {highest:,}, the token table has {patient.table:,} rows: this is another model's tokenizer."
         found.append(Finding("out-of-range", True, text))
     elif not runs(patient.encoder, PROBES[1]):
-        found.append(Finding("does-not-run", True, f"The model fails even on {PROBES[1]!r}: its configuration does not fit its weights."))
+        found.append(
+            Finding(
+                "does-not-run",
+                True,
+                f"The model fails even on {PROBES[1]!r}: its configuration does not fit its weights.",
+            )
+        )
     before = patient.frame.start_text.replace(" ", "")
     if E5.search(patient.tower.name.lower()) and "query:" not in before and "passage:" not in before:
-        found.append(Finding("no-prefix", False, 'E5 encoders were trained with "query: " before every text: add ",prefix=query: " to the name.'))
+        found.append(
+            Finding(
+                "no-prefix",
+                False,
+                'E5 encoders were trained with "query: " before every text: add ",prefix=query: " to the name.',
+            )
+        )
     return found
 
 

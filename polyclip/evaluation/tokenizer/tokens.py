@@ -11,12 +11,24 @@ from polyclip.evaluation.tokenizer.findings import Frame, Lost, Tokens
 from polyclip.evaluation.tokenizer.vocabulary import Rows, Vocabulary
 from polyclip.evaluation.tokenizer.wire import body, rows_of, unfilled
 
-UNSPACED = {"Hans", "Hant", "Hani", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"}  # scripts that write no spaces between words
+UNSPACED = {
+    "Hans",
+    "Hant",
+    "Hani",
+    "Jpan",
+    "Thai",
+    "Laoo",
+    "Khmr",
+    "Mymr",
+    "Tibt",
+}  # scripts that write no spaces between words
 SHOWN = 5  # lost characters
 Lengths = dict[str, int]  # concept -> tokens of its name
 
 
-def tokens_of(encoder: Any, vocabulary: Vocabulary, frame: Frame, rows: Sequence[Row], script: str, meter: Callable[[int], None]) -> tuple[Tokens, Lengths]:
+def tokens_of(
+    encoder: Any, vocabulary: Vocabulary, frame: Frame, rows: Sequence[Row], script: str, meter: Callable[[int], None]
+) -> tuple[Tokens, Lengths]:
     """Figures over every caption of `rows`, and how many tokens each concept's name has; `relative` is filled in by `relative_to`."""
     texts = [caption for row in rows for caption in row.captions]
     fed = [unfilled(row, frame.pad if frame.side == "none" else None) for row in rows_of(encoder, texts, meter)]
@@ -48,7 +60,9 @@ def relative_to(own: Lengths, other: Lengths) -> float | None:
     "Tokenization parity" of Petrov et al. 2023, arXiv 2305.15425, over all names at once.
     """
     common = own.keys() & other.keys()
-    return sum(own[concept] for concept in common) / max(1, sum(other[concept] for concept in common)) if common else None
+    return (
+        sum(own[concept] for concept in common) / max(1, sum(other[concept] for concept in common)) if common else None
+    )
 
 
 def not_known(vocabulary: Vocabulary, bodies: Rows, total: int) -> dict[str, Any]:
@@ -88,7 +102,9 @@ def came_back(vocabulary: Vocabulary, texts: Sequence[str], bodies: Rows) -> lis
     """Each caption under the tokenizer's own normalisation, and what its tokens say, both without spaces."""
     unknown = vocabulary.named.get("unk", -1)
     said = vocabulary.decode([[number for number in ids if number != unknown] for ids in bodies])
-    return [(plain(vocabulary.normal(text)), plain(vocabulary.normal(back))) for text, back in zip(texts, said, strict=True)]
+    return [
+        (plain(vocabulary.normal(text)), plain(vocabulary.normal(back))) for text, back in zip(texts, said, strict=True)
+    ]
 
 
 def plain(text: str) -> str:

@@ -16,7 +16,9 @@ FILLER = " ".join(["dog"] * 24)  # a long caption, so that every other one in it
 BATCH_TOLERANCE = 1e-4  # cosine distance; float32 leaves 1e-13, bfloat16 1e-5, padding in the mean 1e-1
 BATCH_SHARE = 0.01  # of the spread, for an encoder whose captions all lie close together
 NOISE = 1e-9  # cosine distance that is rounding whatever the spread
-CONSTANT = 1e-6  # cosine distance from the mean direction; e5-small has 0.1 in English, float32 leaves 1e-13 of one vector
+CONSTANT = (
+    1e-6  # cosine distance from the mean direction; e5-small has 0.1 in English, float32 leaves 1e-13 of one vector
+)
 UNIT = 1e-3  # by which a unit vector's length may differ from 1
 
 
@@ -64,14 +66,30 @@ def distance(one: Float[Tensor, "row dim"], other: Float[Tensor, "other dim"]) -
 def vector_findings(encoder: Any, name: str, found: Vectors | None, *, known: bool, left: bool) -> list[Finding]:
     """What is wrong with them. `known`: the tokenizer knows the language; `left`: rows are filled up on the left."""
     if found is None:
-        return [Finding("non-finite", True, f"{name}: the encoder gives values that are not finite; its weights are damaged or overflow in their precision.")]
+        return [
+            Finding(
+                "non-finite",
+                True,
+                f"{name}: the encoder gives values that are not finite; its weights are damaged or overflow in their precision.",
+            )
+        ]
     findings = []
     if found.batch_distance > max(NOISE, min(BATCH_TOLERANCE, BATCH_SHARE * found.spread)):
-        cause = "rows are filled up on the left, where it pools or counts positions" if left else "what fills up its row leaks into its vector"
+        cause = (
+            "rows are filled up on the left, where it pools or counts positions"
+            if left
+            else "what fills up its row leaks into its vector"
+        )
         text = f"{name}: a caption gets another vector in a batch than alone (cosine distance {found.batch_distance:.2g}): {cause}."
         findings.append(Finding("batch-dependent", True, text))
     if found.spread < CONSTANT and known:
-        findings.append(Finding("constant", True, f"{name}: every caption gets the same vector; weights, pooling or mask do not fit the model."))
+        findings.append(
+            Finding(
+                "constant",
+                True,
+                f"{name}: every caption gets the same vector; weights, pooling or mask do not fit the model.",
+            )
+        )
     if getattr(encoder, "unit", False) and max(abs(found.shortest - 1), abs(found.longest - 1)) > UNIT:
         text = f"{name}: unit vectors are claimed, their lengths are {found.shortest:.3g} to {found.longest:.3g}."
         findings.append(Finding("not-unit", True, text))

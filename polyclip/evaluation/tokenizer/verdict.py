@@ -14,7 +14,14 @@ ADAPTERS = "adapters in the early blocks"
 NO_LANGUAGE = "the encoder does not know this language"
 NO_SCRIPT = "the encoder does not know this script"
 UNSURE = "cannot say"
-METHODS = {HEADS: "head-mlp", NORMS: "lilt-ln", ADAPTERS: "lilt-lwa --tune text --text-layers :4", NO_LANGUAGE: "", NO_SCRIPT: "", UNSURE: ""}
+METHODS = {
+    HEADS: "head-mlp",
+    NORMS: "lilt-ln",
+    ADAPTERS: "lilt-lwa --tune text --text-layers :4",
+    NO_LANGUAGE: "",
+    NO_SCRIPT: "",
+    UNSURE: "",
+}
 
 POOL = 400  # names on each side when the thresholds were set; recall@1 is easier among fewer
 KNOWN = 0.5
@@ -33,10 +40,20 @@ class Threshold:
 
 
 THRESHOLDS = (
-    Threshold(HEADS, KNOWN, "recall@1: most names find theirs, as in Hindi (68 %), German (64), Telugu (58), Chinese (53)"),
+    Threshold(
+        HEADS, KNOWN, "recall@1: most names find theirs, as in Hindi (68 %), German (64), Telugu (58), Chinese (53)"
+    ),
     Threshold(NORMS, FAMILIAR, "recall@1: one name in three does, as in Amharic (48 %), Finnish (43), Swahili (36)"),
-    Threshold(ADAPTERS, FOREIGN, "recall@1: a script without one known letter gets 4 % by digits and loanwords (Cherokee); Quechua has 26, Māori 15"),
-    Threshold(NO_SCRIPT, SCRIPT, "captions with an unknown piece, if still fewer names are found: Cherokee has 98 %; Chuvash, which is read, 26"),
+    Threshold(
+        ADAPTERS,
+        FOREIGN,
+        "recall@1: a script without one known letter gets 4 % by digits and loanwords (Cherokee); Quechua has 26, Māori 15",
+    ),
+    Threshold(
+        NO_SCRIPT,
+        SCRIPT,
+        "captions with an unknown piece, if still fewer names are found: Cherokee has 98 %; Chuvash, which is read, 26",
+    ),
 )
 
 
@@ -62,7 +79,12 @@ def verdict(tokens: Tokens, close: Closeness | None, pivot: bool) -> Verdict:
     if pivot and label != HEADS:
         reason = f"{told} in {close.pivot!r}, which does not tell which of the two the encoder does not know."
         return Verdict(label=UNSURE, method="", reason=reason, doubt="")
-    return Verdict(label=label, method=METHODS[label], reason=f"{told}; {because(label, tokens)}.", doubt=doubt(close, label, script))
+    return Verdict(
+        label=label,
+        method=METHODS[label],
+        reason=f"{told}; {because(label, tokens)}.",
+        doubt=doubt(close, label, script),
+    )
 
 
 def without_parallel(tokens: Tokens, script: bool) -> str:

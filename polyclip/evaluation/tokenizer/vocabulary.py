@@ -17,7 +17,14 @@ from polyclip.errors import DataError
 
 Rows = list[list[int]]
 ROLES = ("unk", "pad", "bos", "eos", "cls", "sep")
-SPELLED = {"unk": ("<unk>", "[UNK]"), "pad": ("<pad>", "[PAD]"), "bos": ("<s>",), "eos": ("</s>",), "cls": ("[CLS]",), "sep": ("[SEP]",)}
+SPELLED = {
+    "unk": ("<unk>", "[UNK]"),
+    "pad": ("<pad>", "[PAD]"),
+    "bos": ("<s>",),
+    "eos": ("</s>",),
+    "cls": ("[CLS]",),
+    "sep": ("[SEP]",),
+}
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 BYTE_ALPHABET = "".join(map(chr, range(256, 324)))  # how byte-level BPE spells the bytes that cannot be printed
 WORD = re.compile(r"[A-Za-z]{4}")
@@ -46,7 +53,11 @@ class Vocabulary:
         if not self.byte_level:
             return ids & self.single_bytes
         listed = sorted(ids)
-        return {number for number, text in zip(listed, self.decode([[number] for number in listed]), strict=True) if "\ufffd" in text}
+        return {
+            number
+            for number, text in zip(listed, self.decode([[number] for number in listed]), strict=True)
+            if "\ufffd" in text
+        }
 
 
 def vocabulary_of(encoder: Any) -> Vocabulary:
@@ -59,7 +70,12 @@ def vocabulary_of(encoder: Any) -> Vocabulary:
     if hasattr(tokenizer, "all_special_ids"):
         named = {role: number for role in ROLES if (number := getattr(tokenizer, f"{role}_token_id", None)) is not None}
     else:
-        named = {role: number for role in ROLES for text in SPELLED[role] if (number := tokenizer.token_to_id(text)) is not None}
+        named = {
+            role: number
+            for role in ROLES
+            for text in SPELLED[role]
+            if (number := tokenizer.token_to_id(text)) is not None
+        }
 
     def decode(rows: Rows) -> list[str]:
         """Text of each row."""
@@ -70,14 +86,18 @@ def vocabulary_of(encoder: Any) -> Vocabulary:
     normalizer = getattr(backend, "normalizer", None)
     bare: Callable[[str], str] = str if backend is not None else lambda text: unicodedata.normalize("NFKC", text)
     normal = normalizer.normalize_str if normalizer is not None else bare
-    return Vocabulary(dict(tokenizer.get_vocab()), named, decode, normal, "ByteLevel" in repr(getattr(backend, "decoder", "")))
+    return Vocabulary(
+        dict(tokenizer.get_vocab()), named, decode, normal, "ByteLevel" in repr(getattr(backend, "decoder", ""))
+    )
 
 
 def tokenizer_of(encoder: Any) -> Any:
     """The tokenizer of `tokenizers` or `transformers` that an encoder reads with: its attribute, else what its `tokenize` holds."""
     found = getattr(encoder, "tokenizer", None) or next(held(getattr(encoder, "tokenize", None)), None)
     if found is None:
-        raise DataError(f"The encoder {type(encoder).__name__} does not show its tokenizer: give it an attribute 'tokenizer'.")
+        raise DataError(
+            f"The encoder {type(encoder).__name__} does not show its tokenizer: give it an attribute 'tokenizer'."
+        )
     return found
 
 

@@ -100,10 +100,22 @@ def cut(encoder: Any, frame: Frame) -> list[Finding]:
         text = f"Captions of more than {len(row)} tokens lose their end, {frame.end_text}: the tokenizer must cut first and add it then."
         found.append(Finding("lost-specials", True, text))
     if tuple(row[: len(frame.start)]) != frame.start:
-        found.append(Finding("lost-specials", True, f"Captions of more than {len(row)} tokens lose what stands before them, {frame.start_text}."))
+        found.append(
+            Finding(
+                "lost-specials",
+                True,
+                f"Captions of more than {len(row)} tokens lose what stands before them, {frame.start_text}.",
+            )
+        )
     if runs(encoder, PROBES[1]) and not runs(encoder, long_text()):
-        length = f"{len(row):,} tokens, its longest row" if frame.limit else f"{len(row):,} tokens, and its tokenizer cuts nothing"
-        found.append(Finding("too-long", True, f"The model fails on {length}: set model_max_length to the positions it has."))
+        length = (
+            f"{len(row):,} tokens, its longest row"
+            if frame.limit
+            else f"{len(row):,} tokens, and its tokenizer cuts nothing"
+        )
+        found.append(
+            Finding("too-long", True, f"The model fails on {length}: set model_max_length to the positions it has.")
+        )
     return found
 
 
@@ -136,7 +148,13 @@ def pads(vocabulary: Vocabulary, frame: Frame, table: int | None) -> list[Findin
     named, found = vocabulary.named, []
     for role, number in named.items():
         if table is not None and not 0 <= number < table:
-            found.append(Finding("out-of-range", True, f"The {role} id {number} is beyond the encoder's token table of {table:,} rows."))
+            found.append(
+                Finding(
+                    "out-of-range",
+                    True,
+                    f"The {role} id {number} is beyond the encoder's token table of {table:,} rows.",
+                )
+            )
     if frame.side == "left":
         text = "Rows are filled up on the left: polyclip pools and cuts rows that are filled up on the right."
         found.append(Finding("left-padding", False, text))
@@ -144,6 +162,10 @@ def pads(vocabulary: Vocabulary, frame: Frame, table: int | None) -> list[Findin
         text = f"Rows are filled up with id {frame.pad}, the tokenizer's pad id is {named['pad']}."
         found.append(Finding("other-pad", False, text))
     unknown = named.get("unk")
-    if unknown is not None and not vocabulary.byte_level and unknown in {number for role, number in named.items() if role != "unk"}:
+    if (
+        unknown is not None
+        and not vocabulary.byte_level
+        and unknown in {number for role, number in named.items() if role != "unk"}
+    ):
         found.append(Finding("shared-unknown", False, f"Unknown pieces share id {unknown} with another special token."))
     return found

@@ -16,7 +16,10 @@ def vectors(folder: Path, captions: list[str], pictures: list[Any]) -> dict[str,
     pad = json.loads((folder / "textual" / "tokenizer_config.json").read_text("utf-8"))["pad_token"]
     tokenizer.enable_padding(pad_token=pad, pad_id=tokenizer.token_to_id(pad))
     tokenizer.enable_truncation(json.loads((folder / "config.json").read_text("utf-8"))["text_cfg"]["context_length"])
-    textual, visual = (onnxruntime.InferenceSession(folder / part / "model.onnx", providers=["CPUExecutionProvider"]) for part in ("textual", "visual"))
+    textual, visual = (
+        onnxruntime.InferenceSession(folder / part / "model.onnx", providers=["CPUExecutionProvider"])
+        for part in ("textual", "visual")
+    )
     cfg = json.loads((folder / "visual" / "preprocess_cfg.json").read_text("utf-8"))
     batches = [tokenizer.encode_batch(captions[:1]), tokenizer.encode_batch(captions[1:])]
     text = [textual.run(None, {"text": np.array([row.ids for row in batch], np.int32)})[0] for batch in batches]
@@ -39,5 +42,7 @@ def scaled(picture: Any, cfg: dict[str, Any]) -> Any:
         picture = picture.resize(sizes, way)
         left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
         picture = picture.crop((left, top, left + width, top + height))
-    values = (np.asarray(picture, np.float32) / 255 - np.array(cfg["mean"], np.float32)) / np.array(cfg["std"], np.float32)
+    values = (np.asarray(picture, np.float32) / 255 - np.array(cfg["mean"], np.float32)) / np.array(
+        cfg["std"], np.float32
+    )
     return values.transpose(2, 0, 1)

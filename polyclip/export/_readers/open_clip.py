@@ -14,6 +14,15 @@ def vectors(folder: Path, captions: list[str], pictures: list[Any]) -> dict[str,
     tokenizer = open_clip.get_tokenizer(name)
     model.eval()
     with torch.inference_mode():
-        text = torch.cat([model.encode_text(tokenizer(captions[start : start + 16]), normalize=True) for start in range(0, len(captions), 16)])
+        text = torch.cat(
+            [
+                model.encode_text(tokenizer(captions[start : start + 16]), normalize=True)
+                for start in range(0, len(captions), 16)
+            ]
+        )
         image = torch.cat([model.encode_image(preprocess(picture)[None], normalize=True) for picture in pictures])
-    return {"text": text.numpy(), "pictures": image.numpy(), "rewritten": [tokenizer.clean_fn(caption) != caption for caption in captions]}
+    return {
+        "text": text.numpy(),
+        "pictures": image.numpy(),
+        "rewritten": [tokenizer.clean_fn(caption) != caption for caption in captions],
+    }

@@ -20,7 +20,12 @@ def vectors(folder: Path, captions: list[str], pictures: list[Any]) -> dict[str,
     watcher.load_state_dict(load_file(vision / "base" / "model.safetensors"), strict=True)
     watcher = changed(watcher, vision)
     cfg = seen["preprocess_cfg"]
-    reading = {"input_size": (3, *cfg["size"]), "interpolation": cfg["interpolation"], "mean": cfg["mean"], "std": cfg["std"]}
+    reading = {
+        "input_size": (3, *cfg["size"]),
+        "interpolation": cfg["interpolation"],
+        "mean": cfg["mean"],
+        "std": cfg["std"],
+    }
     read = create_transform(**reading, is_training=False, crop_pct=1.0)
     tokens = AutoTokenizer.from_pretrained(text / "base")(captions, padding=True, truncation=True, return_tensors="pt")
     with torch.inference_mode():
@@ -28,7 +33,9 @@ def vectors(folder: Path, captions: list[str], pictures: list[Any]) -> dict[str,
         mask = tokens["attention_mask"][..., None]
         pooled = hidden[:, 0] if facts["pooling"] == "cls" else (hidden * mask).sum(1) / mask.sum(1)
         image = torch.cat([watcher(read(picture)[None]) for picture in pictures])
-        found = [projected(rows, load_file(part / "head.safetensors")) for rows, part in ((pooled, text), (image, vision))]
+        found = [
+            projected(rows, load_file(part / "head.safetensors")) for rows, part in ((pooled, text), (image, vision))
+        ]
     return {"text": found[0].numpy(), "pictures": found[1].numpy()}
 
 
@@ -38,7 +45,9 @@ def projected(rows: Any, head: dict[str, Any]) -> Any:
 
     if "weight" in head:
         return linear(rows, head["weight"], head["bias"])
-    return linear(gelu(linear(rows, head["inner.weight"], head["inner.bias"])), head["outer.weight"], head["outer.bias"])
+    return linear(
+        gelu(linear(rows, head["inner.weight"], head["inner.bias"])), head["outer.weight"], head["outer.bias"]
+    )
 
 
 def changed(model: Any, folder: Path) -> Any:

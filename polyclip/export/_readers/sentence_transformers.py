@@ -10,4 +10,6 @@ def vectors(folder: Path, captions: list[str], pictures: list[Any]) -> dict[str,
 
     model = SentenceTransformer(str(folder), device="cpu", trust_remote_code=False)
     found = {"text": model.encode(captions, show_progress_bar=False)}
-    return found | ({"pictures": model.encode(pictures, show_progress_bar=False)} if "image" in model.modalities else {})
+    return found | (
+        {"pictures": model.encode(pictures, show_progress_bar=False)} if "image" in model.modalities else {}
+    )

@@ -13,7 +13,7 @@ from polyclip.export.base import Order, Target, Written
 from polyclip.export.merge import merge_low_rank
 from polyclip.export.preprocess_cfg import preprocess_cfg
 from polyclip.export.tokenizer import write_tokenizer
-from polyclip.models.branch import Side
+from polyclip.models.branch import Branch
 from polyclip.models.components.heads import Relative
 from polyclip.models.components.joint_head import JointHead
 from polyclip.models.feature_cache import inference_form
@@ -78,16 +78,21 @@ def write(order: Order) -> Written:
     write_graph(text, ids, folder / "textual" / "model.onnx", {0: "batch", 1: "tokens"}, int8=order.int8)
     height, width = preprocess["size"]
     picture = PictureGraph(visual, settled(aligner.vision.head)).eval()
-    write_graph(picture, torch.zeros(2, 3, height, width), folder / "visual" / "model.onnx", {0: "batch"}, int8=order.int8)
+    write_graph(
+        picture, torch.zeros(2, 3, height, width), folder / "visual" / "model.onnx", {0: "batch"}, int8=order.int8
+    )
     write_json(folder / "visual" / "preprocess_cfg.json", preprocess)
     dim = len(text(ids)[0])
     limit = textual.words.limit
     context = min(CONTEXT, limit)
-    write_json(folder / "config.json", {"embed_dim": dim, "vision_cfg": {"image_size": height}, "text_cfg": {"context_length": context}})
+    write_json(
+        folder / "config.json",
+        {"embed_dim": dim, "vision_cfg": {"image_size": height}, "text_cfg": {"context_length": context}},
+    )
     return Written(notes=(f"textual/ takes up to {limit} tokens; immich pads and cuts captions at {context}",))
 
 
-def frozen(side: Side) -> Any:
+def frozen(side: Branch) -> Any:
     """The tower with all that was trained in it; a vision tower in its fastest form, captions with padding, which a graph needs."""
     encoder = side.built()
     merge_low_rank(encoder)
@@ -119,7 +124,9 @@ def write_graph(graph: nn.Module, example: Tensor, path: Path, axes: dict[int, s
     try:
         program: Any = torch.onnx.export(graph, (example,), dynamic_shapes=free, dynamo=True, verbose=False, **names)  # type: ignore[arg-type]
     except Exception as error:  # noqa: BLE001 (torch's exporter raises many types; all mean that the tower has an operation it does not know)
-        raise RunError(f"torch cannot turn this run's {path.parent.name} side into a graph: {str(error).strip().splitlines()[0][:200]}") from error
+        raise RunError(
+            f"torch cannot turn this run's {path.parent.name} side into a graph: {str(error).strip().splitlines()[0][:200]}"
+        ) from error
     program.save(path, external_data=size > ONE_FILE)
     if int8:
         quantise(path)
@@ -142,7 +149,14 @@ def quantise(path: Path) -> None:
     products.model.save_model_to_file(str(half), large)
     for left in path.parent.glob("model.onnx*"):
         left.unlink()
-    quantize_dynamic(half, path, op_types_to_quantize=["Gather"], weight_type=QuantType.QInt8, per_channel=True, use_external_data_format=large)
+    quantize_dynamic(
+        half,
+        path,
+        op_types_to_quantize=["Gather"],
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        use_external_data_format=large,
+    )
     for left in path.parent.glob("half.onnx*"):
         left.unlink()
 

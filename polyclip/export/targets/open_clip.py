@@ -13,7 +13,7 @@ from polyclip.export.merge import EVERY, affine, closing_norm, layers, plain, wi
 from polyclip.export.preprocess_cfg import preprocess_cfg
 from polyclip.export.timm_config import timm_name
 from polyclip.export.tokenizer import write_tokenizer
-from polyclip.models.branch import Side
+from polyclip.models.branch import Branch
 
 NAME = "open_clip"
 CONTEXT = 77  # tokens, open_clip's own default: every caption is padded to it
@@ -26,15 +26,27 @@ def write(order: Order) -> Written:
     aligner, folder = order.aligner, order.folder
     text_state, text_cfg = text_tower(aligner.text, order)
     vision_state, vision_cfg, preprocess = vision_tower(aligner.vision)
-    state = {f"text.{name}": t for name, t in text_state.items()} | {f"visual.{name}": t for name, t in vision_state.items()}
+    state = {f"text.{name}": t for name, t in text_state.items()} | {
+        f"visual.{name}": t for name, t in vision_state.items()
+    }
     state["logit_scale"] = aligner.scale().detach().log()
-    model: dict[str, Any] = {"embed_dim": len(state["visual.head.proj.weight"]), "vision_cfg": vision_cfg, "text_cfg": text_cfg}
+    model: dict[str, Any] = {
+        "embed_dim": len(state["visual.head.proj.weight"]),
+        "vision_cfg": vision_cfg,
+        "text_cfg": text_cfg,
+    }
     if aligner.loss == "sigmoid":
         state["logit_bias"] = aligner.logit_bias.detach()
         model["init_logit_bias"] = aligner.logit_bias.item()
-    save_file({name: t.contiguous() for name, t in state.items()}, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    save_file(
+        {name: t.contiguous() for name, t in state.items()},
+        folder / "open_clip_model.safetensors",
+        metadata={"format": "pt"},
+    )
     table = {"model_cfg": model, "preprocess_cfg": preprocess}
-    (folder / "open_clip_config.json").write_text(json.dumps(table, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    (folder / "open_clip_config.json").write_text(
+        json.dumps(table, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+    )
     return Written(
         notes=(
             f"captions are cut at {text_cfg['context_length']} tokens; the run reads up to {limit_of(aligner.text)}",
@@ -43,13 +55,13 @@ def write(order: Order) -> Written:
     )
 
 
-def limit_of(side: Side) -> int:
+def limit_of(side: Branch) -> int:
     """Tokens of a caption that the run reads."""
     words = side.built().words
     return words.limit if words else CONTEXT
 
 
-def text_tower(side: Side, order: Order) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def text_tower(side: Branch, order: Order) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights of open_clip's HFTextEncoder, and its configuration.
 
     Raises RunError for a text model that open_clip has no place for.
@@ -58,10 +70,18 @@ def text_tower(side: Side, order: Order) -> tuple[dict[str, Tensor], dict[str, A
     kind = getattr(getattr(encoder.model, "config", None), "model_type", "unknown")
     norm = closing_norm(encoder)
     if kind not in KNOWN or norm is None:
-        raise RunError(f"{NAME} does not know text models of type {kind!r}: expected one of {', '.join(KNOWN)}. {EVERY}.")
+        raise RunError(
+            f"{NAME} does not know text models of type {kind!r}: expected one of {', '.join(KNOWN)}. {EVERY}."
+        )
     head = layers(side, NAME)
-    model, weight = (encoder.model, without_bias(affine(side, NAME), norm)) if head is None else with_head(side, encoder, head, NAME)
-    state = {f"transformer.{name}": t for name, t in model.state_dict().items() if not name.startswith("pooler.")} | {"proj.weight": weight.float()}
+    model, weight = (
+        (encoder.model, without_bias(affine(side, NAME), norm))
+        if head is None
+        else with_head(side, encoder, head, NAME)
+    )
+    state = {f"transformer.{name}": t for name, t in model.state_dict().items() if not name.startswith("pooler.")} | {
+        "proj.weight": weight.float()
+    }
     model.config.save_pretrained(order.folder)
     write_tokenizer(encoder, order.folder, side.tower.name)
     config = {
@@ -74,7 +94,7 @@ def text_tower(side: Side, order: Order) -> tuple[dict[str, Tensor], dict[str, A
     return state, config
 
 
-def vision_tower(side: Side) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
+def vision_tower(side: Branch) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
     """Weights of open_clip's TimmModel, its configuration, and how pictures are read.
 
     Raises RunError for a vision tower that is no timm model of its own name.
@@ -83,12 +103,25 @@ def vision_tower(side: Side) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
     name = timm_name(side, encoder, NAME)
     cfg = preprocess_cfg(encoder, side.tower.name)
     if cfg["interpolation"] not in ("bicubic", "bilinear"):
-        raise RunError(f"{NAME} resizes pictures bicubic or bilinear, and vision tower {side.tower.name} wants {cfg['interpolation']}. {EVERY}.")
+        raise RunError(
+            f"{NAME} resizes pictures bicubic or bilinear, and vision tower {side.tower.name} wants {cfg['interpolation']}. {EVERY}."
+        )
     own = affine(side, NAME)
     state = {f"trunk.{key}": t for key, t in encoder.model.state_dict().items()}
     state |= {"head.proj.weight": own.weight.float(), "head.proj.bias": own.bias.float()}
-    config = {"image_size": cfg["size"][0], "timm_model_name": name, "timm_pool": "", "timm_proj": "linear", "timm_proj_bias": True}
+    config = {
+        "image_size": cfg["size"][0],
+        "timm_model_name": name,
+        "timm_pool": "",
+        "timm_proj": "linear",
+        "timm_proj_bias": True,
+    }
     return state, config, cfg
 
 
-TARGET = Target(about="a folder that open_clip loads by local-dir:", needs=("open_clip",), write=write, checks=("timm", "transformers"))
+TARGET = Target(
+    about="a folder that open_clip loads by local-dir:",
+    needs=("open_clip",),
+    write=write,
+    checks=("timm", "transformers"),
+)

@@ -19,7 +19,7 @@ from polyclip.export.merge import EVERY, OWN, affine, instead, layers
 from polyclip.export.preprocess_cfg import preprocess_cfg
 from polyclip.export.timm_config import timm_name
 from polyclip.export.tokenizer import write_tokenizer
-from polyclip.models.branch import Side
+from polyclip.models.branch import Branch
 from polyclip.models.components.lora import exactly
 
 NAME = "peft"
@@ -31,7 +31,7 @@ def write(order: Order) -> Written:
     return Written(notes=notes)
 
 
-def write_side(side: Side, folder: Path) -> str:
+def write_side(side: Branch, folder: Path) -> str:
     """One side; says what was written.
 
     Raises RunError where the method put layers of its own into the tower.
@@ -39,14 +39,20 @@ def write_side(side: Side, folder: Path) -> str:
     folder.mkdir(parents=True)
     own = layers(side, NAME) if side.kind == "text" else None
     maps = {"": affine(side, NAME)} if own is None else {"inner.": own.inner, "outer.": own.outer}
-    tensors = {f"{name}{key}": tensor.float().contiguous() for name, one in maps.items() for key, tensor in (("weight", one.weight), ("bias", one.bias))}
+    tensors = {
+        f"{name}{key}": tensor.float().contiguous()
+        for name, one in maps.items()
+        for key, tensor in (("weight", one.weight), ("bias", one.bias))
+    }
     save_file(tensors, folder / "head.safetensors")
     base = side.tower.build()
     write_base(side, base, folder)
     if side.encoder is None:
         return f"{side.kind}: the head alone was trained"
     if any(isinstance(module, OWN) for module in side.encoder.modules()):
-        raise RunError(f"{NAME} has no place for the layers that this run's method put into the {side.kind} tower. {instead()}")
+        raise RunError(
+            f"{NAME} has no place for the layers that this run's method put into the {side.kind} tower. {instead()}"
+        )
     model = side.encoder.model
     if any(".lora_" in name for name, _ in model.named_parameters()):
         write_low_rank(model, base.model, folder)
@@ -56,12 +62,14 @@ def write_side(side: Side, folder: Path) -> str:
     return f"{side.kind}: {len(trained)} of the tower's own tensors"
 
 
-def write_base(side: Side, encoder: Any, folder: Path) -> None:
+def write_base(side: Branch, encoder: Any, folder: Path) -> None:
     """What the updates are put on: configuration, weights, tokenizer or the way pictures are read."""
     base = folder / "base"
     if side.kind == "text":
         if getattr(encoder.model, "config", None) is None or encoder.model.config.is_encoder_decoder:
-            raise RunError(f"{NAME} takes text encoders of transformers that stand alone, and this run's is {side.tower.name}. {EVERY}.")
+            raise RunError(
+                f"{NAME} takes text encoders of transformers that stand alone, and this run's is {side.tower.name}. {EVERY}."
+            )
         encoder.model.save_pretrained(base)
         write_tokenizer(encoder, base, side.tower.name)
         facts: dict[str, Any] = {"pooling": encoder.pooling}
@@ -96,7 +104,14 @@ def configured(ranks: dict[str, int]) -> Any:
     from peft import LoraConfig
 
     patterns = exactly(ranks)
-    return LoraConfig(r=8, lora_alpha=8, target_modules=sorted(ranks), rank_pattern=patterns, alpha_pattern=patterns, lora_dropout=0.0)
+    return LoraConfig(
+        r=8, lora_alpha=8, target_modules=sorted(ranks), rank_pattern=patterns, alpha_pattern=patterns, lora_dropout=0.0
+    )
 
 
-TARGET = Target(about="what was trained, in peft's layout, beside the towers", needs=("peft",), write=write, checks=("transformers", "timm"))
+TARGET = Target(
+    about="what was trained, in peft's layout, beside the towers",
+    needs=("peft",),
+    write=write,
+    checks=("transformers", "timm"),
+)

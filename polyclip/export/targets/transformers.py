@@ -21,7 +21,7 @@ from polyclip.export.merge import EVERY, affine, closing_norm, layers, plain, wi
 from polyclip.export.preprocess_cfg import preprocess_cfg
 from polyclip.export.timm_config import constant_channel, wrapper_config
 from polyclip.export.tokenizer import write_tokenizer
-from polyclip.models.branch import Side
+from polyclip.models.branch import Branch
 
 NAME = "transformers"
 KNOWN = ("bert", "roberta", "xlm-roberta")
@@ -39,7 +39,9 @@ def write(order: Order) -> Written:
     encoder = plain(aligner.vision, NAME)
     vision_config = wrapper_config(aligner.vision, encoder, NAME) | {"hidden_size": encoder.dim}
     seen = picture_projection(aligner.vision, encoder)
-    config = VisionTextDualEncoderConfig(projection_dim=len(seen), vision_config=vision_config, text_config=text.config.to_dict())
+    config = VisionTextDualEncoderConfig(
+        projection_dim=len(seen), vision_config=vision_config, text_config=text.config.to_dict()
+    )
     model: Any = VisionTextDualEncoderModel(config, text_model=text).eval()
     model.vision_model.timm_model.load_state_dict(encoder.model.state_dict(), strict=True)
     with torch.no_grad():
@@ -49,10 +51,14 @@ def write(order: Order) -> Written:
     model.save_pretrained(folder)
     processor = image_processor(preprocess_cfg(encoder, aligner.vision.tower.name))
     (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n", encoding="utf-8")
-    return Written(notes=("images are read by AutoImageProcessor, captions by AutoTokenizer; get_text_features(...).pooler_output is to be normalised",))
+    return Written(
+        notes=(
+            "images are read by AutoImageProcessor, captions by AutoTokenizer; get_text_features(...).pooler_output is to be normalised",
+        )
+    )
 
 
-def text_model(side: Side) -> tuple[Any, Float[Tensor, "dim width"]]:
+def text_model(side: Branch) -> tuple[Any, Float[Tensor, "dim width"]]:
     """The text model with a pooler that gives what the head needs, and the projection after it.
 
     Raises RunError for text models without such a pooler.
@@ -62,7 +68,9 @@ def text_model(side: Side) -> tuple[Any, Float[Tensor, "dim width"]]:
     encoder = plain(side, NAME)
     kind, norm = getattr(getattr(encoder.model, "config", None), "model_type", "unknown"), closing_norm(encoder)
     if kind not in KNOWN or norm is None:
-        raise RunError(f"{NAME} has no dual encoder without remote code for text models of type {kind!r}: expected {', '.join(KNOWN)}. {EVERY}.")
+        raise RunError(
+            f"{NAME} has no dual encoder without remote code for text models of type {kind!r}: expected {', '.join(KNOWN)}. {EVERY}."
+        )
     head = layers(side, NAME)
     if head is not None:
         with_one, placed = with_head(side, encoder, head, NAME)
@@ -90,14 +98,19 @@ def straight_pooler(model: Any) -> Any:
     return model
 
 
-def moments(side: Side, moved: Float[Tensor, " width"]) -> Float[Tensor, "width spread"]:
+def moments(side: Branch, moved: Float[Tensor, " width"]) -> Float[Tensor, "width spread"]:
     """Columns whose outer products add up to about the second moment of what enters the head, after the norm's bias has `moved`."""
-    mean, deviation = getattr(side.head, "mean", torch.zeros_like(moved)), getattr(side.head, "deviation", torch.ones_like(moved))
+    mean, deviation = (
+        getattr(side.head, "mean", torch.zeros_like(moved)),
+        getattr(side.head, "deviation", torch.ones_like(moved)),
+    )
     return torch.cat([deviation.double().diag(), (mean.double() + moved)[:, None]], dim=1)
 
 
 @torch.no_grad()
-def average(layer: Any, weight: Float[Tensor, "dim width"], spread: Float[Tensor, "width spread"], usual: Tensor) -> Float[Tensor, "dim width"]:
+def average(
+    layer: Any, weight: Float[Tensor, "dim width"], spread: Float[Tensor, "width spread"], usual: Tensor
+) -> Float[Tensor, "dim width"]:
     """Make a layer that puts `weight` times the mean of all tokens into the first; returns what turns that into the head's vector."""
     dim, width = weight.shape
     kept = min(dim, width - 1)
@@ -114,7 +127,7 @@ def average(layer: Any, weight: Float[Tensor, "dim width"], spread: Float[Tensor
     return torch.cat([basis, basis.new_zeros(dim, width - kept)], dim=1)
 
 
-def picture_projection(side: Side, encoder: Any) -> Float[Tensor, "dim width"]:
+def picture_projection(side: Branch, encoder: Any) -> Float[Tensor, "dim width"]:
     """The head without its constant, which a norm or one channel of the tower takes over."""
     norm = closing_norm(encoder)
     map_ = affine(side, NAME)
@@ -141,4 +154,9 @@ def image_processor(cfg: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-TARGET = Target(about="a VisionTextDualEncoderModel of transformers, no remote code", needs=("transformers",), write=write, checks=("timm", "torch"))
+TARGET = Target(
+    about="a VisionTextDualEncoderModel of transformers, no remote code",
+    needs=("transformers",),
+    write=write,
+    checks=("timm", "torch"),
+)

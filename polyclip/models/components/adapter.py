@@ -76,7 +76,9 @@ def adapters(site: Site) -> list[nn.Parameter]:
 def _places(site: Site) -> Iterator[tuple[nn.Module, str, bool]]:
     """(module, name of its child, whether the adapter goes before that child)."""
     for _, module in site.modules():
-        if isinstance(getattr(module, "dense", None), nn.Linear) and isinstance(getattr(module, "LayerNorm", None), nn.LayerNorm):
+        if isinstance(getattr(module, "dense", None), nn.Linear) and isinstance(
+            getattr(module, "LayerNorm", None), nn.LayerNorm
+        ):
             yield module, "dense", False
         for pair in PRE_NORMS:
             if all(isinstance(getattr(module, norm, None), nn.LayerNorm) for norm in pair):
@@ -84,7 +86,9 @@ def _places(site: Site) -> Iterator[tuple[nn.Module, str, bool]]:
     if site.encoder.trunk.kind == "map":
         for number in site.numbers():
             stage = site.encoder.trunk.layers[number]
-            yield from ((stage, name, False) for name, block in stage.named_children() if _out_channels(block) is not None)
+            yield from (
+                (stage, name, False) for name, block in stage.named_children() if _out_channels(block) is not None
+            )
 
 
 def _adapter_for(child: nn.Module, before: bool) -> nn.Module:

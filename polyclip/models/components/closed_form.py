@@ -1,6 +1,6 @@
 """Heads without a training step: ridge regression, orthogonal Procrustes, and relative representations.
 
-Each takes both sides' data (`polyclip.training.branch_data.SideData`) and `value`, the recall on validation with the heads as they are, by which it chooses
+Each takes both sides' data (`polyclip.training.branch_data.BranchData`) and `value`, the recall on validation with the heads as they are, by which it chooses
 its few constants; the test split is never looked at.
 """
 
@@ -31,7 +31,9 @@ def ridge(text: Any, vision: Any, value: Value) -> str:
         right = (captions * weight[:, None]).T @ (target @ basis.T)
         for strength in STRENGTHS:
             penalty = strength * spread.diagonal().mean() * torch.eye(len(spread))
-            candidates.append((f"penalty {strength}, whitening {whiten}", torch.linalg.solve(spread + penalty, right).T, basis))
+            candidates.append(
+                (f"penalty {strength}, whitening {whiten}", torch.linalg.solve(spread + penalty, right).T, basis)
+            )
     return best(text, vision, value, candidates)
 
 
@@ -44,7 +46,9 @@ def procrustes(text: Any, vision: Any, value: Value) -> str:
         size = max(1, round(share * width))
         own, other = directions(captions, size, whiten), directions(target, size, whiten)
         left, _, right = torch.linalg.svd((captions @ own.T * weight[:, None]).T @ (target @ other.T))
-        candidates.append((f"whitening {whiten}, {size} directions", padded((left @ right).T @ own, width), padded(other, width)))
+        candidates.append(
+            (f"whitening {whiten}, {size} directions", padded((left @ right).T @ own, width), padded(other, width))
+        )
     return best(text, vision, value, candidates)
 
 
@@ -81,7 +85,9 @@ def anchor_rows(pairs: Any) -> tuple[Int[Tensor, " anchor"], Int[Tensor, " ancho
     return rows, pairs.caption_concept[rows]
 
 
-def paired(text: Any, vision: Any) -> tuple[Float[Tensor, "caption width"], Float[Tensor, " caption"], Float[Tensor, "caption pixel"]]:
+def paired(
+    text: Any, vision: Any
+) -> tuple[Float[Tensor, "caption width"], Float[Tensor, " caption"], Float[Tensor, "caption pixel"]]:
     """Standardised features of every training caption, how much it counts, and the mean of its concept's pictures."""
     pairs = text.train_pairs
     head, other = text.side.head, vision.side.head
@@ -105,7 +111,9 @@ def directions(rows: Float[Tensor, "row width"], size: int, whiten: float) -> Fl
     exact = rows.double()  # of a few pictures the matrix is so far from full rank that float32 does not converge
     values, vectors = (part.float() for part in torch.linalg.eigh(exact.T @ exact / len(rows)))
     if size > len(values):
-        raise DataError(f"dim is {size}, but a closed-form head has at most as many dimensions as its features: {len(values)}. Give --dim {len(values)}.")
+        raise DataError(
+            f"dim is {size}, but a closed-form head has at most as many dimensions as its features: {len(values)}. Give --dim {len(values)}."
+        )
     spread = values[-size:].clamp(min=1e-6 * float(values[-1])).sqrt()
     return (vectors[:, -size:] / spread**whiten).T.flip(0)
 

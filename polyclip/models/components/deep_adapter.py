@@ -29,7 +29,9 @@ class TokenLayer(nn.Module):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
 
-    def forward(self, hidden: Float[Tensor, "row token width"], bias: Tensor | None = None) -> Float[Tensor, "row token width"]:
+    def forward(
+        self, hidden: Float[Tensor, "row token width"], bias: Tensor | None = None
+    ) -> Float[Tensor, "row token width"]:
         """`bias`: [row, 1, token, token], which tokens are looked at, as transformers' layers take it."""
         hidden = hidden + self.attention(self.norm1(hidden), bias)
         return hidden + self.down(nn.functional.gelu(self.up(self.norm2(hidden))))
@@ -37,7 +39,9 @@ class TokenLayer(nn.Module):
     def attention(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
         """Multi-head attention of every token to every other."""
         rows, tokens, width = hidden.shape
-        query, key, value = self.qkv(hidden).view(rows, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        query, key, value = (
+            self.qkv(hidden).view(rows, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        )
         seen = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return self.out(seen.transpose(1, 2).reshape(rows, tokens, width))
 
@@ -68,7 +72,9 @@ def deep_adapter(site: Site) -> list[nn.Parameter]:
     if site.layers:
         raise DataError(f"A deep adapter goes after the last layer: leave out {site.kind} layers {site.layers!r}.")
     if trunk.kind == "whole":
-        raise DataError(f"A deep adapter has no place in a {site.name}: polyclip does not know its layers. Use --method heads.")
+        raise DataError(
+            f"A deep adapter has no place in a {site.name}: polyclip does not know its layers. Use --method heads."
+        )
     layer = TokenLayer(trunk.width, trunk.heads, trunk.inner) if trunk.kind == "tokens" else MapLayer(trunk.width)
     trunk.layers.append(layer.to(memory_format=torch.channels_last) if isinstance(layer, MapLayer) else layer)
     return [*layer.parameters(), *(trunk.final_norm.parameters() if trunk.final_norm is not None else ())]

@@ -58,7 +58,9 @@ class Projection(nn.Module):
         projected = self.linear(values if self.inner is None else nn.functional.gelu(self.inner(values)))
         return projected if self.branch is None else projected + self.branch(values)
 
-    def forward(self, standard: Float[Tensor, "row width"], chosen: Bool[Tensor, "row width"] | None = None) -> Float[Tensor, "row dim"]:
+    def forward(
+        self, standard: Float[Tensor, "row width"], chosen: Bool[Tensor, "row width"] | None = None
+    ) -> Float[Tensor, "row dim"]:
         """Unit vectors. In training, values are left out as `chosen` says, or at random."""
         return unit(self.raw(left_out(standard, self.dropout, chosen) if self.training else standard))
 
@@ -78,7 +80,9 @@ class Head(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
-        self.members = nn.ModuleList(Projection(width, shape.dim, dropout, gated=shape.gated) for _ in range(shape.members))
+        self.members = nn.ModuleList(
+            Projection(width, shape.dim, dropout, gated=shape.gated) for _ in range(shape.members)
+        )
 
     @torch.no_grad()
     def measure(self, features: Any) -> None:
@@ -88,10 +92,15 @@ class Head(nn.Module):
         floor = 1e-3 * deviation.mean()
         self.deviation.copy_(torch.where(deviation > floor, deviation, torch.ones_like(deviation)))
 
-    def forward(self, features: Float[Tensor, "row width"], kept: Sequence[Bool[Tensor, "row width"]] = ()) -> Float[Tensor, "row dim"]:
+    def forward(
+        self, features: Float[Tensor, "row width"], kept: Sequence[Bool[Tensor, "row width"]] = ()
+    ) -> Float[Tensor, "row dim"]:
         """Unit vectors in the shared space; in training, with what `draw` said of these rows, or with dropout of their own."""
         standard = (features - self.mean) / self.deviation
-        found = [member(standard, *own) for member, own in zip(self.members, [[one] for one in kept] or [[]] * len(self.members), strict=True)]
+        found = [
+            member(standard, *own)
+            for member, own in zip(self.members, [[one] for one in kept] or [[]] * len(self.members), strict=True)
+        ]
         return torch.cat(found, dim=1) * len(self.members) ** -0.5
 
     def draw(self, rows: int) -> list[Bool[Tensor, "row width"]]:
@@ -141,7 +150,9 @@ class Pass(nn.Module):
         return unit(features)
 
 
-def left_out(values: Float[Tensor, "row width"], share: float, chosen: Bool[Tensor, "row width"] | None = None) -> Float[Tensor, "row width"]:
+def left_out(
+    values: Float[Tensor, "row width"], share: float, chosen: Bool[Tensor, "row width"] | None = None
+) -> Float[Tensor, "row width"]:
     """Inverted dropout with `share` in steps of 1/256, of values drawn now unless they were `chosen`."""
     kept = drawn(tuple(values.shape), share, values.device) if chosen is None else chosen.to(values.device)
     return values * kept * (256 / (256 - least(share)))

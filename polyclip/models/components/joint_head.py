@@ -112,12 +112,16 @@ def same_concept_metric(captions: Captioned, names: Float[Tensor, "name width"])
     """
     _, concept = captions.concept.unique(return_inverse=True)
     count = torch.bincount(concept)
-    mean = torch.zeros(len(count), captions.features.shape[1]).index_add_(0, concept, captions.features) / count[:, None]
+    mean = (
+        torch.zeros(len(count), captions.features.shape[1]).index_add_(0, concept, captions.features) / count[:, None]
+    )
     rest = (captions.features - mean[concept])[count[concept] > 1]
     rest = rest if len(rest) > rest.shape[1] else names - names.mean(0)
     covariance = rest.T @ rest / max(1, len(rest))
     level = SHRINKAGE * covariance.diagonal().mean().clamp(min=1e-12)
-    values, vectors = torch.linalg.eigh(covariance.double() + level.double() * torch.eye(len(covariance), dtype=torch.float64))
+    values, vectors = torch.linalg.eigh(
+        covariance.double() + level.double() * torch.eye(len(covariance), dtype=torch.float64)
+    )
     return ((vectors * values.clamp(min=1e-12) ** -0.5) @ vectors.T).float()
 
 
@@ -142,12 +146,18 @@ class JointHead(nn.Module):
     lengths: Tensor
     space: Tensor
 
-    def __init__(self, width: int, shape: Shape, dropout: float, space: int, names: "NameUnits | ClassRows | None" = None) -> None:
+    def __init__(
+        self, width: int, shape: Shape, dropout: float, space: int, names: "NameUnits | ClassRows | None" = None
+    ) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
-        self.register_buffer("spread", torch.ones(width))  # of each dimension by itself; exports leave out the dimension that says least
-        self.members = nn.ModuleList(Projection(width, shape.dim, dropout, gated=shape.gated, hidden=shape.hidden) for _ in range(shape.members))
+        self.register_buffer(
+            "spread", torch.ones(width)
+        )  # of each dimension by itself; exports leave out the dimension that says least
+        self.members = nn.ModuleList(
+            Projection(width, shape.dim, dropout, gated=shape.gated, hidden=shape.hidden) for _ in range(shape.members)
+        )
         self.names = names
         self.register_buffer("lengths", torch.ones(shape.members + (names is not None)))
         total = shape.dim * shape.members + (0 if names is None else names.dim)
@@ -191,18 +201,25 @@ class JointHead(nn.Module):
             share[-1] = NAMES_WEIGHT * len(self.members)
         return share.sqrt() / self.lengths
 
-    def forward(self, features: Float[Tensor, "row width"], kept: Sequence[Bool[Tensor, "row width"]] = ()) -> Float[Tensor, "row dim"]:
+    def forward(
+        self, features: Float[Tensor, "row width"], kept: Sequence[Bool[Tensor, "row width"]] = ()
+    ) -> Float[Tensor, "row dim"]:
         """Unit vectors in the shared space; in training those of the members alone, each of equal length."""
         if self.training:
             standard = (features - self.mean) / self.deviation
-            found = [member(standard, *own) for member, own in zip(self.members, [[one] for one in kept] or [[]] * len(self.members), strict=True)]
+            found = [
+                member(standard, *own)
+                for member, own in zip(self.members, [[one] for one in kept] or [[]] * len(self.members), strict=True)
+            ]
             return torch.cat(found, dim=1) * len(self.members) ** -0.5
         joined = self.joined(features)
         return unit(joined @ self.space if self.space.any() else joined)
 
     def joined(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row total"]:
         """All parts, weighted, side by side; not normalised, not folded."""
-        return torch.cat([part * weight for part, weight in zip(self.parts(features), self.weights(), strict=True)], dim=1)
+        return torch.cat(
+            [part * weight for part, weight in zip(self.parts(features), self.weights(), strict=True)], dim=1
+        )
 
     def draw(self, rows: int) -> list[Bool[Tensor, "row width"]]:
         """Which values each member keeps of so many rows: what `forward` would draw, so that some of the rows can be had alone."""

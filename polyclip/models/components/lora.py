@@ -9,7 +9,20 @@ from polyclip.errors import DataError
 from polyclip.models.components.target import Site
 
 RULE = re.compile(r"(?:(text|vision)(?:\.(attention|mlp|convolution))?(?:\.(\d+))?=)?(\d+)")
-ATTENTION = ("query", "key", "value", "qkv", "attn.proj", "q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "attention.output.dense", "attention.dense")
+ATTENTION = (
+    "query",
+    "key",
+    "value",
+    "qkv",
+    "attn.proj",
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "out_proj",
+    "attention.output.dense",
+    "attention.dense",
+)
 
 
 def low_rank(site: Site) -> list[nn.Parameter]:
@@ -23,9 +36,18 @@ def low_rank(site: Site) -> list[nn.Parameter]:
 
     ranks = {path: rank for path, rank in planned(site).items() if rank}
     if not ranks:
-        raise DataError(f"Low-rank updates have no place in a {site.name} with ranks {site.rank!r}: expected linear maps or 1x1 convolutions of rank > 0.")
+        raise DataError(
+            f"Low-rank updates have no place in a {site.name} with ranks {site.rank!r}: expected linear maps or 1x1 convolutions of rank > 0."
+        )
     model = site.encoder.model
-    config = LoraConfig(r=8, lora_alpha=8, target_modules=sorted(ranks), rank_pattern=exactly(ranks), alpha_pattern=exactly(ranks), lora_dropout=0.0)
+    config = LoraConfig(
+        r=8,
+        lora_alpha=8,
+        target_modules=sorted(ranks),
+        rank_pattern=exactly(ranks),
+        alpha_pattern=exactly(ranks),
+        lora_dropout=0.0,
+    )
     inject_adapter_in_model(config, model)
     return [p for name, p in model.named_parameters() if ".lora_" in name]
 
@@ -65,7 +87,9 @@ def parsed(text: str) -> list[tuple[str, str, str, int]]:
     for part in text.split(","):
         found = RULE.fullmatch(part.strip())
         if found is None:
-            raise DataError(f"Rank rule {part!r} is none: expected a number, or TOWER[.KIND][.LAYER]=RANK such as text.attention=16 or vision.mlp.3=4.")
+            raise DataError(
+                f"Rank rule {part!r} is none: expected a number, or TOWER[.KIND][.LAYER]=RANK such as text.attention=16 or vision.mlp.3=4."
+            )
         tower, kind, layer, rank = (group or "" for group in found.groups())
         rules.append((tower, kind, layer, int(rank)))
     return rules
@@ -73,5 +97,7 @@ def parsed(text: str) -> list[tuple[str, str, str, int]]:
 
 def rank_of(rules: list[tuple[str, str, str, int]], *place: Any) -> int:
     """Rank of the last rule that fits (tower, kind, layer); 0 where none does."""
-    fitting = [rule[3] for rule in rules if all(wanted in ("", str(is_)) for wanted, is_ in zip(rule[:3], place, strict=True))]
+    fitting = [
+        rule[3] for rule in rules if all(wanted in ("", str(is_)) for wanted, is_ in zip(rule[:3], place, strict=True))
+    ]
     return fitting[-1] if fitting else 0

@@ -34,13 +34,19 @@ class Site:
         count = len(self.encoder.trunk.layers)
         found = SPAN.fullmatch(self.layers or ":")
         if count == 0:
-            raise DataError(f"polyclip does not know the layers of a {self.name}: choose a method for the whole tower, without {self.kind} layers.")
+            raise DataError(
+                f"polyclip does not know the layers of a {self.name}: choose a method for the whole tower, without {self.kind} layers."
+            )
         if found is None:
-            raise DataError(f"{self.kind} layers are {self.layers!r}, expected first:end, such as :4 for the first four or -4: for the last four.")
+            raise DataError(
+                f"{self.kind} layers are {self.layers!r}, expected first:end, such as :4 for the first four or -4: for the last four."
+            )
         first, end = (int(text) if text else None for text in found.groups())
         numbers = range(count)[first:end]
         if not numbers:
-            raise DataError(f"{self.kind} layers {self.layers!r} hold none of the {count} layers (0 to {count - 1}) of a {self.name}.")
+            raise DataError(
+                f"{self.kind} layers {self.layers!r} hold none of the {count} layers (0 to {count - 1}) of a {self.name}."
+            )
         return numbers
 
     def parts(self) -> Sequence[nn.Module]:
@@ -55,4 +61,6 @@ class Site:
     def modules(self) -> list[tuple[str, nn.Module]]:
         """Path and module of everything there, the classifier left out."""
         aside = {id(m) for m in getattr(self.encoder, "classifier", nn.Module()).modules()}
-        return [(path, module) for part in self.parts() for path, module in part.named_modules() if id(module) not in aside]
+        return [
+            (path, module) for part in self.parts() for path, module in part.named_modules() if id(module) not in aside
+        ]

@@ -23,7 +23,12 @@ def biases(site: Site) -> list[nn.Parameter]:
 
     Raises DataError for a tower without any.
     """
-    own = [p for _, m in site.modules() for name, p in m.named_parameters(recurse=False) if name == "bias" or name.endswith("_bias")]
+    own = [
+        p
+        for _, m in site.modules()
+        for name, p in m.named_parameters(recurse=False)
+        if name == "bias" or name.endswith("_bias")
+    ]
     return found(own, "bias", site)
 
 
@@ -38,5 +43,7 @@ def found(parameters: list[nn.Parameter], what: str, site: Site) -> list[nn.Para
     Raises DataError when there are none.
     """
     if not parameters:
-        raise DataError(f"There is no {what} to train in a {site.name} ({site.kind} layers {site.layers or 'all'}). Use another method or --tune.")
+        raise DataError(
+            f"There is no {what} to train in a {site.name} ({site.kind} layers {site.layers or 'all'}). Use another method or --tune."
+        )
     return list(dict.fromkeys(parameters))

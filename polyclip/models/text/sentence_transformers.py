@@ -13,7 +13,7 @@ from torch import Tensor
 
 from polyclip.core.storage import digest, sha256
 from polyclip.errors import WeightsError
-from polyclip.models.backbone import Tower, take
+from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.hf import hub_identity, loading
 from polyclip.models.trunk import State, Whole
 
@@ -22,20 +22,31 @@ HINT = "Give a folder with modules.json and safetensors, or a hub name while onl
 PATTERNS = ["*.safetensors", "*.json", "*.model", "*.txt", "*/*.safetensors", "*/*.json"]
 
 
-def describe(argument: str, options: dict[str, str]) -> Tower:
+def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     """The model at `argument`; it is loaded to learn the length of its vectors.
 
     Raises DataError for an unknown option, WeightsError when the library is missing, or the model cannot be had or keeps weights pickled.
     """
     chosen = take(options, DEFAULTS, "sentence_transformers")
     if find_spec("sentence_transformers") is None:
-        raise WeightsError(f"sentence_transformers:{argument} needs sentence-transformers, which is not installed: pip install 'polyclip[export]'.")
+        raise WeightsError(
+            f"sentence_transformers:{argument} needs sentence-transformers, which is not installed: pip install 'polyclip[export]'."
+        )
     folder = folder_of(argument, chosen["revision"])
     model = load(folder)
-    table = next((module.get_input_embeddings() for module in model.modules() if hasattr(module, "get_input_embeddings")), None)
-    inner = digest(*(f"{path.relative_to(folder)} {sha256(path)}" for path in sorted(folder.glob("*/*")) if path.suffix in {".safetensors", ".json"}))
-    return Tower(
-        name=f"sentence_transformers:{argument}" + (f",revision={chosen['revision']}" if chosen["revision"] != "main" else ""),
+    table = next(
+        (module.get_input_embeddings() for module in model.modules() if hasattr(module, "get_input_embeddings")), None
+    )
+    inner = digest(
+        *(
+            f"{path.relative_to(folder)} {sha256(path)}"
+            for path in sorted(folder.glob("*/*"))
+            if path.suffix in {".safetensors", ".json"}
+        )
+    )
+    return BackboneSpec(
+        name=f"sentence_transformers:{argument}"
+        + (f",revision={chosen['revision']}" if chosen["revision"] != "main" else ""),
         identity=hub_identity(str(folder), "", f"sentence_transformers {inner}"),
         dim=int(model.get_embedding_dimension()),
         parameters=sum(p.numel() for p in model.parameters()),
@@ -68,7 +79,9 @@ def load(folder: Path) -> Any:
     from sentence_transformers import SentenceTransformer
 
     with loading("sentence-transformers model", str(folder), HINT):
-        return SentenceTransformer(str(folder), device="cpu", trust_remote_code=False, model_kwargs={"use_safetensors": True}).float()
+        return SentenceTransformer(
+            str(folder), device="cpu", trust_remote_code=False, model_kwargs={"use_safetensors": True}
+        ).float()
 
 
 def build(folder: Path) -> Any:

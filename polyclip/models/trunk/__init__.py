@@ -105,7 +105,9 @@ def above(trunk: Chain, state: State, position: int) -> State:
 
 def first_trained(trunk: Trunk) -> int:
     """The deepest position below which nothing is trained."""
-    return next((position for position, own in stages(trunk) if any(p.requires_grad for p in own)), len(trunk.layers) + 1)
+    return next(
+        (position for position, own in stages(trunk) if any(p.requires_grad for p in own)), len(trunk.layers) + 1
+    )
 
 
 def stages(trunk: Trunk) -> Iterator[tuple[int, list[nn.Parameter]]]:

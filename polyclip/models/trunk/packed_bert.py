@@ -28,7 +28,9 @@ class Layer:
     """One post-LN layer from its tensors, by transformers' names; `epsilon` is its norms'."""
 
     @torch.inference_mode()
-    def __init__(self, state: Mapping[str, Tensor], heads: int, activation: Callable[[Tensor], Tensor], epsilon: float) -> None:
+    def __init__(
+        self, state: Mapping[str, Tensor], heads: int, activation: Callable[[Tensor], Tensor], epsilon: float
+    ) -> None:
         def pair(path: str) -> Pair:
             return state[f"{path}.weight"], state[f"{path}.bias"]
 
@@ -69,7 +71,12 @@ def packed(trunk: Bert) -> PackedBert:
     """A trunk whose layers are all `plain`, with its weights as they are now; its embeddings stay transformers' own."""
     layers: list[Any] = list(trunk.layers)
     own = [
-        Layer(dict(layer.named_parameters()), layer.attention.self.num_attention_heads, layer.intermediate.intermediate_act_fn, layer.output.LayerNorm.eps)
+        Layer(
+            dict(layer.named_parameters()),
+            layer.attention.self.num_attention_heads,
+            layer.intermediate.intermediate_act_fn,
+            layer.output.LayerNorm.eps,
+        )
         for layer in layers
     ]
     return PackedBert(lambda inputs: trunk.begin(inputs)["hidden"], own)
@@ -85,7 +92,10 @@ def plain(layer: nn.Module) -> bool:
     if any(type(found.get(path)) is not kind for path, kind in kinds.items()):
         return False
     others = [module for path, module in found.items() if path not in kinds]
-    known = all(type(module) is nn.Dropout or type(module).__module__ in FAMILIES | {"transformers.activations"} for module in others)
+    known = all(
+        type(module) is nn.Dropout or type(module).__module__ in FAMILIES | {"transformers.activations"}
+        for module in others
+    )
     return known and not getattr(layer, "is_decoder", False) and all(untouched(module) for module in found.values())
 
 
@@ -99,7 +109,9 @@ def runs(lengths: Tensor) -> Runs:
     return [(len(list(same)), length) for length, same in groupby(lengths.tolist())]
 
 
-def added(hidden: Float[Tensor, "token width"], seen: Float[Tensor, "token inner"], pair: Pair) -> Float[Tensor, "token width"]:
+def added(
+    hidden: Float[Tensor, "token width"], seen: Float[Tensor, "token inner"], pair: Pair
+) -> Float[Tensor, "token width"]:
     """`hidden` plus a map of `seen`, in one pass over memory less than map and sum would take."""
     weight, bias = pair
     return torch.add(hidden, bias).addmm_(seen, weight.t())
@@ -108,7 +120,9 @@ def added(hidden: Float[Tensor, "token width"], seen: Float[Tensor, "token inner
 def attend(mapped: Float[Tensor, "token three_widths"], together: Runs, heads: int) -> Float[Tensor, "token width"]:
     """Each token looks at its own caption's."""
     out = []
-    for part, (count, length) in zip(mapped.split([count * length for count, length in together]), together, strict=True):
+    for part, (count, length) in zip(
+        mapped.split([count * length for count, length in together]), together, strict=True
+    ):
         query, key, value = part.view(count, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
         out.append(scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(count * length, -1))
     return torch.cat(out)

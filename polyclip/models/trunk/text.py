@@ -15,7 +15,11 @@ class Bert:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.width, self.heads, self.inner = model.config.hidden_size, model.config.num_attention_heads, model.config.intermediate_size
+        self.width, self.heads, self.inner = (
+            model.config.hidden_size,
+            model.config.num_attention_heads,
+            model.config.intermediate_size,
+        )
 
     @property
     def layers(self) -> Any:
@@ -48,7 +52,11 @@ class M2M:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.width, self.heads, self.inner = model.config.d_model, model.config.encoder_attention_heads, model.config.encoder_ffn_dim
+        self.width, self.heads, self.inner = (
+            model.config.d_model,
+            model.config.encoder_attention_heads,
+            model.config.encoder_ffn_dim,
+        )
 
     @property
     def layers(self) -> Any:
@@ -68,7 +76,10 @@ class M2M:
     def begin(self, inputs: State) -> State:
         """Scaled token vectors plus sinusoids."""
         tokens = self.model.embed_tokens(inputs["input_ids"])
-        return {"hidden": tokens + self.model.embed_positions(inputs["input_ids"], tokens).to(tokens.device), "mask": inputs["attention_mask"]}
+        return {
+            "hidden": tokens + self.model.embed_positions(inputs["input_ids"], tokens).to(tokens.device),
+            "mask": inputs["attention_mask"],
+        }
 
     def step(self, number: int, state: State) -> State:
         """One layer."""
@@ -83,5 +94,7 @@ def attention_bias(config: Any, state: State) -> Tensor | None:
     """What transformers' layers take to look at real tokens only."""
     from transformers.masking_utils import create_bidirectional_mask
 
-    bias: Tensor | None = create_bidirectional_mask(config=config, inputs_embeds=state["hidden"], attention_mask=state["mask"])
+    bias: Tensor | None = create_bidirectional_mask(
+        config=config, inputs_embeds=state["hidden"], attention_mask=state["mask"]
+    )
     return bias

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from polyclip.errors import DataError, WeightsError
-from polyclip.models.backbone import Tower, kept_layers, take
+from polyclip.models.backbone import BackboneSpec, kept_layers, take
 from polyclip.models.converted_weights import Converted, converted
 from polyclip.models.preprocessing import Preprocessing
 from polyclip.models.trunk.vision import TimmEfficientNet
@@ -30,10 +30,14 @@ SIZES = {0: 224, 1: 240, 2: 260}
 DIM = 1280
 FIRST_DEPTH = 2  # of seven stages; the first two see strokes and colours only
 STAGES = 7
-CHANNELS = {0: (16, 24, 40, 80, 112, 192, 320), 1: (16, 24, 40, 80, 112, 192, 320), 2: (16, 24, 48, 88, 120, 208, 352)}  # that leave each stage
+CHANNELS = {
+    0: (16, 24, 40, 80, 112, 192, 320),
+    1: (16, 24, 40, 80, 112, 192, 320),
+    2: (16, 24, 48, 88, 120, 208, 352),
+}  # that leave each stage
 
 
-def describe_lite(number: int, argument: str, options: dict[str, str]) -> Tower:
+def describe_lite(number: int, argument: str, options: dict[str, str]) -> BackboneSpec:
     """EfficientNet-Lite `number`. With argument "depths" the mean of each of stages 2 to 6 stands beside the last map's.
 
     Option `size` is the edge of a picture in pixels: a smaller one is faster. Option `layers` keeps the first so many stages.
@@ -52,9 +56,11 @@ def describe_lite(number: int, argument: str, options: dict[str, str]) -> Tower:
         raise DataError(f"{name}: 'depths' reads all {STAGES} layers, found layers={layers}; leave out one of the two.")
     dim = dim_of(number, layers, depths)
     given = (f",size={size}" if size != SIZES[number] else "") + (f",layers={layers}" if layers != STAGES else "")
-    return Tower(
+    return BackboneSpec(
         name=name + (f":{argument}{given}" if argument or given else ""),
-        identity=weights.identity(f"{preprocessing} {'depths' if depths else 'last map'}" + (f" {layers} stages" if layers != STAGES else "")),
+        identity=weights.identity(
+            f"{preprocessing} {'depths' if depths else 'last map'}" + (f" {layers} stages" if layers != STAGES else "")
+        ),
         dim=dim,
         parameters=weights.facts["parameters"] - left_out(number, layers),
         embeddings=0,

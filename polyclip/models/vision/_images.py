@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from polyclip.data.images import wanted
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.models.preprocessing import Preprocessing
 from polyclip.models.trunk import State, Trunk, above
 
@@ -23,11 +23,11 @@ class Pictures(nn.Module):
         super().__init__()
         self.preprocessing, self.dim = preprocessing, dim
 
-    def costs(self, items: Sequence[Picture]) -> list[int]:
+    def costs(self, items: Sequence[ImageSource]) -> list[int]:
         """Every picture costs the same."""
         return [1] * len(items)
 
-    def prepare(self, items: Sequence[Picture]) -> State:
+    def prepare(self, items: Sequence[ImageSource]) -> State:
         """Bytes [picture, size, size, 3]: a quarter of the memory of what the tower computes with."""
         with wanted(self.preprocessing.size):
             opened = [item.open() for item in items]
@@ -61,4 +61,7 @@ class Pictures(nn.Module):
     def join(self, rows: Sequence[State]) -> State:
         """The states of several pictures; maps in channels-last memory order."""
         joined = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-        return {name: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 and name == "hidden" else t for name, t in joined.items()}
+        return {
+            name: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 and name == "hidden" else t
+            for name, t in joined.items()
+        }

@@ -7,10 +7,10 @@ from typing import Any
 from PIL import Image
 
 from polyclip.data.images import wanted
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 
 
-def opened(items: Sequence[Picture], edge: int) -> list[Image.Image]:
+def opened(items: Sequence[ImageSource], edge: int) -> list[Image.Image]:
     """In RGB, for what resizes them to `edge` pixels; 0 where nobody knows, and then as they are."""
     with wanted(edge) if edge else nullcontext():
         return [item.open().convert("RGB") for item in items]

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from polyclip.data.types import Picture
-from polyclip.models.backbone import Tower
+from polyclip.data.types import ImageSource
+from polyclip.models.backbone import BackboneSpec
 from polyclip.models.hf import loading
 from polyclip.models.pretrained.clip import aligned, describe_part, load
 from polyclip.models.trunk import State, Whole
@@ -17,7 +17,7 @@ from polyclip.models.vision._images import Pictures
 from polyclip.models.vision._opened import edge_of_processor, opened
 
 
-def describe(argument: str, options: dict[str, str]) -> Tower:
+def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     """See `polyclip.models.pretrained.clip.describe_part`."""
     return describe_part("vision", argument, options, build)
 
@@ -41,7 +41,7 @@ class ClipTower(Pictures):
         self.trunk = Whole(model, self.vectors)
         self.requires_grad_(False).eval()
 
-    def prepare(self, items: Sequence[Picture]) -> State:
+    def prepare(self, items: Sequence[ImageSource]) -> State:
         """What the model's own processor gives: pixels, and what else its vision part takes."""
         return dict(self.processor(opened(items, edge_of_processor(self.processor)), return_tensors="pt"))
 

@@ -11,9 +11,9 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
-from polyclip.models.backbone import Tower, take
+from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.converted_weights import without_memory
 from polyclip.models.hf import hub_identity, loading
 from polyclip.models.trunk import State, Trunk, Whole
@@ -35,7 +35,7 @@ FINAL_NORMS = {  # of the last hidden state, by transformers' model type; CLIP's
 }
 
 
-def describe(argument: str, options: dict[str, str]) -> Tower:
+def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     """The tower at `argument`; its configuration is read, its weights are not.
 
     Raises DataError for an unknown option, WeightsError when the model cannot be found.
@@ -49,7 +49,7 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
         config = AutoConfig.from_pretrained(argument, revision=chosen["revision"], trust_remote_code=False)
         model = without_memory(partial(empty, config))
     given = "".join(f",{key}={value}" for key, value in chosen.items() if value != DEFAULTS[key])
-    return Tower(
+    return BackboneSpec(
         name=f"huggingface:{argument}{given}",
         identity=hub_identity(argument, chosen["revision"], f"{chosen['pooling']} pooling"),
         dim=length(model.config),
@@ -68,7 +68,9 @@ def classifier(name: str, chosen: dict[str, str], config: Any) -> Classifier | N
     if not saved_as.endswith("ForImageClassification"):
         return None
     with loading("vision tower", name):
-        model = AutoModelForImageClassification.from_pretrained(name, revision=chosen["revision"], use_safetensors=True, trust_remote_code=False)
+        model = AutoModelForImageClassification.from_pretrained(
+            name, revision=chosen["revision"], use_safetensors=True, trust_remote_code=False
+        )
     last: Any = getattr(model, "classifier", None)
     last = last[-1] if isinstance(last, nn.Sequential) else last
     if not isinstance(last, nn.Linear) or last.in_features != length(model.config):
@@ -93,7 +95,9 @@ def length(config: Any) -> int:
         return config.hidden_size
     if hasattr(config, "hidden_sizes"):
         return config.hidden_sizes[-1]
-    raise WeightsError(f"A transformers model of type {config.model_type!r} is no vision tower: its configuration has no hidden_size. Choose another model.")
+    raise WeightsError(
+        f"A transformers model of type {config.model_type!r} is no vision tower: its configuration has no hidden_size. Choose another model."
+    )
 
 
 def trimmed(model: Any) -> Any:
@@ -119,7 +123,9 @@ def build(name: str, chosen: dict[str, str]) -> "HuggingFaceTower":
     with loading("vision tower", name):
         kept = {"revision": chosen["revision"], "trust_remote_code": False}
         processor = AutoImageProcessor.from_pretrained(name, **kept)
-        model = trimmed(AutoModel.from_pretrained(name, use_safetensors=True, **kept).float())  # some are kept in half precision
+        model = trimmed(
+            AutoModel.from_pretrained(name, use_safetensors=True, **kept).float()
+        )  # some are kept in half precision
     return HuggingFaceTower(model, processor, chosen["pooling"])
 
 
@@ -133,9 +139,11 @@ class HuggingFaceTower(Pictures):
         self.trunk = self.trunk_of(model)
         self.requires_grad_(False).eval()
 
-    def prepare(self, items: Sequence[Picture]) -> State:
+    def prepare(self, items: Sequence[ImageSource]) -> State:
         """Pixels by the model's own processor."""
-        pixels: Tensor = self.processor(opened(items, edge_of_processor(self.processor)), return_tensors="pt")["pixel_values"]
+        pixels: Tensor = self.processor(opened(items, edge_of_processor(self.processor)), return_tensors="pt")[
+            "pixel_values"
+        ]
         return {"pixels": pixels}
 
     def trunk_of(self, model: Any) -> Trunk:

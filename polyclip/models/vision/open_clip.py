@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from polyclip.data.types import Picture
-from polyclip.models.backbone import Tower
+from polyclip.data.types import ImageSource
+from polyclip.models.backbone import BackboneSpec
 from polyclip.models.pretrained.open_clip import describe_part, load
 from polyclip.models.trunk import State, Whole
 from polyclip.models.vision._images import Pictures
 from polyclip.models.vision._opened import edge_of_transform, opened
 
 
-def describe(argument: str, options: dict[str, str]) -> Tower:
+def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     """See `polyclip.models.pretrained.open_clip.describe_part`."""
     return describe_part("vision", argument, options, build)
 
@@ -37,9 +37,11 @@ class OpenClipTower(Pictures):
         self.trunk = Whole(model, self.vectors)
         self.requires_grad_(False).eval()
 
-    def prepare(self, items: Sequence[Picture]) -> State:
+    def prepare(self, items: Sequence[ImageSource]) -> State:
         """Pixels by the model's own transform."""
-        return {"pixels": torch.stack([self.transform(image) for image in opened(items, edge_of_transform(self.transform))])}
+        return {
+            "pixels": torch.stack([self.transform(image) for image in opened(items, edge_of_transform(self.transform))])
+        }
 
     def vectors(self, inputs: State) -> State:
         """The model's own aligned vectors."""

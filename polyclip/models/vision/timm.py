@@ -9,7 +9,7 @@ from typing import Any
 
 from polyclip.core.storage import digest, sha256
 from polyclip.errors import UnknownName, WeightsError
-from polyclip.models.backbone import Tower, take
+from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.hf import loading
 from polyclip.models.preprocessing import Preprocessing
 from polyclip.models.trunk import Trunk, Whole
@@ -18,7 +18,7 @@ from polyclip.models.vision._images import Pictures
 from polyclip.models.vocabulary.classes import Classifier, synsets_of
 
 
-def describe(argument: str, options: dict[str, str]) -> Tower:
+def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     """The timm model `argument`; without `weights` the pretrained ones of the hub are taken.
 
     Raises UnknownName for a model timm does not have, WeightsError when weights cannot be had or do not fit.
@@ -34,8 +34,12 @@ def describe(argument: str, options: dict[str, str]) -> Tower:
     with torch.device("meta"):
         model = timm.create_model(argument, pretrained=False, num_classes=0)
     preprocessing = preprocessing_of(model)
-    tag = sha256(Path(weights)) if weights else str(model.pretrained_cfg.get("hf_hub_id") or model.pretrained_cfg.get("url"))
-    return Tower(
+    tag = (
+        sha256(Path(weights))
+        if weights
+        else str(model.pretrained_cfg.get("hf_hub_id") or model.pretrained_cfg.get("url"))
+    )
+    return BackboneSpec(
         name=f"timm:{argument}" + (f",weights={weights}" if weights else ""),
         identity=digest(argument, tag, repr(preprocessing)),
         dim=model.num_features,

@@ -82,7 +82,9 @@ def check(classifier: Classifier, where: str) -> None:
             "Use the names that belong to these weights, or --no-class-names."
         )
     if not classifier.rows.isfinite().all():
-        raise WeightsError(f"{where}: its classifier has values that are not finite; its weights are damaged. Load them again, or use --no-class-names.")
+        raise WeightsError(
+            f"{where}: its classifier has values that are not finite; its weights are damaged. Load them again, or use --no-class-names."
+        )
 
 
 def named_nodes(labels: Sequence[str]) -> list[tuple[tuple[str, ...], list[int]]]:
@@ -137,5 +139,8 @@ def labels_of(names: Sequence[str]) -> Sequence[str]:
     if len(names) != len(known):
         return names
     table = synsets()
-    same = sum(name.split(", ")[0].lower() in {word.lower() for word in table[synset].words} for name, synset in zip(names, known, strict=True))
+    same = sum(
+        name.split(", ")[0].lower() in {word.lower() for word in table[synset].words}
+        for name, synset in zip(names, known, strict=True)
+    )
     return known if same >= 0.9 * len(known) else names

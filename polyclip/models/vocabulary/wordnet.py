@@ -31,12 +31,16 @@ def read_synsets(path: Path) -> dict[str, Synset]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: the names of image classes cannot be read ({error}); install polyclip again.") from error
+        raise DataError(
+            f"{path}: the names of image classes cannot be read ({error}); install polyclip again."
+        ) from error
     found = {}
     for number, line in enumerate(lines, 1):
         columns = line.split("\t")
         if len(columns) != 3 or not all(columns[0::2]):
-            raise DataError(f"{path}:{number}: expected id, hypernyms and words separated by tabs, found {line[:80]!r}; install polyclip again.")
+            raise DataError(
+                f"{path}:{number}: expected id, hypernyms and words separated by tabs, found {line[:80]!r}; install polyclip again."
+            )
         found[columns[0]] = Synset(tuple(columns[2].split("|")), tuple(columns[1].split()))
     for synset, entry in found.items():
         for hypernym in entry.hypernyms:

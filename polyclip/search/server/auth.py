@@ -49,5 +49,13 @@ class Gate:
             return self.views.enter(request, "This is not the token. The person who started the server has it.")
         welcome = self.views.welcome(request)
         secure = request.url.scheme == "https"
-        welcome.set_cookie(self.token.cookie, self.token.session, max_age=KEPT, httponly=True, samesite="strict", secure=secure, path="/")
+        welcome.set_cookie(
+            self.token.cookie,
+            self.token.session,
+            max_age=KEPT,
+            httponly=True,
+            samesite="strict",
+            secure=secure,
+            path="/",
+        )
         return welcome

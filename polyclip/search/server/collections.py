@@ -15,12 +15,12 @@ from torch import Tensor
 from polyclip.core.run_folder import read_run
 from polyclip.core.storage import sha256
 from polyclip.data.images import on_white
-from polyclip.data.types import Picture
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 from polyclip.languages.normalize import typed
 from polyclip.models import feature_cache
-from polyclip.models.aligner import load
-from polyclip.models.branch import Side
+from polyclip.models.aligner import load_model
+from polyclip.models.branch import Branch
 from polyclip.search.index import Hit, Index
 
 REMEMBERED = 256  # vectors of queries kept for each model: filters and "more" ask for the same again
@@ -32,7 +32,7 @@ class Workshop:
     def __init__(self) -> None:
         self._built: dict[str, Any] = {}
 
-    def encoder(self, side: Side) -> Any:
+    def encoder(self, side: Branch) -> Any:
         """The side's tower; one in which nothing is trained is built once for all models on it."""
         key = side.tower.identity if side.encoder is None else f"live {id(side)}"
         if key not in self._built:
@@ -45,7 +45,7 @@ class Model:
 
     def __init__(self, folder: Path, workshop: Workshop) -> None:
         self.folder, self.name = folder, folder.resolve().name
-        self.aligner = load(folder)
+        self.aligner = load_model(folder)
         self.trained = tuple(read_run(folder)["languages"]) if (folder / "run.toml").is_file() else ()
         self._workshop = workshop
         self._recent: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
@@ -62,9 +62,9 @@ class Model:
 
     def picture(self, image: Image.Image) -> Float[Tensor, "1 dim"]:
         """The unit vector of a picture."""
-        return self._vector(self.aligner.vision, [Picture("query", "", partial(on_white, image))])
+        return self._vector(self.aligner.vision, [ImageSource("query", "", partial(on_white, image))])
 
-    def _vector(self, side: Side, items: Sequence[Any]) -> Float[Tensor, "1 dim"]:
+    def _vector(self, side: Branch, items: Sequence[Any]) -> Float[Tensor, "1 dim"]:
         return side.unit(feature_cache.in_batches(self._workshop.encoder(side), items, lambda rows: None))
 
 
@@ -88,7 +88,9 @@ class Collection:
         for root in (self.index.root, self.index.root.resolve()):
             if hit.path.is_relative_to(root):
                 return self.rows[hit.path.relative_to(root).as_posix()]
-        raise DataError(f"The index answered with {hit.path}, which is not below {self.index.root}; make it again: polyclip index.")
+        raise DataError(
+            f"The index answered with {hit.path}, which is not below {self.index.root}; make it again: polyclip index."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,7 @@ class Shelf:
 
     @classmethod
     def open(cls, folders: Sequence[Path]) -> "Shelf":
-        """Open indexes and load their models. Raises what `Index.open` and `load` raise."""
+        """Open indexes and load their models. Raises what `Index.open` and `load_model` raise."""
         workshop = Workshop()
         models: dict[str, Model] = {}
         found: dict[str, Collection] = {}

@@ -7,7 +7,16 @@ from polyclip.core.toml import CORPORA
 from polyclip.data.readers.emoji import captions, languages
 from polyclip.languages.schema import Language, load_language
 
-CONCEPTS = ("1F408", "1F6B2", "1F418", "1F34C", "1F697", "1F3E0", "1F30A", "1F41F")  # cat, bicycle, elephant, banana, car, house, wave, fish
+CONCEPTS = (
+    "1F408",
+    "1F6B2",
+    "1F418",
+    "1F34C",
+    "1F697",
+    "1F3E0",
+    "1F30A",
+    "1F41F",
+)  # cat, bicycle, elephant, banana, car, house, wave, fish
 MOST = 6  # words
 LONGEST = 20  # characters
 

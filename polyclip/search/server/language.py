@@ -51,7 +51,10 @@ def named(lang: str) -> Language:
     """The pack of a code or name. A file's path is none here: a request must not make the server read files."""
     try:
         if lang.endswith(".toml") or len(lang) > 80:
-            raise Refused(422, "The language is no code or name, expected one such as sw or Kiswahili; leave it out to have it detected.")
+            raise Refused(
+                422,
+                "The language is no code or name, expected one such as sw or Kiswahili; leave it out to have it detected.",
+            )
         return resolve_language(lang)
     except PolyclipError as error:
         raise Refused(422, str(error)) from error
@@ -91,7 +94,9 @@ def one_of_each() -> dict[str, str]:
 
 def of_pack(pack: Language, *, chosen: bool = False, sure: bool = False) -> Spoken:
     """What the page says of a language."""
-    return Spoken(code=pack.code, name=pack.name, own_name=pack.own_name, direction=pack.direction, chosen=chosen, sure=sure)
+    return Spoken(
+        code=pack.code, name=pack.name, own_name=pack.own_name, direction=pack.direction, chosen=chosen, sure=sure
+    )
 
 
 def hint(language: Spoken, trained: Collection[str]) -> str:

@@ -61,7 +61,10 @@ class Hosts:
         address = address_of(name)
         if name in self.names or (address is not None and (address.is_loopback or not self.loopback)):
             return
-        raise Refused(421, f"This server does not answer to the name {name[:80]!r}; 'polyclip serve --allow-host NAME' adds a name.")
+        raise Refused(
+            421,
+            f"This server does not answer to the name {name[:80]!r}; 'polyclip serve --allow-host NAME' adds a name.",
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -101,9 +104,13 @@ class Token:
 
     def __init__(self, token: str) -> None:
         if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
-            raise RunError(f"--token needs at least {SHORTEST_TOKEN} printable ASCII characters without spaces, found {len(token)} characters.")
+            raise RunError(
+                f"--token needs at least {SHORTEST_TOKEN} printable ASCII characters without spaces, found {len(token)} characters."
+            )
         self._token = token.encode()
-        self.session = hmac.new(self._token, b"polyclip session", hashlib.sha256).hexdigest()  # what the cookie holds instead
+        self.session = hmac.new(
+            self._token, b"polyclip session", hashlib.sha256
+        ).hexdigest()  # what the cookie holds instead
         self.cookie = f"polyclip-{hmac.new(self._token, b'polyclip cookie', hashlib.sha256).hexdigest()[:8]}"  # cookies do not tell ports apart
 
     def matches(self, given: str) -> bool:
@@ -114,4 +121,7 @@ class Token:
         """Whether a request carries the cookie, or the token itself as `Authorization: Bearer`."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         bearer = scheme.lower() == "bearer" and self.matches(given.strip())
-        return hmac.compare_digest(request.cookies.get(self.cookie, "").encode("utf-8", "replace"), self.session.encode()) or bearer
+        return (
+            hmac.compare_digest(request.cookies.get(self.cookie, "").encode("utf-8", "replace"), self.session.encode())
+            or bearer
+        )

@@ -85,7 +85,9 @@ def question(shelf: Shelf, fields: Mapping[str, str], picture: Image.Image | Non
     least = number("least", fields.get("least") or "-1", -1.0, 1.0)
     top = int(number("top", fields.get("top") or str(TOP), 1.0, float(MOST)))
     lang = fields.get("lang", "").strip()
-    return Question(collections=chosen, text=text, picture=picture, like=like, lang=lang, folder=folder, least=least, top=top)
+    return Question(
+        collections=chosen, text=text, picture=picture, like=like, lang=lang, folder=folder, least=least, top=top
+    )
 
 
 def collection(shelf: Shelf, name: str) -> Collection:
@@ -124,7 +126,14 @@ def answer(asked: Question) -> Answer:
     for each in asked.collections:
         vector = each.model.text(asked.text, language.code) if image is None else each.model.picture(image)
         hits = matching(each, vector, asked)
-        columns.append(Column(each, hits[: asked.top], len(hits) > asked.top < MOST, hint(language, each.model.trained) if words else ""))
+        columns.append(
+            Column(
+                each,
+                hits[: asked.top],
+                len(hits) > asked.top < MOST,
+                hint(language, each.model.trained) if words else "",
+            )
+        )
     return Answer(asked, language, columns, time.perf_counter() - begun)
 
 

@@ -18,7 +18,15 @@ from polyclip.search.server.upload import MAX_UPLOAD
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 GLANCE = 24  # pictures shown before anything is asked
-TITLES = {401: "Token needed", 403: "Not allowed", 404: "Not found", 413: "Too large", 415: "Not a picture", 421: "Wrong name", 503: "Busy"}
+TITLES = {
+    401: "Token needed",
+    403: "Not allowed",
+    404: "Not found",
+    413: "Too large",
+    415: "Not a picture",
+    421: "Wrong name",
+    503: "Busy",
+}
 
 
 class Views:
@@ -26,11 +34,21 @@ class Views:
 
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
-        self.pages = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        self.pages = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
         self.packs = all_languages()
         self.trained = {code for each in shelf.collections.values() for code in each.model.trained}
-        self.examples: list[Example] = examples([code for each in shelf.collections.values() for code in each.model.trained])
-        self.pages.globals.update(shelf=shelf, packs=self.packs, trained=self.trained, examples=self.examples, max_upload=MAX_UPLOAD)
+        self.examples: list[Example] = examples(
+            [code for each in shelf.collections.values() for code in each.model.trained]
+        )
+        self.pages.globals.update(
+            shelf=shelf, packs=self.packs, trained=self.trained, examples=self.examples, max_upload=MAX_UPLOAD
+        )
 
     def page(self, name: str, status: int = 200, **facts: Any) -> HTMLResponse:
         """A template, not to be kept by browsers: what people looked for is theirs."""
@@ -41,22 +59,41 @@ class Views:
         each = asked.collections[0]
         step = max(1, len(each.index) // GLANCE)
         rows = range(0, len(each.index), step)[:GLANCE]
-        return self.page("search.html", asked=asked, answer=None, problem="", glance=[(row, each.index.paths[row]) for row in rows], query="")
+        return self.page(
+            "search.html",
+            asked=asked,
+            answer=None,
+            problem="",
+            glance=[(row, each.index.paths[row]) for row in rows],
+            query="",
+        )
 
     def results(self, found: Answer, preview: str = "") -> Response:
         """The page with an answer; `preview` is the picture that was sent, as a data: URL."""
-        return self.page("search.html", asked=found.question, answer=found, problem="", glance=[], query=preview, more=more(found.question))
+        return self.page(
+            "search.html",
+            asked=found.question,
+            answer=found,
+            problem="",
+            glance=[],
+            query=preview,
+            more=more(found.question),
+        )
 
     def problem(self, request: Request, error: Refused) -> Response:
         """The search page with a sentence instead of an answer."""
-        asked = Question(collections=(next(iter(self.shelf.collections.values())),), text=request.query_params.get("q", "")[:1000])
+        asked = Question(
+            collections=(next(iter(self.shelf.collections.values())),), text=request.query_params.get("q", "")[:1000]
+        )
         return self.page("search.html", error.status, asked=asked, answer=None, problem=str(error), glance=[], query="")
 
     def refused(self, request: Request, error: Refused) -> Response:
         """A sentence: as JSON below /api, else as a page of its own."""
         if request.url.path.startswith("/api/"):
             return problem_json(error)
-        return self.page("message.html", error.status, title=TITLES.get(error.status, "That did not work"), sentence=str(error))
+        return self.page(
+            "message.html", error.status, title=TITLES.get(error.status, "That did not work"), sentence=str(error)
+        )
 
     def picture(self, each: Collection, row: int) -> Response:
         """One picture, large, on a page of its own: what a browser without JavaScript opens."""
@@ -89,7 +126,9 @@ def more(asked: Question) -> str:
     rest: dict[str, Any] = {"beside": asked.collections[1].name} if len(asked.collections) > 1 else {}
     rest |= {"least": asked.least} if asked.least > -1 else {}
     rest |= {"like": asked.like} if asked.like is not None else {}
-    return "/?" + urlencode({name: value for name, value in given.items() if value} | rest | {"top": min(2 * asked.top, MOST)})
+    return "/?" + urlencode(
+        {name: value for name, value in given.items() if value} | rest | {"top": min(2 * asked.top, MOST)}
+    )
 
 
 def as_json(found: Answer) -> dict[str, Any]:
@@ -97,9 +136,19 @@ def as_json(found: Answer) -> dict[str, Any]:
     language = found.language
     asked = found.question
     kind = "picture" if asked.picture is not None else "like" if asked.like is not None else "words"
-    spoken = {"code": language.code, "name": language.name, "direction": language.direction, "detected": not language.chosen, "sure": language.sure}
+    spoken = {
+        "code": language.code,
+        "name": language.name,
+        "direction": language.direction,
+        "detected": not language.chosen,
+        "sure": language.sure,
+    }
     query = {"kind": kind, "text": asked.text if kind == "words" else "", "language": spoken if language.code else None}
-    return {"query": query, "seconds": round(found.seconds, 4), "results": [column_json(column) for column in found.columns]}
+    return {
+        "query": query,
+        "seconds": round(found.seconds, 4),
+        "results": [column_json(column) for column in found.columns],
+    }
 
 
 def column_json(column: Column) -> dict[str, Any]:
@@ -110,5 +159,10 @@ def column_json(column: Column) -> dict[str, Any]:
         | {"thumbnail": f"/small/{each.name}/{hit.row}", "picture": f"/large/{each.name}/{hit.row}"}
         for hit in column.hits
     ]
-    facts = {"index": each.name, "model": each.model.name, "trained": list(each.model.trained), "searched": len(each.index)}
+    facts = {
+        "index": each.name,
+        "model": each.model.name,
+        "trained": list(each.model.trained),
+        "searched": len(each.index),
+    }
     return facts | {"hint": column.hint, "more": column.more, "hits": hits}

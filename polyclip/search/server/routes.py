@@ -58,7 +58,13 @@ class Site:
     async def indexes(self, request: Request) -> Response:
         """GET /api/indexes."""
         found = [
-            {"index": each.name, "model": each.model.name, "trained": list(each.model.trained), "pictures": len(each.index), "folders": each.folders}
+            {
+                "index": each.name,
+                "model": each.model.name,
+                "trained": list(each.model.trained),
+                "pictures": len(each.index),
+                "folders": each.folders,
+            }
             for each in self.shelf.collections.values()
         ]
         return JSONResponse({"indexes": found})
@@ -85,7 +91,9 @@ class Site:
         headers = {"etag": tag, "cache-control": FRESH}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
-        return Response(await anyio.to_thread.run_sync(draw, path, limiter=self.easel), media_type="image/webp", headers=headers)
+        return Response(
+            await anyio.to_thread.run_sync(draw, path, limiter=self.easel), media_type="image/webp", headers=headers
+        )
 
     async def read(self, request: Request) -> tuple[Question, Image.Image | None]:
         """The question of a request, and the picture that came with it. Raises Refused."""
@@ -110,9 +118,14 @@ class Site:
     async def refuse(self, request: Request, error: Exception) -> Response:
         """One sentence for everything that went wrong; what nobody foresaw is in the log, and the server goes on."""
         if isinstance(error, HTTPException):
-            error = Refused(error.status_code, f"{error.detail}." if error.status_code != 404 else "There is no such page here.")
+            error = Refused(
+                error.status_code, f"{error.detail}." if error.status_code != 404 else "There is no such page here."
+            )
         if not isinstance(error, Refused):
-            error = Refused(500, "Something went wrong here that is not your fault; the server's log says what. Ask again, or ask something else.")
+            error = Refused(
+                500,
+                "Something went wrong here that is not your fault; the server's log says what. Ask again, or ask something else.",
+            )
         return self.views.refused(request, error)
 
 

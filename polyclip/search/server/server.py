@@ -31,7 +31,9 @@ class Door:
         """The token. Raises RunError for a host that others can reach and no token, or a token that is easily guessed."""
         if not self.token and not is_loopback(self.host):
             example = secrets.token_urlsafe(24)
-            raise RunError(f"--host {self.host} lets other machines ask, so it needs a token that they must know, such as: --token {example}")
+            raise RunError(
+                f"--host {self.host} lets other machines ask, so it needs a token that they must know, such as: --token {example}"
+            )
         return Token(self.token) if self.token else None
 
 
@@ -39,14 +41,18 @@ def listening(door: Door) -> socket.socket:
     """A socket bound to host and port. Raises RunError where that cannot be."""
     bound = None
     try:
-        family, _, _, _, address = socket.getaddrinfo(door.host, door.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, _, _, _, address = socket.getaddrinfo(
+            door.host, door.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError as error:
         if bound is not None:
             bound.close()
-        raise RunError(f"Cannot listen on {door.host}, port {door.port}: {error.strerror or error}. Choose another --port or --host.") from error
+        raise RunError(
+            f"Cannot listen on {door.host}, port {door.port}: {error.strerror or error}. Choose another --port or --host."
+        ) from error
     return bound
 
 
@@ -72,7 +78,13 @@ def serve(indexes: Sequence[Path], door: Door, ready: Callable[[str], None]) -> 
         app = opened(indexes, door)
         ready(address_of(bound))
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, limit_concurrency=CONNECTIONS, timeout_keep_alive=IDLE, lifespan="off"
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=IDLE,
+            lifespan="off",
         )
         uvicorn.Server(config).run(sockets=[bound])
     finally:

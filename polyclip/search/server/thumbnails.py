@@ -27,7 +27,10 @@ def file_of(index: Index, row: int) -> Path:
     if not path.is_relative_to(root):
         raise Refused(404, f"Picture {row} is a link that leads out of the folder that was indexed; it is not shown.")
     if not path.is_file():
-        raise Refused(404, f"{index.paths[row]} is no longer where the index found it. Put it back, or run 'polyclip index' again.")
+        raise Refused(
+            404,
+            f"{index.paths[row]} is no longer where the index found it. Put it back, or run 'polyclip index' again.",
+        )
     return path
 
 
@@ -62,7 +65,9 @@ def drawn(path: Path, edge: int) -> bytes:
     try:
         image = open_picture(path)
     except DataError as error:
-        raise Refused(422, f"{path.name} cannot be shown: it is damaged, larger than is decoded, or no picture.") from error
+        raise Refused(
+            422, f"{path.name} cannot be shown: it is damaged, larger than is decoded, or no picture."
+        ) from error
     image.thumbnail((edge, edge), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=QUALITY)

@@ -13,7 +13,9 @@ from polyclip.errors import DataError
 from polyclip.search.server.errors import Refused
 
 MAX_UPLOAD = 20 * 2**20  # bytes of a whole request
-DRAINED = 8 * MAX_UPLOAD  # a browser shows an answer only once it has sent its request; of larger ones the rest is cut off
+DRAINED = (
+    8 * MAX_UPLOAD
+)  # a browser shows an answer only once it has sent its request; of larger ones the rest is cut off
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # of polyclip/data/images.py; no other decoder is ever tried
 READ = "JPEG, PNG, WebP, GIF, BMP and TIFF are read"
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
@@ -26,7 +28,9 @@ async def form_of(request: Request) -> FormData:
     Raises Refused: 413 for more than 20 MiB, 415 for a body that is no form. A form that is broken gives starlette's own 400.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in FORMS:
-        raise Refused(415, f"Expected a form ({' or '.join(FORMS)}) with a file in the field 'picture', or words in 'q'.")
+        raise Refused(
+            415, f"Expected a form ({' or '.join(FORMS)}) with a file in the field 'picture', or words in 'q'."
+        )
     length = request.headers.get("content-length", "0")
     if length.isdecimal() and int(length) > MAX_UPLOAD:
         if int(length) <= DRAINED:
@@ -53,7 +57,10 @@ def bounded(receive: Callable[[], Awaitable[Message]]) -> Callable[[], Awaitable
 
 def too_large(size: int) -> Refused:
     """The answer to a request of too many bytes."""
-    return Refused(413, f"{WHERE} is too large: {size / 2**20:.0f} MiB or more, at most {MAX_UPLOAD // 2**20} are taken. Make it smaller.")
+    return Refused(
+        413,
+        f"{WHERE} is too large: {size / 2**20:.0f} MiB or more, at most {MAX_UPLOAD // 2**20} are taken. Make it smaller.",
+    )
 
 
 def picture_of(data: bytes) -> Image.Image:
@@ -67,13 +74,18 @@ def picture_of(data: bytes) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Refused(413, f"{WHERE} has too many pixels, at most {MAX_PIXELS:,} are decoded. Make it smaller.") from error
+        raise Refused(
+            413, f"{WHERE} has too many pixels, at most {MAX_PIXELS:,} are decoded. Make it smaller."
+        ) from error
     except UnidentifiedImageError as error:
         raise Refused(415, f"{WHERE} is {kind_of(data)}; {READ}.") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise Refused(422, f"{WHERE} is damaged or truncated.") from error
     if width * height > MAX_PIXELS:
-        raise Refused(413, f"{WHERE} has {width:,} x {height:,} pixels, at most {MAX_PIXELS:,} in all are decoded. Make it smaller.")
+        raise Refused(
+            413,
+            f"{WHERE} has {width:,} x {height:,} pixels, at most {MAX_PIXELS:,} in all are decoded. Make it smaller.",
+        )
     try:
         return decoded(data, WHERE)
     except DataError as error:

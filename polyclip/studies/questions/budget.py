@@ -23,8 +23,14 @@ def plan(setting: Setting) -> list[Variant]:
 def reached(record: Record, seconds: float) -> float | None:
     """Best validation recall within `seconds` of training; None where not even the first epoch fits."""
     log = record["log"]
-    busy = record["processor_seconds"] / max(record["seconds"], 1e-9)  # training seconds of a busy machine, as seconds of one core
-    done = [line["validation"] for line, spent in zip(log, accumulate(line.get("seconds", 0.0) * busy for line in log), strict=True) if spent <= seconds]
+    busy = record["processor_seconds"] / max(
+        record["seconds"], 1e-9
+    )  # training seconds of a busy machine, as seconds of one core
+    done = [
+        line["validation"]
+        for line, spent in zip(log, accumulate(line.get("seconds", 0.0) * busy for line in log), strict=True)
+        if spent <= seconds
+    ]
     return max(done) if done else None
 
 
@@ -47,7 +53,11 @@ def joules(records: list[Record]) -> float:
 
 def how(results: Results) -> str:
     """Where the energy comes from."""
-    said = {record.get("energy", f"no measurement: processor seconds at an assumed {WATTS:g} W") for records in results.records.values() for record in records}
+    said = {
+        record.get("energy", f"no measurement: processor seconds at an assumed {WATTS:g} W")
+        for records in results.records.values()
+        for record in records
+    }
     return " or ".join(sorted(said))
 
 
@@ -57,7 +67,12 @@ def table(results: Results) -> Sheet:
     for (method, _), records in sorted(results.records.items(), key=lambda item: mean(item[1], "processor_seconds")):
         within = [mean_reached(records, seconds) for seconds in BUDGETS]
         busy = mean(records, "processor_seconds")
-        cells = [f"{busy:.0f}", f"{mean(records, 'peak_bytes') / 1e9:.1f}", f"{mean(records, 'flops') / 1e12:.2f}", f"{joules(records) / 1000:.2f}"]
+        cells = [
+            f"{busy:.0f}",
+            f"{mean(records, 'peak_bytes') / 1e9:.1f}",
+            f"{mean(records, 'flops') / 1e12:.2f}",
+            f"{joules(records) / 1000:.2f}",
+        ]
         recall = recall_of(records, trained_languages(records[0])).percent()
         rows.append((method, *("-" if value is None else f"{100 * value:.1f}" for value in within), *cells, recall))
     return Sheet(
@@ -76,7 +91,14 @@ def plot(results: Results, axes: Any) -> None:
         log, busy = records[0]["log"], records[0]["processor_seconds"] / max(records[0]["seconds"], 1e-9)
         spent = [max(value, 0.1) for value in accumulate(line.get("seconds", 0.0) * busy for line in log)]
         best = list(accumulate((100 * line["validation"] for line in log), max))
-        axes.plot(spent, best, marker="." if len(spent) > 1 else "o", color=f"C{number % 10}", linestyle="-" if number < 10 else "--", label=method)
+        axes.plot(
+            spent,
+            best,
+            marker="." if len(spent) > 1 else "o",
+            color=f"C{number % 10}",
+            linestyle="-" if number < 10 else "--",
+            label=method,
+        )
     axes.set(xscale="log", xlabel="processor seconds of training", ylabel="best validation recall so far, %")
     axes.legend(loc="lower right", fontsize=7, ncols=2)
 
@@ -88,14 +110,20 @@ def leading(values: dict[str, float]) -> str:
 
 def in_seconds(results: Results) -> dict[str, str]:
     """Which method is best by validation within each budget of time; none where not even an epoch of any fits."""
-    found = {budget: {m: value for (m, _), r in results.records.items() if (value := mean_reached(r, budget)) is not None} for budget in BUDGETS}
+    found = {
+        budget: {m: value for (m, _), r in results.records.items() if (value := mean_reached(r, budget)) is not None}
+        for budget in BUDGETS
+    }
     return {f"{budget:g} s": leading(values) for budget, values in found.items() if values}
 
 
 def in_memory(results: Results) -> dict[str, str]:
     """The same within each budget of memory, with all the time that a method takes."""
     best = {m: mean(r, "validation") for (m, _), r in results.records.items()}
-    found = {budget: {m: best[m] for (m, _), r in results.records.items() if mean(r, "peak_bytes") <= budget * 1e9} for budget in MEMORY}
+    found = {
+        budget: {m: best[m] for (m, _), r in results.records.items() if mean(r, "peak_bytes") <= budget * 1e9}
+        for budget in MEMORY
+    }
     return {f"{budget:g} GB": leading(values) for budget, values in found.items() if values}
 
 

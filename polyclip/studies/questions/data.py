@@ -18,7 +18,11 @@ WHOLE = "1/1"
 def plan(setting: Setting) -> list[Variant]:
     """Each method on each share; the learning rate is chosen on all of the data."""
     methods = chosen(QUICK if setting.quick and not setting.methods else METHODS, setting.methods)
-    return [variant(setting, method, condition, "" if condition == WHOLE else WHOLE, share=share) for method in methods for condition, share in SHARES.items()]
+    return [
+        variant(setting, method, condition, "" if condition == WHOLE else WHOLE, share=share)
+        for method in methods
+        for condition, share in SHARES.items()
+    ]
 
 
 def table(results: Results) -> Sheet:

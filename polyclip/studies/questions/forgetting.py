@@ -36,7 +36,12 @@ def table(results: Results) -> Sheet:
 
 def kept(records: list[Record], part: str) -> str:
     """Mean change over seeds; of pictures, the share that agrees."""
-    lines = [line for record in records for line in record["knowledge"] if line["part"] == part and ("never" in line["question"] or part == VISION)]
+    lines = [
+        line
+        for record in records
+        for line in record["knowledge"]
+        if line["part"] == part and ("never" in line["question"] or part == VISION)
+    ]
     if not lines:
         return "100.0" if part == VISION else "-"
     if part == VISION:
@@ -51,7 +56,15 @@ def mean(lines: list[Record], key: str) -> float:
 
 def change(records: list[Record], part: str = TEXT) -> float:
     """Mean change of never-trained languages in one part."""
-    return mean([line for record in records for line in record["knowledge"] if line["part"] == part and "never" in line["question"]], "change")
+    return mean(
+        [
+            line
+            for record in records
+            for line in record["knowledge"]
+            if line["part"] == part and "never" in line["question"]
+        ],
+        "change",
+    )
 
 
 def agreement(records: list[Record]) -> float:
@@ -62,11 +75,16 @@ def agreement(records: list[Record]) -> float:
 
 def plot(results: Results, axes: Any) -> None:
     """Change in the text encoder against agreement of the vision tower."""
-    points = [(100 * agreement(records), 100 * change(records), method) for (method, _), records in results.records.items()]
+    points = [
+        (100 * agreement(records), 100 * change(records), method) for (method, _), records in results.records.items()
+    ]
     for x, y, _ in points:
         axes.scatter(x, y, color="C0")
     beside(axes, points, "left")
-    axes.set(xlabel="pictures that keep their ImageNet class, %", ylabel="text encoder, languages never trained: change of recall@1, points")
+    axes.set(
+        xlabel="pictures that keep their ImageNet class, %",
+        ylabel="text encoder, languages never trained: change of recall@1, points",
+    )
 
 
 def verdict(results: Results) -> str:
@@ -83,7 +101,9 @@ def verdict(results: Results) -> str:
     }
     sides = [len(found) == len(inside) for found in kept_by.values()]
     word = "holds" if all(sides) else "holds partly" if any(kept_by.values()) else "does not hold"
-    said = " and ".join(f"{len(found)} of {len(inside)} keep at least as much of the {tower}" for tower, found in kept_by.items())
+    said = " and ".join(
+        f"{len(found)} of {len(inside)} keep at least as much of the {tower}" for tower, found in kept_by.items()
+    )
     return (
         f"Claim 3 {word}: of the lighter methods inside the towers ({', '.join(sorted(inside))}), {said} as full training, which changes never-trained "
         f"languages in the text encoder by {100 * change(full):+.1f} points and leaves {100 * agreement(full):.1f} % of the pictures in their ImageNet "

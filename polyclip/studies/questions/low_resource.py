@@ -66,14 +66,21 @@ def plot(results: Results, axes: Any) -> None:
 def shares(results: Results, method: str, conditions: Sequence[str]) -> dict[str, Figure]:
     """A method's recall by condition as a share of full training's, mean of the languages."""
     codes = list(low(results.setting))
-    return {condition: share_of(results.records[method, condition], results.records[REFERENCE, condition], codes) for condition in conditions}
+    return {
+        condition: share_of(results.records[method, condition], results.records[REFERENCE, condition], codes)
+        for condition in conditions
+    }
 
 
 def share_rows(results: Results) -> list[tuple[str, ...]]:
     """`1.16 [1.03, 1.29]` for each k; no row where full training was not run."""
     if REFERENCE not in results.labels():
         return []
-    found = {method: shares(results, method, results.conditions()).values() for method in results.labels() if method != REFERENCE}
+    found = {
+        method: shares(results, method, results.conditions()).values()
+        for method in results.labels()
+        if method != REFERENCE
+    }
     return [(f"{method}, of {REFERENCE}", *(share.ratio() for share in own), "") for method, own in found.items()]
 
 

@@ -18,7 +18,11 @@ def plan(setting: Setting) -> list[Variant]:
     """Each method on each tower, with the options of the study's tower, such as its picture size."""
     options = setting.tower.partition(":")[2]
     methods = chosen(QUICK if setting.quick and not setting.methods else METHODS, setting.methods)
-    return [variant(setting, method, tower, tower=f"{tower}:{options}" if options else tower) for method in methods for tower in TOWERS]
+    return [
+        variant(setting, method, tower, tower=f"{tower}:{options}" if options else tower)
+        for method in methods
+        for tower in TOWERS
+    ]
 
 
 def table(results: Results) -> Sheet:

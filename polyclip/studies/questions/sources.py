@@ -25,7 +25,9 @@ LANGUAGES = ("sw", "am", "yo", "zu", "quz", "te", "km", "my")  # unless others a
 ENGLISH, RELATED, LEXICON, ALL = "English only", "+ related", "+ lexicon", "all"
 SHOTS = {"128 shots": 128, "512 shots": 512}  # fewer buy nothing that could be told from chance, see docs/fewshot.md
 SWITCHED = 0.5  # share of an English caption's words that the word list replaces
-UNFILTERED = Thresholds(script=None, language=None, length=None, copies=None, repeats=None, quantile=None)  # half of each caption stays English
+UNFILTERED = Thresholds(
+    script=None, language=None, length=None, copies=None, repeats=None, quantile=None
+)  # half of each caption stays English
 
 
 def asked_for(setting: Setting) -> tuple[str, ...]:
@@ -34,7 +36,9 @@ def asked_for(setting: Setting) -> tuple[str, ...]:
     Raises PolyclipError where other methods are wanted: every condition goes on from the same heads.
     """
     if any(method != METHOD for method in setting.methods):
-        raise PolyclipError(f"The study of sources trains {METHOD} alone, not {', '.join(setting.methods)}: leave --method out.")
+        raise PolyclipError(
+            f"The study of sources trains {METHOD} alone, not {', '.join(setting.methods)}: leave --method out."
+        )
     given = tuple(code for code in setting.languages if code != "en")
     return given if given != ("sw",) else LANGUAGES[:1] if setting.quick else LANGUAGES
 
@@ -100,7 +104,10 @@ def cell(setting: Setting, code: str, few: Few) -> Cell:
 
 def figures(results: Results) -> dict[str, dict[str, Figure]]:
     """Recall@10 by language and condition."""
-    return {code: {name: recall(found, code) for (label, name), found in results.records.items() if label == code} for code in results.labels()}
+    return {
+        code: {name: recall(found, code) for (label, name), found in results.records.items() if label == code}
+        for code in results.labels()
+    }
 
 
 def recall(records: list[Record], code: str) -> Figure:
@@ -134,9 +141,17 @@ def plot(results: Results, axes: Any) -> None:
     for number, name in enumerate(conditions):
         there = [(place, one[name]) for place, one in enumerate(found.values()) if name in one]
         values = [100 * figure.value for _, figure in there]
-        error = [[100 * (figure.value - figure.low) for _, figure in there], [100 * (figure.high - figure.value) for _, figure in there]]
+        error = [
+            [100 * (figure.value - figure.low) for _, figure in there],
+            [100 * (figure.high - figure.value) for _, figure in there],
+        ]
         axes.bar(
-            [place + (number - (len(conditions) - 1) / 2) * width for place, _ in there], values, width, yerr=error, label=name, error_kw={"linewidth": 0.7}
+            [place + (number - (len(conditions) - 1) / 2) * width for place, _ in there],
+            values,
+            width,
+            yerr=error,
+            label=name,
+            error_kw={"linewidth": 0.7},
         )
     axes.set_xticks(range(len(found)), list(found))
     axes.set(ylabel="text to image recall@10, %")

@@ -10,11 +10,11 @@ from polyclip.core.registry import find
 from polyclip.data.corpus import load_corpus
 from polyclip.evaluation.retrieval import Request
 from polyclip.models import feature_cache
-from polyclip.models.aligner import Aligner
-from polyclip.models.branch import Side
+from polyclip.models.aligner import PolyCLIP
+from polyclip.models.branch import Branch
 from polyclip.training import compute
-from polyclip.training.branch_data import SideData, validation
-from polyclip.training.config import Run
+from polyclip.training.branch_data import BranchData, validation
+from polyclip.training.config import AlignConfig
 from polyclip.training.loop import Phase, step, trainable
 from polyclip.training.prepare import Work, phase
 from polyclip.training.scoring_plan import reported, scored_marks
@@ -48,17 +48,19 @@ def scoring_seconds(work: Work) -> Scoring:
     seconds = SLACK + languages * concepts / len(held_out.concepts) * seconds_to_score_a_language(run, work.aligner)
     seconds += a_language * len([name for name in absent if name != "pictures"])
     if "pictures" in absent:
-        seconds += concepts * len(corpus.reader.styles(corpus.folder)) * seconds_an_item(vision, held_out.pictures[:PICTURES])
+        seconds += (
+            concepts * len(corpus.reader.styles(corpus.folder)) * seconds_an_item(vision, held_out.pictures[:PICTURES])
+        )
     return Scoring(seconds, languages * a_language)
 
 
-def seconds_an_item(side: Side, items: Sequence[Any]) -> float:
+def seconds_an_item(side: Branch, items: Sequence[Any]) -> float:
     """Of encoding past the cache."""
     side.pooled(items[:1], "one item", keep=False)  # builds the tower
     return timed(lambda: side.pooled(items, "items to measure the pace", keep=False)) / len(items)
 
 
-def seconds_to_score_a_language(run: Run, aligner: Aligner) -> float:
+def seconds_to_score_a_language(run: AlignConfig, aligner: PolyCLIP) -> float:
     """Of scoring what is encoded already: the validation split stands in for the test split."""
     request = Request(languages=run.languages, corpus=run.corpus, split="validation")
     benchmark = find("benchmarks", "held-out")
@@ -85,7 +87,7 @@ def phase_seconds(work: Work, planned: Phase, check: float) -> float:
     return epochs * planned.steps_per_epoch * seconds_a_step(work.aligner, planned) + (epochs + 1) * check
 
 
-def live_seconds(work: Work, live: list[SideData]) -> float:
+def live_seconds(work: Work, live: list[BranchData]) -> float:
     """Of the second phase: states below the cut that are not in the cache, then steps and checks through the layers above it."""
     settings, method = work.run.towers, work.run.recipe.method
     below = 0.0
@@ -96,11 +98,13 @@ def live_seconds(work: Work, live: list[SideData]) -> float:
     a_step = seconds_a_step(work.aligner, planned)
     for data in live:
         data.rest()
-    check = a_step / planned.batch * max(len(data.held_out) for data in live) / 2  # forward alone is less than half of a step
+    check = (
+        a_step / planned.batch * max(len(data.held_out) for data in live) / 2
+    )  # forward alone is less than half of a step
     return below + settings.epochs * planned.steps_per_epoch * a_step + (settings.epochs + 2) * check
 
 
-def absent_rows(data: SideData) -> int:
+def absent_rows(data: BranchData) -> int:
     """Training and validation items of a side whose states at its cut are to be computed."""
     side = data.side
     if side.cut == 0 and side.kind == "text":
@@ -120,7 +124,7 @@ def rows_of(planned: Phase, kind: str) -> list[int]:
     return sorted(rows)
 
 
-def seconds_a_step(aligner: Aligner, planned: Phase) -> float:
+def seconds_a_step(aligner: PolyCLIP, planned: Phase) -> float:
     """Mean over the first steps but one, taken for real and then taken back."""
     before = {name: tensor.clone() for name, tensor in aligner.state().items()}
     accelerator = compute.accelerator(planned.compute)

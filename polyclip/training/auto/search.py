@@ -29,7 +29,7 @@ from polyclip.report.model_card import write_card
 from polyclip.training.auto.budget import Budget
 from polyclip.training.auto.estimate import Scoring, scoring_seconds, training_seconds
 from polyclip.training.branch_data import KS, validation_ranks
-from polyclip.training.config import HEADS, Run, settings_of
+from polyclip.training.config import HEADS, AlignConfig, settings_of
 from polyclip.training.prepare import Work, keep, prepared, trained
 
 FILE, TRIALS = "choice.json", "trials"
@@ -61,7 +61,7 @@ CANDIDATES = (  # the first is the cheapest, the second the default of `polyclip
 )
 
 
-def search(run: Run, budget: Budget, clock: Clock) -> "Search":
+def search(run: AlignConfig, budget: Budget, clock: Clock) -> "Search":
     """Try the candidates within the budget; writes only below `run.out` and the cache folder. The method of `run.recipe` is not looked at.
 
     The cheapest candidate is trained even where the budget is too small for it: there is always a model, and the reason says so.
@@ -69,9 +69,13 @@ def search(run: Run, budget: Budget, clock: Clock) -> "Search":
     Raises RunError for a folder that holds something else or an interrupted search without --resume, and what `align` raises.
     """
     kept = opened(run)
-    work = prepared(trial_run(run, CANDIDATES[0]))  # finds what is wrong in the request, and encodes what all of them read
+    work = prepared(
+        trial_run(run, CANDIDATES[0])
+    )  # finds what is wrong in the request, and encodes what all of them read
     clock.lap("encode")
-    found = Search(replace(run, lint=False), budget, scoring_seconds(work), {trial.name: trial for trial in kept}, work.leaked)
+    found = Search(
+        replace(run, lint=False), budget, scoring_seconds(work), {trial.name: trial for trial in kept}, work.leaked
+    )
     del work  # and the towers that were built to measure their pace
     for candidate in CANDIDATES:
         found.trials.append(found.kept.get(candidate.name) or found.tried(candidate))
@@ -85,7 +89,7 @@ def search(run: Run, budget: Budget, clock: Clock) -> "Search":
 class Search:
     """The trials of one run so far, and what time they have."""
 
-    run: Run
+    run: AlignConfig
     budget: Budget
     scoring: Scoring
     kept: dict[str, Trial]  # of an interrupted search
@@ -96,14 +100,20 @@ class Search:
         """Train and judge a candidate, or say why not. The first is trained whatever it takes, since without one there is no run."""
         started = time.monotonic()
         run = trial_run(self.run, candidate)
-        trial = Trial(name=candidate.name, method=candidate.method, schedule=schedule(run, candidate), settings=settings_of(run))
+        trial = Trial(
+            name=candidate.name, method=candidate.method, schedule=schedule(run, candidate), settings=settings_of(run)
+        )
         trial = replace(trial, live=inside(candidate))
         left = self.end(trial) - started
         if self.has_model and left < MEASURING:
             return replace(trial, note=f"skipped: {spare(left)}")
         try:
             work = prepared(run)
-            trial = replace(trial, parameters=int(work.aligner.counts()["trained_parameters"]), estimate=MARGIN * training_seconds(work))
+            trial = replace(
+                trial,
+                parameters=int(work.aligner.counts()["trained_parameters"]),
+                estimate=MARGIN * training_seconds(work),
+            )
             left = self.end(trial) - time.monotonic()
             if self.has_model and trial.estimate > left:
                 return replace(trial, note=f"skipped: {span(trial.estimate)} needed, {spare(left)}")
@@ -137,18 +147,33 @@ class Search:
 
     def reserve(self, live: bool) -> float:
         """Seconds set aside for scoring the dearest trained so far, and one that is live or not."""
-        return MARGIN * self.scoring.of(live or any(trial.live for trial in self.trials if trial.validation is not None))
+        return MARGIN * self.scoring.of(
+            live or any(trial.live for trial in self.trials if trial.validation is not None)
+        )
 
     def say(self, trial: Trial, left: float) -> None:
         """One line before each trial."""
         about = f"about {span(trial.estimate)}, " if trial.estimate else ""
-        console.print(f"trying {trial.name} ({len(self.trials) + 1} of {len(CANDIDATES)}): {about}{spare(left)}", highlight=False, soft_wrap=True)
+        console.print(
+            f"trying {trial.name} ({len(self.trials) + 1} of {len(CANDIDATES)}): {about}{spare(left)}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
     def choice(self, *, done: bool = False) -> Choice:
         """All of it; with the winner, and why it won, once it is `done`."""
-        found = Choice(request=request(self.run), budget=self.budget.seconds, seconds=round(self.budget.spent(), 2), trials=self.trials)
+        found = Choice(
+            request=request(self.run),
+            budget=self.budget.seconds,
+            seconds=round(self.budget.spent(), 2),
+            trials=self.trials,
+        )
         found = replace(found, reserve=round(self.reserve(live=False), 2))
-        return replace(found, winner=self.best.name, reason=reason(replace(found, winner=self.best.name))) if done else found
+        return (
+            replace(found, winner=self.best.name, reason=reason(replace(found, winner=self.best.name)))
+            if done
+            else found
+        )
 
     def write(self) -> None:
         """Keep what is known so far: an interrupted search goes on from there."""
@@ -165,14 +190,16 @@ def judged(work: Work, trial: Trial, until: float) -> Trial:
     return replace(trial, validation=float(hits.mean()), error=error, note=stopped(work.run, trial, log))
 
 
-def stopped(run: Run, trial: Trial, log: list[dict[str, Any]]) -> str:
+def stopped(run: AlignConfig, trial: Trial, log: list[dict[str, Any]]) -> str:
     """Where time was up before the schedule's end; empty where it was not."""
     planned = {"heads": run.heads.epochs} | ({trial.method: run.towers.epochs} if trial.live else {})
     done = {phase: max((line["epoch"] for line in log if line["phase"] == phase), default=0) for phase in planned}
     if log[0]["phase"] == "solve" or done == planned:
         return ""
     phase = next(phase for phase in planned if done[phase] < planned[phase])
-    return f"stopped after {done[phase]} of {planned[phase]} epochs" + (" of its heads" if trial.live and phase == "heads" else "")
+    return f"stopped after {done[phase]} of {planned[phase]} epochs" + (
+        " of its heads" if trial.live and phase == "heads" else ""
+    )
 
 
 def winner(trials: list[Trial]) -> Trial:
@@ -182,18 +209,26 @@ def winner(trials: list[Trial]) -> Trial:
     """
     found = [trial for trial in trials if trial.validation is not None]
     if not found:
-        raise RunError("None of the candidates could be trained; " + "; ".join(f"{trial.name}: {trial.note}" for trial in trials))
+        raise RunError(
+            "None of the candidates could be trained; " + "; ".join(f"{trial.name}: {trial.note}" for trial in trials)
+        )
     highest = max(found, key=lambda trial: trial.validation or 0.0)
     near = [trial for trial in found if (highest.validation or 0.0) - (trial.validation or 0.0) <= highest.error]
-    return min(near, key=lambda trial: (float(f"{trial.parameters:.2g}"), -(trial.validation or 0.0)))  # a logit scale more is no more
+    return min(
+        near, key=lambda trial: (float(f"{trial.parameters:.2g}"), -(trial.validation or 0.0))
+    )  # a logit scale more is no more
 
 
-def trial_run(run: Run, candidate: Candidate) -> Run:
+def trial_run(run: AlignConfig, candidate: Candidate) -> AlignConfig:
     """The run that trains a candidate: `polyclip align` with the same settings ends with the same weights, if time does not stop it."""
     method = find("methods", candidate.method).METHOD
-    cached = replace(run.heads, epochs=method.epochs or HEADS.epochs, learning_rate=method.learning_rate or HEADS.learning_rate)
+    cached = replace(
+        run.heads, epochs=method.epochs or HEADS.epochs, learning_rate=method.learning_rate or HEADS.learning_rate
+    )
     own = run.towers if method.inside else cached
-    own = replace(own, epochs=candidate.epochs or own.epochs, learning_rate=candidate.learning_rate or own.learning_rate)
+    own = replace(
+        own, epochs=candidate.epochs or own.epochs, learning_rate=candidate.learning_rate or own.learning_rate
+    )
     heads, towers = (cached, own) if method.inside else (own, run.towers)
     asked = run.recipe.dim != find("methods", run.recipe.method).METHOD.dim  # by the user, for every method
     recipe = replace(
@@ -218,7 +253,7 @@ def spare(left: float) -> str:
     return f"{span(left)} left" if left >= 1 else "no time left"
 
 
-def schedule(run: Run, candidate: Candidate) -> str:
+def schedule(run: AlignConfig, candidate: Candidate) -> str:
     """`closed form`, `20 epochs at 2e-3`, `20 + 3 epochs at 1e-4`: the second phase is the one inside the text encoder."""
     if find("methods", candidate.method).METHOD.solve is not None:
         return "closed form"
@@ -232,21 +267,23 @@ def rate(value: float) -> str:
     return f"{value:.0e}".replace("e-0", "e-")
 
 
-def request(run: Run) -> dict[str, Any]:
+def request(run: AlignConfig) -> dict[str, Any]:
     """What was asked for, without what the search decides."""
     settings = settings_of(run)
     recipe = {key: run.recipe.__dict__[key] for key in ("text_encoder", "vision_tower", "dim")}
     return {key: settings[key] for key in ("languages", "corpus", "sample")} | recipe | {"seed": run.heads.seed}
 
 
-def opened(run: Run) -> list[Trial]:
+def opened(run: AlignConfig) -> list[Trial]:
     """The finished trials of an interrupted search in the run's folder, none where it is empty or holds a finished search of the same request.
 
     Raises RunError for a folder that holds anything else, and for an interrupted search without --resume.
     """
     path, trials = run.out / FILE, run.out / TRIALS
     if not path.exists():
-        if run.out.exists() and (not run.out.is_dir() or any(found.suffix != PART and found != trials for found in run.out.iterdir())):
+        if run.out.exists() and (
+            not run.out.is_dir() or any(found.suffix != PART and found != trials for found in run.out.iterdir())
+        ):
             raise RunError(f"{run.out} exists and holds no search of --method auto; choose another --out.")
         shutil.rmtree(trials, ignore_errors=True)
         return []

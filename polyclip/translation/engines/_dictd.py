@@ -35,7 +35,9 @@ class Dictd:
                 continue
             headword, start, end = place(line, f"{index}:{number}", len(self.content))
             if start <= bad < end:
-                raise DataError(f"{index}:{number}: the entry of {headword!r} is not UTF-8, as FreeDict's are; install the package again.")
+                raise DataError(
+                    f"{index}:{number}: the entry of {headword!r} is not UTF-8, as FreeDict's are; install the package again."
+                )
             self.places.setdefault(key(headword), []).append((start, end))
         if not self.places:
             raise DataError(f"{index} has no entry in it.")
@@ -54,7 +56,9 @@ def content(index: Path) -> bytes:
     try:
         return gzip.decompress(packed.read_bytes()) if packed.is_file() else plain.read_bytes()
     except (OSError, EOFError, ZlibError) as error:
-        raise DataError(f"{packed if packed.is_file() else plain} cannot be read ({error}); it belongs beside {index.name}.") from error
+        raise DataError(
+            f"{packed if packed.is_file() else plain} cannot be read ({error}); it belongs beside {index.name}."
+        ) from error
 
 
 def not_utf8(data: bytes) -> int:
@@ -74,7 +78,9 @@ def place(line: str, where: str, size: int) -> tuple[str, int, int]:
     except (ValueError, KeyError) as error:
         raise DataError(f"{where}: expected headword, offset and length of dictd, found {line[:60]!r}.") from error
     if past > size:
-        raise DataError(f"{where}: the entry of {headword!r} lies beyond the end of the dictionary; the two files do not belong together.")
+        raise DataError(
+            f"{where}: the entry of {headword!r} lies beyond the end of the dictionary; the two files do not belong together."
+        )
     return headword, first, past
 
 

@@ -63,7 +63,11 @@ def opus_mt(target: Language, offered: Iterable[str]) -> Direction:
 
 def lacking(tokenizer: Any, direction: Direction) -> list[str]:
     """Tokens of the direction that a tokenizer does not know."""
-    return [token for token in direction.tokens if not token or tokenizer.convert_tokens_to_ids(token) in (None, tokenizer.unk_token_id)]
+    return [
+        token
+        for token in direction.tokens
+        if not token or tokenizer.convert_tokens_to_ids(token) in (None, tokenizer.unk_token_id)
+    ]
 
 
 def tell(tokenizer: Any, direction: Direction, model: str) -> None:
@@ -72,6 +76,8 @@ def tell(tokenizer: Any, direction: Direction, model: str) -> None:
     Raises DataError where it lacks a token of the direction.
     """
     if missing := lacking(tokenizer, direction):
-        raise DataError(f"{model} has no token {' and no token '.join(missing)}, so it cannot be told the languages; give a model of this engine's family.")
+        raise DataError(
+            f"{model} has no token {' and no token '.join(missing)}, so it cannot be told the languages; give a model of this engine's family."
+        )
     if direction.source:
         tokenizer.src_lang = direction.source

@@ -20,9 +20,14 @@ class Draw:
         self.temperature = temperature
         self.numbers = [Random(digest(str(seed), text, str(number))) for text in texts for number in range(candidates)]  # noqa: S311 - no secret
 
-    def __call__(self, input_ids: Int[Tensor, "row position"], scores: Float[Tensor, "row token"]) -> Float[Tensor, "row token"]:
+    def __call__(
+        self, input_ids: Int[Tensor, "row position"], scores: Float[Tensor, "row token"]
+    ) -> Float[Tensor, "row token"]:
         """Scores with minus infinity everywhere but at the drawn token."""
         mass = (scores.double() / self.temperature).softmax(1).cumsum(1)
-        drawn = torch.tensor([number.random() for number in self.numbers], dtype=mass.dtype, device=mass.device)[:, None] * mass[:, -1:]
+        drawn = (
+            torch.tensor([number.random() for number in self.numbers], dtype=mass.dtype, device=mass.device)[:, None]
+            * mass[:, -1:]
+        )
         token = torch.searchsorted(mass, drawn, right=True).clamp(max=scores.shape[1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(1, token, 0.0)

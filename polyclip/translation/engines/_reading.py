@@ -68,7 +68,15 @@ class Reading:
         """Texts of the candidates that are whole, each once. Rows begin with the forced token, if there is one."""
         ends = [row.index(self.tokenizer.eos_token_id) if self.tokenizer.eos_token_id in row else None for row in rows]
         whole = [row[self.forced is not None : end] for row, end in zip(rows, ends, strict=True) if end is not None]
-        decoded = [self.tokenizer.decode(row, clean_up_tokenization_spaces=False) for row in whole if not self.specials(row)]
+        decoded = [
+            self.tokenizer.decode(row, clean_up_tokenization_spaces=False) for row in whole if not self.specials(row)
+        ]
         texts = [text for text in decoded if self.tokenizer.unk_token not in text]
-        refused.update({CUT: len(rows) - len(whole), BROKEN: len(whole) - len(texts), BLANK: sum(not text.strip() for text in texts)})
+        refused.update(
+            {
+                CUT: len(rows) - len(whole),
+                BROKEN: len(whole) - len(texts),
+                BLANK: sum(not text.strip() for text in texts),
+            }
+        )
         return distinct(texts)

@@ -43,7 +43,11 @@ def provenance(name: str, revision: str) -> str:
     """A hub name with the commit `revision` stands for, a folder with a hash of its weights and tokenizer."""
     folder = Path(name)
     if folder.is_dir():
-        files = sorted(path for path in folder.iterdir() if path.suffix in {".safetensors", ".bin", ".json", ".model", ".spm", ".txt"})
+        files = sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix in {".safetensors", ".bin", ".json", ".model", ".spm", ".txt"}
+        )
         if not files:
             raise WeightsError(f"{folder} has no model in it. {HINT}")
         return f"{folder.resolve().name}@{digest(*(f'{path.name} {sha256(path)}' for path in files))[:12]}"
@@ -55,7 +59,9 @@ def provenance(name: str, revision: str) -> str:
 def check(options: Options) -> None:
     """Raises DataError where a beam search cannot give so many candidates."""
     if not options.sample and options.candidates > options.beams:
-        raise DataError(f"{options.candidates} candidates need as many beams, found {options.beams}: set beams to {options.candidates}, or draw them (sample).")
+        raise DataError(
+            f"{options.candidates} candidates need as many beams, found {options.beams}: set beams to {options.candidates}, or draw them (sample)."
+        )
 
 
 def longest(tokenizer: Any, positions: int, options: Options, model: str) -> int:

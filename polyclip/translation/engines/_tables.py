@@ -54,7 +54,9 @@ def listed(path: Path) -> Listed:
     Raises DataError with file and line for what cannot be read.
     """
     if not path.is_file():
-        raise DataError(f"{path} is missing; expected a lexicon: 'source<TAB>target' lines, FreeDict's .tei, or the .index of a dictd dictionary.")
+        raise DataError(
+            f"{path} is missing; expected a lexicon: 'source<TAB>target' lines, FreeDict's .tei, or the .index of a dictd dictionary."
+        )
     table = Listed((tei if path.suffix in (".tei", ".xml") else tabbed)(path))
     if not table.entries:
         raise DataError(f"{path} has no entry in it.")
@@ -67,7 +69,10 @@ def parallel_names(corpus: str, source: Language, target: Language) -> Listed:
     Raises UnknownName for a language without captions.
     """
     found = load_corpus(corpus)
-    ours, theirs = ({row.concept: row.captions[0] for row in found.reader.read(found.folder, found.locale(pack), "train")} for pack in (source, target))
+    ours, theirs = (
+        {row.concept: row.captions[0] for row in found.reader.read(found.folder, found.locale(pack), "train")}
+        for pack in (source, target)
+    )
     return Listed((name, theirs[concept]) for concept, name in ours.items() if concept in theirs)
 
 
@@ -99,8 +104,17 @@ def tei(path: Path) -> Iterator[tuple[str, str]]:
     try:
         for _, element in ElementTree.iterparse(path):  # noqa: S314 - expat refuses entities that grow, and nothing is fetched
             if element.tag == f"{TEI}entry":
-                quotes = [quote for cit in element.iter(f"{TEI}cit") if cit.get("type") in ("trans", "translation") for quote in cit.findall(f"{TEI}quote")]
-                yield from (("".join(orth.itertext()), "".join(quote.itertext())) for orth in element.iter(f"{TEI}orth") for quote in quotes)
+                quotes = [
+                    quote
+                    for cit in element.iter(f"{TEI}cit")
+                    if cit.get("type") in ("trans", "translation")
+                    for quote in cit.findall(f"{TEI}quote")
+                ]
+                yield from (
+                    ("".join(orth.itertext()), "".join(quote.itertext()))
+                    for orth in element.iter(f"{TEI}orth")
+                    for quote in quotes
+                )
                 element.clear()
     except ElementTree.ParseError as error:
         raise DataError(f"{path}:{error.position[0]}: not TEI ({error}).") from error

@@ -57,7 +57,9 @@ def data() -> Path:
     """
     program = which(PROGRAM)
     if program is None:
-        raise DataError("The program apertium is not installed: apt-get install apertium and a language pair such as apertium-eng-spa.")
+        raise DataError(
+            "The program apertium is not installed: apt-get install apertium and a language pair such as apertium-eng-spa."
+        )
     return Path(os.environ.get("APERTIUM_DATADIR") or Path(program).parents[1] / "share" / "apertium")
 
 
@@ -103,7 +105,9 @@ class Apertium:
     def several(self, lines: Sequence[str]) -> list[str | None]:
         """Translations of lines, by one call of the program; where paragraphs were merged or split, by halves until the culprit is alone."""
         marks = [str(FIRST + number) for number in range(len(lines))]
-        parts = self.run("".join(f"{line}\n\n{mark}\n\n" for line, mark in zip(lines, marks, strict=True))).split("\n\n")
+        parts = self.run("".join(f"{line}\n\n{mark}\n\n" for line, mark in zip(lines, marks, strict=True))).split(
+            "\n\n"
+        )
         if parts[1::2] == marks:
             return [*parts[:-1:2]]
         if len(lines) == 1:
@@ -121,8 +125,12 @@ class Apertium:
             done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=SECONDS, check=True)  # noqa: S603 - a listed mode
             return done.stdout.decode("utf-8")
         except subprocess.CalledProcessError as error:
-            raise DataError(f"'{' '.join(command)}' ended with {error.returncode}: {error.stderr.decode(errors='replace').strip()[:200]}") from error
+            raise DataError(
+                f"'{' '.join(command)}' ended with {error.returncode}: {error.stderr.decode(errors='replace').strip()[:200]}"
+            ) from error
         except subprocess.TimeoutExpired as error:
-            raise DataError(f"'{' '.join(command)}' did not end within {SECONDS} s; give fewer texts at once.") from error
+            raise DataError(
+                f"'{' '.join(command)}' did not end within {SECONDS} s; give fewer texts at once."
+            ) from error
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"'{' '.join(command)}' cannot be used: {error}.") from error

@@ -36,20 +36,28 @@ def build(source: Language, target: Language, options: Options) -> Translator:
     """Raises DataError for a language or options it lacks, WeightsError for a folder that is no converted model."""
     require("ctranslate2", source, target)
     if find_spec("ctranslate2") is None:
-        raise DataError("Engine ctranslate2 needs the package ctranslate2, which is not installed: pip install 'polyclip[translation]'.")
+        raise DataError(
+            "Engine ctranslate2 needs the package ctranslate2, which is not installed: pip install 'polyclip[translation]'."
+        )
     if options.sample:
-        raise DataError("Engine ctranslate2 cannot draw translations that a seed repeats; use candidates of a beam search, or engine nllb or m2m100.")
+        raise DataError(
+            "Engine ctranslate2 cannot draw translations that a seed repeats; use candidates of a beam search, or engine nllb or m2m100."
+        )
     from polyclip.translation.engines._seq2seq import check, longest, provenance
 
     check(options)
     folder = Path(options.model)
     if not options.model or not (folder / "model.bin").is_file():
-        raise WeightsError(f"Engine ctranslate2 needs a converted model; {options.model or 'no model'} was given and has no model.bin. {CONVERT}")
+        raise WeightsError(
+            f"Engine ctranslate2 needs a converted model; {options.model or 'no model'} was given and has no model.bin. {CONVERT}"
+        )
     tokenizer, translator = load(folder)
     direction = towards(tokenizer, source, target, options.model)
     _direction.tell(tokenizer, direction, options.model)
     limit = longest(tokenizer, LIMIT, options, options.model)
-    return Converted(provenance(options.model, ""), translator, Reading(tokenizer, direction, limit), direction.forced, options)
+    return Converted(
+        provenance(options.model, ""), translator, Reading(tokenizer, direction, limit), direction.forced, options
+    )
 
 
 def load(folder: Path) -> tuple[Any, Any]:
@@ -74,12 +82,20 @@ def towards(tokenizer: Any, source: Language, target: Language, model: str) -> _
     """
     if hasattr(tokenizer, "supported_language_codes"):
         return _direction.opus_mt(target, tokenizer.supported_language_codes)
-    families = {"NLLB": _direction.nllb(source, target), "M2M-100": _direction.m2m100(source, target), "MADLAD": _direction.madlad(target)}
+    families = {
+        "NLLB": _direction.nllb(source, target),
+        "M2M-100": _direction.m2m100(source, target),
+        "MADLAD": _direction.madlad(target),
+    }
     for direction in families.values():
         if not _direction.lacking(tokenizer, direction):
             return direction
-    wanted = "; ".join(f"{family}'s {' '.join(filter(None, direction.tokens))}" for family, direction in families.items())
-    raise DataError(f"{model} knows no tokens for {source.name} and {target.name}; looked for {wanted}. Give a model that has both languages.")
+    wanted = "; ".join(
+        f"{family}'s {' '.join(filter(None, direction.tokens))}" for family, direction in families.items()
+    )
+    raise DataError(
+        f"{model} knows no tokens for {source.name} and {target.name}; looked for {wanted}. Give a model that has both languages."
+    )
 
 
 class Converted:

@@ -61,7 +61,9 @@ def entries(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     for number, line in lines(path):
         if not line.strip():
             continue
-        source, translations = parse(line, f"{path}:{number}") if path.suffix == ".jsonl" else (line.split("\t")[0], line.split("\t")[1:])
+        source, translations = (
+            parse(line, f"{path}:{number}") if path.suffix == ".jsonl" else (line.split("\t")[0], line.split("\t")[1:])
+        )
         if not source.strip() or not translations or not all(text.strip() for text in translations):
             raise DataError(f"{path}:{number}: {EXPECTED}; found {line[:60]!r}.")
         yield number, source, translations

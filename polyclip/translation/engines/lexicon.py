@@ -71,7 +71,9 @@ class Lexicon:
     def __init__(self, kinds: Sequence[str], tables: Sequence[Table], options: Options) -> None:
         self.tables, self.options = tables, options
         self.longest = max(part.longest for part in tables)
-        self.name = f"lexicon-{'+'.join(Path(kind).stem for kind in kinds)}@{digest(*(part.identity for part in tables))[:12]}"
+        self.name = (
+            f"lexicon-{'+'.join(Path(kind).stem for kind in kinds)}@{digest(*(part.identity for part in tables))[:12]}"
+        )
         self.licence = " AND ".join(dict.fromkeys(LICENCES.get(kind, "NOASSERTION") for kind in kinds))
         self.refused: Counter[str] = Counter()
 
@@ -92,7 +94,16 @@ class Lexicon:
             self.refused[UNKNOWN + (", kept" if self.options.unknown == "keep" else "")] += 1
             if self.options.unknown == "refuse":
                 return []
-        made = list(islice(self.switched(text, cut, known) if switching else self.whole(text, cut, known), self.options.candidates)) if known else []
+        made = (
+            list(
+                islice(
+                    self.switched(text, cut, known) if switching else self.whole(text, cut, known),
+                    self.options.candidates,
+                )
+            )
+            if known
+            else []
+        )
         found = [candidate for candidate in distinct(made) if candidate != " ".join(text.split())]
         self.refused[NOTHING] += not found
         return found

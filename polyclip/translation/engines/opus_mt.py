@@ -29,8 +29,12 @@ def build(source: Language, target: Language, options: Options) -> Translator:
     """Raises DataError for a language OPUS-MT lacks or without sacremoses, WeightsError for a model that cannot be had."""
     require("opus-mt", source, target)
     if find_spec("sacremoses") is None:
-        raise DataError("Engine opus-mt normalises punctuation with sacremoses, which is not installed: pip install 'polyclip[translation]'.")
+        raise DataError(
+            "Engine opus-mt normalises punctuation with sacremoses, which is not installed: pip install 'polyclip[translation]'."
+        )
     from polyclip.translation.engines import _seq2seq
 
     name = options.model or f"Helsinki-NLP/opus-mt-{code(source)}-{code(target)}"
-    return _seq2seq.build(name, options, lambda tokenizer: _direction.opus_mt(target, getattr(tokenizer, "supported_language_codes", ())))
+    return _seq2seq.build(
+        name, options, lambda tokenizer: _direction.opus_mt(target, getattr(tokenizer, "supported_language_codes", ()))
+    )

@@ -29,7 +29,9 @@ def spoken(code: str, count: int) -> list[str]:
     """Captions of the starter corpus in a language, or in English where it has none; over again if they are few."""
     corpus = load_corpus("emoji")
     having = corpus.reader.languages(corpus.folder)
-    locale = code if code in having else corpus.locale(load_language(code)) if code in packs_by("xm3600").values() else "en"
+    locale = (
+        code if code in having else corpus.locale(load_language(code)) if code in packs_by("xm3600").values() else "en"
+    )
     rows = corpus.reader.read(corpus.folder, locale if locale in having else "en", "test")
     return list(islice(cycle([caption for row in rows for caption in row.captions]), count))
 
@@ -74,7 +76,10 @@ def xm3600(folder: Path, count: int = SMALL) -> Path:
     text = {code: iter(spoken(code, split.captions[code])) for code in codes}
     lines = []
     for number, key in enumerate(keys):
-        entry: dict[str, object] = {"image/key": key, "image/locale": codes[number // 2 % 36] if count < 3600 else codes[number // 100]}
+        entry: dict[str, object] = {
+            "image/key": key,
+            "image/locale": codes[number // 2 % 36] if count < 3600 else codes[number // 100],
+        }
         for code in codes:
             total = split.captions[code] if count == split.pictures else 2 * count
             own = list(islice(text[code], (number + 1) * total // count - number * total // count))
@@ -125,7 +130,11 @@ def xm3600_clip_benchmark(folder: Path) -> Path:
     names = [f"{number:016x}.jpg" for number in range(SMALL)]
     draw(folder / "images", names)
     for code in ("sw", "te"):
-        entry = {"image_paths": [f"/root/xm3600/images/{name}" for name in names], "annotations": spoken(code, SMALL), "indicies": list(range(SMALL))}
+        entry = {
+            "image_paths": [f"/root/xm3600/images/{name}" for name in names],
+            "annotations": spoken(code, SMALL),
+            "indicies": list(range(SMALL)),
+        }
         (folder / f"crossmodal3600_captions-{code}.json").write_text(json.dumps(entry, ensure_ascii=False), "utf-8")
     return folder
 
@@ -135,7 +144,10 @@ def xm3600_uclip(folder: Path) -> Path:
     names = [f"{number:016x}.jpg" for number in range(SMALL)]
     draw(folder / "images", names)
     for code in ("sw", "te"):
-        rows = [{"filename": name, "captions_en": "x", "captions_translated": text} for name, text in zip(names, spoken(code, SMALL), strict=True)]
+        rows = [
+            {"filename": name, "captions_en": "x", "captions_translated": text}
+            for name, text in zip(names, spoken(code, SMALL), strict=True)
+        ]
         (folder / f"captions_{code}.json").write_text(json.dumps(rows, ensure_ascii=False), "utf-8")
     return folder
 
@@ -203,7 +215,10 @@ def xflickrco(folder: Path, count: int = 2000) -> Path:
 def xflickrco_parquet(folder: Path) -> Path:
     """The hub's copy: one sentence a row, as text."""
     for code in ("id", "ja"):
-        rows = [{"id": str(number), "image": {"bytes": picture(number), "path": None}, "sentences": text} for number, text in enumerate(spoken(code, SMALL))]
+        rows = [
+            {"id": str(number), "image": {"bytes": picture(number), "path": None}, "sentences": text}
+            for number, text in enumerate(spoken(code, SMALL))
+        ]
         shard(folder / "data" / f"{code}-00000-of-00001.parquet", rows)
     return folder
 
@@ -218,7 +233,9 @@ def wit(folder: Path, codes: Iterable[str] = ("ar", "ko", "tr"), *, whole: bool 
         for number in range(pictures):
             own = captions[number : number + 1] + (captions[pictures:] if number == 0 else [])
             own = ["\u00a0"] if code == "ar" and number == 1 else own
-            rows.append({"image_id": str(number), "image": {"bytes": picture(number % 200), "path": "x.jpg"}, "captions": own})
+            rows.append(
+                {"image_id": str(number), "image": {"bytes": picture(number % 200), "path": "x.jpg"}, "captions": own}
+            )
         shard(folder / "data" / f"{code}-00000-of-00001.parquet", rows)
     return folder
 
@@ -231,11 +248,19 @@ def wit_tables(folder: Path) -> Path:
     writer.writerow(COLUMNS)
     for code in ("sw", "zh-TW", "xx"):
         for number, text in enumerate(spoken("sw", SMALL)):
-            row = dict.fromkeys(COLUMNS, "") | {"language": code, "image_url": f"https://upload.wikimedia.org/{number}.jpg"}
-            row |= {"caption_reference_description": f'{text}\n"{number}"' if number else "", "context_page_description": "x" * 200_000}
+            row = dict.fromkeys(COLUMNS, "") | {
+                "language": code,
+                "image_url": f"https://upload.wikimedia.org/{number}.jpg",
+            }
+            row |= {
+                "caption_reference_description": f'{text}\n"{number}"' if number else "",
+                "context_page_description": "x" * 200_000,
+            }
             writer.writerow(row.values())
     (folder / "wit_v1.test.all-00000-of-00005.tsv.gz").write_bytes(gzip.compress(out.getvalue().encode(), 1))
-    write(folder / "images.tsv", [f"https://upload.wikimedia.org/{number}.jpg\tmine/{number}.jpg" for number in range(4)])
+    write(
+        folder / "images.tsv", [f"https://upload.wikimedia.org/{number}.jpg\tmine/{number}.jpg" for number in range(4)]
+    )
     return folder
 
 
@@ -264,7 +289,11 @@ def retrieval(folder: Path) -> Path:
     """One's own file: Swahili under a code of Flores, a group of two, one line of another split."""
     draw(folder, [f"{number}.jpg" for number in range(SMALL)])
     entries = [
-        {"image": f"{n}.jpg", "captions": {"swh_Latn": spoken("sw", 2 * SMALL)[2 * n : 2 * n + 2], "te": spoken("te", SMALL)[n : n + 1]}} for n in range(SMALL)
+        {
+            "image": f"{n}.jpg",
+            "captions": {"swh_Latn": spoken("sw", 2 * SMALL)[2 * n : 2 * n + 2], "te": spoken("te", SMALL)[n : n + 1]},
+        }
+        for n in range(SMALL)
     ]
     entries[0]["group"] = entries[1]["group"] = "scene"
     entries[5]["split"] = "train"

@@ -59,12 +59,24 @@ def refused(module: ModuleType, asked: Request, *words: str) -> None:
     [
         (jsonl(lambda e: e.pop("quz")), False, ["captions.jsonl:2", "no captions in quz", "--partial"]),
         (jsonl(lambda e: e.update(qu=e.pop("quz"))), True, ["captions.jsonl:2", "'qu'", "spells it quz"]),
-        (jsonl(lambda e: e.update({"image/key": f"{0:016x}"})), True, ["captions.jsonl:2", "already on an earlier line"]),
+        (
+            jsonl(lambda e: e.update({"image/key": f"{0:016x}"})),
+            True,
+            ["captions.jsonl:2", "already on an earlier line"],
+        ),
         (jsonl(lambda e: e.update({"image/key": "../secret"})), True, ["captions.jsonl:2", "letters and digits"]),
         (jsonl(lambda e: e["te"].update(caption="text")), True, ["captions.jsonl:2", "te.caption", "expected a list"]),
         (lambda f: edit(f / "captions.jsonl", 3, "{"), True, ["captions.jsonl:3", "not JSON"]),
-        (lambda f: (f / "captions.jsonl").write_bytes((f / "captions.jsonl").read_bytes() + b"\n\xff"), True, ["captions.jsonl:7", "not UTF-8"]),
-        (lambda f: (f / "images" / f"{1:016x}.jpg").unlink(), False, ["captions.jsonl:2", f"{1:016x}.jpg", "images.tgz", "--partial"]),
+        (
+            lambda f: (f / "captions.jsonl").write_bytes((f / "captions.jsonl").read_bytes() + b"\n\xff"),
+            True,
+            ["captions.jsonl:7", "not UTF-8"],
+        ),
+        (
+            lambda f: (f / "images" / f"{1:016x}.jpg").unlink(),
+            False,
+            ["captions.jsonl:2", f"{1:016x}.jpg", "images.tgz", "--partial"],
+        ),
         (lambda f: None, False, ["has 6 pictures, the official file 3600"]),
         (lambda f: (f / "captions.jsonl").unlink(), True, ["captions.jsonl is missing", "captions.zip"]),
     ],
@@ -79,24 +91,48 @@ def test_parts_of_xm3600_say_what_they_lack(tmp_path: Path) -> None:
     (folder / "images" / f"{1:016x}.jpg").unlink()
     jsonl(lambda e: e.pop("te"), 3)(folder)
     table = xm3600.read(request(folder))
-    assert table.missing == ["5 of 3600 pictures"] and len(table.captions["te"]) == 8 and len(table.captions["sw"]) == 10
+    assert (
+        table.missing == ["5 of 3600 pictures"] and len(table.captions["te"]) == 8 and len(table.captions["sw"]) == 10
+    )
     refused(xm3600, request(folder, "yo"), "XM3600 language", "'yo'")
 
 
 @pytest.mark.parametrize(
     ("change", "languages", "words"),
     [
-        (lambda f: (f / "STAIR" / "test_1kcaptions_jp.txt").rename(f / "STAIR" / "test_1kcaptions_ja.txt"), [], ["'ja'", "calls Japanese jp", "rename"]),
+        (
+            lambda f: (f / "STAIR" / "test_1kcaptions_jp.txt").rename(f / "STAIR" / "test_1kcaptions_ja.txt"),
+            [],
+            ["'ja'", "calls Japanese jp", "rename"],
+        ),
         (lambda f: (f / "MIC" / "test_1kcaptions_sw.txt").write_text("x"), [], ["'sw'", "has no Swahili"]),
-        (lambda f: (f / "XTD10" / "test_1kcaptions_ko.txt").write_text("one\ntwo\n"), ["ko"], ["test_1kcaptions_ko.txt has 2 lines", "names.txt has 1000"]),
-        (lambda f: edit(f / "XTD10" / "test_image_names.txt", 3, samples.coco(1)[0]), ["ko"], ["test_image_names.txt:3", "already on line 1"]),
-        (lambda f: edit(f / "XTD10" / "test_image_names.txt", 3, ""), ["ko"], ["test_image_names.txt:3", "no name of a picture"]),
+        (
+            lambda f: (f / "XTD10" / "test_1kcaptions_ko.txt").write_text("one\ntwo\n"),
+            ["ko"],
+            ["test_1kcaptions_ko.txt has 2 lines", "names.txt has 1000"],
+        ),
+        (
+            lambda f: edit(f / "XTD10" / "test_image_names.txt", 3, samples.coco(1)[0]),
+            ["ko"],
+            ["test_image_names.txt:3", "already on line 1"],
+        ),
+        (
+            lambda f: edit(f / "XTD10" / "test_image_names.txt", 3, ""),
+            ["ko"],
+            ["test_image_names.txt:3", "no name of a picture"],
+        ),
         (lambda f: (f / "XTD10" / "test_1kcaptions_ko.txt").unlink(), [], ["no captions in ko", "--lang", "--partial"]),
-        (lambda f: (f / "images" / samples.coco(2)[1]).unlink(), ["ko"], ["test_image_names.txt:2", samples.coco(2)[1], "train2014/", "--partial"]),
+        (
+            lambda f: (f / "images" / samples.coco(2)[1]).unlink(),
+            ["ko"],
+            ["test_image_names.txt:2", samples.coco(2)[1], "train2014/", "--partial"],
+        ),
         (lambda f: (f / "XTD10" / "test_image_names.txt").unlink(), ["ko"], ["has no XTD10/test_image_names.txt"]),
     ],
 )
-def test_xtd10(change: Change, languages: list[str], words: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_xtd10(
+    change: Change, languages: list[str], words: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("xtd")
     for path in (whole := whole_xtd10(tmp_path_factory)).rglob("*"):
         target = folder / path.relative_to(whole)
@@ -137,7 +173,11 @@ def test_sets_of_flores_codes(tmp_path: Path) -> None:
 def test_multi30k(tmp_path: Path) -> None:
     folder = samples.multi30k(tmp_path, "task2/test_2016", 4)
     (folder / "data" / "task2" / "raw" / "test_2016.3.de.gz").unlink()
-    refused(multi30k, request(folder, split="task2/test_2016"), "has 4 of the 5 files test_2016.1.de.gz to test_2016.5.de.gz")
+    refused(
+        multi30k,
+        request(folder, split="task2/test_2016"),
+        "has 4 of the 5 files test_2016.1.de.gz to test_2016.5.de.gz",
+    )
     (folder / "data" / "task1" / "tok").mkdir(parents=True)
     refused(multi30k, request(folder), "task1/raw is missing", "lower-cased tokens")
     refused(multi30k, request(folder, split="test_2019"), "split of multi30k", "'test_2019'", "test_2017_flickr")
@@ -151,7 +191,12 @@ def test_xflickrco_and_wit(tmp_path: Path) -> None:
     folder = samples.wit(tmp_path / "w")
     refused(wit, request(folder, "ar", partial=False), "6 pictures in ar, the official test 792")
     refused(wit, request(folder, partial=False), "no captions in bg, da, el")
-    refused(wit, request(samples.wit_tables(tmp_path / "t"), partial=False), "links to pictures".replace("links", "link"), "--partial")
+    refused(
+        wit,
+        request(samples.wit_tables(tmp_path / "t"), partial=False),
+        "links to pictures".replace("links", "link"),
+        "--partial",
+    )
     samples.write(tmp_path / "t" / "images.tsv", ["https://a/1.jpg\tmine/1.jpg", "https://a/2.jpg\t../x.jpg"])
     refused(wit, request(tmp_path / "t"), "images.tsv:2", "a picture file below")
 
@@ -208,7 +253,10 @@ def link(path: Path) -> None:
         (link, ["'a.png'", "no plain file"]),
         (lambda path: archive(path, ("a.png", samples.picture(1))), ["sample a", "no captions"]),
         (lambda path: archive(path, ("a.txt", b"x")), ["sample a", "0 pictures"]),
-        (lambda path: archive(path, ("a.txt", b"x" * 1_000_001), ("a.png", samples.picture(1))), ["a.txt has 1,000,001 bytes"]),
+        (
+            lambda path: archive(path, ("a.txt", b"x" * 1_000_001), ("a.png", samples.picture(1))),
+            ["a.txt has 1,000,001 bytes"],
+        ),
         (lambda path: archive(path, ("a.txt", b"\xff"), ("a.png", samples.picture(1))), ["sample a", "not UTF-8"]),
         (lambda path: path.write_bytes(b"no tar" * 200), ["damaged or no tar file"]),
         (lambda path: path.write_bytes(path.read_bytes()[:2300]), ["damaged or no tar file", "too early"]),
@@ -247,5 +295,7 @@ def test_the_hubs_copies_are_pinned(tmp_path: Path) -> None:
         wanted("xtd10", "hub")
     with pytest.raises(UnknownName):
         wanted("xm36000", "hub")
-    with pytest.raises(DataError, match=r"Cannot fetch floschne/xm3600 at 8d3e5665526c from the hub .*HF_HUB_OFFLINE unset.*--data\."):
+    with pytest.raises(
+        DataError, match=r"Cannot fetch floschne/xm3600 at 8d3e5665526c from the hub .*HF_HUB_OFFLINE unset.*--data\."
+    ):
         fetch("xm3600", "hub", [load_language("sw")])

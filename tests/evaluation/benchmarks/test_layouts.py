@@ -8,7 +8,17 @@ from types import ModuleType
 import pytest
 
 from polyclip.core.registry import names
-from polyclip.evaluation.benchmarks import flickr30k_200, multi30k, retrieval, webdataset, wit, xflickrco, xm3600, xtd10, xtd200
+from polyclip.evaluation.benchmarks import (
+    flickr30k_200,
+    multi30k,
+    retrieval,
+    webdataset,
+    wit,
+    xflickrco,
+    xm3600,
+    xtd10,
+    xtd200,
+)
 from polyclip.evaluation.captioned import Table
 from polyclip.evaluation.facts import facts, known
 from polyclip.evaluation.retrieval import Request
@@ -46,9 +56,13 @@ def test_every_copy_of_xm3600_gives_the_same_pictures_and_captions(
 ) -> None:
     table = xm3600.read(request(sample(tmp_path), "sw", "te", partial=True))
     assert said in table.notes[0] and table.missing == ["6 of 3600 pictures"]
-    assert [table.pictures[key].open().getpixel((0, 0)) for key in table.pictures] == [(n * 53 % 256, n * 29 % 256, n) for n in range(6)]
+    assert [table.pictures[key].open().getpixel((0, 0)) for key in table.pictures] == [
+        (n * 53 % 256, n * 29 % 256, n) for n in range(6)
+    ]
     assert list(table.pictures)[0] == "0000000000000000.jpg" and table.homes.get("0000000000000000.jpg") == home
-    expected = samples.spoken("sw", 12)[:: 12 // each] if "captions" in said and each == 6 else samples.spoken("sw", each)
+    expected = (
+        samples.spoken("sw", 12)[:: 12 // each] if "captions" in said and each == 6 else samples.spoken("sw", each)
+    )
     assert [caption for _, caption in table.captions["sw"]] == expected
     assert len(table.captions["te"]) == each
 
@@ -79,7 +93,9 @@ def test_multi30k_by_set(split: str, tmp_path: Path) -> None:
     name = {"test": "test_2016_flickr"}.get(split, split)
     table = multi30k.read(request(samples.multi30k(tmp_path, name), split=split))
     assert counts(table) == facts("multi30k").splits[name].captions and table.split == name
-    assert len(table.pictures) == facts("multi30k").splits[name].pictures and not any("#" in key for key in table.pictures)
+    assert len(table.pictures) == facts("multi30k").splits[name].pictures and not any(
+        "#" in key for key in table.pictures
+    )
     if split == "task2/test_2016":
         assert [key for key, _ in table.captions["de"][:6]] == ["2000.jpg"] * 5 + ["2001.jpg"]
         assert [caption for _, caption in table.captions["de"][:10]] == samples.spoken("de", 10)
@@ -87,7 +103,10 @@ def test_multi30k_by_set(split: str, tmp_path: Path) -> None:
 
 def test_xflickrco_searches_each_languages_own_pictures(tmp_path: Path) -> None:
     table = xflickrco.read(request(samples.xflickrco(tmp_path)))
-    assert counts(table) == dict.fromkeys(["de", "en", "es", "id", "ja", "ru", "tr", "zh"], 2000) and len(table.pictures) == 2001
+    assert (
+        counts(table) == dict.fromkeys(["de", "en", "es", "id", "ja", "ru", "tr", "zh"], 2000)
+        and len(table.pictures) == 2001
+    )
     assert len(table.galleries["ja"]) == 2000 and set(table.galleries["ja"]) != set(table.galleries["de"])
 
 
@@ -110,7 +129,9 @@ def test_wits_own_tables_are_a_part_of_what_could_be_downloaded(tmp_path: Path) 
 def test_shards_and_ones_own_file(tmp_path: Path) -> None:
     table = webdataset.read(request(samples.webdataset(tmp_path / "w"), "sw"))
     assert [caption for _, caption in table.captions["sw"]] == samples.spoken("sw", 12)
-    assert [table.pictures[key].open().getpixel((0, 0)) for key in table.pictures] == [(n * 53 % 256, n * 29 % 256, n) for n in range(6)]
+    assert [table.pictures[key].open().getpixel((0, 0)) for key in table.pictures] == [
+        (n * 53 % 256, n * 29 % 256, n) for n in range(6)
+    ]
     folder = samples.retrieval(tmp_path / "r")
     for data in (folder, folder / "captions.jsonl"):
         table = retrieval.read(request(data))
@@ -119,11 +140,20 @@ def test_shards_and_ones_own_file(tmp_path: Path) -> None:
 
 
 SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
-    "xm3600": [samples.xm3600, samples.xm3600_parquet, samples.xm3600_babel, samples.xm3600_clip_benchmark, samples.xm3600_uclip],
+    "xm3600": [
+        samples.xm3600,
+        samples.xm3600_parquet,
+        samples.xm3600_babel,
+        samples.xm3600_clip_benchmark,
+        samples.xm3600_uclip,
+    ],
     "xtd10": [lambda folder: samples.xtd10(folder, 10)],
     "xtd200": [lambda folder: samples.flores(folder, "test_image_names.txt", 4, 3)],
     "flickr30k-200": [lambda folder: samples.flores(folder, "filenames.txt", 4, 3)],
-    "multi30k": [lambda folder: samples.multi30k(folder, count=4), lambda folder: samples.multi30k(folder, "task2/test_2016", 4)],
+    "multi30k": [
+        lambda folder: samples.multi30k(folder, count=4),
+        lambda folder: samples.multi30k(folder, "task2/test_2016", 4),
+    ],
     "xflickrco": [lambda folder: samples.xflickrco(folder, 4), samples.xflickrco_parquet],
     "wit": [samples.wit, samples.wit_tables],
     "retrieval": [samples.retrieval],
@@ -137,7 +167,11 @@ def test_the_layout_that_is_shown_is_the_one_that_is_read(name: str, tmp_path: P
     for number, sample in enumerate(SAMPLES[name]):
         folder = sample(tmp_path / str(number))
         pictures_elsewhere = name == "xflickrco"  # in flickr30k-images/ and val2014/ here
-        absent = [file.path for file in layouts[number].files if not any(folder.glob(file.path)) and not (pictures_elsewhere and "images/" in file.path)]
+        absent = [
+            file.path
+            for file in layouts[number].files
+            if not any(folder.glob(file.path)) and not (pictures_elsewhere and "images/" in file.path)
+        ]
         assert absent == []
 
 

@@ -26,7 +26,11 @@ def stamp(root: Path, key: str, text: str, svg: str = "") -> None:
 
 def both(root: Path) -> dict[str, tuxpaint_stamps.Stamp]:
     """Stamps of both splits, by key."""
-    return {one.key: one for split in ("validation", "test") for one in tuxpaint_stamps.read(Request(data=root, split=split))}
+    return {
+        one.key: one
+        for split in ("validation", "test")
+        for one in tuxpaint_stamps.read(Request(data=root, split=split))
+    }
 
 
 @pytest.fixture
@@ -42,11 +46,21 @@ def folder(tmp_path: Path) -> Path:
 
 def test_stamps_are_read_with_their_languages_and_kinds(folder: Path) -> None:
     found = both(folder)
-    assert set(found) == {f"animals/{number}" for number in range(12)} | {"town/house"}  # no letter, no second stamp of a sentence
-    assert found["animals/3"].captions == {"en": "Animal 3.", "sw": "Mnyama 3.", "zh-Hant": "動物", "en-GB": "Beast.", "sr-Latn": "Životinja."}
+    assert set(found) == {f"animals/{number}" for number in range(12)} | {
+        "town/house"
+    }  # no letter, no second stamp of a sentence
+    assert found["animals/3"].captions == {
+        "en": "Animal 3.",
+        "sw": "Mnyama 3.",
+        "zh-Hant": "動物",
+        "en-GB": "Beast.",
+        "sr-Latn": "Životinja.",
+    }
     assert (found["animals/3"].kind, found["town/house"].kind) == ("photographs", "drawings")
     for key, one in found.items():
-        assert one.split == ("validation" if int(hashlib.md5(key.encode()).hexdigest()[:16], 16) % 5 in (0, 1) else "test")
+        assert one.split == (
+            "validation" if int(hashlib.md5(key.encode()).hexdigest()[:16], 16) % 5 in (0, 1) else "test"
+        )
     assert both(folder / tuxpaint_stamps.INSIDE).keys() == found.keys()  # the stamps' own folder will do
 
 
@@ -88,4 +102,6 @@ def test_bad_folders_and_splits_are_one_sentence(folder: Path, tmp_path: Path) -
 
 def test_another_number_of_stamps_is_said() -> None:
     assert tuxpaint_stamps.other_counts(285, "validation") == []
-    assert tuxpaint_stamps.other_counts(12, "test") == ["12 stamps, where version 2022.06.04 of the package has 422: figures of the two cannot be compared"]
+    assert tuxpaint_stamps.other_counts(12, "test") == [
+        "12 stamps, where version 2022.06.04 of the package has 422: figures of the two cannot be compared"
+    ]

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 60  # seconds
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions", "--hide-scrollbars")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-extensions",
+    "--hide-scrollbars",
+)
 KEYS = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Tab": 9}
 
 
@@ -26,7 +34,9 @@ class Browser:
         command = [program, *FLAGS, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
         shell = f'exec "$@" 3<&{hear} 4>&{say}'
         quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(["bash", "-c", shell, "bash", *command], pass_fds=(hear, say), stdout=quiet, stderr=quiet)
+        self.process = subprocess.Popen(
+            ["bash", "-c", shell, "bash", *command], pass_fds=(hear, say), stdout=quiet, stderr=quiet
+        )
         os.close(hear)
         os.close(say)
         self._rest, self._numbers, self._session = b"", itertools.count(1), ""
@@ -38,7 +48,9 @@ class Browser:
 
     def __call__(self, method: str, **parameters: Any) -> dict[str, Any]:
         number = next(self._numbers)
-        message = {"id": number, "method": method, "params": parameters} | ({"sessionId": self._session} if self._session else {})
+        message = {"id": number, "method": method, "params": parameters} | (
+            {"sessionId": self._session} if self._session else {}
+        )
         os.write(self._say, json.dumps(message).encode() + b"\0")
         while True:
             heard = self._message()
@@ -74,7 +86,11 @@ class Browser:
     def until(self, expression: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while not self.js(expression):
-            assert time.monotonic() < deadline, (expression, self.js("location.href + document.getElementById('results')?.innerText"), self.problems)
+            assert time.monotonic() < deadline, (
+                expression,
+                self.js("location.href + document.getElementById('results')?.innerText"),
+                self.problems,
+            )
             time.sleep(0.05)
 
     def drop(self, path: Path, *, while_over: str = "true") -> None:
@@ -103,10 +119,19 @@ class Browser:
         self("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
 
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
-        self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone)
+        self(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=2 if phone else 1,
+            mobile=phone,
+        )
 
     def dark(self, on: bool) -> None:
-        self("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if on else "light"}])
+        self(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if on else "light"}],
+        )
 
     def shoot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self("Page.captureScreenshot", format="png")["data"]))

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from polyclip.errors import RunError
 from polyclip.languages.schema import load_language
-from polyclip.models.branch import Recipe
+from polyclip.models.branch import ModelConfig
 from polyclip.search.build import update
 from polyclip.search.server import policy, upload
 from polyclip.search.server.collections import Shelf
@@ -25,7 +25,7 @@ from polyclip.search.server.language import guess
 from polyclip.search.server.policy import Hosts, Token
 from polyclip.search.server.routes import application
 from polyclip.search.server.server import Door, address_of, listening
-from polyclip.training.config import HEADS, Run
+from polyclip.training.config import HEADS, AlignConfig
 from polyclip.training.prepare import keep, prepared, trained
 from tests.command import polyclip
 from tests.search.server.browser import Browser
@@ -48,11 +48,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A run on squares, and two indexes of their pictures by it, in folders by colour."""
     folder = tmp_path_factory.mktemp("web")
     pack = write_corpus(folder / "toy")
-    recipe = Recipe(text_encoder="e5-small", vision_tower="efficientnet-lite0:,size=64", method="heads", dim=32)
+    recipe = ModelConfig(text_encoder="e5-small", vision_tower="efficientnet-lite0:,size=64", method="heads", dim=32)
     few = replace(HEADS, epochs=40, batch_size=12)
     languages = [load_language("sw"), load_language("en")]
     for name, own in (("sw-squares", recipe), ("sw-other", replace(recipe, method="head-glu", dim=16))):
-        work = prepared(Run(languages=languages, recipe=own, out=folder / name, corpus=str(pack), heads=few, class_names=False))
+        work = prepared(
+            AlignConfig(
+                languages=languages, recipe=own, out=folder / name, corpus=str(pack), heads=few, class_names=False
+            )
+        )
         keep(work, trained(work))
     for path in sorted((folder / "toy").glob("*.png")):
         colour, size = path.stem.split("-")
@@ -87,10 +91,16 @@ def test_words_find_pictures_in_either_language(client: TestClient, home: Home) 
         found = asked(client, q=word, lang=code, top=4)
         assert found["query"]["language"]["code"] == code and not found["query"]["language"]["detected"]
         (column,) = found["results"]
-        assert column["searched"] == 24 and column["trained"] == ["sw", "en"] and column["hint"] == "" and column["more"]
+        assert (
+            column["searched"] == 24 and column["trained"] == ["sw", "en"] and column["hint"] == "" and column["more"]
+        )
         assert sum(hit["path"].startswith(colour) for hit in column["hits"]) >= 2, (word, column["hits"])
-        assert [hit["similarity"] for hit in column["hits"]] == sorted((hit["similarity"] for hit in column["hits"]), reverse=True)
-        assert [home.shelf.collections["index"].index.paths[hit["row"]] for hit in column["hits"]] == [hit["path"] for hit in column["hits"]]
+        assert [hit["similarity"] for hit in column["hits"]] == sorted(
+            (hit["similarity"] for hit in column["hits"]), reverse=True
+        )
+        assert [home.shelf.collections["index"].index.paths[hit["row"]] for hit in column["hits"]] == [
+            hit["path"] for hit in column["hits"]
+        ]
 
 
 def test_two_indexes_of_one_model_stand_side_by_side_and_share_it(client: TestClient, home: Home) -> None:
@@ -122,11 +132,17 @@ def test_two_models_stand_side_by_side_each_with_its_own_scores(home: Home, tmp_
 def test_filters(client: TestClient) -> None:
     whole = asked(client, q="bluu", top=24)["results"][0]["hits"]
     here = asked(client, q="bluu", top=2, folder="red")["results"][0]
-    assert [hit["path"] for hit in here["hits"]] == [hit["path"] for hit in whole if hit["path"].startswith("red/")][:2] and here["more"]
+    assert [hit["path"] for hit in here["hits"]] == [hit["path"] for hit in whole if hit["path"].startswith("red/")][
+        :2
+    ] and here["more"]
     least = whole[4]["similarity"] - 1e-4
-    assert [hit["path"] for hit in asked(client, q="bluu", least=least)["results"][0]["hits"]] == [hit["path"] for hit in whole[:5]]
+    assert [hit["path"] for hit in asked(client, q="bluu", least=least)["results"][0]["hits"]] == [
+        hit["path"] for hit in whole[:5]
+    ]
     like = asked(client, like=whole[0]["row"], top=24)
-    assert like["query"]["kind"] == "like" and whole[0]["path"] not in [hit["path"] for hit in like["results"][0]["hits"]]
+    assert like["query"]["kind"] == "like" and whole[0]["path"] not in [
+        hit["path"] for hit in like["results"][0]["hits"]
+    ]
     assert len(like["results"][0]["hits"]) == 23
 
 
@@ -144,7 +160,9 @@ def test_filters(client: TestClient) -> None:
         ({"q": " \u200b"}, 422, "Nothing to search for"),
     ],
 )
-def test_a_bad_question_is_answered_with_a_sentence(client: TestClient, fields: dict[str, str], status: int, words: str) -> None:
+def test_a_bad_question_is_answered_with_a_sentence(
+    client: TestClient, fields: dict[str, str], status: int, words: str
+) -> None:
     answer = client.get("/api/search", params=fields)
     assert answer.status_code == status and words in answer.json()["error"]
 
@@ -163,7 +181,14 @@ def test_a_language_never_seen_is_answered_with_a_hint(client: TestClient) -> No
 
 
 def test_a_model_s_own_language_is_told_from_others() -> None:
-    for text, code in (("paka mweusi", "sw"), ("a black cat", "en"), ("黑色的猫", "zh"), ("黒い猫", "ja"), ("گربه سیاه", "fa"), ("", "")):
+    for text, code in (
+        ("paka mweusi", "sw"),
+        ("a black cat", "en"),
+        ("黑色的猫", "zh"),
+        ("黒い猫", "ja"),
+        ("گربه سیاه", "fa"),
+        ("", ""),
+    ):
         assert guess(text, ("sw", "en")).code == code, text
     assert not guess("ab", ("sw", "en")).sure and guess("แมว", ()).sure
 
@@ -172,9 +197,14 @@ def test_what_is_shown_is_escaped_and_laid_out_in_its_direction(client: TestClie
     page = client.get("/", params={"q": '<script>"قطة'}).text
     assert "<script>&#34;" not in page and "&lt;script&gt;&#34;قطة" in page
     page = client.get("/", params={"q": "قطة سوداء"}).text
-    assert re.search(r'<h1 dir="auto" lang="ar">\s*قطة سوداء', page) and '<section class="column" aria-label="sw-squares (index)" dir="rtl">' in page
+    assert (
+        re.search(r'<h1 dir="auto" lang="ar">\s*قطة سوداء', page)
+        and '<section class="column" aria-label="sw-squares (index)" dir="rtl">' in page
+    )
     assert re.search(r'<input id="q" [^>]*dir="auto" lang="ar"', page)
-    assert not re.search(r"""<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|(?:src|href|action)="(?!/|#|data:)""", page.replace("&#34;", ""))
+    assert not re.search(
+        r"""<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|(?:src|href|action)="(?!/|#|data:)""", page.replace("&#34;", "")
+    )
 
 
 def test_pictures_are_shown_by_row_small_and_from_the_cache(client: TestClient, own_cache: Path) -> None:
@@ -185,7 +215,14 @@ def test_pictures_are_shown_by_row_small_and_from_the_cache(client: TestClient, 
     assert client.get("/small/index/0", headers={"if-none-match": small.headers["etag"]}).status_code == 304
     assert Image.open(io.BytesIO(client.get("/large/index/0").content)).size == (64, 64)
     assert client.get("/picture/index/0").status_code == 200
-    for path in ("/small/index/24", "/large/nope/0", "/small/index/-1", "/small/index/..%2f..%2fetc%2fpasswd", "/static/..%2fsite.py", "/static/../site.py"):
+    for path in (
+        "/small/index/24",
+        "/large/nope/0",
+        "/small/index/-1",
+        "/small/index/..%2f..%2fetc%2fpasswd",
+        "/static/..%2fsite.py",
+        "/static/../site.py",
+    ):
         assert client.get(path).status_code == 404, path
 
 
@@ -211,7 +248,11 @@ def test_what_left_the_folder_is_not_shown(client: TestClient, home: Home, tmp_p
 
 
 BOMB = (
-    b'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY a "' + b"x" * 99 + b'"><!ENTITY b "' + b"&a;" * 99 + b'">]><svg xmlns="http://www.w3.org/2000/svg">&b;</svg>'
+    b'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY a "'
+    + b"x" * 99
+    + b'"><!ENTITY b "'
+    + b"&a;" * 99
+    + b'">]><svg xmlns="http://www.w3.org/2000/svg">&b;</svg>'
 )
 
 
@@ -254,7 +295,11 @@ def test_a_bad_upload_is_answered_with_a_sentence(client: TestClient, data: byte
 
 def test_an_upload_is_bounded_whatever_length_it_says(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "MAX_UPLOAD", 10_000)
-    form = b'--x\r\ncontent-disposition: form-data; name="picture"; filename="a.png"\r\n\r\n' + b"0" * 20_000 + b"\r\n--x--\r\n"
+    form = (
+        b'--x\r\ncontent-disposition: form-data; name="picture"; filename="a.png"\r\n\r\n'
+        + b"0" * 20_000
+        + b"\r\n--x--\r\n"
+    )
     kind = {"content-type": "multipart/form-data; boundary=x"}
     assert client.post("/api/search", content=form, headers=kind).status_code == 413
     assert client.post("/api/search", content=iter([form[:5000], form[5000:]]), headers=kind).status_code == 413
@@ -262,9 +307,17 @@ def test_an_upload_is_bounded_whatever_length_it_says(client: TestClient, monkey
     assert client.post("/api/search", content=b"rubbish", headers=kind).status_code == 400
 
 
-def test_every_answer_carries_the_security_headers(client: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_answer_carries_the_security_headers(
+    client: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(type(home.shelf.collections["index"].model), "text", lambda *_: 1 / 0)
-    for path, status in (("/", 200), ("/nope", 404), ("/static/page.css", 200), ("/api/search", 422), ("/?q=unforeseen", 500)):
+    for path, status in (
+        ("/", 200),
+        ("/nope", 404),
+        ("/static/page.css", 200),
+        ("/api/search", 422),
+        ("/?q=unforeseen", 500),
+    ):
         answer = client.get(path)
         assert answer.status_code == status
         assert {name: answer.headers[name] for name in policy.HEADERS} == policy.HEADERS
@@ -291,9 +344,17 @@ def test_other_names_and_other_sites_are_refused(client: TestClient) -> None:
     cross = {"sec-fetch-site": "cross-site"}
     followed = cross | {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
     assert client.get("/", headers=followed).status_code == 200
-    assert client.get("/small/index/0", headers=cross | {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}).status_code == 403
+    assert (
+        client.get(
+            "/small/index/0", headers=cross | {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}
+        ).status_code
+        == 403
+    )
     assert client.post("/", files={"picture": ("a.png", png())}, headers=followed).status_code == 403
-    assert client.post("/", files={"picture": ("a.png", png())}, headers={"origin": "https://evil.example"}).status_code == 403
+    assert (
+        client.post("/", files={"picture": ("a.png", png())}, headers={"origin": "https://evil.example"}).status_code
+        == 403
+    )
 
 
 def test_a_token_is_asked_for_once_and_leaves_the_address(home: Home) -> None:
@@ -334,7 +395,9 @@ def test_another_host_demands_a_token_and_errors_are_sentences(home: Home, tmp_p
 def address(home: Home) -> Iterator[str]:
     """The page on a free port of the loopback."""
     bound = listening(Door(port=0))
-    config = uvicorn.Config(application(home.shelf, Hosts("127.0.0.1")), log_level="error", access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        application(home.shelf, Hosts("127.0.0.1")), log_level="error", access_log=False, lifespan="off"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
@@ -357,7 +420,9 @@ def test_in_a_browser(address: str, tmp_path: Path) -> None:
         by_an_input_method(browser)
         by_a_picture(browser, tmp_path)
         on_a_phone(browser, address)
-        origins = browser.js("[...new Set(performance.getEntriesByType('resource').map(e => new URL(e.name).protocol + new URL(e.name).host))]")
+        origins = browser.js(
+            "[...new Set(performance.getEntriesByType('resource').map(e => new URL(e.name).protocol + new URL(e.name).host))]"
+        )
         assert set(origins) <= {address.rstrip("/").replace("//", "")}, origins
         assert browser.problems == []
     finally:
@@ -394,11 +459,17 @@ def by_an_input_method(browser: Browser) -> None:
     time.sleep(0.1)
     assert browser.js(SENT) == sent
     browser.type("猫の絵")
-    browser.until("document.querySelector('#results h1')?.textContent === '猫の絵' && document.getElementById('q').lang === 'ja'")
+    browser.until(
+        "document.querySelector('#results h1')?.textContent === '猫の絵' && document.getElementById('q').lang === 'ja'"
+    )
     browser.js("document.getElementById('q').select()")
     browser.type("قطة سوداء")
     browser.until("document.getElementById('q').lang === 'ar'")
-    left = json.loads(browser.js("JSON.stringify([...document.querySelectorAll('#results .card')].slice(0, 2).map(c => c.getBoundingClientRect().left))"))
+    left = json.loads(
+        browser.js(
+            "JSON.stringify([...document.querySelectorAll('#results .card')].slice(0, 2).map(c => c.getBoundingClientRect().left))"
+        )
+    )
     assert left[0] > left[1]
     assert browser.js("getComputedStyle(document.getElementById('q')).direction") == "rtl"
     browser.press("ArrowDown")
@@ -412,7 +483,9 @@ def by_a_picture(browser: Browser, folder: Path) -> None:
     (folder / "blue.png").write_bytes(png(colour="blue"))
     (folder / "bad.png").write_bytes(BOMB)
     browser.choose("#picture", folder / "red.png")
-    browser.until("document.querySelector('#results h1')?.textContent === 'Pictures like yours' && document.querySelector('.query').naturalWidth > 0")
+    browser.until(
+        "document.querySelector('#results h1')?.textContent === 'Pictures like yours' && document.querySelector('.query').naturalWidth > 0"
+    )
     before = browser.js("document.querySelector('.query').src")
     browser.drop(folder / "blue.png", while_over="!document.getElementById('drop').hidden")
     browser.until(
@@ -421,7 +494,9 @@ def by_a_picture(browser: Browser, folder: Path) -> None:
     assert browser.js("document.querySelector('#results .card').outerHTML.includes('blue/')")
     browser.choose("#picture", folder / "bad.png")
     browser.until("document.querySelector('#results [role=alert]')?.textContent.includes('SVG')")
-    assert browser.problems and all("415" in text for text in browser.problems)  # what Chromium says of every such answer
+    assert browser.problems and all(
+        "415" in text for text in browser.problems
+    )  # what Chromium says of every such answer
     browser.problems.clear()
 
 
@@ -433,4 +508,9 @@ def on_a_phone(browser: Browser, address: str) -> None:
     assert browser.js("document.documentElement.scrollWidth") <= 360
     browser.open(f"{address}?q=bluu")
     browser.until("document.querySelectorAll('#results .card').length === 24")
-    assert browser.js("new Set([...document.querySelectorAll('#results .card')].map(c => Math.round(c.getBoundingClientRect().width))).size") == 1
+    assert (
+        browser.js(
+            "new Set([...document.querySelectorAll('#results .card')].map(c => Math.round(c.getBoundingClientRect().width))).size"
+        )
+        == 1
+    )

@@ -17,7 +17,14 @@ def engine(**options: object) -> Translator:
 
 def test_it_translates_in_order_and_says_with_what() -> None:
     built = engine()
-    texts = ["a black cat", "the red table", "Two sentences. Here they are.", "a black\n\n cat\u2028", "I have 90000001 books", "the [green] ^tree$ {\\}"]
+    texts = [
+        "a black cat",
+        "the red table",
+        "Two sentences. Here they are.",
+        "a black\n\n cat\u2028",
+        "I have 90000001 books",
+        "the [green] ^tree$ {\\}",
+    ]
     found = built.translate(texts)
     assert found[:2] == [["Un gato negro"], ["La mesa roja"]] and found[3] == found[0]
     assert found[2] == ["Dos frases. Aquí son."] and "90000001" in found[4][0]
@@ -31,7 +38,9 @@ def test_many_texts_go_through_one_process_and_stay_apart(monkeypatch: pytest.Mo
     monkeypatch.setattr(apertium.Apertium, "run", lambda self, text: (calls.append(text), run(self, text))[1])
     nouns = {"cats": "gatos", "dogs": "perros", "trees": "árboles"}
     texts = [f"the {number} {noun}" for number in range(2, 102) for noun in nouns]
-    assert engine().translate(texts) == [[f"Los {number} {noun}"] for number in range(2, 102) for noun in nouns.values()]
+    assert engine().translate(texts) == [
+        [f"Los {number} {noun}"] for number in range(2, 102) for noun in nouns.values()
+    ]
     assert len(calls) == 1
 
 
@@ -69,7 +78,10 @@ def test_a_program_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"no mode for English to Spanish: looked for eng-epo; installed: .*eng-spa.*apertium-eng-epo or apertium-epo-eng"):
+    with pytest.raises(
+        DataError,
+        match=r"no mode for English to Spanish: looked for eng-epo; installed: .*eng-spa.*apertium-eng-epo or apertium-epo-eng",
+    ):
         engine(model="eng-epo")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(DataError, match="program apertium is not installed: apt-get install apertium"):

@@ -45,7 +45,9 @@ def engine(folder: Path, code: str = "sw", **options: object) -> Translator:
 
 @pytest.mark.parametrize("code", ["sw", "fr"])
 @pytest.mark.parametrize("name", WRITERS)
-def test_greedy_search_writes_what_transformers_writes(models: dict[str, Path], converted: dict[str, Path], name: str, code: str) -> None:
+def test_greedy_search_writes_what_transformers_writes(
+    models: dict[str, Path], converted: dict[str, Path], name: str, code: str
+) -> None:
     options = Options(model=str(models[name]), max_tokens=32, beams=1)
     slow = find("translators", name).build(language("en"), language(code), options)
     fast = engine(converted[name], code)
@@ -64,14 +66,18 @@ def test_beams_cuts_and_long_texts(converted: dict[str, Path]) -> None:
     assert refused(built) == {_reading.CUT: 1, _reading.LONG: 1, _reading.EMPTY: 1}
 
 
-def test_what_it_cannot_do_is_said_in_a_sentence(models: dict[str, Path], converted: dict[str, Path], tmp_path: Path) -> None:
+def test_what_it_cannot_do_is_said_in_a_sentence(
+    models: dict[str, Path], converted: dict[str, Path], tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match="cannot draw translations that a seed repeats"):
         engine(converted["nllb"], sample=True)
     with pytest.raises(WeightsError, match="needs a converted model; no model was given .*ct2-transformers-converter"):
         find("translators", "ctranslate2").build(language("en"), language("sw"), Options())
     with pytest.raises(WeightsError, match="has no model.bin"):
         engine(models["nllb"])
-    with pytest.raises(DataError, match="knows no tokens for English and Spanish; looked for NLLB's eng_Latn spa_Latn; M2M-100's"):
+    with pytest.raises(
+        DataError, match="knows no tokens for English and Spanish; looked for NLLB's eng_Latn spa_Latn; M2M-100's"
+    ):
         engine(converted["madlad"], "es")
     shutil.copytree(converted["nllb"], tmp_path / "damaged")
     (tmp_path / "damaged" / "model.bin").write_bytes(b"\x00" * 64)

@@ -35,7 +35,17 @@ def test_an_engine_without_the_language_names_those_that_have_it() -> None:
     require("nllb", language("en"), language("sw"))
 
 
-@pytest.mark.parametrize("wrong", [{"beams": 0}, {"batch_size": 0}, {"temperature": 0.0}, {"temperature": float("nan")}, {"share": 1.5}, {"unknown": "drop"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"beams": 0},
+        {"batch_size": 0},
+        {"temperature": 0.0},
+        {"temperature": float("nan")},
+        {"share": 1.5},
+        {"unknown": "drop"},
+    ],
+)
 def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     (name,) = wrong
     with pytest.raises(DataError, match=f"{name} .*expected"):

@@ -26,19 +26,30 @@ def test_tab_separated_lines_of_any_editor(tmp_path: Path) -> None:
 
 def test_json_lines(tmp_path: Path) -> None:
     data = b'{"source": "a cat", "translation": ["paka", "nyau"]}\n{"source": "tab\\there", "translation": "kichupo"}\n'
-    assert engine(tmp_path / "own.jsonl", data, candidates=2).translate(["a cat", "tab here"]) == [["paka", "nyau"], ["kichupo"]]
+    assert engine(tmp_path / "own.jsonl", data, candidates=2).translate(["a cat", "tab here"]) == [
+        ["paka", "nyau"],
+        ["kichupo"],
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("own.tsv", b"a cat\tpaka\na dog\tmbwa\na cat\tnyau\n", r"own\.tsv:3: 'a cat' is translated as 'nyau' here and as 'paka' on line 1"),
+        (
+            "own.tsv",
+            b"a cat\tpaka\na dog\tmbwa\na cat\tnyau\n",
+            r"own\.tsv:3: 'a cat' is translated as 'nyau' here and as 'paka' on line 1",
+        ),
         ("own.tsv", b"a cat\tpaka\nt\xeate\tkichwa\n", r"own\.tsv:2: not UTF-8"),
         ("own.tsv", b"a cat paka\n", r"own\.tsv:1: expected source<TAB>translation.*found 'a cat paka'"),
         ("own.tsv", b"a cat\t \n", r"own\.tsv:1: expected source<TAB>translation"),
         ("own.tsv", b"\n", r"own\.tsv is empty"),
         ("own.jsonl", b'{"source": "a cat"}\n', r"own\.jsonl:1: expected .*an object with source and translation"),
-        ("own.jsonl", b'{"source": "a cat", "translation": [1]}\n', r"own\.jsonl:1: source and translation must be text"),
+        (
+            "own.jsonl",
+            b'{"source": "a cat", "translation": [1]}\n',
+            r"own\.jsonl:1: source and translation must be text",
+        ),
         ("own.jsonl", b"a cat\tpaka\n", r"own\.jsonl:1: not JSON"),
     ],
 )

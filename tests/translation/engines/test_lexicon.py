@@ -25,12 +25,21 @@ def table(folder: Path, *lines: str) -> Path:
 
 def test_freedict_and_the_names_of_training_concepts() -> None:
     built = engine()
-    assert built.translate(["red apple", "Fire, water and bread!", "cat"]) == [["tufaha jekundu"], ["moto, maji na mkate!"], ["paka"]]
+    assert built.translate(["red apple", "Fire, water and bread!", "cat"]) == [
+        ["tufaha jekundu"],
+        ["moto, maji na mkate!"],
+        ["paka"],
+    ]
     assert built.name.startswith("lexicon-names+freedict@") and engine().name == built.name
-    assert licence("lexicon", built) == "Unicode-3.0 AND GPL-2.0-or-later" and licence("lexicon", engine("names")) == "Unicode-3.0"
+    assert (
+        licence("lexicon", built) == "Unicode-3.0 AND GPL-2.0-or-later"
+        and licence("lexicon", engine("names")) == "Unicode-3.0"
+    )
     assert built.translate(["the flurgle cat"]) == [[]] and refused(built) == {lexicon.UNKNOWN: 1}
     kept = engine(unknown="keep")
-    assert kept.translate(["the flurgle cat"]) == [["the flurgle paka"]] and refused(kept) == {lexicon.UNKNOWN + ", kept": 1}
+    assert kept.translate(["the flurgle cat"]) == [["the flurgle paka"]] and refused(kept) == {
+        lexicon.UNKNOWN + ", kept": 1
+    }
 
 
 def test_no_held_out_concept_gives_a_name() -> None:
@@ -54,7 +63,9 @@ def test_the_longest_phrase_wins_and_punctuation_ends_it(tmp_path: Path) -> None
 def test_candidates_are_other_translations(tmp_path: Path) -> None:
     own = table(tmp_path, "good\tema\tzuri", "cat\tpaka\tnyau", "same\tsame")
     assert engine(own, candidates=3).translate(["good cat", "same"]) == [["ema paka", "ema nyau", "zuri paka"], []]
-    drawn = [engine(own, candidates=2, sample=True, seed=seed).translate(["good cat"] * 2) for seed in (1, 1, 2, 3, 4, 5)]
+    drawn = [
+        engine(own, candidates=2, sample=True, seed=seed).translate(["good cat"] * 2) for seed in (1, 1, 2, 3, 4, 5)
+    ]
     assert drawn[0] == drawn[1] and drawn[0][0] == drawn[0][1] and len({str(found) for found in drawn}) > 1
 
 

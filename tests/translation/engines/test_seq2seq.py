@@ -31,8 +31,12 @@ def test_it_writes_the_language_it_was_told(models: dict[str, Path], name: str, 
 
 @pytest.mark.parametrize(("name", "ours", "theirs"), [("nllb", "swh_Latn", "fra_Latn"), ("m2m100", "__sw__", "__fr__")])
 @pytest.mark.parametrize("beams", [1, 3])
-def test_language_tokens_reach_encoder_and_decoder(models: dict[str, Path], name: str, ours: str, theirs: str, beams: int) -> None:
-    built = find("translators", name).build(language("sw"), language("fr"), Options(model=str(models[name]), max_tokens=32, beams=beams))
+def test_language_tokens_reach_encoder_and_decoder(
+    models: dict[str, Path], name: str, ours: str, theirs: str, beams: int
+) -> None:
+    built = find("translators", name).build(
+        language("sw"), language("fr"), Options(model=str(models[name]), max_tokens=32, beams=beams)
+    )
     tokenizer = built.reading.tokenizer
     (batch,) = built.reading.batches(ENGLISH, 8, Counter())
     first, last = ([tokenizer.convert_ids_to_tokens(row[place]) for row in batch.rows] for place in (0, -1))
@@ -60,7 +64,9 @@ def test_candidates_of_a_beam_begin_with_the_likeliest(models: dict[str, Path], 
 def test_drawn_translations_depend_on_seed_and_text_alone(models: dict[str, Path], name: str) -> None:
     options = {"sample": True, "candidates": 6, "temperature": 1.5}
     drawn = engine(models, name, seed=1, **options).translate(ENGLISH)
-    assert [engine(models, name, seed=1, batch_size=1, **options).translate([text])[0] for text in reversed(ENGLISH)] == drawn[::-1]
+    assert [
+        engine(models, name, seed=1, batch_size=1, **options).translate([text])[0] for text in reversed(ENGLISH)
+    ] == drawn[::-1]
     assert engine(models, name, seed=2, **options).translate(ENGLISH) != drawn
     assert max(map(len, drawn)) > 1
 
@@ -103,7 +109,10 @@ def test_opus_mt_finds_the_token_of_the_target(models: dict[str, Path]) -> None:
     told = french.model_copy(update={"codes": french.codes.model_copy(update={"opus_mt": "mul:swh"})})
     assert build(language("en"), told, options).reading.start == ">>swh<< "
     german = french.model_copy(update={"code": "de", "iso639_3": "deu", "aliases": [], "name": "German"})
-    with pytest.raises(DataError, match=r"no token for German; tried >>deu_Latn<<, >>de_Latn<<, >>deu<<, >>de<<, it has >>fra<<, >>swh<<"):
+    with pytest.raises(
+        DataError,
+        match=r"no token for German; tried >>deu_Latn<<, >>de_Latn<<, >>deu<<, >>de<<, it has >>fra<<, >>swh<<",
+    ):
         build(language("en"), german, options)
 
 
@@ -124,7 +133,9 @@ def test_a_hub_out_of_reach_ends_in_one_sentence(name: str) -> None:
     with pytest.raises(WeightsError) as caught:
         find("translators", name).build(language("en"), language("sw"), Options())
     text = str(caught.value)
-    assert text.startswith(f"Cannot load translation model '{find('translators', name).MODEL if name != 'opus-mt' else 'Helsinki-NLP/opus-mt-en-sw'}'")
+    assert text.startswith(
+        f"Cannot load translation model '{find('translators', name).MODEL if name != 'opus-mt' else 'Helsinki-NLP/opus-mt-en-sw'}'"
+    )
     assert "HF_HUB_OFFLINE" in text and "refs/pr/N" in text and "\n" not in text
 
 

@@ -28,7 +28,9 @@ from transformers import (
 
 from polyclip.languages.schema import Codes, Language, load_language
 
-Example = Callable[[str, str, str], tuple[list[int], list[int]]]  # English, code, translation: what is read and what is written
+Example = Callable[
+    [str, str, str], tuple[list[int], list[int]]
+]  # English, code, translation: what is read and what is written
 
 CODES = {
     "en": Codes(nllb="eng_Latn", m2m100="en", madlad="en", apertium="eng", freedict="eng"),
@@ -41,7 +43,10 @@ PHRASES = {
     "a black cat": {"sw": "paka mweusi", "fr": "un chat noir"},
     "the green table": {"sw": "meza ya kijani", "fr": "la table verte"},
     "two dogs": {"sw": "mbwa wawili", "fr": "deux chiens"},
-    "a child reads a book under the tree": {"sw": "mtoto anasoma kitabu chini ya mti", "fr": "un enfant lit un livre sous l'arbre"},
+    "a child reads a book under the tree": {
+        "sw": "mtoto anasoma kitabu chini ya mti",
+        "fr": "un enfant lit un livre sous l'arbre",
+    },
 }
 
 
@@ -60,18 +65,40 @@ def train_pieces(folder: Path, kind: str, **options: Any) -> sentencepiece.Sente
     text = folder / "phrases.txt"
     text.write_text("\n".join(lines()), "utf-8")
     trainer = sentencepiece.SentencePieceTrainer
-    trainer.train(input=str(text), model_prefix=str(folder / "pieces"), vocab_size=90, model_type=kind, minloglevel=2, hard_vocab_limit=False, **options)
+    trainer.train(
+        input=str(text),
+        model_prefix=str(folder / "pieces"),
+        vocab_size=90,
+        model_type=kind,
+        minloglevel=2,
+        hard_vocab_limit=False,
+        **options,
+    )
     text.unlink()
     return sentencepiece.SentencePieceProcessor(model_file=str(folder / "pieces.model"))
 
 
-SHAPE = {"d_model": 48, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
-WIDE = {"encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
+SHAPE = {
+    "d_model": 48,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+}
+WIDE = {
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+}
 
 
 def m2m_model(size: int) -> Any:
     return M2M100ForConditionalGeneration(
-        M2M100Config(vocab_size=size, max_position_embeddings=64, encoder_layerdrop=0.0, decoder_layerdrop=0.0, **SHAPE, **WIDE)
+        M2M100Config(
+            vocab_size=size, max_position_embeddings=64, encoder_layerdrop=0.0, decoder_layerdrop=0.0, **SHAPE, **WIDE
+        )
     )
 
 
@@ -94,7 +121,10 @@ def write_m2m100(folder: Path) -> Path:
 def write_nllb(folder: Path) -> Path:
     grown = Tokenizer(models.BPE(unk_token="<unk>"))
     grown.pre_tokenizer = pre_tokenizers.Metaspace()
-    grown.train_from_iterator(lines(), trainers.BpeTrainer(vocab_size=120, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], show_progress=False))
+    grown.train_from_iterator(
+        lines(),
+        trainers.BpeTrainer(vocab_size=120, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], show_progress=False),
+    )
     kept = json.loads(grown.to_str())["model"]
     tokenizer = NllbTokenizer(vocab=kept["vocab"], merges=[tuple(pair) for pair in kept["merges"]], model_max_length=64)
 
@@ -115,11 +145,17 @@ def write_opus_mt(folder: Path, *, many: bool = True) -> Path:
     (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}), "utf-8")
     for name in ("source.spm", "target.spm"):
         shutil.copy(folder / "pieces.model", folder / name)
-    files = {"source_spm": str(folder / "source.spm"), "target_spm": str(folder / "target.spm"), "vocab": str(folder / "vocab.json")}
+    files = {
+        "source_spm": str(folder / "source.spm"),
+        "target_spm": str(folder / "target.spm"),
+        "vocab": str(folder / "vocab.json"),
+    }
     tokenizer = MarianTokenizer(**files, source_lang="en", target_lang="mul" if many else "sw", model_max_length=64)
     pad = len(words) - 1
     ends = {"pad_token_id": pad, "eos_token_id": 0, "forced_eos_token_id": 0, "decoder_start_token_id": pad}
-    model = MarianMTModel(MarianConfig(vocab_size=len(words), max_position_embeddings=64, scale_embedding=True, **SHAPE, **WIDE, **ends))
+    model = MarianMTModel(
+        MarianConfig(vocab_size=len(words), max_position_embeddings=64, scale_embedding=True, **SHAPE, **WIDE, **ends)
+    )
     model.generation_config.update(bad_words_ids=[[pad]], num_beams=4, max_length=64)  # as OPUS-MT models have it
 
     def example(english: str, code: str, theirs: str) -> tuple[list[int], list[int]]:
@@ -135,8 +171,18 @@ def write_madlad(folder: Path) -> Path:
     scores = {pieces.id_to_piece(i): pieces.get_score(i) for i in range(pieces.get_piece_size())}
     vocabulary = [*own, *((piece, score) for piece, score in scores.items() if piece not in dict(own))]
     tokenizer = T5Tokenizer(vocab=vocabulary, extra_ids=0, model_max_length=64)
-    shape = {"d_model": 48, "d_kv": 24, "d_ff": 64, "num_layers": 1, "num_heads": 2, "dropout_rate": 0.0, "feed_forward_proj": "gated-gelu"}
-    model = T5ForConditionalGeneration(T5Config(vocab_size=len(vocabulary), tie_word_embeddings=False, decoder_start_token_id=0, **shape))
+    shape = {
+        "d_model": 48,
+        "d_kv": 24,
+        "d_ff": 64,
+        "num_layers": 1,
+        "num_heads": 2,
+        "dropout_rate": 0.0,
+        "feed_forward_proj": "gated-gelu",
+    }
+    model = T5ForConditionalGeneration(
+        T5Config(vocab_size=len(vocabulary), tie_word_embeddings=False, decoder_start_token_id=0, **shape)
+    )
 
     def example(english: str, code: str, theirs: str) -> tuple[list[int], list[int]]:
         return tokenizer(f"<2{code}> {english}").input_ids, tokenizer(theirs).input_ids
@@ -148,7 +194,9 @@ def save(folder: Path, model: Any, tokenizer: Any, example: Example, codes: tupl
     """Learn the phrases by heart and write model and tokenizer. A language's own token is given to the decoder, never asked of it."""
     pad, start = tokenizer.pad_token_id, model.config.decoder_start_token_id
     rows = [example(english, code, PHRASES[english][code]) for english in PHRASES for code in codes]
-    told = {tokenizer.convert_tokens_to_ids(token) for token in ("__sw__", "__fr__", "swh_Latn", "fra_Latn")} - {tokenizer.unk_token_id}
+    told = {tokenizer.convert_tokens_to_ids(token) for token in ("__sw__", "__fr__", "swh_Latn", "fra_Latn")} - {
+        tokenizer.unk_token_id
+    }
     given = {
         "input_ids": square([read for read, _ in rows], pad),
         "decoder_input_ids": square([[start, *written[:-1]] for _, written in rows], pad),
