@@ -1,35 +1,78 @@
-"""polyclip: a language gets a CLIP of its own."""
+"""polyclip: a CLIP of its own for every language.
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+>>> import polyclip as pc
+>>> model = pc.PolyCLIP.from_pretrained("runs/sw-head-mlp")
+>>> model.similarity(model.encode_text("mbwa"), model.encode_image("dog.jpg"))
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polyclip.models.aligner import PolyCLIP
+    from polyclip.api import AlignResult as AlignResult
+    from polyclip.api import align as align
+    from polyclip.api import compare as compare
+    from polyclip.api import doctor as doctor
+    from polyclip.api import evaluate as evaluate
+    from polyclip.api import export as export
+    from polyclip.api import get_language as get_language
+    from polyclip.api import list_benchmarks as list_benchmarks
+    from polyclip.api import list_languages as list_languages
+    from polyclip.api import list_methods as list_methods
+    from polyclip.api import translate as translate
+    from polyclip.data.corpus import Corpus as Corpus
+    from polyclip.errors import AmbiguousName as AmbiguousName
+    from polyclip.errors import DataError as DataError
+    from polyclip.errors import PackError as PackError
+    from polyclip.errors import PolyclipError as PolyclipError
+    from polyclip.errors import RunError as RunError
+    from polyclip.errors import UnknownName as UnknownName
+    from polyclip.errors import WeightsError as WeightsError
+    from polyclip.evaluation.results import Result as Result
+    from polyclip.evaluation.results import Score as Score
+    from polyclip.evaluation.significance import Comparison as Comparison
+    from polyclip.models.aligner import PolyCLIP as PolyCLIP
+    from polyclip.models.branch import ModelConfig as ModelConfig
+    from polyclip.models.labels import Prediction as Prediction
+    from polyclip.search.index import Hit as Hit
+    from polyclip.search.index import Index as Index
+    from polyclip.training.config import OptimizerConfig as OptimizerConfig
 
 __version__ = "0.1.0"
-__all__ = ["load"]
+
+PUBLIC = {  # module of each public name: imported when it is first used, so that `import polyclip` takes no time
+    "api": "AlignResult align compare doctor evaluate export get_language list_benchmarks list_languages list_methods translate",
+    "data.corpus": "Corpus",
+    "errors": "AmbiguousName DataError PackError PolyclipError RunError UnknownName WeightsError",
+    "evaluation.results": "Result Score",
+    "evaluation.significance": "Comparison",
+    "models.aligner": "PolyCLIP",
+    "models.branch": "ModelConfig",
+    "models.labels": "Prediction",
+    "search.index": "Hit Index",
+    "training.config": "OptimizerConfig",
+}
+_MODULES = {name: module for module, names in PUBLIC.items() for name in names.split()}
+
+__all__ = sorted([*_MODULES, "__version__", "load"])
 
 
-def load(run: "str | Path", revision: str | None = None) -> "PolyCLIP":
-    """The aligner of a run folder, or of a run on the Hugging Face hub (owner/name) at a branch, tag or commit.
+def load(name_or_path: Any, revision: str | None = None) -> "PolyCLIP":
+    """Another name of `PolyCLIP.from_pretrained`."""
+    from polyclip.models.aligner import PolyCLIP
 
-    `encode_text(list[str])` and `encode_image(list[PIL.Image])` give unit vectors [n, dim]; `source` says what was loaded, of the hub
-    with the commit. Raises RunError when `run` is no run folder, WeightsError when a repository cannot be had or holds no run, and when
-    weights are damaged or belong to other towers.
-    """
-    from polyclip.core.progress import console
-    from polyclip.errors import RunError
-    from polyclip.models.aligner import load_model as load_aligner  # torch is imported only when a model is wanted
-    from polyclip.models.hub import is_repository, pull
+    return PolyCLIP.from_pretrained(name_or_path, revision=revision)
 
-    if not is_repository(str(run)):
-        if revision is not None:
-            raise RunError(
-                f"revision {revision!r} is for a run on the hub (owner/name), but {run} is not written like one or is a folder here; leave it out."
-            )
-        return load_aligner(run)
-    folder, commit = pull(str(run), revision)
-    aligner = load_aligner(folder)
-    aligner.source = f"{run}@{commit}"
-    console.print(f"loaded {aligner.source}", markup=False, highlight=False, soft_wrap=True)
-    return aligner
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'polyclip' has no attribute {name!r}")
+    found = getattr(import_module(f"polyclip.{_MODULES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Public names, also those that are not imported yet."""
+    return sorted({*globals(), *_MODULES})

@@ -1,4 +1,4 @@
-"""`python -m polyclip`."""
+"""Entry point of `python -m polyclip`."""
 
 from polyclip.cli.main import main
 

@@ -1,11 +1,11 @@
-"""Everything polyclip raises on bad input. The command line prints the message and exits with 2.
+"""All exceptions that polyclip raises on bad input. The command line prints the message and exits with code 2.
 
 PolyclipError
-├── UnknownName       a language, method, encoder, tower, corpus ... that does not exist
-├── AmbiguousName     a name that means several
-├── PackError         a file under languages/ or corpora/ that breaks its schema
-├── DataError         captions, pictures or benchmark files that are not what they should be
-├── WeightsError      weights that are missing, corrupt, or belong to other towers
+├── UnknownName       a language, method, encoder, corpus ... that does not exist
+├── AmbiguousName     a name with several meanings
+├── PackError         an invalid file under languages/ or corpora/
+├── DataError         invalid captions, images or benchmark files
+├── WeightsError      weights that are missing, corrupt, or of other encoders
 └── RunError          a run folder that cannot be used, resumed or written
 """
 
@@ -14,11 +14,19 @@ from difflib import get_close_matches
 
 
 class PolyclipError(Exception):
-    """Root of the tree; the message says where, what was found, what was expected and what to do."""
+    """Base class of all errors; the message says where, what was found, what was expected and what to do."""
 
 
 class UnknownName(PolyclipError):
-    """`name` is no `kind`; suggests the nearest of `known`."""
+    """A name that does not exist; the message suggests the nearest known ones.
+
+    Args:
+        kind: What is named, such as "method".
+        name: The unknown name.
+        known: All valid names.
+        hint: A sentence appended to the message.
+
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         names = sorted(known)
@@ -29,7 +37,15 @@ class UnknownName(PolyclipError):
 
 
 class AmbiguousName(PolyclipError):
-    """`name` means several things of a `kind`: `choices` describe them, `names` are what to write instead."""
+    """A name with several meanings.
+
+    Args:
+        kind: What is named, such as "language".
+        name: The ambiguous name.
+        choices: Descriptions of what it may mean.
+        names: What to write instead.
+
+    """
 
     def __init__(self, kind: str, name: str, choices: Iterable[str], names: Iterable[str]) -> None:
         super().__init__(
@@ -38,16 +54,16 @@ class AmbiguousName(PolyclipError):
 
 
 class PackError(PolyclipError):
-    """A language or corpus file breaks its schema."""
+    """A language or corpus pack that violates its schema."""
 
 
 class DataError(PolyclipError):
-    """Captions, pictures or benchmark files are not what they should be."""
+    """Captions, images or benchmark files that are invalid."""
 
 
 class WeightsError(PolyclipError):
-    """Weights are missing, corrupt, or belong to other towers."""
+    """Weights that are missing, corrupt, or belong to other encoders."""
 
 
 class RunError(PolyclipError):
-    """A run folder cannot be used, resumed or written."""
+    """A run folder that cannot be used, resumed or written."""

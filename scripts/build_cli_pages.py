@@ -1,22 +1,19 @@
-"""Write docs/commands.md: every command with its arguments, options and defaults, as typer has them.
+"""Make the reference page of the command line: every command with its arguments, options and defaults.
 
-python scripts/build_cli_pages.py            # write
-python scripts/build_cli_pages.py --check    # exit code 1 where the page is not what the code says
+`mkdocs build` calls this through scripts/docs_hooks.py; `python scripts/build_cli_pages.py` prints the page.
 """
 
-import sys
 import types
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from polyclip.cli.main import COMMANDS, GROUPS, loaded
+from polyclip.cli.main import COMMANDS, GROUPS, load_command
 
-PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
-HEAD = """# Commands
+HEAD = """# Command line
 
-Written by `python scripts/build_cli_pages.py` from the code; `polyclip COMMAND --help` says the same. An option that may be repeated is given once for
-each value: `--lang sw --lang am`.
+Generated from the code when the site is built; `polyclip COMMAND --help` says the same.
+An option that may be repeated is given once for each value: `--lang sw --lang am`.
 """
 KINDS = {str: "text", int: "whole number", float: "number", Path: "path", bool: "flag"}
 
@@ -28,7 +25,7 @@ def page() -> str:
 
 def section(name: str) -> str:
     """One command; the commands of a group below it."""
-    module, command = import_module(f"polyclip.cli.{name}"), loaded(name)
+    module, command = import_module(f"polyclip.cli.{name}"), load_command(name)
     if name not in GROUPS:
         return described(f"polyclip {name}", 2, command, module.command)
     own = [described(f"polyclip {name}", 2, command, module.app.registered_callback.callback)]
@@ -120,14 +117,5 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in [head, ("---",) * len(head), *rows])
 
 
-def main() -> None:
-    """Write the page, or compare it."""
-    written = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(written, "utf-8", newline="\n")
-    elif not PAGE.is_file() or PAGE.read_text("utf-8") != written:
-        sys.exit(f"docs/{PAGE.name} is not what the commands say: run python scripts/build_cli_pages.py")
-
-
 if __name__ == "__main__":
-    main()
+    print(page())

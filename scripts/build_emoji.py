@@ -18,7 +18,7 @@ import unicodedata
 from importlib.resources import files
 from pathlib import Path
 
-from polyclip.data.readers.emoji import SHARD_STYLES, concept_group, openmoji_file, raster
+from polyclip.data.readers.emoji import SHARD_STYLES, get_group, find_openmoji_file, rasterize
 
 PACKAGES = (
     "cldr-core@48.2.0",
@@ -127,7 +127,7 @@ def write_shard(path: Path, svgs: dict[str, str], concepts: list[str]) -> int:
         for concept in concepts:
             if concept in svgs:
                 buffer = io.BytesIO()
-                raster(svgs[concept], PIXELS).save(buffer, "WEBP", quality=QUALITY, method=6)
+                rasterize(svgs[concept], PIXELS).save(buffer, "WEBP", quality=QUALITY, method=6)
                 entry = tarfile.TarInfo(f"{concept}.webp")
                 entry.size, count = buffer.tell(), count + 1
                 buffer.seek(0)
@@ -186,9 +186,9 @@ def main() -> None:
             "\t".join(
                 (
                     concept,
-                    concept_group(concept),
+                    get_group(concept),
                     "Flags" if flag else category.get(concept, "Symbols"),
-                    openmoji_file(concept),
+                    find_openmoji_file(concept),
                 )
             )
             + "\n"

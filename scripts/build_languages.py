@@ -19,9 +19,9 @@ from typing import Any
 import langcodes
 from build_emoji import install
 
-from polyclip.core.storage import digest, write_text
-from polyclip.languages.codes import Spoken, codes_of, in_nllb, in_xlmr, schemes, sources
-from polyclip.languages.draft import CLDR, recipe, steps, text_of
+from polyclip.core.storage import hash_parts, write_text
+from polyclip.languages.codes import LanguageKey, find_codes, is_in_nllb, is_in_xlmr, load_schemes, list_sources
+from polyclip.languages.draft import CLDR, make_recipe, choose_steps, format_pack
 from polyclip.languages.schema import RIGHT_TO_LEFT, Language, Source
 
 PACKAGES = ("cldr-core@48.2.0", "cldr-localenames-full@48.2.0")
@@ -59,7 +59,7 @@ def _display(modules: Path, locale: str, what: str, of: str) -> str:
     return of
 
 
-def identity(modules: Path, code: str) -> Spoken:
+def identity(modules: Path, code: str) -> LanguageKey:
     """ISO 639-3 code, script, and every other code that CLDR replaces by this one or that the facts add."""
     base, _, script = FACTS["locale"].get(code, code).partition("-")
     entries = supplemental(modules, "aliases")["metadata"]["alias"]["languageAlias"]
@@ -68,7 +68,7 @@ def identity(modules: Path, code: str) -> Spoken:
     more = FACTS["aliases"].get(code, [])
     aliases = sorted((set() if script else same) | {*more}, key=str.lower)
     likely = supplemental(modules, "likelySubtags")["likelySubtags"].get(base, "").split("-")
-    return Spoken(code, iso, tuple(alias for alias in aliases if alias not in (iso, code)), script or likely[1])
+    return LanguageKey(code, iso, tuple(alias for alias in aliases if alias not in (iso, code)), script or likely[1])
 
 
 def family(modules: Path, code: str) -> list[str]:
@@ -113,7 +113,7 @@ def traps(code: str) -> list[Table]:
 def facts(modules: Path, code: str, people: Counter[str]) -> Table:
     """Everything but the recipe."""
     spoken, locale = identity(modules, code), FACTS["locale"].get(code, code)
-    codes = codes_of(spoken)
+    codes = find_codes(spoken)
     table = {
         "code": code,
         "iso639_3": spoken.iso639_3,
@@ -123,13 +123,13 @@ def facts(modules: Path, code: str, people: Counter[str]) -> Table:
         "direction": "rtl" if spoken.script in RIGHT_TO_LEFT else "ltr",
         "aliases": list(spoken.aliases),
         "cldr": locale,
-        "xm3600": code in schemes()["xm3600"].codes,
-        "in_xlmr": in_xlmr(code),
-        "in_nllb": in_nllb(spoken),
+        "xm3600": code in load_schemes()["xm3600"].codes,
+        "in_xlmr": is_in_xlmr(code),
+        "in_nllb": is_in_nllb(spoken),
         "family": family(modules, code),
         "speakers": people.get(locale.replace("-", "_")),
         "resource_class": FACTS["resource_class"].get(code, ["", None])[1],
-        "normalise": steps(code, spoken.script, codes),
+        "normalise": choose_steps(code, spoken.script, codes),
         "prompts": FACTS["prompts"].get(code, ["", "{}"])[1:],
         "codes": codes,
     }
@@ -157,22 +157,22 @@ def where(table: Table, checked: date) -> list[Source]:
         )
     if code in FACTS["prompts"]:
         found.append(Source(fields=["prompts"], url=FACTS["prompts"][code][0], checked=FACTS["prompts"]["checked"]))
-    found += sources(["xm3600", "in_xlmr", "in_nllb", *(f"codes.{name}" for name in table["codes"])])
+    found += list_sources(["xm3600", "in_xlmr", "in_nllb", *(f"codes.{name}" for name in table["codes"])])
     return found + [Source(fields=["recipe.traps"], url=trap["url"], checked=trap["checked"]) for trap in traps(code)]
 
 
 def pack(table: Table, tables: list[Table], checked: date) -> str:
     """The TOML text of one pack below its first line; it passes the schema."""
     own = [trap["text"] for trap in traps(table["code"])]
-    whole = table | {"recipe": recipe(table, tables) | ({"traps": own} if own else {})}
+    whole = table | {"recipe": make_recipe(table, tables) | ({"traps": own} if own else {})}
     listed = where(table, checked)
     Language.model_validate(whole | {"sources": [source.model_dump() for source in listed]})
-    return text_of(whole, listed)
+    return format_pack(whole, listed)
 
 
 def sealed(body: str) -> str:
     """The file: a first line with the digest of the rest."""
-    return f"{WRITTEN} {digest(body)[:16]}\n{body}"
+    return f"{WRITTEN} {hash_parts(body)[:16]}\n{body}"
 
 
 def edited(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Write the tables of docs/speed's figures into README.md and docs/performance.md, between their marks.
+"""Write the tables of docs/explanation/speed into README.md and docs/explanation/performance.md, between their marks.
 
 python scripts/build_speed_tables.py
 """
@@ -16,7 +16,7 @@ PICTURES = "timm, eager"
 
 def stored(name: str) -> Stored:
     """Figures of one part of the benchmarks."""
-    found: Stored = json.loads((ROOT / "docs" / "speed" / f"{name}.json").read_text("utf-8"))
+    found: Stored = json.loads((ROOT / "docs" / "explanation" / "speed" / f"{name}.json").read_text("utf-8"))
     return found
 
 
@@ -36,7 +36,7 @@ def steps() -> str:
     """What a step of training takes."""
     found = stored("training")
     rows = sorted(found["rows"], key=lambda row: row["seconds_a_step"])
-    head = ("training", "s a step", "x open_clip", "x, encoding included", "of matmul", "peak MB")
+    head = ("training", "s/step", "speed-up over open_clip", "with encoding", "% of peak FLOP/s", "peak MB")
     return markdown(
         head,
         [
@@ -44,6 +44,17 @@ def steps() -> str:
             for row in rows
         ],
     )
+
+
+def speed() -> str:
+    """The README's part of it."""
+    rows = [row for row in stored("training")["rows"] if row["name"] in SHOWN]
+    head = ("training", "s/step", "speed-up", "with encoding", "peak MB")
+    cells = [
+        [row["name"], *map(short, step(row)), f"{row['peak_mb']:,.0f}"]
+        for row in sorted(rows, key=lambda row: row["seconds_a_step"])
+    ]
+    return markdown(head, cells)
 
 
 def step(row: Stored) -> tuple[float, float, float]:
@@ -72,10 +83,10 @@ def encoded(kind: str, base: str, columns: Sequence[tuple[str, Callable[[Stored]
     rows = stored("encoding")[kind]
     fastest = max(row["rate"] for row in rows if row["name"].startswith(base))
     head = (
-        "captions" if kind == "text" else "pictures",
-        "a second",
-        f"x {base}",
-        "of matmul",
+        "captions" if kind == "text" else "images",
+        f"{'captions' if kind == 'text' else 'images'}/s",
+        f"speed-up over {base}",
+        "% of peak FLOP/s",
         *(name for name, _ in columns),
         "peak MB",
     )
@@ -92,23 +103,35 @@ def beside(row: Stored, fastest: float) -> list[str]:
 def decoded() -> str:
     """From files to pixels."""
     return markdown(
-        ("one thread", "pictures a second"),
+        ("one thread", "images/s"),
         [[row["name"], short(row["rate"])] for row in stored("encoding")["decoding"]],
     )
 
 
 ONLY_CAPTIONS: list[tuple[str, Callable[[Stored], str]]] = [
-    ("CPU ms each", lambda row: f"{row['processor_ms']:.1f}"),
-    ("least cosine", lambda row: f"{row['cosine']:.5f}"),
+    ("CPU ms/caption", lambda row: f"{row['processor_ms']:.1f}"),
+    ("lowest cosine", lambda row: f"{row['cosine']:.5f}"),
 ]
+SHOWN = (
+    "polyclip heads",
+    "polyclip lilt-lwa, top 4",
+    "polyclip full",
+    "transformers Trainer",
+    "sentence-transformers",
+    "open_clip --lock-image",
+)
 TABLES: dict[str, Callable[[], str]] = {
+    "speed": speed,
     "steps": steps,
     "recalls": recalls,
     "captions": lambda: encoded("text", CAPTIONS, ONLY_CAPTIONS),
     "pictures": lambda: encoded("image", PICTURES, []),
     "decoding": decoded,
 }
-PAGES = {"README.md": ("steps", "captions"), "docs/performance.md": ("recalls", "pictures", "decoding")}
+PAGES = {
+    "README.md": ("speed",),
+    "docs/explanation/performance.md": ("steps", "captions", "recalls", "pictures", "decoding"),
+}
 
 
 def page(text: str, names: Sequence[str]) -> str:

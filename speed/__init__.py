@@ -1,1 +1,1 @@
-"""Speed, memory and energy beside other libraries: `python -m speed.run`."""
+"""Benchmarks of speed, memory and energy against other libraries: `python -m speed.run`."""

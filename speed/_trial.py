@@ -1,7 +1,9 @@
-"""Training under equal terms: the same pairs in the same order, the same clock, the same judge for every contender.
+"""Training under equal conditions: the same pairs in the same order, the same clock, the same validation for every
+contender.
 
-The clock runs from the moment when a step's pairs are put together until its update is done; validation is outside. One step more than is
-measured is run at the end, under the counter of floating-point operations, which slows it.
+The clock runs from the assembly of a step's pairs until its update is done; validation is excluded. One additional step
+runs at the end
+under the FLOP counter, which slows it down.
 """
 
 import json
@@ -15,64 +17,66 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from polyclip.core.vectors import unit
+from polyclip.core.vectors import normalize
 from polyclip.data.corpus import load_corpus
-from polyclip.data.pairs import NAMES, Pairs, Sample, training_pairs
+from polyclip.data.pairs import NAMES, Pairs, SamplingConfig, make_training_pairs
 from polyclip.data.types import ImageSource
-from polyclip.evaluation.metrics import ranks, recall
+from polyclip.evaluation.metrics import compute_ranks, recall
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.backbone import describe
 from polyclip.models.text.e5_small import PREFIX
-from speed._machine import counter
+from speed._machine import make_flop_counter
 from speed._material import TOWER
-from speed._worker import Spent, Turn, spending
+from speed._worker import Spent, Turn, measure_spending
 
 TRAINED = ("sw", "en")
 KS = (1, 5, 10)
-STYLE = "openmoji"  # of the validation pictures
+STYLE = "openmoji"  # of the validation images
 SAME = 0.999  # cosine
 Encode = Callable[[Any], Tensor]
 
 
-def tower_name(settings: dict[str, Any]) -> str:
-    """The vision tower with the run's size of pictures."""
+def name_tower(settings: dict[str, Any]) -> str:
+    """Return the vision encoder's name with the run's image size."""
     return f"{TOWER}:,size={settings['pixels']}"
 
 
-def sample_of(settings: dict[str, Any]) -> Sample:
-    """All training concepts, or a share of them."""
-    return Sample(share=float(settings["share"]))
+def make_sample(settings: dict[str, Any]) -> SamplingConfig:
+    """Return the sampling of all training concepts, or of a share of them."""
+    return SamplingConfig(share=float(settings["share"]))
 
 
-def seed_of(number: int) -> int:
-    """What polyclip's training loop (`fit.step`) draws step `number` with, at seed 0."""
+def step_seed(number: int) -> int:
+    """Return the seed with which polyclip's training loop samples step `number`, at seed 0."""
     return number
 
 
 def material_path(settings: dict[str, Any], suffix: str) -> Path:
-    """Where `gather` leaves what all contenders read."""
+    """Return the path where `gather` stores the inputs of all contenders."""
     return Path(settings["work"]) / f"training.{suffix}"
 
 
 def gather(settings: dict[str, Any], turn: Turn) -> None:
-    """Draw the pairs of every step, as polyclip does, and the validation items; pictures as bytes of the size that is trained with."""
+    """Sample the pairs of every step as polyclip does, and the validation items; images are stored as bytes at the
+    training size.
+    """
     corpus, languages = load_corpus("emoji"), [resolve_language(code) for code in TRAINED]
     train, held_out = (
-        training_pairs(corpus, languages, "train", sample_of(settings)),
-        training_pairs(corpus, languages, "validation", NAMES),
+        make_training_pairs(corpus, languages, "train", make_sample(settings)),
+        make_training_pairs(corpus, languages, "validation", NAMES),
     )
-    draws = [train.sample(settings["batch"], seed_of(number)) for number in range(settings["steps"] + 1)]
-    rows = sorted({row for _, picture, _ in draws for row in picture.tolist()})
-    names, judged = validation_items(held_out, settings["concepts"])
-    turn(named=train.named, captions=len(train.captions), pictures=len(train.pictures))
-    tower: Any = describe("towers", tower_name(settings)).build()
+    draws = [train.sample(settings["batch"], step_seed(number)) for number in range(settings["steps"] + 1)]
+    rows = sorted({row for _, image, _ in draws for row in image.tolist()})
+    names, judged = choose_validation_items(held_out, settings["concepts"])
+    turn(named=train.named, captions=len(train.captions), pictures=len(train.images))
+    tower: Any = describe("towers", name_tower(settings)).build()
     place = {row: number for number, row in enumerate(rows)}
     with torch.inference_mode():
-        seen = torch.cat([tower(**tower.prepare([picture])) for picture in judged])
+        seen = torch.cat([tower(**tower.prepare([image])) for image in judged])
     tensors = {
         "seen": seen,
-        "pictures": torch.cat([tower.prepare([train.pictures[row]])["bytes"] for row in rows]),
-        "drawn": torch.tensor([[place[row] for row in picture.tolist()] for _, picture, _ in draws]),
+        "pictures": torch.cat([tower.prepare([train.images[row]])["bytes"] for row in rows]),
+        "drawn": torch.tensor([[place[row] for row in image.tolist()] for _, image, _ in draws]),
         "judged": tower.prepare(judged)["bytes"],
     }
     save_file(tensors, material_path(settings, "safetensors"))
@@ -82,10 +86,11 @@ def gather(settings: dict[str, Any], turn: Turn) -> None:
     )
 
 
-def validation_items(held_out: Pairs, count: int) -> tuple[list[str], list[ImageSource]]:
-    """One name in each trained language of the first so many validation concepts that all of them name, and the concepts' pictures in one style.
+def choose_validation_items(held_out: Pairs, count: int) -> tuple[list[str], list[ImageSource]]:
+    """Return one name per trained language of the first validation concepts that all name, and their images in one
+    style.
 
-    Names stand language after language, each in the pictures' order.
+    Names are grouped by language, in the order of the images.
     """
     drawn = load_corpus("emoji").reader.pictures(load_corpus("emoji").folder, STYLE)
     first, names = 0, list[dict[int, str]]()
@@ -104,18 +109,18 @@ def validation_items(held_out: Pairs, count: int) -> tuple[list[str], list[Image
 
 @dataclass
 class Material:
-    """What `gather` left."""
+    """Inputs stored by `gather`."""
 
     captions: list[list[str]]  # of each step, with the encoder's prefix
     names: list[str]
-    pictures: Tensor  # bytes [picture, size, size, 3]
-    drawn: Tensor  # [step, pair], rows of `pictures`
-    judged: Tensor  # bytes of the validation pictures
+    images: Tensor  # bytes [image, size, size, 3]
+    drawn: Tensor  # [step, pair], rows of `images`
+    judged: Tensor  # bytes of the validation images
     seen: Tensor  # what the locked tower says of them
 
     @staticmethod
     def read(settings: dict[str, Any]) -> "Material":
-        """Pictures stay mapped on disk."""
+        """Load the inputs; images stay memory-mapped."""
         tensors, texts = (
             load_file(material_path(settings, "safetensors")),
             json.loads(material_path(settings, "json").read_text("utf-8")),
@@ -124,24 +129,37 @@ class Material:
             texts["captions"], texts["names"], tensors["pictures"], tensors["drawn"], tensors["judged"], tensors["seen"]
         )
 
-    def bytes_of(self, number: int) -> Tensor:
-        """Pictures of a step."""
-        return self.pictures[self.drawn[number]]
+    def step_images(self, number: int) -> Tensor:
+        """Return the images of a step."""
+        return self.images[self.drawn[number]]
 
 
-def validation_recall(text: Tensor, image: Tensor) -> float:
-    """Mean of text-to-image recall@1, 5 and 10, in [0, 1]; texts of each language stand in the order of the pictures. The only judge."""
+def compute_validation_recall(text: Tensor, image: Tensor) -> float:
+    """Return the mean of text-to-image recall@1, 5 and 10, in [0, 1]; texts of each language are in the order of the
+    images.
+    """
     own = torch.arange(len(image))
-    rank = ranks(unit(text.float()), unit(image.float()), own.repeat(len(text) // len(image)), own)
+    rank = compute_ranks(normalize(text.float()), normalize(image.float()), own.repeat(len(text) // len(image)), own)
     return sum(recall(rank, k).mean().item() for k in KS) / len(KS)
 
 
-def judge_of(
-    model: Any, material: Material, pictures: Callable[[], Tensor], vectors: Callable[[Tensor], tuple[Tensor, Tensor]]
+def build_judge(
+    model: Any, material: Material, images: Callable[[], Tensor], vectors: Callable[[Tensor], tuple[Tensor, Tensor]]
 ) -> Callable[[], float]:
-    """Validation recall of a model as it then is: `vectors` of the captions and of what its locked tower says of the `pictures`, which is asked once.
+    """Build a function that returns the validation recall of a model in its current state.
 
-    Raises RuntimeError where that is not what the weights say: a tower that a library has damaged would be compared.
+    Args:
+        model: The model; it is set to evaluation mode and back.
+        material: Inputs.
+        images: Features of the validation images by the frozen encoder, called once.
+        vectors: Embeddings of the captions and of those features.
+
+    Returns:
+        A function without arguments.
+
+    Raises:
+        RuntimeError: The features differ from the reference: a library has changed the frozen encoder.
+
     """
     kept: list[Tensor] = []
 
@@ -149,13 +167,14 @@ def judge_of(
     def judge() -> float:
         model.eval()
         if not kept:
-            kept.append(pictures())
+            kept.append(images())
             least = torch.cosine_similarity(kept[0], material.seen).min().item()
             if least < SAME:
                 raise RuntimeError(
-                    f"the locked tower's vectors have a cosine of {least:.3f} to those of the same weights in timm, expected {SAME} or more"
+                    f"the locked tower's vectors have a cosine of {least:.3f} to those of the same weights in timm, "
+                    f"expected {SAME} or more"
                 )
-        found = validation_recall(*vectors(kept[0]))
+        found = compute_validation_recall(*vectors(kept[0]))
         model.train()
         return found
 
@@ -163,7 +182,9 @@ def judge_of(
 
 
 class Trial:
-    """Clock, judge and counter of one contender. Who trains calls `begin` before and `end` after each step, from 0 to `steps` inclusive."""
+    """Clock, validation and FLOP counter of one contender, which calls `begin` before and `end` after each step, 0 to
+    `steps` inclusive.
+    """
 
     def __init__(self, settings: dict[str, Any], turn: Turn, judge: Callable[[], float], **facts: Any) -> None:
         self.steps, self.every, self.turn, self.judge, self.facts = (
@@ -177,19 +198,19 @@ class Trial:
         self.flops: Any = None
 
     def begin(self, number: int) -> None:
-        """Starts the clock at the first step of a round, the counter at the step after the last."""
+        """Start the clock at the first step of a round, the FLOP counter at the step after the last."""
         if number == 0:
             self.turn(recall=self.judge(), **self.facts)
         if number == self.steps:
-            self.flops = self.running.enter_context(counter())
+            self.flops = self.running.enter_context(make_flop_counter())
         elif number % self.every == 0:
-            self.spent = self.running.enter_context(spending(Spent()))
+            self.spent = self.running.enter_context(measure_spending(Spent()))
 
     def end(self, number: int) -> None:
-        """Stops it at the last step of a round, and validates."""
+        """Stop the clock at the last step of a round, and validate."""
         if number == self.steps:
             self.running.close()
             self.turn(flops=self.flops.get_total_flops())
         elif (number + 1) % self.every == 0:
             self.running.close()
-            self.turn(steps=self.every, recall=self.judge(), **self.spent.record())
+            self.turn(steps=self.every, recall=self.judge(), **self.spent.to_json())

@@ -1,4 +1,4 @@
-"""The side that starts contenders and gives them their turns, round by round, so that a noisy machine is noisy for all. Imports no torch."""
+"""Start contenders and run them round by round in turn, so that noise affects all of them. Imports no torch."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """A contender: its name in the tables, the function that runs it, what that takes."""
+    """A contender: its name in the tables, the function that runs it, and its settings."""
 
     name: str
     target: str  # module:function
@@ -24,8 +24,8 @@ class Job:
 
 
 @dataclass
-class Measured:
-    """What a contender said: when it was ready, in each round, and the most memory it had, MB."""
+class Measurement:
+    """Results of a contender: at start-up, in each round, and its peak memory in MB."""
 
     name: str
     ready: dict[str, Any]
@@ -33,16 +33,16 @@ class Measured:
     peak: float = 0.0
 
     def median(self, key: str) -> float:
-        """Of the rounds that have the key."""
+        """Median over the rounds that have the key."""
         return statistics.median(found[key] for found in self.rounds if key in found)
 
-    def record(self) -> dict[str, Any]:
-        """As JSON."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the results as JSON values."""
         return {"ready": self.ready, "rounds": self.rounds, "peak_mb": round(self.peak)}
 
 
 class Contender:
-    """A running job."""
+    """A running job in its own process."""
 
     def __init__(self, job: Job, folder: Path) -> None:
         self.job = job
@@ -54,21 +54,24 @@ class Contender:
         self.process.start()
         other.close()
         self.finished = False
-        self.found = Measured(job.name, {})
-        self.found.ready = self.answer() or {}
+        self.found = Measurement(job.name, {})
+        self.found.ready = self.receive() or {}
 
-    def answer(self) -> dict[str, Any] | None:
-        """What it says next; None when it has ended.
+    def receive(self) -> dict[str, Any] | None:
+        """Return its next message; None when it has ended.
 
-        Raises BenchmarkError when it failed or was killed.
+        Raises:
+            BenchmarkError: It failed or was killed.
+
         """
         try:
             said = self.pipe.recv()
         except EOFError:
             self.process.join()
             raise BenchmarkError(
-                f"{self.job.name} ended with exit code {self.process.exitcode} (-9 is what the system does when memory runs out: --one-at-a-time needs less). "
-                f"Its last words: {self.words()}"
+                f"{self.job.name} ended with exit code {self.process.exitcode} (-9 is what the system does when "
+                "memory runs out: --one-at-a-time needs less). "
+                f"Its last words: {self.read_last_line()}"
             ) from None
         if "error" in said:
             raise BenchmarkError(f"{self.job.name} failed: {said['error']}")
@@ -77,43 +80,55 @@ class Contender:
         measured: dict[str, Any] | None = said.get("measured")
         return measured
 
-    def words(self) -> str:
-        """The last line of its log."""
+    def read_last_line(self) -> str:
+        """Return the last line of its log."""
         lines = self.log.read_text("utf-8", errors="replace").strip().splitlines() if self.log.exists() else []
         return lines[-1] if lines else "none."
 
-    def round(self) -> None:
-        """One round, unless it has ended of itself."""
+    def run_round(self) -> None:
+        """Run one round, unless the contender has ended."""
         if self.finished:
             return
         self.pipe.send("go")
-        measured = self.answer()
+        measured = self.receive()
         if measured is not None:
             self.found.rounds.append(measured)
 
-    def stop(self) -> Measured:
-        """End it; the last thing it says is its peak."""
+    def stop(self) -> Measurement:
+        """End the contender; its last message holds its peak memory."""
         if not self.finished:
             self.pipe.send("stop")
-            self.answer()
+            self.receive()
         self.process.join()
         return self.found
 
     def kill(self) -> None:
-        """At once."""
+        """Kill the process at once."""
         self.process.kill()
         self.process.join()
 
 
-def in_turns(
+def measure_in_turns(
     jobs: Sequence[Job], rounds: int, folder: Path, tell: Callable[[str], None], together: bool = True
-) -> list[Measured]:
+) -> list[Measurement]:
     """Measure every job `rounds` times, all in turn, or one job after another.
 
-    Raises BenchmarkError as soon as one fails.
+    Args:
+        jobs: Contenders.
+        rounds: Rounds of each.
+        folder: Work folder.
+        tell: Called with a progress message.
+        together: Whether contenders take turns.
+
+    Returns:
+        One measurement per job.
+
+    Raises:
+        BenchmarkError: A contender failed.
+
     """
     if not together:
-        return [found for job in jobs for found in in_turns([job], rounds, folder, tell)]
+        return [found for job in jobs for found in measure_in_turns([job], rounds, folder, tell)]
     running: list[Contender] = []
     try:
         for job in jobs:
@@ -122,13 +137,13 @@ def in_turns(
         for number in range(rounds):
             for contender in running:
                 tell(f"{contender.job.name}: round {number + 1} of {rounds}")
-                contender.round()
+                contender.run_round()
         return [contender.stop() for contender in running]
     finally:
         for contender in running:
             contender.kill()
 
 
-def once(job: Job, folder: Path, tell: Callable[[str], None]) -> Measured:
+def run_once(job: Job, folder: Path, tell: Callable[[str], None]) -> Measurement:
     """Run a job to its end."""
-    return in_turns([job], 1, folder, tell)[0]
+    return measure_in_turns([job], 1, folder, tell)[0]

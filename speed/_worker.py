@@ -1,7 +1,8 @@
-"""The side of a contender: a process of its own, so that its peak memory is its own, which works when it is its turn.
+"""A contender's process: it works only when it is its turn, and its peak memory is its own.
 
-A contender is a function of its settings and of `turn`. It prepares everything, calls `turn` to say that it is ready, and calls it again
-with what it measured after each round; `turn` comes back when the next round begins. It may also return of itself.
+A contender is a function of its settings and of `turn`. It prepares everything, calls `turn` when ready, and calls it
+again with its
+measurements after each round; `turn` returns when the next round begins. The function may also return by itself.
 """
 
 import os
@@ -19,12 +20,12 @@ from typing import Any
 Turn = Callable[..., None]
 
 
-class Enough(BaseException):
-    """There is no further round. No Exception, so that no trainer's own handling keeps it."""
+class NoMoreRounds(BaseException):
+    """Raised when there is no further round. A BaseException, so that no trainer's own handling catches it."""
 
 
 def serve(pipe: Connection, target: str, settings: dict[str, Any], log: str) -> None:
-    """Run `target` ("module:function"). What libraries print goes into the file `log`."""
+    """Run `target` ("module:function"); output of libraries goes into the file `log`."""
     with Path(log).open("a") as handle:
         os.dup2(handle.fileno(), 1)
         os.dup2(handle.fileno(), 2)
@@ -32,25 +33,25 @@ def serve(pipe: Connection, target: str, settings: dict[str, Any], log: str) -> 
     module, name = target.split(":")
 
     def turn(**measured: Any) -> None:
-        pipe.send({"measured": measured, "peak": peak()})
+        pipe.send({"measured": measured, "peak": measure_peak()})
         if pipe.recv() != "go":
-            raise Enough
+            raise NoMoreRounds
 
     try:
         getattr(import_module(module), name)(settings, turn)
-        pipe.send({"done": True, "peak": peak()})
-    except Enough:
-        pipe.send({"done": True, "peak": peak()})
+        pipe.send({"done": True, "peak": measure_peak()})
+    except NoMoreRounds:
+        pipe.send({"done": True, "peak": measure_peak()})
     except Exception as error:  # noqa: BLE001 (whatever a library raises is reported by the parent)
         traceback.print_exc()
         sys.stderr.flush()
         pipe.send({"error": f"{type(error).__name__}: {error}"})
 
 
-def peak() -> float:
-    """The most memory this process has had, MB.
+def measure_peak() -> float:
+    """Return the peak memory of this process in MB.
 
-    Linux: from /proc, since getrusage also counts what the parent had when it started this process.
+    On Linux from /proc, since getrusage also counts what the parent had when it started this process.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -64,14 +65,14 @@ def peak() -> float:
 
 
 class Spent:
-    """Seconds by the clock and of processor time, and joules, of what happened inside `spending`."""
+    """Wall-clock seconds, CPU seconds and joules spent inside `measure_spending`."""
 
     def __init__(self) -> None:
         self.seconds = self.processor = self.joules = 0.0
         self.measured = False
 
-    def record(self) -> dict[str, Any]:
-        """As JSON."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as JSON."""
         return {
             "seconds": self.seconds,
             "processor": self.processor,
@@ -81,12 +82,12 @@ class Spent:
 
 
 @contextmanager
-def spending(spent: Spent) -> Iterator[Spent]:
-    """Add what happens inside to `spent`."""
-    from polyclip.studies.energy import metered
+def measure_spending(spent: Spent) -> Iterator[Spent]:
+    """Add the cost of the enclosed block to `spent`."""
+    from polyclip.studies.energy import measure_energy
 
     used, started = time.process_time(), time.monotonic()
-    with metered() as energy:
+    with measure_energy() as energy:
         yield spent
         spent.seconds += time.monotonic() - started
         spent.processor += time.process_time() - used
@@ -94,11 +95,11 @@ def spending(spent: Spent) -> Iterator[Spent]:
     spent.measured = energy.measured
 
 
-def repeat(work: Callable[[], Any], turn: Turn, **facts: Any) -> None:
-    """The rounds of a contender that does the same `work` each time; the first, unmeasured, warms up."""
+def repeat_rounds(work: Callable[[], Any], turn: Turn, **facts: Any) -> None:
+    """Run the rounds of a contender that repeats `work`; an unmeasured first call warms up."""
     work()
     turn(**facts)
     while True:
-        with spending(Spent()) as spent:
+        with measure_spending(Spent()) as spent:
             work()
-        turn(**spent.record())
+        turn(**spent.to_json())

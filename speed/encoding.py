@@ -1,7 +1,9 @@
-"""Part b: captions and pictures a second through the frozen towers, beside other libraries on the same weights.
+"""Part b: captions/s and images/s through the frozen encoders, against other libraries on the same weights.
 
-The share of the hardware is that of the least work: floating-point operations of the captions without any padding, each once, counted by torch, over
-seconds, over the matrix product's rate. What a contender does beyond that lowers its share. Cosine: the smallest, to float32 one length at a time.
+The share of peak FLOP/s counts necessary work only: operations of the captions without padding, each once, counted by
+torch, over
+seconds, over the rate of a matrix product. Extra work of a contender lowers its share. Cosine: the minimum, to float32
+without padding.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +13,8 @@ from typing import Any
 
 from rich.table import Table
 
-from speed._tables import figure, narrow
-from speed._turns import Job, Measured, in_turns
+from speed._tables import format_figure, make_table
+from speed._turns import Job, Measurement, measure_in_turns
 
 TEXT, IMAGE = "speed._encoding_text", "speed._encoding_image"
 
@@ -22,7 +24,8 @@ class Settings:
     """How much is encoded in a round."""
 
     captions: int = 1200
-    padded: int = 120  # captions of the contender that pads every one to 77 tokens: a round of it takes as long as one of the others
+    # captions of the contender that pads every one to 77 tokens: a round of it takes as long as one of the others
+    padded: int = 120
     pictures: int = 32
     pixels: int = 224
     compiled: bool = True  # torch.compile among the contenders: it needs a compiler, and half a minute
@@ -31,8 +34,8 @@ class Settings:
 QUICK = Settings(captions=20, padded=5, pictures=4, pixels=64, compiled=False)
 
 
-def text_jobs(common: dict[str, Any]) -> list[Job]:
-    """Contenders for captions."""
+def list_text_jobs(common: dict[str, Any]) -> list[Job]:
+    """List the contenders for captions."""
     return [
         Job("polyclip", f"{TEXT}:polyclip", common),
         *(
@@ -50,8 +53,8 @@ def text_jobs(common: dict[str, Any]) -> list[Job]:
     ]
 
 
-def image_jobs(common: dict[str, Any]) -> list[Job]:
-    """Contenders for pictures; polyclip opens and resizes them on its clock, the others are given tensors."""
+def list_image_jobs(common: dict[str, Any]) -> list[Job]:
+    """List the contenders for images; polyclip opens and resizes within its timing, the others get tensors."""
     compiled = (
         [Job("timm, compiled", f"{IMAGE}:timm_model", {**common, "form": "compiled"})] if common["compiled"] else []
     )
@@ -67,35 +70,39 @@ def image_jobs(common: dict[str, Any]) -> list[Job]:
     ]
 
 
-def decoding_jobs(common: dict[str, Any]) -> list[Job]:
-    """What stands before the tower: files to pixels, in one thread."""
+def list_decoding_jobs(common: dict[str, Any]) -> list[Job]:
+    """List the jobs that decode files to pixels in one thread."""
     kinds = ("SVG", "WebP", "JPEG", "JPEG of 12 megapixels", "JPEG of 12 megapixels, whole")
     return [Job(f"{kind} to {common['pixels']} px", f"{IMAGE}:decoding", {**common, "kind": kind}) for kind in kinds]
 
 
 def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], None], together: bool) -> dict[str, Any]:
-    """Measure everything; returns what is stored."""
+    """Measure everything and return what is stored."""
     common = asdict(settings)
     matmul = Job("matmul", "speed._machine:matmul")
-    text = in_turns(
-        [matmul, Job("reference", f"{TEXT}:reference", common), *text_jobs(common)], rounds, folder, tell, together
+    text = measure_in_turns(
+        [matmul, Job("reference", f"{TEXT}:reference", common), *list_text_jobs(common)], rounds, folder, tell, together
     )
-    image = in_turns(
-        [matmul, Job("reference", f"{IMAGE}:reference", common), *image_jobs(common)], rounds, folder, tell, together
+    image = measure_in_turns(
+        [matmul, Job("reference", f"{IMAGE}:reference", common), *list_image_jobs(common)],
+        rounds,
+        folder,
+        tell,
+        together,
     )
-    decoding = in_turns(decoding_jobs(common), rounds, folder, tell, together)
+    decoding = measure_in_turns(list_decoding_jobs(common), rounds, folder, tell, together)
     return {
         "settings": common,
-        "text": rows_of(text),
-        "image": rows_of(image),
+        "text": build_rows(text),
+        "image": build_rows(image),
         "decoding": [{"name": m.name, "rate": m.ready["items"] / m.median("seconds")} for m in decoding],
         "matmul_gflops": [found[0].median("rate") / 1e9 for found in (text, image)],
-        "raw": {m.name: m.record() for found in (text, image, decoding) for m in found},
+        "raw": {m.name: m.to_json() for found in (text, image, decoding) for m in found},
     }
 
 
-def rows_of(found: Sequence[Measured]) -> list[dict[str, Any]]:
-    """A row a contender. The reference says how many operations each item needs at least."""
+def build_rows(found: Sequence[Measurement]) -> list[dict[str, Any]]:
+    """Build one row per contender; the reference says how many operations each item needs at least."""
     matmul, reference, *contenders = found
     flops = reference.ready["flops"]
     rows = []
@@ -114,14 +121,16 @@ def rows_of(found: Sequence[Measured]) -> list[dict[str, Any]]:
     return rows
 
 
-def tables(stored: dict[str, Any]) -> list[Table]:
-    """For people, at 80 columns."""
+def build_tables(stored: dict[str, Any]) -> list[Table]:
+    """Build the tables for a terminal of 80 columns."""
     found = []
     for number, (kind, base) in enumerate((("text", "sentence-transformers"), ("image", "timm, eager"))):
         rows = stored[kind]
         fastest = max(row["rate"] for row in rows if row["name"].startswith(base))
         title = f"{kind} encoding; ratio to {base} at its fastest; matmul {stored['matmul_gflops'][number]:.0f} GFLOP/s"
-        table = narrow(title, "", "a second", "ratio", "of\nmatmul", "CPU ms\neach", "min.\ncosine", "peak\nMB")
+        table = make_table(
+            title, "", "items/s", "ratio", "% of peak\nFLOP/s", "CPU ms\neach", "min.\ncosine", "peak\nMB"
+        )
         for row in rows:
             name = row["name"].replace("sentence-transformers", "sentence-tr.")
             shares = (
@@ -130,9 +139,9 @@ def tables(stored: dict[str, Any]) -> list[Table]:
                 f"{row['processor_ms']:.1f}",
                 f"{row['cosine']:.5f}",
             )
-            table.add_row(name, figure(row["rate"]), *shares, f"{row['peak_mb']:,.0f}")
+            table.add_row(name, format_figure(row["rate"]), *shares, f"{row['peak_mb']:,.0f}")
         found.append(table)
-    table = narrow("from files to pixels", "one thread", "pictures a second")
+    table = make_table("from files to pixels", "one thread", "images/s")
     for row in stored["decoding"]:
         table.add_row(row["name"], f"{row['rate']:,.0f}")
     return [*found, table]

@@ -1,9 +1,12 @@
-"""Part d: how time and memory grow with pairs, batch size, caption length and languages.
+"""Part d: growth of time and memory with pairs, batch size, caption length and languages.
 
-Pairs: a corpus of as many rows, made of 1,000 real captions and 100 real pictures, so that what grows is the training itself; `polyclip.pipeline.align`,
-heads, one epoch of 512 pairs, its own times. Batch size: the same with 10,000 rows. Languages: 250 rows with the names of as many languages; here every
-caption is another one. Caption length: encoding of captions put together from real ones. Each cell runs in a process of its own; it is repeated until
-the rounds are done or it has taken ten seconds, once at least, and the table says how often.
+Pairs: a corpus of as many rows, made of 1,000 real captions and 100 real images, so that training dominates;
+`polyclip.pipeline.align`,
+heads, one epoch of batches of 512, its own times. Batch size: the same with 10,000 rows. Languages: 250 rows with names
+in as many
+languages, all captions distinct. Caption length: encoding of concatenated real captions. Each cell runs in its own
+process, repeated
+until the rounds are done or ten seconds are over, at least once; the table says how often.
 """
 
 from collections.abc import Callable
@@ -13,17 +16,17 @@ from typing import Any
 
 from rich.table import Table
 
-from speed._tables import narrow
-from speed._turns import Contender, Job, Measured
+from speed._tables import make_table
+from speed._turns import Contender, Job, Measurement
 
 PATIENCE = 10.0  # seconds for the rounds of a cell
 TITLES = {"pairs": "pairs", "batch": "batch size", "length": "tokens a caption", "languages": "languages"}
-SHOWN = {"pairs": "train", "batch": "train", "length": "encode", "languages": "encode"}  # the time that grows
+TIMED_KEY = {"pairs": "train", "batch": "train", "length": "encode", "languages": "encode"}  # the time that grows
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The cells."""
+    """Sizes of the cells."""
 
     pairs: tuple[int, ...] = (1_000, 10_000, 100_000)
     batch: tuple[int, ...] = (64, 512, 4096)
@@ -40,11 +43,11 @@ QUICK = Settings(
 
 
 def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Measure every cell; returns what is stored."""
+    """Measure every cell and return what is stored."""
     cells: list[dict[str, Any]] = []
-    rate = measured(Job("matmul", "speed._machine:matmul"), rounds, folder, tell).median("rate")
-    for kind, job in jobs(settings):
-        found = measured(job, rounds, folder, tell)
+    rate = measure_cell(Job("matmul", "speed._machine:matmul"), rounds, folder, tell).median("rate")
+    for kind, job in list_jobs(settings):
+        found = measure_cell(job, rounds, folder, tell)
         seconds: dict[str, float] = {
             key: found.median(key) for key in ("encode", "train", "evaluate", "reading") if key in found.rounds[0]
         }
@@ -64,8 +67,8 @@ def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], Non
     return {"settings": asdict(settings), "matmul_gflops": rate / 1e9, "cells": cells}
 
 
-def jobs(settings: Settings) -> list[tuple[str, Job]]:
-    """The cells, by what grows."""
+def list_jobs(settings: Settings) -> list[tuple[str, Job]]:
+    """List the cells, by what grows."""
     worker = "speed._growth:align_cell"
     found = [
         ("pairs", Job(f"{n:,} pairs", worker, {"at": n, "rows": n, "languages": 2, "batch": 512}))
@@ -86,8 +89,8 @@ def jobs(settings: Settings) -> list[tuple[str, Job]]:
     return found
 
 
-def measured(job: Job, rounds: int, folder: Path, tell: Callable[[str], None]) -> Measured:
-    """The rounds of one cell, within PATIENCE."""
+def measure_cell(job: Job, rounds: int, folder: Path, tell: Callable[[str], None]) -> Measurement:
+    """Measure the rounds of one cell, within PATIENCE."""
     tell(f"{job.name}: getting ready")
     contender = Contender(job, folder)
     try:
@@ -96,17 +99,17 @@ def measured(job: Job, rounds: int, folder: Path, tell: Callable[[str], None]) -
             if number and spent > PATIENCE:
                 break
             tell(f"{job.name}: round {number + 1} of at most {rounds}")
-            contender.round()
+            contender.run_round()
             spent += contender.found.rounds[-1].get("seconds", 0.0)
         return contender.stop()
     finally:
         contender.kill()
 
 
-def tables(stored: dict[str, Any]) -> list[Table]:
-    """For people, at 80 columns."""
+def build_tables(stored: dict[str, Any]) -> list[Table]:
+    """Build the table for a terminal of 80 columns."""
     title = f"growth; matmul {stored['matmul_gflops']:.0f} GFLOP/s"
-    table = narrow(title, "", "encode s", "train s", "a second", "of\nmatmul", "peak MB", "rounds")
+    table = make_table(title, "", "encode s", "train s", "per s", "% of peak\nFLOP/s", "peak MB", "rounds")
     last = ""
     for cell in stored["cells"]:
         if last not in ("", cell["kind"]):
@@ -114,7 +117,7 @@ def tables(stored: dict[str, Any]) -> list[Table]:
         last = cell["kind"]
         times = [f"{cell[key]:.3g}" if key in cell else "" for key in ("encode", "train")]
         share = f"{100 * cell['share']:.0f} %" if "share" in cell else ""
-        rate = cell["items"] / max(cell[SHOWN[last]], 0.01)
+        rate = cell["items"] / max(cell[TIMED_KEY[last]], 0.01)
         table.add_row(
             f"{cell['at']:,} {TITLES[last]}",
             *times,
@@ -123,12 +126,12 @@ def tables(stored: dict[str, Any]) -> list[Table]:
             f"{cell['peak_mb']:,.0f}",
             str(cell["rounds"]),
         )
-    table.caption = "a second: pairs trained (pairs, batch size), captions encoded (tokens, languages)"
+    table.caption = "per s: pairs trained (pairs, batch size), captions encoded (tokens, languages)"
     return [table]
 
 
-def plot(stored: dict[str, Any], path: Path) -> None:
-    """Seconds and peak memory of every cell, one panel for each thing that grows."""
+def draw_plot(stored: dict[str, Any], path: Path) -> None:
+    """Draw seconds and peak memory of every cell, one panel per growing quantity."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -139,19 +142,19 @@ def plot(stored: dict[str, Any], path: Path) -> None:
         cells = [cell for cell in stored["cells"] if cell["kind"] == kind]
         where = [cell["at"] for cell in cells]
         memory = panel.twinx()
-        panel.plot(where, [max(cell[SHOWN[kind]], 0.01) for cell in cells], "o-", color="#1f77b4")
+        panel.plot(where, [max(cell[TIMED_KEY[kind]], 0.01) for cell in cells], "o-", color="#1f77b4")
         memory.plot(where, [cell["peak_mb"] for cell in cells], "s--", color="#d62728")
         memory.set_ylim(0, 1.1 * max(cell["peak_mb"] for cell in stored["cells"]))
         panel.set(
             xscale="log", yscale="log", xlabel=TITLES[kind], xticks=where, xticklabels=[f"{at:,}" for at in where]
         )
         panel.minorticks_off()
-        seconds = sorted(max(cell[SHOWN[kind]], 0.01) for cell in cells)
+        seconds = sorted(max(cell[TIMED_KEY[kind]], 0.01) for cell in cells)
         ticks = [seconds[0], seconds[-1]] if len(seconds) < 3 else [seconds[0], seconds[len(seconds) // 2], seconds[-1]]
         panel.set(
             yticks=ticks, yticklabels=[f"{tick:.2g}" for tick in ticks], ylim=(seconds[0] / 1.5, seconds[-1] * 1.5)
         )
-        panel.set_ylabel(f"{'training' if SHOWN[kind] == 'train' else 'encoding'}, s", color="#1f77b4")
+        panel.set_ylabel(f"{'training' if TIMED_KEY[kind] == 'train' else 'encoding'}, s", color="#1f77b4")
         memory.set_ylabel("peak memory, MB", color="#d62728")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

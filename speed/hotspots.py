@@ -1,4 +1,4 @@
-"""Where the time goes: a picture for docs/performance.md. torch's profiler over four pieces of work, what it records by kind of operation.
+"""Profile of four workloads by kind of operation, with torch's profiler; draws the plot of docs/performance.md.
 
 pip install '.[starter,study]' && python -m speed.hotspots [--captions 200] [--pictures 16] [--out docs/performance.png]
 """
@@ -15,17 +15,17 @@ import torch
 import typer
 from torch.profiler import ProfilerActivity, profile
 
-from polyclip.data.pairs import Sample
+from polyclip.data.pairs import SamplingConfig
 from polyclip.languages.resolve import resolve_language
-from polyclip.models import feature_cache
 from polyclip.models.backbone import describe
 from polyclip.models.branch import ModelConfig
+from polyclip.models.encoding import get_inference_form, plan_batches
 from polyclip.training import compute
 from polyclip.training.config import HEADS, TOWERS, AlignConfig
-from polyclip.training.loop import step, trainable
-from polyclip.training.prepare import phase, prepared
-from speed._machine import facts
-from speed._material import TOWER, captions, pictures
+from polyclip.training.loop import prepare_training, run_step
+from polyclip.training.prepare import make_phase, prepare_run
+from speed._machine import collect_facts
+from speed._material import TOWER, load_captions, load_images
 
 KINDS = {  # how operations begin, in this order; the first that fits counts
     "matrix products": ("aten::addmm", "aten::mm", "aten::bmm", "aten::matmul", "aten::linear"),
@@ -56,13 +56,13 @@ REST = "outside torch (tokens, pixels, Python)"
 STEPS = 3  # of training under the profiler
 
 
-def kind_of(name: str) -> str:
-    """Of an operation."""
+def classify_operation(name: str) -> str:
+    """Return the kind of an operation."""
     return next((kind for kind, starts in KINDS.items() if name.startswith(starts)), REST)
 
 
-def shares(work: Callable[[], Any]) -> dict[str, float]:
-    """Share of each kind of operation, in [0, 1], of the time that `work` takes in one thread."""
+def measure_shares(work: Callable[[], Any]) -> dict[str, float]:
+    """Return the share of each kind of operation, in [0, 1], of the time of `work` in one thread."""
     work()
     with profile(activities=[ProfilerActivity.CPU]) as found, torch.profiler.record_function("everything"):
         work()
@@ -71,51 +71,51 @@ def shares(work: Callable[[], Any]) -> dict[str, float]:
     spent: dict[str, float] = defaultdict(float)
     for entry in averages:
         if entry.key != "everything":
-            spent[kind_of(entry.key)] += entry.self_cpu_time_total / whole
+            spent[classify_operation(entry.key)] += entry.self_cpu_time_total / whole
     spent[REST] += max(0.0, 1 - sum(spent.values()))
     return dict(spent)
 
 
-def encoding(kind: str, name: str, items: list[Any]) -> Callable[[], Any]:
-    """Items through a frozen tower in the form that it is run in, in this thread."""
-    encoder = feature_cache.inference_form(describe(kind, name).build())
+def make_encoding(kind: str, name: str, items: list[Any]) -> Callable[[], Any]:
+    """Return a function that encodes items with a frozen encoder in this thread."""
+    encoder = get_inference_form(describe(kind, name).build())
 
     def work() -> None:
         with torch.inference_mode():
-            for batch in feature_cache.in_budget(encoder.costs(items), encoder.budget):
+            for batch in plan_batches(encoder.costs(items), encoder.budget, torch.get_num_threads()):
                 encoder(**encoder.prepare([items[row] for row in batch]))
 
     return work
 
 
-def training(folder: Path, **recipe: str) -> Callable[[], Any]:
-    """A few steps of a method on a fiftieth of the starter corpus' concepts."""
+def make_training(folder: Path, **recipe: str) -> Callable[[], Any]:
+    """Return a function that runs a few training steps on a fiftieth of the starter corpus' concepts."""
     made = ModelConfig(vision_tower=f"{TOWER}:,size=64", tune="text", **recipe)  # type: ignore[arg-type]
     run = AlignConfig(
         languages=[resolve_language("sw"), resolve_language("en")],
         recipe=made,
         out=folder,
-        sample=Sample(share=0.02),
+        sample=SamplingConfig(share=0.02),
         class_names=False,
     )
-    work = prepared(run)
+    work = prepare_run(run)
     for data in work.sides:
-        data.go_live()
+        data.attach_backbone()
     live = any(data.live for data in work.sides)
     chosen = replace(TOWERS if live else HEADS, batch_size=64, caption_loss=0.0)
-    ready = phase("profile", chosen, work)
-    accelerator = compute.accelerator(ready.compute)
-    model, optimizer = trainable(accelerator, work.aligner, ready)
+    ready = make_phase("profile", chosen, work)
+    accelerator = compute.create_accelerator(ready.compute)
+    model, optimizer = prepare_training(accelerator, work.aligner, ready)
 
     def steps() -> None:
         for number in range(STEPS):
-            step(accelerator, model, optimizer, ready, number)
+            run_step(accelerator, model, optimizer, ready, number)
 
     return steps
 
 
-def draw(found: dict[str, dict[str, float]], path: Path) -> None:
-    """Stacked bars, one a piece of work."""
+def draw_bars(found: dict[str, dict[str, float]], path: Path) -> None:
+    """Draw stacked bars, one per workload."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -138,22 +138,22 @@ def draw(found: dict[str, dict[str, float]], path: Path) -> None:
 def main(
     count: Annotated[int, typer.Option("--captions", min=10)] = 200,
     images: Annotated[int, typer.Option("--pictures", min=1)] = 16,
-    out: Annotated[Path, typer.Option()] = Path("docs/performance.png"),
+    out: Annotated[Path, typer.Option()] = Path("docs/explanation/performance.png"),
 ) -> None:
-    """Write the picture, and its figures beside it as JSON."""
+    """Write the plot, and its figures beside it as JSON."""
     torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
         pieces = {
-            "encoding captions": encoding("encoders", "e5-small", captions(count)),
-            "encoding pictures (WebP)": encoding("towers", TOWER, pictures(images, "noto")),
-            "heads, a step": training(Path(folder) / "heads", method="heads"),
-            "lilt-ln in the text tower, a step": training(Path(folder) / "lilt-ln", method="lilt-ln"),
-            "full, the text tower, a step": training(Path(folder) / "full", method="full"),
+            "encoding captions": make_encoding("encoders", "e5-small", load_captions(count)),
+            "encoding images (WebP)": make_encoding("towers", TOWER, load_images(images, "noto")),
+            "heads, a step": make_training(Path(folder) / "heads", method="heads"),
+            "lilt-ln in the text encoder, a step": make_training(Path(folder) / "lilt-ln", method="lilt-ln"),
+            "full, the text encoder, a step": make_training(Path(folder) / "full", method="full"),
         }
-        found = {name: shares(work) for name, work in pieces.items()}
-    draw(found, out)
+        found = {name: measure_shares(work) for name, work in pieces.items()}
+    draw_bars(found, out)
     out.with_suffix(".json").write_text(
-        json.dumps({**facts(), "shares": found}, ensure_ascii=False, indent=1) + "\n", "utf-8"
+        json.dumps({**collect_facts(), "shares": found}, ensure_ascii=False, indent=1) + "\n", "utf-8"
     )
 
 

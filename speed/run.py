@@ -1,8 +1,11 @@
-"""Speed, memory and energy beside other libraries, side by side in one run: prints tables and stores figures.
+"""Benchmark speed, memory and energy against other libraries in one run: prints tables and stores JSON.
 
-    pip install '.[starter,benchmark]' && python -m speed.run [--only a,b,c,d] [--rounds 5] [--quick] [--out speed/results]
+    pip install '.[starter,benchmark]' && python -m speed.run [--only a,b,c,d] [--rounds 5] [--quick] [--out
+        speed/results]
 
-a: training; b: encoding; c: retrieval scores; d: growth with pairs, batch size, caption length and languages. About 30 minutes on two quiet cores.
+a: training; b: encoding; c: retrieval scores; d: growth with pairs, batch size, caption length and languages. About 30
+minutes on two
+idle cores.
 """
 
 import json
@@ -20,8 +23,8 @@ import typer
 from rich.console import Console
 
 from speed import encoding, growth, scores, training
-from speed._machine import available, facts
-from speed._turns import BenchmarkError, Job, once
+from speed._machine import collect_facts, measure_free_memory
+from speed._turns import BenchmarkError, Job, run_once
 
 PARTS = {"a": "training", "b": "encoding", "c": "scores", "d": "growth"}
 NEEDED = {  # by part: modules, and the packages that they come in
@@ -31,16 +34,16 @@ NEEDED = {  # by part: modules, and the packages that they come in
     "d": {"matplotlib": "matplotlib"},
 }
 IN_TURNS = (
-    26  # GB: four contenders that train a whole text tower with AdamW, and polyclip's five, held at the same time
+    26  # GB: four contenders that train a whole text encoder with AdamW, and polyclip's five, held at the same time
 )
 console = Console()
 Tell = Callable[[str], None]
 
 
-def measure(
+def measure_part(
     part: str, rounds: int, quick: bool, asked: training.Settings, folder: Path, tell: Tell, together: bool
 ) -> dict[str, Any]:
-    """What a part stores."""
+    """Measure a part and return what is stored."""
     if part == "a":
         return training.run(training.QUICK if quick else asked, rounds, folder, tell, together)
     if part == "b":
@@ -50,41 +53,59 @@ def measure(
     return growth.run(growth.QUICK if quick else growth.Settings(), rounds, folder, tell)
 
 
-def check(parts: list[str]) -> None:
-    """Raises BenchmarkError where a library to compare with is missing."""
+def check_libraries(parts: list[str]) -> None:
+    """Check that the libraries to compare with are installed.
+
+    Raises:
+        BenchmarkError: One is missing.
+
+    """
     missing = sorted(
         {package for part in parts for module, package in NEEDED[part].items() if find_spec(module) is None}
     )
     if missing:
         raise BenchmarkError(
-            f"{', '.join(missing)}: not installed, and part {', '.join(parts)} needs it. Install with: pip install '.[starter,benchmark]'"
+            f"{', '.join(missing)}: not installed, and part {', '.join(parts)} needs it. Install with: pip install "
+            "'.[starter,benchmark]'"
         )
 
 
-def enough_memory(parts: list[str], quick: bool, together: bool) -> None:
-    """Raises BenchmarkError where training in turns would not fit, before the system ends some process for want of memory."""
-    found = available()
+def check_memory(parts: list[str], quick: bool, together: bool) -> None:
+    """Check that training in turns fits into memory, before the system kills a process.
+
+    Raises:
+        BenchmarkError: It does not fit.
+
+    """
+    found = measure_free_memory()
     if "a" in parts and together and not quick and found is not None and found < IN_TURNS:
         raise BenchmarkError(
-            f"Training in turns wants {IN_TURNS} GB of memory, {found:.0f} are free. Close something, or add --one-at-a-time."
+            f"Training in turns requires {IN_TURNS} GB of memory, {found:.0f} GB are free. Free some memory, or add "
+            "--one-at-a-time."
         )
 
 
-def store(path: Path, record: dict[str, Any]) -> None:
-    """JSON, whole or not at all."""
+def store_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a JSON file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", "utf-8")
     temporary.replace(path)
 
 
-def chosen(only: str) -> list[str]:
-    """Raises BenchmarkError for a part that does not exist."""
+def parse_parts(only: str) -> list[str]:
+    """Parse the option --only.
+
+    Raises:
+        BenchmarkError: A part does not exist.
+
+    """
     parts = [part.strip() for part in only.split(",")]
     for part in parts:
         if part not in PARTS:
             raise BenchmarkError(
-                f"--only {only}: no part called {part!r}; expected some of {', '.join(f'{key} ({name})' for key, name in PARTS.items())}."
+                f"--only {only}: no part called {part!r}; expected some of "
+                f"{', '.join(f'{key} ({name})' for key, name in PARTS.items())}."
             )
     return parts
 
@@ -110,28 +131,28 @@ def main(
         "speed/results"
     ),
 ) -> None:
-    """Each contender works in a process of its own, so that its peak memory is its own, and they take turns."""
+    """Run the benchmarks; contenders take turns, each in its own process so that its peak memory is its own."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the work folder is removed
     work = Path(tempfile.mkdtemp(prefix="polyclip-benchmarks-"))
     try:
-        parts = chosen(only)
-        check(parts)
-        enough_memory(parts, quick, not one_at_a_time)
+        parts = parse_parts(only)
+        check_libraries(parts)
+        check_memory(parts, quick, not one_at_a_time)
         if steps % 3:
             raise BenchmarkError(f"--steps is {steps}, expected a multiple of 3: validation comes after every third.")
         asked = training.Settings(steps=steps, peer_rate=peer_rate)
         for part in parts:
-            started, record = time.monotonic(), facts()
+            started, record = time.monotonic(), collect_facts()
             with console.status(f"{PARTS[part]}: getting ready") as status:
                 tell = lambda text, part=part: status.update(f"{PARTS[part]}: {text}")  # noqa: E731
                 if not (work / "e5").exists() and part in "ab":
-                    once(Job("the embedded weights", "speed._material:export"), work, tell)
-                record |= {"part": PARTS[part], "rounds": rounds, "quick": quick} | measure(
+                    run_once(Job("the embedded weights", "speed._material:export"), work, tell)
+                record |= {"part": PARTS[part], "rounds": rounds, "quick": quick} | measure_part(
                     part, rounds, quick, asked, work, tell, not one_at_a_time
                 )
             record["seconds"] = round(time.monotonic() - started)
-            store(out / f"{PARTS[part]}.json", record)
-            show(part, record, out)
+            store_record(out / f"{PARTS[part]}.json", record)
+            show_part(part, record, out)
     except BenchmarkError as error:
         Console(stderr=True).print(f"Error: {error}", style="red", highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
@@ -139,13 +160,13 @@ def main(
         shutil.rmtree(work, ignore_errors=True)
 
 
-def show(part: str, record: dict[str, Any], out: Path) -> None:
-    """The part's tables; for d the plot as well."""
+def show_part(part: str, record: dict[str, Any], out: Path) -> None:
+    """Print the part's tables; for d also draw the plot."""
     module = {"a": training, "b": encoding, "c": scores, "d": growth}[part]
-    for table in module.tables(record):
+    for table in module.build_tables(record):
         console.print(table)
     if part == "d":
-        growth.plot(record, out / "growth.png")
+        growth.draw_plot(record, out / "growth.png")
     console.print(f"{PARTS[part]}: {record['seconds']:,} s, stored in {out / PARTS[part]}.json", highlight=False)
 
 

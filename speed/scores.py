@@ -1,8 +1,12 @@
-"""Part c: retrieval scores of the same matrices beside CLIP_benchmark's, time and memory.
+"""Part c: time and memory of retrieval scores, against CLIP_benchmark on the same matrices.
 
-Crossmodal-3600's size for one language: random unit vectors stand for a model's, several captions a picture, both directions, recall@1, 5 and 10.
-CLIP_benchmark's `evaluate` is given a model that hands the vectors out, in batches of 64. polyclip is measured twice: recall alone, and all that
-its benchmarks report (mean reciprocal rank, nDCG, median rank, chance, intervals from 1,000 bootstrap draws).
+Crossmodal-3600's size for one language: random unit vectors as embeddings, several captions per image, both directions,
+recall@1, 5
+and 10. CLIP_benchmark's `evaluate` gets a model that returns these embeddings, in batches of 64. polyclip is measured
+twice: recall
+alone, and everything that its benchmarks report (mean reciprocal rank, nDCG, median rank, chance level, intervals from
+1,000 bootstrap
+samples).
 """
 
 from collections.abc import Callable
@@ -12,8 +16,8 @@ from typing import Any
 
 from rich.table import Table
 
-from speed._tables import narrow
-from speed._turns import BenchmarkError, Job, in_turns
+from speed._tables import make_table
+from speed._turns import BenchmarkError, Job, measure_in_turns
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,11 @@ TOLERANCE = 1e-6  # two ways of adding up a mean
 
 
 def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], None], together: bool) -> dict[str, Any]:
-    """Measure everything; returns what is stored.
+    """Measure everything and return what is stored.
 
-    Raises BenchmarkError where two contenders' recalls differ: then their times mean nothing.
+    Raises:
+        BenchmarkError: Two contenders' recall values differ, which makes their times meaningless.
+
     """
     common = asdict(settings)
     names = {
@@ -44,13 +50,14 @@ def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], Non
         Job("matmul", "speed._machine:matmul"),
         *(Job(name, f"speed._scores:{target}", common) for name, target in names.items()),
     ]
-    matmul, *found = in_turns(jobs, rounds, folder, tell, together)
+    matmul, *found = measure_in_turns(jobs, rounds, folder, tell, together)
     values = {m.name: m.ready["recalls"] for m in found}
     first = next(iter(values.values()))
     for name, recalls in values.items():
         if any(abs(recalls[key] - first[key]) > TOLERANCE for key in first):
             raise BenchmarkError(
-                f"{name} says {recalls}, {next(iter(values))} says {first} of the same matrices; expected the same."
+                f"{name} gives recall {recalls}, {next(iter(values))} gives {first} on the same matrices; expected "
+                "the same."
             )
     flops = 2 * 2 * settings.pictures * settings.captions * settings.dim  # one product a direction
     rows = [
@@ -69,15 +76,18 @@ def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], Non
         "recalls": first,
         "matmul_gflops": matmul.median("rate") / 1e9,
         "rows": rows,
-        "raw": {m.name: m.record() for m in found},
+        "raw": {m.name: m.to_json() for m in found},
     }
 
 
-def tables(stored: dict[str, Any]) -> list[Table]:
-    """For people, at 80 columns."""
+def build_tables(stored: dict[str, Any]) -> list[Table]:
+    """Build the table for a terminal of 80 columns."""
     settings, rows = stored["settings"], stored["rows"]
-    title = f"{settings['captions']:,} captions, {settings['pictures']:,} pictures; equal recalls; matmul {stored['matmul_gflops']:.0f} GFLOP/s"
-    table = narrow(title, "", "seconds", "x faster", "CPU s", "of\nmatmul", "peak MB", "MB on\ntop")
+    title = (
+        f"{settings['captions']:,} captions, {settings['pictures']:,} images; equal recalls; matmul "
+        f"{stored['matmul_gflops']:.0f} GFLOP/s"
+    )
+    table = make_table(title, "", "seconds", "speed-up", "CPU s", "% of peak\nFLOP/s", "peak MB", "MB on\ntop")
     for row in rows:
         ratio = rows[0]["seconds"] / row["seconds"]
         shares = (

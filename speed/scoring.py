@@ -1,7 +1,9 @@
-"""Time and memory of scoring a benchmark of the size of Crossmodal-3600 in one process: 261,375 captions, 3,600 pictures, 36 languages.
+"""Time and memory of scoring a benchmark of Crossmodal-3600's size: 261,375 captions, 3,600 images, 36 languages.
 
-Random unit vectors stand for a model's, so what is measured is the scoring alone: both protocols and both directions of every language, all metrics,
-intervals, chance, the means over languages, and the files. Memory is the peak of the process less what it had before, torch loaded.
+Random embeddings stand for embeddings, so only the scoring is measured: both protocols and directions of every
+language, all metrics,
+intervals, chance level, means over languages, and the files. Memory is the peak of the process minus what it had
+before, torch loaded.
 
     python speed/scoring.py [--captions 261375] [--pictures 3600] [--languages 36] [--dim 384]
 """
@@ -12,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -22,28 +24,28 @@ from torch.nn.functional import normalize
 
 from polyclip.core.progress import Progress
 from polyclip.evaluation.results import Result, Score
-from polyclip.evaluation.retrieval import Items, both_directions
+from polyclip.evaluation.retrieval import Items, score_both_directions
 from polyclip.report.result import write_result
 
 LIMIT = 2000  # MB on top of the model
 
 
-def peak() -> float:
-    """The most memory that the process has had, MB."""
+def measure_peak() -> float:
+    """Return the peak memory of the process in MB."""
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def one(code: str, captions: int, image: Items, dim: int) -> list[Score]:
-    """Both protocols of one language, whose captions go round the pictures."""
+def score_language(code: str, captions: int, image: Items, dim: int) -> list[Score]:
+    """Score both protocols of one language, with captions cycling over the images."""
     keys = [image.keys[n % len(image.keys)] for n in range(captions)]
     vectors = normalize(torch.randn(captions, dim), dim=1)
-    facts = {"benchmark": "random", "split": "test", "language": code, "seen": False}
+    facts: dict[str, Any] = {"benchmark": "random", "split": "test", "language": code, "seen": False}
     first = min(captions, len(image.keys))
-    scores = both_directions(
+    scores = score_both_directions(
         Items(vectors[:first], keys[:first], keys[:first]), image, protocol="first-caption", **facts
-    )  # type: ignore[arg-type]
-    return scores + both_directions(Items(vectors, keys, keys), image, protocol="all-captions", **facts)  # type: ignore[arg-type]
+    )
+    return scores + score_both_directions(Items(vectors, keys, keys), image, protocol="all-captions", **facts)
 
 
 def main(
@@ -52,10 +54,10 @@ def main(
     languages: Annotated[int, typer.Option(min=1)] = 36,
     dim: Annotated[int, typer.Option(min=1)] = 384,
 ) -> None:
-    """Print the table that docs/benchmarks.md shows; exit code 1 above the limit."""
+    """Print the table of docs/benchmarks.md; exit code 1 above the limit."""
     torch.manual_seed(0)
     torch.randn(64, 64) @ torch.randn(64, 64)  # the library's own buffers
-    before, started = peak(), time.monotonic()
+    before, started = measure_peak(), time.monotonic()
     names = [f"{n:016x}" for n in range(pictures)]
     image = Items(normalize(torch.randn(pictures, dim), dim=1), names, names)
     scores: list[Score] = []
@@ -63,7 +65,7 @@ def main(
     with Progress("scoring", languages) as progress:
         for n in range(languages):
             moment = time.process_time()
-            scores += one(f"l{n:02}", captions // languages + (n < captions % languages), image, dim)
+            scores += score_language(f"l{n:02}", captions // languages + (n < captions % languages), image, dim)
             seconds.append(time.process_time() - moment)
             progress.advance(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -74,16 +76,16 @@ def main(
     table = Table(
         "what",
         "value",
-        title=f"{captions:,} captions, {pictures:,} pictures, {languages} languages, {torch.get_num_threads()} threads",
+        title=f"{captions:,} captions, {pictures:,} images, {languages} languages, {torch.get_num_threads()} threads",
     )
-    table.add_row("peak memory on top, MB", f"{peak() - before:,.0f}")
-    table.add_row("whole, s of processor time", f"{sum(seconds) + writing:.0f}")
+    table.add_row("peak memory on top, MB", f"{measure_peak() - before:,.0f}")
+    table.add_row("whole, s of CPU time", f"{sum(seconds) + writing:.0f}")
     table.add_row("whole, s by the clock", f"{time.monotonic() - started:.0f}")
-    table.add_row("one language, s of processor time (median)", f"{statistics.median(seconds):.2f}")
-    table.add_row("means and files, s of processor time", f"{writing:.1f}")
+    table.add_row("one language, s of CPU time (median)", f"{statistics.median(seconds):.2f}")
+    table.add_row("means and files, s of CPU time", f"{writing:.1f}")
     table.add_row("files, MB", f"{size:.1f}")
     Console().print(table)
-    if peak() - before > LIMIT:
+    if measure_peak() - before > LIMIT:
         raise SystemExit(1)
 
 

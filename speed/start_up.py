@@ -1,7 +1,8 @@
-"""How long commands take to answer: `polyclip --help`, and `polyclip search` in a ready index, beside what importing torch alone takes.
+"""Response time of commands: `polyclip --help`, and `polyclip search` in an index, against importing torch alone.
 
-A run on sixty Noto emoji is aligned and its pictures are indexed first; it is the start that is measured, which such a run shares with a large one. Each
-command is a process of its own, as when it is typed; they take turns, so that a noisy machine is noisy for all; medians.
+First a run on sixty Noto emoji is trained and its images are indexed; start-up time, which is measured, is the same for
+large runs. Each
+command is a process of its own, as when it is typed; commands take turns, so that noise affects all of them; medians.
 
     python speed/start_up.py [--rounds 5]
 """
@@ -28,17 +29,17 @@ TOWER = "efficientnet-lite0:,size=64"
 
 
 def write_corpus(folder: Path) -> Path:
-    """Emoji with their Swahili and English names, as a corpus of one's own; returns its pack."""
+    """Write emoji with their Swahili and English names as a corpus; returns its pack."""
     emoji = load_corpus("emoji")
-    pictures = emoji.reader.pictures(emoji.folder, "noto")
+    images = emoji.reader.pictures(emoji.folder, "noto")
     names = {
         code: {row.concept: list(row.captions) for row in emoji.reader.read(emoji.folder, code, "train")}
         for code in ("sw", "en")
     }
-    concepts = [concept for concept in names["sw"] if concept in names["en"] and concept in pictures][::10][:PICTURES]
+    concepts = [concept for concept in names["sw"] if concept in names["en"] and concept in images][::10][:PICTURES]
     lines = []
     for concept in concepts:
-        pictures[concept].open().save(folder / f"{concept}.png")
+        images[concept].open().save(folder / f"{concept}.png")
         lines.append(
             json.dumps(
                 {"image": f"{concept}.png", "captions": {code: own[concept] for code, own in names.items()}},
@@ -52,10 +53,12 @@ def write_corpus(folder: Path) -> Path:
     return pack
 
 
-def seconds(command: list[str], folder: Path) -> float:
-    """Of one process from start to end, in `folder`, where it may leave a page.
+def time_command(command: list[str], folder: Path) -> float:
+    """Return the seconds of one process from start to end, run in `folder`.
 
-    Raises CalledProcessError where it fails.
+    Raises:
+        CalledProcessError: It fails.
+
     """
     started = time.monotonic()
     subprocess.run(command, check=True, capture_output=True, cwd=folder, env=os.environ | {"HF_HUB_OFFLINE": "1"})
@@ -63,15 +66,15 @@ def seconds(command: list[str], folder: Path) -> float:
 
 
 def main(rounds: Annotated[int, typer.Option(min=1)] = 5) -> None:
-    """Print the table."""
+    """Print the table of response times."""
     polyclip = [sys.executable, "-m", "polyclip"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "mine").mkdir()
         pack, run = write_corpus(folder / "mine"), folder / "run"
         inputs = ["--corpus", str(pack), "--method", "heads", "--vision-tower", TOWER, "--epochs", "2"]
-        seconds([*polyclip, "align", "--lang", "sw", *inputs, "--out", str(run)], folder)
-        seconds([*polyclip, "index", str(folder / "mine"), "--model", str(run)], folder)
+        time_command([*polyclip, "align", "--lang", "sw", *inputs, "--out", str(run)], folder)
+        time_command([*polyclip, "index", str(folder / "mine"), "--model", str(run)], folder)
         commands = {
             BASE: [sys.executable, "-c", BASE],
             "polyclip --help": [*polyclip, "--help"],
@@ -85,7 +88,7 @@ def main(rounds: Annotated[int, typer.Option(min=1)] = 5) -> None:
                 "--lang",
                 "sw",
             ],
-            "polyclip search, by a picture": [
+            "polyclip search, by an image": [
                 *polyclip,
                 "search",
                 "--picture",
@@ -97,7 +100,7 @@ def main(rounds: Annotated[int, typer.Option(min=1)] = 5) -> None:
         found: dict[str, list[float]] = {label: [] for label in commands}
         for number in range(rounds + 1):
             for label, command in commands.items():
-                spent = seconds(command, folder)
+                spent = time_command(command, folder)
                 if number:  # the first round reads the files from disk
                     found[label].append(spent)
     table = Table("command", "s, median", "least - most", f"x {BASE}", title=f"from start to end, {rounds} rounds")

@@ -1,7 +1,8 @@
-"""Pairs a second of several methods on the same towers, in one run, and their ratio to full training.
+"""Pairs/s of several methods on the same encoders in one run, and their ratio to full training.
 
-Each method's own phase is timed step by step, the methods in turn, so that a noisy machine is noisy for all; medians. What lies below a cut and the
-features of frozen towers are in the cache before the clock starts, as they are from a run's second epoch on.
+Each method's main phase is timed step by step, methods in turn, so that noise affects all of them; medians. States
+below a cut and
+features of frozen encoders are cached before timing, as they are from a run's second epoch on.
 
     python speed/training_speed.py [--rounds 5] [--vision-tower efficientnet-lite0:depths,size=96]
 """
@@ -23,8 +24,8 @@ from polyclip.languages.resolve import resolve_language
 from polyclip.models.branch import ModelConfig
 from polyclip.training import compute
 from polyclip.training.config import HEADS, TOWERS, AlignConfig
-from polyclip.training.loop import step, trainable
-from polyclip.training.prepare import phase, prepared
+from polyclip.training.loop import prepare_training, run_step
+from polyclip.training.prepare import make_phase, prepare_run
 
 CASES: dict[str, dict[str, str]] = {
     "full": {"method": "full"},
@@ -38,24 +39,24 @@ CASES: dict[str, dict[str, str]] = {
 }
 
 
-def stepper(folder: Path, case: dict[str, str], tower: str) -> tuple[Callable[[], float], int]:
-    """A function that takes one step and returns its seconds, and the pairs of a step."""
+def make_stepper(folder: Path, case: dict[str, str], tower: str) -> tuple[Callable[[], float], int]:
+    """Return a function that runs one step and returns its seconds, and the pairs per step."""
     recipe = ModelConfig(**{"vision_tower": tower, **case})  # type: ignore[arg-type]
     run = AlignConfig(
         languages=[resolve_language("sw"), resolve_language("en")], recipe=recipe, out=folder, class_names=False
     )
-    work = prepared(run)
+    work = prepare_run(run)
     live = any(data.side.encoder is not None for data in work.sides)
     for data in work.sides:
-        data.go_live()
-    ready = phase("timed", replace(TOWERS, batch_size=64) if live else replace(HEADS, caption_loss=0.0), work)
-    accelerator = compute.accelerator(ready.compute)
-    model, optimizer = trainable(accelerator, work.aligner, ready)
+        data.attach_backbone()
+    ready = make_phase("timed", replace(TOWERS, batch_size=64) if live else replace(HEADS, caption_loss=0.0), work)
+    accelerator = compute.create_accelerator(ready.compute)
+    model, optimizer = prepare_training(accelerator, work.aligner, ready)
     number = iter(range(10**9))
 
     def one() -> float:
         started = time.monotonic()
-        step(accelerator, model, optimizer, ready, next(number))
+        run_step(accelerator, model, optimizer, ready, next(number))
         return time.monotonic() - started
 
     one()
@@ -66,10 +67,10 @@ def main(
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     vision_tower: Annotated[str, typer.Option()] = "efficientnet-lite0:depths,size=96",
 ) -> None:
-    """Print the table that the README shows."""
+    """Print the table of pairs/s."""
     with tempfile.TemporaryDirectory() as temporary:
         steppers = {
-            name: stepper(Path(temporary) / str(number), case, vision_tower)
+            name: make_stepper(Path(temporary) / str(number), case, vision_tower)
             for number, (name, case) in enumerate(CASES.items())
         }
         times: dict[str, list[float]] = {name: [] for name in CASES}
@@ -88,10 +89,12 @@ def main(
     console = Console()
     console.print(table)
     console.print(
-        f"text adapters in the top four of twelve layers: {speed['lilt-lwa, text, top four of twelve'] / speed['lilt-lwa, text, all twelve']:.1f} x all twelve"
+        "text adapters in the top four of twelve layers: "
+        f"{speed['lilt-lwa, text, top four of twelve'] / speed['lilt-lwa, text, all twelve']:.1f} x all twelve"
     )
     console.print(
-        f"both towers, top four of each: {speed['lilt-lwa, top four of each'] / speed['lilt-lwa, all layers']:.1f} x all layers"
+        f"both towers, top four of each: {speed['lilt-lwa, top four of each'] / speed['lilt-lwa, all layers']:.1f} x "
+        "all layers"
     )
 
 

@@ -14,7 +14,7 @@ from polyclip.cli.main import main
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandResult:
     """What a command printed and how it ended."""
 
     code: int
@@ -22,7 +22,7 @@ class Said:
     err: str
 
 
-def polyclip(*arguments: object) -> Said:
+def polyclip(*arguments: object) -> CommandResult:
     """Run `polyclip ARGUMENTS` in this process."""
     before, sys.argv = sys.argv, ["polyclip", *map(str, arguments)]
     code = 0
@@ -33,24 +33,24 @@ def polyclip(*arguments: object) -> Said:
             code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         finally:
             sys.argv = before
-    return Said(code, out.getvalue(), err.getvalue())
+    return CommandResult(code, out.getvalue(), err.getvalue())
 
 
-def process(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
+def start_process(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
     """Start `polyclip ARGUMENTS` in a process of its own."""
     command = [sys.executable, "-m", "polyclip", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=os.environ | environment, **pipes, text=True, preexec_fn=heeds_interrupts)
+    return subprocess.Popen(command, env=os.environ | environment, **pipes, text=True, preexec_fn=heed_interrupts)
 
 
-def heeds_interrupts() -> None:
+def heed_interrupts() -> None:
     """What a job in the background inherits ignores SIGINT."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def killed_when(ready: Callable[[], bool], arguments: list[object], how: signal.Signals) -> tuple[int, str]:
+def kill_when(ready: Callable[[], bool], arguments: list[object], how: signal.Signals) -> tuple[int, str]:
     """Start a command, send `how` as soon as `ready`, and return its exit code and what it said on standard error."""
-    running = process(*arguments)
+    running = start_process(*arguments)
     deadline = time.monotonic() + 120
     while not ready():
         assert running.poll() is None, running.communicate()[1]

@@ -13,16 +13,60 @@ import torch
 
 LONGEST = (
     "end_to_end/test_first_light.py",
-    "exports/test_exports.py",
-    "test_fewshot.py",
-    "test_study.py",
+    "export/test_exports.py",
+    "studies/test_fewshot.py",
+    "studies/test_study.py",
     "end_to_end/test_resume.py",
+)
+SLOW = (  # files and folders that `make test-fast` leaves out; all others together take less than a minute on two cores
+    "data/test_pairs.py",
+    "data/test_shards.py",
+    "end_to_end",
+    "evaluation/benchmarks/test_layouts.py",
+    "evaluation/benchmarks/test_scores.py",
+    "evaluation/test_forgetting.py",
+    "evaluation/test_leakage.py",
+    "evaluation/test_tokenizer.py",
+    "export",
+    "languages/test_normalize.py",
+    "languages/test_packs.py",
+    "models/test_closed_form.py",
+    "models/test_cut.py",
+    "models/test_e5_small.py",
+    "models/test_methods.py",
+    "models/test_packed_bert.py",
+    "models/test_structure.py",
+    "models/test_vision.py",
+    "models/test_vocabulary.py",
+    "parity",
+    "report/test_cards.py",
+    "search",
+    "speed",
+    "studies",
+    "test_contributing.py",
+    "test_docs.py",
+    "test_project.py",
+    "training",
+    "translation",
 )
 
 
+def is_slow(path: Path) -> bool:
+    """Whether a test file is one of SLOW, or lies in one."""
+    return any(path.is_relative_to(Path(__file__).parent / name) for name in SLOW)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m "not slow"` slow files are not even imported."""
+    return True if config.getoption("markexpr") == "not slow" and is_slow(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take minutes go first, so that no process waits for one of them at the end."""
+    """Mark slow files; those that take minutes go first, so that no process waits for one of them at the end."""
     folder = Path(__file__).parent
+    for item in items:
+        if is_slow(item.path):
+            item.add_marker(pytest.mark.slow)
     first = {folder / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: first.get(item.path, len(first)))
 

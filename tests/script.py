@@ -9,7 +9,7 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "scripts"
 
 
-def script(name: str) -> ModuleType:
+def load_script(name: str) -> ModuleType:
     """scripts/<name>.py."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))

@@ -19,7 +19,7 @@ from polyclip.core import distributed
 Work = Callable[[], dict[str, Tensor]]
 
 
-def together(count: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
+def run_processes(count: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
     """What `work` returns in each of `count` processes; an error in one of them is the test's."""
     context = multiprocessing.get_context("fork")
     environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
@@ -30,7 +30,7 @@ def together(count: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
         for rank in range(count):
             own = environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             running.append(
-                context.Process(target=one, args=(own, work, folder / f"process-{count}-{rank}.safetensors"))
+                context.Process(target=run_one, args=(own, work, folder / f"process-{count}-{rank}.safetensors"))
             )
             running[-1].start()
     for each in running:
@@ -41,7 +41,7 @@ def together(count: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
     return [load_file(folder / f"process-{count}-{rank}.safetensors") for rank in range(count)]
 
 
-def one(environment: dict[str, str], work: Work, path: Path) -> None:
+def run_one(environment: dict[str, str], work: Work, path: Path) -> None:
     """One process' part."""
     try:
         os.environ |= environment

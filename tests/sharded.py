@@ -16,9 +16,9 @@ LANGUAGES = ("sw", "en")
 Item = tuple[str, bytes, dict[str, list[str]]]  # key, picture, captions
 
 
-def items(number: int, style: str = "fluent-flat") -> list[Item]:
+def load_items(number: int, style: str = "fluent-flat") -> list[Item]:
     """The first drawings of a style that both languages name."""
-    named = {code: emoji.captions(CORPORA / "emoji", code) for code in LANGUAGES}
+    named = {code: emoji.read_captions(CORPORA / "emoji", code) for code in LANGUAGES}
     found: list[Item] = []
     with tarfile.open(CORPORA / "emoji" / f"{style}.tar") as shard:
         for member in shard:
@@ -35,7 +35,7 @@ def items(number: int, style: str = "fluent-flat") -> list[Item]:
     return found
 
 
-def tar(members: Iterable[tuple[str, bytes]]) -> bytes:
+def make_tar(members: Iterable[tuple[str, bytes]]) -> bytes:
     """A tar file of these."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
@@ -46,21 +46,21 @@ def tar(members: Iterable[tuple[str, bytes]]) -> bytes:
     return out.getvalue()
 
 
-def sample(item: Item) -> list[tuple[str, bytes]]:
+def make_sample(item: Item) -> list[tuple[str, bytes]]:
     """Its members: English in .json, Swahili in .sw.txt."""
-    key, picture, captions = item
+    key, image, captions = item
     return [
-        (f"{key}.webp", picture),
+        (f"{key}.webp", image),
         (f"{key}.json", json.dumps({"captions": {"en": captions["en"]}}, ensure_ascii=False).encode()),
         (f"{key}.sw.txt", "\n".join(captions["sw"]).encode()),
     ]
 
 
-def tars(found: list[Item], shards: int) -> list[bytes]:
+def make_tars(found: list[Item], shards: int) -> list[bytes]:
     """Shards of consecutive items."""
     size = -(-len(found) // shards)
     return [
-        tar(member for item in found[start : start + size] for member in sample(item))
+        make_tar(member for item in found[start : start + size] for member in make_sample(item))
         for start in range(0, len(found), size)
     ]
 
@@ -68,7 +68,7 @@ def tars(found: list[Item], shards: int) -> list[bytes]:
 def write_tars(folder: Path, found: list[Item], shards: int, extra: str = "") -> Path:
     """`00000.tar` ... and a pack."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, data in enumerate(tars(found, shards)):
+    for number, data in enumerate(make_tars(found, shards)):
         (folder / f"{number:05}.tar").write_bytes(data)
     return write_pack(folder, "webdataset", f"{{00000..{shards - 1:05}}}.tar", extra)
 

@@ -1,25 +1,31 @@
-"""The pages: the quick start is run, commands exist, the page of commands is the code's, and the site builds without a warning or a request."""
+"""The pages: quick start and README run, commands exist, references follow the code, the site builds without a request."""
 
-import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from polyclip.cli.main import COMMANDS, GROUPS, loaded
+import polyclip as package
+from polyclip.cli.main import COMMANDS, GROUPS, load_command
+from polyclip.languages.schema import list_languages
 from tests.command import polyclip
+from tests.script import load_script
+from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
+GENERATED = {"commands", "languages", "api"}  # pages of docs/reference that are made when the site is built
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 ASKS = {
     "script": "src",
@@ -28,15 +34,6 @@ ASKS = {
     "source": "src",
     "link": "href",
 }  # tags that make a browser fetch something
-
-
-def script() -> ModuleType:
-    path = ROOT / "scripts" / "build_cli_pages.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def commands(text: str) -> Iterator[list[str]]:
@@ -56,7 +53,7 @@ def options(command: Any) -> set[str]:
 
 def test_the_quick_start_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = BLOCK.findall((DOCS / "quick-start.md").read_text("utf-8"))
+    blocks = BLOCK.findall((DOCS / "tutorials" / "quick-start.md").read_text("utf-8"))
     assert {language for language, _ in blocks} == {"python", "sh"} and len(blocks) > 4
     names: dict[str, Any] = {}
     for language, block in blocks:
@@ -76,7 +73,7 @@ def test_every_command_on_the_pages_exists_with_its_options() -> None:
     for page in [*PAGES, ROOT / "README.md"]:
         for words in commands(page.read_text("utf-8")):
             assert words[0] in COMMANDS, (page.name, words)
-            command = loaded(words[0])
+            command = load_command(words[0])
             if words[0] in GROUPS and words[1:2] and not words[1].startswith("-"):
                 assert words[1] in GROUPS[words[0]], (page.name, words)
                 command = command.commands[words[1]]
@@ -86,18 +83,48 @@ def test_every_command_on_the_pages_exists_with_its_options() -> None:
     assert {"align", "doctor", "report", "index", "serve", "export", "push", "languages"} <= seen
 
 
-def test_the_page_of_commands_is_what_the_code_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = script()
-    monkeypatch.setattr(sys, "argv", ["build_cli_pages.py", "--check"])
-    written.main()
-    text = written.PAGE.read_text("utf-8")
+def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a toy run: the default one takes minutes, and is what `tests/end_to_end/test_first_light.py` makes."""
+    (block,) = (
+        block for language, block in BLOCK.findall((ROOT / "README.md").read_text("utf-8")) if language == "python"
+    )
+    monkeypatch.chdir(tmp_path)
+    corpus = write_corpus(tmp_path / "toy")
+    encoders = [
+        "--text-encoder",
+        write_text_encoder(tmp_path / "text"),
+        "--vision-tower",
+        write_vision_tower(tmp_path / "vision"),
+    ]
+    said = polyclip("align", "--lang", "sw", "--corpus", corpus, *encoders, "--epochs", 2, "--out", "runs/sw-head-mlp")
+    assert said.code == 0, said
+    for name in ("cat", "fish"):
+        shutil.copy(next((tmp_path / "toy").glob("*.png")), f"{name}.jpg")
+    with redirect_stdout(StringIO()) as printed:
+        exec(compile(block, "README.md", "exec"), {})
+    assert printed.getvalue().startswith("tensor([[")
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 900
+
+
+def test_the_page_of_commands_has_every_command_and_option() -> None:
+    text = load_script("build_cli_pages").page()
     titles = set(re.findall(r"^#+ polyclip (.+)$", text, re.MULTILINE))
     assert titles == set(COMMANDS) | {f"{group} {one}" for group, inner in GROUPS.items() for one in inner}
-    assert re.search(r"\| `--views` \| whole number from 1 to 64 \| `1` \|", text)
-    monkeypatch.setattr(written, "PAGE", tmp_path / "commands.md")
-    written.PAGE.write_text(text.replace("`--views`", "`--view`"), "utf-8")
-    with pytest.raises(SystemExit, match="run python scripts/build_cli_pages"):
-        written.main()
+    assert re.search(r"\| `--text-encoder` \| text \| `e5-small` \|", text)
+    assert re.search(r"\| `--batch-size` \| whole number from 2 \|", text)
+
+
+def test_the_page_of_languages_has_every_pack() -> None:
+    text = load_script("build_languages_page").page()
+    assert re.findall(r"^\| ([a-z]{2,3}(?:-[A-Z][a-z]{3})?) \|", text, re.MULTILINE) == list_languages()
+
+
+def test_the_page_of_the_library_has_every_public_name() -> None:
+    names = set(re.findall(r"^::: polyclip\.(\w+)$", load_script("docs_hooks").build_api_page(), re.MULTILINE))
+    assert names == {name for name in package.__all__ if not name.startswith("_")} != set()
 
 
 class Asked(HTMLParser):
@@ -132,15 +159,17 @@ def test_the_site_builds_without_a_warning_and_asks_nothing_from_elsewhere(tmp_p
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"})
     assert done.returncode == 0, done.stdout + done.stderr
     built = tmp_path / "site"
-    assert {page.with_suffix(".html").name for page in PAGES} <= {path.name for path in built.glob("*.html")}
-    for page in built.glob("*.html"):
+    pages = {path.relative_to(built) for path in built.rglob("*.html")}
+    assert {page.relative_to(DOCS).with_suffix(".html") for page in PAGES} <= pages
+    assert {Path("reference") / f"{name}.html" for name in GENERATED} <= pages
+    for page in sorted(built.rglob("*.html")):
         asked = Asked()
         asked.feed(page.read_text("utf-8"))
         assert asked.fetched, page
         near = [link for link in asked.links if not re.match(r"https?:|mailto:|#|javascript:", link)]
         for address in [*asked.fetched, *near]:
             assert not re.match(r"[a-z]+:|//", address), (page.name, address)
-            assert page.name == "404.html" or (built / address.partition("#")[0].partition("?")[0]).exists(), (
+            assert page.name == "404.html" or (page.parent / address.partition("#")[0].partition("?")[0]).exists(), (
                 page.name,
                 address,
             )

@@ -16,8 +16,9 @@ models
 evaluation translation
 report
 training
-search export
+search exporters
 pipeline
+api
 studies
 cli
 __main__

@@ -1,14 +1,16 @@
 """What may be written after `polyclip align`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from polyclip.training.request import AlignOptions
+
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class AlignCommand:
     """What may be written after `polyclip align`."""
 
     lang: Annotated[
@@ -29,10 +31,10 @@ class Options:
         str,
         typer.Option(help="Time for --method auto, encoding and scoring included: 90s, 5m, 1h. Default: the pack's."),
     ] = ""
-    borrow: Annotated[
+    related_languages: Annotated[
         bool | None,
         typer.Option(
-            "--borrow/--no-borrow",
+            "--related-languages/--no-related-languages",
             help="Train the related languages that the packs name beside it. Default: only with --recipe.",
         ),
     ] = None
@@ -61,10 +63,10 @@ class Options:
     rehearse: Annotated[bool, typer.Option(help="With --from: train the run's own languages beside the new ones.")] = (
         True
     )
-    mix: Annotated[
+    caption_weights: Annotated[
         list[str] | None,
         typer.Option(
-            "--mix",
+            "--caption-weights",
             help="PROVENANCE=WEIGHT: how often such captions are drawn, people's being 1: nllb=0.5. Repeatable.",
         ),
     ] = None
@@ -74,9 +76,9 @@ class Options:
             help="Draw a language with n named pictures as n**(1/T): 1 in proportion, 3.33 as XLM-R. Default: all as often."
         ),
     ] = None
-    tune: Annotated[str, typer.Option(help="Towers in which the method trains something: both, text or vision.")] = (
-        "both"
-    )
+    train_towers: Annotated[
+        str, typer.Option(help="Towers in which the method trains something: both, text or vision.")
+    ] = "both"
     text_encoder: Annotated[
         str, typer.Option(help="e5-small, or a transformers encoder: hub name, folder, huggingface:NAME,pooling=cls.")
     ] = "e5-small"
@@ -113,19 +115,32 @@ class Options:
         str,
         typer.Option(help="For m2m and distill: a run folder, clip:NAME of a transformers CLIP, or open_clip:MODEL."),
     ] = ""
-    views: Annotated[
+    num_augmentations: Annotated[
         int,
         typer.Option(min=1, max=64, help="Views of each training picture, the others augmented; each is encoded once."),
     ] = 1
-    dim: Annotated[int | None, typer.Option(min=2, help="Length of one head's vector. Default: the method's own.")] = (
-        None
-    )
+    head_dim: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Length of one projection head's embedding; a method of several heads joins them. Default: the method's own.",
+        ),
+    ] = None
     seed: Annotated[int, typer.Option(min=0)] = 0
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the named pictures in the method's own phase.")
     ] = None
     batch_size: Annotated[
         int | None, typer.Option(min=2, help="Pairs a step in the method's own phase; at most the captions there are.")
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(min=0, help="Highest learning rate, in the method's own phase. Default: the method's own."),
+    ] = None
+    weight_decay: Annotated[float | None, typer.Option(min=0, help="In the method's own phase. Default: 0.1.")] = None
+    warmup: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the steps in which the learning rate rises. Default: 0.1."),
     ] = None
     micro_batch: Annotated[
         int | None,
@@ -166,3 +181,7 @@ class Options:
     ] = ""
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in the same folder.")] = False
     typed: frozenset[str] = frozenset()  # names of the options that were written
+
+    def plain(self) -> AlignOptions:
+        """The same options without what only a command line needs."""
+        return AlignOptions(**{field.name: getattr(self, field.name) for field in fields(AlignOptions)})

@@ -24,11 +24,11 @@ STOPPED = (
 )
 
 
-class Stopped(KeyboardInterrupt):
+class JobStopped(KeyboardInterrupt):
     """SIGTERM: how launchers and schedulers end a job."""
 
 
-def shared(name: str, command: Callable[..., None]) -> Callable[..., None]:
+def share_command(name: str, command: Callable[..., None]) -> Callable[..., None]:
     """The same command; started by a launcher, its processes meet first, and only the first of them prints.
 
     Raises PolyclipError for a command that is one process' work.
@@ -36,7 +36,7 @@ def shared(name: str, command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(**given: object) -> None:
-        if not distributed.launched():
+        if not distributed.is_launched():
             command(**given)
             return
         if name not in TOGETHER:
@@ -50,7 +50,7 @@ def shared(name: str, command: Callable[..., None]) -> Callable[..., None]:
         distributed.start()
         with (
             Path(os.devnull).open("w", encoding="utf-8") as nowhere,
-            redirect_stdout(sys.stdout if distributed.first() else nowhere),
+            redirect_stdout(sys.stdout if distributed.is_first_process() else nowhere),
         ):
             command(**given)
         distributed.stop()
@@ -59,24 +59,24 @@ def shared(name: str, command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def complain(error: PolyclipError) -> None:
+def report_error(error: PolyclipError) -> None:
     """Print an error on standard error, once for all processes that found it."""
     where = ""
-    if distributed.launched():
-        at_once = distributed.first() or isinstance(error, LostError)
+    if distributed.is_launched():
+        at_once = distributed.is_first_process() or isinstance(error, LostError)
         signal.signal(signal.SIGTERM, signal.SIG_IGN if at_once else signal.SIG_DFL)  # said whole, or not at all
         time.sleep(0.0 if at_once else PATIENCE)
-        where = "" if distributed.first() else f" in process {os.environ['RANK']}"
+        where = "" if distributed.is_first_process() else f" in process {os.environ['RANK']}"
     Console(stderr=True).print(f"error{where}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def interrupted(error: KeyboardInterrupt, kept: str) -> None:
+def report_interrupt(error: KeyboardInterrupt, kept: str) -> None:
     """Say on standard error that what was made is `kept`; a process that was stopped has said so."""
-    if not isinstance(error, Stopped) and distributed.first():
+    if not isinstance(error, JobStopped) and distributed.is_first_process():
         Console(stderr=True).print(f"Interrupted. {kept}", markup=False, soft_wrap=True)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
     os.write(2, f"Process {os.environ['RANK']} {STOPPED}\n".encode())
-    raise Stopped
+    raise JobStopped

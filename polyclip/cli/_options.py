@@ -10,7 +10,7 @@ T = TypeVar("T")
 TYPED = "typed"  # the field that says which options stood on the command line
 
 
-def command_of(kind: type[T], run: Callable[[T], None]) -> Callable[..., None]:
+def make_command(kind: type[T], run: Callable[[T], None]) -> Callable[..., None]:
     """A command that gives `run` its options as one `kind`; its help is `run`'s docstring.
 
     The field `typed` of `kind` is no option: it receives the names of those that were written, whatever their value.

@@ -6,56 +6,57 @@ from typing import Any
 
 from rich.console import Console
 
-from polyclip.cli._align_config import Asked, asked, corpus_of, limited, run_of
-from polyclip.cli._align_options import Options
-from polyclip.cli._from_library import imported
-from polyclip.cli._options import command_of
+from polyclip.training.request import AlignRequest, resolve_request, choose_corpus, build_budget, build_config
+from polyclip.training.request import AlignOptions
+from polyclip.cli._align_options import AlignCommand
+from polyclip.training.library_model import apply_library_model
+from polyclip.cli._options import make_command
 from polyclip.core.progress import console
 from polyclip.data.corpus import load_corpus
 from polyclip.evaluation.results import Choice, Result
-from polyclip.languages.schema import file_of
+from polyclip.languages.schema import get_pack_file
 from polyclip.training.trackers import check_trackers
 
 
-def align_with(options: Options) -> None:
-    """Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them."""
-    options = imported(options)
+def align_with(command: AlignCommand) -> None:
+    """Align a language: train small modules between a frozen text encoder and a frozen vision encoder, then evaluate them."""
+    options = apply_library_model(command.plain())
     if options.max_bad:
-        load_corpus(corpus_of(options)).allow(options.max_bad)
-    request = asked(options)
-    limit = limited(options, request)
+        load_corpus(choose_corpus(options)).allow_bad_samples(options.max_bad)
+    request = resolve_request(options)
+    limit = build_budget(options, request)
     check_trackers(options.track or [])
-    run = replace(run_of(options, request), track=tuple(options.track or []))
+    run = replace(build_config(options, request), track=tuple(options.track or []))
     from polyclip.pipeline import align, align_within
 
     result, choice = (align(run), None) if limit is None else align_within(run, limit)
-    told(result, request, choice)
+    print_scores(result, request, choice)
     if options.max_drop is not None:
-        gate(result, options.max_drop)
+        check_forgetting(result, options.max_drop)
 
 
-command = command_of(Options, align_with)
+command = make_command(AlignCommand, align_with)
 
 
-def gate(result: Result, most: float) -> None:
+def check_forgetting(result: Result, most: float) -> None:
     """End with exit code 1 where more was forgotten than allowed."""
-    from polyclip.report.table import too_forgetful
+    from polyclip.report.table import describe_forgetting
 
-    sentence = too_forgetful(result.knowledge, most)
+    sentence = describe_forgetting(result.knowledge, most)
     if sentence:
         console.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(1)
 
 
-def told(result: Result, request: Asked, choice: Choice | None) -> None:
+def print_scores(result: Result, request: AlignRequest, choice: Choice | None) -> None:
     """Print the scores, and before and after them what auto tried and chose."""
-    from polyclip.report.auto import trials_table, verdict
-    from polyclip.report.table import knowledge_table, summary, tables
+    from polyclip.report.auto import build_trials_table, describe_choice
+    from polyclip.report.table import build_retention_table, format_summary, build_tables
 
     printed = Console()
     if choice is not None:
-        printed.print(trials_table(choice))
-    for table in tables(result.scores):
+        printed.print(build_trials_table(choice))
+    for table in build_tables(result.scores):
         printed.print(table)
     if result.knowledge:
         since = (
@@ -63,17 +64,17 @@ def told(result: Result, request: Asked, choice: Choice | None) -> None:
             if "continued" in result.run
             else "the encoder as it came"
         )
-        printed.print(knowledge_table(result.knowledge, since))
-    printed.print(summary(result, request.folder), highlight=False, soft_wrap=True)
+        printed.print(build_retention_table(result.knowledge, since))
+    printed.print(format_summary(result, request.folder), highlight=False, soft_wrap=True)
     if request.advice:
-        printed.print(advised(request.advice), highlight=False, soft_wrap=True)
+        printed.print(format_advice(request.advice), highlight=False, soft_wrap=True)
     if choice is not None:
-        printed.print(verdict(choice), highlight=False, soft_wrap=True)
+        printed.print(describe_choice(choice), highlight=False, soft_wrap=True)
 
 
-def advised(advice: dict[str, Any]) -> str:
+def format_advice(advice: dict[str, Any]) -> str:
     """`from languages/sw.toml: method head-mlp, borrow zu, xh`."""
-    files = ", ".join(file_of(code) for code in advice["packs"])
+    files = ", ".join(get_pack_file(code) for code in advice["packs"])
     said = [
         f"{key} {', '.join(value) if isinstance(value, list) else value}"
         for key, value in advice.items()

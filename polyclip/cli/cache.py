@@ -8,21 +8,21 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from polyclip.core.storage import cache_folder, cache_sizes, clear_cache
+from polyclip.core.storage import get_cache_folder, measure_cache, clear_cache
 
 
 def command(
     action: Annotated[Literal["show", "clear"], typer.Argument(help="show its size, or clear it")] = "show",
 ) -> None:
-    """Show or clear converted weights and computed features; both are made again when they are needed."""
+    """Show or clear converted weights and cached features; both are recomputed when needed."""
     console = Console()
     if action == "clear":
-        freed = sum(cache_sizes().values())
+        freed = sum(measure_cache().values())
         clear_cache()
-        console.print(f"{decimal(freed)} freed in {cache_folder()}", highlight=False, soft_wrap=True)
+        console.print(f"{decimal(freed)} freed in {get_cache_folder()}", highlight=False, soft_wrap=True)
         return
-    sizes = cache_sizes()
-    console.print(f"{cache_folder()}: {decimal(sum(sizes.values()))}", highlight=False, soft_wrap=True)
+    sizes = measure_cache()
+    console.print(f"{get_cache_folder()}: {decimal(sum(sizes.values()))}", highlight=False, soft_wrap=True)
     if sizes:
         table = Table("part", "size", header_style="bold", box=SIMPLE_HEAD)
         for name, size in sizes.items():

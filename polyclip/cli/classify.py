@@ -15,8 +15,8 @@ from rich.table import Table
 from polyclip.languages.resolve import resolve_language
 
 if TYPE_CHECKING:
-    from polyclip.search.classify import Labelled
-    from polyclip.search.gallery import Gallery
+    from polyclip.search.classify import LabelledImage
+    from polyclip.search.gallery import SearchGallery
 
 COLUMNS = ("picture", "label", "similarity", "share", "second", "second_share")
 
@@ -36,40 +36,42 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file, as CSV.")] = None,
 ) -> None:
-    """Give each picture the nearest of some labels, in the prompts of their language's pack."""
+    """Label images zero-shot with the nearest of given labels, using the prompts of their language's pack."""
     from polyclip.search.classify import read_labels
 
     language = resolve_language(lang).code if lang else ""
     named = read_labels(labels)
-    from polyclip.search.classify import label, meaning, spelling
-    from polyclip.search.gallery import gathered
-    from polyclip.search.query import trained_on
+    from polyclip.search.classify import label_images, describe_shares, choose_language
+    from polyclip.search.gallery import load_gallery
+    from polyclip.search.query import read_trained_languages
 
-    gallery = gathered(folder, model)
-    spelt = spelling(named, language, trained_on(gallery.run))
-    found = label(gallery, named, spelt)
+    gallery = load_gallery(folder, model)
+    spelt = choose_language(named, language, read_trained_languages(gallery.run))
+    found = label_images(gallery, named, spelt)
     if csv is not None:
         from polyclip.core.storage import write_text
 
-        write_text(csv, as_csv(gallery, found), what="the labels")
+        write_text(csv, format_csv(gallery, found), what="the labels")
     if json:
-        pictures = [dict(zip(COLUMNS, row, strict=True)) for row in rows(gallery, found)]
+        images = [dict(zip(COLUMNS, row, strict=True)) for row in build_rows(gallery, found)]
         facts = {
             "schema": 1,
             "language": spelt,
             "labels": named,
-            "share": meaning(gallery.aligner),
+            "share": describe_shares(gallery.aligner),
             "skipped": gallery.problems,
-            "pictures": pictures,
+            "pictures": images,
         }
         typer.echo(json_text.dumps(facts, ensure_ascii=False, indent=1))
     else:
-        show(gallery, found, meaning(gallery.aligner))
+        print_labels(gallery, found, describe_shares(gallery.aligner))
         if csv is not None:
             typer.echo(f"table: {csv}")
 
 
-def rows(gallery: "Gallery", found: "list[Labelled]") -> list[tuple[str, str, float, float, str, float]]:
+def build_rows(
+    gallery: "SearchGallery", found: "list[LabelledImage]"
+) -> list[tuple[str, str, float, float, str, float]]:
     """A row for each picture, as `COLUMNS`."""
     root = gallery.root
     return [
@@ -78,26 +80,26 @@ def rows(gallery: "Gallery", found: "list[Labelled]") -> list[tuple[str, str, fl
     ]
 
 
-def as_csv(gallery: "Gallery", found: "list[Labelled]") -> str:
+def format_csv(gallery: "SearchGallery", found: "list[LabelledImage]") -> str:
     """With a line of names first."""
     text = io.StringIO()
     writer = csv_text.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(
-        (*row[:2], f"{row[2]:.6f}", f"{row[3]:.6f}", row[4], f"{row[5]:.6f}") for row in rows(gallery, found)
+        (*row[:2], f"{row[2]:.6f}", f"{row[3]:.6f}", row[4], f"{row[5]:.6f}") for row in build_rows(gallery, found)
     )
     return text.getvalue()
 
 
-def show(gallery: "Gallery", found: "list[Labelled]", meaning: str) -> None:
+def print_labels(gallery: "SearchGallery", found: "list[LabelledImage]", meaning: str) -> None:
     """A table, what was skipped, and what its numbers mean."""
     console = Console()
     table = Table(header_style="bold", box=SIMPLE_HEAD)
     for name in ("picture", "label", "similarity", "share", "next label", "share"):
         table.add_column(name, overflow="fold")
-    for picture, label, similarity, share, second, second_share in rows(gallery, found):
+    for image, label, similarity, share, second, second_share in build_rows(gallery, found):
         table.add_row(
-            escape(picture), escape(label), f"{similarity:.3f}", f"{share:.2f}", escape(second), f"{second_share:.2f}"
+            escape(image), escape(label), f"{similarity:.3f}", f"{share:.2f}", escape(second), f"{second_share:.2f}"
         )
     console.print(table)
     for problem in gallery.problems:

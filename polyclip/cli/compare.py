@@ -37,14 +37,19 @@ def command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
-    """Say per language whether B is better than A, worse, or whether one cannot tell: paired by query, corrected for the number of languages."""
+    """Test per language whether B is better or worse than A: paired by query, corrected for the number of languages."""
     languages = [resolve_language(code) for code in lang or []]
     from polyclip.evaluation.retrieval import Request
-    from polyclip.evaluation.significance import Question, compare
-    from polyclip.report.comparison import comparison_json, comparison_table, sentence, write_comparison
-    from polyclip.report.per_query import outcomes_of, read_outcomes
+    from polyclip.evaluation.significance import ComparisonOptions, compare
+    from polyclip.report.comparison import (
+        format_comparison_json,
+        build_comparison_table,
+        summarize_comparison,
+        write_comparison,
+    )
+    from polyclip.report.per_query import collect_outcomes, read_outcomes
 
-    question = Question(
+    question = ComparisonOptions(
         metric=metric,
         direction=direction.replace("-", "_"),
         protocol=protocol,
@@ -54,15 +59,15 @@ def command(
         from polyclip.pipeline import evaluate
 
         request = Request(languages=languages, split=split, data=data, partial=partial, corpus=corpus)
-        first, second = (outcomes_of(evaluate(benchmark, side, request).scores) for side in (a, b))
+        first, second = (collect_outcomes(evaluate(benchmark, side, request).scores) for side in (a, b))
     else:
         first, second = (read_outcomes(side) for side in (a, b))
     found = compare(first, second, question, (str(a), str(b)))
     console = Console()
     if json:
-        typer.echo(comparison_json(found), nl=False)
+        typer.echo(format_comparison_json(found), nl=False)
     else:
-        console.print(comparison_table(found))
-        console.print(sentence(found), highlight=False, soft_wrap=True)
+        console.print(build_comparison_table(found))
+        console.print(summarize_comparison(found), highlight=False, soft_wrap=True)
     for path in write_comparison(out, found) if out is not None else []:
         Console(stderr=json).print(f"written: {path}", highlight=False, soft_wrap=True)

@@ -10,22 +10,25 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from polyclip.data.corpus import CorpusPack, Translation, known_corpora, load_corpus
+from polyclip.data.corpus import CorpusPack, Translation, list_corpora, load_corpus
 from polyclip.errors import UnknownName
-from polyclip.evaluation.facts import Facts, facts, known
+from polyclip.evaluation.facts import BenchmarkFacts, load_facts, list_benchmarks
 
-app = typer.Typer(add_completion=False, invoke_without_command=True, help="List the corpora and benchmarks, show one.")
+app = typer.Typer(add_completion=False, invoke_without_command=True, help="List the corpora and benchmarks, or show one.")
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 @app.callback()
-def listed(context: typer.Context, json: AsJson = False) -> None:
+def print_corpora(context: typer.Context, json: AsJson = False) -> None:
     """List the corpora and the benchmarks, with their licences."""
     if context.invoked_subcommand is not None:
         return
-    packs, benchmarks = [load_corpus(name).pack for name in known_corpora()], [facts(name) for name in known()]
+    packs, benchmarks = (
+        [load_corpus(name).pack for name in list_corpora()],
+        [load_facts(name) for name in list_benchmarks()],
+    )
     if json:
-        say(
+        print_json(
             {
                 "corpora": [pack.model_dump(mode="json") for pack in packs],
                 "benchmarks": [found.model_dump(mode="json") for found in benchmarks],
@@ -33,8 +36,8 @@ def listed(context: typer.Context, json: AsJson = False) -> None:
         )
         return
     for pack in packs:
-        Console().print(corpus(pack))
-    drawn = listing(
+        Console().print(build_corpus_table(pack))
+    drawn = build_table(
         "benchmark: polyclip eval NAME",
         ("benchmark", "what it is", "licence"),
         [(f.name, f.about, f.licence) for f in benchmarks],
@@ -44,30 +47,31 @@ def listed(context: typer.Context, json: AsJson = False) -> None:
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A corpus, the path of a pack, or a benchmark.")], json: AsJson = False
+    name: Annotated[str, typer.Argument(help="A build_corpus_table, the path of a pack, or a build_benchmark_table.")],
+    json: AsJson = False,
 ) -> None:
     """Show where a corpus or benchmark comes from, its licence, size, exact layout, counts and traps."""
-    is_corpus = name in known_corpora() or name.endswith(".toml")
-    if not is_corpus and name.replace("_", "-") not in known():
-        raise UnknownName("corpus or benchmark", name, known_corpora() + known())
-    found = load_corpus(name).pack if is_corpus else facts(name)
+    is_corpus = name in list_corpora() or name.endswith(".toml")
+    if not is_corpus and name.replace("_", "-") not in list_benchmarks():
+        raise UnknownName("corpus or benchmark", name, list_corpora() + list_benchmarks())
+    found = load_corpus(name).pack if is_corpus else load_facts(name)
     if json:
-        say(found.model_dump(mode="json"))
-    elif isinstance(found, Facts):
-        Console().print(benchmark(found))
+        print_json(found.model_dump(mode="json"))
+    elif isinstance(found, BenchmarkFacts):
+        Console().print(build_benchmark_table(found))
     else:
-        Console().print(corpus(found))
+        Console().print(build_corpus_table(found))
         if found.translation is not None:
-            Console().print(origin(found.translation))
+            Console().print(build_translation_table(found.translation))
 
 
-def corpus(pack: CorpusPack) -> Table:
+def build_corpus_table(pack: CorpusPack) -> Table:
     """A corpus and its licences."""
     rows = [(licence.part, licence.spdx, licence.holder) for licence in pack.licences]
-    return listing(f"{pack.name}: {pack.about}", ("part", "licence", "holder"), rows)
+    return build_table(f"{pack.name}: {pack.about}", ("part", "licence", "holder"), rows)
 
 
-def origin(translation: Translation) -> Table:
+def build_translation_table(translation: Translation) -> Table:
     """How machine captions came about."""
     rows = [
         ("captions of", f"{translation.base}, {' and '.join(translation.splits)}"),
@@ -76,10 +80,10 @@ def origin(translation: Translation) -> Table:
         ("people's captions in them", "left out" if translation.without_human else "kept beside"),
         ("filters", ", ".join(f"{name} {value}" for name, value in translation.filters.items())),
     ]
-    return listing("translated", ("what", ""), rows)
+    return build_table("translated", ("what", ""), rows)
 
 
-def benchmark(found: Facts) -> Table:
+def build_benchmark_table(found: BenchmarkFacts) -> Table:
     """Everything that is known of a benchmark before its files are read."""
     rows: list[tuple[str, ...]] = [("from", text) for text in found.where]
     rows += [("licence", found.licence), ("size", found.size), ("protocols", ", ".join(found.protocols))]
@@ -89,12 +93,14 @@ def benchmark(found: Facts) -> Table:
     for layout in found.layouts:
         rows.append(("layout", f"[bold]{escape(layout.called)}[/bold]"))
         rows += [("", f"{file.path}: {file.what}") for file in layout.files]
-    rows += [(f"split {name}", text) for name, split in found.splits.items() if (text := counts(split.model_dump()))]
+    rows += [
+        (f"split {name}", text) for name, split in found.splits.items() if (text := format_counts(split.model_dump()))
+    ]
     rows += [("trap", text) for text in found.traps] + [("source", source.url) for source in found.sources]
-    return listing(f"{found.name}: {found.about}", ("what", ""), rows)
+    return build_table(f"{found.name}: {found.about}", ("what", ""), rows)
 
 
-def counts(split: dict[str, Any]) -> str:
+def format_counts(split: dict[str, Any]) -> str:
     """`3600 pictures; captions ar 7367, ...`."""
     said = [f"{split['pictures']} pictures"] if split["pictures"] else []
     said += [f"{split['files']} languages, one caption a picture"] if split["files"] else []
@@ -103,7 +109,7 @@ def counts(split: dict[str, Any]) -> str:
     return "; ".join(said)
 
 
-def listing(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+def build_table(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
     """A table that folds long text at the terminal's width; only the layouts' own names are marked up."""
     drawn = Table(title=escape(title), title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     for heading in headings:
@@ -113,6 +119,6 @@ def listing(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...
     return drawn
 
 
-def say(value: object) -> None:
+def print_json(value: object) -> None:
     """Pure JSON on standard output."""
     typer.echo(json_text.dumps(value, ensure_ascii=False, indent=1))

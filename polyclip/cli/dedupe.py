@@ -10,7 +10,7 @@ from rich.console import Console
 from polyclip.errors import DataError
 
 if TYPE_CHECKING:
-    from polyclip.search.duplicates import Group
+    from polyclip.search.duplicates import DuplicateGroup
 
 THRESHOLD = 0.95
 
@@ -26,20 +26,20 @@ def command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Group pictures that are the same file, the same picture in another size or quality, or alike to a model. Nothing is deleted."""
+    """Group identical files, the same image at another size or quality, and images similar to a model. Nothing is deleted."""
     if threshold is not None and model is None:
         raise DataError("--threshold is for cosines, which need a model: add --model RUN, or leave it out.")
-    from polyclip.search.duplicates import duplicates, read_pictures
-    from polyclip.search.gallery import gathered
+    from polyclip.search.duplicates import find_duplicates, read_images
+    from polyclip.search.gallery import load_gallery
 
     root = folder.resolve()
-    pictures, problems = read_pictures(root)
+    images, problems = read_images(root)
     vectors = {}
     if model is not None:
-        gallery = gathered(root, model)
-        vectors = {str(path): vector for path, vector in zip(gallery.paths, gallery.vectors, strict=True)}
+        gallery = load_gallery(root, model)
+        vectors = {str(path): vector for path, vector in zip(gallery.paths, gallery.embeddings, strict=True)}
     least = THRESHOLD if threshold is None else threshold
-    groups, unread = duplicates(pictures, vectors, least, f"pictures of {folder}")
+    groups, unread = find_duplicates(images, vectors, least, f"pictures of {folder}")
     problems += unread
     if json:
         found = [
@@ -54,16 +54,16 @@ def command(
             "schema": 1,
             "root": str(root),
             "threshold": least if model else None,
-            "pictures": len(pictures),
+            "pictures": len(images),
             "groups": found,
             "skipped": problems,
         }
         typer.echo(json_text.dumps(facts, ensure_ascii=False, indent=1))
     else:
-        show(root, groups, problems, len(pictures))
+        print_groups(root, groups, problems, len(images))
 
 
-def show(root: Path, groups: "list[Group]", problems: list[str], pictures: int) -> None:
+def print_groups(root: Path, groups: "list[DuplicateGroup]", problems: list[str], pictures: int) -> None:
     """Each group with its reason, the largest file first."""
     console = Console()
     for group in groups:

@@ -23,19 +23,19 @@ def command(
     captions: Annotated[int, typer.Option(min=30, help="Names of each language that are encoded, at most.")] = 400,
     json: Annotated[bool, typer.Option("--json", help="Everything as JSON, on standard output.")] = False,
 ) -> None:
-    """Examine how a text encoder reads a language before anything is trained; a defect ends with exit code 1."""
+    """Diagnose how a text encoder tokenizes and embeds a language, before training. Exit code 1 for a defect."""
     languages = list({language.code: language for language in map(resolve_language, lang)}.values())
     source = load_corpus(corpus)
     from polyclip.evaluation.tokenizer.checkup import examine  # torch is imported only once the arguments are right
     from polyclip.models.backbone import describe
-    from polyclip.report.tokenizer import as_json, report
+    from polyclip.report.tokenizer import format_json, build_report
 
     found = examine(describe("encoders", text_encoder), source, languages, captions)
     if json:
-        typer.echo(as_json(found))
+        typer.echo(format_json(found))
     else:
         console = Console()
-        for piece in report(found):
+        for piece in build_report(found):
             console.print(piece)
     if found.defects:
         raise SystemExit(1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from polyclip.core.distributed import first
+from polyclip.core.distributed import is_first_process
 from polyclip.errors import UnknownName
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language
@@ -50,41 +50,41 @@ def command(
     ] = "",
     out: Annotated[Path, typer.Option(help="Folder of the files of --format.")] = Path("results"),
 ) -> None:
-    """Score a model on a benchmark, with intervals, trained and never-trained languages apart."""
+    """Evaluate a model on a benchmark, with confidence intervals, trained and unseen languages apart."""
     languages = [resolve_language(code) for code in lang or []]
     from polyclip.evaluation.formats import FORMATS
 
     if form and form not in FORMATS:
         raise UnknownName("format of results", form, FORMATS)
-    folder = None if data is None else files(name, data, languages)
+    folder = None if data is None else resolve_data(name, data, languages)
     from polyclip.evaluation.retrieval import Request
     from polyclip.pipeline import evaluate
 
     result = evaluate(
         name, model, Request(languages=languages, split=split, data=folder, partial=partial, corpus=corpus)
     )
-    if first():
-        told(result, json, form, out)
+    if is_first_process():
+        print_scores(result, json, form, out)
 
 
-def told(result: "Result", json: Path | None, form: str, out: Path) -> None:
+def print_scores(result: "Result", json: Path | None, form: str, out: Path) -> None:
     """Print the scores, and write what is to be written."""
-    from polyclip.evaluation.formats import written
+    from polyclip.evaluation.formats import export_result
     from polyclip.report import classification
     from polyclip.report.result import write_result
-    from polyclip.report.table import notes, tables
+    from polyclip.report.table import format_notes, build_tables
 
     console = Console()
-    for table in classification.tables(result.scores) or tables(result.scores):
+    for table in classification.build_tables(result.scores) or build_tables(result.scores):
         console.print(table)
-    console.print(notes(result), highlight=False, soft_wrap=True)
+    console.print(format_notes(result), highlight=False, soft_wrap=True)
     if json is not None:
         write_result(json, result)
-    for path in [*([] if json is None else [json]), *(written(result, form, out) if form else [])]:
+    for path in [*([] if json is None else [json]), *(export_result(result, form, out) if form else [])]:
         console.print(f"result: {path}", highlight=False, soft_wrap=True)
 
 
-def files(name: str, data: str, languages: list[Language]) -> Path:
+def resolve_data(name: str, data: str, languages: list[Language]) -> Path:
     """The folder that --data means: itself, or where the hub's copy was fetched to."""
     if data.partition(":")[0] != HUB:
         return Path(data)

@@ -15,11 +15,11 @@ def command(
     out: Annotated[Path, typer.Option(help="New folder.")],
     int8: Annotated[bool, typer.Option("--int8", help="Weights of 8 bits (onnx).")] = False,
 ) -> None:
-    """Write a run for another library, and check that it says there what it says here."""
+    """Export a run to another library, and verify that its embeddings agree with the run's."""
     find("exports", to)
-    from polyclip.export.run import export
+    from polyclip.exporters.run import export
 
     done = export(run, to, out, int8=int8)
     console = Console()
-    for line in (*(one.sentence() for one in done.agreements), *done.notes, f"export: {done.folder}"):
+    for line in (*(one.format_sentence() for one in done.agreements), *done.notes, f"export: {done.folder}"):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -33,7 +33,7 @@ def command(
     ] = "head-glu",
     text_encoder: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "e5-small",
     vision_tower: Annotated[str, typer.Option(help="As in 'polyclip align'. Default: the method's own.")] = "",
-    dim: Annotated[int, typer.Option(min=2, help="Length of one head's vector.")] = 384,
+    dim: Annotated[int, typer.Option("--head-dim", min=2, help="Length of one projection head's embedding.")] = 384,
     corpus: Annotated[str, typer.Option(help="A corpus' name, or the path of a pack of your own.")] = "emoji",
     jobs: Annotated[
         int, typer.Option(min=1, help="Cells that run at the same time, each with its share of the cores.")
@@ -41,14 +41,14 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder of the cells, table, plot and figures.")] = Path("fewshot"),
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")] = False,
 ) -> None:
-    """What a few captions buy: recall over the number of named pictures of a language; interrupted, it goes on where it was."""
-    counts = numbers(k)
+    """Measure recall over the number of captioned images of a new language; repeated, it resumes an interrupted study."""
+    counts = parse_counts(k)
     languages = tuple(dict.fromkeys(resolve_language(text).code for text in lang))
     tower = vision_tower or find("methods", method).METHOD.tower
-    from polyclip.studies.fewshot import Question, conduct
+    from polyclip.studies.fewshot import FewshotConfig, run_fewshot
     from polyclip.studies.runner import Setting
 
-    question = Question(
+    question = FewshotConfig(
         languages=languages,
         counts=counts,
         by=by,
@@ -68,18 +68,18 @@ def command(
         corpus=corpus,
         asked=(),
     )
-    report = conduct(question, setting)
+    report = run_fewshot(question, setting)
     console = Console()
     if json:
         typer.echo(report.files[0].read_text("utf-8"), nl=False)
         return
-    console.print(report.sheet.table())
+    console.print(report.sheet.to_rich())
     console.print(report.verdict, highlight=False, soft_wrap=True)
     for path in report.files:
         console.print(f"written: {path}", highlight=False, soft_wrap=True)
 
 
-def numbers(text: str) -> tuple[int, ...]:
+def parse_counts(text: str) -> tuple[int, ...]:
     """`0,8,32` as numbers, smallest first, each once.
 
     Raises PolyclipError for anything but whole numbers of which one is above 0.

@@ -29,20 +29,20 @@ def command(
         ),
     ] = "",
 ) -> None:
-    """Encode a folder of pictures once, so that searching it is instant; again, and only what is new or changed is encoded."""
+    """Encode a folder of images into a search index; repeated, it encodes new and changed images only."""
     language = resolve_language(lang).code if lang else ""
     if lang and to_clip_retrieval is None:
         raise DataError(
             "--lang says how captions are spelt, which are only written with --to-clip-retrieval; leave it out."
         )
-    from polyclip.search.build import update
-    from polyclip.search.clip_retrieval import export, take_over
-    from polyclip.search.index import default_out
+    from polyclip.search.build import update_index
+    from polyclip.search.clip_retrieval import export_index, import_embeddings
+    from polyclip.search.index import choose_out_folder
 
-    place, console = default_out(images, out), Console()
+    place, console = choose_out_folder(images, out), Console()
     try:
         if from_clip_retrieval is not None:
-            index, how = take_over(from_clip_retrieval, images, model, place)
+            index, how = import_embeddings(from_clip_retrieval, images, model, place)
             console.print(
                 f"{len(index):,} vectors taken over from {from_clip_retrieval}: {how}",
                 markup=False,
@@ -50,7 +50,7 @@ def command(
                 soft_wrap=True,
             )
         else:
-            changes = update(images, model, place)
+            changes = update_index(images, model, place)
             index = changes.index
             for problem in changes.problems:
                 console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -67,7 +67,7 @@ def command(
         console.print(f"index: {place}", markup=False, highlight=False, soft_wrap=True)
         if to_clip_retrieval is not None:
             console.print(
-                f"{to_clip_retrieval}: {export(index, to_clip_retrieval, language)}",
+                f"{to_clip_retrieval}: {export_index(index, to_clip_retrieval, language)}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,

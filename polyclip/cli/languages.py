@@ -13,24 +13,24 @@ from rich.table import Table
 from polyclip.core.toml import LANGUAGES
 from polyclip.errors import PolyclipError
 from polyclip.languages.resolve import resolve_language
-from polyclip.languages.schema import Language, all_languages
+from polyclip.languages.schema import Language, load_languages
 
 app = typer.Typer(
     add_completion=False,
     invoke_without_command=True,
-    help="List the languages, show one, draft a new one, check packs.",
+    help="List the languages, show one, draft a new pack, or check packs.",
 )
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 @app.callback()
-def listed(context: typer.Context, json: AsJson = False) -> None:
+def print_languages(context: typer.Context, json: AsJson = False) -> None:
     """List the language packs."""
     if context.invoked_subcommand is not None:
         return
-    packs = all_languages()
+    packs = load_languages()
     if json:
-        say([pack.model_dump(mode="json", exclude={"sources"}) for pack in packs])
+        print_json([pack.model_dump(mode="json", exclude={"sources"}) for pack in packs])
         return
     table = Table("code", "name", "own name", "script", "in XLM-R", "in XM3600", header_style="bold", box=SIMPLE_HEAD)
     for pack in packs:
@@ -52,18 +52,18 @@ def show(
     """Show everything a pack says, with its sources."""
     pack = resolve_language(code)
     if json:
-        say(pack.model_dump(mode="json"))
+        print_json(pack.model_dump(mode="json"))
         return
     table = Table("key", title=f"{pack.code}: {pack.name}", title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     table.add_column("value", overflow="fold")
-    for key, value in flat(pack):
+    for key, value in flatten_pack(pack):
         table.add_row(key, value)
     for source in pack.sources:
         table.add_row(f"source, {source.checked}", f"{source.url}: {', '.join(source.fields)}")
     Console().print(table)
 
 
-def flat(pack: Language) -> list[tuple[str, str]]:
+def flatten_pack(pack: Language) -> list[tuple[str, str]]:
     """Keys and values that are not empty, tables as `codes.nllb`."""
     rows: list[tuple[str, Any]] = []
     for key, value in pack.model_dump(mode="json", exclude={"sources"}).items():
@@ -84,15 +84,15 @@ def new(
 ) -> None:
     """Draft the pack of a new language from CLDR and the standards that are installed."""
     from polyclip.core.storage import write_text
-    from polyclip.languages.draft import draft
-    from polyclip.languages.validate import faults_of
+    from polyclip.languages.draft import draft_pack
+    from polyclip.languages.validate import find_faults
 
-    found, text = draft(code, date.today())
+    found, text = draft_pack(code, date.today())
     path = out or Path(f"{found}.toml")
     if path.exists():
         raise PolyclipError(f"{path} exists and is left alone: give another file with --out, or move it away first.")
     write_text(path, text, what="the language pack")
-    faults = [str(fault) for fault in faults_of(path)]
+    faults = [str(fault) for fault in find_faults(path)]
     checked = f"Left for you: {'; '.join(faults)}." if faults else "It passes 'polyclip languages check'."
     typer.echo(f"Wrote {path}. {checked} Compare each line with its source, then use it: polyclip align --lang {path}")
 
@@ -102,12 +102,12 @@ def check(
     json: AsJson = False,
 ) -> None:
     """Check packs: schema, sources, references. Exit code 1 if anything is wrong."""
-    from polyclip.languages.validate import faults_of
+    from polyclip.languages.validate import find_faults
 
     paths = files or sorted(LANGUAGES.glob("*.toml"))
-    found = {path: faults_of(path) for path in paths}
+    found = {path: find_faults(path) for path in paths}
     if json:
-        say([{"file": str(path), "faults": [vars(fault) for fault in faults]} for path, faults in found.items()])
+        print_json([{"file": str(path), "faults": [vars(fault) for fault in faults]} for path, faults in found.items()])
     else:
         for path, faults in found.items():
             for fault in faults:
@@ -118,6 +118,6 @@ def check(
         raise SystemExit(1)
 
 
-def say(value: object) -> None:
+def print_json(value: object) -> None:
     """Pure JSON on standard output."""
     typer.echo(json_text.dumps(value, ensure_ascii=False, indent=1))

@@ -38,16 +38,19 @@ def command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything found as JSON.")] = False,
 ) -> None:
-    """Find what of a benchmark is in the training data: pictures, file names, captions. Exit code 1 where there is a leak."""
+    """Find train/test overlap: a benchmark's images, file names and captions in the training data. Exit code 1 for leakage."""
     languages = [resolve_language(code) for code in lang or []]
     from polyclip.core.storage import write_text
-    from polyclip.evaluation.leakage.compare import compare, known_names, record
-    from polyclip.evaluation.leakage.sources import gather
-    from polyclip.report.leakage import lines, table
+    from polyclip.evaluation.leakage.compare import compare, list_known_names, to_record
+    from polyclip.evaluation.leakage.sources import collect_contents
+    from polyclip.report.leakage import format_lines, build_table
 
-    names = known_names()
-    found = compare(gather(train, train_split, languages, names), gather(benchmark, split, languages, names, data))
-    text = json_text.dumps(record(found, allow_leakage), ensure_ascii=False, indent=1)
+    names = list_known_names()
+    found = compare(
+        collect_contents(train, train_split, languages, names),
+        collect_contents(benchmark, split, languages, names, data),
+    )
+    text = json_text.dumps(to_record(found, allow_leakage), ensure_ascii=False, indent=1)
     path = out or (Path("leakage.json") if allow_leakage else None)
     if path is not None:
         write_text(path, text + "\n", what="what leaked")
@@ -56,8 +59,8 @@ def command(
     else:
         console = Console()
         if found.leaks:
-            console.print(table(found))
-        for line in lines(found, allow_leakage):
+            console.print(build_table(found))
+        for line in format_lines(found, allow_leakage):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if found.leaks and not allow_leakage:
         raise SystemExit(1)

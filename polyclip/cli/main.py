@@ -1,40 +1,80 @@
 """`polyclip`: lists the commands, imports the one that is called, and turns every error of ours into one sentence and exit code 2."""
 
 import gc
+import inspect
+import logging
 import sys
+import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, wraps
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperGroup
 
+from polyclip.core.progress import show_messages
 from polyclip.errors import PolyclipError
 
 OBJECTS = 20_000  # new ones between two searches for cycles: importing torch makes a million that stay, and Python's 700 cost a second
 KEPT = "What was encoded and trained so far is kept: the same 'polyclip align ...' with --resume goes on."
-COMMANDS = {  # file and first paragraph of its help: 'polyclip --help' imports none of them
-    "align": "Align a language: train small parts between a frozen text encoder and a frozen vision tower, then score them.",
-    "eval": "Score a model on a benchmark, with intervals, trained and never-trained languages apart.",
-    "compare": "Say per language whether B is better than A, worse, or whether one cannot tell: paired by query, corrected for the number of languages.",
-    "leakage": "Find what of a benchmark is in the training data: pictures, file names, captions. Exit code 1 where there is a leak.",
-    "report": "Make one self-contained HTML page of a run: recall with intervals, curves, words by pictures, best and worst queries, licences.",
-    "index": "Encode a folder of pictures once, so that searching it is instant; again, and only what is new or changed is encoded.",
-    "search": "Rank pictures by a query in words or by a picture, and write a contact sheet to look at.",
-    "classify": "Give each picture the nearest of some labels, in the prompts of their language's pack.",
-    "dedupe": "Group pictures that are the same file, the same picture in another size or quality, or alike to a model. Nothing is deleted.",
-    "serve": "A web page to search pictures in any language, by words or by a picture; for this machine alone unless it is told otherwise.",
-    "doctor": "Examine how a text encoder reads a language before anything is trained; a defect ends with exit code 1.",
-    "fewshot": "What a few captions buy: recall over the number of named pictures of a language; interrupted, it goes on where it was.",
-    "translate": "Translate a corpus' captions, filter them, and write a corpus that 'polyclip align --corpus' takes.",
-    "study": "Test a claim of the LilT paper on the data at hand: one table, one plot, one JSON file; interrupted, it goes on where it was.",
-    "export": "Write a run for another library, and check that it says there what it says here.",
-    "push": 'Publish a run: its trained parts, settings, scores and model card, nothing else. polyclip.load("owner/name") loads it.',
-    "cache": "Show or clear converted weights and computed features; both are made again when they are needed.",
-    "methods": "List the alignment methods, or count what one trains.",
-    "languages": "List the languages, show one, draft a new one, check packs.",
-    "corpora": "List the corpora and benchmarks, show one.",
+PANELS: dict[str, dict[str, str]] = {  # file and first paragraph of its help: 'polyclip --help' imports none of them
+    "Model": {
+        "align": "Align a language: train small modules between a frozen text encoder and a frozen vision encoder, then evaluate them.",
+        "export": "Export a run to another library, and verify that its embeddings agree with the run's.",
+        "push": 'Publish a run on the Hugging Face hub: weights, settings, scores and model card. polyclip.load("owner/name") loads it.',
+        "methods": "List the alignment methods, or count the trainable parameters of one.",
+    },
+    "Data": {
+        "corpora": "List the corpora and benchmarks, or show one.",
+        "languages": "List the languages, show one, draft a new pack, or check packs.",
+        "translate": "Translate a corpus' captions, filter them, and write a corpus for 'polyclip align --corpus'.",
+        "doctor": "Diagnose how a text encoder tokenizes and embeds a language, before training. Exit code 1 for a defect.",
+        "cache": "Show or clear converted weights and cached features; both are recomputed when needed.",
+    },
+    "Evaluation": {
+        "eval": "Evaluate a model on a benchmark, with confidence intervals, trained and unseen languages apart.",
+        "compare": "Test per language whether B is better or worse than A: paired by query, corrected for the number of languages.",
+        "leakage": "Find train/test overlap: a benchmark's images, file names and captions in the training data. Exit code 1 for leakage.",
+        "report": "Write a self-contained HTML report of a run: recall with intervals, curves, example queries with images, licences.",
+    },
+    "Search": {
+        "index": "Encode a folder of images into a search index; repeated, it encodes new and changed images only.",
+        "search": "Rank images by a text or image query, and write a contact sheet.",
+        "classify": "Label images zero-shot with the nearest of given labels, using the prompts of their language's pack.",
+        "dedupe": "Group identical files, the same image at another size or quality, and images similar to a model. Nothing is deleted.",
+        "serve": "Serve a web page to search images in any language; reachable from this machine only, unless --host says otherwise.",
+    },
+    "Studies": {
+        "study": "Test a claim of the LilT paper: one table, one plot, one JSON file; repeated, it resumes an interrupted study.",
+        "fewshot": "Measure recall over the number of captioned images of a new language; repeated, it resumes an interrupted study.",
+    },
+}
+COMMANDS = {name: summary for commands in PANELS.values() for name, summary in commands.items()}
+ENCODING = (
+    "align",
+    "classify",
+    "compare",
+    "dedupe",
+    "doctor",
+    "eval",
+    "fewshot",
+    "index",
+    "leakage",
+    "report",
+    "search",
+    "serve",
+    "study",
+    "translate",
+)
+OLD_NAMES = {  # of options; they go with the next release
+    "--tune": "--train-towers",
+    "--views": "--num-augmentations",
+    "--borrow": "--related-languages",
+    "--no-borrow": "--no-related-languages",
+    "--mix": "--caption-weights",
+    "--dim": "--head-dim",
 }
 GROUPS = {
     "methods": ("count",),
@@ -43,7 +83,56 @@ GROUPS = {
 }  # files that hold several commands
 
 
-def guarded(command: Callable[..., None]) -> Callable[..., None]:
+COMMON: dict[str, tuple[Any, object]] = {
+    "device": (
+        Annotated[str, typer.Option(help="Where models run: cpu, cuda, cuda:N or mps. Default: the best there is.")],
+        "auto",
+    ),
+    "quiet": (Annotated[bool, typer.Option("--quiet", help="No progress and no remarks; results are printed.")], False),
+    "verbose": (
+        Annotated[bool, typer.Option("--verbose", help="Also what the libraries log, and tracebacks of errors.")],
+        False,
+    ),
+}
+
+
+def add_common_options(name: str, command: Callable[..., None]) -> Callable[..., None]:
+    """The same command with --quiet and --verbose, and with --device where it encodes or trains."""
+
+    def run(*, quiet: bool, verbose: bool, device: str = "auto", **given: object) -> None:
+        def inner() -> None:
+            with show_messages(not quiet), run_on(device):
+                command(**given)
+
+        if verbose:
+            logging.basicConfig(level=logging.INFO)
+            inner()
+        else:
+            guard_command(inner)()
+
+    signature = inspect.signature(command)
+    own = {key: hint for key, hint in get_type_hints(command, include_extras=True).items() if key != "return"}
+    extra = COMMON if name in ENCODING else {key: value for key, value in COMMON.items() if key != "device"}
+    parameters = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+        for key, (hint, default) in extra.items()
+    ]
+    run.__doc__ = command.__doc__
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *parameters])  # type: ignore[attr-defined]
+    run.__annotations__ = own | {key: hint for key, (hint, _) in extra.items()}
+    return run
+
+
+def run_on(device: str) -> AbstractContextManager[object]:
+    """The device that was asked for; the best there is needs no asking, and no torch."""
+    if device == "auto":
+        return nullcontext()
+    from polyclip.core.device import use_device
+
+    return use_device(device)
+
+
+def guard_command(command: Callable[..., None]) -> Callable[..., None]:
     """The same command; an error of ours or Ctrl-C ends it with one sentence instead of a traceback."""
 
     @wraps(command)
@@ -51,65 +140,89 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**given)
         except PolyclipError as error:
-            from polyclip.cli._launch import complain
+            from polyclip.cli._launch import report_error
 
-            complain(error)
+            report_error(error)
             sys.exit(2)
         except KeyboardInterrupt as error:
-            from polyclip.cli._launch import interrupted
+            from polyclip.cli._launch import report_interrupt
 
-            interrupted(error, KEPT)
+            report_interrupt(error, KEPT)
             sys.exit(130)
 
     return run
 
 
 @cache
-def loaded(name: str) -> Any:
+def load_command(name: str) -> Any:
     """A command, or a group of them, from its file."""
-    from polyclip.cli._launch import shared
+    from polyclip.cli._launch import share_command
 
     module = import_module(f"polyclip.cli.{name}")
     if name not in GROUPS:
         alone = typer.Typer(add_completion=False)
-        alone.command(name)(guarded(shared(name, module.command)))
+        alone.command(name)(add_common_options(name, share_command(name, module.command)))
         return typer.main.get_command(alone)
     for command in GROUPS[name]:
-        module.app.command(command)(guarded(getattr(module, command)))
+        module.app.command(command)(add_common_options(name, getattr(module, command)))
     return typer.main.get_command(module.app)
 
 
-class Lazy(TyperGroup):
+class LazyGroup(TyperGroup):
     """The commands by name and summary; each is loaded when it is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the first argument names."""
         if args[0] in COMMANDS:
-            self.add_command(loaded(args[0]), args[0])
-        return super().resolve_command(ctx, args)
+            self.add_command(load_command(args[0]), args[0])
+        return super().resolve_command(ctx, [args[0], *map(rename_option, args[1:])])
 
 
-def listed(name: str, summary: str) -> None:
-    """A row of the list of commands; `Lazy` puts the command itself in its place."""
-    app.command(name, help=summary)(lambda: None)
+def rename_option(word: str) -> str:
+    """An option's new name for the one it had before; says so."""
+    name, equals, value = word.partition("=")
+    if name not in OLD_NAMES:
+        return word
+    print(f"{name} is now called {OLD_NAMES[name]}; the old name goes with the next release.", file=sys.stderr)  # noqa: T201
+    return f"{OLD_NAMES[name]}{equals}{value}"
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"polyclip {version('polyclip')}")
+        raise typer.Exit
+
+
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A language gets a CLIP of its own."""
 
 
 app = typer.Typer(
-    cls=Lazy,
+    cls=LazyGroup,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="A language gets a CLIP of its own.",
 )
-for name, summary in COMMANDS.items():
-    listed(name, summary)
+app.callback()(root)
+for panel, commands in PANELS.items():
+    for name, summary in commands.items():  # `LazyGroup` puts the command itself in its place
+        app.command(name, help=summary, rich_help_panel=panel)(lambda: None)
 
 
 def main() -> None:
     """Entry point."""
     gc.set_threshold(OBJECTS)
+    # Pillow's remark on large images stands beside an error of ours that names the image
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     try:
-        guarded(
+        guard_command(
             lambda: app()
         )()  # once more around it all: what lists the packs or the methods is no command of its own
     finally:

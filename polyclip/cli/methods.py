@@ -8,21 +8,23 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from polyclip.core.registry import find, names
+from polyclip.core.registry import find, list_names
 
 app = typer.Typer(
-    add_completion=False, invoke_without_command=True, help="List the alignment methods, or count what one trains."
+    add_completion=False, invoke_without_command=True, help="List the alignment methods, or count the trainable parameters of one."
 )
 
 
 @app.callback()
-def listed(context: typer.Context, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def print_methods(
+    context: typer.Context, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
+) -> None:
     """List the alignment methods, one line each."""
     if context.invoked_subcommand is not None:
         return
-    from polyclip.export.support import exports_of, said
+    from polyclip.exporters.support import list_targets, format_targets
 
-    methods = {name: find("methods", name).METHOD for name in names("methods")}
+    methods = {name: find("methods", name).METHOD for name in list_names("methods")}
     if json:
         rows = [
             {
@@ -30,7 +32,7 @@ def listed(context: typer.Context, json: Annotated[bool, typer.Option("--json", 
                 "about": method.about,
                 "source": method.source,
                 "tower": method.tower,
-                "exports": exports_of(method, method.tower),
+                "exports": list_targets(method, method.tower),
             }
             for name, method in methods.items()
         ]
@@ -38,7 +40,7 @@ def listed(context: typer.Context, json: Annotated[bool, typer.Option("--json", 
         return
     table = Table("method", "what is trained", "exports to", header_style="bold", box=SIMPLE_HEAD)
     for name, method in methods.items():
-        table.add_row(name, method.about, said(method, method.tower))
+        table.add_row(name, method.about, format_targets(method, method.tower))
     Console().print(table)
 
 
@@ -49,8 +51,8 @@ def count(
     image_size: Annotated[
         int | None, typer.Option(min=16, help="Edge of a picture in pixels. Default: the model's own.")
     ] = None,
-    dim: Annotated[int, typer.Option(min=2, help="Length of one head's vector.")] = 256,
-    tune: Annotated[str, typer.Option(help="both, text or vision.")] = "both",
+    dim: Annotated[int, typer.Option("--head-dim", min=2, help="Length of one projection head's embedding.")] = 256,
+    tune: Annotated[str, typer.Option("--train-towers", help="both, text or vision.")] = "both",
     text_layers: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "",
     vision_layers: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "",
     rank: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "8",

@@ -19,8 +19,8 @@ def command(
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
 ) -> None:
-    """Publish a run: its trained parts, settings, scores and model card, nothing else. polyclip.load("owner/name") loads it."""
-    from polyclip.export.push import push
+    """Publish a run on the Hugging Face hub: weights, settings, scores and model card. polyclip.load("owner/name") loads it."""
+    from polyclip.exporters.push import push
 
     done = push(run, name, revision=revision, private=private)
     if done.local:

@@ -21,7 +21,7 @@ def command(
         bool, typer.Option(help="Words by pictures, best and worst queries; without, nothing is encoded.")
     ] = True,
 ) -> None:
-    """Make one self-contained HTML page of a run: recall with intervals, curves, words by pictures, best and worst queries, licences."""
+    """Write a self-contained HTML report of a run: recall with intervals, curves, example queries with images, licences."""
     languages = [resolve_language(code) for code in lang or []]
     from polyclip.report.html import write_page
     from polyclip.report.model_card import write_card
@@ -30,16 +30,16 @@ def command(
     facts = read_facts(run)
     console, found = Console(), None
     if pictures:
-        from polyclip.report.examples import answers
-        from polyclip.report.fonts import missing_fonts
+        from polyclip.report.examples import collect_examples
+        from polyclip.report.fonts import find_missing_fonts
 
-        found = answers(
+        found = collect_examples(
             run,
             facts.run["corpus"],
             languages or [load_language(code) for code in facts.run["languages"]],
             facts.run["languages"],
         )
-        for sentence in missing_fonts(found.texts()):
+        for sentence in find_missing_fonts(found.texts()):
             console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
     path = out or run / "report.html"
     write_page(path, facts, found)

@@ -14,13 +14,13 @@ from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
 
 if TYPE_CHECKING:
-    from polyclip.search.folder import Found
+    from polyclip.search.folder import SearchResult
 
 SHEET = Path("search.html")
 
 
 def command(
-    query: Annotated[str, typer.Argument(help="What the picture should show, in any language.")] = "",
+    query: Annotated[str, typer.Argument(help="What the picture should print_hits, in any language.")] = "",
     index: Annotated[
         Path | None, typer.Option(help="Index made by 'polyclip index', or the folder of pictures it is in.")
     ] = None,
@@ -47,9 +47,9 @@ def command(
         typer.Option(help="Where a contact sheet is written. Default: search.html with --images, none with --index."),
     ] = None,
 ) -> None:
-    """Rank pictures by a query in words or by a picture, and write a contact sheet to look at."""
+    """Rank images by a text or image query, and write a contact sheet."""
     language = resolve_language(lang).code if lang else ""
-    check(query, picture, lang, index, images, model)
+    check_query(query, picture, lang, index, images, model)
     from polyclip.search.folder import search, search_index
     from polyclip.search.index import Index
 
@@ -58,21 +58,21 @@ def command(
     else:
         found = search(
             query, images or Path(), model or Path(), top, language, picture
-        )  # `check` saw to it that both are given
+        )  # `check_query` saw to it that both are given
     sheet = html or (SHEET if index is None and not json else None)
     if json:
-        typer.echo(json_text.dumps(record(found), ensure_ascii=False, indent=1))
+        typer.echo(json_text.dumps(format_result(found), ensure_ascii=False, indent=1))
     else:
-        show(found)
+        print_hits(found)
     if sheet is not None:
-        from polyclip.search.contact_sheet import write_sheet
+        from polyclip.search.contact_sheet import write_contact_sheet
 
-        write_sheet(sheet, found)
+        write_contact_sheet(sheet, found)
         if not json:
             Console().print(f"contact sheet: {sheet}", markup=False, highlight=False, soft_wrap=True)
 
 
-def check(
+def check_query(
     query: str, picture: Path | None, lang: str, index: Path | None, images: Path | None, model: Path | None
 ) -> None:
     """Raises DataError where it is not said what is looked for, or where."""
@@ -86,7 +86,7 @@ def check(
         raise DataError("Expected a query: words, or --picture FILE.")
 
 
-def show(found: "Found") -> None:
+def print_hits(found: "SearchResult") -> None:
     """A table, what was skipped, and what a reader should know."""
     console = Console()
     table = Table("rank", "similarity", header_style="bold", box=SIMPLE_HEAD)
@@ -111,7 +111,7 @@ def show(found: "Found") -> None:
     )
 
 
-def record(found: "Found") -> dict[str, object]:
+def format_result(found: "SearchResult") -> dict[str, object]:
     """What was found, as JSON (schema 1)."""
     return {
         "schema": 1,

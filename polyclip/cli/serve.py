@@ -28,19 +28,19 @@ def command(
         list[str] | None, typer.Option(help="A further name the server is asked for by, such as a proxy's.")
     ] = None,
 ) -> None:
-    """A web page to search pictures in any language, by words or by a picture; for this machine alone unless it is told otherwise."""
+    """Serve a web page to search images in any language; reachable from this machine only, unless --host says otherwise."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise RunError(
             f"'polyclip serve' needs {', '.join(missing)}, which is not installed: pip install 'polyclip[serve]'."
         )
-    from polyclip.search.server.server import Door, serve
+    from polyclip.search.server.server import ServerOptions, serve
 
-    door = Door(host=host, port=port, token=token, names=tuple(allow_host or ()))
+    options = ServerOptions(host=host, port=port, token=token, names=tuple(allow_host or ()))
     console = Console()
     asks = " (asks for the token)" if token else ""
     serve(
         index,
-        door,
+        options,
         lambda address: console.print(f"{address}{asks}\nStop with Ctrl-C.", highlight=False, soft_wrap=True),
     )

@@ -10,7 +10,7 @@ from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
 
-NEVER = (
+UNSEEN = (
     "de",
     "fr",
     "es",
@@ -51,10 +51,10 @@ def command(
     ] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the cells, tables and plots of all studies.")] = Path("studies"),
 ) -> None:
-    """Test a claim of the LilT paper on the data at hand: one table, one plot, one JSON file; interrupted, it goes on where it was."""
+    """Test a claim of the LilT paper: one table, one plot, one JSON file; repeated, it resumes an interrupted study."""
     codes = [resolve_language(code).code for code in lang or ["sw"]]
     trained = tuple(dict.fromkeys([*codes, "en"]))
-    from polyclip.studies.report import conduct
+    from polyclip.studies.report import run_study
     from polyclip.studies.runner import Setting
 
     setting = Setting(
@@ -64,19 +64,19 @@ def command(
         folder=out,
         jobs=jobs,
         tower=vision_tower,
-        asked=tuple(code for code in NEVER if code not in trained and named(load_corpus(corpus), code)),
+        asked=tuple(code for code in UNSEEN if code not in trained and has_captions(load_corpus(corpus), code)),
         text_encoder=text_encoder,
         corpus=corpus,
         methods=tuple(method or ()),
     )
-    report = conduct(name, setting)
+    report = run_study(name, setting)
     console = Console()
-    console.print(report.sheet.table())
+    console.print(report.sheet.to_rich())
     console.print(report.verdict, highlight=False, soft_wrap=True)
     for path in report.files:
         console.print(f"written: {path}", highlight=False, soft_wrap=True)
 
 
-def named(corpus: Corpus, code: str) -> bool:
+def has_captions(corpus: Corpus, code: str) -> bool:
     """Whether the corpus has captions in a language."""
-    return corpus.locale(load_language(code)) in corpus.reader.languages(corpus.folder)
+    return corpus.get_locale(load_language(code)) in corpus.reader.languages(corpus.folder)

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from polyclip.cli._options import command_of
+from polyclip.cli._options import make_command
 from polyclip.core.progress import console
 from polyclip.core.toml import read_pack
 from polyclip.data.corpus import CorpusPack
 from polyclip.languages.resolve import resolve_language
-from polyclip.languages.schema import written
+from polyclip.languages.schema import get_lang_option
 
 if TYPE_CHECKING:
     from polyclip.translation.config import Job
-    from polyclip.translation.engine import Options
+    from polyclip.translation.engine import TranslationOptions
     from polyclip.translation.filters import Thresholds
 
 INTERRUPTED = "Interrupted. What was translated so far is kept: the same command goes on from there."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class TranslateOptions:
     """What may be written after `polyclip translate`."""
 
     corpus: Annotated[str, typer.Argument(help="Corpus whose captions are translated: a name, or the path of a pack.")]
@@ -94,12 +94,12 @@ class Wanted:
     typed: frozenset[str] = frozenset()  # names of the options that were written
 
 
-def translate_with(wanted: Wanted) -> None:
-    """Translate a corpus' captions, filter them, and write a corpus that 'polyclip align --corpus' takes."""
+def translate_with(wanted: TranslateOptions) -> None:
+    """Translate a corpus' captions, filter them, and write a corpus for 'polyclip align --corpus'."""
     choice = {
         name: getattr(wanted, name) for name in ("similarity", "language", "script", "length", "copies", "repeats")
     }
-    limits = thresholds(choice, unknown=wanted.unknown, chrf=wanted.chrf if wanted.back_translate else None)
+    limits = build_thresholds(choice, unknown=wanted.unknown, chrf=wanted.chrf if wanted.back_translate else None)
     targets = list({found.code: found for found in map(resolve_language, wanted.to)}.values())
     from polyclip.translation.config import Job
 
@@ -111,7 +111,7 @@ def translate_with(wanted: Wanted) -> None:
         source=resolve_language(wanted.source),
         targets=targets,
         out=wanted.out or Path("translated") / f"{stem}-{'-'.join(target.code for target in targets)}-{wanted.engine}",
-        options=options_of(wanted),
+        options=build_engine_options(wanted),
         splits=tuple(dict.fromkeys(wanted.split or ["train"])),
         keywords=wanted.keywords,
         partial=wanted.partial,
@@ -120,32 +120,32 @@ def translate_with(wanted: Wanted) -> None:
         text_encoder=wanted.text_encoder,
         back_model=wanted.back_model,
     )
-    run(job, json=wanted.json)
+    run_translation(job, json=wanted.json)
 
 
-command = command_of(Wanted, translate_with)
+command = make_command(TranslateOptions, translate_with)
 
 
-def options_of(wanted: Wanted) -> "Options":
+def build_engine_options(wanted: TranslateOptions) -> "TranslationOptions":
     """Those of the engine."""
-    from polyclip.translation.engine import Options
+    from polyclip.translation.engine import TranslationOptions
 
     named = ("model", "revision", "beams", "candidates", "sample", "temperature", "batch_size", "seed", "share")
-    return Options(unknown=wanted.unknown_words, **{name: getattr(wanted, name) for name in named})
+    return TranslationOptions(unknown=wanted.unknown_words, **{name: getattr(wanted, name) for name in named})
 
 
-def thresholds(choice: dict[str, str], *, unknown: bool, chrf: float | None) -> "Thresholds":
+def build_thresholds(choice: dict[str, str], *, unknown: bool, chrf: float | None) -> "Thresholds":
     """The filters' options, each a number or "off"."""
-    from polyclip.translation.filters import Thresholds, parse, parse_length, parse_likeness
+    from polyclip.translation.filters import Thresholds, parse_threshold, parse_length, parse_similarity
 
-    margin, share = parse_likeness(choice["similarity"])
-    most = parse("repeats", choice["repeats"], 1.0, 1e9)
+    margin, share = parse_similarity(choice["similarity"])
+    most = parse_threshold("repeats", choice["repeats"], 1.0, 1e9)
     return Thresholds(
         unknown=unknown,
-        script=parse("script", choice["script"], 0.0, 1.0),
-        language=parse("language", choice["language"], 0.0, 1.0),
+        script=parse_threshold("script", choice["script"], 0.0, 1.0),
+        language=parse_threshold("language", choice["language"], 0.0, 1.0),
         length=parse_length(choice["length"]),
-        copies=parse("copies", choice["copies"], 0.0, 1.0),
+        copies=parse_threshold("copies", choice["copies"], 0.0, 1.0),
         repeats=None if most is None else int(most),
         likeness=margin,
         quantile=share,
@@ -153,9 +153,9 @@ def thresholds(choice: dict[str, str], *, unknown: bool, chrf: float | None) -> 
     )
 
 
-def run(job: "Job", *, json: bool) -> None:
+def run_translation(job: "Job", *, json: bool) -> None:
     """Translate and print what was kept and dropped."""
-    from polyclip.report.translation import facts, notes, table
+    from polyclip.report.translation import summarize_outcomes, collect_notes, build_table
     from polyclip.translation.run import translate
 
     try:
@@ -165,19 +165,19 @@ def run(job: "Job", *, json: bool) -> None:
         raise SystemExit(130) from None
     pack = read_pack(CorpusPack, path)
     if json:
-        typer.echo(json_text.dumps(facts(outcomes, path, pack), ensure_ascii=False, indent=1))
+        typer.echo(json_text.dumps(summarize_outcomes(outcomes, path, pack), ensure_ascii=False, indent=1))
         return
     printed = Console()
     for outcome in outcomes:
-        printed.print(table(outcome))
-        for note in notes(outcome):
+        printed.print(build_table(outcome))
+        for note in collect_notes(outcome):
             printed.print(f"{outcome.language.code}: {note}", markup=False, highlight=False, soft_wrap=True)
     for licence in pack.licences[-len(outcomes) :]:
         printed.print(
             f"licence: {licence.part}: {licence.spdx} ({licence.holder})", markup=False, highlight=False, soft_wrap=True
         )
     printed.print(
-        f"train with it: polyclip align --lang {written(job.targets[0].code)} --corpus {path}",
+        f"train with it: polyclip align --lang {get_lang_option(job.targets[0].code)} --corpus {path}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -1,1 +1,1 @@
-"""Storage, the registry of plug-ins, packs as TOML, processes, progress, vectors, durations, run folders."""
+"""Storage, plug-in registry, TOML packs, processes, progress, embeddings, durations and run folders."""

@@ -1,7 +1,8 @@
-"""Several processes of one job, as torchrun and accelerate start them: who does what, and how they agree.
+"""Several processes of one job, as torchrun and accelerate start them.
 
-Every process walks through the same pipeline. What can be shared is divided by `share`; where the processes must agree they wait for each
-other; files of a run are written by the first alone. Until `start`, and inside a program of somebody else's, each process is alone.
+Every process runs the same pipeline. `share_items` and `get_own_rows` divide the work; where the processes must agree
+they wait for each other; files of a run are written by process 0 alone. Before `start`, and inside a program that does
+not call it, each process works alone.
 """
 
 import json
@@ -21,40 +22,47 @@ T = TypeVar("T")
 MINUTES = "POLYCLIP_TIMEOUT"  # how long a process waits for the others before it gives up
 LONGEST = 60.0
 SHARED = "All machines of a job need one file system for the run folder and for POLYCLIP_CACHE."
-_together = [False]  # whether the processes have met
+_together = [False]  # whether `start` has joined the processes
 
 
 class LostError(RunError):
-    """Another process is gone, or does not answer."""
+    """Another process of the job has ended or does not answer."""
 
 
-def launched() -> bool:
+def is_launched() -> bool:
     """Whether a launcher started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE") or 1) > 1 and "RANK" in os.environ
 
 
-def first() -> bool:
-    """Whether this process prints, and writes what all of them have made."""
-    return not launched() or os.environ["RANK"] == "0"
+def is_first_process() -> bool:
+    """Whether this is process 0, which prints and writes the files of the run."""
+    return not is_launched() or os.environ["RANK"] == "0"
 
 
 def start() -> None:
-    """Meet the other processes of the job; without a launcher nothing happens.
+    """Join the other processes of the job; a no-op without a launcher.
 
-    Raises PolyclipError for a waiting time that is no number.
+    Raises:
+        PolyclipError: POLYCLIP_TIMEOUT is not a number of minutes.
+        LostError: Another process ended or did not answer in time.
+
     """
-    if not launched() or _together[0]:
+    if not is_launched() or _together[0]:
         return
-    import torch
     from accelerate import PartialState
 
-    with lost():
-        PartialState(cpu=not torch.cuda.is_available(), timeout=waiting())
+    from polyclip.core.device import current_device
+
+    with explain_lost_process():
+        PartialState(cpu=current_device().type == "cpu", timeout=get_timeout())
     _together[0] = True
 
 
 def stop() -> None:
-    """Part from the others, once all have come so far: a process that ends early would look like one that was lost."""
+    """Leave the process group once every process has come this far.
+
+    A process that left earlier would look like a lost one.
+    """
     if _together[0]:
         from accelerate import PartialState
 
@@ -63,8 +71,8 @@ def stop() -> None:
         PartialState().destroy_process_group()
 
 
-def waiting() -> timedelta:
-    """The longest that one process waits for another."""
+def get_timeout() -> timedelta:
+    """The longest time that a process waits for another, from POLYCLIP_TIMEOUT (minutes, default 60)."""
     text = os.environ.get(MINUTES, str(LONGEST))
     try:
         return timedelta(minutes=float(text))
@@ -72,83 +80,124 @@ def waiting() -> timedelta:
         raise PolyclipError(f"{MINUTES} is {text!r}, expected minutes such as 60.") from error
 
 
-def count() -> int:
-    """Processes that work together: 1 until `start`."""
+def get_world_size() -> int:
+    """Number of processes that work together; 1 before `start`."""
     return int(os.environ["WORLD_SIZE"]) if _together[0] else 1
 
 
-def number() -> int:
-    """Of this process, from 0."""
+def get_rank() -> int:
+    """Number of this process, from 0."""
     return int(os.environ["RANK"]) if _together[0] else 0
 
 
-def share(items: Sequence[T]) -> Sequence[T]:
-    """Every `count`-th item, so that each item is one process' own."""
-    return items[number() :: count()]
+def share_items(items: Sequence[T]) -> Sequence[T]:
+    """Take every `get_world_size()`-th item, so that each item belongs to exactly one process.
+
+    Args:
+        items: The same sequence in every process.
+
+    Returns:
+        The items of this process.
+
+    """
+    return items[get_rank() :: get_world_size()]
 
 
-def own(size: int) -> slice:
-    """Of `size` rows, the run of them that is this process' own; lengths differ by one at most."""
-    return slice(size * number() // count(), size * (number() + 1) // count())
+def get_own_rows(size: int) -> slice:
+    """The contiguous slice of `size` rows that belongs to this process; lengths differ by at most one."""
+    return slice(size * get_rank() // get_world_size(), size * (get_rank() + 1) // get_world_size())
 
 
-def lengths(size: int) -> list[int]:
-    """Of the runs of rows that `own` gives each process."""
-    return [size * (n + 1) // count() - size * n // count() for n in range(count())]
+def count_own_rows(size: int) -> list[int]:
+    """The number of rows that `get_own_rows` gives each process, by rank."""
+    return [size * (n + 1) // get_world_size() - size * n // get_world_size() for n in range(get_world_size())]
 
 
 def wait() -> None:
-    """Until all are here.
+    """Wait until every process has come this far.
 
-    Raises LostError where one is lost.
+    Raises:
+        LostError: Another process ended or did not answer in time.
+
     """
-    if count() > 1:
+    if get_world_size() > 1:
         import torch.distributed as dist
 
-        with lost():
+        with explain_lost_process():
             dist.barrier()
 
 
 def wait_for(path: Path) -> None:
-    """Until the first process has written a file that all of them read.
+    """Wait until process 0 has written a file that every process reads.
 
-    Raises RunError where it cannot be seen from here, LostError where a process is lost.
+    Args:
+        path: The file, on a file system that all machines share.
+
+    Raises:
+        RunError: The file is not visible from this process.
+        LostError: Another process ended or did not answer in time.
+
     """
     wait()
-    if count() > 1 and not path.exists():
-        raise RunError(f"Process {number()} does not see {path}, which process 0 has written. {SHARED}")
+    if get_world_size() > 1 and not path.exists():
+        raise RunError(f"Process {get_rank()} does not see {path}, which process 0 has written. {SHARED}")
 
 
-def agreed(value: T) -> T:
-    """What the first process says, which JSON can hold."""
-    if count() == 1:
+def broadcast(value: T) -> T:
+    """Return the value of process 0 in every process.
+
+    Args:
+        value: Anything that JSON can hold.
+
+    Returns:
+        The value that process 0 passed.
+
+    """
+    if get_world_size() == 1:
         return value
     import torch
 
     said = (
         torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
-        if first()
+        if is_first_process()
         else torch.zeros(0, dtype=torch.uint8)
     )
-    length = int(summed(torch.tensor(len(said))))
-    return json.loads(bytes(summed(torch.nn.functional.pad(said, (0, length - len(said)))).tolist()))
+    length = int(sum_over_processes(torch.tensor(len(said))))
+    return json.loads(bytes(sum_over_processes(torch.nn.functional.pad(said, (0, length - len(said)))).tolist()))
 
 
-def everyones(value: T) -> list[T]:
-    """What each process says, in the order of their numbers; JSON can hold it."""
-    if count() == 1:
+def gather_objects(value: T) -> list[T]:
+    """Collect one value from each process.
+
+    Args:
+        value: Anything that JSON can hold.
+
+    Returns:
+        The values in the order of the ranks.
+
+    """
+    if get_world_size() == 1:
         return [value]
     import torch
 
     data = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)[:, None]
-    sizes = [int(size) for size in joined(torch.tensor([[len(data)]]), [1] * count())]
-    parts = joined(data, sizes).split(sizes)
+    sizes = [int(size) for size in gather_rows(torch.tensor([[len(data)]]), [1] * get_world_size())]
+    parts = gather_rows(data, sizes).split(sizes)
     return [json.loads(bytes(part.flatten().tolist())) for part in parts]
 
 
-def joined(rows: "Tensor", sizes: Sequence[int]) -> "Tensor":
-    """Rows of all processes one after the other, on the CPU where they were there; process i has `sizes[i]` of them. No gradient flows."""
-    if count() == 1:
+def gather_rows(rows: "Tensor", sizes: Sequence[int]) -> "Tensor":
+    """Concatenate the rows of all processes, on the device of `rows`. No gradient flows.
+
+    Args:
+        rows: The rows of this process, [row, ...].
+        sizes: Number of rows of each process, by rank.
+
+    Returns:
+        All rows in the order of the ranks.
+
+    """
+    if get_world_size() == 1:
         return rows
     import torch
     import torch.distributed as dist
@@ -157,38 +206,42 @@ def joined(rows: "Tensor", sizes: Sequence[int]) -> "Tensor":
     padded = torch.zeros(max(sizes), *rows.shape[1:], dtype=rows.dtype, device=PartialState().device)
     padded[: len(rows)] = rows.detach()
     parts = [torch.empty_like(padded) for _ in sizes]
-    with lost():
+    with explain_lost_process():
         dist.all_gather(parts, padded)
     return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)]).to(rows.device)
 
 
-def summed(values: "Tensor") -> "Tensor":
-    """Sum over all processes. No gradient flows."""
-    if count() == 1:
+def sum_over_processes(values: "Tensor") -> "Tensor":
+    """Sum a tensor over all processes. No gradient flows."""
+    if get_world_size() == 1:
         return values
     import torch.distributed as dist
     from accelerate import PartialState
 
     total = values.detach().to(PartialState().device).clone()
-    with lost():
+    with explain_lost_process():
         dist.all_reduce(total)
     return total.to(values.device)
 
 
 @contextmanager
-def lost() -> Iterator[None]:
-    """Turn what torch says when another process is gone, or does not answer, into one sentence.
+def explain_lost_process() -> Iterator[None]:
+    """Turn torch's error about a lost process into one sentence.
 
-    Raises LostError.
+    Raises:
+        LostError: Another process ended or did not answer in time.
+
     """
     try:
         yield
     except RuntimeError as error:
         import torch.distributed as dist
 
-        if not launched() or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+        if not is_launched() or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
         raise LostError(
-            f"Process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} lost another one, which ended or did not answer within {waiting()}: its own message "
-            "stands above, unless it was killed. The same command with --resume goes on after the last epoch, on any number of processes."
+            f"Process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} lost another process, which ended or did not "
+            f"answer within {get_timeout()}: its own message "
+            "is above, unless it was killed. The same command with --resume continues after the last epoch, with any "
+            "number of processes."
         ) from error

@@ -1,4 +1,4 @@
-"""Durations as people write them: 90m, 2h."""
+"""Durations as people write them, such as 90m or 2h."""
 
 import re
 
@@ -10,10 +10,18 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
 
 
-def duration(text: str) -> float:
-    """Seconds: of `30s`, `5m`, `1.5h` or a bare number of them.
+def parse_duration(text: str) -> float:
+    """Parse a duration such as `30s`, `5m`, `1.5h` or a bare number of seconds.
 
-    Raises PolyclipError for anything else, and for nothing.
+    Args:
+        text: The duration; white space and case do not matter.
+
+    Returns:
+        Seconds, > 0.
+
+    Raises:
+        PolyclipError: The text is not a duration, or is zero.
+
     """
     found = DURATION.fullmatch(text.strip().lower())
     if found is None or float(found[1]) == 0:
@@ -23,8 +31,8 @@ def duration(text: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
-def span(seconds: float) -> str:
-    """`0.5 s`, `48 s`, `4 min 20 s`, `1 h 5 min`."""
+def format_duration(seconds: float) -> str:
+    """Format seconds as `0.5 s`, `48 s`, `4 min 20 s` or `1 h 5 min`."""
     if 0 < seconds < 1:
         return f"{seconds:.1f} s"
     whole = round(seconds)

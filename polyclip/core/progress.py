@@ -1,25 +1,57 @@
-"""One way to show progress: rich's bar with rate and time left on a terminal, a line now and then in a log."""
+"""One way to show progress: rich's bar with rate and time left on a terminal, a line now and then in a log.
+
+A library call shows nothing. The command line, and who asks for it in Python, shows it with `show_messages`.
+
+A library call shows nothing. The command line, and whoever asks for it in Python, shows it with `show_messages`.
+"""
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from polyclip.core.distributed import first
+from polyclip.core.distributed import is_first_process
 
-console = Console(stderr=True, quiet=not first())
+_shown: ContextVar[bool] = ContextVar("polyclip messages", default=False)
+
+
+@contextmanager
+def show_messages(on: bool = True) -> Iterator[None]:
+    """Show progress and messages on standard error within the block, or hide them."""
+    token = _shown.set(on)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
+
+
+class Messages:
+    """Standard error, for those who asked for messages."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does, where messages are shown."""
+        if _shown.get():
+            terminal.print(*objects, **options)
+
+
+terminal = Console(stderr=True, quiet=not is_first_process())
+console = Messages()
 EVERY = 15.0  # seconds between lines where there is no terminal
 
 
-class Rate(ProgressColumn):
-    """Rows a second."""
+class RateColumn(ProgressColumn):
+    """Column of a progress bar with the throughput in rows/s."""
 
     def render(self, task: Task) -> Text:
-        """Blank until there is a rate."""
+        """Format the rate; empty while it is unknown."""
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
@@ -33,11 +65,14 @@ class Progress:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            Rate(),
+            RateColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        self.bar = Bar(*columns, console=console) if sys.stderr.isatty() and first() else None
+        self.shown = _shown.get()  # read here: a thread that reports progress has no such context
+        self.bar = (
+            Bar(*columns, console=terminal) if self.shown and sys.stderr.isatty() and not terminal.quiet else None
+        )
 
     def __enter__(self) -> "Progress":
         if self.bar:
@@ -54,7 +89,7 @@ class Progress:
             self.say()
 
     def advance(self, rows: int) -> None:
-        """`rows` more are done."""
+        """Count `rows` more as done."""
         self.done += rows
         if self.bar:
             self.bar.update(self.task, advance=rows, note=self.note)
@@ -62,11 +97,13 @@ class Progress:
             self.say()
 
     def say(self) -> None:
-        """One line for a log."""
+        """Print one line for a log, with rate and time left."""
+        if not self.shown:
+            return
         self.spoken = time.monotonic()
         rate = self.done / max(self.spoken - self.started, 1e-9)
         left = (self.total - self.done) / max(rate, 1e-9)
-        console.print(
+        terminal.print(
             f"{self.label}: {self.done:,}/{self.total:,}, {rate:,.0f}/s, {left:,.0f} s left {self.note}".rstrip(),
             highlight=False,
             soft_wrap=True,

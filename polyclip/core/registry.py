@@ -1,4 +1,4 @@
-"""The folder listing is the registry: the name of a method, encoder, tower, corpus reader or benchmark is its file's name."""
+"""Registry of plug-ins: the name of a method, encoder, reader or benchmark is the name of its file."""
 
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -16,7 +16,7 @@ FOLDERS = {  # of the package, by kind; a third party's entry points are of the 
     "translators": "translation/engines",
     "benchmarks": "evaluation/benchmarks",
     "study": "studies/questions",
-    "exports": "export/targets",
+    "exports": "exporters/targets",
 }
 SINGULAR = {
     "methods": "method",
@@ -30,32 +30,53 @@ SINGULAR = {
 }
 
 
-def module_name(name: str) -> str:
-    """`lilt-ln` is the module `lilt_ln`."""
+def to_module_name(name: str) -> str:
+    """The module of a plug-in: `lilt-ln` is the module `lilt_ln`."""
     return name.replace("-", "_")
 
 
-def names(kind: str) -> list[str]:
-    """Names one may use: polyclip's own files and those third parties registered as entry points `polyclip.<kind>`."""
+def list_names(kind: str) -> list[str]:
+    """List the plug-ins of a kind: polyclip's own files and third-party entry points of the group `polyclip.<kind>`.
+
+    Args:
+        kind: A key of `FOLDERS`, such as "methods" or "readers".
+
+    Returns:
+        Names in alphabetical order.
+
+    """
     own = {p.stem.replace("_", "-") for p in (PACKAGE / FOLDERS[kind]).glob("*.py") if not p.stem.startswith("_")}
     return sorted(own | {point.name for point in entry_points(group=f"polyclip.{kind}")})
 
 
 def find(kind: str, name: str) -> ModuleType:
-    """Import the module that carries `name`.
+    """Import the module of a plug-in.
 
-    Raises UnknownName with the nearest names.
+    Args:
+        kind: A key of `FOLDERS`, such as "methods" or "readers".
+        name: Name of the plug-in, such as "head-mlp".
+
+    Returns:
+        The module, which offers what the kind's contract asks for.
+
+    Raises:
+        UnknownName: There is no such plug-in; the message lists the nearest names.
+
+    Example:
+        >>> find("readers", "jsonl").__name__
+        'polyclip.data.readers.jsonl'
+
     """
     if (
-        (PACKAGE / FOLDERS[kind] / f"{module_name(name)}.py").is_file()
+        (PACKAGE / FOLDERS[kind] / f"{to_module_name(name)}.py").is_file()
         and not name.startswith("_")
         and name.isprintable()
         and "/" not in name
     ):
-        return import_module(f"polyclip.{FOLDERS[kind].replace('/', '.')}.{module_name(name)}")
+        return import_module(f"polyclip.{FOLDERS[kind].replace('/', '.')}.{to_module_name(name)}")
     for point in entry_points(group=f"polyclip.{kind}"):
         if point.name == name:
             module = point.load()
             if isinstance(module, ModuleType):
                 return module
-    raise UnknownName(SINGULAR[kind], name, names(kind))
+    raise UnknownName(SINGULAR[kind], name, list_names(kind))

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and the user's cache folder."""
+"""Atomic file writing, hashes, and the user's cache folder."""
 
 import hashlib
 import os
@@ -13,8 +13,8 @@ import platformdirs
 from polyclip.errors import PolyclipError
 
 
-def cache_folder() -> Path:
-    """Where converted weights and features live: `POLYCLIP_CACHE`, else the platform's cache folder for polyclip."""
+def get_cache_folder() -> Path:
+    """The folder of converted weights and features: `POLYCLIP_CACHE`, else the platform's cache folder for polyclip."""
     return Path(os.environ.get("POLYCLIP_CACHE") or platformdirs.user_cache_dir("polyclip"))
 
 
@@ -22,10 +22,19 @@ PART = ".part"  # how files end that are still being written; a killed process m
 
 
 @contextmanager
-def writing(path: Path, *, what: str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; move it into place at the end, remove it if anything goes wrong.
+def write_atomically(path: Path, *, what: str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, and move it into place at the end; on an error it is removed.
 
-    Raises PolyclipError with one sentence on a full disk or a folder that cannot be written.
+    Args:
+        path: The file to write; its folder is made.
+        what: What is written, for the error message.
+
+    Yields:
+        The temporary path.
+
+    Raises:
+        PolyclipError: The disk is full, or the folder cannot be written.
+
     """
     temporary = path
     try:
@@ -47,19 +56,19 @@ def writing(path: Path, *, what: str) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, *, what: str) -> None:
-    """UTF-8 text, whole or not at all."""
-    with writing(path, what=what) as temporary:
+    """Write UTF-8 text atomically."""
+    with write_atomically(path, what=what) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def sha256(path: Path) -> str:
-    """Hex digest of a file, read in blocks."""
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file as hex digits, read in blocks."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def digest(*parts: str | bytes) -> str:
-    """Hex digest of several parts, each preceded by its length, so that no two lists collide."""
+def hash_parts(*parts: str | bytes) -> str:
+    """SHA-256 of several parts as hex digits; each part is preceded by its length, so that no two lists collide."""
     total = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -67,9 +76,9 @@ def digest(*parts: str | bytes) -> str:
     return total.hexdigest()
 
 
-def cache_sizes() -> dict[str, int]:
-    """Bytes below each first-level folder of the cache."""
-    root = cache_folder()
+def measure_cache() -> dict[str, int]:
+    """Size in bytes of each first-level folder of the cache."""
+    root = get_cache_folder()
     folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.exists() else []
     return {f.name: sum(p.stat().st_size for p in f.rglob("*") if p.is_file()) for f in folders}
 
@@ -78,8 +87,8 @@ CACHE_PARTS = ("weights", "features", "translations", "hashes", "thumbnails", "s
 
 
 def clear_cache(parts: tuple[str, ...] = CACHE_PARTS) -> None:
-    """Remove the folders polyclip itself makes in the cache; nothing else that may lie there."""
+    """Remove the folders that polyclip itself makes in the cache, and nothing else."""
     for part in parts:
-        folder = cache_folder() / part
+        folder = get_cache_folder() / part
         if folder.exists():
             shutil.rmtree(folder)

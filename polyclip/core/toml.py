@@ -1,4 +1,4 @@
-"""Where packs are, and how one TOML file becomes a validated object that never changes."""
+"""TOML packs: where they are, and how a file becomes a validated immutable object."""
 
 import tomllib
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ SHOWN = 80  # characters of a value in an error
 
 
 class Pack(BaseModel):
-    """Unknown keys are refused, values never change."""
+    """Base of all packs: unknown keys are refused, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,7 +30,7 @@ P = TypeVar("P", bound=Pack)
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with a pack: at which key, what was found there, what was expected."""
+    """One fault of a pack: the key, what was found there, what was expected."""
 
     key: str
     found: str
@@ -40,8 +40,8 @@ class Fault:
         return f"{self.key}: {self.expected}, found {self.found}"
 
 
-class Wrong(ValueError):
-    """Raised by a pack's own checks; pydantic hands it on."""
+class PackValueError(ValueError):
+    """A fault found by a pack's own checks; pydantic passes it on to `to_fault`."""
 
     def __init__(self, key: str, found: str, expected: str) -> None:
         super().__init__(expected)
@@ -49,9 +49,11 @@ class Wrong(ValueError):
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """One TOML file.
+    """Read one TOML file.
 
-    Raises PackError for a file that is missing, not UTF-8 or not TOML.
+    Raises:
+        PackError: The file is missing, not UTF-8 or not TOML.
+
     """
     try:
         return tomllib.loads(path.read_text("utf-8"))
@@ -65,21 +67,30 @@ def read_table(path: Path) -> dict[str, Any]:
         raise PackError(f"{path} is not TOML: {error}.") from error
 
 
-def validated(kind: type[P], path: Path) -> tuple[P | None, list[Fault]]:
-    """The pack, or everything that breaks its schema.
+def validate_pack(kind: type[P], path: Path) -> tuple[P | None, list[Fault]]:
+    """Validate a file against a pack's schema and collect every fault.
 
-    Raises PackError for a file that is not even TOML.
+    Args:
+        kind: The class of the pack.
+        path: The TOML file.
+
+    Returns:
+        The pack and no faults, or None and all faults.
+
+    Raises:
+        PackError: The file is missing, not UTF-8 or not TOML.
+
     """
     try:
         return kind.model_validate(read_table(path)), []
     except ValidationError as error:
-        return None, [fault(dict(found)) for found in error.errors()]
+        return None, [to_fault(dict(found)) for found in error.errors()]
 
 
-def fault(error: dict[str, Any]) -> Fault:
-    """What pydantic says, as key, found and expected."""
+def to_fault(error: dict[str, Any]) -> Fault:
+    """Convert an error of pydantic to key, found and expected."""
     ours = (error.get("ctx") or {}).get("error")
-    if isinstance(ours, Wrong):
+    if isinstance(ours, PackValueError):
         return ours.fault
     said = error["msg"].removeprefix("Value error, ")
     return Fault(
@@ -95,16 +106,26 @@ def _shown(value: object) -> str:
 
 
 def read_pack(kind: type[P], path: Path) -> P:
-    """Parse and validate one file.
+    """Read and validate one pack.
 
-    Raises PackError that names file, key, what was found and what was expected.
+    Args:
+        kind: The class of the pack.
+        path: The TOML file.
+
+    Returns:
+        The validated pack.
+
+    Raises:
+        PackError: The file cannot be read or breaks the schema; the message names file, key, what was found and what
+            was expected.
+
     """
-    pack, faults = validated(kind, path)
+    pack, faults = validate_pack(kind, path)
     if pack is None:
-        raise broken(path, faults)
+        raise make_pack_error(path, faults)
     return pack
 
 
-def broken(path: Path, faults: list[Fault]) -> PackError:
-    """The error for a pack with these faults: the first one, and how many there are."""
+def make_pack_error(path: Path, faults: list[Fault]) -> PackError:
+    """Make the error for a pack with these faults: the first one, and how many there are."""
     return PackError(f"{path}: {faults[0]} ({len(faults)} problem(s) in all).")

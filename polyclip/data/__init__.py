@@ -1,1 +1,1 @@
-"""Corpora, their readers and shards, image-caption pairs, images."""
+"""Corpora, their readers and shards, image-caption pairs, and images."""

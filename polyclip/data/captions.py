@@ -1,23 +1,35 @@
-"""Captions of a corpus as they enter the pipeline."""
+"""Normalization of a corpus' captions as they enter the pipeline."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from polyclip.data.types import Row
 from polyclip.errors import DataError
-from polyclip.languages.normalize import normalise, visible
+from polyclip.languages.normalize import is_visible, normalize_text
 from polyclip.languages.schema import Language
 
 
-def normalised(rows: Sequence[Row], language: Language | None) -> list[Row]:
-    """Rows as they enter the pipeline, one caption for each.
+def normalize_captions(rows: Sequence[Row], language: Language | None) -> list[Row]:
+    """Normalize all captions of rows by the pack of their language.
 
-    Raises DataError for a caption with nothing visible in it, and what `steps_of` raises.
+    Args:
+        rows: Rows of one language.
+        language: Its pack; None applies NFC only.
+
+    Returns:
+        The rows with normalized captions.
+
+    Raises:
+        DataError: A caption has no visible character.
+        UnknownName: The pack names an unknown step.
+        PackError: The pack names `moses` without codes.moses.
+
     """
     for row in rows:
         for caption in row.captions:
-            if not visible(caption):
+            if not is_visible(caption):
                 raise DataError(
-                    f"A caption of {row.concept!r} in {row.language!r} has nothing to see in it: {ascii(caption)}. Write one, or take it out."
+                    f"Empty caption for {row.concept!r} ({row.language}): it contains only invisible characters, "
+                    f"{ascii(caption)}. Fix or remove it."
                 )
-    return [replace(row, captions=tuple(normalise(caption, language) for caption in row.captions)) for row in rows]
+    return [replace(row, captions=tuple(normalize_text(caption, language) for caption in row.captions)) for row in rows]

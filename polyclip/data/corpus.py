@@ -1,5 +1,6 @@
 """Corpus packs, and the corpora that they describe."""
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -9,13 +10,13 @@ from pydantic import Field
 
 from polyclip.core.registry import find
 from polyclip.core.toml import CORPORA, Pack, read_pack
-from polyclip.data.shards.schema import Stored
+from polyclip.data.shards.schema import ShardOptions
 from polyclip.errors import PackError, UnknownName
 from polyclip.languages.schema import Language
 
 
 class Licence(Pack):
-    """What part of a corpus is whose, under which SPDX licence."""
+    """The licence of one part of a corpus: SPDX identifier, holder and address."""
 
     part: str
     spdx: str
@@ -24,24 +25,25 @@ class Licence(Pack):
 
 
 class Translation(Pack):
-    """[translation] of a pack that `polyclip translate` made: to which corpus it adds machine captions, and how they came about."""
+    """[translation] of a pack that `polyclip translate` made.
+
+    It names the corpus that machine-translated captions are added to, and how they were made.
+    """
 
     base: str  # a corpus' name, or the path of a pack, from this pack's folder
-    engine: str  # the name --with takes
+    engine: str  # value of --with
     names: list[str]  # of engine, model and revision: the provenance of its captions
     source: str  # code of the language it was translated from
     languages: list[str] = Field(min_length=1)  # codes
-    splits: list[Literal["train", "validation"]] = Field(
-        min_length=1
-    )  # where captions are added; never among those that are tested
-    without_human: bool = False  # whether people's captions in `languages` are left out of `splits`
+    splits: list[Literal["train", "validation"]] = Field(min_length=1)  # splits that get captions; never the test split
+    without_human: bool = False  # whether human captions in `languages` are left out of `splits`
     captions_sha256: str  # of captions.jsonl
     options: dict[str, Any] = {}  # the engine's
     filters: dict[str, Any] = {}  # thresholds; a filter that is switched off is not named
 
 
 class CorpusPack(Pack):
-    """corpora/<name>.toml: where a corpus is, how to read it, its licences, what must come out."""
+    """corpora/<name>.toml: where a corpus is, how to read it, its licences and expected sizes."""
 
     name: str
     about: str
@@ -50,14 +52,14 @@ class CorpusPack(Pack):
     files: (
         str | list[str]
     ) = []  # in place of a folder: shards, as paths from the pack's folder or addresses that fsspec knows
-    shards: Stored = Stored()  # how samples are found in them
+    shards: ShardOptions = ShardOptions()  # how samples are found in them
     rows: dict[str, int] = {}  # split -> rows in English, checked when it is read
     licences: list[Licence] = []
     translation: Translation | None = None  # of the reader `translated`
 
 
 class Corpus:
-    """A corpus pack together with the reader that knows its layout."""
+    """A corpus pack together with the reader of its format."""
 
     def __init__(self, pack: CorpusPack, path: Path) -> None:
         self.pack = pack
@@ -65,27 +67,174 @@ class Corpus:
         self.path = path
         self.reader: Any = _reader(pack, path)
 
+    @classmethod
+    def open(cls, name: str | Path) -> "Corpus":
+        """Open a corpus by its name, or by the path of a pack.
+
+        Args:
+            name: A name such as `emoji` (`polyclip corpora` lists them), or a path that ends in `.toml`.
+
+        Returns:
+            The corpus.
+
+        Raises:
+            UnknownName: There is no such corpus.
+            PackError: The pack is invalid.
+
+        Example:
+            >>> Corpus.open("emoji").languages[:3]
+            ['af', 'am', 'ar']
+
+        """
+        return load_corpus(str(name))
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        *,
+        image_column: str | None = None,
+        caption_columns: Mapping[str, str | Sequence[str]] | None = None,
+        split_column: str | None = None,
+    ) -> "Corpus":
+        """Make a corpus of a CSV or TSV table: one row an image, one column of captions a language.
+
+        Writes `captions.jsonl` and a pack beside the table, which `polyclip align --corpus` takes too. Rows of one image
+        are joined. Without a split column images are split by their hash: 70 % training, 10 % validation, 20 % test.
+
+        Args:
+            path: The table, in UTF-8 with a header; images are paths from its folder.
+            image_column: Column that names the images; found by itself where it is called image, file, filename or path.
+            caption_columns: Columns of captions by language; found by themselves where they are called as a language is.
+            split_column: Column that says train, validation or test.
+
+        Returns:
+            The corpus.
+
+        Raises:
+            DataError: The table cannot be read, an image is missing or outside the table's folder, or `captions.jsonl`
+                holds something else already.
+            UnknownName: There is no such column, or no pack for a language.
+
+        Example:
+            >>> corpus = Corpus.from_csv("photos.csv", image_column="file", caption_columns={"sw": "caption_sw"})
+
+        """
+        from polyclip.data.builders import build_from_csv
+
+        return build_from_csv(Path(path), image_column, caption_columns, split_column)
+
+    @classmethod
+    def from_folder(cls, path: str | Path, *, language: str | None = None) -> "Corpus":
+        """Make a corpus of a folder of images.
+
+        Args:
+            path: The folder. `dog.jpg` has its captions in `dog.sw.txt`, one a line, in as many languages as there are files.
+            language: For images without such a file that lie in a folder named by what they show: that name's language.
+
+        Returns:
+            The corpus; `captions.jsonl` and a pack are written into the folder.
+
+        Raises:
+            DataError: There are no captions, or an image cannot be read.
+            UnknownName: There is no pack for a language.
+
+        """
+        from polyclip.data.builders import build_from_folder
+
+        return build_from_folder(Path(path), language)
+
+    @classmethod
+    def from_datasets(
+        cls,
+        name: str,
+        *,
+        captions: Mapping[str, str],
+        image: str = "image",
+        split: str = "train",
+        revision: str = "",
+    ) -> "Corpus":
+        """Open a data set of the `datasets` library as a corpus.
+
+        Args:
+            name: OWNER/NAME on the hub, or a folder that `save_to_disk` wrote.
+            captions: Column of captions by language.
+            image: Column of images.
+            split: Split of the data set; polyclip divides it into training, validation and test by the images' hashes.
+            revision: Commit on the hub, which a hub name requires.
+
+        Returns:
+            The corpus; its rows are read when they are first used.
+
+        Raises:
+            UnknownName: There is no pack for a language.
+            PackError: The columns are not what a pack may say.
+
+        """
+        from polyclip.data.builders import build_from_shards
+        from polyclip.languages.resolve import resolve_language
+
+        columns = {resolve_language(code).code: column for code, column in captions.items()}
+        shards = {"captions": columns, "image": image, "split": split, "revision": revision}
+        return build_from_shards("datasets", str(Path(name).resolve()) if Path(name).exists() else name, shards)
+
+    @classmethod
+    def from_webdataset(cls, files: str | Sequence[str], *, language: str = "") -> "Corpus":
+        """Open WebDataset shards as a corpus.
+
+        Args:
+            files: Paths or addresses (`s3://bucket/{00000..00099}.tar`), one or several.
+            language: Code of captions that do not name theirs.
+
+        Returns:
+            The corpus; its samples are read when they are first used.
+
+        Raises:
+            PackError: `language` is not what a pack may say.
+
+        """
+        from polyclip.data.builders import build_from_shards
+
+        given = [files] if isinstance(files, str) else list(files)
+        where = [name if "://" in name else str(Path(name).resolve()) for name in given]
+        return build_from_shards("webdataset", where, {"language": language})
+
+    @property
+    def languages(self) -> list[str]:
+        """Codes under which the corpus keeps its languages."""
+        found: list[str] = self.reader.languages(self.folder)
+        return found
+
     @cached_property
     def folder(self) -> Path:
-        """Where the reader finds it. A corpus in shards has an index in the cache, made when it is first asked for.
+        """The folder that the reader reads. A corpus in shards has an index in the cache, made on first use.
 
-        Raises DataError for shards that cannot be read, or hold more bad samples than the pack allows.
+        Raises:
+            DataError: Shards cannot be read, or hold more bad samples than the pack allows.
+
         """
         return self.reader.indexed(self.pack, self.path) if self.pack.files else self.path.parent / self.pack.folder
 
-    def allow(self, max_bad: str) -> None:
-        """Let so many samples be bad (`0.1%`), now and whenever the corpus is read again.
+    def allow_bad_samples(self, max_bad: str) -> None:
+        """Allow a share of bad samples, now and whenever the corpus is read again.
 
-        Raises PackError for a corpus that is not in shards, and what `folder` raises.
+        Args:
+            max_bad: The share, such as `0.1%` or `0.001`.
+
+        Raises:
+            PackError: The corpus is not in shards.
+            DataError: `max_bad` is not a share, shards cannot be read, or more samples are bad.
+
         """
         if not self.pack.files:
             raise PackError(
-                f"--max-bad {max_bad} is for a corpus in shards; {self.path} reads {self.pack.reader!r}, whose every row must be good."
+                f"--max-bad {max_bad} requires a corpus in shards; with the reader {self.pack.reader!r} of "
+                f"{self.path} every row must be good."
             )
         self.reader.indexed(self.pack, self.path, max_bad)
 
-    def locale(self, language: Language) -> str:
-        """Under which name this corpus keeps the language: its CLDR locale, else its code."""
+    def get_locale(self, language: Language) -> str:
+        """The name under which this corpus keeps the language: its CLDR locale, else its code."""
         return language.cldr if language.cldr in self.reader.languages(self.folder) else language.code
 
 
@@ -97,24 +246,38 @@ def _reader(pack: CorpusPack, path: Path) -> ModuleType:
     wanted, other = ("files", "folder") if hasattr(reader, "indexed") else ("folder", "files")
     if getattr(pack, other) or not getattr(pack, wanted):
         raise PackError(
-            f"{path}: reader {pack.reader!r} takes {wanted}; found {other if getattr(pack, other) else 'none'}. Write {wanted} = ... in the pack."
+            f"{path}: reader {pack.reader!r} requires {wanted}; found {other if getattr(pack, other) else 'none'}. "
+            f"Write {wanted} = ... in the pack."
         )
     return reader
 
 
-def known_corpora() -> list[str]:
-    """Names of the corpora that come with polyclip."""
+def list_corpora() -> list[str]:
+    """List the names of the corpora that come with polyclip."""
     return sorted(path.stem for path in CORPORA.glob("*.toml"))
 
 
 def load_corpus(name: str) -> Corpus:
-    """A corpus by name, or by the path of a pack of one's own (`my/corpus.toml`).
+    """Load a corpus by name, or by the path of a pack of your own.
 
-    Raises UnknownName with the nearest names, PackError for a bad pack.
+    Args:
+        name: A name such as "emoji", or a path that ends in .toml.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        UnknownName: There is no such corpus; the message lists the nearest names.
+        PackError: The pack is invalid.
+
+    Example:
+        >>> load_corpus("emoji").name
+        'emoji'
+
     """
     path = Path(name) if name.endswith(".toml") else CORPORA / f"{name}.toml"
     if not path.is_file():
         raise UnknownName(
-            "corpus", name, known_corpora(), "A corpus of your own is the path of a pack, such as my/corpus.toml."
+            "corpus", name, list_corpora(), "A corpus of your own is the path of a pack, such as my/corpus.toml."
         )
     return Corpus(read_pack(CorpusPack, path), path)

@@ -1,8 +1,7 @@
-"""Picture files of one's own: found, bounded in size, and left out by name when they cannot be read."""
+"""Image files: found in a folder, limited in size, decoded, and reported by name when they cannot be read."""
 
 import io
 import mimetypes
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from polyclip.core.storage import sha256
+from polyclip.core.storage import hash_file
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 
@@ -20,100 +19,145 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000  # decoded, 3 bytes each: 192 MB
 MAX_BYTES = 100_000_000
-GAP = 4  # times the edge that is wanted: from there on a JPEG is decoded at a part of its size (a photograph's vector: cosine above 0.9998, see tests)
-EDGE: ContextVar[int | None] = ContextVar("edge", default=None)  # that pictures are wanted with; None: as they are
-# Pillow prints this beside the sentence of ours that names the picture; its error for twice the size stays one.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# times the edge that is wanted: from there on a JPEG is decoded at a part of its size (a photograph's vector: cosine
+# above 0.9998, see tests)
+GAP = 4
+EDGE: ContextVar[int | None] = ContextVar("edge", default=None)  # edge that images are decoded for; None: full size
 
 
-def find_pictures(folder: Path) -> list[Path]:
-    """Every picture file below `folder`, sorted; links that lead outside are not followed.
+def find_images(folder: Path) -> list[Path]:
+    """Find every image file below a folder; links that lead outside are not followed.
 
-    Raises DataError when there is none.
+    Args:
+        folder: The folder.
+
+    Returns:
+        Paths in alphabetical order.
+
+    Raises:
+        DataError: There is no such folder, or no image in it.
+
     """
-    return look_through(folder)[0]
+    return scan_folder(folder)[0]
 
 
-def look_through(folder: Path) -> tuple[list[Path], list[str]]:
-    """Every picture file below `folder`, sorted, and one sentence for each file of a picture format that is not read, such as SVG.
+def scan_folder(folder: Path) -> tuple[list[Path], list[str]]:
+    """Find every image file below a folder, and the image files of formats that are not supported, such as SVG.
 
-    Links that lead outside are not followed. Raises DataError where there is no folder, or no picture in it that is read.
+    Links that lead outside are not followed.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Paths in alphabetical order, and one sentence for each unsupported file.
+
+    Raises:
+        DataError: There is no such folder, or no supported image in it.
+
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder.")
-    files = sorted(inside(folder))
+        raise DataError(f"{folder} is not a folder.")
+    files = sorted(iterate_files(folder))
     found = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not found:
-        raise DataError(f"{folder} has no picture; expected files ending in {', '.join(sorted(SUFFIXES))}.")
+        raise DataError(f"{folder} has no image; expected files ending in {', '.join(sorted(SUFFIXES))}.")
     kinds = [(path, mimetypes.guess_type(path.name)[0] or "") for path in files if path.suffix.lower() not in SUFFIXES]
     return found, [
         f"{path}: {kind} is not read; save it as PNG or JPEG." for path, kind in kinds if kind.startswith("image/")
     ]
 
 
-def inside(folder: Path) -> Iterator[Path]:
-    """Files below a folder, without those that links lead to outside it, or that cannot be looked at."""
+def iterate_files(folder: Path) -> Iterator[Path]:
+    """Iterate over the files below a folder, without unreadable ones and those that links lead to outside it."""
     root = folder.resolve()
     for path in folder.rglob("*"):
         try:
             if path.is_file() and path.resolve().is_relative_to(root):
                 yield path
-        except OSError:  # gone meanwhile, or a circle of links
+        except OSError:  # removed meanwhile, or a circle of links
             continue
 
 
-def readable(paths: list[Path]) -> tuple[list[ImageSource], list[str]]:
-    """The pictures that can be read, and one sentence for each that cannot; none is replaced by another."""
-    pictures, problems = [], []
+def select_readable(paths: list[Path]) -> tuple[list[ImageSource], list[str]]:
+    """Select the images that can be decoded.
+
+    Args:
+        paths: Image files.
+
+    Returns:
+        The readable images, and one sentence for each other one; none is replaced by another.
+
+    """
+    images, problems = [], []
     for path in paths:
         try:
-            picture = picture_of(path)
-            picture.open()
-            pictures.append(picture)
+            image = make_image_source(path)
+            image.open()
+            images.append(image)
         except DataError as error:
             problems.append(str(error))
-    return pictures, problems
+    return images, problems
 
 
-def picture_of(path: Path) -> ImageSource:
-    """A picture by its file; decoded when it is asked for.
+def make_image_source(path: Path) -> ImageSource:
+    """Wrap an image file so that it is decoded when it is opened.
 
-    Raises DataError for a file that may not be read.
+    Raises:
+        DataError: The file cannot be read.
+
     """
     try:
-        return ImageSource(str(path), sha256(path), partial(open_picture, path))
+        return ImageSource(str(path), hash_file(path), partial(open_image, path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def check_bytes(path: Path) -> None:
-    """Raises DataError for a file that is empty or has more bytes than are read."""
+def check_file_size(path: Path) -> None:
+    """Check that a file is neither empty nor larger than `MAX_BYTES`.
+
+    Raises:
+        DataError: The file is empty or too large.
+
+    """
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise DataError(f"{path}: {size:,} bytes, at most {MAX_BYTES:,} are read.")
     if size == 0:
-        raise DataError(f"{path}: empty, 0 bytes; copy the picture again.")
+        raise DataError(f"{path}: empty, 0 bytes; copy the file again.")
 
 
-def open_picture(path: Path) -> Image.Image:
-    """RGB, turned as the camera's note says, transparent parts on white.
+def open_image(path: Path) -> Image.Image:
+    """Decode an image file: RGB, upright by its EXIF orientation, transparent parts on white.
 
-    Raises DataError for what `decoded` and `check_bytes` refuse, the latter before anything is read, and for a file that may not be read.
+    Args:
+        path: The file.
+
+    Returns:
+        The image.
+
+    Raises:
+        DataError: The file cannot be read, is empty or too large, or `decode_image` refuses its content.
+
     """
     try:
-        check_bytes(path)
+        check_file_size(path)
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    return decoded(data, str(path))
+    return decode_image(data, str(path))
 
 
 @contextmanager
-def wanted(edge: int) -> Iterator[None]:
-    """What is opened meanwhile is going to be resized to `edge` pixels: a JPEG far larger is decoded at a half, a quarter or an eighth of its edges.
+def decode_for_edge(edge: int) -> Iterator[None]:
+    """Within the block, images are decoded for resizing to `edge` pixels.
 
-    A photograph of 12 megapixels is so decoded in a quarter of the time. Smaller pictures and other formats stay as they are. An edge of 0: it is
-    enough to know whether they can be read to their end.
+    A JPEG that is far larger is decoded at a half, a quarter or an eighth of its edges: a photograph of 12 megapixels
+    in a quarter of the time. Smaller images and other formats stay as they are.
+
+    Args:
+        edge: Edge in pixels; 0 only checks that images can be read to their end.
+
     """
     token = EDGE.set(edge)
     try:
@@ -122,13 +166,23 @@ def wanted(edge: int) -> Iterator[None]:
         EDGE.reset(token)
 
 
-def decoded(data: bytes, where: str) -> Image.Image:
-    """RGB, turned as the camera's note says, transparent parts on white, of a picture file's bytes; `where` names it in errors.
+def decode_image(data: bytes, where: str) -> Image.Image:
+    """Decode the bytes of an image file: RGB, upright by its EXIF orientation, transparent parts on white.
 
-    Of the file's own size, or smaller where that is enough for what is `wanted`.
+    The size is that of the file, or smaller within `decode_for_edge`; it is read from the header before anything is
+    decoded.
 
-    Raises DataError for what is no picture, of another format than `FORMATS`, truncated, or would be larger than 64 megapixels; the size
-    is read from the header before anything is decoded.
+    Args:
+        data: The bytes of the file.
+        where: Name of the image in error messages.
+
+    Returns:
+        The image.
+
+    Raises:
+        DataError: The bytes are not an image of a supported format (`FORMATS`), are truncated, or hold more than 64
+            megapixels.
+
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -136,22 +190,31 @@ def decoded(data: bytes, where: str) -> Image.Image:
                 raise DataError(
                     f"{where}: {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} in all are decoded."
                 )
-            lighten(image)
-            return on_white(ImageOps.exif_transpose(image))
+            reduce_decoding(image)
+            return flatten_on_white(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{where}: too large, at most {MAX_PIXELS:,} pixels are decoded ({error}).") from error
     except UnidentifiedImageError as error:
         raise DataError(
-            f"{where}: not a picture that can be read, expected {', '.join(FORMATS)} ({described(data)})."
+            f"{where}: not a readable image, expected {', '.join(FORMATS)} ({describe_bytes(data)})."
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{where}: damaged or truncated picture ({error}).") from error
+        raise DataError(f"{where}: damaged or truncated image ({error}).") from error
 
 
-def rendered(svg: str, pixels: int) -> Image.Image:
-    """Draw SVG text on white, `pixels` wide, without the system's fonts.
+def render_svg(svg: str, pixels: int) -> Image.Image:
+    """Render SVG text on white, without the system's fonts.
 
-    Raises ValueError for what is no SVG, or has no size.
+    Args:
+        svg: The text.
+        pixels: Width of the result.
+
+    Returns:
+        An RGB image.
+
+    Raises:
+        ValueError: The text is not SVG, or has no size.
+
     """
     import resvg_py
 
@@ -161,8 +224,11 @@ def rendered(svg: str, pixels: int) -> Image.Image:
     return Image.open(io.BytesIO(png)).convert("RGB")
 
 
-def lighten(image: Image.Image) -> None:
-    """Let a JPEG's decoder stop at a part of its edges, the smallest that is enough for what is `wanted` and divides both of them: no pixel moves."""
+def reduce_decoding(image: Image.Image) -> None:
+    """Let a JPEG's decoder work at a part of its edges, the smallest that `decode_for_edge` allows.
+
+    The part divides both edges, so that no pixel moves.
+    """
     edge = EDGE.get()
     if edge is None:
         return
@@ -173,8 +239,8 @@ def lighten(image: Image.Image) -> None:
             return
 
 
-def described(data: bytes) -> str:
-    """What bytes that are no picture seem to be."""
+def describe_bytes(data: bytes) -> str:
+    """Describe what bytes that are not an image seem to be."""
     if not data:
         return "empty, 0 bytes"
     start = data[:512].lstrip().lower()
@@ -183,8 +249,8 @@ def described(data: bytes) -> str:
     return "a text or web page" if start.startswith((b"<!doctype", b"<html", b"<?xml")) else "unknown bytes"
 
 
-def on_white(image: Image.Image) -> Image.Image:
-    """RGB; what is transparent becomes white."""
+def flatten_on_white(image: Image.Image) -> Image.Image:
+    """Convert to RGB; transparent parts become white."""
     if image.has_transparency_data:
         drawn = image.convert("RGBA")
         white = Image.new("RGBA", drawn.size, "white")

@@ -1,4 +1,4 @@
-"""Training pairs: which caption is shown with which picture at which step, as a pure function of the seed."""
+"""Training pairs: which caption is shown with which image at which step, as a pure function of the seed."""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -8,12 +8,27 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from polyclip.data.augment import view
-from polyclip.data.captions import normalised
+from polyclip.data.augment import make_augmentation
+from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus
-from polyclip.data.sampling_weights import by_people, language_weights, mixed, rehearsing, weight_of
+from polyclip.data.sampling_weights import (
+    compute_language_weights,
+    drop_unweighted,
+    get_caption_weight,
+    select_human,
+    weigh_replay,
+)
 from polyclip.data.shards.order import Strata
-from polyclip.data.shards.pairs import Captions, Draw, Names, Pictures, drawn_captions, owned, shard_lengths, stratified
+from polyclip.data.shards.pairs import (
+    ShardCaptions,
+    ShardConceptNames,
+    ShardImages,
+    TrainingSubset,
+    build_strata,
+    count_per_shard,
+    group_captions,
+    select_captions,
+)
 from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError
 from polyclip.languages.schema import Language
@@ -21,119 +36,151 @@ from polyclip.languages.schema import Language
 
 @dataclass(frozen=True)
 class Pairs:
-    """Captions and pictures of one split, tied by concept."""
+    """Captions and images of one split, linked by concept."""
 
     captions: Sequence[str]
     caption_concept: Int[Tensor, " caption"]
-    caption_weight: Float[Tensor, " caption"]  # how often a caption is drawn; no unit
-    pictures: Sequence[ImageSource]
-    picture_rows: Int[Tensor, "concept slot"]  # rows of a concept's pictures; -1 fills up
-    picture_count: Int[Tensor, " concept"]
+    caption_weight: Float[Tensor, " caption"]  # sampling weight of the caption, no unit
+    images: Sequence[ImageSource]
+    image_rows: Int[Tensor, "concept slot"]  # rows of a concept's images; -1 fills up
+    image_count: Int[Tensor, " concept"]
     caption_rows: Int[Tensor, "concept spot"]  # the same of its captions, in all languages
     caption_count: Int[Tensor, " concept"]
-    sections: tuple[list[int], list[int]]  # captions a language, pictures a style: how many stand together
-    named: int  # (concept, language) rows: one epoch shows as many pairs
+    sections: tuple[list[int], list[int]]  # lengths of runs: captions of a language, images of a style
+    named: int  # (concept, language) rows, the pairs of one epoch
     concepts: Sequence[str]  # in the order of their numbers
-    caption_mix: Float[Tensor, " caption"] | None = (
-        None  # how often `others` draws one of a concept's captions; None: all as often
-    )
-    strata: Strata | None = (
-        None  # of pairs that lie on disk: the order in which captions are drawn; weights say how often
-    )
+    caption_mix: Float[Tensor, " caption"] | None = None  # weights of `sample_other_captions`; None: uniform
+    strata: Strata | None = None  # of pairs on disk: the order of the captions
 
     @property
     def drawable(self) -> int:
-        """How many captions are ever drawn."""
+        """Number of captions with a sampling weight above 0."""
         return int((self.caption_weight > 0).sum())
 
     def sample(self, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows of `size` captions, of a picture for each, and their concepts; the same for the same seed, always.
+        """Sample training pairs; the result depends on the seed alone.
 
-        Captions are drawn without replacement: `size` is at most `drawable`. With `strata` each is drawn once before any of its kind is again.
+        Captions are drawn without replacement. With `strata` each caption is drawn once before any of its stratum is
+        drawn again.
+
+        Args:
+            size: Number of captions, at most `drawable`.
+            seed: The seed.
+
+        Returns:
+            Rows of the captions, row of an image for each, and their concepts; three tensors [size].
+
         """
         generator = torch.Generator().manual_seed(seed)
-        drawn_now = None if self.strata is None else self.strata.rows(size, seed)
+        drawn_now = None if self.strata is None else self.strata.get_rows(size, seed)
         caption = torch.multinomial(self.caption_weight, size, generator=generator) if drawn_now is None else drawn_now
         concept = self.caption_concept[caption]
-        return caption, drawn(self.picture_rows, self.picture_count, concept, generator), concept
+        return caption, draw_rows(self.image_rows, self.image_count, concept, generator), concept
 
-    def others(self, concept: Int[Tensor, " pair"], seed: int) -> Int[Tensor, " pair"]:
-        """Row of a caption of each concept, in any language: of those drawn by `sample`, a second one."""
+    def sample_other_captions(self, concept: Int[Tensor, " pair"], seed: int) -> Int[Tensor, " pair"]:
+        """Sample one more caption of each concept, in any language, out of those that `sample` draws.
+
+        Args:
+            concept: Numbers of the concepts.
+            seed: The seed.
+
+        Returns:
+            Rows of the captions.
+
+        """
         generator = torch.Generator().manual_seed(seed + 1)
         if self.caption_mix is None:
-            return drawn(self.caption_rows, self.caption_count, concept, generator)
+            return draw_rows(self.caption_rows, self.caption_count, concept, generator)
         rows = self.caption_rows[concept]
         weights = torch.where(rows >= 0, self.caption_mix[rows], torch.zeros(()))
         return rows.gather(1, torch.multinomial(weights, 1, generator=generator))[:, 0]
 
 
-def drawn(rows: Tensor, count: Tensor, concept: Tensor, generator: torch.Generator) -> Int[Tensor, " pair"]:
-    """One of each concept's rows, all as likely."""
+def draw_rows(rows: Tensor, count: Tensor, concept: Tensor, generator: torch.Generator) -> Int[Tensor, " pair"]:
+    """Draw one of each concept's rows uniformly."""
     slot = (torch.rand(len(concept), generator=generator) * count[concept]).long()
     return rows[concept, slot]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
-    """What of a split is drawn for training. The default is all of it, as it is."""
+class SamplingConfig:
+    """What is sampled of a split for training; the default is all of it, without augmentation."""
 
-    name_share: float = 0.5  # how often a caption drawn for training is a name rather than a keyword
-    views: int = 1  # of each picture: itself, and augmented ones, each encoded once
-    share: float = (
-        1.0  # of the concepts, chosen by hash: with less, those of a smaller share are among those of a larger
-    )
-    pairs: int | None = None  # named pictures of each language but English, chosen by hash; None means all
+    name_share: float = 0.5  # share of names, as opposed to keywords, among sampled captions
+    views: int = 1  # of each image: the original and its augmentations, each encoded once
+    share: float = 1.0  # of the concepts, chosen by hash; a smaller share is a subset of a larger one
+    pairs: int | None = None  # named images of each language but English, chosen by hash; None means all
     mix: Mapping[str, float] | None = (
-        None  # provenance, or how it begins -> how often its captions are drawn, people's being 1
+        None  # beginning of a provenance -> sampling weight of its captions relative to human ones
     )
-    temperature: float | None = None  # of the languages' weights (mix.language_weights); None: all weigh the same
+    temperature: float | None = None  # of `compute_language_weights`; None: all languages weigh the same
 
 
-NAMES = Sample(name_share=1.0)
+NAMES = SamplingConfig(name_share=1.0)
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Rows of new languages, of which few concepts are drawn, and how much other languages weigh beside them.
+class AddedLanguages:
+    """Rows of new languages with few training concepts, and how much the other languages weigh beside them.
 
-    All rows stay in the table, so that the cache has them once for any choice.
+    All rows stay in the table, so that the feature cache has them once for any choice.
     """
 
     rows: Mapping[str, list[Row]]  # by code
-    kept: Mapping[str, frozenset[str]]  # concepts that are drawn
-    rehearsal: float  # weight of the other languages together, in [0, 1)
-    named: int  # pairs that an epoch shows
+    kept: Mapping[str, frozenset[str]]  # training concepts
+    rehearsal: float  # replay: share of the other languages, in [0, 1)
+    named: int  # pairs of an epoch
 
 
-def training_pairs(
-    corpus: Corpus, languages: list[Language], split: str, sample: Sample, chosen: Chosen | None = None
+def make_training_pairs(
+    corpus: Corpus, languages: list[Language], split: str, sample: SamplingConfig, chosen: AddedLanguages | None = None
 ) -> Pairs:
-    """Captions of `languages` and every style's picture of the concepts they name, as `sample` says.
+    """Make the pairs of a split: captions in several languages, and every style's image of the concepts that they name.
 
-    Languages weigh the same, but for `sample.temperature` and `chosen`; within one, names together weigh `sample.name_share` (in [0, 1])
-    and further captions the rest. Splits that judge are made of what people wrote, where a language has it.
-    Raises DataError when a language names nothing in this split, and for a provenance in `sample.mix` that is not there.
+    Languages weigh the same, unless `sample.temperature` or `chosen` say otherwise; within a language, names together
+    weigh `sample.name_share` and further captions the rest. Validation and test splits use human captions, where a
+    language has them.
+
+    Args:
+        corpus: The corpus.
+        languages: Language packs.
+        split: "train", "validation" or "test".
+        sample: What is sampled; applies to the training split.
+        chosen: New languages that are trained from few concepts; None for none.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        DataError: A language has no caption in this split, a concept has no image, the number of rows differs from the
+            pack, or no caption has a provenance of `sample.mix`.
+
     """
     if split == "train" and chosen is None and not sample.mix and hasattr(corpus.reader, "table"):
-        return on_disk(corpus, languages, sample)
+        return make_shard_pairs(corpus, languages, sample)
     rows = {
-        language.code: normalised(corpus.reader.read(corpus.folder, corpus.locale(language), split), language)
+        language.code: normalize_captions(
+            corpus.reader.read(corpus.folder, corpus.get_locale(language), split), language
+        )
         for language in languages
     }
     check_count(corpus, len(rows.get("en", [])), split)
-    judging = {code: by_people(found) for code, found in rows.items()}
-    rows = mixed(rows, sample.mix, corpus.name) if split == "train" else judging
-    rows = {code: drawn_rows(found, sample, code) for code, found in rows.items()} | dict(chosen.rows if chosen else {})
+    judging = {code: select_human(found) for code, found in rows.items()}
+    rows = drop_unweighted(rows, sample.mix, corpus.name) if split == "train" else judging
+    rows = {code: select_rows(found, sample, code) for code, found in rows.items()} | dict(
+        chosen.rows if chosen else {}
+    )
     for code, found in rows.items():
         if not found:
             raise DataError(
-                f"Corpus {corpus.name!r} has no caption in language {code!r} in split {split!r}; choose another language or corpus."
+                f"Corpus {corpus.name!r} has no caption in language {code!r} in split {split!r}; choose another "
+                "language or corpus."
             )
     kept = {code: {row.concept for row in found} for code, found in rows.items()} | dict(chosen.kept if chosen else {})
     named = {code: len(concepts) for code, concepts in kept.items()}
-    weights = language_weights(named, sample.temperature)
+    weights = compute_language_weights(named, sample.temperature)
     if chosen is not None:
-        weights = rehearsing(weights, chosen.rows, chosen.rehearsal)
+        weights = weigh_replay(weights, chosen.rows, chosen.rehearsal)
     weighed = {code: _weighed(found, sample, kept[code]) for code, found in rows.items()}
     wanted = {row.concept for found in rows.values() for row in found}
     in_order = [concept for concept in corpus.reader.split_concepts(corpus.folder, split) if concept in wanted]
@@ -142,18 +189,18 @@ def training_pairs(
 
 Weighed = list[
     tuple[str, Row, float, bool]
-]  # a caption, its row, how often it is drawn within its language, and whether its concept is
+]  # caption, row, sampling weight within its language, whether its concept is sampled
 
 
 def _joined(
     corpus: Corpus,
     in_order: list[str],
     weighed: dict[str, Weighed],
-    sample: Sample,
+    sample: SamplingConfig,
     weights: Mapping[str, float],
     named: int,
 ) -> Pairs:
-    """Captions by language, and the pictures of the concepts that they name, as one table."""
+    """Join captions of all languages and the images of their concepts into one table."""
     concepts = {concept: number for number, concept in enumerate(in_order)}
     flat = [found for captions in weighed.values() for found in captions]
     weight = [share * weights[code] for code, captions in weighed.items() for _, _, share, _ in captions]
@@ -161,69 +208,90 @@ def _joined(
     for caption_row, (_, row, _, is_drawn) in enumerate(flat):
         if is_drawn:
             named_by[concepts[row.concept]].append(caption_row)
-    pictures, drawn_by, a_style = picture_rows(corpus, concepts, sample.views)
+    images, drawn_by, a_style = collect_images(corpus, concepts, sample.views)
     owned = (*_padded(drawn_by), *_padded(named_by))
     return Pairs(
         [caption for caption, _, _, _ in flat],
         torch.tensor([concepts[row.concept] for _, row, _, _ in flat]),
         torch.tensor(weight),
-        pictures,
+        images,
         *owned,
         sections=([len(captions) for captions in weighed.values()], a_style),
         named=named,
         concepts=tuple(concepts),
-        caption_mix=torch.tensor([weight_of(row.provenance, sample.mix) for _, row, _, _ in flat])
+        caption_mix=torch.tensor([get_caption_weight(row.provenance, sample.mix) for _, row, _, _ in flat])
         if sample.mix
         else None,
     )
 
 
 def check_count(corpus: Corpus, english: int, split: str) -> None:
-    """Raises DataError where the reader found another number of English rows than the pack expects."""
+    """Check the number of English rows against the corpus pack.
+
+    Raises:
+        DataError: The reader found another number of rows.
+
+    """
     expected = corpus.pack.rows.get(split)
     if expected is not None and english not in (0, expected):
         raise DataError(
-            f"The pack of corpus {corpus.name!r} expects {expected} English rows in {split!r}, the reader found {english}. "
+            f"The pack of corpus {corpus.name!r} expects {expected} English rows in {split!r}, the reader found "
+            f"{english}. "
             "Restore the corpus from the repository, or change [rows] and say why in a comment."
         )
 
 
-def on_disk(corpus: Corpus, languages: list[Language], sample: Sample) -> Pairs:
-    """The training pairs of a corpus in shards: texts, pictures and hashes stay in its index; in memory are about 60 bytes a pair.
+def make_shard_pairs(corpus: Corpus, languages: list[Language], sample: SamplingConfig) -> Pairs:
+    """Make the training pairs of a corpus in shards.
 
-    Raises DataError when a language names nothing.
+    Texts, images and hashes stay in its index on disk; about 60 bytes a pair are in memory.
+
+    Args:
+        corpus: The corpus.
+        languages: Language packs.
+        sample: What is sampled.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        DataError: A language has no caption.
+
     """
     table = corpus.reader.table(corpus.folder)
-    spoken = drawn_captions(
-        table, {language.code: corpus.locale(language) for language in languages}, Draw(sample.share, sample.pairs)
+    spoken = select_captions(
+        table,
+        {language.code: corpus.get_locale(language) for language in languages},
+        TrainingSubset(sample.share, sample.pairs),
     )
     for code, (names, _) in spoken.items():
         if not len(names):
             raise DataError(
-                f"Corpus {corpus.name!r} has no caption in language {code!r} in split 'train'; choose another language or corpus."
+                f"Corpus {corpus.name!r} has no caption in language {code!r} in split 'train'; choose another "
+                "language or corpus."
             )
         check_count(corpus, len(names) if code == "en" else 0, "train")
-    weights = language_weights({code: len(names) for code, (names, _) in spoken.items()}, sample.temperature)
-    parts = stratified(table, spoken, weights, sample.name_share)
-    number, views = len(parts.pictures), sample.views
-    picture_rows = torch.arange(number)[:, None] + number * torch.arange(views)
+    weights = compute_language_weights({code: len(names) for code, (names, _) in spoken.items()}, sample.temperature)
+    parts = build_strata(table, spoken, weights, sample.name_share)
+    number, views = len(parts.images), sample.views
+    image_rows = torch.arange(number)[:, None] + number * torch.arange(views)
     return Pairs(
-        Captions(table, parts.places, languages, parts.lengths),
+        ShardCaptions(table, parts.places, languages, parts.lengths),
         parts.concept,
         parts.weight,
-        Pictures(table, parts.pictures, views),
-        picture_rows,
+        ShardImages(table, parts.images, views),
+        image_rows,
         torch.full((number,), views),
-        *owned(parts.concept, number),
-        sections=(parts.lengths, shard_lengths(table, parts.pictures) * views),
+        *group_captions(parts.concept, number),
+        sections=(parts.lengths, count_per_shard(table, parts.images) * views),
         named=sum(len(names) for names, _ in spoken.values()),
-        concepts=Names(table, parts.pictures),
+        concepts=ShardConceptNames(table, parts.images),
         strata=parts.strata,
     )
 
 
-def drawn_rows(rows: list[Row], sample: Sample, language: str) -> list[Row]:
-    """The rows of one language that `sample` keeps, in their order."""
+def select_rows(rows: list[Row], sample: SamplingConfig, language: str) -> list[Row]:
+    """Select the rows of one language that `sample` keeps, in their order."""
     if sample.share == 1.0 and (sample.pairs is None or language == "en"):
         return rows
     places = sorted({(int(hashlib.sha256(row.concept.encode()).hexdigest(), 16), row.concept) for row in rows})
@@ -232,9 +300,9 @@ def drawn_rows(rows: list[Row], sample: Sample, language: str) -> list[Row]:
     return [row for row in rows if row.concept in chosen]
 
 
-def _weighed(rows: list[Row], sample: Sample, kept: Collection[str]) -> Weighed:
-    """Names first, as the cache has them; concepts that are not `kept` are never drawn."""
-    weights = [weight_of(row.provenance, sample.mix) if row.concept in kept else 0.0 for row in rows]
+def _weighed(rows: list[Row], sample: SamplingConfig, kept: Collection[str]) -> Weighed:
+    """Weigh the captions of a language, names first; concepts that are not `kept` get weight 0."""
+    weights = [get_caption_weight(row.provenance, sample.mix) if row.concept in kept else 0.0 for row in rows]
     names = sum(weights)
     further = sum(weight * (len(row.captions) - 1) for weight, row in zip(weights, rows, strict=True))
     share = 1.0 if further == 0 else sample.name_share
@@ -247,14 +315,24 @@ def _weighed(rows: list[Row], sample: Sample, kept: Collection[str]) -> Weighed:
     ]
 
 
-def picture_rows(
+def collect_images(
     corpus: Corpus, concepts: Mapping[str, int], views: int
 ) -> tuple[list[ImageSource], list[list[int]], list[int]]:
-    """Pictures style by style, view by view; rows of each concept's, by its number; lengths of what stands together.
+    """Collect images style by style, augmentation by augmentation.
 
-    Raises DataError for a concept without a picture.
+    Args:
+        corpus: The corpus.
+        concepts: Number of each concept.
+        views: Images of each concept and style, the original included.
+
+    Returns:
+        The images, the rows of each concept's images, and the lengths of runs of one style and augmentation.
+
+    Raises:
+        DataError: A concept has no image.
+
     """
-    pictures: list[ImageSource] = []
+    images: list[ImageSource] = []
     lengths: list[int] = []
     rows: list[list[int]] = [[] for _ in concepts]
     for style in corpus.reader.styles(corpus.folder):
@@ -262,15 +340,15 @@ def picture_rows(
         for number in range(views):
             for concept, place in concepts.items():
                 if concept in drawn:
-                    rows[place].append(len(pictures))
-                    pictures.append(view(drawn[concept], number))
-            lengths.append(len(pictures) - sum(lengths))
+                    rows[place].append(len(images))
+                    images.append(make_augmentation(drawn[concept], number))
+            lengths.append(len(images) - sum(lengths))
     bare = [concept for concept, number in concepts.items() if not rows[number]]
     if bare:
         raise DataError(
-            f"Corpus {corpus.name!r} names {len(bare)} concepts without a picture, the first is {bare[0]!r}."
+            f"Corpus {corpus.name!r} names {len(bare)} concepts without an image, the first is {bare[0]!r}."
         )
-    return pictures, rows, lengths
+    return images, rows, lengths
 
 
 def _padded(rows: list[list[int]]) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""How often captions are drawn: by who wrote them, and by how much their language names."""
+"""Sampling weights of captions: by provenance, and by language."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,20 +9,28 @@ from polyclip.errors import DataError
 HUMAN = "human"
 
 
-def by_people(rows: list[Row]) -> list[Row]:
-    """The rows that judge a model: those that people wrote, or all where there are none."""
+def select_human(rows: list[Row]) -> list[Row]:
+    """Select the rows with human captions, or all rows where there are none."""
     return [row for row in rows if row.provenance == HUMAN] or rows
 
 
-def by_machine(rows: list[Row]) -> list[Row]:
-    """The others."""
+def select_machine(rows: list[Row]) -> list[Row]:
+    """Select the rows whose captions were machine-translated."""
     return [row for row in rows if row.provenance != HUMAN]
 
 
-def parsed(options: Sequence[str]) -> dict[str, float]:
-    """`["nllb=0.5"]` to a dictionary.
+def parse_caption_weights(options: Sequence[str]) -> dict[str, float]:
+    """Parse options such as `["nllb=0.5"]` to weights by provenance.
 
-    Raises DataError for what is not PROVENANCE=WEIGHT with a finite weight of 0 or more, and for a provenance named twice.
+    Args:
+        options: Texts PROVENANCE=WEIGHT.
+
+    Returns:
+        Weights, finite and >= 0.
+
+    Raises:
+        DataError: A text has another form or weight, or a provenance is named twice.
+
     """
     found: dict[str, float] = {}
     for text in options:
@@ -33,24 +41,46 @@ def parsed(options: Sequence[str]) -> dict[str, float]:
             weight = math.nan
         if not key or not 0 <= weight < math.inf:
             raise DataError(
-                f"--mix {text!r}: expected PROVENANCE=WEIGHT with a weight of 0 or more, such as nllb=0.5 (captions by people weigh 1)."
+                f"--caption-weights {text!r}: expected PROVENANCE=WEIGHT with a weight of 0 or more, such as nllb=0.5 "
+                "(human captions weigh 1)."
             )
         if key in found:
-            raise DataError(f"--mix names {key!r} twice: give one weight.")
+            raise DataError(f"--caption-weights names {key!r} twice: give one weight.")
         found[key] = weight
     return found
 
 
-def weight_of(provenance: str, mix: Mapping[str, float] | None) -> float:
-    """How often a caption is drawn, one that people wrote being 1: the weight of the longest key that `provenance` begins with, else 1."""
+def get_caption_weight(provenance: str, mix: Mapping[str, float] | None) -> float:
+    """Look up the sampling weight of a caption relative to a human caption.
+
+    Args:
+        provenance: Who wrote the caption, such as "human" or "nllb-200-distilled-600M@<commit>".
+        mix: Weights by the beginning of a provenance; the longest that fits counts.
+
+    Returns:
+        The weight, 1 where none fits.
+
+    """
     keys = [key for key in mix or {} if provenance.startswith(key)]
     return (mix or {})[max(keys, key=len)] if keys else 1.0
 
 
-def mixed(rows: Mapping[str, list[Row]], mix: Mapping[str, float] | None, corpus: str) -> dict[str, list[Row]]:
-    """Rows by language without those that are never drawn.
+def drop_unweighted(
+    rows: Mapping[str, list[Row]], mix: Mapping[str, float] | None, corpus: str
+) -> dict[str, list[Row]]:
+    """Drop the rows whose captions have weight 0.
 
-    Raises DataError for a key of `mix` that no provenance begins with.
+    Args:
+        rows: Rows by language code.
+        mix: Weights by the beginning of a provenance.
+        corpus: Name of the corpus, for the error message.
+
+    Returns:
+        The remaining rows by language code.
+
+    Raises:
+        DataError: No caption has a provenance that a key of `mix` begins.
+
     """
     if not mix:
         return dict(rows)
@@ -58,17 +88,28 @@ def mixed(rows: Mapping[str, list[Row]], mix: Mapping[str, float] | None, corpus
     for key in mix:
         if not any(provenance.startswith(key) for provenance in known):
             raise DataError(
-                f"--mix {key}: corpus {corpus!r} has no caption of that provenance in the languages trained; it has {', '.join(known)}."
+                f"--caption-weights {key}: corpus {corpus!r} has no caption of that provenance in the languages "
+                f"trained; it has {', '.join(known)}."
             )
-    return {code: [row for row in found if weight_of(row.provenance, mix) > 0] for code, found in rows.items()}
+    return {code: [row for row in found if get_caption_weight(row.provenance, mix) > 0] for code, found in rows.items()}
 
 
-def language_weights(named: Mapping[str, int], temperature: float | None) -> dict[str, float]:
-    """How often each language is drawn, 1 on average: in proportion to n ** (1 / temperature) for n named pictures, all the same for None.
+def compute_language_weights(named: Mapping[str, int], temperature: float | None) -> dict[str, float]:
+    """Compute how often each language is sampled, 1 on average: n ** (1 / temperature) for n named images.
 
-    1 / temperature is the alpha of XLM-R's sampling (Conneau et al. 2020, arXiv 1911.02116, section 3.1: alpha 0.3); 1 draws languages as
-    often as they name something, a high temperature draws all as often.
-    Raises DataError for a temperature that is not above 0.
+    1 / temperature is the alpha of XLM-R's sampling (Conneau et al. 2020, arXiv 1911.02116, section 3.1: alpha 0.3).
+    Temperature 1 samples in proportion to the data, a high one samples all languages equally often.
+
+    Args:
+        named: Number of named images by language code.
+        temperature: The temperature, > 0; None gives all languages the same weight.
+
+    Returns:
+        Weights by language code, with mean 1.
+
+    Raises:
+        DataError: The temperature is not above 0.
+
     """
     if temperature is None:
         return dict.fromkeys(named, 1.0)
@@ -76,16 +117,26 @@ def language_weights(named: Mapping[str, int], temperature: float | None) -> dic
         raise DataError(
             f"--temperature {temperature:g}: expected a number above 0; 1 is proportional, 3.33 is XLM-R's."
         )
-    return averaged({code: count ** (1 / temperature) for code, count in named.items()})
+    return scale_to_mean_one({code: count ** (1 / temperature) for code, count in named.items()})
 
 
-def rehearsing(weights: Mapping[str, float], new: Iterable[str], share: float) -> dict[str, float]:
-    """The same, with the languages that are not `new` weighing `share` (in [0, 1)) of all together."""
+def weigh_replay(weights: Mapping[str, float], new: Iterable[str], share: float) -> dict[str, float]:
+    """Scale weights so that the languages which are not `new` weigh `share` of all together.
+
+    Args:
+        weights: Weights by language code.
+        new: Codes of the new languages.
+        share: Share of the replayed languages, in [0, 1).
+
+    Returns:
+        Weights by language code, with mean 1.
+
+    """
     fresh = set(new)
     totals = {side: sum(value for code, value in weights.items() if (code in fresh) is side) for side in (True, False)}
     if not totals[False]:
         return dict(weights)
-    return averaged(
+    return scale_to_mean_one(
         {
             code: value * ((1 - share) if code in fresh else share) / totals[code in fresh]
             for code, value in weights.items()
@@ -93,7 +144,7 @@ def rehearsing(weights: Mapping[str, float], new: Iterable[str], share: float) -
     )
 
 
-def averaged(weights: Mapping[str, float]) -> dict[str, float]:
-    """Scaled so that their mean is 1."""
+def scale_to_mean_one(weights: Mapping[str, float]) -> dict[str, float]:
+    """Scale weights so that their mean is 1."""
     total = sum(weights.values())
     return {code: value * len(weights) / total for code, value in weights.items()}

@@ -1,4 +1,4 @@
-"""Frozen values that corpora give: images and captions."""
+"""Immutable values that corpora consist of: images and captions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,14 @@ from PIL import Image
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """A picture that is decoded when it is asked for. `key` is the hash of its bytes and of how they are drawn."""
+    """An image that is decoded when it is opened.
+
+    Attributes:
+        name: What error messages call it.
+        key: Hash of its bytes and of how they are decoded; the key of the feature cache.
+        open: Decode it to RGB; raises DataError where it cannot be read.
+
+    """
 
     name: str
     key: str
@@ -17,7 +24,17 @@ class ImageSource:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One picture's captions in one language. `concept` names the picture, `group` what must stay on one side of a split."""
+    """The captions of one image in one language.
+
+    Attributes:
+        concept: Identifies the image.
+        group: What must stay in one split.
+        category: For reports; may be empty.
+        language: The corpus' own name of the language.
+        captions: The first is the name, the others are keywords or further captions.
+        provenance: Who wrote them: `human`, or `engine-model@revision`.
+
+    """
 
     concept: str
     group: str

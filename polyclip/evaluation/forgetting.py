@@ -1,8 +1,9 @@
-"""What an alignment leaves of what the towers knew: captions of one language that find the same in another, and ImageNet classes.
+"""Retention: how much of what the pretrained encoders could do is left after alignment.
 
-Text: each name of a language searches the names of a pivot, a language that was not trained either; recall@1. Before: the encoder as it
-came, by cosine. After: the same encoder with what was trained inside it ("text encoder"), and the aligned vectors ("aligned captions").
-Vision: share of pictures whose class, by the tower's own ImageNet classifier, is the one it was.
+Text: each name of a language searches the names of a pivot language that was not trained either; recall@1. Before: the
+encoder as it came, by cosine similarity. After: the same encoder with its trained layers ("text encoder"), and the
+aligned embeddings ("aligned captions"). Vision: share of images whose class, by the encoder's own ImageNet classifier,
+is unchanged.
 """
 
 from collections.abc import Sequence
@@ -12,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.core.vectors import unit
+from polyclip.core.vectors import normalize
 from polyclip.data.corpus import Corpus
 from polyclip.data.types import ImageSource, Row
-from polyclip.evaluation.held_out import mixed_styles, pooled_names
-from polyclip.evaluation.metrics import Bootstrap, ranks, recall
+from polyclip.evaluation.held_out import choose_styles, encode_names
+from polyclip.evaluation.metrics import Bootstrap, compute_ranks, recall
 from polyclip.evaluation.results import Retention
 from polyclip.models import feature_cache
 from polyclip.models.aligner import PolyCLIP
@@ -24,18 +25,37 @@ from polyclip.models.aligner import PolyCLIP
 PIVOTS = ("fr", "de", "es", "id")  # the first of these that was not trained and names enough
 
 
-def knowledge(
+def compute_retention(
     aligner: PolyCLIP, corpus: Corpus, rows: dict[str, list[Row]], trained: frozenset[str], split: str
 ) -> list[Retention]:
-    """Every line that can be measured; none of text where no pivot is named.
+    """Measure retention of the text encoder, the aligned captions and the vision encoder.
 
-    `rows` are the split's rows by language, as `benchmarks` reads them: the aligned vectors are then computed once for both.
+    Args:
+        aligner: The aligned model.
+        corpus: The corpus that the images are from.
+        rows: Rows of the split by language, as the benchmark reads them; their embeddings are then computed only once.
+        trained: Codes of the trained languages.
+        split: Name of the split.
+
+    Returns:
+        One line for each part and group of languages; none for text where no pivot language is available.
+
     """
-    return [*text_lines(aligner, rows, trained), *vision_line(aligner, corpus, split)]
+    return [*measure_text_retention(aligner, rows, trained), *measure_vision_retention(aligner, corpus, split)]
 
 
-def text_lines(aligner: PolyCLIP, rows: dict[str, list[Row]], trained: frozenset[str]) -> list[Retention]:
-    """English, the languages trained besides it, and those never trained, each in the encoder's and in the aligned vectors."""
+def measure_text_retention(aligner: PolyCLIP, rows: dict[str, list[Row]], trained: frozenset[str]) -> list[Retention]:
+    """Measure retention for English, the other trained languages, and unseen languages.
+
+    Args:
+        aligner: The aligned model.
+        rows: Rows of the split by language.
+        trained: Codes of the trained languages.
+
+    Returns:
+        One line for each group, for the text encoder and for the aligned embeddings; empty without a pivot language.
+
+    """
     pivot = next((code for code in PIVOTS if code in rows and code not in trained), None)
     if pivot is None:
         return []
@@ -44,47 +64,49 @@ def text_lines(aligner: PolyCLIP, rows: dict[str, list[Row]], trained: frozenset
     lengths = [len(found) for found in rows.values()]
     flat = feature_cache.encode(side.tower, names, f"names in {len(rows)} languages", lengths)
     before = dict(zip(rows, flat.split(lengths), strict=True))
-    after = pooled_names(aligner, rows)
+    after = encode_names(aligner, rows)
     groups = {
         "English": [code for code in rows if code == "en"],
         "trained": [code for code in rows if code in trained and code != "en"],
         "never trained": [code for code in rows if code not in trained and code not in (pivot, "en")],
     }
-    vectors = {
-        "text encoder": {code: unit(found) for code, found in after.items()},
+    embeddings = {
+        "text encoder": {code: normalize(found) for code, found in after.items()},
         "aligned captions": {code: side.unit(found) for code, found in after.items()},
     }
-    start = {code: unit(found) for code, found in before.items()}
+    start = {code: normalize(found) for code, found in before.items()}
     return [
-        compared(
+        compare_hits(
             part,
             f"{group} ({len(codes)}) -> {pivot}",
-            found(start, rows, codes, pivot),
-            found(now, rows, codes, pivot),
+            find_pivot_hits(start, rows, codes, pivot),
+            find_pivot_hits(now, rows, codes, pivot),
             rows,
             codes,
             pivot,
         )
-        for part, now in vectors.items()
+        for part, now in embeddings.items()
         for group, codes in groups.items()
         if codes
     ]
 
 
-def found(
-    vectors: dict[str, Tensor], rows: dict[str, list[Row]], codes: Sequence[str], pivot: str
+def find_pivot_hits(
+    embeddings: dict[str, Tensor], rows: dict[str, list[Row]], codes: Sequence[str], pivot: str
 ) -> Float[Tensor, " query"]:
-    """1 where a name finds the pivot's name of its concept first, else 0: all languages one after the other."""
+    """1 where a name retrieves the pivot's name of its concept first, else 0; the languages follow each other."""
     place = {row.concept: number for number, row in enumerate(rows[pivot])}
     hits = []
     for code in codes:
         asked = [number for number, row in enumerate(rows[code]) if row.concept in place]
         keys = torch.tensor([place[rows[code][number].concept] for number in asked])
-        hits.append(recall(ranks(vectors[code][asked], vectors[pivot], keys, torch.arange(len(place))), 1))
+        hits.append(
+            recall(compute_ranks(embeddings[code][asked], embeddings[pivot], keys, torch.arange(len(place))), 1)
+        )
     return torch.cat(hits)
 
 
-def compared(
+def compare_hits(
     part: str,
     question: str,
     before: Tensor,
@@ -93,14 +115,16 @@ def compared(
     codes: Sequence[str],
     pivot: str,
 ) -> Retention:
-    """The change and its interval: concept groups are redrawn with all their languages."""
+    """Compare hits before and after alignment; concept groups are resampled with all their languages."""
     known = {row.concept for row in rows[pivot]}
     clusters = [row.group for code in codes for row in rows[code] if row.concept in known]
-    return line(part, question, before.numpy(), after.numpy(), clusters)
+    return summarize_change(part, question, before.numpy(), after.numpy(), clusters)
 
 
-def line(part: str, question: str, before: np.ndarray, after: np.ndarray, clusters: Sequence[str]) -> Retention:
-    """Means before and after, and the bootstrap interval of their difference."""
+def summarize_change(
+    part: str, question: str, before: np.ndarray, after: np.ndarray, clusters: Sequence[str]
+) -> Retention:
+    """Compute the means before and after, and the bootstrap interval of their difference."""
     change = (after - before).astype(np.float64)
     low, high = Bootstrap(clusters).mean(change[:, None])
     return Retention(
@@ -115,23 +139,24 @@ def line(part: str, question: str, before: np.ndarray, after: np.ndarray, cluste
     )
 
 
-def vision_line(aligner: PolyCLIP, corpus: Corpus, split: str) -> list[Retention]:
-    """Agreement of the ImageNet classifier with itself; nothing for a tower that came without one."""
+def measure_vision_retention(aligner: PolyCLIP, corpus: Corpus, split: str) -> list[Retention]:
+    """Measure the agreement of the ImageNet classifier with itself; empty for an encoder without a classifier."""
     side = aligner.vision
     if not hasattr(side.encoder, "classify"):
         return []
     concepts = corpus.reader.split_concepts(corpus.folder, split)
     drawn = {style: corpus.reader.pictures(corpus.folder, style) for style in corpus.reader.styles(corpus.folder)}
-    shown = mixed_styles(
+    shown = choose_styles(
         {style: [concept for concept in concepts if concept in found] for style, found in drawn.items()}
     )
-    pictures: list[ImageSource] = [drawn[style][concept] for concept, style in shown.items()]
-    what = f"{split} pictures (mixed styles)"
-    was = side.encoder.classify(feature_cache.encode(side.tower, pictures, what))
-    now = side.encoder.classify(side.pooled(pictures, what, keep=True))
+    images: list[ImageSource] = [drawn[style][concept] for concept, style in shown.items()]
+    what = f"{split} images (mixed styles)"
+    before = feature_cache.encode(side.tower, images, what)
+    after = side.pooled(images, what, keep=True)
+    was, now = (side.encoder.classify(features.to(side.device)).cpu() for features in (before, after))
     same = (was == now).float().numpy()
     return [
-        line(
+        summarize_change(
             "vision tower",
             "same ImageNet class",
             np.ones_like(same),

@@ -1,7 +1,8 @@
 """Results in the JSON of other projects, so that their tables and scripts read ours: CLIP_benchmark and mteb.
 
-Keys and file names: CLIP_benchmark 1.6 (clip_benchmark/cli.py, MIT) and mteb 2.26 (mteb/results/task_result.py, Apache-2.0).
-Values are what these projects call by the same name, with ties against the model, which is stricter than either.
+Keys and file names: CLIP_benchmark 1.6 (clip_benchmark/cli.py, MIT) and mteb 2.26 (mteb/results/task_result.py,
+Apache-2.0). Values are what these projects call by the same name, with ties against the model, which is stricter than
+either.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any
 from polyclip.core.storage import write_text
 from polyclip.errors import DataError, UnknownName
 from polyclip.evaluation.results import Result, Score
-from polyclip.languages.schema import known_languages, load_language
+from polyclip.languages.schema import list_languages, load_language
 
 SIDES = {"text_to_image": "image_retrieval", "image_to_text": "text_retrieval"}  # CLIP_benchmark names what is found
 CLASSIFICATION = ("acc1", "acc5", "mean_per_class_recall")
@@ -29,20 +30,33 @@ SCRIPTS = {"Kore": "Hang"}  # mteb names Korean's letters, ISO 15924 their mixtu
 NORWEGIAN = ["nor-Latn", "nno-Latn", "nob-Latn"]
 
 
-def written(result: Result, format: str, folder: Path, model: str = "") -> list[Path]:
-    """Write `result` as `clip-benchmark` or `mteb` below `folder`, under the name `model`; returns the files.
+def export_result(result: Result, format: str, folder: Path, model: str = "") -> list[Path]:
+    """Write a result in the format of another project.
 
-    Raises UnknownName for another format, DataError for a partial result, whose figures cannot stand beside published ones, and for a
-    benchmark that the format has no name for.
+    Args:
+        result: The result to write.
+        format: `clip-benchmark` or `mteb`.
+        folder: Where to write; files and subfolders have the names that the other project uses.
+        model: Name of the model in the files; by default made of its languages and method.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        UnknownName: The format is unknown.
+        DataError: The result is partial, so that it is not comparable with published figures, or the format has no name
+            for the benchmark.
+
     """
     if format not in FORMATS:
         raise UnknownName("format of results", format, FORMATS)
     partial = [note for note in result.origin.get("notes", []) if note.startswith("PARTIAL")]
     if partial:
         raise DataError(
-            f"A partial result is not written as {format}, which cannot say that it is one ({partial[0]}). Evaluate all of the benchmark."
+            f"A partial result is not written as {format}, which cannot say that it is one ({partial[0]}). Evaluate "
+            "all of the benchmark."
         )
-    files = {folder / name: table for name, table in FORMATS[format](result, model or name_of(result)).items()}
+    files = {folder / name: table for name, table in FORMATS[format](result, model or name_model(result)).items()}
     for path, table in files.items():
         write_text(
             path,
@@ -52,23 +66,23 @@ def written(result: Result, format: str, folder: Path, model: str = "") -> list[
     return list(files)
 
 
-def name_of(result: Result) -> str:
-    """`polyclip-sw-en-head-glu`."""
+def name_model(result: Result) -> str:
+    """Build the default model name from languages and method, such as `polyclip-sw-en-head-glu`."""
     return "-".join(["polyclip", *result.run["languages"], result.model["method"]])
 
 
-def clip_benchmark(result: Result, model: str) -> dict[str, dict[str, Any]]:
-    """One table a language, and a protocol where the benchmark has several that CLIP_benchmark does not tell apart."""
+def to_clip_benchmark(result: Result, model: str) -> dict[str, dict[str, Any]]:
+    """Convert a result to one table per language, and per protocol where CLIP_benchmark does not distinguish them."""
     tables: dict[str, dict[str, Any]] = {}
     pretrained = f"{result.model['text_encoder']}+{result.model['vision_tower']}"
-    kept = chosen(result.scores, "first-caption")
+    kept = select_protocol(result.scores, "first-caption")
     several = len({score.protocol for score in kept}) > 1
     for score in kept:
-        metric = clip_benchmark_metric(score)
+        metric = name_clip_benchmark_metric(score)
         if metric:
             dataset = DATASETS.get(score.benchmark, score.benchmark) + (f"-{score.protocol}" if several else "")
             task = "zeroshot_classification" if metric in CLASSIFICATION else "zeroshot_retrieval"
-            name = "_".join(map(plain, (dataset, pretrained, model, score.language, task))) + ".json"
+            name = "_".join(map(sanitize_file_name, (dataset, pretrained, model, score.language, task))) + ".json"
             facts = {
                 "dataset": dataset,
                 "model": model,
@@ -85,19 +99,19 @@ def clip_benchmark(result: Result, model: str) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def clip_benchmark_metric(score: Score) -> str:
-    """Its name there; empty where it has none."""
+def name_clip_benchmark_metric(score: Score) -> str:
+    """Return CLIP_benchmark's name of a metric; empty where it has none."""
     if score.metric.startswith("recall@") and score.direction in SIDES:
         return f"{SIDES[score.direction]}_{score.metric}"
     return score.metric if score.metric in CLASSIFICATION else ""
 
 
-def mteb(result: Result, model: str) -> dict[str, dict[str, Any]]:
-    """`polyclip__<model>/<revision>/<task>.json` for each direction, all languages in it, and the model's own file."""
+def to_mteb(result: Result, model: str) -> dict[str, dict[str, Any]]:
+    """Convert a result to `polyclip__<model>/<revision>/<task>.json` for each direction, and the model's metadata."""
     revision = "1"
-    folder = f"polyclip__{plain(model)}/{revision}"
+    folder = f"polyclip__{sanitize_file_name(model)}/{revision}"
     tables: dict[str, dict[str, Any]] = {}
-    for score in chosen(result.scores, "all-captions"):
+    for score in select_protocol(result.scores, "all-captions"):
         if score.benchmark not in TASKS:
             raise DataError(
                 f"mteb has no task for benchmark {score.benchmark!r}; it has for {', '.join(sorted(TASKS))}."
@@ -113,13 +127,16 @@ def mteb(result: Result, model: str) -> dict[str, dict[str, Any]]:
         }
         entries = tables.setdefault(f"{folder}/{task}.json", facts)["scores"][score.split]
         if not entries or entries[-1]["hf_subset"] != score.language:
-            entries.append({"hf_subset": score.language, "languages": mteb_languages(score.language)})
-        entries[-1] |= mteb_metrics(score)
-    return tables | {f"{folder}/model_meta.json": meta(result, model, revision)}
+            entries.append({"hf_subset": score.language, "languages": get_mteb_languages(score.language)})
+        entries[-1] |= get_mteb_metrics(score)
+    return tables | {f"{folder}/model_meta.json": describe_mteb_model(result, model, revision)}
 
 
-def mteb_metrics(score: Score) -> dict[str, float]:
-    """One figure under its names there. A hit is a recall only where a query has one positive, so only from text to image."""
+def get_mteb_metrics(score: Score) -> dict[str, float]:
+    """Return one figure under mteb's names.
+
+    A hit rate is also a recall only for text to image, with one positive per query.
+    """
     name, _, k = score.metric.partition("@")
     if name == "recall":
         return {f"hit_rate_at_{k}": score.value} | (
@@ -128,18 +145,18 @@ def mteb_metrics(score: Score) -> dict[str, float]:
     return {f"ndcg_at_{k}": score.value, "main_score": score.value} if name == "ndcg" else {}
 
 
-def mteb_languages(code: str) -> list[str]:
-    """`swa-Latn`: ISO 639-3 and ISO 15924; by its own code where no pack stands for it."""
+def get_mteb_languages(code: str) -> list[str]:
+    """Return ISO 639-3 and ISO 15924 codes such as `swa-Latn`; the code itself where there is no pack."""
     if code == "no":
         return NORWEGIAN
-    if code not in known_languages():
+    if code not in list_languages():
         return [code]
     pack = load_language(code)
     return [f"{pack.iso639_3}-{SCRIPTS.get(pack.script, pack.script)}"]
 
 
-def meta(result: Result, model: str, revision: str) -> dict[str, Any]:
-    """mteb's facts of a model; what we do not know is null."""
+def describe_mteb_model(result: Result, model: str, revision: str) -> dict[str, Any]:
+    """Return mteb's metadata of a model; what is unknown is null."""
     unknown = (
         "release_date",
         "memory_usage_mb",
@@ -150,9 +167,9 @@ def meta(result: Result, model: str, revision: str) -> dict[str, Any]:
         "training_datasets",
     )
     known = {
-        "name": f"polyclip/{plain(model)}",
+        "name": f"polyclip/{sanitize_file_name(model)}",
         "revision": revision,
-        "languages": sorted({language for code in result.run["languages"] for language in mteb_languages(code)}),
+        "languages": sorted({language for code in result.run["languages"] for language in get_mteb_languages(code)}),
         "n_parameters": result.model["total_parameters"],
         "max_tokens": None,
         "embed_dim": result.model["dim"],
@@ -166,17 +183,17 @@ def meta(result: Result, model: str, revision: str) -> dict[str, Any]:
     return known | dict.fromkeys(unknown)
 
 
-def chosen(scores: Sequence[Score], protocol: str) -> list[Score]:
-    """The scores of that protocol where the benchmark has it, else all."""
+def select_protocol(scores: Sequence[Score], protocol: str) -> list[Score]:
+    """Keep the scores of this protocol where the benchmark has it, else all scores."""
     return [score for score in scores if score.protocol == protocol] or list(scores)
 
 
-def plain(text: str) -> str:
-    """A part of a file name: letters, digits and `. - + = ,`; anything else becomes `-`, and there are no leading dots."""
+def sanitize_file_name(text: str) -> str:
+    """Replace all characters but letters, digits and `. - + = ,` by `-`, and drop leading dots."""
     return re.sub(r"[^\w.+=,-]", "-", text).lstrip(".") or "-"
 
 
 FORMATS: dict[str, Callable[[Result, str], dict[str, dict[str, Any]]]] = {
-    "clip-benchmark": clip_benchmark,
-    "mteb": mteb,
+    "clip-benchmark": to_clip_benchmark,
+    "mteb": to_mteb,
 }

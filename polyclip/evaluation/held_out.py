@@ -1,9 +1,9 @@
-"""Held-out concepts of a corpus, in every language that names them.
+"""Zero-shot retrieval of held-out concepts of a corpus, in every language that names them.
 
-Protocols, the first is the headline: `mixed-styles`, one picture of every concept of the split, in a style chosen by hash among those
-that draw it; `mixed-styles/no-flags-symbols`, the same without these two categories, where the corpus has categories; and one gallery
-a style. A corpus of a single style has that style's gallery alone. Queries are the names, that is the first captions, by people where a
-language has such. Intervals redraw concept groups.
+Protocols, the first is the headline: `mixed-styles`, one image of every concept of the split, in a style chosen by hash
+among those that have it; `mixed-styles/no-flags-symbols`, the same without these two categories, where the corpus has
+categories; and one gallery per style. A corpus with a single style has that style's gallery only. Queries are the
+names, that is the first captions; human captions are preferred. Intervals resample concept groups.
 """
 
 import hashlib
@@ -16,16 +16,16 @@ from torch import Tensor
 
 from polyclip.core import distributed
 from polyclip.core.progress import Progress
-from polyclip.data.captions import normalised
+from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.sampling_weights import HUMAN, by_people
+from polyclip.data.sampling_weights import HUMAN, select_human
 from polyclip.data.types import Row
 from polyclip.errors import DataError
 from polyclip.evaluation.results import Score
-from polyclip.evaluation.retrieval import Items, Report, Request, both_directions
-from polyclip.evaluation.shares import each
-from polyclip.languages.normalize import pack_of
-from polyclip.languages.schema import known_languages, load_language
+from polyclip.evaluation.retrieval import BenchmarkReport, Items, Request, score_both_directions
+from polyclip.evaluation.shares import score_each
+from polyclip.languages.normalize import find_pack
+from polyclip.languages.schema import list_languages, load_language
 from polyclip.models.aligner import PolyCLIP
 
 MIXED = "mixed-styles"
@@ -33,29 +33,38 @@ FEWEST = 30  # captions; below that an interval says nothing
 PLAIN = {"Flags", "Symbols"}
 
 
-def score(aligner: PolyCLIP, request: Request) -> Report:
-    """Score every requested language; without a request, every locale that names at least 30 concepts of the split.
+def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
+    """Score every requested language; by default every language that names at least 30 concepts of the split.
 
-    Raises DataError when none of them names a concept of the split.
+    Args:
+        aligner: The model to score.
+        request: Languages, split and corpus; languages that the model was trained on.
+
+    Returns:
+        Scores of every language under every protocol and in both directions, counts, and notes.
+
+    Raises:
+        DataError: No language names a concept of the split.
+
     """
     corpus = load_corpus(request.corpus)
-    rows, few = named_rows(corpus, request)
-    galleries, categories = pictures(aligner, corpus, request.split)
-    vectors = {code: aligner.text.unit(pooled) for code, pooled in pooled_names(aligner, rows).items()}
-    with Progress("scoring", len(distributed.share(list(rows)))) as progress:
+    rows, few = read_named_rows(corpus, request)
+    galleries, categories = build_galleries(aligner, corpus, request.split)
+    embeddings = {code: aligner.text.unit(pooled) for code, pooled in encode_names(aligner, rows).items()}
+    with Progress("scoring", len(distributed.share_items(list(rows)))) as progress:
 
         def one(code: str) -> list[Score]:
-            text = Items(vectors[code], [row.concept for row in rows[code]], [row.group for row in rows[code]])
-            facts = {"benchmark": corpus.name, "split": request.split, "language": code, "seen": request.seen(code)}
-            scores = protocols(text, galleries, categories, facts)
+            text = Items(embeddings[code], [row.concept for row in rows[code]], [row.group for row in rows[code]])
+            facts = {"benchmark": corpus.name, "split": request.split, "language": code, "seen": request.is_seen(code)}
+            scores = score_protocols(text, galleries, categories, facts)
             progress.advance(1)
             return scores
 
-        scores = each(rows, one)
+        scores = score_each(rows, one)
     notes = [f"left out, fewer than {FEWEST} names in this split: {', '.join(few)}"] if few else []
     machine = [code for code, found in rows.items() if all(row.provenance != HUMAN for row in found)]
     notes += [f"names written by machines, not by people: {', '.join(machine)}"] if machine else []
-    return Report(
+    return BenchmarkReport(
         scores,
         {
             "captions": sum(map(len, rows.values())),
@@ -65,14 +74,25 @@ def score(aligner: PolyCLIP, request: Request) -> Report:
     )
 
 
-def named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Row]], list[str]]:
-    """Rows of every language to be scored, and the codes of those that name too few concepts.
+def read_named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Row]], list[str]]:
+    """Read the rows of every language to be scored.
 
-    Raises DataError when none is left.
+    Args:
+        corpus: The corpus to read.
+        request: Languages and split; no languages means all of the corpus.
+
+    Returns:
+        Rows by language, and the codes of the languages that name too few concepts.
+
+    Raises:
+        DataError: No language is left.
+
     """
-    locales = {language.code: corpus.locale(language) for language in request.languages} or all_locales(corpus)
+    locales = {language.code: corpus.get_locale(language) for language in request.languages} or list_locales(corpus)
     rows = {
-        code: normalised(by_people(corpus.reader.read(corpus.folder, locale, request.split)), pack_of(code))
+        code: normalize_captions(
+            select_human(corpus.reader.read(corpus.folder, locale, request.split)), find_pack(code)
+        )
         for code, locale in locales.items()
     }
     fewest = 1 if request.languages else FEWEST
@@ -80,13 +100,23 @@ def named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Row]], 
     rows = {code: found for code, found in rows.items() if len(found) >= fewest}
     if not rows:
         raise DataError(
-            f"None of the languages {', '.join(few)} names {fewest} concepts of split {request.split!r} in corpus {corpus.name!r}."
+            f"None of the languages {', '.join(few)} names {fewest} concepts of split {request.split!r} in corpus "
+            f"{corpus.name!r}."
         )
     return rows, few
 
 
-def pooled_names(aligner: PolyCLIP, rows: dict[str, list[Row]]) -> dict[str, Float[Tensor, "name width"]]:
-    """The text encoder's own vectors of every name, by language."""
+def encode_names(aligner: PolyCLIP, rows: dict[str, list[Row]]) -> dict[str, Float[Tensor, "name width"]]:
+    """Encode every name with the text encoder, before the projection head.
+
+    Args:
+        aligner: The model whose text encoder is used; features come from the cache where it has them.
+        rows: Rows by language; their first captions are encoded.
+
+    Returns:
+        Pooled features by language, [name, width].
+
+    """
     names = {code: [row.captions[0] for row in found] for code, found in rows.items()}
     lengths = [len(found) for found in names.values()]
     flat = aligner.text.pooled(
@@ -98,30 +128,40 @@ def pooled_names(aligner: PolyCLIP, rows: dict[str, list[Row]]) -> dict[str, Flo
     return dict(zip(names, flat.split(lengths), strict=True))
 
 
-def all_locales(corpus: Corpus) -> dict[str, str]:
-    """Every language of the corpus: packs by their code, and locales that no pack stands for by their own name."""
-    packs = {load_language(code).cldr: code for code in known_languages()}
+def list_locales(corpus: Corpus) -> dict[str, str]:
+    """List every language of the corpus: code of the pack, or the locale itself where there is no pack."""
+    packs = {load_language(code).cldr: code for code in list_languages()}
     return {packs.get(locale, locale): locale for locale in corpus.reader.languages(corpus.folder)}
 
 
-def pictures(aligner: PolyCLIP, corpus: Corpus, split: str) -> tuple[dict[str, Items], dict[str, str]]:
-    """Galleries by protocol, the headline's first, and the category of each concept."""
+def build_galleries(aligner: PolyCLIP, corpus: Corpus, split: str) -> tuple[dict[str, Items], dict[str, str]]:
+    """Embed the images of a split.
+
+    Args:
+        aligner: The model whose vision encoder is used.
+        corpus: The corpus to read.
+        split: Name of the split.
+
+    Returns:
+        Galleries by protocol, the headline protocol first, and the category of each concept.
+
+    """
     concepts = corpus.reader.split_concepts(corpus.folder, split)
     galleries = {}
     for style in corpus.reader.styles(corpus.folder):
         drawn = corpus.reader.pictures(corpus.folder, style)
         kept = [concept for concept in concepts if concept in drawn]
-        vectors = aligner.vision.embed([drawn[concept] for concept in kept], f"{split} pictures ({style})", keep=True)
-        galleries[style] = Items(vectors, kept, [concepts[concept].group for concept in kept])
-    whole = {MIXED: mixed(galleries), **galleries} if len(galleries) > 1 else galleries
+        embeddings = aligner.vision.embed([drawn[concept] for concept in kept], f"{split} images ({style})", keep=True)
+        galleries[style] = Items(embeddings, kept, [concepts[concept].group for concept in kept])
+    whole = {MIXED: mix_styles(galleries), **galleries} if len(galleries) > 1 else galleries
     return whole, {concept: row.category for concept, row in concepts.items()}
 
 
-def mixed(galleries: dict[str, Items]) -> Items:
-    """One picture of every concept. The style is chosen by hash, the same on every machine and for every model."""
+def mix_styles(galleries: dict[str, Items]) -> Items:
+    """Build a gallery with one image per concept; the style is chosen by hash, the same for every model."""
     row_of = {style: {concept: row for row, concept in enumerate(gallery.keys)} for style, gallery in galleries.items()}
-    chosen = mixed_styles(row_of)
-    drawn = [galleries[style].vectors[row_of[style][concept]] for concept, style in chosen.items()]
+    chosen = choose_styles(row_of)
+    drawn = [galleries[style].embeddings[row_of[style][concept]] for concept, style in chosen.items()]
     group = {
         concept: group
         for gallery in galleries.values()
@@ -130,8 +170,16 @@ def mixed(galleries: dict[str, Items]) -> Items:
     return Items(torch.stack(drawn), list(chosen), [group[concept] for concept in chosen])
 
 
-def mixed_styles(drawn: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """The style in which each concept is shown, in the concepts' order; `drawn` has the concepts that each style draws."""
+def choose_styles(drawn: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Choose the style in which each concept is shown.
+
+    Args:
+        drawn: By style, the concepts that have an image in it.
+
+    Returns:
+        The style by concept, sorted by concept.
+
+    """
     tickets: dict[str, list[tuple[str, str]]] = {}
     for style, concepts in drawn.items():
         for concept in concepts:
@@ -139,18 +187,18 @@ def mixed_styles(drawn: Mapping[str, Iterable[str]]) -> dict[str, str]:
     return {concept: min(found)[1] for concept, found in sorted(tickets.items())}
 
 
-def protocols(
+def score_protocols(
     text: Items, galleries: dict[str, Items], categories: dict[str, str], facts: dict[str, Any]
 ) -> list[Score]:
-    """Scores of one language under every protocol, the headline's first."""
+    """Score one language under every protocol, the headline protocol first."""
     headline, gallery = next(iter(galleries.items()))
-    scores = both_directions(text, gallery, protocol=headline, **facts)
+    scores = score_both_directions(text, gallery, protocol=headline, **facts)
     plain = {concept for concept, category in categories.items() if category not in PLAIN}
     if len(plain) < len(categories) and plain & set(text.keys):
-        scores += both_directions(
-            text.only(plain), gallery.only(plain), protocol=f"{headline}/no-flags-symbols", **facts
+        scores += score_both_directions(
+            text.select(plain), gallery.select(plain), protocol=f"{headline}/no-flags-symbols", **facts
         )
     for style, other in galleries.items():
         if style != headline and set(other.keys) & set(text.keys):
-            scores += both_directions(text, other, protocol=style, **facts)
+            scores += score_both_directions(text, other, protocol=style, **facts)
     return scores

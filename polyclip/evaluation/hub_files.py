@@ -1,47 +1,70 @@
-"""Fetch a benchmark's copy from the Hugging Face hub, pinned by revision: parquet files of the languages asked for, and nothing else."""
+"""Download a benchmark's parquet files from the Hugging Face Hub, pinned by revision."""
 
 import re
 from pathlib import Path
 
 from polyclip.errors import DataError, PolyclipError
-from polyclip.evaluation.facts import Hub, facts
+from polyclip.evaluation.facts import Hub, load_facts
 from polyclip.languages.schema import Language
 
 SPEC = re.compile(r"hub(:(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>\w+))?)?")
 
 
-def wanted(benchmark: str, text: str) -> Hub:
-    """The copy that `hub`, `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION` means.
+def parse_hub_copy(benchmark: str, text: str) -> Hub:
+    """Parse `hub`, `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION`.
 
-    Raises PolyclipError for what is none of these, a benchmark that has no copy, and a copy whose revision nobody named.
+    Args:
+        benchmark: Name of the benchmark.
+        text: The value of `--data`.
+
+    Returns:
+        Repository and revision.
+
+    Raises:
+        PolyclipError: The text has another form, the benchmark has no known copy, or the revision is not known.
+
     """
     found = SPEC.fullmatch(text)
-    copies = facts(benchmark).hub
+    copies = load_facts(benchmark).hub
     if found is None:
         raise PolyclipError(
-            f"--data {text}: write hub, hub:OWNER/NAME or hub:OWNER/NAME@REVISION, the revision being a commit of 40 hex digits."
+            f"--data {text}: write hub, hub:OWNER/NAME or hub:OWNER/NAME@REVISION, the revision being a commit of 40 "
+            "hex digits."
         )
     if not found["repository"] and not copies:
         raise PolyclipError(
-            f"--data {text}: {benchmark} has no known copy on the hub; 'polyclip corpora show {benchmark}' says where its files are."
+            f"--data {text}: {benchmark} has no known copy on the hub; 'polyclip corpora show {benchmark}' says where "
+            "its files are."
         )
     repository = found["repository"] or copies[0].repository
     revision = found["revision"] or next((copy.revision for copy in copies if copy.repository == repository), "")
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise PolyclipError(
-            f"--data {text}: the revision of {repository} is {revision or 'not known'}: name a commit, hub:{repository}@<40 hex digits>."
+            f"--data {text}: the revision of {repository} is {revision or 'not known'}: name a commit, "
+            f"hub:{repository}@<40 hex digits>."
         )
     return Hub(repository=repository, revision=revision)
 
 
 def fetch(benchmark: str, text: str, languages: list[Language]) -> Path:
-    """Folder of the copy in the hub's own cache, with the languages asked for, all where none was.
+    """Download the files of the requested languages into the Hub's cache.
 
-    Raises what `wanted` raises, DataError when the hub cannot be reached and the copy is not in its cache.
+    Args:
+        benchmark: Name of the benchmark.
+        text: `hub`, `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION`.
+        languages: Languages to download; none means all.
+
+    Returns:
+        The folder of the snapshot.
+
+    Raises:
+        PolyclipError: `text` does not name a copy with a revision.
+        DataError: The Hub cannot be reached and the snapshot is not in its cache.
+
     """
     from huggingface_hub import snapshot_download
 
-    copy = wanted(benchmark, text)
+    copy = parse_hub_copy(benchmark, text)
     patterns = [f"data/{language.codes.xm3600 or language.code}-*.parquet" for language in languages] or [
         "data/*.parquet"
     ]
@@ -53,5 +76,6 @@ def fetch(benchmark: str, text: str, languages: list[Language]) -> Path:
         reason = str(error).strip().split("\n")[0][:160]
         raise DataError(
             f"Cannot fetch {copy.repository} at {copy.revision[:12]} from the hub ({type(error).__name__}: {reason}). "
-            "Go online with HF_HUB_OFFLINE unset, or download its data/*.parquet elsewhere and give that folder with --data."
+            "Go online with HF_HUB_OFFLINE unset, or download its data/*.parquet elsewhere and give that folder with "
+            "--data."
         ) from error

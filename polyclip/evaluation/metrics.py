@@ -1,4 +1,4 @@
-"""Retrieval metrics: pure functions of unit vectors and of who belongs to whom."""
+"""Retrieval metrics: pure functions of embeddings and of the keys that say which items belong together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,43 +15,71 @@ KS = (1, 5, 10)
 PER_QUERY = (*(f"recall@{k}" for k in KS), "mean_recall", "mrr", f"ndcg@{DEPTH}")  # metrics that are means over queries
 
 
-def ranks(
+def compute_ranks(
     query: Float[Tensor, "query dim"],
     gallery: Float[Tensor, "item dim"],
     query_key: Int[Tensor, " query"],
     item_key: Int[Tensor, " item"],
 ) -> Int[Tensor, " query"]:
-    """Rank (0 is best) of the nearest item that carries the query's key, by similarity in float32.
+    """Rank of the nearest item that has the query's key, by dot product in float32.
 
-    Ties count against the model: an item of another key that is exactly as similar stands before. A constant model therefore
-    ranks last, never first. Raises ValueError for a value that is not finite or a query without any item.
+    Ties count against the model: an item of another key that is exactly as similar ranks before. A constant model
+    therefore ranks last.
+
+    Args:
+        query: Embeddings of the queries.
+        gallery: Embeddings of the items.
+        query_key: Key of each query.
+        item_key: Key of each item.
+
+    Returns:
+        Rank of each query's nearest own item, 0 is best.
+
+    Raises:
+        ValueError: A value is NaN or infinite, or a query has no item in the gallery.
+
     """
-    return places(query, gallery, query_key, item_key, 1)[:, 0]
+    return rank_positives(query, gallery, query_key, item_key, 1)[:, 0]
 
 
-def places(
+def rank_positives(
     query: Float[Tensor, "query dim"],
     gallery: Float[Tensor, "item dim"],
     query_key: Int[Tensor, " query"],
     item_key: Int[Tensor, " item"],
     depth: int = DEPTH,
 ) -> Int[Tensor, "query place"]:
-    """Places (0 is best) of the query's own items in the list of all items, nearest first; of at most `depth` own items.
+    """Ranks of the nearest own items of each query in the list of all items.
 
-    The size of the gallery stands where a query has fewer. Ties and errors as in `ranks`. The matrix of similarities is never
-    held whole, and items with exactly the same vector have exactly the same similarity, whatever the hardware's arithmetic.
+    Ties as in `compute_ranks`. The similarity matrix is never held whole, and items with exactly the same embedding
+    have exactly the same similarity on any hardware.
+
+    Args:
+        query: Embeddings of the queries.
+        gallery: Embeddings of the items.
+        query_key: Key of each query.
+        item_key: Key of each item.
+        depth: Largest number of own items to rank, >= 1.
+
+    Returns:
+        Ranks of up to `depth` own items, nearest first, 0 is best; the size of the gallery where a query has fewer.
+
+    Raises:
+        ValueError: A value is NaN or infinite, or a query has no item in the gallery.
+
     """
-    for name, vectors in (("query", query), ("gallery", gallery)):
-        if not vectors.sum().isfinite():  # one value that is not makes the sum so
+    for name, embeddings in (("query", query), ("gallery", gallery)):
+        if not embeddings.sum().isfinite():  # one value that is not makes the sum so
             raise ValueError(
-                f"ranks needs finite {name} vectors, found {int((~vectors.isfinite()).sum())} other values."
+                f"ranks needs finite {name} embeddings, found {int((~embeddings.isfinite()).sum())} other values."
             )
     without = ~torch.isin(query_key, item_key)
     if without.any():
         raise ValueError(
-            f"{int(without.sum())} of {len(query_key)} queries have no item in the gallery, the first is number {int(without.nonzero()[0])}."
+            f"{int(without.sum())} of {len(query_key)} queries have no item in the gallery, the first is number "
+            f"{int(without.nonzero()[0])}."
         )
-    owned = Owned.of(item_key)
+    owned = PositiveIndex.from_keys(item_key)
     width = min(depth, int(owned.count.max()))
     distinct, place = torch.unique(gallery.float(), dim=0, return_inverse=True)
     if len(distinct) == len(gallery):
@@ -64,21 +92,21 @@ def places(
 
 
 @dataclass(frozen=True)
-class Owned:
-    """The items of every key, one key's after the other's."""
+class PositiveIndex:
+    """The items of every key, grouped by key."""
 
     key: Int[Tensor, " key"]
     count: Int[Tensor, " key"]
     item: Int[Tensor, " item"]
 
     @staticmethod
-    def of(item_key: Int[Tensor, " item"]) -> "Owned":
-        """From the key of each item."""
+    def from_keys(item_key: Int[Tensor, " item"]) -> "PositiveIndex":
+        """Build the index from the key of each item."""
         key, count = torch.unique(item_key, return_counts=True)
-        return Owned(key, count, torch.argsort(item_key, stable=True))
+        return PositiveIndex(key, count, torch.argsort(item_key, stable=True))
 
     def items(self, key: Int[Tensor, " query"]) -> tuple[Int[Tensor, "query own"], Bool[Tensor, "query own"]]:
-        """Items of each query, and which of these columns it has."""
+        """Return the items of each query, padded to the same number, and a mask of the valid columns."""
         row = torch.searchsorted(self.key, key)
         column = torch.arange(int(self.count[row].max()))
         there = column < self.count[row, None]
@@ -87,7 +115,7 @@ class Owned:
 
 
 def _block(similarity: Tensor, place: Tensor | None, own: Tensor, there: Tensor, width: int) -> Tensor:
-    """Places of one block of queries: what is at least as similar and not own, and then the own ones that are nearer."""
+    """Ranks of one block of queries: other items that are at least as similar, plus own items that are nearer."""
     if place is not None:
         similarity = similarity[:, place]
     mine = similarity.gather(1, own).masked_fill(~there, -torch.inf)
@@ -101,17 +129,35 @@ def _block(similarity: Tensor, place: Tensor | None, own: Tensor, there: Tensor,
 
 
 def recall(rank: Int[Tensor, " query"], k: int) -> Float[Tensor, " query"]:
-    """1 where a query's own item is among the k nearest, else 0: its mean is recall@k."""
+    """Recall@k of each query: 1 where an own item is among the k nearest, else 0.
+
+    Args:
+        rank: Rank of each query's nearest own item, 0 is best.
+        k: Cut-off, >= 1.
+
+    Returns:
+        0 or 1 for each query; the mean is recall@k.
+
+    """
     return (rank < k).float()
 
 
 def ndcg(
     found: Int[Tensor, "query place"], positives: Int[Tensor, " query"], k: int = DEPTH
 ) -> Float[Tensor, " query"]:
-    """Normalised discounted cumulative gain at `k` with relevance 0 or 1, in [0, 1]; `found` are `places`, at least `k` deep.
+    """Normalized discounted cumulative gain at k of each query, with binary relevance.
 
-    An own item at place p, from 0, is worth 1 / log2(p + 2); the sum is divided by that of the best order
-    (Järvelin and Kekäläinen 2002, doi 10.1145/582415.582418, in the form of trec_eval).
+    An own item at rank p, counted from 0, gains 1 / log2(p + 2); the sum is divided by that of the best order (Järvelin
+    and Kekäläinen 2002, doi 10.1145/582415.582418, in the form of trec_eval).
+
+    Args:
+        found: Ranks of the own items as `rank_positives` returns them, at least `k` deep.
+        positives: Number of own items of each query, >= 1.
+        k: Cut-off, >= 1.
+
+    Returns:
+        A value in [0, 1] for each query.
+
     """
     own = (
         torch.arange(found.shape[1]) < positives[:, None]
@@ -123,22 +169,39 @@ def ndcg(
     ).float()  # added in the same order: the best is exactly 1
 
 
-def per_query(rank: Int[np.ndarray, " query"], gain: Float[np.ndarray, " query"]) -> Float[np.ndarray, "query metric"]:
-    """The columns PER_QUERY of queries whose first own items have these ranks (0 is best) and whose nDCG is `gain`."""
+def compute_query_metrics(
+    rank: Int[np.ndarray, " query"], gain: Float[np.ndarray, " query"]
+) -> Float[np.ndarray, "query metric"]:
+    """Compute the metrics PER_QUERY of each query.
+
+    Args:
+        rank: Rank of each query's nearest own item, 0 is best.
+        gain: nDCG@10 of each query, in [0, 1].
+
+    Returns:
+        One column for each name in PER_QUERY, values in [0, 1].
+
+    """
     hits = np.stack([rank < k for k in KS], axis=1).astype(np.float64)
     return np.column_stack([hits, hits.mean(1), 1 / (rank + 1.0), gain])
 
 
 @dataclass(frozen=True)
 class Chance:
-    """What a model that ranks at random scores on average over queries with so many own items each, in a gallery of `size`."""
+    """Chance level: the expected scores of a random ranking.
+
+    Attributes:
+        positives: Number of own items of each query, >= 1.
+        size: Number of items in the gallery.
+
+    """
 
     positives: Int[Tensor, " query"]
     size: int
 
     @cached_property
     def _first(self) -> np.ndarray:
-        """Probability that the first own item has each place."""
+        """Probability that the first own item has each rank."""
         total = np.zeros(self.size)
         for own, count in zip(*(found.tolist() for found in self.positives.unique(return_counts=True)), strict=True):
             place = np.arange(self.size)
@@ -147,21 +210,21 @@ class Chance:
         return total
 
     def recall(self, k: int) -> float:
-        """Recall@k."""
+        """Expected recall@k of a random ranking."""
         return float(self._first[:k].sum())
 
     def reciprocal(self) -> float:
-        """Mean reciprocal rank."""
+        """Expected mean reciprocal rank of a random ranking."""
         return float((self._first / np.arange(1, self.size + 1)).sum())
 
     def ndcg(self, k: int = DEPTH) -> float:
-        """nDCG@k: every place holds an own item with the same probability."""
+        """Expected nDCG@k: every rank has an own item with the same probability."""
         worth = (1 / torch.arange(2, k + 2, dtype=torch.float64).log2()).cumsum(0)
         share = self.positives.double() / self.size
         return float((share * worth[min(k, self.size) - 1] / worth[self.positives.clamp(max=k) - 1]).mean())
 
     def per_query(self) -> list[float]:
-        """Of the metrics PER_QUERY, in their order."""
+        """Chance levels of the metrics PER_QUERY, in their order."""
         found = [self.recall(k) for k in KS]
         return [*found, sum(found) / len(found), self.reciprocal(), self.ndcg()]
 
@@ -170,8 +233,18 @@ class Chance:
         return float((self._first.cumsum() > 0.5 - 1e-9).argmax() + 1) / self.size
 
 
-def chance_recall(positives: float, gallery: int, k: int) -> float:
-    """Recall@k of a model that ranks at random, where a query has `positives` items among `gallery`."""
+def compute_chance_recall(positives: float, gallery: int, k: int) -> float:
+    """Expected recall@k of a random ranking.
+
+    Args:
+        positives: Number of own items of a query, may be a mean.
+        gallery: Number of items in the gallery.
+        k: Cut-off, >= 1.
+
+    Returns:
+        A value in [0, 1].
+
+    """
     miss = 1.0
     for drawn in range(min(k, gallery)):
         miss *= max(0.0, gallery - positives - drawn) / (gallery - drawn)
@@ -179,7 +252,16 @@ def chance_recall(positives: float, gallery: int, k: int) -> float:
 
 
 class Bootstrap:
-    """95 % percentile intervals by redrawing whole clusters: all captions of one picture, or all variants of one concept, together."""
+    """95 % percentile bootstrap that resamples whole clusters.
+
+    A cluster is, for example, all captions of one image, or all variants of one concept.
+
+    Args:
+        cluster: Cluster of each query.
+        draws: Number of resamples.
+        seed: Seed of the random generator.
+
+    """
 
     def __init__(self, cluster: Sequence[object], draws: int = 1000, seed: int = 0) -> None:
         names = {name: number for number, name in enumerate(dict.fromkeys(cluster))}
@@ -187,7 +269,15 @@ class Bootstrap:
         self.weights = _draw(len(names), draws, seed)  # [draw, cluster]
 
     def mean(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Interval of the mean of each column of `value` [query, metric]."""
+        """Interval of the mean of each metric.
+
+        Args:
+            value: Per-query values, [query, metric].
+
+        Returns:
+            Lower and upper bounds, one per metric.
+
+        """
         count = self.weights.shape[1]
         sums = np.stack([np.bincount(self.index, column, count) for column in value.T], axis=1)
         sizes = np.bincount(self.index, minlength=count)
@@ -197,7 +287,15 @@ class Bootstrap:
         return _bounds(drawn[:, :-1] / drawn[:, -1:])
 
     def median(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Interval of the median of `value` [query]."""
+        """Interval of the median.
+
+        Args:
+            value: Per-query values, [query].
+
+        Returns:
+            Lower and upper bound.
+
+        """
         order = np.argsort(value, kind="stable")
         step = max(1, CELLS // 4 // len(order))
         return _bounds(
@@ -210,14 +308,14 @@ class Bootstrap:
 
 
 def _middle(weight: np.ndarray) -> np.ndarray:
-    """Of each row of weights, the first column that has half of them at or before it."""
+    """Return for each row of weights the first column that has half of the total weight at or before it."""
     total = np.cumsum(weight, axis=1)
     return (total * 2 >= total[:, -1:]).argmax(1)
 
 
 @cache
 def _draw(clusters: int, draws: int, seed: int) -> np.ndarray:
-    """How often each cluster is drawn: the same for every metric and model of that many clusters."""
+    """Draw how often each cluster is resampled, the same for every metric and model with that many clusters."""
     return (
         np.random.default_rng(seed)
         .multinomial(clusters, np.full(clusters, 1 / clusters), size=draws)

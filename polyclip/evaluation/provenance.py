@@ -1,27 +1,37 @@
-"""Where a figure comes from: the run's own settings in its folder, and hashes, versions and counts beside every result."""
+"""Provenance of a result: hashes, versions, seed and counts that are written beside the scores."""
 
 import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from polyclip.core.storage import sha256
+from polyclip.core.storage import hash_file
 from polyclip.core.toml import CORPORA, LANGUAGES
 from polyclip.models.aligner import PolyCLIP
 
 if TYPE_CHECKING:
-    from polyclip.evaluation.retrieval import Report
+    from polyclip.evaluation.retrieval import BenchmarkReport
 
 PACKAGES = ("polyclip", "torch", "transformers", "timm", "tokenizers", "accelerate", "pillow", "numpy")
 
 
-def origin(aligner: PolyCLIP, seed: int, report: "Report") -> dict[str, Any]:
-    """Hashes of packs and towers, versions, seed, counts, and what a reader must know."""
+def describe_origin(aligner: PolyCLIP, seed: int, report: "BenchmarkReport") -> dict[str, Any]:
+    """Describe where the scores come from.
+
+    Args:
+        aligner: The model that was scored.
+        seed: Seed of the run.
+        report: Scores with counts and notes.
+
+    Returns:
+        The `origin` object of result.json: hashes of packs and encoders, versions, seed, counts and notes.
+
+    """
     packs = [*sorted(LANGUAGES.glob("*.toml")), *sorted(CORPORA.glob("*.toml"))]
     return {
         "hashes": {
             "text_encoder": aligner.text.tower.identity,
             "vision_tower": aligner.vision.tower.identity,
-            "packs": {f"{path.parent.name}/{path.name}": sha256(path)[:16] for path in packs},
+            "packs": {f"{path.parent.name}/{path.name}": hash_file(path)[:16] for path in packs},
         },
         "versions": {name: version(name) for name in PACKAGES}
         | {"python": platform.python_version(), "machine": platform.machine()},

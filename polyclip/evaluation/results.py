@@ -1,15 +1,20 @@
-"""Frozen values that are measured and written."""
+"""Frozen dataclasses of what is measured and written."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from polyclip.errors import PolyclipError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One figure with what is needed to judge it. Values, bounds and chance are fractions in [0, 1]; chance-corrected accuracy may fall below 0."""
+    """One figure with its interval, chance level and counts.
+
+    Values, bounds and chance are fractions in [0, 1]; chance-corrected accuracy may be negative.
+    """
 
     benchmark: str
     protocol: str
@@ -28,7 +33,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryOutcomes:
-    """What became of every query of one language, under one protocol and in one direction: what a paired comparison needs."""
+    """Rank and nDCG of every query of one language, protocol and direction, as a paired comparison needs them."""
 
     benchmark: str
     protocol: str
@@ -43,8 +48,11 @@ class QueryOutcomes:
     gain: Float[np.ndarray, " query"]  # nDCG@10, in [0, 1]
 
 
-class Measured(Score):
-    """A score that still knows its queries. Equality and JSON see the score alone: `outcome` is no field."""
+class PerQueryScore(Score):
+    """A score that also has the outcomes of its queries.
+
+    Equality and JSON use only the fields of `Score`: `outcome` is not a field.
+    """
 
     __slots__ = ("outcome",)
     outcome: QueryOutcomes
@@ -56,7 +64,10 @@ class Measured(Score):
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What an alignment leaves of one thing the towers knew: before and after in [0, 1], and the change with a 95 % interval."""
+    """How much of one ability of the pretrained encoders is left after alignment.
+
+    `before` and `after` are fractions in [0, 1]; `low` and `high` are the 95 % interval of the change.
+    """
 
     part: str
     question: str
@@ -70,7 +81,7 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run or an evaluation writes as JSON (schema 1); what was kept of the towers' knowledge goes into a file of its own."""
+    """What a run or an evaluation writes as JSON (schema 1); retention is written to a file of its own."""
 
     run: dict[str, Any]
     model: dict[str, Any]
@@ -79,10 +90,24 @@ class Result:
     origin: dict[str, Any]
     knowledge: list[Retention] = field(default_factory=list)
 
+    def to_dataframe(self) -> Any:
+        """The scores as a pandas data frame, one row a figure.
+
+        Raises:
+            PolyclipError: pandas is not installed.
+
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise PolyclipError("to_dataframe() requires pandas: pip install pandas.") from error
+        names = [field.name for field in fields(Score)]
+        return pd.DataFrame([{name: getattr(score, name) for name in names} for score in self.scores], columns=names)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One candidate of `--method auto`: what it is, and what came of it or why it was not trained."""
+    """One candidate of `--method auto`: its settings, and its validation recall or why it was not trained."""
 
     name: str
     method: str
@@ -99,7 +124,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A search by `--method auto`: its trials in order, which of them the run is, and why. Written as choice.json."""
+    """A search by `--method auto`: its trials in order, the winner, and why. Written as choice.json."""
 
     request: dict[str, Any]
     budget: float  # seconds

@@ -1,4 +1,4 @@
-"""What every retrieval benchmark shares: from unit vectors and keys to scores with intervals and chance, both directions."""
+"""Scoring that all retrieval benchmarks share: from embeddings and keys to scores in both directions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,16 +10,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.core.storage import digest
+from polyclip.core.storage import hash_parts
 from polyclip.errors import DataError, WeightsError
-from polyclip.evaluation.metrics import PER_QUERY, Bootstrap, Chance, ndcg, per_query, places
-from polyclip.evaluation.results import Measured, QueryOutcomes, Score
+from polyclip.evaluation.metrics import PER_QUERY, Bootstrap, Chance, compute_query_metrics, ndcg, rank_positives
+from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Score
 from polyclip.languages.schema import Language
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be scored. Empty `languages` means all that the benchmark has."""
+    """What to score; every benchmark gets one.
+
+    Attributes:
+        languages: Languages to score; empty means all that the benchmark has.
+        trained: Codes of the languages that the model was trained on.
+        split: Name of the split.
+        data: Folder or file of the benchmark, from `--data`.
+        partial: Accept a part of the official files; the scores are then marked PARTIAL.
+        corpus: Name or path of the corpus, for held-out concepts.
+
+    """
 
     languages: list[Language] = field(default_factory=list)
     trained: frozenset[str] = frozenset()  # codes of the languages that were trained
@@ -28,14 +38,17 @@ class Request:
     partial: bool = False
     corpus: str = "emoji"
 
-    def seen(self, code: str) -> bool:
-        """Whether the language was trained. A regional variety counts as its language: `en-GB` is no language never trained."""
+    def is_seen(self, code: str) -> bool:
+        """Whether the language was trained.
+
+        Regional varieties count as their language, so `en-GB` is seen with `en`.
+        """
         return code.split("-")[0] in {trained.split("-")[0] for trained in self.trained}
 
 
 @dataclass(frozen=True)
-class Report:
-    """Scores, how many of what they rest on, and what a reader must know about them."""
+class BenchmarkReport:
+    """What a benchmark returns: scores, counts of what they are based on, and notes for readers."""
 
     scores: list[Score]
     counts: dict[str, int]
@@ -44,69 +57,106 @@ class Report:
 
 @dataclass(frozen=True)
 class Items:
-    """One side of a retrieval: unit vectors, the picture each belongs to, and the cluster it is redrawn with."""
+    """One side of a retrieval task: queries or gallery.
 
-    vectors: Float[Tensor, "item dim"]
+    Attributes:
+        embeddings: One row per item.
+        keys: Key of the image that each item belongs to.
+        clusters: Cluster that each item is resampled with.
+
+    """
+
+    embeddings: Float[Tensor, "item dim"]
     keys: Sequence[str]
     clusters: Sequence[str]
 
-    def only(self, keys: set[str]) -> "Items":
-        """The items whose key is among `keys`."""
+    def select(self, keys: set[str]) -> "Items":
+        """Return the items whose key is among `keys`."""
         kept = [row for row, key in enumerate(self.keys) if key in keys]
-        return Items(self.vectors[kept], [self.keys[row] for row in kept], [self.clusters[row] for row in kept])
+        return Items(self.embeddings[kept], [self.keys[row] for row in kept], [self.clusters[row] for row in kept])
 
 
-def both_directions(
+def score_both_directions(
     text: Items, image: Items, *, benchmark: str, protocol: str, split: str, language: str, seen: bool
 ) -> list[Score]:
-    """Recall@1/5/10, their mean, mean reciprocal rank, nDCG@10 and median rank, text to image and image to text.
+    """Score text-to-image and image-to-text retrieval.
 
-    A caption searches all pictures; a picture searches all captions and hits when any of its own is near enough. Pictures
-    without a caption in this language stay in the gallery but are no queries. Similarity is the cosine: vectors of another
-    length than one are scaled to it. Ties count against the model. The median rank is given as a share of the gallery (0 best,
-    chance 0.5 for one positive), so that every value is in [0, 1]. Raises WeightsError for vectors that have no direction, that is
-    values that are not finite or all zero, DataError where no caption belongs to any picture.
+    Metrics are recall@1/5/10, their mean, mean reciprocal rank, nDCG@10 and median rank. A caption searches all images;
+    an image searches all captions, and any of its own captions is a hit. Images without a caption in this language stay
+    in the gallery but are not queries. Similarity is the cosine; embeddings of another length are normalized first.
+    Ties count against the model. The median rank is a share of the gallery (0 is best, chance is 0.5 with one
+    positive), so that every value is in [0, 1].
+
+    Args:
+        text: Captions of one language.
+        image: Images of the gallery.
+        benchmark: Name of the benchmark, for the scores.
+        protocol: Name of the protocol, for the scores.
+        split: Name of the split, for the scores.
+        language: Code of the language, for the scores.
+        seen: Whether the language was trained, for the scores.
+
+    Returns:
+        Scores with 95 % intervals and chance levels, text to image first.
+
+    Raises:
+        WeightsError: An embedding is not finite or all zero.
+        DataError: No caption belongs to any image.
+
     """
     where = f"{benchmark}, {language}"
-    text, image = directed(text, f"{where}: captions"), directed(image, f"{where}: pictures")
-    named, found = image.only(set(text.keys)), text.only(set(image.keys))
+    text, image = normalize_items(text, f"{where}: captions"), normalize_items(image, f"{where}: images")
+    named, found = image.select(set(text.keys)), text.select(set(image.keys))
     if not found.keys:
         raise DataError(
-            f"{where}: none of {len(text.keys)} captions belongs to any of {len(image.keys)} pictures; expected keys that both sides have."
+            f"{where}: none of {len(text.keys)} captions belongs to any of {len(image.keys)} images; expected keys "
+            "that both sides have."
         )
     facts = {"benchmark": benchmark, "protocol": protocol, "split": split, "language": language, "seen": seen}
-    return _scores(found, image, facts | {"direction": "text_to_image"}) + _scores(
+    return score_direction(found, image, facts | {"direction": "text_to_image"}) + score_direction(
         named, found, facts | {"direction": "image_to_text"}
     )
 
 
-def directed(side: Items, where: str) -> Items:
-    """The same items with vectors of length one; those that have it are not touched.
+def normalize_items(side: Items, where: str) -> Items:
+    """Scale the embeddings to length one; those that have it already are returned unchanged.
 
-    Raises WeightsError for a vector with a value that is not finite, or of zeros.
+    Args:
+        side: Items with embeddings of any length.
+        where: What the items are, for the error message.
+
+    Returns:
+        The same items with embeddings of length one.
+
+    Raises:
+        WeightsError: An embedding is not finite or all zero.
+
     """
-    length = side.vectors.float().norm(dim=1, keepdim=True)
+    length = side.embeddings.float().norm(dim=1, keepdim=True)
     without = ~(length.isfinite() & (length > 0))
     if without.any():
         first = side.keys[int(without.nonzero()[0, 0])]
         raise WeightsError(
-            f"{where}: {int(without.sum())} of {len(side.keys)} vectors are not finite or all zero, the first is that of {first!r}; "
-            "the model is damaged or its training diverged. Align again with a lower learning rate, or copy the run folder again."
+            f"{where}: {int(without.sum())} of {len(side.keys)} vectors are not finite or all zero, the first is that "
+            f"of {first!r}; "
+            "the model is damaged or its training diverged. Align again with a lower learning rate, or copy the run "
+            "folder again."
         )
-    return side if ((length - 1).abs() < 1e-3).all() else replace(side, vectors=side.vectors.float() / length)
+    return side if ((length - 1).abs() < 1e-3).all() else replace(side, embeddings=side.embeddings.float() / length)
 
 
-def _scores(query: Items, gallery: Items, facts: dict[str, Any]) -> list[Score]:
+def score_direction(query: Items, gallery: Items, facts: dict[str, Any]) -> list[Score]:
+    """Score one direction: every query against the gallery."""
     number = {key: n for n, key in enumerate(dict.fromkeys(gallery.keys))}
     keys, item_keys = (torch.tensor([number[key] for key in side.keys]) for side in (query, gallery))
-    found = places(query.vectors, gallery.vectors, keys, item_keys)
+    found = rank_positives(query.embeddings, gallery.embeddings, keys, item_keys)
     positives = item_keys.bincount()[keys]
     chance, size = Chance(positives, len(gallery.keys)), len(gallery.keys)
     rank, gain = found[:, 0].int().numpy(), ndcg(found, positives).numpy()
     outcome = QueryOutcomes(
-        **facts, gallery=size, queries=digest(*query.keys), cluster=tuple(query.clusters), rank=rank, gain=gain
+        **facts, gallery=size, queries=hash_parts(*query.keys), cluster=tuple(query.clusters), rank=rank, gain=gain
     )
-    columns, share = per_query(rank, gain), (rank + 1) / size
+    columns, share = compute_query_metrics(rank, gain), (rank + 1) / size
     bootstrap = Bootstrap(query.clusters)
     low, high = bootstrap.mean(columns)
     rows = [*zip(PER_QUERY, columns.mean(0), low, high, chance.per_query(), strict=True)]
@@ -114,6 +164,6 @@ def _scores(query: Items, gallery: Items, facts: dict[str, Any]) -> list[Score]:
     rows.append(("median_rank", median, *bootstrap.median(share), chance.median()))
     common = facts | {"queries": len(query.keys), "gallery": size}
     return [
-        Measured(outcome, metric=m, value=float(v), low=float(a), high=float(b), chance=float(c), **common)
+        PerQueryScore(outcome, metric=m, value=float(v), low=float(a), high=float(b), chance=float(c), **common)
         for m, v, a, b, c in rows
     ]

@@ -1,14 +1,14 @@
-"""Two models on the same queries: per language the paired difference, its interval, and whether it is more than chance.
+"""Paired comparison of two models on the same queries: per language the difference, its interval and its significance.
 
-What is compared are two models, not two methods: another seed of the same method is another model.
+What is compared are two models, not two methods: the same method with another seed is another model.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polyclip.errors import DataError, UnknownName
-from polyclip.evaluation.bootstrap import FLIPS, Tallies, holm, numbered
-from polyclip.evaluation.metrics import PER_QUERY, per_query
+from polyclip.evaluation.bootstrap import FLIPS, ClusterSums, adjust_holm, number_clusters
+from polyclip.evaluation.metrics import PER_QUERY, compute_query_metrics
 from polyclip.evaluation.results import QueryOutcomes
 
 ALPHA = 0.05
@@ -18,10 +18,18 @@ DIRECTIONS = ("text_to_image", "image_to_text")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """Which figure is compared. An empty protocol is the result's first, no languages are all that both have.
+class ComparisonOptions:
+    """Which metric is compared.
 
-    Raises UnknownName for a metric that is no mean over queries, or another direction.
+    Attributes:
+        metric: One of PER_QUERY, such as recall@10.
+        direction: text_to_image or image_to_text.
+        protocol: Name of the protocol; empty means the first of the result.
+        languages: Codes of the languages to compare; empty means all that both results have.
+
+    Raises:
+        UnknownName: The metric is not a mean over queries, or the direction is unknown.
+
     """
 
     metric: str = "recall@10"
@@ -37,7 +45,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """B minus A in one language, or in the mean of all. Values are in [0, 1], differences in [-1, 1]."""
+    """B minus A in one language, or in the mean of all; values are in [0, 1], differences in [-1, 1]."""
 
     language: str
     seen: tuple[bool, bool]  # by A, by B
@@ -55,7 +63,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What `polyclip compare` says."""
+    """Result of `polyclip compare`: the difference in every language and in the mean."""
 
     a: str
     b: str
@@ -75,15 +83,29 @@ class Comparison:
 
 
 def compare(
-    a: Sequence[QueryOutcomes], b: Sequence[QueryOutcomes], question: Question, names: tuple[str, str] = ("A", "B")
+    a: Sequence[QueryOutcomes],
+    b: Sequence[QueryOutcomes],
+    question: ComparisonOptions,
+    names: tuple[str, str] = ("A", "B"),
 ) -> Comparison:
-    """Differences of B to A in every language that both were asked in.
+    """Compare two models on the same queries.
 
-    Raises DataError where they were not asked the same queries among as many items, or nothing can be compared, UnknownName for a
-    protocol that is not there.
+    Args:
+        a: Outcomes of model A.
+        b: Outcomes of model B.
+        question: Metric, direction, protocol and languages.
+        names: How the models are called in the result and in errors.
+
+    Returns:
+        Differences of B minus A in every language that both were scored in, and in their unweighted mean.
+
+    Raises:
+        DataError: The queries or galleries differ, or there is nothing to compare.
+        UnknownName: A model was not scored under the protocol.
+
     """
-    pairs = paired(a, b, question, names)
-    *found, mean = differences(pairs, PER_QUERY.index(question.metric))
+    pairs = pair_outcomes(a, b, question, names)
+    *found, mean = compute_differences(pairs, PER_QUERY.index(question.metric))
     first, galleries = pairs[0][0], [outcome.gallery for outcome, _ in pairs]
     both = {outcome.language for outcome, _ in pairs}
     return Comparison(
@@ -103,17 +125,31 @@ def compare(
     )
 
 
-def differences(pairs: Sequence[tuple[QueryOutcomes, QueryOutcomes]], column: int) -> list[Difference]:
-    """Of every language, and last of their unweighted mean; `column` of PER_QUERY."""
-    old, new = ([per_query(found.rank, found.gain)[:, column] for found in side] for side in zip(*pairs, strict=True))
-    changes = Tallies.of([b - a for a, b in zip(old, new, strict=True)], numbered(first.cluster for first, _ in pairs))
+def compute_differences(pairs: Sequence[tuple[QueryOutcomes, QueryOutcomes]], column: int) -> list[Difference]:
+    """Compute the difference in every language, and last in their unweighted mean.
+
+    Args:
+        pairs: Outcomes of A and B, one pair per language.
+        column: Column of PER_QUERY to compare.
+
+    Returns:
+        One difference per language, and last that of the mean.
+
+    """
+    old, new = (
+        [compute_query_metrics(found.rank, found.gain)[:, column] for found in side]
+        for side in zip(*pairs, strict=True)
+    )
+    changes = ClusterSums.from_values(
+        [b - a for a, b in zip(old, new, strict=True)], number_clusters(first.cluster for first, _ in pairs)
+    )
     low, high = changes.interval()
     p = changes.p_values()
-    adjusted = [*holm(p[:-1]), p[-1]]
+    adjusted = [*adjust_holm(p[:-1]), p[-1]]
     codes = [*(first.language for first, _ in pairs), MEAN]
     seen = [(first.seen, second.seen) for first, second in pairs]
     seen.append((all(first for first, _ in seen), all(second for _, second in seen)))
-    before, after = (with_mean([float(values.mean()) for values in side]) for side in (old, new))
+    before, after = (append_mean([float(values.mean()) for values in side]) for side in (old, new))
     queries = [len(first.rank) for first, _ in pairs]
     clusters = [len(set(first.cluster)) for first, _ in pairs]
     return [
@@ -127,7 +163,7 @@ def differences(pairs: Sequence[tuple[QueryOutcomes, QueryOutcomes]], column: in
             high=float(high[n]),
             p=float(p[n]),
             adjusted=float(adjusted[n]),
-            verdict=verdict(after[n] - before[n], float(adjusted[n])),
+            verdict=judge_difference(after[n] - before[n], float(adjusted[n])),
             queries=[*queries, sum(queries)][n],
             clusters=[*clusters, len(changes.sums)][n],
         )
@@ -135,27 +171,40 @@ def differences(pairs: Sequence[tuple[QueryOutcomes, QueryOutcomes]], column: in
     ]
 
 
-def with_mean(values: list[float]) -> list[float]:
-    """The values, and their mean last."""
+def append_mean(values: list[float]) -> list[float]:
+    """Return the values followed by their mean."""
     return [*values, sum(values) / len(values)]
 
 
-def verdict(difference: float, p: float) -> str:
-    """Of B: better, worse, or cannot tell."""
+def judge_difference(difference: float, p: float) -> str:
+    """Return the verdict on B: better, worse, or cannot tell."""
     return UNCLEAR if p >= ALPHA or difference == 0 else BETTER if difference > 0 else WORSE
 
 
-def paired(
-    a: Sequence[QueryOutcomes], b: Sequence[QueryOutcomes], question: Question, names: tuple[str, str]
+def pair_outcomes(
+    a: Sequence[QueryOutcomes], b: Sequence[QueryOutcomes], question: ComparisonOptions, names: tuple[str, str]
 ) -> list[tuple[QueryOutcomes, QueryOutcomes]]:
-    """The outcomes of A and of B that answer the question, one pair a language in A's order.
+    """Pair the outcomes of A and B by language, in A's order.
 
-    Raises what `compare` raises.
+    Args:
+        a: Outcomes of model A.
+        b: Outcomes of model B.
+        question: Direction, protocol and languages.
+        names: How the models are called in errors.
+
+    Returns:
+        One pair per language.
+
+    Raises:
+        DataError: The queries or galleries differ, or there is nothing to compare.
+        UnknownName: A model was not scored under the protocol.
+
     """
-    first, second = (asked(side, question, name) for side, name in zip((a, b), names, strict=True))
+    first, second = (select_outcomes(side, question, name) for side, name in zip((a, b), names, strict=True))
     if wrong := sorted(set(question.languages) - (first.keys() & second.keys())):
         raise DataError(
-            f"{names[0]} and {names[1]} were not both scored in {', '.join(wrong)}; evaluate both in the same languages."
+            f"{names[0]} and {names[1]} were not both scored in {', '.join(wrong)}; evaluate both in the same "
+            "languages."
         )
     pairs = [
         (outcome, second[code])
@@ -164,17 +213,28 @@ def paired(
     ]
     if not pairs:
         raise DataError(
-            f"{names[0]} was scored in {', '.join(first)}, {names[1]} in {', '.join(second)}: no language to compare. Evaluate both in the same."
+            f"{names[0]} was scored in {', '.join(first)}, {names[1]} in {', '.join(second)}: no language to compare. "
+            "Evaluate both in the same."
         )
     for one, other in pairs:
-        same_queries(one, other, names)
+        check_same_queries(one, other, names)
     return pairs
 
 
-def asked(side: Sequence[QueryOutcomes], question: Question, name: str) -> dict[str, QueryOutcomes]:
-    """One model's outcomes by language, under the question's protocol and direction.
+def select_outcomes(side: Sequence[QueryOutcomes], question: ComparisonOptions, name: str) -> dict[str, QueryOutcomes]:
+    """Select one model's outcomes of the protocol and direction, by language.
 
-    Raises UnknownName for a protocol that is not there.
+    Args:
+        side: Outcomes of the model.
+        question: Protocol and direction.
+        name: How the model is called in errors.
+
+    Returns:
+        Outcomes by language.
+
+    Raises:
+        UnknownName: The model was not scored under the protocol.
+
     """
     protocols = list(dict.fromkeys(outcome.protocol for outcome in side))
     protocol = question.protocol or protocols[0]
@@ -187,8 +247,18 @@ def asked(side: Sequence[QueryOutcomes], question: Question, name: str) -> dict[
     }
 
 
-def same_queries(a: QueryOutcomes, b: QueryOutcomes, names: tuple[str, str]) -> None:
-    """Raises DataError where the two were not asked the same."""
+def check_same_queries(a: QueryOutcomes, b: QueryOutcomes, names: tuple[str, str]) -> None:
+    """Check that two outcomes have the same queries and gallery.
+
+    Args:
+        a: Outcomes of model A in one language.
+        b: Outcomes of model B in the same language.
+        names: How the models are called in errors.
+
+    Raises:
+        DataError: Queries, gallery or clusters differ.
+
+    """
     facts = ("benchmark", "protocol", "split", "gallery", "queries", "cluster")
     different = [fact for fact in facts if getattr(a, fact) != getattr(b, fact)]
     if different:

@@ -1,6 +1,7 @@
-"""Zero-shot classification: each class is the mean of what the text side says of its names in every prompt; a picture belongs to the nearest.
+"""Zero-shot classification: an image gets the class whose mean text embedding over names and prompts is nearest.
 
-Prompt ensembles as in CLIP (Radford et al. 2021, arXiv 2103.00020, section 3.1.4): unit vectors, their mean, made a unit vector again.
+Prompt ensembles as in CLIP (Radford et al. 2021, arXiv 2103.00020, section 3.1.4): the mean of embeddings, normalized
+again.
 """
 
 from collections import Counter, defaultdict
@@ -18,11 +19,11 @@ from polyclip.core.progress import Progress
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.evaluation.results import Score
-from polyclip.languages.normalize import typed
+from polyclip.languages.normalize import normalize_input
 from polyclip.models.aligner import PolyCLIP
 
 DIRECTION = "classification"
-BLOCK = 4096  # pictures compared at once: bounds memory, changes no figure
+BLOCK = 4096  # images compared at once: bounds memory, changes no figure
 TIE = 1e-6  # cosine; what float32 may add or lose between two vectors that are the same
 BUCKETS = 3  # own class first; among the first five; neither
 DRAWS = 1000
@@ -31,7 +32,18 @@ GAPS = ("{}", "{c}")  # where the name goes: Babel-ImageNet and our packs, CLIP_
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """The classes of one language and the prompts their names are put into."""
+    """The classes of one language, their names, and the prompts.
+
+    Attributes:
+        language: Language of the scores: code of a pack, else the benchmark's own code.
+        pack: Code of the pack that normalizes the names; empty means NFC only.
+        protocol: Name of the protocol, for the scores.
+        classes: Keys of the classes.
+        names: Names of each class, at least one.
+        prompts: Templates with one {} or {c} each.
+        seen: Whether the language was trained.
+
+    """
 
     language: str  # the score's: a pack's code, else the benchmark's own code
     pack: str  # code of the pack that normalises the names; empty: none, NFC alone
@@ -43,28 +55,43 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """Pictures and the class of each."""
+class LabeledImages:
+    """Images and the class of each."""
 
-    pictures: Sequence[ImageSource]
+    images: Sequence[ImageSource]
     classes: Sequence[str]
 
 
-def classify(aligner: PolyCLIP, gallery: Gallery, tasks: Sequence[Task], benchmark: str, split: str) -> list[Score]:
-    """Scores of every task on the pictures of its classes.
+def classify(
+    aligner: PolyCLIP, gallery: LabeledImages, tasks: Sequence[Task], benchmark: str, split: str
+) -> list[Score]:
+    """Score every task on the images of its classes.
 
-    Raises DataError for a task that cannot be scored, WeightsError where the model gives values that are not finite.
+    Args:
+        aligner: The model to score.
+        gallery: Images with their classes.
+        tasks: Languages with their classes, names and prompts.
+        benchmark: Name of the benchmark, for the scores.
+        split: Name of the split, for the scores.
+
+    Returns:
+        Accuracy scores of every task with 95 % intervals.
+
+    Raises:
+        DataError: A task cannot be scored.
+        WeightsError: The model gives values that are not finite.
+
     """
-    check(gallery, tasks)
-    pictures = unit(aligner.vision.embed(gallery.pictures, f"{benchmark} pictures", keep=True), "pictures")
+    check_tasks(gallery, tasks)
+    images = normalize_embeddings(aligner.vision.embed(gallery.images, f"{benchmark} images", keep=True), "pictures")
     scores: list[Score] = []
     with Progress("scoring", len(tasks)) as progress:
         for task in tasks:
             number = {key: row for row, key in enumerate(task.classes)}
             rows = [row for row, key in enumerate(gallery.classes) if key in number]
             label = torch.tensor([number[gallery.classes[row]] for row in rows])
-            rank = class_ranks(
-                pictures[rows], class_vectors(aligner, task, f"{benchmark} class names ({task.language})"), label
+            rank = rank_classes(
+                images[rows], embed_classes(aligner, task, f"{benchmark} class names ({task.language})"), label
             )
             facts = {
                 "benchmark": benchmark,
@@ -73,23 +100,35 @@ def classify(aligner: PolyCLIP, gallery: Gallery, tasks: Sequence[Task], benchma
                 "language": task.language,
                 "seen": task.seen,
             }
-            scores += summarised(rank, label, [gallery.pictures[row].key for row in rows], len(task.classes), facts)
+            scores += summarize_ranks(rank, label, [gallery.images[row].key for row in rows], len(task.classes), facts)
             progress.advance(1)
     return scores
 
 
-def check(gallery: Gallery, tasks: Sequence[Task]) -> None:
-    """Raises DataError for a class twice or without a name, prompts without a gap, fewer than two classes, and no picture of any class."""
+def check_tasks(gallery: LabeledImages, tasks: Sequence[Task]) -> None:
+    """Check that every task can be scored.
+
+    Args:
+        gallery: Images with their classes.
+        tasks: Languages with their classes, names and prompts.
+
+    Raises:
+        DataError: A class occurs twice or has no name, a prompt has no placeholder, there are fewer than two classes,
+            or no image of any class.
+
+    """
     present = set(gallery.classes)
     for task in tasks:
         where = f"{task.protocol}, language {task.language!r}"
         if len(task.classes) < 2:
             raise DataError(
-                f"{where}: {len(task.classes)} class has a name, classification needs two or more; name further classes in this language."
+                f"{where}: {len(task.classes)} class has a name, classification needs two or more; name further "
+                "classes in this language."
             )
         if len(set(task.classes)) != len(task.classes) or len(task.names) != len(task.classes):
             raise DataError(
-                f"{where}: expected each class once with its names, found {len(task.classes)} classes and {len(task.names)} lists of names."
+                f"{where}: expected each class once with its names, found {len(task.classes)} classes and "
+                f"{len(task.names)} lists of names."
             )
         unnamed = [key for key, names in zip(task.classes, task.names, strict=True) if not names]
         if unnamed:
@@ -100,73 +139,131 @@ def check(gallery: Gallery, tasks: Sequence[Task]) -> None:
                 f"{where}: expected prompts with one {{}} or {{c}} each, found {repr(wrong[0]) if wrong else 'none'}."
             )
         if not present & set(task.classes):
-            raise DataError(f"{where}: there is no picture of any of its {len(task.classes)} classes.")
+            raise DataError(f"{where}: there is no image of any of its {len(task.classes)} classes.")
 
 
-def filled(prompt: str, name: str) -> str:
-    """The prompt with the name in its gap."""
+def fill_prompt(prompt: str, name: str) -> str:
+    """Insert the name into the prompt's placeholder."""
     gap = next(gap for gap in GAPS if gap in prompt)
     return prompt.replace(gap, name)
 
 
-def class_vectors(aligner: PolyCLIP, task: Task, what: str) -> Float[Tensor, "class dim"]:
-    """One unit vector for each class: the mean over its names and all prompts, each normalised as the language's pack says."""
-    texts = [filled(prompt, name) for names in task.names for name in names for prompt in task.prompts]
+def embed_classes(aligner: PolyCLIP, task: Task, what: str) -> Float[Tensor, "class dim"]:
+    """Compute one embedding per class: the normalized mean over its names in all prompts.
+
+    Args:
+        aligner: The model whose text encoder is used.
+        task: Classes, names and prompts; texts are normalized by the language's pack.
+        what: Label of the progress bar.
+
+    Returns:
+        Embeddings of the classes.
+
+    Raises:
+        WeightsError: The model gives values that are not finite.
+
+    """
+    texts = [fill_prompt(prompt, name) for names in task.names for name in names for prompt in task.prompts]
     owner = [row for row, names in enumerate(task.names) for _ in range(len(names) * len(task.prompts))]
-    found = unit(aligner.text.embed(typed(texts, task.pack), what, keep=True), "class names")
-    return ensemble(found, torch.tensor(owner), len(task.classes))
+    found = normalize_embeddings(aligner.text.embed(normalize_input(texts, task.pack), what, keep=True), "class names")
+    return average_embeddings(found, torch.tensor(owner), len(task.classes))
 
 
-def ensemble(
-    vectors: Float[Tensor, "text dim"], owner: Int[Tensor, " text"], classes: int
+def average_embeddings(
+    embeddings: Float[Tensor, "text dim"], owner: Int[Tensor, " text"], classes: int
 ) -> Float[Tensor, "class dim"]:
-    """Mean of each owner's vectors, made a unit vector; added up in float64, so that equal vectors have their own value as mean."""
-    total = torch.zeros(classes, vectors.shape[1], dtype=torch.float64).index_add_(0, owner, vectors.double())
+    """Average the embeddings of each class and normalize the mean.
+
+    Sums are in float64, so that the mean of equal embeddings is the embedding itself.
+
+    Args:
+        embeddings: Embeddings of texts.
+        owner: Class number of each text.
+        classes: Number of classes.
+
+    Returns:
+        Embeddings of the classes.
+
+    """
+    total = torch.zeros(classes, embeddings.shape[1], dtype=torch.float64).index_add_(0, owner, embeddings.double())
     return normalize(total, dim=1).float()
 
 
-def unit(vectors: Float[Tensor, "row dim"], what: str) -> Float[Tensor, "row dim"]:
-    """Unit vectors in float32, of whatever length a model gives.
+def normalize_embeddings(embeddings: Float[Tensor, "row dim"], what: str) -> Float[Tensor, "row dim"]:
+    """Scale embeddings of any length to length one, in float32.
 
-    Raises WeightsError for a value that is not finite: NaN compares false and would count as right.
+    Args:
+        embeddings: Rows of any length.
+        what: What the rows are, for the error message.
+
+    Returns:
+        Rows of length one.
+
+    Raises:
+        WeightsError: A value is not finite; NaN compares false and would count as a hit.
+
     """
-    if not vectors.isfinite().all():
+    if not embeddings.isfinite().all():
         raise WeightsError(
-            f"The model gives {int((~vectors.isfinite()).any(1).sum())} of {len(vectors)} {what} values that are not finite; it is damaged."
+            f"The model gives {int((~embeddings.isfinite()).any(1).sum())} of {len(embeddings)} {what} values that "
+            "are not finite; it is damaged."
         )
-    return normalize(vectors.double(), dim=1).float()
+    return normalize(embeddings.double(), dim=1).float()
 
 
-def class_ranks(
-    picture: Float[Tensor, "picture dim"], classes: Float[Tensor, "class dim"], label: Int[Tensor, " picture"]
-) -> Int[Tensor, " picture"]:
-    """How many classes stand before a picture's own (0 is best), by cosine in float32.
+def rank_classes(
+    image: Float[Tensor, "image dim"], classes: Float[Tensor, "class dim"], label: Int[Tensor, " image"]
+) -> Int[Tensor, " image"]:
+    """Number of classes that rank before an image's own class, by cosine in float32.
 
-    Ties count against the model, and similarities within `TIE` are ties: a constant model, or two classes of the same name, are always wrong.
+    Ties count against the model, and similarities within `TIE` are ties: with a constant model, or two classes of the
+    same name, the prediction is always wrong.
+
+    Args:
+        image: Embeddings of images.
+        classes: Embeddings of classes.
+        label: Class number of each image.
+
+    Returns:
+        Rank of each image's own class, 0 is best.
+
     """
     found = []
-    for start in range(0, len(picture), BLOCK):
-        similarity = picture[start : start + BLOCK] @ classes.T
+    for start in range(0, len(image), BLOCK):
+        similarity = image[start : start + BLOCK] @ classes.T
         own = label[start : start + BLOCK, None]
         before = similarity >= similarity.gather(1, own) - TIE
         found.append(before.scatter(1, own, False).sum(1))
     return torch.cat(found)
 
 
-def summarised(
-    rank: Int[Tensor, " picture"],
-    label: Int[Tensor, " picture"],
+def summarize_ranks(
+    rank: Int[Tensor, " image"],
+    label: Int[Tensor, " image"],
     clusters: Sequence[str],
     classes: int,
     facts: dict[str, Any],
 ) -> list[Score]:
-    """acc1, acc5 (with six classes or more), mean_per_class_recall and acc1_corrected, with 95 % intervals over pictures.
+    """Compute acc1, acc5 (with six classes or more), mean_per_class_recall and acc1_corrected with 95 % intervals.
 
-    acc1_corrected is (acc1 - chance) / (1 - chance) with chance 1 / classes: 0 at chance, 1 at best, and the same for any number of classes;
-    a model worse than chance is below 0, down to -1 / (classes - 1).
+    acc1_corrected is (acc1 - chance) / (1 - chance) with chance 1 / classes: 0 at chance level, 1 at best, whatever the
+    number of classes; below 0, down to -1 / (classes - 1), for a model worse than chance.
+
+    Args:
+        rank: Rank of each image's own class, 0 is best.
+        label: Class number of each image.
+        clusters: Cluster that each image is resampled with.
+        classes: Number of classes.
+        facts: Benchmark, protocol, split, language and seen, for the scores.
+
+    Returns:
+        One score per metric.
+
     """
-    value = figures(cells(rank, label, classes)[None], classes)[0]
-    low, high = np.nanpercentile(figures(redrawn(rank, label, clusters, classes), classes), [2.5, 97.5], axis=0)
+    value = compute_accuracies(count_cells(rank, label, classes)[None], classes)[0]
+    low, high = np.nanpercentile(
+        compute_accuracies(resample_counts(rank, label, clusters, classes), classes), [2.5, 97.5], axis=0
+    )
     chance = [1 / classes, min(1.0, 5 / classes), 1 / classes, 0.0]
     common = facts | {"direction": DIRECTION, "queries": len(rank), "gallery": classes}
     rows = zip(("acc1", "acc5", "mean_per_class_recall", "acc1_corrected"), value, low, high, chance, strict=True)
@@ -177,18 +274,27 @@ def summarised(
     ]
 
 
-def bucket(rank: Int[Tensor, " picture"]) -> Int[Tensor, " picture"]:
-    """0 where the own class is first, 1 where it is among the first five, else 2."""
+def assign_buckets(rank: Int[Tensor, " image"]) -> Int[Tensor, " image"]:
+    """Return 0 where the own class is first, 1 where it is among the first five, else 2."""
     return (rank > 0).long() + (rank > 4).long()
 
 
-def cells(rank: Int[Tensor, " picture"], label: Int[Tensor, " picture"], classes: int) -> np.ndarray:
-    """Pictures by class and bucket [class * BUCKETS]: all that the figures need to know."""
-    return np.bincount((label * BUCKETS + bucket(rank)).numpy(), minlength=classes * BUCKETS)
+def count_cells(rank: Int[Tensor, " image"], label: Int[Tensor, " image"], classes: int) -> np.ndarray:
+    """Count images by class and bucket, [class * BUCKETS]; all metrics follow from these counts."""
+    return np.bincount((label * BUCKETS + assign_buckets(rank)).numpy(), minlength=classes * BUCKETS)
 
 
-def figures(counts: np.ndarray, classes: int) -> np.ndarray:
-    """acc1, acc5, mean per-class recall and corrected acc1 [draw, 4] of counts [draw, class * BUCKETS]; classes without a picture have no recall."""
+def compute_accuracies(counts: np.ndarray, classes: int) -> np.ndarray:
+    """Compute acc1, acc5, mean per-class recall and corrected acc1.
+
+    Args:
+        counts: Counts by class and bucket, [draw, class * BUCKETS].
+        classes: Number of classes.
+
+    Returns:
+        The four metrics of each draw, [draw, 4]; classes without an image are left out of the mean recall.
+
+    """
     table = counts.reshape(len(counts), classes, BUCKETS).astype(float)
     total = table.sum(2)
     acc1 = table[:, :, 0].sum(1) / total.sum(1)
@@ -197,16 +303,26 @@ def figures(counts: np.ndarray, classes: int) -> np.ndarray:
     return np.stack([acc1, acc5, np.nanmean(recall, 1), (acc1 - 1 / classes) / (1 - 1 / classes)], axis=1)
 
 
-def redrawn(
-    rank: Int[Tensor, " picture"], label: Int[Tensor, " picture"], clusters: Sequence[str], classes: int
+def resample_counts(
+    rank: Int[Tensor, " image"], label: Int[Tensor, " image"], clusters: Sequence[str], classes: int
 ) -> np.ndarray:
-    """Counts [draw, class * BUCKETS] when whole clusters are drawn again: a picture that stands in several classes is drawn with all of them.
+    """Resample the counts by whole clusters; an image with several classes is resampled with all of them.
 
-    Clusters of the same outcome are exchangeable, so how often each outcome is drawn is multinomial: the bootstrap itself, at the cost of
-    a table of outcomes instead of one of pictures. Seed 0.
+    Clusters with the same outcome are exchangeable, so the number of times that each outcome is drawn is multinomial.
+    This equals the bootstrap over clusters, but needs a table of outcomes instead of images. Seed 0.
+
+    Args:
+        rank: Rank of each image's own class, 0 is best.
+        label: Class number of each image.
+        clusters: Cluster of each image.
+        classes: Number of classes.
+
+    Returns:
+        Counts by class and bucket, [draw, class * BUCKETS].
+
     """
     outcome: dict[str, list[int]] = defaultdict(list)
-    for cell, cluster in zip((label * BUCKETS + bucket(rank)).tolist(), clusters, strict=True):
+    for cell, cluster in zip((label * BUCKETS + assign_buckets(rank)).tolist(), clusters, strict=True):
         outcome[cluster].append(cell)
     patterns = sorted(Counter(tuple(sorted(found)) for found in outcome.values()).items())
     often = np.array([count for _, count in patterns])
@@ -218,15 +334,15 @@ def redrawn(
     return counts
 
 
-def twins(task: Task) -> int:
-    """How many classes have the same names as another: no model can tell them apart, and all of their pictures count as wrong."""
-    known = Counter(frozenset(typed(names, task.pack)) for names in task.names)
+def count_same_named(task: Task) -> int:
+    """Count the classes that have the same names as another; no model can tell them apart."""
+    known = Counter(frozenset(normalize_input(names, task.pack)) for names in task.names)
     return sum(count for count in known.values() if count > 1)
 
 
-def twin_notes(tasks: Sequence[Task]) -> list[str]:
-    """One line that names the languages with classes of the same name, empty where there is none."""
-    found = {task.language: count for task in tasks if (count := twins(task))}
+def describe_same_named(tasks: Sequence[Task]) -> list[str]:
+    """Return one line that lists the languages with classes of the same name; empty where there is none."""
+    found = {task.language: count for task in tasks if (count := count_same_named(task))}
     listed = ", ".join(f"{code} {count}" for code, count in sorted(found.items()))
     return (
         [f"classes of the same name as another (no model can tell them apart, ties count as wrong): {listed}"]

@@ -1,1 +1,1 @@
-"""Language packs: schema, codes, normalization, identification, drafts."""
+"""Language packs: schema, codes, text normalization, identification and drafts."""

@@ -1,4 +1,4 @@
-"""How other projects spell a language, by the lists of languages/standards/schemes.toml."""
+"""How other projects spell a language, from the lists in languages/standards/schemes.toml."""
 
 from datetime import date
 from functools import cache
@@ -12,15 +12,15 @@ FLORES_SCRIPT = {"Kore": "Hang"}  # ISO 15924 has a name for Korean's mixture, F
 
 
 class Scheme(NamedTuple):
-    """One list of codes and where it is."""
+    """One project's list of language codes and its source."""
 
     codes: frozenset[str]
     url: str
     checked: date
 
 
-class Spoken(NamedTuple):
-    """What is needed to look a language up."""
+class LanguageKey(NamedTuple):
+    """What is needed to look a language up in the schemes."""
 
     code: str  # of the pack
     iso639_3: str
@@ -28,21 +28,23 @@ class Spoken(NamedTuple):
     script: str
 
     @property
-    def second_script(self) -> bool:
-        """Whether the pack's code names a script; then codes without one are those of the first pack."""
+    def is_second_script(self) -> bool:
+        """Whether the pack's code names a script; codes without one then belong to the language's first pack."""
         return "-" in self.code
 
     @property
     def spellings(self) -> list[str]:
-        """From the likeliest on."""
+        """Codes of the language, the most likely first."""
         return [self.code.partition("-")[0], self.iso639_3, *self.aliases]
 
 
 @cache
-def schemes() -> dict[str, Scheme]:
-    """The lists by name.
+def load_schemes() -> dict[str, Scheme]:
+    """Load the lists of codes by name of the scheme.
 
-    Raises PackError for a file that is not TOML.
+    Raises:
+        PackError: schemes.toml is not TOML.
+
     """
     found = {name: table for name, table in read_table(STANDARDS).items() if name != "special"}
     return {
@@ -51,22 +53,24 @@ def schemes() -> dict[str, Scheme]:
 
 
 @cache
-def special() -> dict[str, dict[str, str]]:
-    """Codes that do not follow from ISO 639: scheme -> pack -> code."""
+def load_special_codes() -> dict[str, dict[str, str]]:
+    """Load the codes that do not follow from ISO 639: scheme -> pack -> code."""
     return dict(read_table(STANDARDS)["special"])
 
 
-def codes_of(spoken: Spoken) -> dict[str, str]:
-    """[codes] of a pack, without empty ones."""
-    looked_up = {name: special().get(name, {}).get(spoken.code) or _found(name, spoken) for name in Codes.model_fields}
+def find_codes(spoken: LanguageKey) -> dict[str, str]:
+    """Find [codes] of a pack, without empty ones."""
+    looked_up = {
+        name: load_special_codes().get(name, {}).get(spoken.code) or _found(name, spoken) for name in Codes.model_fields
+    }
     return {name: code for name, code in looked_up.items() if code}
 
 
-def _found(name: str, spoken: Spoken) -> str:
-    codes = schemes()[name].codes
+def _found(name: str, spoken: LanguageKey) -> str:
+    codes = load_schemes()[name].codes
     if name in ("flores", "nllb"):
         wanted = [f"{spelling}_{FLORES_SCRIPT.get(spoken.script, spoken.script)}" for spelling in spoken.spellings]
-    elif spoken.second_script:
+    elif spoken.is_second_script:
         wanted = [spoken.code.replace("-", "_")]
     elif name == "babel_imagenet":
         wanted = [spelling.upper() for spelling in spoken.spellings]
@@ -75,20 +79,20 @@ def _found(name: str, spoken: Spoken) -> str:
     return next((code for code in wanted if code in codes), "")
 
 
-def in_xlmr(code: str) -> bool:
+def is_in_xlmr(code: str) -> bool:
     """Whether XLM-R was trained on the language in this script."""
-    return code in schemes()["xlmr"].codes
+    return code in load_schemes()["xlmr"].codes
 
 
-def in_nllb(spoken: Spoken) -> bool:
-    """Whether NLLB-200 knows the language itself, not merely a sister."""
+def is_in_nllb(spoken: LanguageKey) -> bool:
+    """Whether NLLB-200 has the language itself, not only a related one."""
     return bool(_found("nllb", spoken))
 
 
-def sources(fields: list[str]) -> list[Source]:
-    """Where the codes and memberships among `fields` come from."""
+def list_sources(fields: list[str]) -> list[Source]:
+    """List the sources of the codes and memberships among `fields`."""
     found = []
-    for name, scheme in schemes().items():
+    for name, scheme in load_schemes().items():
         own = [field for field in fields if field in (f"codes.{name}", name if name == "xm3600" else f"in_{name}")]
         if own:
             found.append(Source(fields=own, url=scheme.url, checked=scheme.checked))

@@ -1,4 +1,7 @@
-"""A language pack as TOML text: what follows by rule from a language's codes, script and relatives, and a draft from installed knowledge."""
+"""Language packs as TOML text.
+
+What follows by rule from a language's codes, script and related languages, and a draft from what langcodes knows.
+"""
 
 import json
 from collections.abc import Iterable
@@ -9,9 +12,9 @@ import langcodes
 from langcodes.data_dicts import NORMALIZED_MACROLANGUAGES
 
 from polyclip.errors import PolyclipError, UnknownName
-from polyclip.languages.codes import Spoken, codes_of, in_nllb, in_xlmr, schemes, sources
+from polyclip.languages.codes import LanguageKey, find_codes, is_in_nllb, is_in_xlmr, list_sources, load_schemes
 from polyclip.languages.resolve import resolve_language
-from polyclip.languages.schema import RIGHT_TO_LEFT, Language, Source, known_languages
+from polyclip.languages.schema import RIGHT_TO_LEFT, Language, Source, list_languages
 
 UNSPACED = {"Khmr", "Laoo", "Mymr", "Thai"}
 FARSI_YEH = {"fa", "ur"}  # they write one yeh and one kaf; Pashto, Sindhi and Uyghur tell several apart
@@ -29,8 +32,11 @@ CLDR = "https://github.com/unicode-org/cldr-json"
 REGISTRY = "https://www.iana.org/assignments/language-subtag-registry"
 
 
-def steps(code: str, script: str, codes: dict[str, str]) -> list[str]:
-    """Normalisation steps by script and language; `spaces` before `moses`, which makes a comma of a no-break space between figures."""
+def choose_steps(code: str, script: str, codes: dict[str, str]) -> list[str]:
+    """Choose the normalization steps by script and language.
+
+    `spaces` comes before `moses`, which turns a no-break space between digits into a comma.
+    """
     chosen = {
         "nfc": True,
         "arabic": script == "Arab",
@@ -45,17 +51,26 @@ def steps(code: str, script: str, codes: dict[str, str]) -> list[str]:
     return [step for step, wanted in chosen.items() if wanted]
 
 
-def route(code: str, codes: dict[str, str]) -> str:
-    """The first engine that can translate from English; `none` for English itself."""
+def choose_engine(code: str, codes: dict[str, str]) -> str:
+    """Choose the first engine that translates from English into the language; `none` for English itself."""
     able = {scheme for scheme in codes if scheme != "freedict" or codes[scheme] not in INTO_ENGLISH_ONLY}
     return next((engine for scheme, engine in ROUTES.items() if scheme in able and code != "en"), "none")
 
 
-def relatives(pack: dict[str, Any], packs: Iterable[dict[str, Any]]) -> list[str]:
-    """Up to three packs to borrow from: the nearest relatives that XLM-R knows, the same script and more resources first.
+def find_relatives(pack: dict[str, Any], packs: Iterable[dict[str, Any]]) -> list[str]:
+    """Find up to three packs of related languages to train with.
 
-    A group counts from the narrowest outwards, the widest one only for languages placed no more narrowly (Indo-European says too little);
-    a language in its second script only for languages written in that script.
+    XLM-R knows them; the same script and more resources come first. Groups are searched from the narrowest to the
+    widest; the widest one only counts for languages that have no narrower group (Indo-European says too little). A
+    language in its second script is only offered to languages written in that script.
+
+    Args:
+        pack: The pack as a dictionary, with code, script, family and in_xlmr.
+        packs: The packs to choose from, as dictionaries.
+
+    Returns:
+        At most three codes.
+
     """
     root = pack["code"].partition("-")[0]
     others = [other for other in packs if other["in_xlmr"] and other["code"].partition("-")[0] != root]
@@ -71,49 +86,72 @@ def relatives(pack: dict[str, Any], packs: Iterable[dict[str, Any]]) -> list[str
     return []
 
 
-def recipe(pack: dict[str, Any], packs: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """[recipe]: polyclip's defaults, an engine, and for low-resource languages whom to borrow from."""
+def make_recipe(pack: dict[str, Any], packs: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Make [recipe]: polyclip's defaults, an engine, and related languages for a low-resource language."""
     rank = pack.get("resource_class")
     poor = rank <= 2 if rank is not None else not pack["in_xlmr"]
-    table: dict[str, Any] = {"method": "head-mlp", "budget": "5m", "translation": route(pack["code"], pack["codes"])}
-    return table | {"borrow": relatives(pack, packs) if poor else []}
+    table: dict[str, Any] = {
+        "method": "head-mlp",
+        "budget": "5m",
+        "translation": choose_engine(pack["code"], pack["codes"]),
+    }
+    return table | {"borrow": find_relatives(pack, packs) if poor else []}
 
 
-def text_of(table: dict[str, Any], where: list[Source]) -> str:
-    """A pack as TOML: plain keys, then tables, then sources. Strings and lists are written as JSON writes them, which TOML reads alike."""
-    plain = [line(key, value) for key, value in table.items() if not isinstance(value, dict)]
+def format_pack(table: dict[str, Any], where: list[Source]) -> str:
+    """Format a pack as TOML: plain keys, then tables, then sources.
+
+    Strings and lists are written as JSON, which TOML reads alike.
+    """
+    plain = [format_line(key, value) for key, value in table.items() if not isinstance(value, dict)]
     tables = [
-        [f"[{key}]", *(line(name, inner) for name, inner in value.items())]
+        [f"[{key}]", *(format_line(name, inner) for name, inner in value.items())]
         for key, value in table.items()
         if isinstance(value, dict) and value
     ]
     sources = [
-        ["[[sources]]", line("fields", one.fields), line("url", one.url), f"checked = {one.checked.isoformat()}"]
+        [
+            "[[sources]]",
+            format_line("fields", one.fields),
+            format_line("url", one.url),
+            f"checked = {one.checked.isoformat()}",
+        ]
         for one in where
     ]
     return "\n\n".join("\n".join(block) for block in (plain, *tables, *sources)) + "\n"
 
 
-def line(key: str, value: object) -> str:
-    """`key = value` for text, numbers, truth and lists of text."""
+def format_line(key: str, value: object) -> str:
+    """Format `key = value` for text, numbers, booleans and lists of text."""
     return f"{key} = {json.dumps(value, ensure_ascii=False)}"
 
 
-def draft(text: str, today: date) -> tuple[str, str]:
-    """Code and TOML text of a pack that nobody has written yet, from what langcodes knows of BCP 47 and CLDR.
+def draft_pack(text: str, today: date) -> tuple[str, str]:
+    """Draft a pack for a language that has none, from what langcodes knows of BCP 47 and CLDR.
 
-    Raises PolyclipError for a code that is not registered, and where there is a pack already.
+    Args:
+        text: A code of BCP 47, such as `mg`.
+        today: The date that the sources get.
+
+    Returns:
+        The pack's code and its TOML text.
+
+    Raises:
+        UnknownName: The code is not registered, or CLDR has no names for it.
+        PolyclipError: The language has a pack.
+
     """
     tag = _registered(text).simplify_script()
     code = str(langcodes.Language.make(tag.language, script=tag.script))
     there = _there(code)
     if there is not None:
         raise PolyclipError(
-            f"{text!r} is the pack {there.code} ({there.name}): 'polyclip languages show {there.code}' shows it; copy its file to change it."
+            f"{text!r} is the pack {there.code} ({there.name}): 'polyclip languages show {there.code}' shows it; copy "
+            "its file to change it."
         )
     script = tag.maximize().script or ""
     aliases = sorted(member for member, whole in NORMALIZED_MACROLANGUAGES.items() if whole == code)
-    spoken = Spoken(code, tag.to_alpha3(), tuple(aliases), script)
+    spoken = LanguageKey(code, tag.to_alpha3(), tuple(aliases), script)
     table: dict[str, Any] = {
         "code": code,
         "iso639_3": spoken.iso639_3,
@@ -123,23 +161,23 @@ def draft(text: str, today: date) -> tuple[str, str]:
         "direction": "rtl" if script in RIGHT_TO_LEFT else "ltr",
         "aliases": aliases,
         "cldr": code,
-        "xm3600": code in schemes()["xm3600"].codes,
-        "in_xlmr": in_xlmr(code),
-        "in_nllb": in_nllb(spoken),
+        "xm3600": code in load_schemes()["xm3600"].codes,
+        "in_xlmr": is_in_xlmr(code),
+        "in_nllb": is_in_nllb(spoken),
         "family": [],
-        "codes": codes_of(spoken),
+        "codes": find_codes(spoken),
     }
     if tag.speaking_population():
         table["speakers"] = tag.speaking_population()
-    table["normalise"] = steps(code, script, table["codes"])
+    table["normalise"] = choose_steps(code, script, table["codes"])
     table["prompts"] = ["{}"]
-    table["recipe"] = recipe(table, [])
+    table["recipe"] = make_recipe(table, [])
     ordered = {key: table[key] for key in Language.model_fields if key in table}
-    return code, HEADER + text_of(ordered, _sources(ordered, today))
+    return code, HEADER + format_pack(ordered, _sources(ordered, today))
 
 
-HEADER = """# Drafted from CLDR and from the lists of languages/standards. Compare every line with its source, give [recipe] relatives to
-# borrow from and `family` the names that relatives' packs use, then run: polyclip languages check FILE
+HEADER = """# Drafted from CLDR and from the lists of languages/standards. Compare every line with its source, give [recipe]
+# related languages to borrow from and `family` the names that their packs use, then run: polyclip languages check FILE
 """
 
 
@@ -159,8 +197,8 @@ def _registered(text: str) -> langcodes.Language:
         raise UnknownName(
             "registered language",
             text,
-            known_languages(),
-            "A draft needs a code of BCP 47 for which CLDR has names, such as mg or ckb.",
+            list_languages(),
+            "A draft requires a code of BCP 47 for which CLDR has names, such as mg or ckb.",
         )
     return tag
 
@@ -174,5 +212,5 @@ def _sources(table: dict[str, Any], today: date) -> list[Source]:
     return [
         Source(fields=registry, url=REGISTRY, checked=today),
         Source(fields=cldr, url=CLDR, checked=today),
-        *sources(fields),
+        *list_sources(fields),
     ]

@@ -1,4 +1,4 @@
-"""languages/<code>.toml: facts about a language, each with its source, and advice on aligning it."""
+"""Schema of languages/<code>.toml: facts about a language, each with its source, and a recipe for aligning it."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from typing import Literal
 import langcodes
 from pydantic import Field, field_validator, model_validator
 
-from polyclip.core.toml import LANGUAGES, Pack, Wrong, read_pack
+from polyclip.core.toml import LANGUAGES, Pack, PackValueError, read_pack
 from polyclip.errors import UnknownName
 
 STEPS = (
@@ -30,7 +30,7 @@ NEUTRAL = "{}"  # the prompt that says nothing but the name
 
 
 class Source(Pack):
-    """Where the named fields come from, and the day a person or a script really compared them."""
+    """Where the named fields come from, and the day a person or a script compared them."""
 
     fields: list[str] = Field(min_length=1)  # "codes" stands for all of [codes], "codes.nllb" for one
     url: str = Field(pattern=r"^https?://")
@@ -38,7 +38,7 @@ class Source(Pack):
 
 
 class Codes(Pack):
-    """What other schemes call the language; empty where a scheme does not have it."""
+    """Codes of the language in other schemes; empty where a scheme does not have it."""
 
     flores: str = ""  # Flores-200: swh_Latn
     nllb: str = ""  # NLLB-200's language token
@@ -54,7 +54,7 @@ class Codes(Pack):
 
 
 class Advice(Pack):
-    """[recipe]: how this language is best aligned, and what to look out for."""
+    """[recipe]: how this language is best aligned, and its known pitfalls."""
 
     method: str = "head-mlp"
     budget: str = "5m"
@@ -62,12 +62,12 @@ class Advice(Pack):
     translation: str = (
         "none"  # the engine of `polyclip translate`: nllb, m2m100, madlad, opus-mt, apertium, lexicon, none
     )
-    shots: int = Field(default=0, ge=0)  # named pictures from which on few-shot recall levels off; 0: not measured
+    shots: int = Field(default=0, ge=0)  # named images from which on few-shot recall levels off; 0: not measured
     traps: list[str] = []
 
 
 class Language(Pack):
-    """languages/<code>.toml: everything that depends on a language."""
+    """A language pack, languages/<code>.toml: everything that depends on a language."""
 
     code: str = Field(pattern=CODE.pattern)  # BCP 47, as XM3600 spells it
     iso639_3: str = Field(pattern=r"^[a-z]{3}$")
@@ -100,7 +100,7 @@ class Language(Pack):
     def _one_gap(cls, prompts: list[str]) -> list[str]:
         for prompt in prompts:
             if prompt.count(NEUTRAL) != 1:
-                raise Wrong("prompts", repr(prompt), "expected exactly one {} in each prompt")
+                raise PackValueError("prompts", repr(prompt), "expected exactly one {} in each prompt")
         return prompts
 
     @field_validator("normalise")
@@ -108,7 +108,7 @@ class Language(Pack):
     def _known_steps(cls, steps: list[str]) -> list[str]:
         for step in steps:
             if step not in STEPS:
-                raise Wrong("normalise", repr(step), f"expected steps out of {', '.join(STEPS)}")
+                raise PackValueError("normalise", repr(step), f"expected steps out of {', '.join(STEPS)}")
         return steps
 
     @field_validator("code", "iso639_3")
@@ -129,10 +129,12 @@ class Language(Pack):
     def _scripts_agree(self) -> "Language":
         subtag = self.code.partition("-")[2]
         if subtag and subtag != self.script:
-            raise Wrong("script", repr(self.script), f"expected the script that the code names, {subtag}")
+            raise PackValueError("script", repr(self.script), f"expected the script that the code names, {subtag}")
         expected = "rtl" if self.script in RIGHT_TO_LEFT else "ltr"
         if self.direction != expected:
-            raise Wrong("direction", repr(self.direction), f"expected {expected}, in which {self.script} is written")
+            raise PackValueError(
+                "direction", repr(self.direction), f"expected {expected}, in which {self.script} is written"
+            )
         return self
 
     @model_validator(mode="after")
@@ -145,14 +147,14 @@ class Language(Pack):
         covered = {name for source in self.sources for name in source.fields}
         unknown = sorted(covered - known)
         if unknown:
-            raise Wrong("sources", ", ".join(unknown), "expected fields that a pack has")
-        bare = [name for name in self.facts() if name not in covered and name.partition(".")[0] not in covered]
+            raise PackValueError("sources", ", ".join(unknown), "expected fields that a pack has")
+        bare = [name for name in self.list_facts() if name not in covered and name.partition(".")[0] not in covered]
         if bare:
-            raise Wrong("sources", "none", f"expected a [[sources]] entry for {', '.join(bare)}")
+            raise PackValueError("sources", "none", f"expected a [[sources]] entry for {', '.join(bare)}")
         return self
 
-    def facts(self) -> list[str]:
-        """Fields that state something about the world and so need a source; advice and the ways to prepare text do not."""
+    def list_facts(self) -> list[str]:
+        """List the fields that state a fact and so need a source; advice and normalization do not."""
         always = ["iso639_3", "name", "own_name", "script", "direction", "cldr", "xm3600", "in_xlmr"]
         filled = [name for name in ("aliases", "family") if getattr(self, name)]
         stated = [
@@ -165,29 +167,38 @@ class Language(Pack):
         return [*always, *filled, *stated, *prompts, *codes, *(["recipe.traps"] if self.recipe.traps else [])]
 
     @property
-    def low_resource(self) -> bool:
-        """Class 2 or lower of Joshi et al. 2020; where it has no class, absent from XLM-R's training data."""
+    def is_low_resource(self) -> bool:
+        """Class 2 or lower of Joshi et al. 2020; without a class, absent from XLM-R's training data."""
         return self.resource_class <= 2 if self.resource_class is not None else not self.in_xlmr
 
 
-_own: dict[str, Language] = {}  # packs read from a path in this process, by code; they stand before polyclip's own
-_paths: dict[str, Path] = {}  # where they were read
+_own: dict[str, Language] = {}  # packs read from a path in this process, by code; they take precedence
+_paths: dict[str, Path] = {}  # their paths
 
 
-def known_languages() -> list[str]:
-    """Codes that have a pack."""
+def list_languages() -> list[str]:
+    """List the codes of all language packs, in alphabetical order."""
     return sorted({path.stem for path in LANGUAGES.glob("*.toml")} | set(_own))
 
 
 def load_language(code: str) -> Language:
-    """The pack languages/<code>.toml, or the one of that code that was read from a path before.
+    """Load the pack languages/<code>.toml, or the pack of that code that was read from a path before.
 
-    Raises UnknownName with the nearest codes.
+    Args:
+        code: The code of a pack, such as "sw". `resolve_language` takes any spelling.
+
+    Returns:
+        The pack.
+
+    Raises:
+        UnknownName: There is no such pack; the message lists the nearest codes.
+        PackError: The pack is invalid.
+
     """
     if code in _own:
         return _own[code]
     if not CODE.fullmatch(code) or not (LANGUAGES / f"{code}.toml").is_file():
-        raise UnknownName("language pack", code, known_languages(), "A language is a file languages/<code>.toml.")
+        raise UnknownName("language pack", code, list_languages(), "A language is a file languages/<code>.toml.")
     return _packaged(code)
 
 
@@ -197,53 +208,61 @@ def _packaged(code: str) -> Language:
 
 
 def adopt(pack: Language, path: Path) -> None:
-    """From now on, in this process, the pack's code means this pack, which was read from `path`."""
+    """Use `pack`, read from `path`, for its code from now on in this process."""
     _own[pack.code], _paths[pack.code] = pack, path
 
 
-def written(code: str) -> str:
-    """What a person writes after --lang: the code, or the path that the pack of one's own was read from."""
+def get_lang_option(code: str) -> str:
+    """The value of --lang for a pack: its code, or the path that it was read from."""
     return str(_paths.get(code, code))
 
 
-def file_of(code: str) -> str:
-    """The pack's file, for messages."""
+def get_pack_file(code: str) -> str:
+    """The file of a pack, for messages."""
     return str(_paths.get(code, f"languages/{code}.toml"))
 
 
-def adopted() -> tuple[str, ...]:
-    """The packs read from a path in this process, as JSON: what `known_languages` depends on beside the folder."""
+def dump_adopted() -> tuple[str, ...]:
+    """The packs read from a path in this process, as JSON; `list_languages` depends on them too."""
     return tuple(pack.model_dump_json() for _, pack in sorted(_own.items()))
 
 
-def all_languages() -> list[Language]:
-    """Every pack, by code."""
-    return [load_language(code) for code in known_languages()]
+def load_languages() -> list[Language]:
+    """Load every language pack, by code."""
+    return [load_language(code) for code in list_languages()]
 
 
 NAMED_GROUPS = ("all", "low-resource", "xm3600")
 
 
-def group(name: str) -> list[Language]:
-    """Packs of a group, by code: a family or branch (`bantu`), `low-resource`, `xm3600` or `all`. Case does not matter.
+def select_group(name: str) -> list[Language]:
+    """Select the packs of a group, by code.
 
-    Raises UnknownName with the list of groups.
+    Args:
+        name: A family or branch (`bantu`), `low-resource`, `xm3600` or `all`; case does not matter.
+
+    Returns:
+        Packs in alphabetical order of their codes.
+
+    Raises:
+        UnknownName: There is no such group; the message lists the groups.
+
     """
-    wanted, packs = name.strip().casefold(), all_languages()
+    wanted, packs = name.strip().casefold(), load_languages()
     if wanted == "all":
         return packs
     if wanted == "low-resource":
-        return [pack for pack in packs if pack.low_resource]
+        return [pack for pack in packs if pack.is_low_resource]
     if wanted == "xm3600":
         return [pack for pack in packs if pack.xm3600]
     found = [pack for pack in packs if wanted in {branch.casefold() for branch in pack.family}]
     if not found:
         raise UnknownName(
-            "group of languages", name, [*NAMED_GROUPS, *families(packs)], "Families are named as in the packs."
+            "group of languages", name, [*NAMED_GROUPS, *list_families(packs)], "Families are named as in the packs."
         )
     return found
 
 
-def families(packs: Iterable[Language]) -> list[str]:
-    """Every family and branch that a pack names."""
+def list_families(packs: Iterable[Language]) -> list[str]:
+    """List every family and branch that a pack names."""
     return sorted({branch for pack in packs for branch in pack.family})

@@ -1,1 +1,1 @@
-"""The aligner and what it is made of: encoders, heads, methods, the feature cache."""
+"""The model and what it is made of: encoders, projection heads, methods, the feature cache."""

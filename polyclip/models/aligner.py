@@ -1,31 +1,31 @@
-"""Two frozen towers, the small parts trained on them, and a file that holds those parts alone."""
+"""The model: two frozen encoders, a projection head on each, and the small parts that a method trained inside them."""
 
-import json
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from polyclip.core.device import current_device, pick_device
+from polyclip.core.progress import show_messages
+from polyclip.core.randomness import keep_random_state
 from polyclip.core.registry import find
-from polyclip.core.storage import writing
-from polyclip.data.images import on_white
-from polyclip.data.types import ImageSource
-from polyclip.errors import DataError, RunError, UnknownName, WeightsError
-from polyclip.languages.normalize import typed
+from polyclip.core.vectors import normalize
+from polyclip.data.inputs import ImageLike, image_sources, is_one_image
+from polyclip.errors import RunError, UnknownName, WeightsError
+from polyclip.languages.normalize import normalize_input
 from polyclip.models.backbone import describe
 from polyclip.models.branch import TUNED, Branch, ModelConfig, counts
+from polyclip.models.hub import REPOSITORY, publish
+from polyclip.models.labels import Prediction, fill_prompts, prediction_of
 from polyclip.models.losses import LOSSES, STARTS
 from polyclip.models.method import Method
+from polyclip.models.model_file import locate, read_parts, save_model, settings_beside, write_parts
 
-FORMAT = "1"
 START_SCALE = 1 / 0.07  # Radford et al. 2021
 MAX_SCALE = 100.0
 
@@ -35,7 +35,9 @@ class PolyCLIP(nn.Module):
 
     def __init__(self, recipe: ModelConfig) -> None:
         super().__init__()
-        self.recipe, self.source = recipe, ""  # what it is made of; the folder it was loaded from, or owner/name@commit
+        self.config = recipe
+        self.source = ""  # the folder it was loaded from, or owner/name@commit
+        self.settings: dict[str, Any] = {}  # run.toml of the run that it comes from
         self.method: Method = find("methods", recipe.method).METHOD
         self.loss = recipe.loss or self.method.loss
         for kind, name, known in (("loss", self.loss, LOSSES), ("tune", recipe.tune, TUNED)):
@@ -56,25 +58,233 @@ class PolyCLIP(nn.Module):
         """Unit vectors of captions and of pictures, scale and bias of their logits."""
         return self.text(text), self.vision(image), self.scale(), self.logit_bias
 
-    def encode_text(self, texts: Sequence[str], language: str = "") -> Float[Tensor, "caption dim"]:
-        """Unit vectors, float32 on the CPU, of texts normalised as the language's pack says, without one by NFC.
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+        cache_dir: str | Path | None = None,
+    ) -> "PolyCLIP":
+        """Load a model that `polyclip align` made.
 
-        Raises DataError for an empty caption, UnknownName for a language without a pack.
+        Args:
+            name_or_path: A run folder, or owner/name of a run on the Hugging Face hub.
+            revision: Branch, tag or commit on the hub.
+            device: Where it runs: `cpu`, `cuda`, `cuda:1`, `mps`; by default the best there is.
+            dtype: Of the weights in use: `torch.float32`, `torch.bfloat16` or `torch.float16`.
+            cache_dir: Where files from the hub are kept; by default the hub's own cache.
+
+        Returns:
+            The model in eval mode; `source` says what was loaded, of the hub with the commit.
+
+        Raises:
+            RunError: `name_or_path` is not a run folder, or `revision` was given for a folder.
+            WeightsError: A repository cannot be fetched or is not a run, a file is damaged, or the encoders at hand are
+                not those that the model was trained on.
+            PolyclipError: There is no such device.
+
+        Example:
+            >>> model = PolyCLIP.from_pretrained("runs/sw-head-mlp")
+            >>> model.encode_text("mbwa mweusi").shape
+            torch.Size([383])
+
         """
-        return self.text.embed(typed(texts, language), "captions", keep=False)
-
-    def encode_image(self, images: Sequence[Image.Image]) -> Float[Tensor, "picture dim"]:
-        """Unit vectors, float32 on the CPU; what is transparent counts as white. Raises DataError for anything but pictures."""
-        for number, image in enumerate(images):
-            if not isinstance(image, Image.Image):
-                raise DataError(
-                    f"Picture {number} of {len(images)} is a {type(image).__name__}, expected a PIL image: PIL.Image.open(path)."
-                )
-        return self.vision.embed(
-            [ImageSource(str(n), "", partial(on_white, image)) for n, image in enumerate(images)],
-            "pictures",
-            keep=False,
+        return load_model(name_or_path, revision=revision, cache_dir=cache_dir).to(
+            device=pick_device(device), dtype=dtype
         )
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write the model into a folder that `from_pretrained` reads.
+
+        Args:
+            path: The folder; made where it does not exist. It receives `aligner.safetensors` (trained parts alone) and,
+                for a model that came from a run, that run's settings, scores and model card.
+
+        Raises:
+            RunError: `path` is a file.
+            PolyclipError: The disk is full.
+
+        """
+        save_model(self, Path(path))
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, revision: str | None = None) -> str:
+        """Publish the model on the Hugging Face hub.
+
+        Args:
+            repo_id: owner/name; made where it does not exist.
+            private: Whether a new repository is private.
+            revision: Branch to write to.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            RunError: `repo_id` is not written owner/name.
+            WeightsError: The hub refuses or cannot be reached.
+
+        """
+        if REPOSITORY.fullmatch(repo_id) is None:
+            raise RunError(f"{repo_id!r} is not a name on the hub; expected owner/name.")
+        with TemporaryDirectory() as folder:
+            save_model(self, Path(folder))
+            files = sorted(Path(folder).iterdir())
+            return publish(repo_id, files, "Add a polyclip model", revision=revision, private=private)[1]
+
+    def encode_text(
+        self,
+        texts: str | Sequence[str],
+        language: str | None = None,
+        *,
+        batch_size: int | None = None,
+        convert_to_numpy: bool = False,
+        show_progress_bar: bool = False,
+    ) -> Any:
+        """Embed one text or several.
+
+        Args:
+            texts: One text or several.
+            language: Code or name of their language, whose pack says how they are normalized; NFC without one.
+            batch_size: The most texts in a batch; by default as many as are efficient on the device.
+            convert_to_numpy: Return a numpy array in place of a tensor.
+            show_progress_bar: Show progress on standard error.
+
+        Returns:
+            Unit vectors in float32 on the CPU: [dim] for one text, [text, dim] for several.
+
+        Raises:
+            DataError: A text has nothing visible in it.
+            UnknownName: There is no pack for the language.
+
+        Example:
+            >>> model.encode_text(["mbwa", "paka"], language="sw").shape
+            torch.Size([2, 383])
+
+        """
+        single = isinstance(texts, str)
+        given = normalize_input([texts] if isinstance(texts, str) else list(texts), language or "")
+        with show_messages(show_progress_bar):
+            found = self.text.embed(given, "captions", keep=False, batch_size=batch_size)
+        return as_asked(found[0] if single else found, convert_to_numpy)
+
+    def encode_image(
+        self,
+        images: ImageLike | Sequence[ImageLike],
+        *,
+        batch_size: int | None = None,
+        convert_to_numpy: bool = False,
+        show_progress_bar: bool = False,
+    ) -> Any:
+        """Embed one image or several.
+
+        Args:
+            images: One image or several: paths, PIL images, numpy arrays [height, width, channel] or tensors
+                [channel, height, width]; integers in [0, 255], floats in [0, 1]. EXIF orientation is applied, transparent
+                parts are white.
+            batch_size: The most images in a batch; by default as many as are efficient on the device.
+            convert_to_numpy: Return a numpy array in place of a tensor.
+            show_progress_bar: Show progress on standard error.
+
+        Returns:
+            Unit vectors in float32 on the CPU: [dim] for one image, [image, dim] for several.
+
+        Raises:
+            DataError: Something is not an image, cannot be decoded, or has too many pixels; it is named.
+
+        Example:
+            >>> model.encode_image(["dog.jpg", "cat.jpg"]).shape
+            torch.Size([2, 383])
+
+        """
+        single = is_one_image(images)
+        sources = image_sources([images] if single else list(images))
+        with show_messages(show_progress_bar):
+            found = self.vision.embed(sources, "images", keep=False, batch_size=batch_size)
+        return as_asked(found[0] if single else found, convert_to_numpy)
+
+    def similarity(self, text: Any, image: Any) -> Float[Tensor, "text image"]:
+        """Cosine similarity of every text with every image.
+
+        Args:
+            text: Embeddings [text, dim] or [dim].
+            image: Embeddings [image, dim] or [dim].
+
+        Returns:
+            Values in [-1, 1].
+
+        """
+        first, second = (torch.atleast_2d(torch.as_tensor(given)).float() for given in (text, image))
+        return normalize(first) @ normalize(second).T
+
+    def classify(
+        self,
+        images: ImageLike | Sequence[ImageLike],
+        labels: Sequence[str],
+        *,
+        language: str | None = None,
+        templates: Sequence[str] | None = None,
+    ) -> list[Prediction]:
+        """Give each image the nearest of some labels (zero-shot classification).
+
+        Args:
+            images: As in `encode_image`.
+            labels: Two or more names, in any language.
+            language: Code or name of the labels' language: its pack has the prompts and the normalization.
+            templates: Prompts with one `{}` each, in place of the language's.
+
+        Returns:
+            One prediction an image, with the probability of every label.
+
+        Raises:
+            DataError: Fewer than two labels, one twice, or a template without `{}`; and as `encode_image` raises.
+            UnknownName: There is no pack for the language.
+
+        Example:
+            >>> model.classify("dog.jpg", ["mbwa", "paka"], language="sw")[0].label
+            'mbwa'
+
+        """
+        prompts = fill_prompts(labels, language, templates)
+        texts = self.encode_text([text for group in prompts for text in group], language)
+        means = texts.view(len(labels), -1, texts.shape[1]).mean(1)
+        found = self.encode_image([images] if is_one_image(images) else images)
+        with torch.inference_mode():
+            shares = (self.scale().float().cpu() * self.similarity(means, found).T).softmax(dim=1)
+        return [prediction_of(labels, row.tolist()) for row in shares]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self.text.device
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        config = self.config
+        return config.anchors or config.space or config.dim * self.method.members
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of the languages that it was trained on; empty for a model that does not come from a run."""
+        return tuple(self.settings.get("languages", ()))
+
+    @property
+    def logit_scale(self) -> Float[Tensor, ""]:
+        """Inverse temperature of the similarities, at most 100."""
+        return self.scale()
+
+    @property
+    def tokenizer(self) -> Callable[[Sequence[str]], dict[str, Tensor]]:
+        """Texts to token ids and attention mask, each [text, longest text], as the text encoder reads them."""
+        return self.text.running_encoder().prepare
+
+    @property
+    def preprocess(self) -> Callable[[ImageLike], Float[Tensor, "3 height width"]]:
+        """An image to the pixels that the vision encoder reads."""
+        encoder = self.vision.running_encoder()
+        return lambda image: encoder.start(encoder.prepare(image_sources([image])))["pixels"][0]
 
     def counts(self) -> dict[str, int | float]:
         """Trained and total parameters, and the trained share with and without the token table."""
@@ -109,68 +319,52 @@ class PolyCLIP(nn.Module):
             if found:
                 more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
                 raise WeightsError(
-                    f"{where} {problem} {found[0]}{more}; it was not made by method {self.recipe.method} on these towers."
+                    f"{where} {problem} {found[0]}{more}; it was not made by method {self.config.method} on these towers."
                 )
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(state[name])
 
-    def save(self, path: Path) -> None:
-        """Write the trained parts alone, matrices in half precision, with the recipe and the identity of both towers."""
-        metadata = {
-            "polyclip": FORMAT,
-            "recipe": json.dumps(self.recipe.__dict__),
-            "text_encoder": self.text.tower.identity,
-            "vision_tower": self.vision.tower.identity,
-        }
-        kept_in_half = {n for n, p in self.state().items() if p.ndim > 1}
-        with writing(path, what="trained parts") as temporary:
-            tensors = {n: (t.half() if n in kept_in_half else t).contiguous() for n, t in self.state().items()}
-            save_file(tensors, temporary, metadata=metadata)
+    def save(self, path: str | Path) -> None:
+        """Write the trained parts to a `.safetensors` file; any other path is a folder, as in `save_pretrained`."""
+        if Path(path).suffix == ".safetensors":
+            write_parts(self, Path(path))
+        else:
+            save_model(self, Path(path))
 
 
-def load_model(run: str | Path) -> PolyCLIP:
-    """The aligner of a run folder (or of an `aligner.safetensors`), in eval mode.
+def as_asked(found: Tensor, convert_to_numpy: bool) -> Any:
+    """A tensor, or the numpy array that shares its memory."""
+    return found.numpy() if convert_to_numpy else found
 
-    Raises RunError when there is none, WeightsError for a damaged file, missing or extra tensors, or other towers than those at hand.
+
+def load_model(run: str | Path, *, revision: str | None = None, cache_dir: str | Path | None = None) -> PolyCLIP:
+    """Load a model onto the device in use (`polyclip.core.device.use_device`), else the best there is.
+
+    Args:
+        run: A run folder, an `aligner.safetensors`, or owner/name of a run on the hub.
+        revision: Branch, tag or commit on the hub.
+        cache_dir: Where files from the hub are kept.
+
+    Returns:
+        The model in eval mode.
+
+    Raises:
+        RunError: `run` is not a run folder.
+        WeightsError: As `PolyCLIP.from_pretrained` does.
+
     """
-    path = Path(run) / "aligner.safetensors" if Path(run).is_dir() else Path(run)
-    if not path.is_file():
-        raise RunError(
-            f"{run} is no run folder: it has no aligner.safetensors. Make one with: polyclip align --lang sw --out {run}"
-        )
-    metadata, state = read_aligner(path)
-    try:
-        recipe = ModelConfig(**json.loads(metadata["recipe"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"{path} has a recipe that this version of polyclip cannot read ({error}); align again, or use the version it was made with."
-        ) from error
-    aligner = PolyCLIP(recipe)
-    for side, key in ((aligner.text, "text_encoder"), (aligner.vision, "vision_tower")):
-        if side.tower.identity != metadata[key]:
+    folder, source = locate(run, revision, cache_dir)
+    config, identities, state = read_parts(folder)
+    with keep_random_state():
+        model = PolyCLIP(config)
+    for branch, key in ((model.text, "text_encoder"), (model.vision, "vision_tower")):
+        if branch.tower.identity != identities[key]:
             raise WeightsError(
-                f"{path} was trained on another {key.replace('_', ' ')} than {side.tower.name} here: identity {metadata[key][:16]} in the file, "
-                f"{side.tower.identity[:16]} at hand. Install the version it was trained with, or align again."
+                f"{folder} was trained on another {key.replace('_', ' ')} than {branch.tower.name} here: identity "
+                f"{identities[key][:16]} in the file, {branch.tower.identity[:16]} at hand. Install the version it was "
+                "trained with, or align again."
             )
-    aligner.set_state(state, str(path))
-    aligner.source = str(run)
-    return aligner.eval()
-
-
-def read_aligner(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of an aligner file.
-
-    Raises WeightsError when it is damaged or not polyclip's.
-    """
-    try:
-        with safe_open(path, "pt") as handle:
-            metadata = handle.metadata() or {}
-            state = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is damaged or truncated ({error}); copy it again or align again.") from error
-    if metadata.get("polyclip") != FORMAT:
-        raise WeightsError(
-            f"{path} is not an aligner of polyclip (format {metadata.get('polyclip')!r}, expected {FORMAT!r})."
-        )
-    return metadata, state
+    model.set_state(state, str(folder))
+    model.source, model.settings = source, settings_beside(folder)
+    return model.eval().to(current_device())

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.core.registry import SINGULAR, find, names
+from polyclip.core.registry import SINGULAR, find, list_names
 from polyclip.errors import DataError, UnknownName
 from polyclip.models.trunk import State, Trunk
 from polyclip.models.vocabulary.classes import Classifier
@@ -84,7 +84,7 @@ def describe(kind: str, text: str) -> BackboneSpec:
     """
     if kind == "towers" and "+" in text and "/" not in text:
         return find(kind, "side-by-side").describe(text, {})
-    known = names(kind)
+    known = list_names(kind)
     head, colon, rest = text.partition(":")
     if text in known:
         return find(kind, text).describe("", {})
@@ -105,7 +105,7 @@ def with_layers(kind: str, text: str, number: int) -> str:
     separator = "," if ":" in text else ":,"
     return (
         f"{text}{separator}layers={number}"
-        if text in names(kind) or ":" in text
+        if text in list_names(kind) or ":" in text
         else f"huggingface:{text},layers={number}"
     )
 

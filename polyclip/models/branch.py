@@ -8,17 +8,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from polyclip.core.device import use_device
 from polyclip.core.registry import find
 from polyclip.models import feature_cache
 from polyclip.models.backbone import BackboneSpec
-from polyclip.models.components.heads import Head, Pass, Relative, Shape
+from polyclip.models.components.heads import Head, HeadShape, IdentityHead, RelativeHead
 from polyclip.models.components.joint_head import ClassRows, JointHead, NameUnits
-from polyclip.models.components.target import Site
+from polyclip.models.components.target import TargetLayers
+from polyclip.models.encoding import build_encoder, get_inference_form
 from polyclip.models.feature_cache import POOLED
 from polyclip.models.method import Method, Part
-from polyclip.models.trunk import first_trained
+from polyclip.models.trunk import find_first_trained
 
 TUNED = ("both", "text", "vision")
+HEAD_ROWS = 65_536  # features that a head takes at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,8 @@ class Branch(nn.Module):
         self.head: Any = head_of(method, kind, tower, recipe, dropout)
         self.encoder: Any = None  # only where the method trains something inside the tower
         self.added = 0  # parameters the method adds to the tower
+        self._place: Tensor
+        self.register_buffer("_place", torch.empty(0), persistent=False)  # its device and type are the branch's
         self.cut = POOLED  # where the trunk is cut: what lies below is frozen, and its states are kept
         self._recent: tuple[list[Any], Tensor] | None = (
             None  # what a live tower said last, as long as it is not trained on
@@ -73,8 +78,8 @@ class Branch(nn.Module):
         )
         if parts and recipe.tune in ("both", kind):
             self.encoder = tower.build()
-            self.added = install(Site(encoder=self.encoder, kind=kind, layers=layers, rank=recipe.rank), parts)
-            self.cut = first_trained(self.encoder.trunk)
+            self.added = install(TargetLayers(encoder=self.encoder, kind=kind, layers=layers, rank=recipe.rank), parts)
+            self.cut = find_first_trained(self.encoder.trunk)
 
     def forward(self, inputs: dict[str, Any]) -> Float[Tensor, "row dim"]:
         """Unit vectors: of features {"vectors": ...}, of hidden states at the cut {"states": [...], "order": ...}, or {"unit": ...} as they are.
@@ -97,48 +102,101 @@ class Branch(nn.Module):
             self.encoder.eval()
         return self
 
+    @property
+    def device(self) -> torch.device:
+        """Where the branch encodes: it moves with `.to(device)`."""
+        return self._place.device
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Branch":
+        """Move or cast the branch; a frozen encoder that was built for another device or type is built again when needed."""
+        before = (self._place.device, self._place.dtype)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if before != (self._place.device, self._place.dtype):
+            self._built.clear()
+            self._recent = None
+        return self
+
     @torch.inference_mode()
     def embed(
-        self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()
+        self,
+        items: Sequence[Any],
+        what: str,
+        *,
+        keep: bool,
+        sections: Sequence[int] = (),
+        batch_size: int | None = None,
     ) -> Float[Tensor, "row dim"]:
-        """Unit vectors of captions or pictures. `keep` reads and fills the feature cache (`features.encode`), below the cut where there is one."""
-        return self.unit(self.pooled(items, what, keep=keep, sections=sections))
+        """Embed captions or images.
+
+        Args:
+            items: Captions, or image sources.
+            what: What is encoded, for the progress bar.
+            keep: Read and fill the feature cache, below the cut where the encoder has one.
+            sections: Lengths of runs of items that belong together, as in `feature_cache.encode`.
+            batch_size: The most items in a batch, past the cache.
+
+        Returns:
+            Unit vectors in float32 on the CPU, one row an item.
+
+        """
+        return self.unit(self.pooled(items, what, keep=keep, sections=sections, batch_size=batch_size))
 
     @torch.inference_mode()
     def unit(self, pooled: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
-        """The head's vectors, without dropout."""
+        """Apply the projection head to features, without dropout.
+
+        Args:
+            pooled: Features on any device.
+
+        Returns:
+            Unit vectors in float32 on the CPU.
+
+        """
         was, _ = self.head.training, self.head.eval()
-        found = self.head(pooled)
+        dtype = self._place.dtype
+        found = [self.head(rows.to(self.device, dtype)).float().cpu() for rows in pooled.split(HEAD_ROWS)]
         self.head.train(was)
-        return found
+        if dtype != torch.float32:
+            found = [torch.nn.functional.normalize(rows, dim=1) for rows in found]
+        return torch.cat(found)
 
     @torch.inference_mode()
     def pooled(
-        self, items: Sequence[Any], what: str, *, keep: bool, sections: Sequence[int] = ()
+        self,
+        items: Sequence[Any],
+        what: str,
+        *,
+        keep: bool,
+        sections: Sequence[int] = (),
+        batch_size: int | None = None,
     ) -> Float[Tensor, "row width"]:
-        """The tower's own vectors, with what was trained inside it."""
+        """Features of the encoder, with what was trained inside it; arguments as in `embed`."""
         if keep and self.encoder is None:
-            return feature_cache.encode(self.tower, items, what, sections)
+            with use_device(self.device):
+                return feature_cache.encode(self.tower, items, what, sections)
         if keep and self._recent is not None and self._recent[0] == list(items):
             return self._recent[1]
         if keep and self.cut > 0 and len(items):
-            vectors = feature_cache.finish(
-                self.encoder, feature_cache.states(self.tower, self.cut, items, what, sections), what
-            )
+            with use_device(self.device):
+                states = feature_cache.states(self.tower, self.cut, items, what, sections)
+            vectors = feature_cache.finish(self.encoder, states, what)
         else:
-            vectors = feature_cache.forward(self._encoder(), items, what)
+            vectors = feature_cache.forward(self.running_encoder(), items, what, batch_size)
         self._recent = (list(items), vectors) if keep else None
         return vectors
 
     def built(self) -> Any:
-        """The tower with what is trained in it; one in which nothing is trained is built anew at each call."""
+        """The encoder with what is trained in it; one in which nothing is trained is built anew at each call, on the CPU."""
         return self.tower.build() if self.encoder is None else self.encoder
 
     def running(self) -> Any:
-        """The same in the form that encodes fastest."""
-        return feature_cache.running(self.tower) if self.encoder is None else feature_cache.inference_form(self.encoder)
+        """The encoder in the form that encodes fastest on the branch's device."""
+        if self.encoder is not None:
+            return get_inference_form(self.encoder)
+        return build_encoder(self.tower, self.device, self._place.dtype)
 
-    def _encoder(self) -> Any:
+    def running_encoder(self) -> Any:
+        """The encoder on the branch's device, built at first use and kept."""
         if self.encoder is not None:
             return self.encoder
         if not self._built:
@@ -151,9 +209,9 @@ def head_of(method: Method, kind: str, tower: BackboneSpec, recipe: ModelConfig,
     if method.taught and kind == "vision":
         return taught_head(recipe.image_head, tower)
     if recipe.anchors:
-        return Relative(tower.dim, recipe.anchors)
+        return RelativeHead(tower.dim, recipe.anchors)
     hidden = method.hidden if kind == "text" else 0
-    shape = Shape(recipe.dim, method.gated, method.members, hidden)
+    shape = HeadShape(recipe.dim, method.gated, method.members, hidden)
     if not (method.hidden or recipe.name_units):
         return Head(tower.dim, shape, dropout)
     names: NameUnits | ClassRows | None = None
@@ -169,10 +227,10 @@ def head_of(method: Method, kind: str, tower: BackboneSpec, recipe: ModelConfig,
 def taught_head(text: str, tower: BackboneSpec) -> nn.Module:
     """A teacher's vision head, or none where its tower's vectors are aligned already; it is not trained."""
     if text in ("", "pass"):
-        return Pass()
+        return IdentityHead()
     kind, *numbers = text.split()
     dim, members, *joint = map(int, numbers)
-    shape = Shape(dim, kind.endswith("gated"), members)
+    shape = HeadShape(dim, kind.endswith("gated"), members)
     if not joint:
         return Head(tower.dim, shape, 0.0).requires_grad_(False)
     space, name_dim = joint
@@ -181,7 +239,7 @@ def taught_head(text: str, tower: BackboneSpec) -> nn.Module:
     )
 
 
-def install(site: Site, parts: Sequence[Part]) -> int:
+def install(site: TargetLayers, parts: Sequence[Part]) -> int:
     """Put a method's parts into a built tower and mark what is trained; returns how many parameters were added."""
     before = sum(p.numel() for p in site.encoder.parameters())
     trained = [p for part in parts for p in part(site)]

@@ -1,4 +1,4 @@
-"""Weights that came inside a package, converted once into the cache folder and verified ever after."""
+"""Weights that come inside a package, converted once into the cache folder and verified whenever they are read."""
 
 import hashlib
 import json
@@ -13,31 +13,39 @@ from typing import Any
 
 from torch import Tensor
 
-from polyclip.core.storage import cache_folder, digest, sha256
+from polyclip.core.storage import get_cache_folder, hash_file, hash_parts
 from polyclip.errors import PolyclipError, WeightsError
 
 Convert = Callable[[Path, Path], dict[str, int]]
 
 
 @dataclass(frozen=True)
-class Converted:
+class ConvertedWeights:
     """A folder of converted weights and its manifest: the hash of each file, and facts such as parameter counts."""
 
     folder: Path
     hashes: dict[str, str]
     facts: dict[str, Any]
 
-    def identity(self, preprocessing: str) -> str:
-        """Hash over the weights' hashes and whatever else changes the tower's output."""
-        return digest(json.dumps(self.hashes, sort_keys=True), preprocessing)
+    def compute_identity(self, preprocessing: str) -> str:
+        """Hash over the weights' hashes and `preprocessing`, which says what else changes the encoder's output."""
+        return hash_parts(json.dumps(self.hashes, sort_keys=True), preprocessing)
 
-    def file(self, name: str) -> Path:
-        """Path of a file whose bytes are what the manifest says.
+    def get_file(self, name: str) -> Path:
+        """Path of a file after its hash was verified.
 
-        Raises WeightsError otherwise.
+        Args:
+            name: Of the file in the folder.
+
+        Returns:
+            Its path.
+
+        Raises:
+            WeightsError: The file is missing or damaged.
+
         """
         path = self.folder / name
-        found = mapped_sha256(path) if path.is_file() else "no file"
+        found = hash_mapped_file(path) if path.is_file() else "no file"
         if found != self.hashes[name]:
             raise WeightsError(
                 f"{path} is damaged: its SHA-256 is {found[:16]}, expected {self.hashes[name][:16]}. "
@@ -46,26 +54,40 @@ class Converted:
         return path
 
     def load(self, name: str) -> dict[str, Tensor]:
-        """Tensors of a verified safetensors file, mapped from disk."""
+        """Load the tensors of a verified safetensors file, memory-mapped from disk."""
         from safetensors.torch import load_file
 
-        return load_file(self.file(name))
+        return load_file(self.get_file(name))
 
 
-def mapped_sha256(path: Path) -> str:
-    """As `storage.sha256`, of a file that is going to be mapped anyway: in one piece, so that another thread can run meanwhile, whatever it holds."""
+def hash_mapped_file(path: Path) -> str:
+    """SHA-256 of a file that will be memory-mapped anyway, in one call that releases the GIL, so that other threads run
+    meanwhile.
+    """
     if not path.stat().st_size:
-        return sha256(path)  # nothing that could be mapped
+        return hash_file(path)  # nothing that could be mapped
     with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as whole:
         return hashlib.sha256(whole).hexdigest()
 
 
-def converted(name: str, source: Path, source_sha256: str, convert: Convert) -> Converted:
-    """Convert `source` unless that was done before.
+def convert_once(name: str, source: Path, source_sha256: str, convert: Convert) -> ConvertedWeights:
+    """Convert a package's file unless that was done before.
 
-    Raises WeightsError when `source` is not the expected file, PolyclipError when the disk is full.
+    Args:
+        name: Of the encoder, for the folder's name.
+        source: The package's file.
+        source_sha256: Its expected hash.
+        convert: Writes the converted files: (source, folder) to facts for the manifest.
+
+    Returns:
+        The converted weights.
+
+    Raises:
+        WeightsError: `source` is not the expected file.
+        PolyclipError: The disk is full.
+
     """
-    folder = cache_folder() / "weights" / f"{name}-{source_sha256[:12]}"
+    folder = get_cache_folder() / "weights" / f"{name}-{source_sha256[:12]}"
     manifest = folder / "manifest.json"
     if not manifest.exists():
         check_source(source, source_sha256)
@@ -74,8 +96,13 @@ def converted(name: str, source: Path, source_sha256: str, convert: Convert) -> 
 
 
 def check_source(source: Path, expected: str) -> None:
-    """Raises WeightsError when the file of a package is missing, truncated or another version's."""
-    found = sha256(source) if source.is_file() else "no file"
+    """Check the hash of a package's file.
+
+    Raises:
+        WeightsError: The file is missing, truncated or another version's.
+
+    """
+    found = hash_file(source) if source.is_file() else "no file"
     if found != expected:
         raise WeightsError(
             f"{source} is not the file polyclip knows: its SHA-256 is {found[:16]}, expected {expected[:16]}. "
@@ -84,14 +111,14 @@ def check_source(source: Path, expected: str) -> None:
 
 
 def _convert_whole(source: Path, folder: Path, convert: Convert) -> None:
-    """Convert into a temporary folder and move it into place; a concurrent winner is kept."""
+    """Convert into a temporary folder and move it into place; if another process was faster, its folder is kept."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
             work = Path(temporary) / "whole"
             work.mkdir()
             facts = convert(source, work)
-            hashes = {path.name: sha256(path) for path in sorted(work.iterdir())}
+            hashes = {path.name: hash_file(path) for path in sorted(work.iterdir())}
             (work / "manifest.json").write_text(json.dumps({"hashes": hashes, "facts": facts}, indent=1), "utf-8")
             if not (folder / "manifest.json").exists():
                 shutil.rmtree(folder, ignore_errors=True)
@@ -104,13 +131,15 @@ def _convert_whole(source: Path, folder: Path, convert: Convert) -> None:
 
 
 @cache
-def _read(manifest: Path) -> Converted:
+def _read(manifest: Path) -> ConvertedWeights:
     table = json.loads(manifest.read_text("utf-8"))
-    return Converted(manifest.parent, table["hashes"], table["facts"])
+    return ConvertedWeights(manifest.parent, table["hashes"], table["facts"])
 
 
-def without_memory(build: Callable[[], Any]) -> Any:
-    """Parameters as shapes only (buffers are real): enough to count, or to receive weights mapped from disk."""
+def build_without_memory(build: Callable[[], Any]) -> Any:
+    """Build a model whose parameters are shapes only (buffers are real): enough to count, or to receive memory-mapped
+    weights.
+    """
     from accelerate import init_empty_weights
 
     with init_empty_weights(include_buffers=False):

@@ -4,13 +4,10 @@ One file per chunk of rows, named by what made it (tower, rows): an interrupted 
 two runs over the same captions share them, and reading maps files instead of copying them.
 """
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from math import ceil
 from pathlib import Path
 from random import randrange
 from typing import Any
@@ -22,17 +19,15 @@ from torch import Tensor
 
 from polyclip.core import distributed
 from polyclip.core.progress import Progress
-from polyclip.core.storage import cache_folder, digest, writing
+from polyclip.core.storage import get_cache_folder, hash_parts, write_atomically
 from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec
-from polyclip.models.trunk import State, below
+from polyclip.models.encoding import build_encoder, encode_items, encode_states, finish_states, get_inference_form
+from polyclip.models.trunk import State
 
 POOLED = -1  # the position of pooled vectors
 CHUNK = 1024  # rows a file: a few seconds of work on a laptop is the most that an interruption loses
-
-
-Meter = Callable[[int], None]  # receives the number of rows just done
 
 
 def encode(
@@ -100,13 +95,13 @@ def kept(
         for (chunks, _), found in zip(plans, paths, strict=True)
         for chunk, path in zip(chunks, found, strict=True)
     }
-    places = distributed.agreed(
+    places = distributed.broadcast(
         [place for place, path in enumerate(wanted) if not path.exists()]
     )  # others may see what was written meanwhile
     every = list(wanted.items())
     absent = [(every[place][1], every[place][0]) for place in places]
     if absent:
-        own = distributed.share(absent)
+        own = distributed.share_items(absent)
         if own:
             compute(tower, own, what, position)
         distributed.wait_for(absent[-1][1])
@@ -140,8 +135,8 @@ def plan(items: Sequence[Any]) -> tuple[list[Sequence[Any]], Int[Tensor, " row"]
 
 def chunk_path(tower: BackboneSpec, chunk: Sequence[str | ImageSource], position: int) -> Path:
     """Cache file of a chunk."""
-    rows = digest(*(f"text {item}" if isinstance(item, str) else f"picture {item.key}" for item in chunk))
-    folder = cache_folder() / "features" / tower.identity[:16]
+    rows = hash_parts(*(f"text {item}" if isinstance(item, str) else f"picture {item.key}" for item in chunk))
+    folder = get_cache_folder() / "features" / tower.identity[:16]
     return (folder if position == POOLED else folder / str(position)) / f"{rows[:32]}.safetensors"
 
 
@@ -189,7 +184,7 @@ def compute(tower: BackboneSpec, missing: Sequence[tuple[Sequence[Any], Path]], 
 
     Other programs may be at the same chunks: each begins at one of its own, and passes over those that are there when it comes to them.
     """
-    encoder = running(tower)
+    encoder = build_encoder(tower)
     first = randrange(len(missing))
     with (
         Progress(f"encoding {what} with {tower.name}", sum(len(chunk) for chunk, _ in missing)) as progress,
@@ -200,133 +195,40 @@ def compute(tower: BackboneSpec, missing: Sequence[tuple[Sequence[Any], Path]], 
                 progress.advance(len(chunk))
                 continue
             if position == POOLED:
-                tensors = {"vectors": in_batches(encoder, chunk, progress.advance)}
+                tensors = {"vectors": encode_items(encoder, chunk, progress.advance)}
             else:
-                tensors = packed(states_in_batches(encoder, chunk, position, progress.advance))
+                tensors = packed(encode_states(encoder, chunk, position, progress.advance))
             if not all(tensor.isfinite().all() for tensor in tensors.values()):
                 raise WeightsError(
                     f"{tower.name} gave values that are not finite for {what}; its weights are damaged or do not fit it."
                 )
-            with writing(path, what="features") as temporary:
+            with write_atomically(path, what="features") as temporary:
                 save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
 
 
-def running(tower: BackboneSpec) -> Any:
-    """The tower's encoder for encoding alone: built without what only training needs, where its builder has such a form (`light`)."""
-    return inference_form(getattr(tower.build, "light", tower.build)())
+def forward(encoder: Any, items: Sequence[Any], what: str, batch_size: int | None = None) -> Float[Tensor, "row dim"]:
+    """Encode items past the cache with an encoder that is already built; several processes share the work.
 
+    Args:
+        encoder: A built encoder.
+        items: Captions, or image sources.
+        what: What is encoded, for the progress bar.
+        batch_size: The most items in a batch.
 
-def inference_form(encoder: Any) -> Any:
-    """The same function in the form that is fastest without gradients, where the encoder has one."""
-    return encoder.folded() if hasattr(encoder, "folded") else encoder
+    Returns:
+        Features in float32 on the CPU, one row an item.
 
-
-def forward(encoder: Any, items: Sequence[Any], what: str) -> Float[Tensor, "row dim"]:
-    """Vectors of `items` by an encoder that is already built, shared among processes; nothing is read from or written to the cache."""
-    mine = items[distributed.own(len(items))]
+    """
+    mine = items[distributed.get_own_rows(len(items))]
     with Progress(f"encoding {what}", len(mine)) as progress:
-        return distributed.joined(
-            in_batches(inference_form(encoder), mine, progress.advance), distributed.lengths(len(items))
-        )
+        found = encode_items(get_inference_form(encoder), mine, progress.advance, batch_size)
+    return distributed.gather_rows(found, distributed.count_own_rows(len(items)))
 
 
 def finish(encoder: Any, found: States, what: str) -> Float[Tensor, "row dim"]:
-    """Vectors of items whose states are kept: only what lies above the cut is run, shared among processes."""
-    running, mine = inference_form(encoder), range(len(found))[distributed.own(len(found))]
-    out = torch.empty(len(mine), encoder.dim)
-
-    def one(batch: list[int]) -> None:
-        out[batch] = (
-            running.finish(placed(running.join([found[mine[row]] for row in batch]), running), found.position)
-            .float()
-            .cpu()
-        )
-
-    with Progress(f"encoding {what}", len(mine)) as progress:
-        on_every_core(one, in_budget([running.weigh(found[row]) for row in mine], running.budget), progress.advance)
-    return distributed.joined(out, distributed.lengths(len(found)))
-
-
-def placed(state: State, encoder: Any) -> State:
-    """A state on the device of the encoder."""
-    device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
-    return {name: tensor.to(device) for name, tensor in state.items()}
-
-
-def in_batches(encoder: Any, items: Sequence[Any], meter: Meter) -> Float[Tensor, "row dim"]:
-    """Vectors of `items`, in batches of similar cost."""
-    out = torch.empty(len(items), encoder.dim)
-
-    def one(batch: list[int]) -> None:
-        out[batch] = encoder(**placed(encoder.prepare([items[row] for row in batch]), encoder)).float().cpu()
-
-    on_every_core(one, in_budget(encoder.costs(items), encoder.budget), meter)
-    return out
-
-
-def states_in_batches(encoder: Any, items: Sequence[Any], position: int, meter: Meter) -> list[State]:
-    """States of `items` at a position of the encoder's trunk, one each."""
-    out: list[State] = [{}] * len(items)
-
-    def one(batch: list[int]) -> None:
-        inputs = encoder.prepare([items[row] for row in batch])
-        state = below(encoder.trunk, encoder.start(inputs), position) if position else inputs
-        for row, own in zip(batch, encoder.split(state), strict=True):
-            out[row] = own
-
-    on_every_core(one, in_budget(encoder.costs(items), encoder.budget), meter)
-    return out
-
-
-def on_every_core(one: Callable[[list[int]], None], batches: Iterator[list[int]], meter: Meter) -> None:
-    """Run `one` on every batch, without gradients.
-
-    On a CPU each core takes batches of its own, one thread each: these models' operations are too small to be shared among cores.
-    """
-    lock = threading.Lock()
-
-    def work() -> None:
-        torch.set_num_threads(1)
-        with torch.inference_mode():
-            while True:
-                with lock:
-                    batch = next(batches, None)
-                if batch is None:
-                    return
-                one(batch)
-                with lock:
-                    meter(len(batch))
-
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(threads) as pool:
-        running = [pool.submit(work) for _ in range(threads)]
-        for future in running:
-            future.result()
-    torch.set_num_threads(threads)
-
-
-def in_budget(costs: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Rows in batches, dearest first, each batch's padded cost (rows x dearest) within `budget` or a single row; as many for every core."""
-    return batches(costs, min(budget, even_share(costs, budget)))
-
-
-def even_share(costs: Sequence[int], budget: int) -> int:
-    """The cost of a batch of which every core gets the same number, so that none waits for the last one."""
-    cores = torch.get_num_threads()
-    if not any(costs):
-        return budget
-    total, most = sum(costs), max(costs)
-    rounds = ceil(total / (budget * cores))
-    return ceil(total / (rounds * cores * most)) * most + most - min(costs)  # the difference: what padding may add
-
-
-def batches(costs: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """The batches of `in_budget`."""
-    batch: list[int] = []
-    for row in sorted(range(len(costs)), key=lambda row: -costs[row]):
-        if batch and (len(batch) + 1) * costs[batch[0]] > budget:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
+    """Features of items whose hidden states are kept: only what lies above the cut is run; several processes share the work."""
+    mine = range(len(found))[distributed.get_own_rows(len(found))]
+    rows = [found[row] for row in mine]
+    return distributed.gather_rows(
+        finish_states(encoder, rows, found.position, what), distributed.count_own_rows(len(found))
+    )

@@ -1,6 +1,8 @@
-"""Features of very many rows: encoded chunk by chunk into the cache as `features` does, and left there. Memory stays flat in their number.
+"""Cached features of very many rows: encoded in chunks as `feature_cache.encode` does, and left on disk, so that memory
+stays flat.
 
-A batch is read from the files row by row, not mapped: pages of a map that were touched once count as the process' own until someone needs them.
+A batch is read from the files row by row instead of memory-mapped: pages of a map that were once touched count as the
+process's own until memory is short.
 """
 
 import json
@@ -26,13 +28,13 @@ OPEN = 128  # files at a time
 
 
 @dataclass(frozen=True)
-class Column:
-    """Vectors of one tower."""
+class CachedColumn:
+    """Features of one encoder in cache files."""
 
     files: list[Path]
     starts: Int[np.ndarray, " file"]  # number of each one's first item
     place: Int[np.ndarray, " item"]  # row in its file
-    offsets: Int[np.ndarray, " file"]  # bytes before each one's vectors
+    offsets: Int[np.ndarray, " file"]  # bytes before each one's features
     dim: int
     handles: "OrderedDict[int, FileIO]" = field(default_factory=OrderedDict)
 
@@ -40,20 +42,20 @@ class Column:
         for handle in self.handles.values():
             handle.close()
 
-    def into(self, out: Float[np.ndarray, "row dim"], rows: Int[np.ndarray, " row"]) -> None:
-        """Read the vectors of these items."""
+    def read_into(self, out: Float[np.ndarray, "row dim"], rows: Int[np.ndarray, " row"]) -> None:
+        """Read the features of these items into `out`."""
         file = np.searchsorted(self.starts, rows, "right") - 1
         where = self.offsets[file] + self.place[rows].astype(np.int64) * self.dim * 4
         for number in np.lexsort((where, file)).tolist():
-            handle = self.handle(int(file[number]))
+            handle = self.open_file(int(file[number]))
             handle.seek(int(where[number]))
             if handle.readinto(out[number].data) != self.dim * 4:
                 raise WeightsError(
                     f"{self.files[int(file[number])]} ends too early. Run 'polyclip cache clear' and try again."
                 )
 
-    def handle(self, number: int) -> FileIO:
-        """The file, open; the longest unused of too many is closed."""
+    def open_file(self, number: int) -> FileIO:
+        """Open file `number`; if too many are open, the least recently used one is closed."""
         if number not in self.handles:
             if len(self.handles) >= OPEN:
                 self.handles.popitem(last=False)[1].close()
@@ -63,40 +65,42 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Pooled vectors [row, dim] that lie in the cache. Indexed as a tensor is by a tensor of rows; `[:]` reads all of them into memory."""
+class CachedFeatures:
+    """Features [row, dim] on disk, indexed like a tensor: by a tensor of rows, or by `[:]`, which reads all of them
+    into memory.
+    """
 
-    columns: list[Column]  # a tower's, or those of its parts side by side
+    columns: list[CachedColumn]  # of an encoder, or of the encoders that it consists of
 
     def __len__(self) -> int:
         return len(self.columns[0].place)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and dimensions."""
+        """Number of rows and of dimensions."""
         return len(self), sum(column.dim for column in self.columns)
 
     def __getitem__(self, rows: Tensor | slice) -> Tensor:
-        """Vectors of these rows, in their shape."""
+        """Read the features of these rows, in their shape."""
         wanted = torch.arange(len(self))[rows] if isinstance(rows, slice) else rows
         flat = wanted.reshape(-1).numpy()
         parts = [np.empty((len(flat), column.dim), np.float32) for column in self.columns]
         for column, out in zip(self.columns, parts, strict=True):
-            column.into(out, flat)
+            column.read_into(out, flat)
         found = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return torch.from_numpy(found).reshape(*wanted.shape, self.shape[1])
 
     def mean(self, axis: int) -> Float[Tensor, " dim"]:
-        """Over all rows; `axis` is 0, as for a tensor."""
+        """Mean over all rows; `axis` is 0, as for a tensor."""
         return self._moments[0]
 
     def std(self, axis: int) -> Float[Tensor, " dim"]:
-        """Over all rows, with n - 1 below as torch has it; `axis` is 0."""
+        """Standard deviation over all rows, with n - 1 in the denominator as torch has it; `axis` is 0."""
         return self._moments[1]
 
     @property
     def _moments(self) -> tuple[Tensor, Tensor]:
-        """Chunk by chunk, each chunk's merged with those before (Chan, Golub and LeVeque 1983)."""
+        """Mean and deviation, merged chunk by chunk (Chan, Golub and LeVeque 1983)."""
         count, mean, squares = (
             0,
             torch.zeros(self.shape[1], dtype=torch.float64),
@@ -111,8 +115,8 @@ class Rows:
         return mean.float(), (squares / max(1, count - 1)).sqrt().float()
 
 
-class Chunks(Sequence[tuple[Sequence[Any], Path]]):
-    """What `features.compute` is to make: items and file of each missing chunk, put together when they are asked for."""
+class MissingChunks(Sequence[tuple[Sequence[Any], Path]]):
+    """Items and file of each chunk that `feature_cache.compute` is to encode, put together on access."""
 
     def __init__(self, items: Sequence[Any], spans: list[tuple[int, int, Path]]) -> None:
         self.items, self.spans = items, spans
@@ -124,45 +128,57 @@ class Chunks(Sequence[tuple[Sequence[Any], Path]]):
     def __getitem__(self, number: int) -> tuple[Sequence[Any], Path]: ...
 
     @overload
-    def __getitem__(self, number: slice) -> "Chunks": ...
+    def __getitem__(self, number: slice) -> "MissingChunks": ...
 
-    def __getitem__(self, number: int | slice) -> "tuple[Sequence[Any], Path] | Chunks":
+    def __getitem__(self, number: int | slice) -> "tuple[Sequence[Any], Path] | MissingChunks":
         if isinstance(number, slice):
-            return Chunks(self.items, self.spans[number])
+            return MissingChunks(self.items, self.spans[number])
         start, end, path = self.spans[number]
         return feature_cache.plan(self.items[start:end])[0][0], path
 
 
-def rows_of(
+def open_features(
     tower: BackboneSpec, items: Sequence[str] | Sequence[ImageSource], what: str, sections: Sequence[int]
-) -> Rows:
-    """As `features.encode`, but the vectors stay on disk: items are looked at chunk by chunk, chunks that are missing are encoded.
+) -> CachedFeatures:
+    """Encode items as `feature_cache.encode` does, but leave the features on disk.
 
-    Raises what `features.encode` raises.
+    Args:
+        tower: The encoder.
+        items: Captions, or image sources; read chunk by chunk.
+        what: What is encoded, for the progress bar.
+        sections: Lengths of runs of items that belong together, as in `feature_cache.encode`.
+
+    Returns:
+        The features, read from disk when indexed.
+
+    Raises:
+        WeightsError: A cache file is damaged, or a feature is not finite.
+        DataError: An image cannot be read.
+
     """
-    return Rows([_column(part, items, what, sections) for part in (tower.parts or (tower,))])
+    return CachedFeatures([_column(part, items, what, sections) for part in (tower.parts or (tower,))])
 
 
-def _column(tower: BackboneSpec, items: Sequence[Any], what: str, sections: Sequence[int]) -> Column:
+def _column(tower: BackboneSpec, items: Sequence[Any], what: str, sections: Sequence[int]) -> CachedColumn:
     spans, place = [], np.empty(len(items), np.int16)
     with Progress(f"looking up {what}", len(items)) as progress:
-        for start, end in chunks(sections):
+        for start, end in list_chunks(sections):
             found, order = feature_cache.plan(items[start:end])
             spans.append((start, end, feature_cache.chunk_path(tower, found[0], feature_cache.POOLED)))
             place[start:end] = order.numpy()
             progress.advance(end - start)
     missing = list({path: (start, end, path) for start, end, path in spans if not path.exists()}.values())
     if missing:
-        feature_cache.compute(tower, Chunks(items, missing), what, feature_cache.POOLED)
+        feature_cache.compute(tower, MissingChunks(items, missing), what, feature_cache.POOLED)
     files = [path for _, _, path in spans]
     heads = {path: _offset(path, tower) for path in dict.fromkeys(files)}
-    return Column(
+    return CachedColumn(
         files, np.array([start for start, _, _ in spans]), place, np.array([heads[path] for path in files]), tower.dim
     )
 
 
-def chunks(sections: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Bounds of the chunks; none holds rows of two sections."""
+def list_chunks(sections: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of the chunks; none holds rows of two sections."""
     first = 0
     for length in sections:
         for start in range(first, first + length, feature_cache.CHUNK):
@@ -171,9 +187,11 @@ def chunks(sections: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _offset(path: Path, tower: BackboneSpec) -> int:
-    """Bytes before the vectors of a file of the cache.
+    """Bytes before the features in a cache file.
 
-    Raises WeightsError where it is damaged or holds other vectors.
+    Raises:
+        WeightsError: The file is damaged or holds other features.
+
     """
     try:
         with path.open("rb") as handle:
@@ -184,6 +202,7 @@ def _offset(path: Path, tower: BackboneSpec) -> int:
         raise WeightsError(f"{path} is damaged ({error}). Run 'polyclip cache clear' and try again.") from error
     if not whole or facts["shape"][1:] != [tower.dim]:
         raise WeightsError(
-            f"{path} is damaged, or holds other vectors than the {tower.dim} numbers {tower.name} makes. Run 'polyclip cache clear'."
+            f"{path} is damaged, or holds other features than the {tower.dim} values of {tower.name}. Run "
+            "'polyclip cache clear'."
         )
     return 8 + length + int(facts["data_offsets"][0])

@@ -1,4 +1,4 @@
-"""Runs on the Hugging Face hub: which files, fetched from one commit, sent in one commit."""
+"""Runs on the Hugging Face hub: which files, downloaded from one commit and uploaded in one commit."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -33,8 +33,8 @@ def is_repository(text: str) -> bool:
 
 
 @contextmanager
-def talking(what: str, name: str) -> Iterator[None]:
-    """Turn whatever goes wrong with the hub into one WeightsError; errors of ours pass."""
+def explain_hub_errors(what: str, name: str) -> Iterator[None]:
+    """Turn whatever goes wrong with the hub into one WeightsError; polyclip's own errors pass."""
     try:
         yield
     except PolyclipError:
@@ -42,57 +42,91 @@ def talking(what: str, name: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 (the hub's client raises its own errors and those of the HTTP library below it, which differ by version)
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(
-            f"Cannot {what} {name!r}: {type(error).__name__}: {reason} Check the name and the revision, the network (HF_HUB_OFFLINE unset, HF_ENDPOINT), "
+            f"Cannot {what} {name!r}: {type(error).__name__}: {reason} Check the name and the revision, the network "
+            "(HF_HUB_OFFLINE unset, HF_ENDPOINT), "
             "and for private ones the login: hf auth login."
         ) from error
 
 
-def pull(name: str, revision: str | None = None) -> tuple[Path, str]:
-    """A run from the hub: its folder in the hub's cache, and the commit that `revision` (a branch, tag or commit; default main) stands for.
+def pull(name: str, revision: str | None = None, cache_dir: str | Path | None = None) -> tuple[Path, str]:
+    """Download a run from the hub; the commit is resolved once, and every file is fetched from it.
 
-    The commit is resolved once and every file is fetched from it, those of RUN_FILES alone. Raises WeightsError for a repository that
-    cannot be had, or that has no aligner.safetensors: other formats are not read.
+    Args:
+        name: owner/name.
+        revision: Branch, tag or commit; by default main.
+        cache_dir: Where the files are kept; by default the hub's own cache.
+
+    Returns:
+        The run's folder, and the commit that `revision` stands for.
+
+    Raises:
+        WeightsError: The repository cannot be fetched, or has no aligner.safetensors: other formats are not read.
+
     """
     from huggingface_hub import HfApi, constants, hf_hub_download
 
-    with talking("fetch run", name):
+    with explain_hub_errors("fetch run", name):
         if constants.HF_HUB_OFFLINE:
-            folder = Path(hf_hub_download(name, NEEDED[0], revision=revision, local_files_only=True)).parent
+            folder = Path(
+                hf_hub_download(name, NEEDED[0], revision=revision, local_files_only=True, cache_dir=cache_dir)
+            ).parent
             return folder, folder.name  # the snapshot's folder is named by its commit
         info = HfApi().model_info(name, revision=revision)
         listed = [sibling.rfilename for sibling in info.siblings or []]
-        check_listed(name, listed)
+        check_files(name, listed)
         commit = str(info.sha)
-        paths = [hf_hub_download(name, file, revision=commit) for file in RUN_FILES if file in listed]
+        paths = [
+            hf_hub_download(name, file, revision=commit, cache_dir=cache_dir) for file in RUN_FILES if file in listed
+        ]
     return Path(paths[0]).parent, commit
 
 
-def check_listed(name: str, listed: Sequence[str]) -> None:
-    """Whether a repository is a run.
+def check_files(name: str, listed: Sequence[str]) -> None:
+    """Check that a repository holds a run.
 
-    Raises WeightsError where it is not, with the pickles it has instead.
+    Args:
+        name: Of the repository.
+        listed: Its files.
+
+    Raises:
+        WeightsError: It does not; the message names pickled files that it has instead.
+
     """
     missing = [file for file in NEEDED if file not in listed]
     pickles = sorted(file for file in listed if Path(file).suffix.lower() in PICKLES)
     if missing and pickles:
         raise WeightsError(
-            f"{name} has no {' and no '.join(missing)} but {', '.join(pickles[:5])}: such files can run code when they are read, polyclip never opens them. "
+            f"{name} has no {' and no '.join(missing)} but {', '.join(pickles[:5])}: such files can run code when "
+            "they are read, polyclip never opens them. "
             "Ask its owner to publish the run with 'polyclip push'."
         )
     if missing:
         raise WeightsError(
-            f"{name} is no run of polyclip: it has no {' and no '.join(missing)}. Expected a repository made with 'polyclip push'."
+            f"{name} is not a run of polyclip: it has no {' and no '.join(missing)}. Expected a repository made with "
+            "'polyclip push'."
         )
 
 
 def publish(name: str, files: Sequence[Path], message: str, *, revision: str | None, private: bool) -> tuple[str, str]:
-    """Send files in one commit to a repository, made where there is none; the commit and its page.
+    """Upload files to a repository in one commit; the repository is created where there is none.
 
-    Raises WeightsError when the hub refuses or cannot be reached.
+    Args:
+        name: owner/name.
+        files: To upload, under their own names.
+        message: Of the commit.
+        revision: Branch to write to; created where there is none.
+        private: Whether a new repository is private.
+
+    Returns:
+        The commit and its page.
+
+    Raises:
+        WeightsError: The hub refuses or cannot be reached.
+
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    with talking("push to", name):
+    with explain_hub_errors("push to", name):
         api = HfApi()
         api.create_repo(name, private=private, exist_ok=True)
         if revision is not None:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.models.trunk import State, above
+from polyclip.models.trunk import State, run_above
 from polyclip.models.trunk.packed_bert import PackedBert
 
 BUDGET = 768  # tokens a batch, padding included: what one core keeps in its cache
@@ -38,7 +38,7 @@ class PackedEncoder:
 
     def finish(self, state: State, position: int) -> Float[Tensor, "caption dim"]:
         """Pooled vectors from the state at `position` of the trunk."""
-        captions = self.split(above(self.trunk, state, position))
+        captions = self.split(run_above(self.trunk, state, position))
         return torch.stack([row["hidden"][0] if self.pooling == "cls" else row["hidden"].mean(0) for row in captions])
 
     def weigh(self, row: State) -> int:

@@ -1,4 +1,4 @@
-"""How many parameters a method trains on a pair of towers, from their configurations: no weights are needed."""
+"""Count how many parameters a method trains on two encoders, from their configurations: no weights are needed."""
 
 from functools import partial
 from pathlib import Path
@@ -9,49 +9,68 @@ import torch
 from polyclip.errors import DataError, UnknownName
 from polyclip.models.backbone import BackboneSpec
 from polyclip.models.branch import Branch, ModelConfig, counts
-from polyclip.models.hf import loading
+from polyclip.models.hf import explain_loading_errors
 
 
 def count_parameters(recipe: ModelConfig, text_config: str, vision: str, image_size: int | None) -> dict[str, Any]:
-    """`counts` of an aligner of these towers.
+    """Count the parameters of a model of these encoders.
 
-    Raises DataError for a configuration that is none, UnknownName for a model that timm does not have.
+    Args:
+        recipe: The method and its options.
+        text_config: config.json of a transformers text encoder, or its folder.
+        vision: timm's name of the vision encoder.
+        image_size: Edge of an image in pixels; None for the model's own.
+
+    Returns:
+        As `polyclip.models.branch.counts`.
+
+    Raises:
+        DataError: The configuration is missing or cannot be read, or the method does not fit the encoders.
+        UnknownName: timm has no such model.
+
     """
     sides = (
-        Branch("text", text_tower(text_config), recipe, 0.0),
-        Branch("vision", vision_tower(vision, image_size), recipe, 0.0),
+        Branch("text", describe_text_encoder(text_config), recipe, 0.0),
+        Branch("vision", describe_vision_encoder(vision, image_size), recipe, 0.0),
     )
     return counts(sides, [torch.nn.Parameter(torch.zeros(()))])
 
 
-def text_tower(config: str) -> BackboneSpec:
-    """A transformers text encoder without weights and without a pooling layer."""
+def describe_text_encoder(config: str) -> BackboneSpec:
+    """Describe a transformers text encoder without weights and without a pooling layer.
+
+    Raises:
+        DataError: The configuration is missing.
+
+    """
     from transformers import AutoConfig
 
-    from polyclip.models.text.huggingface import empty
-    from polyclip.models.text_encoder import TextEncoder, count
+    from polyclip.models.text.huggingface import build_empty
+    from polyclip.models.text_encoder import TextEncoder, count_text_parameters
 
     if not Path(config).exists():
         raise DataError(f"{config} is missing; expected the config.json of a transformers text encoder, or its folder.")
-    with loading("text encoder", config):
+    with explain_loading_errors("text encoder", config):
         settings = AutoConfig.from_pretrained(config, trust_remote_code=False)
         with torch.device("meta"):
-            model = empty(settings)
-    parameters, table = count(model)
+            model = build_empty(settings)
+    parameters, table = count_text_parameters(model)
     build = partial(TextEncoder, model, partial(dict), settings.hidden_size, "mean")
     return BackboneSpec(
         name=config, identity="", dim=settings.hidden_size, parameters=parameters, embeddings=table, build=build
     )
 
 
-def vision_tower(name: str, image_size: int | None) -> BackboneSpec:
-    """A timm model without weights and without its classifier.
+def describe_vision_encoder(name: str, image_size: int | None) -> BackboneSpec:
+    """Describe a timm model without weights and without its classifier.
 
-    Raises DataError for a model that takes no other picture size than its own.
+    Raises:
+        UnknownName: timm has no such model.
+
     """
     import timm
 
-    from polyclip.models.vision.timm import TimmTower, preprocessing_of
+    from polyclip.models.vision.timm import TimmEncoder, read_preprocessing
 
     if not timm.is_model(name):
         raise UnknownName("timm model", name, timm.list_models())
@@ -62,7 +81,7 @@ def vision_tower(name: str, image_size: int | None) -> BackboneSpec:
             )
         except TypeError:  # convolutional models take any size: their parameters do not depend on it
             model = timm.create_model(name, pretrained=False, num_classes=0)
-    build = partial(TimmTower, model, preprocessing_of(model))
+    build = partial(TimmEncoder, model, read_preprocessing(model))
     return BackboneSpec(
         name=name,
         identity="",

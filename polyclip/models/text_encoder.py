@@ -1,4 +1,4 @@
-"""A transformers text model with pooling: what `e5-small` and `huggingface` both build."""
+"""A transformers text model with pooling, as `e5-small` and `huggingface` build it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from polyclip.models.packed_encoder import BUDGET, PackedEncoder
-from polyclip.models.trunk import State, Trunk, Whole, above
-from polyclip.models.trunk.packed_bert import packed, plain
+from polyclip.models.trunk import State, Trunk, WholeModel, run_above
+from polyclip.models.trunk.packed_bert import is_plain, pack_trunk
 from polyclip.models.trunk.text import M2M, Bert
 
 Tokenize = Callable[[Sequence[str]], dict[str, Tensor]]
@@ -18,8 +18,8 @@ OWN = {"forward", "start", "finish", "mean"}  # methods that stand in the object
 
 
 @dataclass(frozen=True)
-class Words:
-    """How captions become tokens, for those who write it down for another library."""
+class TokenizerSpec:
+    """How captions become tokens, for exports to other libraries."""
 
     tokenizer: Any  # of `tokenizers`
     prefix: str  # before every caption
@@ -28,9 +28,14 @@ class Words:
 
 
 class TextEncoder(nn.Module):
-    """`model` frozen in eval mode; captions to one vector each.
+    """Frozen text encoder in eval mode: captions to features.
 
-    Pooling is the mean over real tokens ("mean", as E5 and sentence-transformers) or the first token ("cls").
+    Args:
+        model: A transformers model.
+        tokenize: Captions to `input_ids` and `attention_mask`.
+        dim: Length of the features.
+        pooling: "mean" over real tokens, as E5 and sentence-transformers, or "cls" for the first token.
+
     """
 
     budget = BUDGET
@@ -42,29 +47,29 @@ class TextEncoder(nn.Module):
         self.tokenize = tokenize
         self.dim = dim
         self.pooling = pooling
-        self.words: Words | None = None  # where there is more to it, or no fast tokenizer
-        self.trunk = trunk_of(model)
+        self.tokenizer_spec: TokenizerSpec | None = None  # where there is more to it, or no fast tokenizer
+        self.trunk = choose_trunk(model)
         self.requires_grad_(False).eval()
 
     def costs(self, items: Sequence[str]) -> list[int]:
-        """Tokens of each caption."""
+        """Number of tokens of each caption."""
         return self.tokenize(items)["attention_mask"].sum(1).tolist() if items else []
 
     def prepare(self, items: Sequence[str]) -> State:
-        """Token ids and mask, each of shape [caption, longest caption]."""
+        """Token ids and mask, each [caption, longest caption]."""
         return self.tokenize(items)
 
     def start(self, inputs: State) -> State:
-        """Token ids as they are."""
+        """Return the token ids as they are."""
         return inputs
 
     def forward(self, **inputs: Tensor) -> Float[Tensor, "caption dim"]:
-        """Pooled vectors, not normalised."""
+        """Features of captions, not normalized."""
         return self.finish(inputs, 0)
 
     def finish(self, state: State, position: int) -> Float[Tensor, "caption dim"]:
-        """Pooled vectors from the state at `position` of the trunk."""
-        state = above(self.trunk, state, position)
+        """Features from the hidden states at `position` of the trunk."""
+        state = run_above(self.trunk, state, position)
         return state["hidden"][:, 0] if self.pooling == "cls" else self.mean(state)
 
     def mean(self, state: State) -> Float[Tensor, "caption dim"]:
@@ -73,40 +78,47 @@ class TextEncoder(nn.Module):
         return (state["hidden"] * mask).sum(1) / mask.sum(1)
 
     def weigh(self, row: State) -> int:
-        """Tokens of a caption's state."""
+        """Number of tokens of a caption's state."""
         return len(row["hidden"])
 
     def split(self, state: State) -> list[State]:
-        """One state a caption, without padding."""
+        """Split a batch into one state a caption, without padding."""
         lengths = state["mask"].sum(1).tolist()
         return [{"hidden": row[:length]} for row, length in zip(state["hidden"], lengths, strict=True)]
 
     def join(self, rows: Sequence[State]) -> State:
-        """The states of several captions, padded."""
+        """Batch the states of several captions, padded."""
         hidden = [row["hidden"] for row in rows]
         return {
             "hidden": pad_sequence(hidden, batch_first=True),
             "mask": pad_sequence([h.new_ones(len(h)).long() for h in hidden], batch_first=True),
         }
 
-    def folded(self) -> "TextEncoder | PackedEncoder":
-        """Without padding, for encoding only, where every layer is its family's own; else as it is, so that nothing put in is passed over."""
+    def get_inference_form(self) -> "TextEncoder | PackedEncoder":
+        """The same function without padding, for encoding only.
+
+        Returns:
+            A packed encoder where every layer is its family's own, on a CPU; else this encoder, so that no added
+            component is skipped.
+
+        """
         if (
-            OWN & vars(self).keys()
+            next(self.parameters()).device.type != "cpu"  # a GPU gains nothing from it
+            or OWN & vars(self).keys()
             or not isinstance(self.trunk, Bert)
-            or not all(map(plain, self.trunk.layers))
+            or not all(map(is_plain, self.trunk.layers))
             or not self.starts_at_first()
         ):
             return self
-        return PackedEncoder(self.prepare, packed(self.trunk), self.dim, self.pooling)
+        return PackedEncoder(self.prepare, pack_trunk(self.trunk), self.dim, self.pooling)
 
     def starts_at_first(self) -> bool:
-        """Whether the vector is one that padding cannot move: a mean, or the first token where the tokenizer fills up on the right."""
+        """Whether padding cannot change the features: mean pooling, or the first token with padding on the right."""
         return self.pooling == "mean" or bool(self.prepare(["a", "a b c d e f g h"])["attention_mask"][:, 0].all())
 
 
-def trunk_of(model: Any) -> Trunk:
-    """The family a transformers text model belongs to."""
+def choose_trunk(model: Any) -> Trunk:
+    """Wrap a transformers text model in the trunk of its family."""
     if (
         hasattr(model, "embeddings")
         and hasattr(getattr(model, "encoder", None), "layer")
@@ -115,9 +127,11 @@ def trunk_of(model: Any) -> Trunk:
         return Bert(model)
     if hasattr(model, "embed_tokens") and hasattr(model, "embed_positions") and hasattr(model, "layer_norm"):
         return M2M(model)
-    return Whole(model, lambda inputs: {"hidden": model(**inputs).last_hidden_state, "mask": inputs["attention_mask"]})
+    return WholeModel(
+        model, lambda inputs: {"hidden": model(**inputs).last_hidden_state, "mask": inputs["attention_mask"]}
+    )
 
 
-def count(model: Any) -> tuple[int, int]:
-    """All parameters of a transformers model, and those of its token table."""
+def count_text_parameters(model: Any) -> tuple[int, int]:
+    """Count all parameters of a transformers model, and those of its embedding matrix."""
     return sum(p.numel() for p in model.parameters()), model.get_input_embeddings().weight.numel()

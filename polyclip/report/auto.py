@@ -3,11 +3,11 @@
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from polyclip.core.durations import span
+from polyclip.core.durations import format_duration
 from polyclip.evaluation.results import Choice, Trial
 
 
-def trials_table(choice: Choice) -> Table:
+def build_trials_table(choice: Choice) -> Table:
     """Every candidate: schedule, validation recall, seconds, and what kept it from its end; the winner in bold."""
     drawn = Table(
         title="candidates",
@@ -26,14 +26,14 @@ def trials_table(choice: Choice) -> Table:
         drawn.add_row(
             trial.name,
             trial.schedule,
-            *figures(trial),
+            *format_figures(trial),
             "chosen" if style and not trial.note else trial.note,
             style=style,
         )
     return drawn
 
 
-def figures(trial: Trial) -> tuple[str, str, str]:
+def format_figures(trial: Trial) -> tuple[str, str, str]:
     """Trained parameters, recall and seconds of a trial; dashes where it was not trained."""
     parameters = f"{trial.parameters / 1e6:.2f}" if trial.parameters else "-"
     if trial.validation is None:
@@ -41,26 +41,26 @@ def figures(trial: Trial) -> tuple[str, str, str]:
     return parameters, f"{100 * trial.validation:.1f} ± {100 * trial.error:.1f}", f"{trial.seconds:.0f}"
 
 
-def reason(choice: Choice) -> str:
+def explain_choice(choice: Choice) -> str:
     """One plain sentence: who won, by how much over whom or why in spite of whom, and who did not get a turn."""
-    found = sorted((trial for trial in choice.trials if trial.validation is not None), key=lambda trial: -value(trial))
+    found = sorted((trial for trial in choice.trials if trial.validation is not None), key=lambda trial: -get_recall(trial))
     won = next(trial for trial in found if trial.name == choice.winner)
     others = [trial for trial in found if trial is not won]
-    said = f"{won.name}, {won.schedule}: validation recall {value(won):.3f}, {compared(won, others)}"
-    return "; ".join([said, *left_out(choice.trials), *over(choice)]) + "."
+    said = f"{won.name}, {won.schedule}: validation recall {get_recall(won):.3f}, {compare_with_next(won, others)}"
+    return "; ".join([said, *count_untrained(choice.trials), *describe_overrun(choice)]) + "."
 
 
-def value(trial: Trial) -> float:
+def get_recall(trial: Trial) -> float:
     """Validation recall; 0 where there is none."""
     return trial.validation or 0.0
 
 
-def compared(won: Trial, others: list[Trial]) -> str:
+def compare_with_next(won: Trial, others: list[Trial]) -> str:
     """The winner and the best of the rest."""
     if not others:
         return "the only candidate that was trained"
     other = others[0]
-    gap = value(won) - value(other)
+    gap = get_recall(won) - get_recall(other)
     if gap >= 0:
         doubt = f", which is within one standard error ({won.error:.3f})" if gap <= won.error else ""
         return f"{gap:.3f} above the next, {other.name}{doubt}"
@@ -68,7 +68,7 @@ def compared(won: Trial, others: list[Trial]) -> str:
     return f"and {other.name}, {-gap:.3f} higher, is within one standard error ({other.error:.3f}) but trains {more}"
 
 
-def left_out(trials: list[Trial]) -> list[str]:
+def count_untrained(trials: list[Trial]) -> list[str]:
     """How many were skipped, stopped, or not possible."""
     kinds = (
         ("skipped", "did not fit in the budget"),
@@ -79,15 +79,15 @@ def left_out(trials: list[Trial]) -> list[str]:
     return [f"{'one candidate' if count == 1 else f'{count} candidates'} {text}" for count, text in counts if count]
 
 
-def over(choice: Choice) -> list[str]:
+def describe_overrun(choice: Choice) -> list[str]:
     """Said where the budget was not held."""
     return (
-        [f"all of it took {span(choice.seconds)}, over the budget of {span(choice.budget)}"]
+        [f"all of it took {format_duration(choice.seconds)}, over the budget of {format_duration(choice.budget)}"]
         if choice.seconds > choice.budget
         else []
     )
 
 
-def verdict(choice: Choice) -> str:
+def describe_choice(choice: Choice) -> str:
     """The reason, and how the time was spent."""
-    return f"chosen: {choice.reason}\n{span(choice.seconds)} of {span(choice.budget)} used; {span(choice.reserve)} had been set aside for the scores"
+    return f"chosen: {choice.reason}\n{format_duration(choice.seconds)} of {format_duration(choice.budget)} used; {format_duration(choice.reserve)} had been set aside for the scores"

@@ -11,7 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 40, 10, 10, 26
 BAR = 160  # width of a bar of recall
 
 
-def curve(log: Sequence[dict[str, Any]], key: str, title: str, *, share: bool) -> str:
+def draw_curve(log: Sequence[dict[str, Any]], key: str, title: str, *, share: bool) -> str:
     """A line of `key` over the epochs of all phases, in percent where it is a `share`; empty where fewer than two lines have it."""
     points = [
         (number, line[key] * (100 if share else 1), line["phase"])
@@ -28,21 +28,21 @@ def curve(log: Sequence[dict[str, Any]], key: str, title: str, *, share: bool) -
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"><title>{html.escape(phase)}: {value:.2f}</title></circle>'
         for x, y, value, phase in placed
     )
-    ticks = "".join(tick(most * part, HEIGHT - BOTTOM - most * part * up) for part in (0, 0.5, 1))
+    ticks = "".join(draw_tick(most * part, HEIGHT - BOTTOM - most * part * up) for part in (0, 0.5, 1))
     first, last = points[0][1], points[-1][1]
     return (
         f'<figure><figcaption>{html.escape(title)}</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{html.escape(title)}: from {first:.2f} to {last:.2f} over {len(log)} lines of the log">{ticks}{borders(log, across)}'
+        f'aria-label="{html.escape(title)}: from {first:.2f} to {last:.2f} over {len(log)} lines of the log">{ticks}{draw_phase_borders(log, across)}'
         f'<polyline points="{path}"/><g class="dots">{dots}</g><text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 2}" text-anchor="middle">epoch</text></svg></figure>'
     )
 
 
-def tick(value: float, y: float) -> str:
+def draw_tick(value: float, y: float) -> str:
     """A line across, with its value."""
     return f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/><text x="{LEFT - 4}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>'
 
 
-def borders(log: Sequence[dict[str, Any]], across: float) -> str:
+def draw_phase_borders(log: Sequence[dict[str, Any]], across: float) -> str:
     """Each phase's name where it begins, and an upright line between two."""
     starts = [
         (number, line["phase"])
@@ -58,7 +58,7 @@ def borders(log: Sequence[dict[str, Any]], across: float) -> str:
     )
 
 
-def bar(score: Score) -> str:
+def draw_bar(score: Score) -> str:
     """A recall from 0 to 100 %: its value as a dot, its 95 % interval as a line, chance as a mark. It repeats the figures beside it."""
     low, value, high, chance = (BAR * share for share in (score.low, score.value, score.high, score.chance))
     return (

@@ -6,22 +6,22 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from polyclip.evaluation.results import Score
-from polyclip.report.table import Figures, cell, figures, label, mean
+from polyclip.report.table import Figures, format_cell, group_scores, format_language, compute_mean
 
 DIRECTION = "classification"
-CAPTION = "percent [95 % interval over pictures]; of: classes; n: pictures; corrected: acc@1 with chance at 0 and best at 100, comparable between languages"
+CAPTION = "percent [95 % interval over images]; of: classes; n: images; corrected: acc@1 with chance at 0 and best at 100, comparable between languages"
 MEANS = ("acc1_corrected", "acc1", "acc5")
 
 
-def tables(scores: Sequence[Score]) -> list[Table]:
+def build_tables(scores: Sequence[Score]) -> list[Table]:
     """A table for each protocol of the scores that are classification; none where no score is."""
     found = [score for score in scores if score.direction == DIRECTION]
-    return [table(found, protocol) for protocol in dict.fromkeys(score.protocol for score in found)]
+    return [build_table(found, protocol) for protocol in dict.fromkeys(score.protocol for score in found)]
 
 
-def table(scores: Sequence[Score], protocol: str) -> Table:
+def build_table(scores: Sequence[Score], protocol: str) -> Table:
     """Every language of one protocol, trained and never trained apart, in percent; fits 80 columns."""
-    by_language = figures(scores, protocol, DIRECTION)
+    by_language = group_scores(scores, protocol, DIRECTION)
     first = next(iter(by_language.values()))["acc1"]
     drawn = Table(
         title=f"{first.benchmark} · {protocol} · {first.split} · zero-shot classification",
@@ -37,26 +37,26 @@ def table(scores: Sequence[Score], protocol: str) -> Table:
         group = {code: found for code, found in by_language.items() if found["acc1"].seen is seen}
         if group:
             drawn.add_section()
-            corrected, acc1, acc5 = (bold(group, metric) for metric in MEANS)
+            corrected, acc1, acc5 = (format_mean(group, metric) for metric in MEANS)
             drawn.add_row(f"[bold]{heading}[/bold]", corrected, acc1, "", acc5, "", "")
         for code, found in sorted(group.items(), key=lambda pair: -pair[1]["acc1_corrected"].value):
-            drawn.add_row(*row(code, found))
+            drawn.add_row(*format_row(code, found))
     return drawn
 
 
-def bold(group: dict[str, Figures], metric: str) -> str:
+def format_mean(group: dict[str, Figures], metric: str) -> str:
     """Unweighted mean over languages; none where a language has too few classes for the metric."""
-    return f"[bold]{mean(group, metric):.1f}[/bold]" if all(metric in found for found in group.values()) else ""
+    return f"[bold]{compute_mean(group, metric):.1f}[/bold]" if all(metric in found for found in group.values()) else ""
 
 
-def row(code: str, found: Figures) -> list[str]:
+def format_row(code: str, found: Figures) -> list[str]:
     """One language; `-` where it has too few classes for acc@5."""
     acc1 = found["acc1"]
     acc5 = f"{100 * found['acc5'].value:.1f}" if "acc5" in found else "-"
     return [
-        label(code),
-        cell(found["acc1_corrected"]),
-        cell(acc1),
+        format_language(code),
+        format_cell(found["acc1_corrected"]),
+        format_cell(acc1),
         f"{100 * acc1.chance:.1f}",
         acc5,
         f"{acc1.gallery}",

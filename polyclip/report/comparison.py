@@ -9,10 +9,10 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from polyclip.core.storage import write_text, writing
+from polyclip.core.storage import write_text, write_atomically
 from polyclip.errors import PolyclipError
 from polyclip.evaluation.significance import BETTER, UNCLEAR, WORSE, Comparison, Difference
-from polyclip.report.table import label
+from polyclip.report.table import format_language
 
 LOOK = {
     BETTER: ("o", "#0072b2"),
@@ -22,7 +22,7 @@ LOOK = {
 SHOWN = {BETTER: "[bold green]better[/]", WORSE: "[bold red]worse[/]", UNCLEAR: "cannot tell"}
 
 
-def comparison_table(found: Comparison) -> Table:
+def build_comparison_table(found: Comparison) -> Table:
     """Languages by their difference, best first, and the mean of all; fits 80 columns."""
     drawn = Table(
         title=f"B against A: {found.metric}, {found.direction.replace('_', ' ')}, {found.benchmark} · {found.protocol} · {found.split}",
@@ -36,25 +36,25 @@ def comparison_table(found: Comparison) -> Table:
     for heading in ("A", "B", "B - A", "p"):
         drawn.add_column(heading, justify="right", no_wrap=True)
     drawn.add_column("B is", no_wrap=True)
-    for line in ranked(found.languages):
-        drawn.add_row(label(line.language), *cells(line))
+    for line in sort_by_gain(found.languages):
+        drawn.add_row(format_language(line.language), *format_cells(line))
     drawn.add_section()
-    drawn.add_row(f"[bold]mean of {len(found.languages)}[/bold]", *cells(found.mean))
+    drawn.add_row(f"[bold]mean of {len(found.languages)}[/bold]", *format_cells(found.mean))
     return drawn
 
 
-def ranked(lines: Sequence[Difference]) -> list[Difference]:
+def sort_by_gain(lines: Sequence[Difference]) -> list[Difference]:
     """Largest gain first."""
     return sorted(lines, key=lambda line: (-line.difference, line.language))
 
 
-def cells(line: Difference) -> tuple[str, ...]:
+def format_cells(line: Difference) -> tuple[str, ...]:
     """Both values, the difference with its interval, p and the verdict."""
     change = f"{100 * line.difference:+.1f} [{100 * line.low:+.1f}, {100 * line.high:+.1f}]"
     return f"{100 * line.a:.1f}", f"{100 * line.b:.1f}", change, f"{line.adjusted:.4f}", SHOWN[line.verdict]
 
 
-def sentence(found: Comparison) -> str:
+def summarize_comparison(found: Comparison) -> str:
     """The verdicts in words."""
     named = {
         verdict: [line.language for line in found.languages if line.verdict == verdict]
@@ -67,7 +67,7 @@ def sentence(found: Comparison) -> str:
     return f"B is {said}; on average {found.mean.verdict}. Two models were compared, not two methods: another seed is another model.{out}"
 
 
-def comparison_json(found: Comparison) -> str:
+def format_comparison_json(found: Comparison) -> str:
     """Everything, values in [0, 1]."""
     return json.dumps({"schema": 1, **asdict(found)}, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
@@ -77,14 +77,14 @@ def write_comparison(folder: Path, found: Comparison) -> list[Path]:
 
     Raises PolyclipError where matplotlib is not installed.
     """
-    figure = forest(found)
-    write_text(folder / "compare.json", comparison_json(found), what="the comparison")
-    with writing(folder / "compare.png", what="the comparison's plot") as temporary:
+    figure = plot_forest(found)
+    write_text(folder / "compare.json", format_comparison_json(found), what="the comparison")
+    with write_atomically(folder / "compare.png", what="the comparison's plot") as temporary:
         figure.savefig(temporary, format="png")
     return [folder / "compare.json", folder / "compare.png"]
 
 
-def forest(found: Comparison) -> Any:
+def plot_forest(found: Comparison) -> Any:
     """One line a language: the difference and its interval, in points; the mean below. Names are in Latin letters, so every font has them."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -93,17 +93,17 @@ def forest(found: Comparison) -> Any:
         raise PolyclipError(
             "The plot needs matplotlib, which is not installed: pip install 'polyclip[study]'; without --out there is no plot."
         ) from error
-    lines = [*ranked(found.languages), found.mean]
+    lines = [*sort_by_gain(found.languages), found.mean]
     figure = Figure(figsize=(7, 1.6 + 0.24 * len(lines)), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for verdict, (marker, colour) in LOOK.items():
         own = [(place, line) for place, line in enumerate(lines) if line.verdict == verdict]
         if own:
-            points(axes, own, marker, colour, verdict)
+            plot_points(axes, own, marker, colour, verdict)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.axhline(len(lines) - 1.5, color="black", linewidth=0.4)
-    names = [label(line.language) for line in lines[:-1]] + [f"mean of {len(found.languages)}"]
+    names = [format_language(line.language) for line in lines[:-1]] + [f"mean of {len(found.languages)}"]
     axes.set_yticks(range(len(lines)), names, fontsize=8)
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.set(xlabel=f"{found.metric}, B - A, percent points [95 % of each language alone]")
@@ -116,7 +116,7 @@ def forest(found: Comparison) -> Any:
     return figure
 
 
-def points(axes: Any, own: Sequence[tuple[int, Difference]], marker: str, colour: str, name: str) -> None:
+def plot_points(axes: Any, own: Sequence[tuple[int, Difference]], marker: str, colour: str, name: str) -> None:
     """The lines of one verdict."""
     values = [100 * line.difference for _, line in own]
     error = [

@@ -1,4 +1,4 @@
-"""What a run answers, query by query: the best and the worst of each language, and how similar words and pictures are."""
+"""What a run answers, query by query: the best and the worst of each language, and how similar words and images are."""
 
 import base64
 import hashlib
@@ -13,20 +13,20 @@ from torch import Tensor
 
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.types import ImageSource, Row
-from polyclip.evaluation.held_out import MIXED, mixed_styles, named_rows, pictures, pooled_names
+from polyclip.evaluation.held_out import MIXED, choose_styles, read_named_rows, build_galleries, encode_names
 from polyclip.evaluation.retrieval import Items, Request
 from polyclip.languages.schema import Language
 from polyclip.models.aligner import load_model
 
-SHOWN = 5  # pictures found for a query
+SHOWN = 5  # images found for a query
 EACH = 4  # queries, the best and the worst
-CELLS = 8  # words and pictures of the map
+CELLS = 8  # words and images of the map
 THUMBNAIL = 96  # pixels on the longer side
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A query, the place of its own picture (0 is best) among all, and the concepts found first, each with its cosine."""
+class QueryExample:
+    """A query, the place of its own image (0 is best) among all, and the concepts found first, each with its cosine."""
 
     query: str
     concept: str
@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Words by the pictures they name: cosines in [-1, 1]; word number n names picture number n."""
+    """Words by the images they name: cosines in [-1, 1]; word number n names image number n."""
 
     words: list[str]
     concepts: list[str]
@@ -45,12 +45,12 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """By language: its best and worst queries and its map; and the pictures that these show."""
+class RunExamples:
+    """By language: its best and worst queries and its map; and the images that these show."""
 
     gallery: int
-    best: dict[str, list[Answer]] = field(default_factory=dict)
-    worst: dict[str, list[Answer]] = field(default_factory=dict)
+    best: dict[str, list[QueryExample]] = field(default_factory=dict)
+    worst: dict[str, list[QueryExample]] = field(default_factory=dict)
     grids: dict[str, Grid] = field(default_factory=dict)
     thumbnails: dict[str, str] = field(default_factory=dict)  # concept -> data URI
 
@@ -62,29 +62,29 @@ class Answers:
         }
 
 
-def answers(folder: Path, corpus_name: str, languages: Sequence[Language], trained: Sequence[str]) -> Answers:
+def collect_examples(folder: Path, corpus_name: str, languages: Sequence[Language], trained: Sequence[str]) -> RunExamples:
     """Ask a run its test names in these languages; features come from the cache where it has them.
 
-    Raises what `load_model`, the corpus and the towers raise, DataError for a language that the corpus does not name the test pictures in.
+    Raises what `load_model`, the corpus and the towers raise, DataError for a language that the corpus does not name the test images in.
     """
     aligner, corpus = load_model(folder), load_corpus(corpus_name)
     request = Request(languages=list(languages), trained=frozenset(trained), corpus=corpus_name)
-    rows = named_rows(corpus, request)[0]
-    protocol, gallery = next(iter(pictures(aligner, corpus, request.split)[0].items()))
-    whole = Answers(len(gallery.keys))
-    for code, pooled in pooled_names(aligner, rows).items():
-        cosines = aligner.text.unit(pooled).float() @ gallery.vectors.float().T
-        ordered = ranked(rows[code], gallery, cosines)
+    rows = read_named_rows(corpus, request)[0]
+    protocol, gallery = next(iter(build_galleries(aligner, corpus, request.split)[0].items()))
+    whole = RunExamples(len(gallery.keys))
+    for code, pooled in encode_names(aligner, rows).items():
+        cosines = aligner.text.unit(pooled).float() @ gallery.embeddings.float().T
+        ordered = rank_queries(rows[code], gallery, cosines)
         whole.best[code] = ordered[:EACH]
         whole.worst[code] = ordered[max(EACH, len(ordered) - EACH) :][::-1]  # none twice where there are few
-        whole.grids[code] = grid(rows[code], gallery, cosines)
-    drawn = drawings(corpus, protocol, gallery)
-    whole.thumbnails.update({concept: thumbnail(drawn[concept]) for concept in sorted(concepts_of(whole))})
+        whole.grids[code] = build_grid(rows[code], gallery, cosines)
+    drawn = select_images(corpus, protocol, gallery)
+    whole.thumbnails.update({concept: make_thumbnail(drawn[concept]) for concept in sorted(list_concepts(whole))})
     return whole
 
 
-def ranked(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word picture"]) -> list[Answer]:
-    """Every query whose picture is in the gallery, best first: by the place of its own picture, then by its cosine. Ties count against the model."""
+def rank_queries(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word image"]) -> list[QueryExample]:
+    """Every query whose image is in the gallery, best first: by the place of its own image, then by its cosine. Ties count against the model."""
     place = {key: column for column, key in enumerate(gallery.keys)}
     found = []
     for row, line in zip(rows, cosines, strict=True):
@@ -94,12 +94,12 @@ def ranked(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word pic
             hits = [
                 (gallery.keys[int(column)], float(value)) for value, column in zip(top.values, top.indices, strict=True)
             ]
-            found.append(Answer(row.captions[0], row.concept, int((line >= own).sum()) - 1, float(own), hits))
+            found.append(QueryExample(row.captions[0], row.concept, int((line >= own).sum()) - 1, float(own), hits))
     return sorted(found, key=lambda answer: (answer.rank, -answer.own))
 
 
-def grid(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word picture"]) -> Grid:
-    """A few words by their pictures: concepts chosen by hash, so that no score decides what is shown."""
+def build_grid(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word image"]) -> Grid:
+    """A few words by their images: concepts chosen by hash, so that no score decides what is shown."""
     place = {key: column for column, key in enumerate(gallery.keys)}
     named = [
         (hashlib.sha256(row.concept.encode()).hexdigest(), number)
@@ -112,28 +112,28 @@ def grid(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word pictu
     return Grid([rows[number].captions[0] for number in chosen], concepts, part.tolist())
 
 
-def drawings(corpus: Corpus, protocol: str, gallery: Items) -> dict[str, ImageSource]:
-    """The picture of every concept, in the style in which the gallery shows it."""
+def select_images(corpus: Corpus, protocol: str, gallery: Items) -> dict[str, ImageSource]:
+    """The image of every concept, in the style in which the gallery shows it."""
     styles = {style: corpus.reader.pictures(corpus.folder, style) for style in corpus.reader.styles(corpus.folder)}
     if protocol != MIXED:
         return dict(styles[protocol])
     wanted = set(gallery.keys)
-    shown: Mapping[str, str] = mixed_styles(
+    shown: Mapping[str, str] = choose_styles(
         {style: [concept for concept in drawn if concept in wanted] for style, drawn in styles.items()}
     )
     return {concept: styles[style][concept] for concept, style in shown.items()}
 
 
-def concepts_of(whole: Answers) -> set[str]:
+def list_concepts(whole: RunExamples) -> set[str]:
     """Everything that has to be shown."""
     listed = [answer for found in (*whole.best.values(), *whole.worst.values()) for answer in found]
     found = {answer.concept for answer in listed} | {concept for answer in listed for concept, _ in answer.found}
     return found | {concept for grid in whole.grids.values() for concept in grid.concepts}
 
 
-def thumbnail(picture: ImageSource) -> str:
-    """A small WebP as a data URI."""
-    image = picture.open().convert("RGB")
+def make_thumbnail(source: ImageSource) -> str:
+    """Encode a small WebP version of an image as a data URI."""
+    image = source.open().convert("RGB")
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=75)

@@ -5,36 +5,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polyclip.core.storage import write_text
-from polyclip.languages.schema import known_languages, load_language
-from polyclip.report.charts import bar, curve
-from polyclip.report.examples import Answer, Answers, Grid
-from polyclip.report.licences import UNKNOWN, WORDS, Item, bill, conclusion
-from polyclip.report.model_card import name_of
-from polyclip.report.reproduce import command_of
-from polyclip.report.run_facts import DIRECTIONS, HEADLINE, Facts
-from polyclip.report.table import label
+from polyclip.languages.schema import list_languages, load_language
+from polyclip.report.charts import draw_bar, draw_curve
+from polyclip.report.examples import QueryExample, RunExamples, Grid
+from polyclip.report.licences import UNKNOWN, WORDS, Material, build_bill, summarize_licences
+from polyclip.report.model_card import format_language_name
+from polyclip.report.reproduce import build_command
+from polyclip.report.run_facts import DIRECTIONS, HEADLINE, RunFacts
+from polyclip.report.table import format_language
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = Path(__file__).with_name("page.css")
 BOXES = "Letters that show as boxes need a font on the device that shows this page; on Debian and Ubuntu: apt install fonts-noto-core fonts-noto-cjk."
 
 
-def write_page(path: Path, facts: Facts, found: Answers | None) -> None:
-    """Write the page whole or not at all; without `found` it has no pictures."""
-    write_text(path, page(facts, found), what="the report")
+def write_page(path: Path, facts: RunFacts, found: RunExamples | None) -> None:
+    """Write the page whole or not at all; without `found` it has no images."""
+    write_text(path, render_page(facts, found), what="the report")
 
 
-def page(facts: Facts, found: Answers | None) -> str:
+def render_page(facts: RunFacts, found: RunExamples | None) -> str:
     """The whole document."""
-    title = text(f"{facts.folder.resolve().name} · polyclip")
+    title = escape(f"{facts.folder.resolve().name} · polyclip")
     parts = [
-        ("curves", "Learning curves", curves(facts)),
-        ("recall", "Recall by language", "".join(recall(facts, direction) for direction in DIRECTIONS)),
-        ("knowledge", "Knowledge kept", knowledge(facts)),
-        ("map", "Words by pictures", "" if found is None else maps(found)),
-        ("queries", "Best and worst queries", "" if found is None else sheet(found)),
-        ("materials", "Bill of materials", materials(bill(facts.run))),
-        ("making", "How it was made", making(facts)),
+        ("curves", "Learning curves", render_curves(facts)),
+        ("recall", "Recall by language", "".join(render_recall(facts, direction) for direction in DIRECTIONS)),
+        ("knowledge", "Knowledge kept", render_retention(facts)),
+        ("map", "Words by images", "" if found is None else render_maps(found)),
+        ("queries", "Best and worst queries", "" if found is None else render_queries(found)),
+        ("materials", "Bill of materials", render_materials(build_bill(facts.run))),
+        ("making", "How it was made", render_origin(facts)),
     ]
     shown = [part for part in parts if part[2]]
     links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name, _ in shown)
@@ -42,41 +42,41 @@ def page(facts: Facts, found: Answers | None) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{title}</title>\n<style>{STYLE.read_text("utf-8")}</style></head>\n'
-        f'<body><header>{heading(facts)}<nav aria-label="Sections"><ul>{links}</ul></nav></header>\n'
+        f'<body><header>{render_heading(facts)}<nav aria-label="Sections"><ul>{links}</ul></nav></header>\n'
         f'<main>\n{body}\n</main>\n<footer class="soft"><p>{BOXES}</p></footer></body></html>\n'
     )
 
 
-def heading(facts: Facts) -> str:
+def render_heading(facts: RunFacts) -> str:
     """Name, what it is, and the first trained language's headline."""
     model, recipe = facts.model, facts.run["recipe"]
-    figures = facts.figures("text_to_image")
+    figures = facts.get_figures("text_to_image")
     code = facts.run["languages"][0] if facts.run["languages"][0] in figures else next(iter(figures))
     score = figures[code]["recall@10"]
-    named = ", ".join(name_of(trained) for trained in facts.run["languages"])
+    named = ", ".join(format_language_name(trained) for trained in facts.run["languages"])
     return (
-        f"<h1>{text(facts.folder.resolve().name)}</h1><p>{text(named)}: {text(recipe['text_encoder'])} and {text(recipe['vision_tower'])}, aligned by "
-        f"method {text(model['method'])}; {model['trained_parameters']:,} of {model['total_parameters']:,} parameters trained.</p>"
-        f'<p class="verdict">{text(label(code))}: {100 * score.value:.1f} % of {score.queries} names find their picture among the first 10 of {score.gallery} '
+        f"<h1>{escape(facts.folder.resolve().name)}</h1><p>{escape(named)}: {escape(recipe['text_encoder'])} and {escape(recipe['vision_tower'])}, aligned by "
+        f"method {escape(model['method'])}; {model['trained_parameters']:,} of {model['total_parameters']:,} parameters trained.</p>"
+        f'<p class="verdict">{escape(format_language(code))}: {100 * score.value:.1f} % of {score.queries} names find their image among the first 10 of {score.gallery} '
         f"(95 % interval {100 * score.low:.1f} to {100 * score.high:.1f}; by chance {100 * score.chance:.1f}).</p>"
     )
 
 
-def curves(facts: Facts) -> str:
+def render_curves(facts: RunFacts) -> str:
     """Validation and loss, and the same as a table."""
-    drawn = curve(facts.log, "validation", "Validation recall, percent", share=True) + curve(
+    drawn = draw_curve(facts.log, "validation", "Validation recall, percent", share=True) + draw_curve(
         facts.log, "loss", "Training loss", share=False
     )
     rows = [
         [
-            text(line["phase"]),
+            escape(line["phase"]),
             str(line["epoch"]),
             f"{line['loss']:.3f}" if "loss" in line else "",
             f"{100 * line['validation']:.1f}" if "validation" in line else "",
         ]
         for line in facts.log
     ]
-    listed = table(
+    listed = render_table(
         "Every epoch: mean loss, and validation recall (mean of recall@1, 5 and 10) in percent",
         ["phase", "epoch", "loss", "validation"],
         rows,
@@ -84,19 +84,19 @@ def curves(facts: Facts) -> str:
     return f'<div class="curves">{drawn}</div><details><summary>As a table</summary>{listed}</details>' if rows else ""
 
 
-def recall(facts: Facts, direction: str) -> str:
+def render_recall(facts: RunFacts, direction: str) -> str:
     """Every language of the headline protocol, trained ones first; the bar is recall@10."""
     rows = []
-    for code, found in facts.figures(direction).items():
+    for code, found in facts.get_figures(direction).items():
         ten = found["recall@10"]
         numbers = [
             f"{100 * found[m].value:.1f} [{100 * found[m].low:.0f}, {100 * found[m].high:.0f}]" for m in HEADLINE
         ]
         rows.append(
             [
-                text(label(code)),
+                escape(format_language(code)),
                 "trained" if ten.seen else "never",
-                bar(ten),
+                draw_bar(ten),
                 *reversed(numbers),
                 f"{ten.queries} / {ten.gallery}",
             ]
@@ -105,7 +105,7 @@ def recall(facts: Facts, direction: str) -> str:
         f"{direction.replace('_', ' ').capitalize()}, {facts.scores[0].benchmark}, {facts.protocol}, {facts.scores[0].split}: percent [95 % interval]. "
         "The bar shows recall@10 from 0 to 100: dot the value, thick line the interval, upright mark chance."
     )
-    drawn = table(said, ["language", "", "recall@10 drawn", *reversed(HEADLINE), "queries / gallery"], rows)
+    drawn = render_table(said, ["language", "", "recall@10 drawn", *reversed(HEADLINE), "queries / gallery"], rows)
     title = direction.replace("_", " ").capitalize()
     return (
         f"<h3>{title}</h3>{drawn}"
@@ -114,12 +114,12 @@ def recall(facts: Facts, direction: str) -> str:
     )
 
 
-def knowledge(facts: Facts) -> str:
+def render_retention(facts: RunFacts) -> str:
     """What the towers knew, before and after."""
     rows = [
         [
-            text(k.part),
-            text(k.question),
+            escape(k.part),
+            escape(k.question),
             f"{100 * k.before:.1f}",
             f"{100 * k.after:.1f}",
             f"{100 * k.change:+.1f} [{100 * k.low:+.1f}, {100 * k.high:+.1f}]",
@@ -127,7 +127,7 @@ def knowledge(facts: Facts) -> str:
         for k in facts.knowledge
     ]
     return (
-        table(
+        render_table(
             "Before and after alignment, percent [95 % of the change]",
             ["of", "asked", "before", "after", "change"],
             rows,
@@ -137,24 +137,24 @@ def knowledge(facts: Facts) -> str:
     )
 
 
-def maps(found: Answers) -> str:
+def render_maps(found: RunExamples) -> str:
     """A map for each language; the first is open."""
     about = (
-        '<p class="soft">Cosine times 100 of each word with each picture; framed: the word\'s own picture; underlined: the most similar of these. '
+        '<p class="soft">Cosine times 100 of each word with each image; framed: the word\'s own image; underlined: the most similar of these. '
         "Words are chosen by hash, not by score.</p>"
     )
     return about + "".join(
-        opened(code, heat(code, grid, found.thumbnails), number == 0)
+        render_details(code, render_map(code, grid, found.thumbnails), number == 0)
         for number, (code, grid) in enumerate(found.grids.items())
     )
 
 
-def heat(code: str, grid: Grid, thumbnails: dict[str, str]) -> str:
-    """Words down, pictures across; the stronger the colour, the more similar within this map."""
+def render_map(code: str, grid: Grid, thumbnails: dict[str, str]) -> str:
+    """Words down, images across; the stronger the colour, the more similar within this map."""
     values = [value for line in grid.cosines for value in line]
     low, span = min(values), max(max(values) - min(values), 1e-9)
     names = dict(zip(grid.concepts, grid.words, strict=True))
-    head = "".join(f'<th scope="col">{picture(thumbnails[concept], names[concept])}</th>' for concept in grid.concepts)
+    head = "".join(f'<th scope="col">{render_image(thumbnails[concept], names[concept])}</th>' for concept in grid.concepts)
     rows = []
     for number, (word, line) in enumerate(zip(grid.words, grid.cosines, strict=True)):
         cells = [
@@ -162,106 +162,106 @@ def heat(code: str, grid: Grid, thumbnails: dict[str, str]) -> str:
             f'style="background:rgba(var(--heat),{0.65 * (value - low) / span:.2f})">{round(100 * value)}</td>'
             for column, value in enumerate(line)
         ]
-        rows.append(f'<tr><th scope="row" {spoken(code)}>{text(word)}</th>{"".join(cells)}</tr>')
-    caption = f"<caption>{text(label(code))}: cosine × 100 of words (rows) and pictures (columns)</caption>"
-    return scrolled(
+        rows.append(f'<tr><th scope="row" {format_language_attributes(code)}>{escape(word)}</th>{"".join(cells)}</tr>')
+    caption = f"<caption>{escape(format_language(code))}: cosine × 100 of words (rows) and images (columns)</caption>"
+    return wrap_scrollable(
         f'<table class="map">{caption}<thead><tr><td></td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>',
-        f"Map, {label(code)}",
+        f"Map, {format_language(code)}",
     )
 
 
-def sheet(found: Answers) -> str:
+def render_queries(found: RunExamples) -> str:
     """Best and worst queries of each language with what they found."""
     parts = []
     for number, code in enumerate(found.best):
-        best = "".join(card(code, answer, found) for answer in found.best[code])
-        worst = "".join(card(code, answer, found) for answer in found.worst[code])
+        best = "".join(render_query(code, answer, found) for answer in found.best[code])
+        worst = "".join(render_query(code, answer, found) for answer in found.worst[code])
         content = f'<h3>Best</h3><ul class="cards">{best}</ul>' + (
             f'<h3>Worst</h3><ul class="cards">{worst}</ul>' if worst else ""
         )
-        parts.append(opened(code, content, number == 0))
+        parts.append(render_details(code, content, number == 0))
     return (
-        f'<p class="soft">Each query with its own picture, then the first pictures found among {found.gallery}; framed: its own.</p>'
+        f'<p class="soft">Each query with its own image, then the first images found among {found.gallery}; framed: its own.</p>'
         + "".join(parts)
     )
 
 
-def card(code: str, answer: Answer, found: Answers) -> str:
+def render_query(code: str, answer: QueryExample, found: RunExamples) -> str:
     """One query."""
     strip = "".join(
-        picture(found.thumbnails[c], f"number {n}, cosine {v:.2f}", c == answer.concept)
+        render_image(found.thumbnails[c], f"number {n}, cosine {v:.2f}", c == answer.concept)
         for n, (c, v) in enumerate(answer.found, 1)
     )
     return (
-        f'<li><p class="query" {spoken(code)}>{text(answer.query)}</p><p class="soft">place {answer.rank + 1} of {found.gallery}, cosine {answer.own:.2f}</p>'
-        f'{picture(found.thumbnails[answer.concept], answer.query, True)}<div class="strip">{strip}</div></li>'
+        f'<li><p class="query" {format_language_attributes(code)}>{escape(answer.query)}</p><p class="soft">place {answer.rank + 1} of {found.gallery}, cosine {answer.own:.2f}</p>'
+        f'{render_image(found.thumbnails[answer.concept], answer.query, True)}<div class="strip">{strip}</div></li>'
     )
 
 
-def materials(items: Sequence[Item]) -> str:
+def render_materials(items: Sequence[Material]) -> str:
     """What it is made of, and whether it may be used commercially."""
-    rows = [[text(item.part), text(item.name), linked(item), WORDS[item.commercial], text(item.why)] for item in items]
-    notes = "".join(f"<li>{text(item.name)}: {text(item.note)}</li>" for item in dict.fromkeys(items) if item.note)
-    drawn = table(
+    rows = [[escape(item.part), escape(item.name), render_link(item), WORDS[item.commercial], escape(item.why)] for item in items]
+    notes = "".join(f"<li>{escape(item.name)}: {escape(item.note)}</li>" for item in dict.fromkeys(items) if item.note)
+    drawn = render_table(
         "Every material, its licence, and what that says of commercial use",
         ["part", "what", "licence", "commercial use", "why"],
         rows,
         "bill",
     )
-    return f'<p class="verdict">{text(conclusion(items))}</p>{drawn}' + (
+    return f'<p class="verdict">{escape(summarize_licences(items))}</p>{drawn}' + (
         f'<ul class="soft">{notes}</ul>' if notes else ""
     )
 
 
-def linked(item: Item) -> str:
+def render_link(item: Material) -> str:
     """The identifier, with its page."""
-    name = "not stated" if item.spdx == UNKNOWN else text(item.spdx)
-    return f'<a href="{text(item.url)}" rel="noreferrer">{name}</a>' if item.url else name
+    name = "not stated" if item.spdx == UNKNOWN else escape(item.spdx)
+    return f'<a href="{escape(item.url)}" rel="noreferrer">{name}</a>' if item.url else name
 
 
-def making(facts: Facts) -> str:
+def render_origin(facts: RunFacts) -> str:
     """Command, seed, versions, seconds."""
     versions = ", ".join(f"{name} {number}" for name, number in facts.origin["versions"].items())
     seconds = ", ".join(f"{part} {value:.0f} s" for part, value in facts.seconds.items())
-    return f"<p><code>{text(command_of(facts.run, facts.folder))}</code></p><p>Seed {facts.origin['seed']}; {text(seconds)}.</p><p>{text(versions)}</p>"
+    return f"<p><code>{escape(build_command(facts.run, facts.folder))}</code></p><p>Seed {facts.origin['seed']}; {escape(seconds)}.</p><p>{escape(versions)}</p>"
 
 
-def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
+def render_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
     """Cells are HTML; the first of a row is its heading, those that begin with a figure are set to the right."""
     heads = "".join(f'<th scope="col">{name}</th>' for name in head)
-    body = "".join(f'<tr><th scope="row">{row[0]}</th>{"".join(data(value) for value in row[1:])}</tr>' for row in rows)
-    return scrolled(
-        f'<table class="{kind}"><caption>{text(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>',
+    body = "".join(f'<tr><th scope="row">{row[0]}</th>{"".join(render_cell(value) for value in row[1:])}</tr>' for row in rows)
+    return wrap_scrollable(
+        f'<table class="{kind}"><caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>',
         caption,
     )
 
 
-def data(value: str) -> str:
+def render_cell(value: str) -> str:
     """A cell."""
     return f'<td class="n">{value}</td>' if value[:1] in "+-0123456789" and value else f"<td>{value}</td>"
 
 
-def scrolled(drawn: str, name: str) -> str:
+def wrap_scrollable(drawn: str, name: str) -> str:
     """A region that scrolls sideways by finger or arrow keys where it is too wide."""
-    return f'<div class="wide" role="region" tabindex="0" aria-label="{text(name)}">{drawn}</div>'
+    return f'<div class="wide" role="region" tabindex="0" aria-label="{escape(name)}">{drawn}</div>'
 
 
-def opened(code: str, content: str, is_open: bool) -> str:
+def render_details(code: str, content: str, is_open: bool) -> str:
     """A part that unfolds, headed by its language."""
-    return f"<details{' open' if is_open else ''}><summary>{text(label(code))}</summary>{content}</details>"
+    return f"<details{' open' if is_open else ''}><summary>{escape(format_language(code))}</summary>{content}</details>"
 
 
-def picture(uri: str, name: str, own: bool = False) -> str:
+def render_image(uri: str, name: str, own: bool = False) -> str:
     """A thumbnail."""
-    return f'<img{" class=own" if own else ""} src="{uri}" alt="{text(name)}">'
+    return f'<img{" class=own" if own else ""} src="{uri}" alt="{escape(name)}">'
 
 
-def spoken(code: str) -> str:
+def format_language_attributes(code: str) -> str:
     """Language and direction of captions, for fonts, screen readers and the order of letters."""
-    direction = load_language(code).direction if code in known_languages() else "auto"
-    return f'lang="{text(code)}" dir="{direction}"'
+    direction = load_language(code).direction if code in list_languages() else "auto"
+    return f'lang="{escape(code)}" dir="{direction}"'
 
 
-def text(value: str) -> str:
+def escape(value: str) -> str:
     """Escaped."""
     return html.escape(value)

@@ -13,7 +13,7 @@ from polyclip.evaluation.leakage.compare import LONG, Findings, Leak
 SHOWN = 5  # of each kind
 
 
-def table(findings: Findings) -> Table:
+def build_table(findings: Findings) -> Table:
     """The first leaks of each kind and how many there are."""
     drawn = Table(
         title=escape(f"{findings.train} in {findings.other}"),
@@ -33,8 +33,8 @@ def table(findings: Findings) -> Table:
                 *map(
                     escape,
                     (
-                        short(leak.train),
-                        short(leak.other),
+                        shorten_path(leak.train),
+                        shorten_path(leak.other),
                         f"{leak.detail}{f' ({leak.source})' if leak.source else ''}",
                     ),
                 ),
@@ -44,26 +44,26 @@ def table(findings: Findings) -> Table:
     return drawn
 
 
-def short(name: str) -> str:
+def shorten_path(name: str) -> str:
     """The last two parts of a path."""
     return "/".join(Path(name).parts[-2:])
 
 
-def lines(findings: Findings, reason: str) -> Iterator[str]:
+def format_lines(findings: Findings, reason: str) -> Iterator[str]:
     """What was compared, what is shared without being a leak, and the verdict."""
     yield from findings.notes
     counts = findings.captions
-    for what, called in (("pictures", "pictures"), ("listed", "names of pictures")):
+    for what, called in (("pictures", "images"), ("listed", "names of images")):
         mine, theirs = findings.compared[what]
         yield f"compared: {theirs:,} {called} of the benchmark with {mine:,} of the training data"
     yield (
         f"captions: {counts['shared']:,} of {counts['captions']:,} are also in training, {counts['shared_sentences']:,} of the {counts['sentences']:,} "
-        f"with {LONG} letters or more (the same word for another picture is no leak)"
+        f"with {LONG} letters or more (the same word for another image is no leak)"
     )
-    yield verdict(findings.leaks, reason)
+    yield summarize_leaks(findings.leaks, reason)
 
 
-def verdict(leaks: list[Leak], reason: str) -> str:
+def summarize_leaks(leaks: list[Leak], reason: str) -> str:
     """One sentence."""
     if not leaks:
         return "No leak found."

@@ -20,7 +20,7 @@ DEEPEST = 8  # runs that go on from runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Material:
     """One material. `commercial` is yes, conditions, unclear or no."""
 
     part: str
@@ -32,104 +32,104 @@ class Item:
     note: str = ""
 
 
-def bill(run: dict[str, Any]) -> list[Item]:
+def build_bill(run: dict[str, Any]) -> list[Material]:
     """Materials of a run, from the settings in its result.json or run.toml: towers, teacher, corpus, and those of the run it went on from.
 
     Reads packs and local model cards, never the network.
     """
-    return list(dict.fromkeys(judged(item) for item in materials(run, DEEPEST)))
+    return list(dict.fromkeys(judge_item(item) for item in list_materials(run, DEEPEST)))
 
 
-def materials(run: dict[str, Any], depth: int) -> Iterator[Item]:
+def list_materials(run: dict[str, Any], depth: int) -> Iterator[Material]:
     """Every material, not judged yet."""
     recipe = run["recipe"]
-    yield of_model("text encoder", recipe["text_encoder"])
-    for part in parts_of(recipe["vision_tower"]):
-        yield of_model("vision tower", part)
+    yield describe_model("text encoder", recipe["text_encoder"])
+    for part in split_towers(recipe["vision_tower"]):
+        yield describe_model("vision tower", part)
     if recipe.get("teacher"):
-        yield from of_teacher(recipe["teacher"], depth)
-    yield from of_corpus(run["corpus"])
+        yield from list_teacher_materials(recipe["teacher"], depth)
+    yield from list_corpus_materials(run["corpus"])
     if "continued" in run and depth:
-        yield from of_start(Path(run["continued"]["from"]), depth)
-    yield Item(part="program", name="polyclip", spdx="Apache-2.0", url="https://www.apache.org/licenses/LICENSE-2.0")
+        yield from list_run_materials(Path(run["continued"]["from"]), depth)
+    yield Material(part="program", name="polyclip", spdx="Apache-2.0", url="https://www.apache.org/licenses/LICENSE-2.0")
 
 
-def parts_of(tower: str) -> list[str]:
-    """Vision towers side by side, one by one."""
+def split_towers(tower: str) -> list[str]:
+    """Vision encoders side by side, one by one."""
     return tower.split("+") if "+" in tower and "/" not in tower else [tower]
 
 
-def of_model(part: str, name: str) -> Item:
+def describe_model(part: str, name: str) -> Material:
     """A tower: one of ours, timm's own statement, or what its card in a local folder or in the hub's cache says."""
     plain = name.partition(":")[0]
-    for facts in table()["models"]:
+    for facts in load_licence_table()["models"]:
         if plain in facts["names"]:
-            return Item(
+            return Material(
                 part=part, name=f"{name} ({facts['holder']})", spdx=facts["spdx"], url=facts["url"], note=facts["note"]
             )
     kind, _, rest = name.partition(":")
     argument = (rest if kind in ("timm", "huggingface", "clip") else name).partition(",")[0]
     if kind == "timm":
-        return of_timm(part, name, argument)
-    return Item(part=part, name=name, spdx=card_licence(argument), url=page(argument))
+        return describe_timm_model(part, name, argument)
+    return Material(part=part, name=name, spdx=read_card_licence(argument), url=get_hub_page(argument))
 
 
-def of_timm(part: str, name: str, argument: str) -> Item:
+def describe_timm_model(part: str, name: str, argument: str) -> Material:
     """What timm says of the weights it would fetch; nothing is known of a file of one's own."""
     from timm.models import get_pretrained_cfg
 
     if "weights=" in name:
-        return Item(
+        return Material(
             part=part,
             name=name,
             spdx=UNKNOWN,
             note="Weights of a file of one's own: its licence is known to who made the file.",
         )
     config = get_pretrained_cfg(argument, allow_unregistered=True)
-    return Item(
+    return Material(
         part=part,
         name=name,
-        spdx=spdx_of((config and config.license) or ""),
-        url=page((config and config.hf_hub_id) or ""),
+        spdx=normalize_spdx((config and config.license) or ""),
+        url=get_hub_page((config and config.hf_hub_id) or ""),
     )
 
 
-def of_teacher(name: str, depth: int) -> Iterator[Item]:
+def list_teacher_materials(name: str, depth: int) -> Iterator[Material]:
     """The aligned model that a taught method learnt from, or what the run that it is was made of."""
     if name.startswith("clip:"):
-        yield of_model("teacher", name)
+        yield describe_model("teacher", name)
     elif depth:
-        yield from of_start(Path(name), depth)
+        yield from list_run_materials(Path(name), depth)
 
 
-def of_corpus(name: str) -> Iterator[Item]:
-    """Captions and pictures, as the pack says."""
+def list_corpus_materials(name: str) -> Iterator[Material]:
+    """Captions and images, as the pack says."""
     try:
         pack = load_corpus(name).pack
     except PolyclipError:
-        yield Item(part="captions and pictures", name=name, spdx=UNKNOWN, why="the corpus' pack is not at hand")
+        yield Material(part="captions and images", name=name, spdx=UNKNOWN, why="the corpus' pack is not at hand")
         return
     for licence in pack.licences:
-        yield Item(part=licence.part, name=licence.holder, spdx=spdx_of(licence.spdx), url=licence.url)
+        yield Material(part=licence.part, name=licence.holder, spdx=normalize_spdx(licence.spdx), url=licence.url)
     if not pack.licences:
-        yield Item(
-            part="captions and pictures",
+        yield Material(
+            part="captions and images",
             name=f"corpus {pack.name}",
             spdx=UNKNOWN,
             why="the corpus' pack has no [[licences]]; add them and align again",
         )
 
 
-def of_start(folder: Path, depth: int) -> Iterator[Item]:
+def list_run_materials(folder: Path, depth: int) -> Iterator[Material]:
     """What the run that this one goes on from, or learnt from, is made of."""
     try:
         started = tomllib.loads((folder / "run.toml").read_text("utf-8"))
-        yield from materials(started, depth - 1)
+        yield from list_materials(started, depth - 1)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError):
-        yield Item(part="earlier run", name=folder.name, spdx=UNKNOWN, why="its folder is not at hand: see its card")
+        yield Material(part="earlier run", name=folder.name, spdx=UNKNOWN, why="its folder is not at hand: see its card")
 
 
-def card_licence(argument: str) -> str:
+def read_card_licence(argument: str) -> str:
     """The licence in the metadata of a model's own card: of a local folder, or of what the hub's cache has; never fetched."""
     from huggingface_hub import ModelCard, try_to_load_from_cache
 
@@ -143,12 +143,12 @@ def card_licence(argument: str) -> str:
     if not isinstance(path, str | Path):
         return UNKNOWN
     try:
-        return spdx_of(str(ModelCard.load(path).data.get("license") or ""))
+        return normalize_spdx(str(ModelCard.load(path).data.get("license") or ""))
     except (OSError, ValueError):  # a card without readable metadata states nothing
         return UNKNOWN
 
 
-def page(argument: str) -> str:
+def get_hub_page(argument: str) -> str:
     """A hub name's page."""
     return (
         f"https://huggingface.co/{argument}"
@@ -157,44 +157,44 @@ def page(argument: str) -> str:
     )
 
 
-def spdx_of(text: str) -> str:
+def normalize_spdx(text: str) -> str:
     """An identifier as SPDX spells it: the hub and timm write them in small letters; NOASSERTION where there is none."""
-    known = {name.lower(): name for entry in table()["licences"] for name in entry["spdx"]}
+    known = {name.lower(): name for entry in load_licence_table()["licences"] for name in entry["spdx"]}
     stated = text.strip()
     return (
         known.get(stated.lower(), stated) if stated and stated.lower() not in ("other", "unknown", "none") else UNKNOWN
     )
 
 
-def judged(item: Item) -> Item:
+def judge_item(item: Material) -> Material:
     """The same item with what its licence says about commercial use; of `A AND B` the stricter, of `A OR B` the freer."""
     if item.spdx == UNKNOWN:
         return item
-    found = worst(
-        [best([of_licence(one) for one in part.split(" OR ")]) for part in item.spdx.strip("()").split(" AND ")]
+    found = pick_strictest(
+        [pick_freest([judge_licence(one) for one in part.split(" OR ")]) for part in item.spdx.strip("()").split(" AND ")]
     )
     return replace(item, commercial=found[0], why=found[1])
 
 
-def of_licence(spdx: str) -> tuple[str, str]:
+def judge_licence(spdx: str) -> tuple[str, str]:
     """Verdict and reason of one identifier."""
-    for entry in table()["licences"]:
+    for entry in load_licence_table()["licences"]:
         if spdx.strip(" ()") in entry["spdx"]:
             return entry["commercial"], entry["why"]
     return UNCLEAR, f"polyclip does not know the licence {spdx.strip(' ()')}; read it"
 
 
-def worst(found: Sequence[tuple[str, str]]) -> tuple[str, str]:
+def pick_strictest(found: Sequence[tuple[str, str]]) -> tuple[str, str]:
     """The strictest."""
     return max(found, key=lambda pair: ORDER.index(pair[0]))
 
 
-def best(found: Sequence[tuple[str, str]]) -> tuple[str, str]:
+def pick_freest(found: Sequence[tuple[str, str]]) -> tuple[str, str]:
     """The freest."""
     return min(found, key=lambda pair: ORDER.index(pair[0]))
 
 
-def conclusion(items: Sequence[Item]) -> str:
+def summarize_licences(items: Sequence[Material]) -> str:
     """Whether the whole may be used commercially, in plain sentences: the strictest material decides."""
     verdict = max((item.commercial for item in items), key=ORDER.index)
     deciding = "; ".join(
@@ -211,6 +211,6 @@ def conclusion(items: Sequence[Item]) -> str:
 
 
 @cache
-def table() -> dict[str, Any]:
+def load_licence_table() -> dict[str, Any]:
     """licences.toml."""
     return tomllib.loads(FILE.read_text("utf-8"))

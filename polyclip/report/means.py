@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from polyclip.evaluation.bootstrap import Tallies, numbered
-from polyclip.evaluation.metrics import PER_QUERY, per_query
-from polyclip.evaluation.results import Measured, Score
+from polyclip.evaluation.bootstrap import ClusterSums, number_clusters
+from polyclip.evaluation.metrics import PER_QUERY, compute_query_metrics
+from polyclip.evaluation.results import PerQueryScore, Score
 
 GROUPS = {"all": (True, False), "trained": (True,), "never trained": (False,)}
 
 
-def means(scores: Iterable[Score]) -> list[dict[str, Any]]:
+def compute_means(scores: Iterable[Score]) -> list[dict[str, Any]]:
     """For every protocol, direction, metric and group of languages: value, 95 % interval, chance and the languages.
 
     The interval redraws whole clusters in all languages together; it is null where the scores do not know their queries.
@@ -24,22 +24,22 @@ def means(scores: Iterable[Score]) -> list[dict[str, Any]]:
     found = []
     for (benchmark, protocol, split, direction), by_metric in series.items():
         facts = {"benchmark": benchmark, "protocol": protocol, "split": split, "direction": direction}
-        clusters = clusters_of(next(iter(by_metric.values())))
+        clusters = number_score_clusters(next(iter(by_metric.values())))
         for group, seen in GROUPS.items():
             members = {metric: [score for score in own if score.seen in seen] for metric, own in by_metric.items()}
-            found += [facts | {"group": group} | line(metric, own, clusters) for metric, own in members.items() if own]
+            found += [facts | {"group": group} | summarize_metric(metric, own, clusters) for metric, own in members.items() if own]
     return found
 
 
-def clusters_of(scores: Sequence[Score]) -> dict[str, np.ndarray]:
+def number_score_clusters(scores: Sequence[Score]) -> dict[str, np.ndarray]:
     """The clusters of every language's queries, by number; of those whose scores know them."""
-    known = {score.language: score.outcome.cluster for score in scores if isinstance(score, Measured)}
-    return dict(zip(known, numbered(known.values()), strict=True))
+    known = {score.language: score.outcome.cluster for score in scores if isinstance(score, PerQueryScore)}
+    return dict(zip(known, number_clusters(known.values()), strict=True))
 
 
-def line(metric: str, scores: Sequence[Score], clusters: dict[str, np.ndarray]) -> dict[str, Any]:
+def summarize_metric(metric: str, scores: Sequence[Score], clusters: dict[str, np.ndarray]) -> dict[str, Any]:
     """One metric in one group."""
-    low, high = interval(metric, scores, clusters)
+    low, high = compute_interval(metric, scores, clusters)
     value, chance = (sum(getattr(score, key) for score in scores) / len(scores) for key in ("value", "chance"))
     return {
         "metric": metric,
@@ -51,14 +51,14 @@ def line(metric: str, scores: Sequence[Score], clusters: dict[str, np.ndarray]) 
     }
 
 
-def interval(
+def compute_interval(
     metric: str, scores: Sequence[Score], clusters: dict[str, np.ndarray]
 ) -> tuple[float, float] | tuple[None, None]:
     """Of the mean over languages."""
-    outcomes = [score.outcome for score in scores if isinstance(score, Measured)]
+    outcomes = [score.outcome for score in scores if isinstance(score, PerQueryScore)]
     if metric not in PER_QUERY or len(outcomes) != len(scores):
         return None, None
     column = PER_QUERY.index(metric)
-    values = [per_query(outcome.rank, outcome.gain)[:, column] for outcome in outcomes]
-    low, high = Tallies.of(values, [clusters[outcome.language] for outcome in outcomes]).interval()
+    values = [compute_query_metrics(outcome.rank, outcome.gain)[:, column] for outcome in outcomes]
+    low, high = ClusterSums.from_values(values, [clusters[outcome.language] for outcome in outcomes]).interval()
     return float(low[-1]), float(high[-1])

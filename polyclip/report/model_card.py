@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from polyclip.core.storage import digest, write_text
+from polyclip.core.storage import hash_parts, write_text
 from polyclip.evaluation.results import Score
-from polyclip.languages.schema import known_languages, load_language
-from polyclip.report.licences import UNKNOWN, WORDS, Item, bill, conclusion, parts_of, table
-from polyclip.report.reproduce import command_of
-from polyclip.report.run_facts import DIRECTIONS, HEADLINE, Facts, read_facts
-from polyclip.report.table import label
+from polyclip.languages.schema import list_languages, load_language
+from polyclip.report.licences import UNKNOWN, WORDS, Material, build_bill, summarize_licences, split_towers, load_licence_table
+from polyclip.report.reproduce import build_command
+from polyclip.report.run_facts import DIRECTIONS, HEADLINE, RunFacts, read_facts
+from polyclip.report.table import format_language
 
 NAME = "README.md"
 MARK = re.compile(r"\n<!-- written by polyclip; an edited card is left alone\. ([0-9a-f]{16}) -->\n$")
@@ -24,39 +24,39 @@ def write_card(folder: Path) -> Path | None:
     Raises RunError for a folder without a result, DataError for a damaged one.
     """
     path = folder / NAME
-    if edited(path):
+    if is_edited(path):
         return None
-    text = card(read_facts(folder))
+    text = render_card(read_facts(folder))
     write_text(
         path,
-        f"{text}\n<!-- written by polyclip; an edited card is left alone. {digest(text)[:16]} -->\n",
+        f"{text}\n<!-- written by polyclip; an edited card is left alone. {hash_parts(text)[:16]} -->\n",
         what="the model card",
     )
     return path
 
 
-def edited(path: Path) -> bool:
+def is_edited(path: Path) -> bool:
     """Whether a card is there that polyclip did not write, or that was changed since."""
     if not path.exists():
         return False
     text = path.read_text("utf-8", errors="replace")
     found = MARK.search(text)
-    return found is None or digest(text[: found.start()])[:16] != found[1]
+    return found is None or hash_parts(text[: found.start()])[:16] != found[1]
 
 
-def card(facts: Facts) -> str:
+def render_card(facts: RunFacts) -> str:
     """The whole card: metadata, then text."""
-    items = bill(facts.run)
-    parts = [intro(facts), use(facts), results(facts), knowledge(facts), materials(items), limits(facts), making(facts)]
-    return f"---\n{metadata(facts)}\n---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+    items = build_bill(facts.run)
+    parts = [render_intro(facts), render_usage(facts), render_results(facts), render_retention(facts), render_materials(items), render_limits(facts), render_origin(facts)]
+    return f"---\n{render_metadata(facts)}\n---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 
-def metadata(facts: Facts) -> str:
+def render_metadata(facts: RunFacts) -> str:
     """YAML that the hub reads; a licence for the trained parts is chosen by who publishes them."""
     from huggingface_hub import ModelCardData
 
     data = ModelCardData(
-        language=languages(facts),
+        language=list_iso_codes(facts),
         license="other",
         license_name="see-bill-of-materials",
         license_link="#bill-of-materials",
@@ -64,22 +64,22 @@ def metadata(facts: Facts) -> str:
         pipeline_tag="zero-shot-image-classification",
         tags=["polyclip", "clip", "multilingual", "image-text-retrieval", facts.model["method"]],
         datasets=[f"polyclip-{facts.scores[0].benchmark}"],
-        base_model=list(hub_names(facts.run["recipe"])) or None,
+        base_model=list(list_hub_names(facts.run["recipe"])) or None,
         model_name=facts.folder.resolve().name,
-        eval_results=list(evaluations(facts)),
+        eval_results=list(list_evaluations(facts)),
     )
     return data.to_yaml()
 
 
-def languages(facts: Facts) -> list[str]:
+def list_iso_codes(facts: RunFacts) -> list[str]:
     """ISO 639 codes of the trained languages, without script and region: the hub knows no others."""
     return list(dict.fromkeys(code.partition("-")[0] for code in facts.run["languages"]))
 
 
-def hub_names(recipe: dict[str, Any]) -> Iterator[str]:
+def list_hub_names(recipe: dict[str, Any]) -> Iterator[str]:
     """Names on the hub of the frozen towers that have one."""
-    known = {name: model["hub"] for model in table()["models"] for name in model["names"]}
-    for tower in [recipe["text_encoder"], *parts_of(recipe["vision_tower"])]:
+    known = {name: model["hub"] for model in load_licence_table()["models"] for name in model["names"]}
+    for tower in [recipe["text_encoder"], *split_towers(recipe["vision_tower"])]:
         kind, _, rest = tower.partition(":")
         name = known.get(kind) or (rest if kind == "huggingface" else tower).partition(",")[0]
         if (
@@ -91,23 +91,23 @@ def hub_names(recipe: dict[str, Any]) -> Iterator[str]:
             yield name
 
 
-def evaluations(facts: Facts) -> Iterator[Any]:
+def list_evaluations(facts: RunFacts) -> Iterator[Any]:
     """The headline of every trained language for the hub's index, with its interval, chance and counts."""
     from huggingface_hub import EvalResult
 
     for direction in DIRECTIONS:
-        for code, found in facts.figures(direction).items():
+        for code, found in facts.get_figures(direction).items():
             for metric in HEADLINE if found["recall@10"].seen else ():
                 score = found[metric]
                 yield EvalResult(
                     task_type="retrieval",
                     task_name="image-text retrieval",
                     dataset_type=f"polyclip-{score.benchmark}",
-                    dataset_name=f"{score.benchmark}, {score.protocol}, {label(code)}",
+                    dataset_name=f"{score.benchmark}, {score.protocol}, {format_language(code)}",
                     dataset_config=code,
                     dataset_split=score.split,
                     metric_type=f"{direction}_{metric.replace('@', '_at_')}",
-                    metric_name=f"{direction.replace('_', ' ')} {metric} [95 % {percent(score.low)} to {percent(score.high)} %]",
+                    metric_name=f"{direction.replace('_', ' ')} {metric} [95 % {format_percent(score.low)} to {format_percent(score.high)} %]",
                     metric_value=round(score.value, 4),
                     metric_args={
                         key: round(getattr(score, key), 4) for key in ("low", "high", "chance", "queries", "gallery")
@@ -115,71 +115,71 @@ def evaluations(facts: Facts) -> Iterator[Any]:
                 )
 
 
-def intro(facts: Facts) -> str:
+def render_intro(facts: RunFacts) -> str:
     """What it is."""
     model, recipe = facts.model, facts.run["recipe"]
-    named = ", ".join(name_of(code) for code in facts.run["languages"])
+    named = ", ".join(format_language_name(code) for code in facts.run["languages"])
     return (
-        f"# {facts.folder.resolve().name}\n\nText and pictures in one space for {named}: the frozen text encoder `{recipe['text_encoder']}` and "
-        f"the frozen vision tower `{recipe['vision_tower']}`, aligned by polyclip with method `{model['method']}`. This repository holds the "
+        f"# {facts.folder.resolve().name}\n\nText and images in one space for {named}: the frozen text encoder `{recipe['text_encoder']}` and "
+        f"the frozen vision encoder `{recipe['vision_tower']}`, aligned by polyclip with method `{model['method']}`. This repository holds the "
         f"trained parts alone: {model['trained_parameters']:,} of {model['total_parameters']:,} parameters ({100 * model['trained_share']:.2f} %)."
     )
 
 
-def use(facts: Facts) -> str:
+def render_usage(facts: RunFacts) -> str:
     """How to load it."""
     name = facts.folder.resolve().name
     code = facts.run["languages"][0]
     return (
         "## How to use\n\n```sh\npip install 'polyclip[starter]'\n```\n\n```python\nimport polyclip\nfrom PIL import Image\n\n"
         f'model = polyclip.load("{name}")  # this folder, or "owner/{name}" on the hub, revision="..." for one state of it\n'
-        f'words = model.encode_text(["..."], language="{code}")  # unit vectors, float32, [n, {facts.model["dim"]}] or a multiple\n'
-        'pictures = model.encode_image([Image.open("picture.jpg")])\nsimilarity = words @ pictures.T  # cosines\n```\n\n'
+        f'words = model.encode_text(["..."], language="{code}")  # embeddings, float32, [n, {facts.model["dim"]}] or a multiple\n'
+        'images = model.encode_image([Image.open("image.jpg")])\nsimilarity = words @ images.T  # cosines\n```\n\n'
         "On the command line: `polyclip search`, `polyclip eval`, `polyclip report`, each with `--model` or the folder. Weights are safetensors only; "
         "nothing here is code, and loading against other towers than those it was trained on is refused."
     )
 
 
-def results(facts: Facts) -> str:
+def render_results(facts: RunFacts) -> str:
     """Recall of every language, both directions for those that were trained."""
-    first = next(iter(facts.figures("text_to_image").values()))["recall@10"]
+    first = next(iter(facts.get_figures("text_to_image").values()))["recall@10"]
     chance = ", ".join(
-        percent(next(iter(facts.figures("text_to_image").values()))[metric].chance) for metric in HEADLINE
+        format_percent(next(iter(facts.get_figures("text_to_image").values()))[metric].chance) for metric in HEADLINE
     )
     head = (
         f"## Results\n\nBenchmark `{first.benchmark}`, protocol `{first.protocol}`, split `{first.split}`: {first.queries} queries among {first.gallery} "
-        f"pictures in the first language below; percent [95 % interval], {facts.origin.get('interval', 'bootstrap over clusters')}; chance {chance}. "
+        f"images in the first language below; percent [95 % interval], {facts.origin.get('interval', 'bootstrap over clusters')}; chance {chance}. "
         "Nothing of that split was trained on, in any language."
     )
     return "\n\n".join(
-        [head, *(direction_table(facts, direction) for direction in DIRECTIONS), *facts.origin.get("notes", [])]
+        [head, *(render_direction_table(facts, direction) for direction in DIRECTIONS), *facts.origin.get("notes", [])]
     )
 
 
-def direction_table(facts: Facts, direction: str) -> str:
+def render_direction_table(facts: RunFacts, direction: str) -> str:
     """A Markdown table: every language that was trained, the ends of those that were not, means."""
-    found = facts.figures(direction)
+    found = facts.get_figures(direction)
     trained, others = ([code for code in found if found[code]["recall@10"].seen is seen] for seen in (True, False))
     shown = others if len(others) <= 2 * FEW else [*others[:FEW], *others[-FEW:]]
     cut = f"; of {len(others)} never trained the best and the worst {FEW}" if len(shown) < len(others) else ""
     rows = [
         [
-            label(code),
+            format_language(code),
             "yes" if code in trained else "no",
             str(found[code]["recall@10"].queries),
-            *(cell(found[code][m]) for m in HEADLINE),
+            *(format_cell(found[code][m]) for m in HEADLINE),
         ]
         for code in trained + shown
     ]
     for group in ("trained", "never trained"):
-        cells = [mean_cell(facts.mean(direction, group, metric)) for metric in HEADLINE]
+        cells = [format_mean_cell(facts.mean(direction, group, metric)) for metric in HEADLINE]
         rows += [[f"mean, {group}", "", "", *cells]] if any(cells) else []
-    return f"### {direction.replace('_', ' ').capitalize()}{cut}\n\n" + markdown(
+    return f"### {direction.replace('_', ' ').capitalize()}{cut}\n\n" + render_markdown_table(
         ["language", "trained", "queries", *HEADLINE], rows
     )
 
 
-def knowledge(facts: Facts) -> str:
+def render_retention(facts: RunFacts) -> str:
     """What the alignment left of what the towers knew."""
     if not facts.knowledge:
         return ""
@@ -187,42 +187,42 @@ def knowledge(facts: Facts) -> str:
         [
             kept.part,
             kept.question,
-            percent(kept.before),
-            percent(kept.after),
+            format_percent(kept.before),
+            format_percent(kept.after),
             f"{100 * kept.change:+.1f} [{100 * kept.low:+.1f}, {100 * kept.high:+.1f}]",
         ]
         for kept in facts.knowledge
     ]
-    return "## Knowledge kept\n\nBefore and after alignment, percent.\n\n" + markdown(
+    return "## Knowledge kept\n\nBefore and after alignment, percent.\n\n" + render_markdown_table(
         ["of", "asked", "before", "after", "change [95 %]"], rows
     )
 
 
-def materials(items: Sequence[Item]) -> str:
+def render_materials(items: Sequence[Material]) -> str:
     """The bill of materials and its conclusion."""
-    rows = [[item.part, item.name, linked(item), WORDS[item.commercial], item.why] for item in items]
+    rows = [[item.part, item.name, render_link(item), WORDS[item.commercial], item.why] for item in items]
     notes = list(dict.fromkeys(f"- {item.name}: {item.note}" for item in items if item.note))
-    said = f"## Bill of materials\n\n**{conclusion(items)}**\n\n" + markdown(
+    said = f"## Bill of materials\n\n**{summarize_licences(items)}**\n\n" + render_markdown_table(
         ["part", "what", "licence (SPDX)", "commercial use", "why"], rows
     )
     return "\n\n".join([said, *(["\n".join(notes)] if notes else [])])
 
 
-def linked(item: Item) -> str:
+def render_link(item: Material) -> str:
     """The identifier, with its page."""
     name = "not stated" if item.spdx == UNKNOWN else item.spdx
     return f"[{name}]({item.url})" if item.url else name
 
 
-def limits(facts: Facts) -> str:
+def render_limits(facts: RunFacts) -> str:
     """What it cannot do."""
-    found = facts.figures("text_to_image")
+    found = facts.get_figures("text_to_image")
     weak = [
-        label(code) for code, figures in found.items() if figures["recall@10"].low <= 2 * figures["recall@10"].chance
+        format_language(code) for code, figures in found.items() if figures["recall@10"].low <= 2 * figures["recall@10"].chance
     ]
     said = [
         f"It learnt from the corpus `{Path(facts.run['corpus']).name.removesuffix('.toml')}` alone: expect less on other kinds of "
-        "pictures and longer captions, and measure with pictures of your own (`polyclip eval retrieval`).",
+        "images and longer captions, and measure with images of your own (`polyclip eval retrieval`).",
         "Both towers bring the biases of what they were pretrained on; similarity is no judgement of people, and must not decide about them.",
         "Scores were measured once, with one seed; another seed gives another model. Differences within the intervals say nothing.",
     ]
@@ -233,7 +233,7 @@ def limits(facts: Facts) -> str:
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in said)
 
 
-def making(facts: Facts) -> str:
+def render_origin(facts: RunFacts) -> str:
     """How to make it again."""
     versions = ", ".join(f"{name} {number}" for name, number in facts.origin["versions"].items())
     hashes = "\n".join(
@@ -246,40 +246,40 @@ def making(facts: Facts) -> str:
     )
     seconds = ", ".join(f"{part} {value:.0f} s" for part, value in facts.seconds.items())
     return (
-        f"## How it was made\n\n```sh\n{command_of(facts.run, facts.folder)}\n```\n\nEverything that decides the result is in `run.toml`; "
+        f"## How it was made\n\n```sh\n{build_command(facts.run, facts.folder)}\n```\n\nEverything that decides the result is in `run.toml`; "
         f"settings that no option sets are there too.\n\n{settings}\n- seed {facts.origin['seed']}; {seconds}\n- {versions}\n\n"
         f"Identity of the frozen towers (weights and preprocessing):\n\n{hashes}"
     )
 
 
-def name_of(code: str) -> str:
+def format_language_name(code: str) -> str:
     """`Swahili (Kiswahili)`."""
-    if code not in known_languages():
+    if code not in list_languages():
         return code
     pack = load_language(code)
     return pack.name if pack.own_name in ("", pack.name) else f"{pack.name} ({pack.own_name})"
 
 
-def percent(value: float) -> str:
+def format_percent(value: float) -> str:
     """One decimal."""
     return f"{100 * value:.1f}"
 
 
-def cell(score: Score) -> str:
+def format_cell(score: Score) -> str:
     """`12.3 [10.1, 15.2]`."""
-    return f"{percent(score.value)} [{percent(score.low)}, {percent(score.high)}]"
+    return f"{format_percent(score.value)} [{format_percent(score.low)}, {format_percent(score.high)}]"
 
 
-def mean_cell(line: dict[str, Any] | None) -> str:
+def format_mean_cell(line: dict[str, Any] | None) -> str:
     """The same of a mean over languages, whose interval may not be known."""
     if line is None:
         return ""
-    return percent(line["value"]) + (
-        f" [{percent(line['low'])}, {percent(line['high'])}]" if line["low"] is not None else ""
+    return format_percent(line["value"]) + (
+        f" [{format_percent(line['low'])}, {format_percent(line['high'])}]" if line["low"] is not None else ""
     )
 
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def render_markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; bars and line breaks in cells are escaped."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(

@@ -9,19 +9,19 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from polyclip.core.storage import sha256, writing
+from polyclip.core.storage import hash_file, write_atomically
 from polyclip.errors import DataError
-from polyclip.evaluation.results import Measured, QueryOutcomes, Score
+from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Score
 
 FACTS = ("benchmark", "protocol", "split", "language", "seen", "direction", "gallery", "queries")
 
 
-def outcomes_of(scores: Iterable[Score]) -> list[QueryOutcomes]:
+def collect_outcomes(scores: Iterable[Score]) -> list[QueryOutcomes]:
     """The outcomes that the scores know, each once, in their order."""
-    return list({id(score.outcome): score.outcome for score in scores if isinstance(score, Measured)}.values())
+    return list({id(score.outcome): score.outcome for score in scores if isinstance(score, PerQueryScore)}.values())
 
 
-def ranks_path(result: Path) -> Path:
+def get_ranks_path(result: Path) -> Path:
     """Where the ranks of a result file are."""
     return result.with_suffix(".ranks.safetensors")
 
@@ -42,9 +42,9 @@ def write_outcomes(path: Path, outcomes: list[QueryOutcomes]) -> str:
         "outcomes": json.dumps(facts, ensure_ascii=False),
         "clusters": json.dumps(list(number), ensure_ascii=False),
     }
-    with writing(path, what="the ranks of all queries") as temporary:
+    with write_atomically(path, what="the ranks of all queries") as temporary:
         save_file(tensors, temporary, metadata)
-        return sha256(temporary)
+        return hash_file(temporary)
 
 
 def read_outcomes(result: Path) -> list[QueryOutcomes]:
@@ -53,28 +53,28 @@ def read_outcomes(result: Path) -> list[QueryOutcomes]:
     Raises DataError where there are none, or where they are damaged or another result's.
     """
     path = result / "result.json" if result.is_dir() else result
-    found = ranks_path(path)
-    expected = recorded_digest(path)
+    found = get_ranks_path(path)
+    expected = read_digest(path)
     if not expected or not found.is_file():
         raise DataError(
             f"{path} has no ranks of single queries beside it ({found.name}), which a paired comparison needs; "
             "evaluate again with 'polyclip eval BENCHMARK --model RUN --json FILE', or give run folders and --benchmark."
         )
-    if sha256(found) != expected:
+    if hash_file(found) != expected:
         raise DataError(
             f"{found} is damaged or does not belong to {path.name}: other contents than the result says. Evaluate again."
         )
     try:
         with safe_open(found, "np") as handle:
             facts, names = (json.loads((handle.metadata() or {})[key]) for key in ("outcomes", "clusters"))
-            return [outcome(handle, n, table, names) for n, table in enumerate(facts)]
+            return [read_outcome(handle, n, table, names) for n, table in enumerate(facts)]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{found} is not what polyclip writes ({type(error).__name__}: {error}). Evaluate again."
         ) from error
 
 
-def outcome(handle: Any, n: int, facts: dict[str, Any], names: list[str]) -> QueryOutcomes:
+def read_outcome(handle: Any, n: int, facts: dict[str, Any], names: list[str]) -> QueryOutcomes:
     """The outcome that was written as number `n`."""
     cluster = tuple(names[row] for row in handle.get_tensor(f"{n}.cluster"))
     return QueryOutcomes(
@@ -82,7 +82,7 @@ def outcome(handle: Any, n: int, facts: dict[str, Any], names: list[str]) -> Que
     )
 
 
-def recorded_digest(path: Path) -> str:
+def read_digest(path: Path) -> str:
     """The digest of its ranks that a result file names; empty where it names none.
 
     Raises DataError for anything but a result.

@@ -15,14 +15,14 @@ ALWAYS = (
 SAME = ("tune", "dim", "loss", "text_layers", "vision_layers", "rank", "teacher")  # recipe keys that are options
 
 
-def command_of(run: dict[str, Any], folder: Path) -> str:
+def build_command(run: dict[str, Any], folder: Path) -> str:
     """`polyclip align ...` that asks for the same languages, method, towers, corpus and seed, in a new folder."""
     words = ["polyclip", "align"]
-    words += continued(run["continued"]) if "continued" in run else begun(run)
+    words += list_continued_arguments(run["continued"]) if "continued" in run else list_new_arguments(run)
     if run["corpus"] != "emoji":
         words += ["--corpus", run["corpus"]]
-    words += sampled(run.get("sample", {}))
-    own = run["towers" if find("methods", run["recipe"]["method"]).METHOD.inside else "heads"]
+    words += list_sampling_arguments(run.get("sample", {}))
+    own = run["towers" if find("methods", run["recipe"]["method"]).METHOD.trains_towers else "heads"]
     words += [
         "--epochs",
         str(own["epochs"]),
@@ -34,7 +34,7 @@ def command_of(run: dict[str, Any], folder: Path) -> str:
     return shlex.join([*words, "--out", str(Path("runs") / folder.resolve().name)])
 
 
-def begun(run: dict[str, Any]) -> list[str]:
+def list_new_arguments(run: dict[str, Any]) -> list[str]:
     """Of a run with new heads: languages, method, and what its recipe has that is no default."""
     languages = (
         run["languages"][:-1] if run["languages"][-1] == "en" and len(run["languages"]) > 1 else run["languages"]
@@ -51,15 +51,15 @@ def begun(run: dict[str, Any]) -> list[str]:
     return words
 
 
-def continued(start: dict[str, Any]) -> list[str]:
+def list_continued_arguments(start: dict[str, Any]) -> list[str]:
     """Of a run that goes on from another."""
     words = [word for code in start["new"] for word in ("--lang", code)] + ["--from", start["from"]]
     words += [] if start["shots"] == "all" else ["--shots", str(start["shots"]), "--shots-by", start["shots_by"]]
     return words + ([] if start["rehearse"] else ["--no-rehearse"])
 
 
-def sampled(sample: dict[str, Any]) -> list[str]:
-    """How captions and pictures are drawn."""
-    words = ["--views", str(sample["views"])] if sample.get("views", 1) != 1 else []
-    words += [word for name, weight in (sample.get("mix") or {}).items() for word in ("--mix", f"{name}={weight}")]
+def list_sampling_arguments(sample: dict[str, Any]) -> list[str]:
+    """How captions and images are drawn."""
+    words = ["--num-augmentations", str(sample["views"])] if sample.get("views", 1) != 1 else []
+    words += [word for name, weight in (sample.get("mix") or {}).items() for word in ("--caption-weights", f"{name}={weight}")]
     return words + (["--temperature", str(sample["temperature"])] if sample.get("temperature") is not None else [])

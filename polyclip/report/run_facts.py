@@ -13,7 +13,7 @@ DIRECTIONS = ("text_to_image", "image_to_text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class RunFacts:
     """A run's result, what was kept of the towers' knowledge, and the log of its training."""
 
     folder: Path
@@ -31,7 +31,7 @@ class Facts:
         """The headline protocol: the first."""
         return self.scores[0].protocol
 
-    def figures(self, direction: str) -> dict[str, dict[str, Score]]:
+    def get_figures(self, direction: str) -> dict[str, dict[str, Score]]:
         """Scores of the headline protocol by language and metric; trained languages first, then by falling recall@10."""
         found: dict[str, dict[str, Score]] = {}
         for score in self.scores:
@@ -49,7 +49,7 @@ class Facts:
         return next((line for line in self.means if all(line[key] == value for key, value in wanted.items())), None)
 
 
-def read_facts(folder: Path) -> Facts:
+def read_facts(folder: Path) -> RunFacts:
     """Read result.json, and log.jsonl and knowledge.json where a run has them.
 
     Raises RunError for a folder without a result, DataError for files that are not what polyclip writes.
@@ -59,17 +59,17 @@ def read_facts(folder: Path) -> Facts:
         raise RunError(
             f"{folder} is no finished run: it has no result.json. Make one with: polyclip align --lang sw --out {folder}"
         )
-    result = parsed(path, path.read_bytes())
+    result = parse_json(path, path.read_bytes())
     try:
         scores = [Score(**score) for score in result["scores"]]
         kept = folder / "knowledge.json"
         knowledge = (
-            [Retention(**line) for line in parsed(kept, kept.read_bytes())["knowledge"]] if kept.is_file() else []
+            [Retention(**line) for line in parse_json(kept, kept.read_bytes())["knowledge"]] if kept.is_file() else []
         )
         log = folder / "log.jsonl"
-        lines = [parsed(log, line) for line in log.read_bytes().splitlines()] if log.is_file() else []
+        lines = [parse_json(log, line) for line in log.read_bytes().splitlines()] if log.is_file() else []
         facts = {key: result[key] for key in ("run", "model", "seconds", "origin")}
-        found = Facts(
+        found = RunFacts(
             folder=folder, scores=scores, means=result.get("means", []), knowledge=knowledge, log=lines, **facts
         )
     except (KeyError, TypeError) as error:
@@ -83,7 +83,7 @@ def read_facts(folder: Path) -> Facts:
     return found
 
 
-def parsed(path: Path, data: bytes) -> Any:
+def parse_json(path: Path, data: bytes) -> Any:
     """JSON. Raises DataError for anything else."""
     try:
         return json.loads(data.decode("utf-8"))

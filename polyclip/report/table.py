@@ -8,7 +8,7 @@ from rich.table import Table
 
 from polyclip.errors import DataError
 from polyclip.evaluation.results import Result, Retention, Score
-from polyclip.languages.schema import known_languages, load_language
+from polyclip.languages.schema import list_languages, load_language
 
 METRICS = ("recall@1", "recall@5", "recall@10")
 VISION = "vision tower"
@@ -16,22 +16,22 @@ SHOWN = 2  # languages with a column of their own in the overview: it fits 80 co
 Figures = dict[str, Score]  # metric -> score
 
 
-def tables(scores: Sequence[Score]) -> list[Table]:
+def build_tables(scores: Sequence[Score]) -> list[Table]:
     """Both directions of the first protocol, language by language, and a line for each further protocol."""
     protocols = list(dict.fromkeys(score.protocol for score in scores))
-    found = [table(scores, protocols[0], direction) for direction in ("text_to_image", "image_to_text")]
-    return found + ([overview(scores, protocols)] if len(protocols) > 1 else [])
+    found = [build_table(scores, protocols[0], direction) for direction in ("text_to_image", "image_to_text")]
+    return found + ([build_overview(scores, protocols)] if len(protocols) > 1 else [])
 
 
-def table(scores: Sequence[Score], protocol: str, direction: str) -> Table:
+def build_table(scores: Sequence[Score], protocol: str, direction: str) -> Table:
     """Rows of one protocol and direction, in percent with 95 % intervals; fits 80 columns."""
-    by_language = figures(scores, protocol, direction)
+    by_language = group_scores(scores, protocol, direction)
     first = next(iter(by_language.values()))
     things = "pictures" if direction == "text_to_image" else "captions"
     chance = ", ".join(f"{100 * first[metric].chance:.1f}" for metric in METRICS)
     drawn = Table(
         title=f"{first['recall@1'].benchmark} · {protocol} · {first['recall@1'].split} · {direction.replace('_', ' ')}",
-        caption=f"percent [95 % interval]; n queries among {span(by_language.values(), 'gallery')} {things}; chance {chance}; rank: median",
+        caption=f"percent [95 % interval]; n queries among {format_range(by_language.values(), 'gallery')} {things}; chance {chance}; rank: median",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -46,23 +46,23 @@ def table(scores: Sequence[Score], protocol: str, direction: str) -> Table:
             drawn.add_row(
                 f"[bold]{heading}[/bold]",
                 "",
-                *(f"[bold]mean {mean(group, metric):.1f}[/bold]" for metric in METRICS),
+                *(f"[bold]mean {compute_mean(group, metric):.1f}[/bold]" for metric in METRICS),
                 "",
             )
         for code, found in sorted(group.items(), key=lambda pair: -pair[1]["recall@10"].value):
             drawn.add_row(
-                label(code),
+                format_language(code),
                 f"{found['recall@1'].queries}",
-                *(cell(found[m]) for m in METRICS),
-                rank_cell(found["median_rank"]),
+                *(format_cell(found[m]) for m in METRICS),
+                format_rank(found["median_rank"]),
             )
     return drawn
 
 
-def overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:
+def build_overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:
     """Recall@10 of every protocol, text to image: the first trained languages, and the means of the trained and of the others."""
     trained = list(
-        dict.fromkeys(score.language for score in scores if score.seen and score.language in known_languages())
+        dict.fromkeys(score.language for score in scores if score.seen and score.language in list_languages())
     )[:SHOWN]
     seen = {score.language: score.seen for score in scores}
     known, unknown = (sum(value is wanted for value in seen.values()) for wanted in (True, False))
@@ -77,19 +77,19 @@ def overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:
     for heading in ("gallery", *trained, "trained", "never", "chance"):
         drawn.add_column(heading, justify="right", no_wrap=True)
     for protocol in protocols:
-        by_language = figures(scores, protocol, "text_to_image")
+        by_language = group_scores(scores, protocol, "text_to_image")
         values = [
             f"{100 * by_language[code]['recall@10'].value:.1f}" if code in by_language else "-" for code in trained
         ]
         for wanted in (True, False):
             group = {code: found for code, found in by_language.items() if found["recall@1"].seen is wanted}
-            values.append(f"{mean(group, 'recall@10'):.1f}" if group else "-")
+            values.append(f"{compute_mean(group, 'recall@10'):.1f}" if group else "-")
         chance = next(iter(by_language.values()))["recall@10"].chance
-        drawn.add_row(protocol, span(by_language.values(), "gallery"), *values, f"{100 * chance:.1f}")
+        drawn.add_row(protocol, format_range(by_language.values(), "gallery"), *values, f"{100 * chance:.1f}")
     return drawn
 
 
-def figures(scores: Sequence[Score], protocol: str, direction: str) -> dict[str, Figures]:
+def group_scores(scores: Sequence[Score], protocol: str, direction: str) -> dict[str, Figures]:
     """Scores of one protocol and direction, by language and metric."""
     found: dict[str, Figures] = {}
     for score in scores:
@@ -98,33 +98,33 @@ def figures(scores: Sequence[Score], protocol: str, direction: str) -> dict[str,
     return found
 
 
-def mean(group: dict[str, Figures], metric: str) -> float:
+def compute_mean(group: dict[str, Figures], metric: str) -> float:
     """Unweighted mean over languages, in percent."""
     return 100 * sum(found[metric].value for found in group.values()) / len(group)
 
 
-def span(found: Iterable[Figures], field: str) -> str:
+def format_range(found: Iterable[Figures], field: str) -> str:
     """`355`, or `282 to 355` where languages differ."""
     values = sorted({getattr(figure["recall@1"], field) for figure in found})
     return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
-def cell(score: Score) -> str:
+def format_cell(score: Score) -> str:
     """`12.3 [10, 15]`."""
     return f"{100 * score.value:.1f} [{100 * score.low:.0f}, {100 * score.high:.0f}]"
 
 
-def rank_cell(score: Score) -> str:
+def format_rank(score: Score) -> str:
     """The median rank itself, 1 is best."""
     return f"{round(score.value * score.gallery)}"
 
 
-def label(code: str) -> str:
+def format_language(code: str) -> str:
     """`sw Swahili`, `zh-Hant Chinese`, or the locale alone where no pack stands for it."""
-    return f"{code} {load_language(code).name.partition(' (')[0]}" if code in known_languages() else code
+    return f"{code} {load_language(code).name.partition(' (')[0]}" if code in list_languages() else code
 
 
-def knowledge_table(kept: Sequence[Retention], since: str = "the encoder as it came") -> Table:
+def build_retention_table(kept: Sequence[Retention], since: str = "the encoder as it came") -> Table:
     """What the alignment leaves of what the towers, or the run that it goes on from, knew."""
     drawn = Table(
         title=f"knowledge kept: {since}, and after alignment",
@@ -141,7 +141,7 @@ def knowledge_table(kept: Sequence[Retention], since: str = "the encoder as it c
     return drawn
 
 
-def too_forgetful(kept: Sequence[Retention], most: float) -> str:
+def describe_forgetting(kept: Sequence[Retention], most: float) -> str:
     """A sentence where a line of text fell by more than `most` percent points; empty where none did.
 
     Raises DataError when nothing was measured that a gate could look at.
@@ -157,13 +157,13 @@ def too_forgetful(kept: Sequence[Retention], most: float) -> str:
     return f"The {worst.part} fell by {-100 * worst.change:.1f} points in {worst.question}, more than --max-drop {most:g} allows. The run is kept."
 
 
-def summary(result: Result, folder: Path) -> str:
+def format_summary(result: Result, folder: Path) -> str:
     """What was trained, how long it took, and what to type next."""
     model, seconds = result.model, result.seconds
     return "\n".join(
         [
             f"{model['method']}: {model['trained_parameters']:,} of {model['total_parameters']:,} parameters trained "
-            f"({100 * model['trained_share']:.2f} %; {100 * model['trained_share_without_embeddings']:.2f} % without the token table)",
+            f"({100 * model['trained_share']:.2f} %; {100 * model['trained_share_without_embeddings']:.2f} % without the embedding matrix)",
             f"encode {seconds['encode']:.0f} s, train {seconds['train']:.0f} s, evaluate {seconds['evaluate']:.0f} s",
             f"run folder: {folder}",
             f"every language: polyclip eval emoji --model {folder}",
@@ -172,6 +172,6 @@ def summary(result: Result, folder: Path) -> str:
     )
 
 
-def notes(result: Result) -> str:
+def format_notes(result: Result) -> str:
     """What a reader of the scores must know."""
     return "\n".join(result.origin["notes"])

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from polyclip.evaluation.tokenizer.findings import Checkup, Closeness, Examined, Finding, Lost, Recall, Tokens, Vectors
+from polyclip.evaluation.tokenizer.findings import Checkup, Closeness, LanguageFindings, Finding, LostCharacter, RecallInterval, TokenStats, EmbeddingStats
 from polyclip.evaluation.tokenizer.verdict import (
     ADAPTERS,
     HEADS,
@@ -21,7 +21,7 @@ from polyclip.evaluation.tokenizer.verdict import (
     THRESHOLDS,
     UNSURE,
 )
-from polyclip.languages.schema import written
+from polyclip.languages.schema import get_lang_option
 
 SHORT = {
     HEADS: "heads",
@@ -34,21 +34,21 @@ SHORT = {
 DEAR = 2.5  # times the tokens of English: Telugu has 1.9, Yoruba 2.7, Shan 3.9
 ALIKE = 0.95  # mean cosine of unrelated captions from which little tells them apart
 WHOLE = 80  # columns
-ESTIMATE = "An estimate from captions alone, where to begin: 'polyclip align --method auto' measures it with pictures."
+ESTIMATE = "An estimate from captions alone, where to begin: 'polyclip align --method auto' measures it with images."
 ADVICE = {
     NO_LANGUAGE: "Another text encoder that knows it, or much parallel text in it, is needed; heads and adapters on a corpus of this size will not teach it.",
     NO_SCRIPT: "Write it in a script that the tokenizer knows, or take a text encoder that has this one: nothing trained above the tokenizer brings it back.",
-    UNSURE: "Give --corpus a pack whose pictures are named in English too, or let 'polyclip align --method auto' try.",
+    UNSURE: "Give --corpus a pack whose images are named in English too, or let 'polyclip align --method auto' try.",
 }
 
 
-def report(checkup: Checkup) -> list[RenderableType]:
+def build_report(checkup: Checkup) -> list[RenderableType]:
     """What is printed: findings first, then one language in full or a table of several, then the thresholds."""
-    whole = full(checkup, checkup.languages[0]) if len(checkup.languages) == 1 else [overview(checkup), legend(checkup)]
-    return [*findings(checkup.findings), *whole, thresholds()]
+    whole = describe_language(checkup, checkup.languages[0]) if len(checkup.languages) == 1 else [build_overview(checkup), format_legend(checkup)]
+    return [*format_findings(checkup.findings), *whole, build_threshold_table()]
 
 
-def as_json(checkup: Checkup) -> str:
+def format_json(checkup: Checkup) -> str:
     """Everything, schema 1."""
     whole = {
         "schema": 1,
@@ -59,7 +59,7 @@ def as_json(checkup: Checkup) -> str:
     return json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False)
 
 
-def findings(found: Sequence[Finding]) -> list[RenderableType]:
+def format_findings(found: Sequence[Finding]) -> list[RenderableType]:
     """Defects before weaknesses."""
     return [
         Text(
@@ -69,33 +69,33 @@ def findings(found: Sequence[Finding]) -> list[RenderableType]:
     ]
 
 
-def full(checkup: Checkup, one: Examined) -> list[RenderableType]:
+def describe_language(checkup: Checkup, one: LanguageFindings) -> list[RenderableType]:
     """One language."""
     title = Text(f"{one.name} ({one.code}, {one.script}), read by {checkup.text_encoder}", style="bold")
     about = Text(f"{one.tokens.captions:,} captions of corpus {checkup.corpus}, split {checkup.split}\n")
-    return [title, about, *conclusion(one), part("tokenizer", tokenizer_lines(checkup, one.tokens)), *encoder(one)]
+    return [title, about, *describe_verdict(one), build_section("tokenizer", list_tokenizer_lines(checkup, one.tokens)), *build_encoder_tables(one)]
 
 
-def conclusion(one: Examined) -> list[RenderableType]:
+def describe_verdict(one: LanguageFindings) -> list[RenderableType]:
     """The verdict, why, what to type, and the pack's own recipe."""
     found = one.verdict
-    lines = [Text(f"verdict: {found.label}", style="bold"), Text(sentence(found.reason))]
+    lines = [Text(f"verdict: {found.label}", style="bold"), Text(to_sentence(found.reason))]
     if found.doubt:
-        lines.append(Text(sentence(found.doubt)))
+        lines.append(Text(to_sentence(found.doubt)))
     if found.method:
-        lines.append(Text(f"try: polyclip align --lang {written(one.code)} --method {found.method}", overflow="fold"))
+        lines.append(Text(f"try: polyclip align --lang {get_lang_option(one.code)} --method {found.method}", overflow="fold"))
     else:
         lines.append(Text(ADVICE[found.label]))
     lines.append(Text(f"The language pack's own recipe: {one.recipe}.{f' {ESTIMATE}' if found.method else ''}"))
     return [Text.assemble(*[part for line in lines for part in (line, "\n")])]
 
 
-def sentence(text: str) -> str:
+def to_sentence(text: str) -> str:
     """With a capital and one full stop."""
     return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
 
 
-def part(title: str, lines: Iterable[tuple[str, str, str]]) -> Table:
+def build_section(title: str, lines: Iterable[tuple[str, str, str]]) -> Table:
     """Rows of what, how much, and what it means."""
     drawn = Table(title, "", "what it means", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), width=WHOLE)
     drawn.columns[0].width = 19
@@ -105,7 +105,7 @@ def part(title: str, lines: Iterable[tuple[str, str, str]]) -> Table:
     return drawn
 
 
-def tokenizer_lines(checkup: Checkup, tokens: Tokens) -> list[tuple[str, str, str]]:
+def list_tokenizer_lines(checkup: Checkup, tokens: TokenStats) -> list[tuple[str, str, str]]:
     """Of the table `tokenizer`."""
     frame = checkup.frame
     limit = "no limit" if frame.limit is None else f"{frame.limit:,}"
@@ -115,13 +115,13 @@ def tokenizer_lines(checkup: Checkup, tokens: Tokens) -> list[tuple[str, str, st
         "right": f"on the right, id {frame.pad}",
     }
     return [
-        (f"tokens a {tokens.unit}", f"{tokens.fertility:.2f}", against_english(tokens)),
-        ("unknown pieces", percent(tokens.unknown_tokens), f"in {percent(tokens.unknown_captions)} of the captions"),
-        ("single bytes", "-" if tokens.byte_tokens is None else percent(tokens.byte_tokens), bytes_mean(tokens)),
+        (f"tokens a {tokens.unit}", f"{tokens.fertility:.2f}", describe_fertility(tokens)),
+        ("unknown pieces", format_percent(tokens.unknown_tokens), f"in {format_percent(tokens.unknown_captions)} of the captions"),
+        ("single bytes", "-" if tokens.byte_tokens is None else format_percent(tokens.byte_tokens), describe_bytes(tokens)),
         (
             "longest caption",
             f"{tokens.longest:,} tokens",
-            f"room for {limit}; {percent(tokens.truncated)} of the captions are cut",
+            f"room for {limit}; {format_percent(tokens.truncated)} of the captions are cut",
         ),
         (
             "around captions",
@@ -131,19 +131,19 @@ def tokenizer_lines(checkup: Checkup, tokens: Tokens) -> list[tuple[str, str, st
         ("filled up", filled[frame.side], "what makes rows of one length"),
         (
             "captions changed",
-            percent(tokens.lost_captions),
-            listed("lost", tokens.lost) or "every character comes back from its tokens",
+            format_percent(tokens.lost_captions),
+            list_lost("lost", tokens.lost) or "every character comes back from its tokens",
         ),
         (
             "rewritten",
             f"{sum(lost.times for lost in tokens.rewritten):,} signs",
-            listed("by its normalisation", tokens.rewritten) or "its normalisation keeps all",
+            list_lost("by its normalisation", tokens.rewritten) or "its normalisation keeps all",
         ),
-        ("pieces of one word", "-" if checkup.twins is None else f"{checkup.twins:.3f}", twins_mean(checkup)),
+        ("pieces of one word", "-" if checkup.twins is None else f"{checkup.twins:.3f}", describe_twins(checkup)),
     ]
 
 
-def against_english(tokens: Tokens) -> str:
+def describe_fertility(tokens: TokenStats) -> str:
     """Fertility beside English."""
     if tokens.relative is None:
         return "no English names to compare with"
@@ -151,44 +151,44 @@ def against_english(tokens: Tokens) -> str:
     return f"{tokens.relative:.2f} times English for the same concepts' names{dear}"
 
 
-def bytes_mean(tokens: Tokens) -> str:
+def describe_bytes(tokens: TokenStats) -> str:
     """Whether letters fall into bytes."""
     if tokens.byte_tokens is None:
         return "this tokenizer has none: what it does not know is <unk>"
     return "of the pieces are no whole character"
 
 
-def twins_mean(checkup: Checkup) -> str:
-    """Whether the token table is this tokenizer's."""
+def describe_twins(checkup: Checkup) -> str:
+    """Whether the embedding matrix is this tokenizer's."""
     if checkup.twins is None:
         return "too few pieces like cat, Cat, cats to compare"
-    return "cat, Cat, cats are alike in the token table (a wrong one: 0.5)"
+    return "cat, Cat, cats are alike in the embedding matrix (a wrong one: 0.5)"
 
 
-def listed(how: str, lost: Sequence[Lost]) -> str:
+def list_lost(how: str, lost: Sequence[LostCharacter]) -> str:
     """`lost: ӗ U+04D7 x 812, ...`."""
-    signs = ", ".join(f"{shown(one.character)} {one.code} x {one.times:,}" for one in lost)
+    signs = ", ".join(f"{show_character(one.character)} {one.code} x {one.times:,}" for one in lost)
     return f"{how}: {signs}, as in {lost[0].caption!r}" if lost else ""
 
 
-def shown(character: str) -> str:
+def show_character(character: str) -> str:
     """A mark on a circle, what cannot be seen as nothing."""
     kind = unicodedata.category(character)
     return f"\u25cc{character}" if kind.startswith("M") else "" if kind.startswith(("C", "Z")) else character
 
 
-def encoder(one: Examined) -> list[RenderableType]:
+def build_encoder_tables(one: LanguageFindings) -> list[RenderableType]:
     """Tables of what the encoder does and how close it is, where it could be run."""
     drawn: list[RenderableType] = []
     if one.vectors is not None:
-        drawn.append(part("encoder", vector_lines(one.vectors, one.closeness)))
+        drawn.append(build_section("encoder", list_embedding_lines(one.vectors, one.closeness)))
     if one.closeness is not None:
-        drawn.append(part("how close it is", closeness_lines(one.code, one.closeness)))
+        drawn.append(build_section("how close it is", list_closeness_lines(one.code, one.closeness)))
     return drawn
 
 
-def vector_lines(found: Vectors, close: Closeness | None) -> list[tuple[str, str, str]]:
-    """Of the table `encoder`."""
+def list_embedding_lines(found: EmbeddingStats, close: Closeness | None) -> list[tuple[str, str, str]]:
+    """Of the table `build_encoder_tables`."""
     lines = [
         (
             "alone or in a batch",
@@ -217,33 +217,33 @@ def vector_lines(found: Vectors, close: Closeness | None) -> list[tuple[str, str
     return lines
 
 
-def is_unit(found: Vectors) -> bool:
+def is_unit(found: EmbeddingStats) -> bool:
     """Whether lengths are 1."""
     return max(abs(found.shortest - 1), abs(found.longest - 1)) < 1e-3
 
 
-def closeness_lines(code: str, close: Closeness) -> list[tuple[str, str, str]]:
+def list_closeness_lines(code: str, close: Closeness) -> list[tuple[str, str, str]]:
     """Of the table `how close it is`."""
     asked = f"of {close.asked} names find their own first among {close.pool}"
     return [
-        (f"{code} -> {close.pivot}", interval(close.to_pivot), asked),
-        (f"{close.pivot} -> {code}", interval(close.from_pivot), "the other way round"),
-        ("both", interval(close.mean), f"decides; chance {percent(close.chance)}; 95 %, concept groups redrawn"),
-        ("spelled alike", percent(close.same), f"of the names are the same in {close.pivot}: not asked"),
+        (f"{code} -> {close.pivot}", format_interval(close.to_pivot), asked),
+        (f"{close.pivot} -> {code}", format_interval(close.from_pivot), "the other way round"),
+        ("both", format_interval(close.mean), f"decides; chance {format_percent(close.chance)}; 95 %, concept groups redrawn"),
+        ("spelled alike", format_percent(close.same), f"of the names are the same in {close.pivot}: not asked"),
     ]
 
 
-def interval(found: Recall) -> str:
+def format_interval(found: RecallInterval) -> str:
     """`34.6 % [30, 40]`."""
-    return f"{percent(found.value)} [{100 * found.low:.0f}, {100 * found.high:.0f}]"
+    return f"{format_percent(found.value)} [{100 * found.low:.0f}, {100 * found.high:.0f}]"
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """One digit; what is not quite nothing does not read as nothing."""
     return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
-def overview(checkup: Checkup) -> Table:
+def build_overview(checkup: Checkup) -> Table:
     """One row a language; fits 80 columns."""
     drawn = Table(
         title=f"{checkup.text_encoder} on the captions of corpus {checkup.corpus}, split {checkup.split}",
@@ -257,11 +257,11 @@ def overview(checkup: Checkup) -> Table:
     for heading in ("verdict", "pack"):
         drawn.add_column(heading, no_wrap=True)
     for one in checkup.languages:
-        drawn.add_row(*(Text(cell) for cell in cells(one)))
+        drawn.add_row(*(Text(cell) for cell in format_cells(one)))
     return drawn
 
 
-def cells(one: Examined) -> tuple[str, ...]:
+def format_cells(one: LanguageFindings) -> tuple[str, ...]:
     """Of one language's row."""
     tokens, close = one.tokens, one.closeness
     return (
@@ -278,12 +278,12 @@ def cells(one: Examined) -> tuple[str, ...]:
     )
 
 
-def legend(checkup: Checkup) -> Text:
+def format_legend(checkup: Checkup) -> Text:
     """What the columns and verdicts of the overview mean."""
     close = [one.closeness for one in checkup.languages if one.closeness is not None]
     pools = sorted({found.pool for found in close})
     pool = f"{pools[0]} to {pools[-1]} names" if len(pools) > 1 else f"{pools[0]} names" if pools else "no names"
-    chance = f", chance {percent(max(found.chance for found in close))}" if close else ""
+    chance = f", chance {format_percent(max(found.chance for found in close))}" if close else ""
     methods = "; ".join(f"{SHORT[label]}: {method}" for label, method in METHODS.items() if method)
     return Text(
         "token: a word (w) or character (c); x en: tokens of names, times English; unk %: captions with an unknown piece; "
@@ -293,7 +293,7 @@ def legend(checkup: Checkup) -> Text:
     )
 
 
-def thresholds() -> Table:
+def build_threshold_table() -> Table:
     """Where the verdicts part, and why there."""
     drawn = Table("verdict from", "", "why", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), width=WHOLE)
     for threshold in THRESHOLDS:

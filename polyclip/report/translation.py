@@ -9,20 +9,20 @@ from rich.table import Table
 
 from polyclip.data.corpus import CorpusPack
 from polyclip.translation.config import Outcome
-from polyclip.translation.filters import Candidate
+from polyclip.translation.filters import TranslationCandidate
 
 EXAMPLES = 2
 
 
-def groups(outcome: Outcome) -> dict[str, list[Candidate]]:
+def group_candidates(outcome: Outcome) -> dict[str, list[TranslationCandidate]]:
     """What was kept, then what was dropped, by reason, the most frequent first."""
-    found: dict[str, list[Candidate]] = {}
+    found: dict[str, list[TranslationCandidate]] = {}
     for reason, candidate in outcome.dropped:
         found.setdefault(reason, []).append(candidate)
     return {"kept": outcome.kept, **dict(sorted(found.items(), key=lambda pair: -len(pair[1])))}
 
 
-def table(outcome: Outcome) -> Table:
+def build_table(outcome: Outcome) -> Table:
     """Counts and shares by reason with two examples each; fits 80 columns."""
     whole = len(outcome.kept) + len(outcome.dropped)
     drawn = Table(
@@ -36,25 +36,25 @@ def table(outcome: Outcome) -> Table:
     drawn.add_column("n", justify="right", no_wrap=True)
     drawn.add_column("%", justify="right", no_wrap=True)
     drawn.add_column("for example", overflow="fold")
-    for reason, found in groups(outcome).items():
+    for reason, found in group_candidates(outcome).items():
         drawn.add_row(
-            reason, f"{len(found):,}", f"{100 * len(found) / whole:.1f}", "\n".join(shown(c) for c in found[:EXAMPLES])
+            reason, f"{len(found):,}", f"{100 * len(found) / whole:.1f}", "\n".join(format_candidate(c) for c in found[:EXAMPLES])
         )
     return drawn
 
 
-def shown(candidate: Candidate) -> str:
+def format_candidate(candidate: TranslationCandidate) -> str:
     """`cat -> paka`."""
     return f"{candidate.source} -> {candidate.text or '-'}".replace("[", r"\[")
 
 
-def notes(outcome: Outcome) -> list[str]:
+def collect_notes(outcome: Outcome) -> list[str]:
     """Sentences below the table."""
     refused = [f"the engine left out: {reason} {count:,}" for reason, count in outcome.refused.items() if count]
     return [*outcome.notes, *refused]
 
 
-def facts(outcomes: Sequence[Outcome], path: Path, pack: CorpusPack) -> dict[str, Any]:
+def summarize_outcomes(outcomes: Sequence[Outcome], path: Path, pack: CorpusPack) -> dict[str, Any]:
     """All of it for other programs; `pack` is what stands at `path`."""
     return {
         "schema": 1,
@@ -71,10 +71,10 @@ def facts(outcomes: Sequence[Outcome], path: Path, pack: CorpusPack) -> dict[str
                         "count": len(found),
                         "examples": [{"source": c.source, "text": c.text} for c in found[:EXAMPLES]],
                     }
-                    for reason, found in groups(outcome).items()
+                    for reason, found in group_candidates(outcome).items()
                     if reason != "kept"
                 },
-                "notes": notes(outcome),
+                "notes": collect_notes(outcome),
             }
             for outcome in outcomes
         },

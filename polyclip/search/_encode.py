@@ -1,4 +1,4 @@
-"""Which pictures of a folder have to be encoded, and their vectors: batch by batch, each kept as soon as it is whole."""
+"""Decide which images of a folder have to be encoded, and encode them batch by batch; each batch is saved at once."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,49 +16,68 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from polyclip.core.progress import Progress
-from polyclip.core.storage import writing
-from polyclip.data.images import check_bytes, picture_of
+from polyclip.core.storage import write_atomically
+from polyclip.data.images import check_file_size, make_image_source
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.aligner import PolyCLIP
-from polyclip.models.feature_cache import in_batches
+from polyclip.models.encoding import encode_items
 from polyclip.search._format import Entry
 
-BATCH = 128  # pictures encoded before they are kept: what an interruption loses
-Seen = tuple[str, int, int]  # path from the root, bytes, modification time in nanoseconds
+BATCH = 128  # images encoded before they are kept: what an interruption loses
+FileState = tuple[str, int, int]  # path from the root, bytes, modification time in nanoseconds
 
 
 @dataclass(frozen=True)
-class Known:
-    """Vectors of pictures by what their file holds, and which files have been seen to hold that."""
+class KnownEmbeddings:
+    """Embeddings by content hash, and the content hash of each file that was hashed before."""
 
-    vectors: dict[str, Tensor]
-    keys: dict[Seen, str]
+    embeddings: dict[str, Tensor]
+    keys: dict[FileState, str]
 
 
-def seen(root: Path, path: Path) -> Seen:
-    """A file as it is now: where neither size nor time changed, its content is taken for unchanged.
+def read_file_state(root: Path, path: Path) -> FileState:
+    """Return path, size and modification time of a file; content counts as unchanged while size and time are.
 
-    Raises DataError where it cannot be looked at, is empty or too large.
+    Args:
+        root: Folder of the images.
+        path: A file below `root`.
+
+    Returns:
+        Path relative to `root`, size in bytes, and modification time in nanoseconds.
+
+    Raises:
+        DataError: The file cannot be read, is empty or is too large.
+
     """
     try:
-        check_bytes(path)
+        check_file_size(path)
         facts = path.stat()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
     return path.relative_to(root).as_posix(), facts.st_size, facts.st_mtime_ns
 
 
-def sorted_out(
+def split_changed_files(
     root: Path, paths: Sequence[Path], entries: Sequence[Entry]
 ) -> tuple[list[Entry], list[Path], list[str]]:
-    """Entries whose file is unchanged, in their order; files that are new or changed; a sentence for each that cannot be read."""
+    """Split a folder into unchanged index entries, new or changed files, and files that cannot be read.
+
+    Args:
+        root: Folder of the images.
+        paths: All image files below it.
+        entries: Rows of the index as it was.
+
+    Returns:
+        Entries whose file is unchanged, in their order; new or changed files; one message for each unreadable file.
+
+    """
     old = {(entry.path, entry.size, entry.changed): entry for entry in entries}
-    kept: set[Seen] = set()
+    kept: set[FileState] = set()
     fresh, problems = [], []
     for path in paths:
         try:
-            facts = seen(root, path)
+            facts = read_file_state(root, path)
         except DataError as error:
             problems.append(str(error))
             continue
@@ -69,126 +88,156 @@ def sorted_out(
     return [entry for facts, entry in old.items() if facts in kept], fresh, problems
 
 
-class Stopgap:
-    """Lets one bad file not end a batch: it is decoded as a white point, and its row is dropped before anybody sees it."""
+class DecodeGuard:
+    """Keeps one unreadable file from ending a batch: a white pixel takes its place, and its row is dropped
+    afterwards.
+    """
 
     def __init__(self) -> None:
         self.problems: dict[str, str] = {}
 
-    def around(self, picture: ImageSource) -> ImageSource:
-        """The same picture."""
-        return replace(picture, open=partial(self.open, picture))
+    def wrap(self, image: ImageSource) -> ImageSource:
+        """Return the same image source, opened through this guard."""
+        return replace(image, open=partial(self.open, image))
 
-    def open(self, picture: ImageSource) -> Image.Image:
-        """The picture, or a point and a note of what is wrong with it."""
+    def open(self, image: ImageSource) -> Image.Image:
+        """Open the image; on failure record the problem and return a white pixel."""
         try:
-            return picture.open()
+            return image.open()
         except DataError as error:
-            self.problems[picture.key] = str(error)
+            self.problems[image.key] = str(error)
             return Image.new("RGB", (1, 1), "white")
 
 
-class Encoder:
-    """Vectors of new pictures of one model, kept in `parts` until the index is whole."""
+class IndexEncoder:
+    """Encodes new images with one model and saves the embeddings in `parts` until the index is complete."""
 
     def __init__(self, aligner: PolyCLIP, digest: str, parts: Path) -> None:
         self.aligner, self.digest, self.parts = aligner, digest, parts
 
-    def encode(self, root: Path, paths: Sequence[Path], known: Known) -> tuple[list[tuple[Seen, str]], list[str], int]:
-        """Each file that can be read with its key, a sentence for each that cannot, and how many pictures were really encoded.
+    def encode(
+        self, root: Path, paths: Sequence[Path], known: KnownEmbeddings
+    ) -> tuple[list[tuple[FileState, str]], list[str], int]:
+        """Encode files whose content is not known yet and add the embeddings to `known`.
 
-        Their vectors are added to `known`. Raises WeightsError for a model that gives values that are not finite.
+        Args:
+            root: Folder of the images.
+            paths: New or changed files.
+            known: Embeddings that exist already; updated in place.
+
+        Returns:
+            Each readable file with its content hash, one message for each unreadable file, and the number of images
+                encoded.
+
+        Raises:
+            WeightsError: The model returned values that are not finite.
+
         """
-        found: list[tuple[Seen, str]] = []
+        found: list[tuple[FileState, str]] = []
         problems: list[str] = []
         encoded, running = 0, None
-        with Progress("encoding pictures", len(paths)) as progress, ThreadPoolExecutor() as pool:
+        with Progress("encoding images", len(paths)) as progress, ThreadPoolExecutor() as pool:
             for start in range(0, len(paths), BATCH):
-                batch = list(pool.map(partial(looked_up, root, known), paths[start : start + BATCH]))
+                batch = list(pool.map(partial(look_up_image, root, known), paths[start : start + BATCH]))
                 problems += [text for text in batch if isinstance(text, str)]
                 pairs = [pair for pair in batch if not isinstance(pair, str)]
-                new = list({picture.key: picture for _, picture in pairs if picture.key not in known.vectors}.values())
+                new = list({image.key: image for _, image in pairs if image.key not in known.embeddings}.values())
                 if new:
                     running = running or self.aligner.vision.running()
-                    bad = self.keep(new, pairs, known, running)
+                    bad = self.encode_batch(new, pairs, known, running)
                     problems += [
-                        bad[picture.key].replace(bad_name(new, picture), picture.name, 1)
-                        for _, picture in pairs
-                        if picture.key in bad
+                        bad[image.key].replace(find_tried_name(new, image), image.name, 1)
+                        for _, image in pairs
+                        if image.key in bad
                     ]
                     pairs = [pair for pair in pairs if pair[1].key not in bad]
                     encoded += len(new) - len(bad)
-                found += [(facts, picture.key) for facts, picture in pairs]
+                found += [(facts, image.key) for facts, image in pairs]
                 progress.advance(len(batch))
         return found, problems, encoded
 
-    def keep(
-        self, new: Sequence[ImageSource], pairs: Sequence[tuple[Seen, ImageSource]], known: Known, running: object
+    def encode_batch(
+        self,
+        new: Sequence[ImageSource],
+        pairs: Sequence[tuple[FileState, ImageSource]],
+        known: KnownEmbeddings,
+        running: object,
     ) -> dict[str, str]:
-        """Encode a batch, keep it on disk and in `known`; returns what is wrong with pictures that cannot be decoded, by key."""
-        gap = Stopgap()
+        """Encode a batch and save it on disk and in `known`; returns decoding problems by content hash."""
+        guard = DecodeGuard()
         with torch.inference_mode():
-            vectors = self.aligner.vision.unit(
-                in_batches(running, [gap.around(picture) for picture in new], lambda _: None)
+            embeddings = self.aligner.vision.unit(
+                encode_items(running, [guard.wrap(image) for image in new], lambda _: None)
             )
-        good = [row for row, picture in enumerate(new) if picture.key not in gap.problems]
-        if not vectors[good].isfinite().all():
+        good = [row for row, image in enumerate(new) if image.key not in guard.problems]
+        if not embeddings[good].isfinite().all():
             raise WeightsError(
-                f"{self.aligner.vision.tower.name} gave values that are not finite for pictures; its weights are damaged."
+                f"{self.aligner.vision.tower.name} gave values that are not finite for images; its weights are damaged."
             )
         if good:
-            known.vectors.update({new[row].key: vectors[row].clone() for row in good})
-            files = [[*facts, picture.key] for facts, picture in pairs if picture.key in known.vectors]
+            known.embeddings.update({new[row].key: embeddings[row].clone() for row in good})
+            files = [[*facts, image.key] for facts, image in pairs if image.key in known.embeddings]
             facts = {
                 "aligner": self.digest,
                 "keys": json.dumps([new[row].key for row in good]),
                 "files": json.dumps(files, ensure_ascii=False),
             }
-            with writing(self.parts / f"{next_number(self.parts)}.safetensors", what="the index") as temporary:
-                save_file({"vectors": vectors[good].contiguous()}, temporary, metadata=facts)
-        return gap.problems
+            with write_atomically(
+                self.parts / f"{choose_next_number(self.parts)}.safetensors", what="the index"
+            ) as temporary:
+                save_file({"vectors": embeddings[good].contiguous()}, temporary, metadata=facts)
+        return guard.problems
 
 
-def bad_name(new: Sequence[ImageSource], picture: ImageSource) -> str:
-    """Which of several files with the same bytes was tried."""
-    return next(other.name for other in new if other.key == picture.key)
+def find_tried_name(new: Sequence[ImageSource], image: ImageSource) -> str:
+    """Return the name of the file that was decoded, where several files have the same bytes."""
+    return next(other.name for other in new if other.key == image.key)
 
 
-def looked_up(root: Path, known: Known, path: Path) -> tuple[Seen, ImageSource] | str:
-    """A file with its content's key, hashed only where that is not known; or why it cannot be read."""
+def look_up_image(root: Path, known: KnownEmbeddings, path: Path) -> tuple[FileState, ImageSource] | str:
+    """Return a file with its content hash, hashed only where that is unknown; or a message why it cannot be read."""
     try:
-        facts = seen(root, path)
-        picture = picture_of(path) if facts not in known.keys else None
-        return facts, picture or ImageSource(
+        facts = read_file_state(root, path)
+        image = make_image_source(path) if facts not in known.keys else None
+        return facts, image or ImageSource(
             str(path), known.keys[facts], Image.Image
         )  # the latter is never opened: its vector is there
     except DataError as error:
         return str(error)
 
 
-def next_number(folder: Path) -> int:
-    """The first number that no file of the folder has."""
+def choose_next_number(folder: Path) -> int:
+    """Return the smallest number that no file of the folder uses."""
     return next(number for number in count() if not (folder / f"{number}.safetensors").exists())
 
 
-def read_parts(folder: Path, digest: str) -> Iterator[tuple[dict[str, Float[Tensor, " dim"]], dict[Seen, str]]]:
-    """Vectors and files of what an interrupted run of this model kept; of another model nothing.
+def read_parts(folder: Path, digest: str) -> Iterator[tuple[dict[str, Float[Tensor, " dim"]], dict[FileState, str]]]:
+    """Yield embeddings and files that an interrupted run of this model saved; parts of other models are skipped.
 
-    Raises DataError for a damaged file.
+    Args:
+        folder: The index's `parts` folder.
+        digest: SHA-256 of the model's aligner.safetensors.
+
+    Yields:
+        Embeddings by content hash, and content hashes by file state, for each part.
+
+    Raises:
+        DataError: A part is damaged.
+
     """
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, "pt") as handle:
                 facts = handle.metadata() or {}
-                vectors = handle.get_tensor("vectors")
+                embeddings = handle.get_tensor("vectors")
             if facts.get("aligner") != digest:
                 continue
             keys = json.loads(facts["keys"])
             yield (
-                dict(zip(keys, vectors, strict=True)),
+                dict(zip(keys, embeddings, strict=True)),
                 {(name, size, changed): key for name, size, changed, key in json.loads(facts["files"])},
             )
         except (SafetensorError, KeyError, ValueError, OSError) as error:
             raise DataError(
-                f"{path} is damaged ({error}). Remove it and run the same command again: its pictures are encoded again."
+                f"{path} is damaged ({error}). Remove it and run the same command again: its images are encoded again."
             ) from error

@@ -1,7 +1,10 @@
-"""What an index is on disk: a manifest that names the files of one generation, written last, so that readers see all of it or none.
+"""On-disk format of an index: data files of one generation and a manifest, written last, so that readers see all or
+nothing.
 
-`index.json` (manifest), `pictures.N.parquet` (what each row is), `vectors.N.safetensors` (unit vectors, float32), above 50,000 pictures
-`graph.N.usearch`, and while it is being made `parts/` with what was encoded so far. N counts the times the index was written.
+`index.json` (manifest), `pictures.N.parquet` (what each row is), `vectors.N.safetensors` (embeddings, float32), from
+50,000 images on
+`graph.N.usearch`, and `parts/` with the embeddings of an unfinished run. N is the generation: how often the index was
+written.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +21,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from polyclip.core.storage import PART, write_text, writing
+from polyclip.core.storage import PART, write_atomically, write_text
 from polyclip.errors import DataError
 
 FORMAT = 1
 MANIFEST = "index.json"
-INSIDE = ".polyclip-index"  # where the index of a folder of pictures is kept, unless --out says otherwise
+INSIDE = ".polyclip-index"  # where the index of a folder of images is kept, unless --out says otherwise
 KINDS = ("vectors", "pictures", "graph")
 SCHEMA = pa.schema(
     [("path", pa.string()), ("number", pa.int64()), ("size", pa.int64()), ("changed", pa.int64()), ("key", pa.string())]
@@ -32,18 +35,18 @@ COLUMNS = tuple(SCHEMA.names)
 
 
 class Entry(BaseModel):
-    """What a row of an index is."""
+    """One row of an index: an image file and its identity."""
 
     model_config = ConfigDict(frozen=True)
     path: str  # from the root, with slashes
-    number: int  # in the graph; never used again for another picture
+    number: int  # in the graph; never used again for another image
     size: int  # bytes; -1 where the file was not there when its vector was taken over
     changed: int  # modification time in nanoseconds
     key: str  # sha256 of the file; empty where it was not there
 
 
 class Graph(BaseModel):
-    """How the approximate search was set up, and what it finds of what an exact search finds."""
+    """Settings of the approximate search and its recall against an exact search."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     expansion: int  # candidates kept while the graph is walked
@@ -52,86 +55,117 @@ class Graph(BaseModel):
 
 
 class Manifest(BaseModel):
-    """index.json."""
+    """Contents of index.json: what the index holds and which files belong to it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     format: int = FORMAT
-    root: str  # of the pictures: absolute, or from the index's folder where that lies inside
+    root: str  # of the images: absolute, or from the index's folder where that lies inside
     model: str  # run folder
     aligner: str  # sha256 of its aligner.safetensors
     dim: int
     rows: int
-    next: int  # number of the next picture
+    next: int  # number of the next image
     generation: int
     bytes: dict[str, int]  # of each file
-    present: int  # pictures that were there when it was written
+    present: int  # images that were there when it was written
     graph: Graph | None = None
 
-    def file(self, kind: str) -> str:
-        """Name of one of its files."""
+    def file_name(self, kind: str) -> str:
+        """Return the name of the file of one kind (`vectors`, `images` or `graph`)."""
         return (
             f"{kind}.{self.generation}.{({'vectors': 'safetensors', 'pictures': 'parquet', 'graph': 'usearch'})[kind]}"
         )
 
 
-def located(folder: Path) -> Path:
-    """The index's own folder: `folder`, or the one inside a folder of pictures."""
+def find_index_folder(folder: Path) -> Path:
+    """Return the folder of the index itself: `folder`, or the index folder inside a folder of images."""
     return folder / INSIDE if (folder / INSIDE / MANIFEST).is_file() and not (folder / MANIFEST).is_file() else folder
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of an index whose files are all there and whole.
+    """Read the manifest of an index and check that its files are complete.
 
-    Raises DataError for a folder without one, one that is damaged or of another version, and files that are missing or of another length.
+    Args:
+        folder: The index's own folder.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DataError: There is no manifest, it is damaged or of another version, or a file is missing or of another size.
+
     """
     path = folder / MANIFEST
     try:
         found = Manifest.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(
-            f"{folder} holds no index: it has no {MANIFEST}. Make one with: polyclip index PICTURES --model RUN --out {folder}"
+            f"{folder} is not an index: {MANIFEST} not found. Create one with: polyclip index IMAGES --model RUN "
+            f"--out {folder}"
         ) from error
     except (ValidationError, OSError) as error:
         raise DataError(
-            f"{path} is damaged or not of this version ({' '.join(str(error).split())[:120]}). Remove {folder} and index again."
+            f"{path} is damaged or not of this version ({' '.join(str(error).split())[:120]}). Remove {folder} and "
+            "index again."
         ) from error
     for name, size in found.bytes.items():
-        if Path(name).name != name or name not in [found.file(kind) for kind in KINDS]:
-            raise DataError(f"{path} names {name!r}, which is no file of an index; remove {folder} and index again.")
+        if Path(name).name != name or name not in [found.file_name(kind) for kind in KINDS]:
+            raise DataError(f"{path} names {name!r}, which is not a file of an index; remove {folder} and index again.")
         have = (folder / name).stat().st_size if (folder / name).is_file() else None
         if have != size:
             what = (
                 "is missing" if have is None else f"has {have:,} bytes, expected {size:,}: it was cut short or changed"
             )
             raise DataError(
-                f"{folder / name} {what}. Copy the whole index again, or remove {folder} and run 'polyclip index' again."
+                f"{folder / name} {what}. Copy the whole index again, or remove {folder} and run 'polyclip index' "
+                "again."
             )
     return found
 
 
-def read_vectors(folder: Path, manifest: Manifest) -> Float[Tensor, "row dim"]:
-    """Unit vectors, mapped from disk.
+def read_embeddings(folder: Path, manifest: Manifest) -> Float[Tensor, "row dim"]:
+    """Read the embeddings, memory-mapped.
 
-    Raises DataError where they are damaged or not those of the manifest.
+    Args:
+        folder: The index's own folder.
+        manifest: Its manifest.
+
+    Returns:
+        Embeddings [row, dim], float32, of length 1.
+
+    Raises:
+        DataError: The file is damaged, or its shape is not that of the manifest.
+
     """
-    path = folder / manifest.file("vectors")
+    path = folder / manifest.file_name("vectors")
     try:
-        vectors = load_file(path)["vectors"]
+        embeddings = load_file(path)["vectors"]
     except (SafetensorError, KeyError, OSError) as error:
         raise DataError(f"{path} is damaged ({error}). Remove {folder} and index again.") from error
-    if tuple(vectors.shape) != (manifest.rows, manifest.dim):
+    if tuple(embeddings.shape) != (manifest.rows, manifest.dim):
         raise DataError(
-            f"{path} holds {list(vectors.shape)} values, expected {[manifest.rows, manifest.dim]}. Remove {folder} and index again."
+            f"{path} holds {list(embeddings.shape)} values, expected {[manifest.rows, manifest.dim]}. Remove "
+            f"{folder} and index again."
         )
-    return vectors
+    return embeddings
 
 
 def read_table(folder: Path, manifest: Manifest, columns: Sequence[str] = COLUMNS) -> dict[str, list[Any]]:
-    """Columns of the pictures' table.
+    """Read columns of the table of images.
 
-    Raises DataError where it is damaged, or names a file outside the root.
+    Args:
+        folder: The index's own folder.
+        manifest: Its manifest.
+        columns: Names of columns, see `COLUMNS`.
+
+    Returns:
+        Values by column, one for each row.
+
+    Raises:
+        DataError: The table is damaged, or names a file outside the root.
+
     """
-    path = folder / manifest.file("pictures")
+    path = folder / manifest.file_name("pictures")
     try:
         with pq.ParquetFile(path) as file:  # read_table would import pyarrow.dataset and pandas
             table = file.read(columns=list(columns)).to_pydict()
@@ -146,16 +180,26 @@ def read_table(folder: Path, manifest: Manifest, columns: Sequence[str] = COLUMN
 
 
 def check_paths(paths: Sequence[str], where: Path) -> None:
-    """Raises DataError for a path that leads out of the root."""
+    """Check that no path leads out of the root.
+
+    Args:
+        paths: Paths relative to the root, with slashes.
+        where: The file that names them, for the message.
+
+    Raises:
+        DataError: A path is empty, absolute or leads out of the root.
+
+    """
     for path in paths:
         if not path or path.startswith("/") or "\\" in path or ":" in path[:2] or ".." in path.split("/"):
             raise DataError(
-                f"{where} names {path!r}, which is not inside the folder of pictures; it was not made by 'polyclip index'."
+                f"{where} names {path!r}, which is not inside the folder of images; it was not made by 'polyclip "
+                "index'."
             )
 
 
 def read_entries(folder: Path, manifest: Manifest) -> list[Entry]:
-    """All that is known of each row."""
+    """Read all columns of every row."""
     table = read_table(folder, manifest)
     return [
         Entry.model_construct(**dict(zip(COLUMNS, row, strict=True)))
@@ -163,21 +207,21 @@ def read_entries(folder: Path, manifest: Manifest) -> list[Entry]:
     ]
 
 
-def write_vectors(path: Path, vectors: Float[Tensor, "row dim"]) -> None:
-    """Whole or not at all."""
-    with writing(path, what="the index") as temporary:
-        save_file({"vectors": vectors.contiguous()}, temporary)
+def write_embeddings(path: Path, embeddings: Float[Tensor, "row dim"]) -> None:
+    """Write the embeddings atomically."""
+    with write_atomically(path, what="the index") as temporary:
+        save_file({"vectors": embeddings.contiguous()}, temporary)
 
 
 def write_entries(path: Path, entries: Sequence[Entry]) -> None:
-    """Whole or not at all."""
+    """Write the table of images atomically."""
     table = pa.table({name: [getattr(entry, name) for entry in entries] for name in COLUMNS}, schema=SCHEMA)
-    with writing(path, what="the index") as temporary:
+    with write_atomically(path, what="the index") as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """From now on this generation is the index; what others left is removed."""
+    """Publish a generation: write its manifest, then remove files of older generations."""
     write_text(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n", what="the index")
     for path in folder.glob("*.*.*"):
         if path.name.split(".")[0] in KINDS and path.name not in manifest.bytes:
@@ -185,7 +229,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def check_out(folder: Path) -> None:
-    """Raises DataError where `folder` exists and is neither empty nor an index, finished or not."""
+    """Check that `folder` is new, empty, or an index, complete or not.
+
+    Raises:
+        DataError: The folder is a file or holds something else.
+
+    """
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; give another --out.")
     known = {MANIFEST, "parts", "lock"}
@@ -195,16 +244,16 @@ def check_out(folder: Path) -> None:
         if p.name not in known and p.suffix != PART and p.name.split(".")[0] not in KINDS
     ]
     if strangers and not (folder / MANIFEST).is_file():
-        raise DataError(
-            f"{folder} holds {strangers[0]!r} and is no index; give an empty folder, or one that does not exist, as --out."
-        )
+        raise DataError(f"{folder} holds {strangers[0]!r} and is not an index; give an empty or new folder as --out.")
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Nobody else writes the index meanwhile; the lock ends with the process, however that ends.
+def lock_index(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing the index; the lock ends with the process.
 
-    Raises DataError where another process has it, or the folder cannot be written.
+    Raises:
+        DataError: Another process holds the lock, or the folder cannot be written.
+
     """
     lock = FileLock(folder / "lock")
     try:

@@ -1,4 +1,4 @@
-"""Bring an index up to date: what is gone is dropped, what is new or changed encoded, what is known kept, wherever it was moved to."""
+"""Create or update an index: drop deleted files, encode new or changed ones, and reuse embeddings of moved ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,28 +10,28 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.core.run_folder import read_run
-from polyclip.core.storage import sha256
+from polyclip.core.run_folder import read_settings
+from polyclip.core.storage import hash_file
 from polyclip.data.corpus import load_corpus
-from polyclip.data.images import look_through
+from polyclip.data.images import scan_folder
 from polyclip.errors import DataError
-from polyclip.languages.normalize import normalise, pack_of
+from polyclip.languages.normalize import find_pack, normalize_text
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search import index as index_module
-from polyclip.search._encode import Encoder, Known, read_parts, sorted_out
+from polyclip.search._encode import IndexEncoder, KnownEmbeddings, read_parts, split_changed_files
 from polyclip.search._format import (
     MANIFEST,
     Entry,
     Graph,
     Manifest,
     check_out,
-    locked,
+    lock_index,
+    read_embeddings,
     read_entries,
     read_manifest,
-    read_vectors,
+    write_embeddings,
     write_entries,
     write_manifest,
-    write_vectors,
 )
 from polyclip.search.index import Index, check_run
 
@@ -40,7 +40,7 @@ QUERIES = 200  # of each kind, by which the recall of a graph is measured
 
 @dataclass(frozen=True)
 class Changes:
-    """The index and what happened to it; `problems` has a sentence for each file that was skipped."""
+    """Result of an update: the index, counts, and one message for each skipped file."""
 
     index: Index
     encoded: int
@@ -50,84 +50,108 @@ class Changes:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Everything of an index that is being written."""
+class IndexRows:
+    """All rows of an index that is being written."""
 
     entries: list[Entry]
-    vectors: Float[Tensor, "row dim"]
+    embeddings: Float[Tensor, "row dim"]
     next: int
 
 
-def update(images: Path, model: Path, out: Path) -> Changes:
-    """Make or update the index `out` of the pictures below `images` by the run `model`.
+def update_index(images: Path, model: Path, out: Path) -> Changes:
+    """Create or update the index `out` of the images below `images` with the model of a run; resumes after an
+    interruption.
 
-    An interrupted call goes on where it was. Raises DataError for a folder without pictures or with none that can be read, an `out` that is
-    no index or another process is writing, or that is of other pictures; RunError for an index of another model.
+    Args:
+        images: Folder of images, searched recursively.
+        model: Run folder of the model.
+        out: Folder of the index.
+
+    Returns:
+        The index and what changed.
+
+    Raises:
+        DataError: No image is found or can be read, `out` is not an index or is locked, or it indexes other images.
+        RunError: The index was made by another model.
+
+    Example:
+        >>> changes = update_index(Path("photos"), Path("runs/sw"), Path("photos/.polyclip-index"))
+        >>> changes.index.search_embeddings(embedding, top=5)
+
     """
     root = images.resolve()
-    paths, problems = look_through(root)
+    paths, problems = scan_folder(root)
     check_out(out)
     aligner = load_model(model)
-    with locked(out):
+    with lock_index(out):
         old = read_manifest(out) if (out / MANIFEST).is_file() else None
-        rows, digest = Rows([], torch.empty(0, 0), 0), sha256(model / "aligner.safetensors")
+        rows, digest = IndexRows([], torch.empty(0, 0), 0), hash_file(model / "aligner.safetensors")
         if old is not None:
             check_run(model, old.aligner, out)
-            rows = Rows(read_entries(out, old), read_vectors(out, old), old.next)
-        kept, fresh, unread = sorted_out(root, paths, rows.entries)
-        check_same_pictures(old, kept, rows.entries, root, out)
-        known = known_vectors(rows, out / "parts", digest)
-        found, bad, encoded = Encoder(aligner, digest, out / "parts").encode(root, fresh, known)
+            rows = IndexRows(read_entries(out, old), read_embeddings(out, old), old.next)
+        kept, fresh, unread = split_changed_files(root, paths, rows.entries)
+        check_same_images(old, kept, rows.entries, root, out)
+        known = collect_known_embeddings(rows, out / "parts", digest)
+        found, bad, encoded = IndexEncoder(aligner, digest, out / "parts").encode(root, fresh, known)
         numbered = [
             Entry(path=p, size=s, changed=c, key=k, number=rows.next + n) for n, ((p, s, c), k) in enumerate(found)
         ]
         problems = [*problems, *unread, *bad]
         if not kept and not numbered:
-            raise DataError(f"None of the {len(paths)} pictures below {images} can be read; the first: {problems[0]}")
-        new = Rows(
+            raise DataError(f"None of the {len(paths)} images below {images} can be read; the first: {problems[0]}")
+        new = IndexRows(
             [*kept, *numbered],
-            joined(rows, kept, [known.vectors[entry.key] for entry in numbered]),
+            join_embeddings(rows, kept, [known.embeddings[entry.key] for entry in numbered]),
             rows.next + len(numbered),
         )
-        write(out, old, new, root, model, digest, aligner)
+        write_index(out, old, new, root, model, digest, aligner)
         rmtree(out / "parts", ignore_errors=True)
     gone = len({entry.path for entry in rows.entries} - {entry.path for entry in new.entries})
     return Changes(Index.open(out, images, model), encoded, len(numbered), gone, problems)
 
 
-def known_vectors(rows: Rows, parts: Path, digest: str) -> Known:
-    """Vectors of the index as it was, and of what an interrupted call kept."""
-    known = Known({entry.key: rows.vectors[row] for row, entry in enumerate(rows.entries) if entry.key}, {})
-    for vectors, files in read_parts(parts, digest):
-        known.vectors.update(vectors)
+def collect_known_embeddings(rows: IndexRows, parts: Path, digest: str) -> KnownEmbeddings:
+    """Collect the embeddings of the old index and of an interrupted run."""
+    known = KnownEmbeddings(
+        {entry.key: rows.embeddings[row] for row, entry in enumerate(rows.entries) if entry.key}, {}
+    )
+    for embeddings, files in read_parts(parts, digest):
+        known.embeddings.update(embeddings)
         known.keys.update(files)
     return known
 
 
-def check_same_pictures(
+def check_same_images(
     old: Manifest | None, kept: Sequence[Entry], entries: Sequence[Entry], root: Path, out: Path
 ) -> None:
-    """Raises DataError where the index is of another folder, and none of its pictures is in this one."""
+    """Check that the index is of this folder, or shares at least one image with it.
+
+    Raises:
+        DataError: The index is of another folder, and none of its images is in this one.
+
+    """
     if old is None or kept or not entries or not old.present:
         return
     before = (out / old.root).resolve()
     if before != root and not any((root / entry.path).is_file() for entry in entries):
         raise DataError(
-            f"{out} is the index of {before}, and none of its {len(entries):,} pictures is in {root}; give another --out."
+            f"{out} is the index of {before}, and none of its {len(entries):,} images is in {root}; give another --out."
         )
 
 
-def joined(rows: Rows, kept: Sequence[Entry], new: Sequence[Tensor]) -> Float[Tensor, "row dim"]:
-    """Vectors of the rows that stay, then of the new ones."""
+def join_embeddings(rows: IndexRows, kept: Sequence[Entry], new: Sequence[Tensor]) -> Float[Tensor, "row dim"]:
+    """Concatenate the embeddings of rows that stay and of new rows."""
     place = {entry.number: row for row, entry in enumerate(rows.entries)}
-    stay = rows.vectors[[place[entry.number] for entry in kept]] if kept else None
+    stay = rows.embeddings[[place[entry.number] for entry in kept]] if kept else None
     return torch.cat([part for part in (stay, torch.stack(list(new)) if new else None) if part is not None])
 
 
-def write(out: Path, old: Manifest | None, rows: Rows, root: Path, model: Path, digest: str, aligner: PolyCLIP) -> None:
-    """The next generation of the index, the manifest last; only the manifest where no row changed."""
+def write_index(
+    out: Path, old: Manifest | None, rows: IndexRows, root: Path, model: Path, digest: str, aligner: PolyCLIP
+) -> None:
+    """Write the next generation of the index; only the manifest where no row changed."""
     facts: dict[str, Any] = {
-        "root": "/".join([".."] * depth_below(out, root)) or str(root),
+        "root": "/".join([".."] * count_levels_below(out, root)) or str(root),
         "model": str(model.resolve()),
         "present": sum((root / entry.path).is_file() for entry in rows.entries),
     }
@@ -136,51 +160,55 @@ def write(out: Path, old: Manifest | None, rows: Rows, root: Path, model: Path, 
         return
     manifest = Manifest(
         aligner=digest,
-        dim=rows.vectors.shape[1],
+        dim=rows.embeddings.shape[1],
         rows=len(rows.entries),
         next=rows.next,
         generation=old.generation + 1 if old else 1,
         bytes={},
         **facts,
     )
-    write_vectors(out / manifest.file("vectors"), rows.vectors)
-    write_entries(out / manifest.file("pictures"), rows.entries)
-    graph = linked(out, old, manifest, rows, aligner, model) if len(rows.entries) >= index_module.EXACT else None
-    names = [manifest.file(kind) for kind in ("vectors", "pictures", *(["graph"] if graph else []))]
+    write_embeddings(out / manifest.file_name("vectors"), rows.embeddings)
+    write_entries(out / manifest.file_name("pictures"), rows.entries)
+    graph = build_graph(out, old, manifest, rows, aligner, model) if len(rows.entries) >= index_module.EXACT else None
+    names = [manifest.file_name(kind) for kind in ("vectors", "pictures", *(["graph"] if graph else []))]
     write_manifest(
         out,
         manifest.model_copy(update={"graph": graph, "bytes": {name: (out / name).stat().st_size for name in names}}),
     )
 
 
-def depth_below(out: Path, root: Path) -> int:
-    """How many folders `out` lies below `root`; 0 where it does not."""
+def count_levels_below(out: Path, root: Path) -> int:
+    """Return how many folders `out` lies below `root`; 0 where it does not."""
     place = out.resolve()
     return len(place.relative_to(root).parts) if place.is_relative_to(root) else 0
 
 
-def linked(out: Path, old: Manifest | None, manifest: Manifest, rows: Rows, aligner: PolyCLIP, model: Path) -> Graph:
-    """Write the graph and measure it: with pictures of the index, and with names of things in the languages of the run."""
-    from polyclip.search._hnsw import grown, measured, saved
+def build_graph(
+    out: Path, old: Manifest | None, manifest: Manifest, rows: IndexRows, aligner: PolyCLIP, model: Path
+) -> Graph:
+    """Write the graph and measure its recall with images of the index and with concept names in the run's languages."""
+    from polyclip.search._hnsw import measure_recall, save_graph, update_graph
 
     numbers = torch.tensor([entry.number for entry in rows.entries], dtype=torch.long)
-    graph = grown(rows.vectors, numbers, out / old.file("graph") if old is not None and old.graph is not None else None)
-    saved(graph, out / manifest.file("graph"))
+    graph = update_graph(
+        rows.embeddings, numbers, out / old.file_name("graph") if old is not None and old.graph is not None else None
+    )
+    save_graph(graph, out / manifest.file_name("graph"))
     step = max(1, len(rows.entries) // QUERIES)
     queries: Mapping[str, Tensor] = {
-        "pictures": rows.vectors[::step][:QUERIES],
-        "texts": aligner.encode_text(names_of_things(model)),
+        "pictures": rows.embeddings[::step][:QUERIES],
+        "texts": aligner.encode_text(load_query_names(model)),
     }
-    return measured(graph, rows.vectors, numbers, queries)
+    return measure_recall(graph, rows.embeddings, numbers, queries)
 
 
-def names_of_things(model: Path) -> list[str]:
-    """What people call emoji, in the languages of the run that the starter corpus has, else in English."""
+def load_query_names(model: Path) -> list[str]:
+    """Return emoji names in the run's languages that the starter corpus covers, else in English."""
     corpus = load_corpus("emoji")
-    codes = read_run(model)["languages"] if (model / "run.toml").is_file() else []
+    codes = read_settings(model)["languages"] if (model / "run.toml").is_file() else []
     have = [code for code in codes if code in corpus.reader.languages(corpus.folder)] or ["en"]
     texts = [
-        normalise(row.captions[0], pack_of(code))
+        normalize_text(row.captions[0], find_pack(code))
         for code in have
         for row in corpus.reader.read(corpus.folder, code, "test")
     ]

@@ -1,8 +1,11 @@
-"""The folder layout of clip-retrieval (https://github.com/rom1504/clip-retrieval, clip_inference/writer.py): other tools read and write it.
+"""Read and write the folder layout of clip-retrieval (https://github.com/rom1504/clip-retrieval,
+clip_inference/writer.py).
 
-`img_emb/img_emb_N.npy` and `text_emb/text_emb_N.npy` hold a row each for every row of `metadata/metadata_N.parquet`, whose columns `image_path`
-and `caption` say what it is. The layout does not say which model made the vectors: we write that beside it (`polyclip.json`), and where it is
-not said, pictures are encoded again and compared before anything is believed.
+`img_emb/img_emb_N.npy` and `text_emb/text_emb_N.npy` hold one row for each row of `metadata/metadata_N.parquet`, whose
+columns
+`image_path` and `caption` describe it. The layout does not name the model: we store it beside (`polyclip.json`); where
+it is missing,
+some images are encoded again and compared.
 """
 
 import io
@@ -18,45 +21,55 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.core.storage import sha256, write_text, writing
-from polyclip.data.images import readable
+from polyclip.core.storage import hash_file, write_atomically, write_text
+from polyclip.data.images import select_readable
 from polyclip.errors import DataError, PolyclipError
-from polyclip.evaluation.zeroshot import unit
+from polyclip.evaluation.zeroshot import normalize_embeddings
 from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.search._encode import seen
-from polyclip.search._format import MANIFEST, Entry, check_out, check_paths, locked
-from polyclip.search.build import Rows, write
+from polyclip.search._encode import read_file_state
+from polyclip.search._format import MANIFEST, Entry, check_out, check_paths, lock_index
+from polyclip.search.build import IndexRows, write_index
 from polyclip.search.index import Index
 
 OURS = "polyclip.json"
 CAPTIONS = 100_000  # bytes of a caption's file
-CHECKED = 16  # pictures that are encoded again
+CHECKED = 16  # images that are encoded again
 SAME = 0.999  # cosine; half precision costs 1e-6
 
 
-def export(index: Index, folder: Path, language: str = "") -> str:
-    """Write the layout, in one part; returns a sentence on what is in it.
+def export_index(index: Index, folder: Path, language: str = "") -> str:
+    """Write an index in clip-retrieval's layout, in one part.
 
-    `text_emb` is written where every picture has its caption beside it, in a text file of its name (the input layout of clip-retrieval).
-    Raises PolyclipError where the folder holds something else or cannot be written.
+    Args:
+        index: The index.
+        folder: Folder to write; new, empty, or written by this function before.
+        language: Code of the captions' language; "" for none.
+
+    Returns:
+        A sentence that says what was written. `text_emb` is written only where every image has a caption in a `.txt`
+            file of its name.
+
+    Raises:
+        PolyclipError: The folder holds something else or cannot be written.
+
     """
     if folder.exists() and (
         not folder.is_dir()
         or any(path.name not in (OURS, "img_emb", "text_emb", "metadata") for path in folder.iterdir())
     ):
-        raise PolyclipError(
-            f"{folder} exists and holds something else than clip-retrieval's folders; give another one."
-        )
+        raise PolyclipError(f"{folder} exists and is not a clip-retrieval folder; choose another one.")
     columns: dict[str, Any] = {"image_path": [str(index.root / path) for path in index.paths]}
-    captions = [caption_of(index.root / path) for path in index.paths]
+    captions = [read_caption(index.root / path) for path in index.paths]
     lacking = sum(not caption for caption in captions)
-    write_array(folder / "img_emb" / "img_emb_0.npy", index.vectors.numpy())
+    write_array(folder / "img_emb" / "img_emb_0.npy", index.embeddings.numpy())
     if not lacking:
         columns["caption"] = captions
-        write_array(folder / "text_emb" / "text_emb_0.npy", index.aligner().encode_text(captions, language).numpy())
+        write_array(
+            folder / "text_emb" / "text_emb_0.npy", index.load_aligner().encode_text(captions, language).numpy()
+        )
     else:
         (folder / "text_emb" / "text_emb_0.npy").unlink(missing_ok=True)
-    with writing(folder / "metadata" / "metadata_0.parquet", what="the metadata") as temporary:
+    with write_atomically(folder / "metadata" / "metadata_0.parquet", what="the metadata") as temporary:
         pq.write_table(pa.table(columns), temporary)
     write_text(
         folder / OURS,
@@ -66,17 +79,19 @@ def export(index: Index, folder: Path, language: str = "") -> str:
     texts = (
         "captions too"
         if not lacking
-        else f"no text_emb: {lacking:,} of {len(index):,} pictures have no caption in a .txt file of their name"
+        else f"no text_emb: {lacking:,} of {len(index):,} images have no caption in a .txt file of their name"
     )
-    return f"{len(index):,} pictures; {texts}"
+    return f"{len(index):,} images; {texts}"
 
 
-def caption_of(picture: Path) -> str:
-    """What stands in the text file beside a picture; empty where there is none.
+def read_caption(image: Path) -> str:
+    """Read the text file beside an image; empty where there is none.
 
-    Raises DataError for one that is not UTF-8 or too long.
+    Raises:
+        DataError: The file is not UTF-8 or too long.
+
     """
-    path = picture.with_suffix(".txt")
+    path = image.with_suffix(".txt")
     if not path.is_file():
         return ""
     try:
@@ -88,55 +103,73 @@ def caption_of(picture: Path) -> str:
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """Whole or not at all."""
-    with writing(path, what="vectors") as temporary, temporary.open("wb") as handle:
+    """Write an array atomically."""
+    with write_atomically(path, what="vectors") as temporary, temporary.open("wb") as handle:
         np.save(handle, array, allow_pickle=False)
 
 
-def take_over(folder: Path, images: Path, model: Path, out: Path) -> tuple[Index, str]:
-    """Make the index `out` of vectors that the run `model` made elsewhere; returns it with a sentence on how that was checked.
+def import_embeddings(folder: Path, images: Path, model: Path, out: Path) -> tuple[Index, str]:
+    """Create the index `out` from embeddings in clip-retrieval's layout that the run `model` made.
 
-    Paths of pictures are absolute and below `images`, or relative to it. Raises DataError for a folder of another layout or of another model,
-    paths that lead elsewhere, and an `out` that already is an index.
+    Args:
+        folder: Folder in clip-retrieval's layout.
+        images: Folder of the images; paths in the metadata are relative to it, or absolute and below it.
+        model: Run folder of the model.
+        out: Folder of the new index.
+
+    Returns:
+        The index, and a sentence that says how the model was verified.
+
+    Raises:
+        DataError: The layout or the model differs, paths lead elsewhere, or `out` is an index already.
+
     """
     root = images.resolve()
     if not root.is_dir():
-        raise DataError(f"{images} is no folder; expected the one that the pictures of {folder} are in.")
+        raise DataError(f"{images} is not a folder; expected the folder of the images of {folder} are in.")
     check_out(out)
     aligner = load_model(model)
-    vectors, names = read_parts(folder)
-    paths = [relative(name, root, folder) for name in names]
+    embeddings, names = read_parts(folder)
+    paths = [resolve_relative_path(name, root, folder) for name in names]
     if len(set(paths)) < len(paths):
-        raise DataError(f"{folder} names a picture twice: {next(path for path in paths if paths.count(path) > 1)}.")
-    how = same_model(folder, model, aligner, [root / path for path in paths], vectors)
-    entries = [entry(root, path, number) for number, path in enumerate(paths)]
-    with locked(out):
+        raise DataError(f"{folder} names an image twice: {next(path for path in paths if paths.count(path) > 1)}.")
+    how = check_same_model(folder, model, aligner, [root / path for path in paths], embeddings)
+    entries = [make_entry(root, path, number) for number, path in enumerate(paths)]
+    with lock_index(out):
         if (out / MANIFEST).is_file():
             raise DataError(f"{out} is an index already; give another --out.")
-        write(
-            out, None, Rows(entries, vectors, len(entries)), root, model, sha256(model / "aligner.safetensors"), aligner
+        write_index(
+            out,
+            None,
+            IndexRows(entries, embeddings, len(entries)),
+            root,
+            model,
+            hash_file(model / "aligner.safetensors"),
+            aligner,
         )
     return Index.open(out, images, model), how
 
 
-def entry(root: Path, path: str, number: int) -> Entry:
-    """A row whose picture may be there or not; what it holds is not known, so that a change since then is not seen."""
+def make_entry(root: Path, path: str, number: int) -> Entry:
+    """Make a row whose image may be missing; its content hash is unknown, so later changes go unnoticed."""
     try:
-        _, size, changed = seen(root, root / path)
+        _, size, changed = read_file_state(root, root / path)
     except DataError:
         size, changed = -1, 0
     return Entry(path=path, number=number, size=size, changed=changed, key="")
 
 
 def read_parts(folder: Path) -> tuple[Float[Tensor, "row dim"], list[str]]:
-    """Unit vectors and `image_path` of all parts, in their order.
+    """Read embeddings (normalized) and `image_path` of all parts, in order.
 
-    Raises DataError where there are none, or arrays and metadata do not belong together.
+    Raises:
+        DataError: There are no parts, or arrays and metadata do not match.
+
     """
-    files = sorted((folder / "img_emb").glob("img_emb_*.npy"), key=number_of)
+    files = sorted((folder / "img_emb").glob("img_emb_*.npy"), key=parse_part_number)
     if not files:
         raise DataError(
-            f"{folder} has no img_emb/img_emb_0.npy; expected the folder that clip-retrieval's inference writes."
+            f"{folder} has no img_emb/img_emb_0.npy; expected a folder written by clip-retrieval's inference."
         )
     tables, names = [], []
     for path in files:
@@ -145,37 +178,42 @@ def read_parts(folder: Path) -> tuple[Float[Tensor, "row dim"], list[str]]:
         texts = folder / "text_emb" / f"text_emb_{path.stem.rpartition('_')[2]}.npy"
         if len(some) != len(array) or (texts.is_file() and len(read_array(texts)) != len(array)):
             raise DataError(
-                f"{path} has {len(array):,} rows, but its metadata has {len(some):,}, or its text_emb another number; they belong together."
+                f"{path} has {len(array):,} rows, but its metadata has {len(some):,}, or its text_emb another "
+                "number; they belong together."
             )
         tables.append(torch.from_numpy(array))
         names += some
     if len({table.shape[1] for table in tables}) > 1:
         raise DataError(
-            f"{folder / 'img_emb'} holds vectors of several lengths: {sorted({table.shape[1] for table in tables})}."
+            f"{folder / 'img_emb'} holds embeddings of several lengths: {sorted({table.shape[1] for table in tables})}."
         )
-    return unit(torch.cat(tables), f"rows of {folder}"), names
+    return normalize_embeddings(torch.cat(tables), f"rows of {folder}"), names
 
 
-def number_of(path: Path) -> int:
-    """The number at the end of a part's name.
+def parse_part_number(path: Path) -> int:
+    """Return the number at the end of a part's file name.
 
-    Raises DataError where there is none.
+    Raises:
+        DataError: There is none.
+
     """
     text = path.stem.rpartition("_")[2]
     if not text.isdecimal():
-        raise DataError(f"{path} has no number at the end of its name; expected such as img_emb_0.npy.")
+        raise DataError(f"{path} has no number at the end of its name; expected a name such as img_emb_0.npy.")
     return int(text)
 
 
 def read_array(path: Path) -> np.ndarray:
-    """Vectors [row, dim] as float32.
+    """Read embeddings [row, dim] as float32.
 
-    Raises DataError for a file that is damaged, holds Python objects, or no table of floating point numbers.
+    Raises:
+        DataError: The file is damaged, holds Python objects, or is not a matrix of floats.
+
     """
     try:
         array = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path} is damaged or no plain array ({error}).") from error
+        raise DataError(f"{path} is damaged or not a plain array ({error}).") from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f" or not len(array):
         raise DataError(
             f"{path}: expected rows of floating point numbers, found {getattr(array, 'shape', type(array).__name__)}."
@@ -184,40 +222,54 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def read_names(path: Path) -> list[str]:
-    """The column `image_path`.
+    """Read the column `image_path`.
 
-    Raises DataError where there is none.
+    Raises:
+        DataError: There is none, or it has empty or non-text values.
+
     """
     try:
         names = pq.read_table(path, columns=["image_path"]).to_pydict()["image_path"]
     except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path}: no column image_path can be read ({error}).") from error
     if not all(isinstance(name, str) and name for name in names):
-        raise DataError(f"{path}: image_path is empty or no text in some rows.")
+        raise DataError(f"{path}: image_path is empty or not text in some rows.")
     return names
 
 
-def relative(name: str, root: Path, folder: Path) -> str:
-    """A picture's path from the root.
+def resolve_relative_path(name: str, root: Path, folder: Path) -> str:
+    """Return an image's path relative to the root.
 
-    Raises DataError for one that leads elsewhere.
+    Raises:
+        DataError: The path leads elsewhere.
+
     """
     path = Path(name)
     if path.is_absolute() and not path.is_relative_to(root):
-        raise DataError(
-            f"{folder} names {name}, which is not below {root}; give the folder that its pictures are in as DIR."
-        )
+        raise DataError(f"{folder} names {name}, which is not below {root}; give the folder of its images as DIR.")
     found = path.relative_to(root).as_posix() if path.is_absolute() else path.as_posix()
     check_paths([found], folder)
     return found
 
 
-def same_model(
-    folder: Path, model: Path, aligner: PolyCLIP, paths: Sequence[Path], vectors: Float[Tensor, "row dim"]
+def check_same_model(
+    folder: Path, model: Path, aligner: PolyCLIP, paths: Sequence[Path], embeddings: Float[Tensor, "row dim"]
 ) -> str:
-    """How it is known that `model` made the vectors: by the file we write, else by encoding some of the pictures again.
+    """Verify that `model` made the embeddings: by `polyclip.json`, else by encoding some images again.
 
-    Raises DataError where it did not make them, or where nothing is left to tell.
+    Args:
+        folder: Folder in clip-retrieval's layout.
+        model: Run folder.
+        aligner: Its model.
+        paths: Image file of each row.
+        embeddings: Embeddings [row, dim].
+
+    Returns:
+        A sentence that says how this was verified.
+
+    Raises:
+        DataError: Another model made them, or there is no way to tell.
+
     """
     mine = folder / OURS
     if mine.is_file():
@@ -225,30 +277,35 @@ def same_model(
             stated = json.loads(mine.read_text("utf-8"))["aligner"]
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise DataError(
-                f"{mine} is damaged ({error}); remove it, and pictures are encoded again to see which model made the vectors."
+                f"{mine} is damaged ({error}); remove it, and images are encoded again to see which model made the "
+                "vectors."
             ) from error
-        if stated != (own := sha256(model / "aligner.safetensors")):
+        if stated != (own := hash_file(model / "aligner.safetensors")):
             raise DataError(
-                f"{folder} was made by another model than {model}: its aligner begins {str(stated)[:12]}, that of {model} {own[:12]}."
+                f"{folder} was made by another model than {model}: its aligner begins {str(stated)[:12]}, that of "
+                f"{model} {own[:12]}."
             )
         return f"made by {model}, as {OURS} says"
     there = [row for row, path in enumerate(paths) if path.is_file()]
     rows = there[:: max(1, len(there) // CHECKED)][:CHECKED]
-    found, _ = readable([paths[row] for row in rows])
+    found, _ = select_readable([paths[row] for row in rows])
     if not found:
         raise DataError(
-            f"{folder} does not say which model made it, and none of its pictures can be read to find out; give the folder they are in as DIR."
+            f"{folder} does not say which model made it, and none of its images can be read to find out; give the "
+            "folder of the images as DIR."
         )
     place = {str(paths[row]): row for row in rows}
-    again = aligner.vision.embed(found, "some pictures again", keep=False)
-    if again.shape[1] != vectors.shape[1]:
+    recomputed = aligner.vision.embed(found, "some images again", keep=False)
+    if recomputed.shape[1] != embeddings.shape[1]:
         raise DataError(
-            f"{folder} was made by another model than {model}: its vectors have length {vectors.shape[1]}, those of {model} {again.shape[1]}."
+            f"{folder} was made by another model than {model}: its embeddings have length {embeddings.shape[1]}, "
+            f"those of {model} {recomputed.shape[1]}."
         )
-    least = float((again * vectors[[place[picture.name] for picture in found]]).sum(1).min())
+    least = float((recomputed * embeddings[[place[image.name] for image in found]]).sum(1).min())
     if least < SAME:
         raise DataError(
-            f"{folder} was made by another model than {model}, or of other pictures: encoded again, the cosine of one of {len(found)} is {least:.4f}, "
+            f"{folder} was made by another model than {model}, or of other images: encoded again, the cosine of one "
+            f"of {len(found)} is {least:.4f}, "
             f"expected {SAME} or more."
         )
-    return f"{len(found)} pictures encoded again have a cosine of {least:.6f} or more"
+    return f"{len(found)} images encoded again have a cosine of {least:.6f} or more"

@@ -1,4 +1,4 @@
-"""A search result as one self-contained HTML file."""
+"""Write a search result as one self-contained HTML file."""
 
 import base64
 import html
@@ -6,13 +6,14 @@ import io
 from pathlib import Path
 
 from polyclip.core.storage import write_text
-from polyclip.data.images import open_picture
+from polyclip.data.images import open_image
 from polyclip.errors import DataError
-from polyclip.search.folder import Found
+from polyclip.search.folder import SearchResult
 
 THUMBNAIL = 256  # pixels on the longer side
 STYLE = """
-body{font:16px/1.5 system-ui,"Noto Sans",sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1b1b1b;background:#fff}
+body{font:16px/1.5 system-ui,"Noto Sans",sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem}
+body{color:#1b1b1b;background:#fff}
 h1{font-size:1.5rem;font-weight:600;overflow-wrap:anywhere}
 ol{list-style:none;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:1rem}
 li{border:1px solid #ddd;border-radius:.5rem;padding:.75rem}
@@ -21,32 +22,36 @@ small{color:#555;display:block;overflow-wrap:anywhere}
 """
 
 
-def write_sheet(path: Path, found: Found) -> None:
-    """Thumbnails in order, each with its rank, similarity and file; every text is escaped, right-to-left queries run right to left."""
+def write_contact_sheet(path: Path, found: SearchResult) -> None:
+    """Write thumbnails in order, each with rank, similarity and file name; texts are escaped, and right-to-left queries
+    run right to left.
+    """
     query = html.escape(found.query)
-    cards = "\n".join(card(number, hit.path, hit.similarity) for number, hit in enumerate(found.hits, 1))
+    cards = "\n".join(render_card(number, hit.path, hit.similarity) for number, hit in enumerate(found.hits, 1))
     page = (
-        f'<!doctype html>\n<html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n<title>{query}</title>'
-        f'<style>{STYLE}</style></head>\n<body><h1 dir="auto">{query}</h1>\n<p>{found.searched:,} pictures searched, {len(found.problems)} skipped</p>\n'
+        '<!doctype html>\n<html><head><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width">\n<title>{query}</title>'
+        f'<style>{STYLE}</style></head>\n<body><h1 dir="auto">{query}</h1>\n<p>{found.searched:,} images searched, '
+        f"{len(found.problems)} skipped</p>\n"
         f"{f'<p>{html.escape(found.hint)}</p>' if found.hint else ''}"
         f"<ol>\n{cards}\n</ol></body></html>\n"
     )
     write_text(path, page, what="the contact sheet")
 
 
-def card(rank: int, path: Path, similarity: float) -> str:
-    """One picture of the sheet; of one that is gone since it was indexed, what is wrong with it."""
+def render_card(rank: int, path: Path, similarity: float) -> str:
+    """Render one image of the sheet, or a message where it can no longer be read."""
     name = html.escape(str(path))
     try:
-        shown = f'<img alt="{name}" src="data:image/webp;base64,{thumbnail(path)}">'
+        shown = f'<img alt="{name}" src="data:image/webp;base64,{encode_thumbnail(path)}">'
     except DataError as error:
         shown = f"<small>{html.escape(str(error))}</small>"
     return f"<li>{shown}<b>{rank}</b> · {similarity:.3f}<small>{name}</small></li>"
 
 
-def thumbnail(path: Path) -> str:
-    """A small WebP in base64."""
-    image = open_picture(path)
+def encode_thumbnail(path: Path) -> str:
+    """Encode a small WebP of an image as base64."""
+    image = open_image(path)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=80)

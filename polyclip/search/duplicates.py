@@ -1,4 +1,4 @@
-"""Groups of pictures that are the same file, the same picture in another size or quality, or alike to a model."""
+"""Find duplicate images: identical files, the same image at another size or quality, or images similar to a model."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,18 +10,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyclip.core.progress import Progress
-from polyclip.data.image_hash import TRIES, Hashes, alike, hashes, near
-from polyclip.data.images import look_through, picture_of
+from polyclip.data.image_hash import TRIES, ImageHashes, find_near, hash_images, is_same_image
+from polyclip.data.images import make_image_source, scan_folder
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 
 KINDS = ("identical", "same picture", "similar")
-BLOCK = 1024  # pictures compared at once with all
+BLOCK = 1024  # images compared at once with all
 
 
 @dataclass(frozen=True)
-class Group:
-    """Pictures of which each is a duplicate of another of the group, largest file first; `kind` is the weakest reason that holds it together."""
+class DuplicateGroup:
+    """A group of duplicates, largest file first; `kind` is the weakest criterion that joins it."""
 
     kind: str
     paths: list[Path]
@@ -31,8 +31,8 @@ class Group:
 
 
 @dataclass
-class Groups:
-    """Pictures joined by pairs: a forest in which every tree is a group."""
+class DisjointSets:
+    """Rows joined by pairs (union-find); every tree is a group."""
 
     size: int
     parent: list[int] = field(init=False)
@@ -42,15 +42,15 @@ class Groups:
     def __post_init__(self) -> None:
         self.parent = list(range(self.size))
 
-    def root(self, row: int) -> int:
-        """What stands for a row's group."""
+    def find_root(self, row: int) -> int:
+        """Return the representative of a row's group."""
         while self.parent[row] != row:
             self.parent[row] = row = self.parent[self.parent[row]]
         return row
 
     def join(self, first: int, second: int, reason: int, similarity: float | None = None) -> None:
-        """The groups of two rows become one; nothing happens where they are one already."""
-        a, b = sorted((self.root(first), self.root(second)))
+        """Merge the groups of two rows; a no-op where they are one already."""
+        a, b = sorted((self.find_root(first), self.find_root(second)))
         if a == b:
             return
         self.parent[b] = a
@@ -59,88 +59,107 @@ class Groups:
         if known:
             self.least[a] = min(known)
 
-    def members(self) -> Iterator[tuple[int, list[int]]]:
-        """Groups of two or more, by root."""
+    def list_groups(self) -> Iterator[tuple[int, list[int]]]:
+        """Return groups of two or more rows, by root."""
         found = defaultdict(list)
         for row in range(self.size):
-            found[self.root(row)].append(row)
+            found[self.find_root(row)].append(row)
         return ((root, rows) for root, rows in found.items() if len(rows) > 1)
 
 
-def read_pictures(folder: Path) -> tuple[list[ImageSource], list[str]]:
-    """Every picture file below a folder by its content, and a sentence for each that is not read.
+def read_images(folder: Path) -> tuple[list[ImageSource], list[str]]:
+    """Read every image file below a folder by content.
 
-    Raises DataError where there is no picture.
+    Returns:
+        The images, and one message for each file that cannot be read.
+
+    Raises:
+        DataError: There is no image.
+
     """
-    paths, problems = look_through(folder)
+    paths, problems = scan_folder(folder)
     found = []
-    with Progress("reading pictures", len(paths)) as progress:
+    with Progress("reading images", len(paths)) as progress:
         for path in paths:
             try:
-                found.append(picture_of(path))
+                found.append(make_image_source(path))
             except DataError as error:
                 problems.append(str(error))
             progress.advance(1)
     return found, problems
 
 
-def duplicates(
-    pictures: Sequence[ImageSource], vectors: dict[str, Tensor], threshold: float, what: str
-) -> tuple[list[Group], list[str]]:
-    """Groups of duplicates, and a sentence for each picture that cannot be read; nothing is changed on disk.
+def find_duplicates(
+    images: Sequence[ImageSource], embeddings: dict[str, Tensor], threshold: float, what: str
+) -> tuple[list[DuplicateGroup], list[str]]:
+    """Find groups of duplicates; nothing is changed on disk.
 
-    `vectors` are unit vectors by path; where there are any, pictures with a cosine of `threshold` or more are joined too.
-    Raises PolyclipError where the cache of hashes cannot be written.
+    Args:
+        images: Images, hashed by content.
+        embeddings: Embeddings by path; where given, images with a cosine of `threshold` or more are joined too.
+        threshold: Minimum cosine, in [-1, 1].
+        what: Label of the progress bar.
+
+    Returns:
+        The groups, and one message for each image that cannot be read.
+
+    Raises:
+        PolyclipError: The cache of hashes cannot be written.
+
     """
-    found = hashes(pictures, what)
-    groups = Groups(len(found.pictures))
+    found = hash_images(images, what)
+    groups = DisjointSets(len(found.images))
     first: dict[str, int] = {}
-    for row, picture in enumerate(found.pictures):
-        groups.join(first.setdefault(picture.key, row), row, KINDS.index("identical"))
-    for one, other in same_pictures(found, groups):
+    for row, image in enumerate(found.images):
+        groups.join(first.setdefault(image.key, row), row, KINDS.index("identical"))
+    for one, other in find_same_images(found, groups):
         groups.join(one, other, KINDS.index("same picture"))
-    rows = [row for row, picture in enumerate(found.pictures) if picture.name in vectors]
+    rows = [row for row, image in enumerate(found.images) if image.name in embeddings]
     if len(rows) > 1:
-        for one, other, cosine in similar(torch.stack([vectors[found.pictures[row].name] for row in rows]), threshold):
+        for one, other, cosine in find_similar_pairs(
+            torch.stack([embeddings[found.images[row].name] for row in rows]), threshold
+        ):
             groups.join(rows[one], rows[other], KINDS.index("similar"), cosine)
-    return listed(found.pictures, groups), found.problems
+    return list_groups(found.images, groups), found.problems
 
 
-def same_pictures(found: Hashes, groups: Groups) -> Iterator[tuple[int, int]]:
-    """Pairs whose hashes are near and whose thumbnails agree; of each picture's nearest, so many are looked at as in the leakage lint."""
+def find_same_images(found: ImageHashes, groups: DisjointSets) -> Iterator[tuple[int, int]]:
+    """Yield pairs with near hashes and equal thumbnails; as many neighbours per image are compared as in the leakage
+    check.
+    """
     thumbnails: dict = {}
     tried: dict[int, int] = defaultdict(int)
-    for one, other, _ in near(found.bits, found.bits):
-        if one >= other or groups.root(one) == groups.root(other) or tried[other] >= TRIES:
+    for one, other, _ in find_near(found.bits, found.bits):
+        if one >= other or groups.find_root(one) == groups.find_root(other) or tried[other] >= TRIES:
             continue
         tried[other] += 1
-        if alike(found.pictures[one], found.pictures[other], thumbnails):
+        if is_same_image(found.images[one], found.images[other], thumbnails):
             yield one, other
 
 
-def similar(vectors: Float[Tensor, "picture dim"], threshold: float) -> Iterator[tuple[int, int, float]]:
-    """Pairs of rows with a cosine of `threshold` or more, most similar first within a block."""
-    with Progress("comparing vectors", len(vectors)) as progress:
-        for start in range(0, len(vectors), BLOCK):
-            cosine = vectors[start : start + BLOCK] @ vectors.T
+def find_similar_pairs(embeddings: Float[Tensor, "image dim"], threshold: float) -> Iterator[tuple[int, int, float]]:
+    """Yield pairs of rows with a cosine of `threshold` or more, most similar first within a block."""
+    with Progress("comparing embeddings", len(embeddings)) as progress:
+        for start in range(0, len(embeddings), BLOCK):
+            cosine = embeddings[start : start + BLOCK] @ embeddings.T
             pairs = (cosine >= threshold).nonzero().tolist()
             yield from sorted(
                 ((b, start + a, float(cosine[a, b])) for a, b in pairs if b < start + a), key=lambda pair: -pair[2]
             )
-            progress.advance(min(BLOCK, len(vectors) - start))
+            progress.advance(min(BLOCK, len(embeddings) - start))
 
 
-def listed(pictures: Sequence[ImageSource], groups: Groups) -> list[Group]:
-    """Strongest reasons first, then by the first path."""
+def list_groups(images: Sequence[ImageSource], groups: DisjointSets) -> list[DuplicateGroup]:
+    """Return groups sorted by criterion, strongest first, then by first path."""
     found = [
-        Group(
-            KINDS[groups.reason[root]], largest_first(Path(pictures[row].name) for row in rows), groups.least.get(root)
+        DuplicateGroup(
+            KINDS[groups.reason[root]], sort_by_size(Path(images[row].name) for row in rows), groups.least.get(root)
         )
-        for root, rows in groups.members()
+        for root, rows in groups.list_groups()
     ]
     return sorted(found, key=lambda group: (KINDS.index(group.kind), str(group.paths[0])))
 
 
-def largest_first(paths: Iterable[Path]) -> list[Path]:
-    """By size of file, then by name."""
+def sort_by_size(paths: Iterable[Path]) -> list[Path]:
+    """Sort paths by file size, largest first, then by name."""
     return sorted(paths, key=lambda path: (-path.stat().st_size, str(path)))

@@ -1,20 +1,20 @@
-"""Search pictures with a query in any language: those of a folder as they are now, or of a ready index."""
+"""Search images with a query in any language: in a folder as it is now, or in an index."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyclip.data.images import look_through, readable
+from polyclip.data.images import scan_folder, select_readable
 from polyclip.errors import DataError
 from polyclip.models.aligner import load_model
 from polyclip.search.index import Hit, Index
-from polyclip.search.query import hint, language_of, trained_on, vector_of
+from polyclip.search.query import build_hint, detect_query_language, embed_query, read_trained_languages
 
-__all__ = ["Found", "Hit", "search", "search_index"]
+__all__ = ["SearchResult", "Hit", "search", "search_index"]
 
 
 @dataclass(frozen=True)
-class Found:
-    """The best pictures, how many were searched, a sentence for each that could not be read, and what a reader should know."""
+class SearchResult:
+    """The best images, how many were searched, messages for unreadable files, and a hint for the user."""
 
     query: str
     hits: list[Hit]
@@ -28,44 +28,74 @@ class Found:
     )
 
 
-def search(query: str, folder: Path, model: Path, top: int, language: str = "", picture: Path | None = None) -> Found:
-    """The `top` pictures below `folder` that are most similar to `query` or `picture`; features of unchanged pictures come from the cache.
+def search(
+    query: str, folder: Path, model: Path, top: int, language: str = "", image: Path | None = None
+) -> SearchResult:
+    """Search the images below a folder by text or by an image; features of unchanged images come from the cache.
 
-    The query is normalised as the pack of its language says: the one given, else the first trained one in whose script it is written.
-    Raises UnknownName for a language without a pack, DataError for an empty query, a folder without pictures, or one where none can be read.
+    Args:
+        query: Text in any language; "" with `image`.
+        folder: Folder of images, searched recursively.
+        model: Run folder of the model.
+        top: Number of results, >= 1.
+        language: Code of the query's language, for normalization. Default: the first trained language in the query's
+            script.
+        image: Image file to search by instead of text.
+
+    Returns:
+        Up to `top` images, most similar first.
+
+    Raises:
+        UnknownName: The language has no pack.
+        DataError: The query is empty, or no image is found or can be read.
+
     """
-    trained = trained_on(model)
-    spelt = language if language or picture else language_of(query, trained)
+    trained = read_trained_languages(model)
+    spelt = language if language or image else detect_query_language(query, trained)
     aligner = load_model(model)
-    vector = vector_of(aligner, query, picture, spelt)[0]
-    paths, unread = look_through(folder)
-    pictures, problems = readable(paths)
-    if not pictures:
-        raise DataError(f"None of the {len(problems)} pictures below {folder} can be read; the first: {problems[0]}")
-    similarity = (aligner.vision.embed(pictures, f"pictures of {folder}", keep=True) @ vector).tolist()
-    order = sorted(range(len(pictures)), key=lambda row: -similarity[row])[:top]
-    hits = [Hit(Path(pictures[row].name), similarity[row]) for row in order]
-    said = "" if picture else hint(query, language, trained)
-    return Found(query or str(picture), hits, len(pictures), [*unread, *problems], folder, spelt, said)
+    embedding = embed_query(aligner, query, image, spelt)[0]
+    paths, unread = scan_folder(folder)
+    images, problems = select_readable(paths)
+    if not images:
+        raise DataError(f"None of the {len(problems)} images below {folder} can be read; the first: {problems[0]}")
+    similarity = (aligner.vision.embed(images, f"images of {folder}", keep=True) @ embedding).tolist()
+    order = sorted(range(len(images)), key=lambda row: -similarity[row])[:top]
+    hits = [Hit(Path(images[row].name), similarity[row]) for row in order]
+    said = "" if image else build_hint(query, language, trained)
+    return SearchResult(query or str(image), hits, len(images), [*unread, *problems], folder, spelt, said)
 
 
-def search_index(query: str, index: Index, top: int, language: str = "", picture: Path | None = None) -> Found:
-    """The same in a ready index; no picture of it is opened.
+def search_index(query: str, index: Index, top: int, language: str = "", image: Path | None = None) -> SearchResult:
+    """Search an index by text or by an image; no indexed image is opened.
 
-    Raises UnknownName for a language without a pack, DataError for an empty query and a picture that cannot be read.
+    Args:
+        query: Text in any language; "" with `image`.
+        index: The index.
+        top: Number of results, >= 1.
+        language: Code of the query's language, for normalization. Default: the first trained language in the query's
+            script.
+        image: Image file to search by instead of text.
+
+    Returns:
+        Up to `top` images, most similar first.
+
+    Raises:
+        UnknownName: The language has no pack.
+        DataError: The query is empty, or `image` cannot be read.
+
     """
-    trained = trained_on(index.model)
-    spelt = language if language or picture else language_of(query, trained)
-    vector = vector_of(index.aligner(), query, picture, spelt)
-    hits = index.search(vector, top)[0]
-    said = "" if picture else hint(query, language, trained)
-    return Found(
-        query or str(picture),
+    trained = read_trained_languages(index.model)
+    spelt = language if language or image else detect_query_language(query, trained)
+    embedding = embed_query(index.load_aligner(), query, image, spelt)
+    hits = index.search_embeddings(embedding, top)[0]
+    said = "" if image else build_hint(query, language, trained)
+    return SearchResult(
+        query or str(image),
         hits,
         len(index),
         [],
         index.root,
         spelt,
         said,
-        index.recall("pictures" if picture else "texts", top),
+        index.lookup_recall("pictures" if image else "texts", top),
     )

@@ -1,4 +1,6 @@
-"""The pictures a command works on and their vectors: from a ready index where there is one, else encoded (and kept in the feature cache)."""
+"""Images and embeddings for a command: from an index where there is one, else encoded (and kept in the feature
+cache).
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,51 +8,63 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.data.images import look_through, readable
+from polyclip.data.images import scan_folder, select_readable
 from polyclip.errors import DataError
 from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.search._format import MANIFEST, located
+from polyclip.search._format import MANIFEST, find_index_folder
 from polyclip.search.index import Index
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """Pictures, their unit vectors, the model that made these, and a sentence for each picture that was skipped."""
+class SearchGallery:
+    """Images, their embeddings, the model that made them, and one message for each skipped image."""
 
     root: Path
     paths: list[Path]
-    vectors: Float[Tensor, "picture dim"]
+    embeddings: Float[Tensor, "image dim"]
     aligner: PolyCLIP
     run: Path
     problems: list[str]
     indexed: bool = False
 
 
-def gathered(folder: Path, model: Path | None) -> Gallery:
-    """The pictures of an index, or below a folder.
+def load_gallery(folder: Path, model: Path | None) -> SearchGallery:
+    """Load the images of an index, or encode those below a folder.
 
-    An index in the folder, or the folder itself, is taken as it was written. Raises DataError for a folder without pictures that can be
-    read, or without an index where no model is named; what `Index.open` raises.
+    Args:
+        folder: An index, a folder that holds one, or a folder of images. An index is used as it was written.
+        model: Run folder; required where there is no index.
+
+    Returns:
+        Images and embeddings.
+
+    Raises:
+        DataError: No image can be read, there is neither index nor model, or the index cannot be opened.
+        RunError: The index was made by another model.
+
     """
-    if (located(folder) / MANIFEST).is_file():
+    if (find_index_folder(folder) / MANIFEST).is_file():
         index = Index.open(folder, model=model)
-        return Gallery(
+        return SearchGallery(
             index.root,
             [index.root / path for path in index.paths],
-            index.vectors,
-            index.aligner(),
+            index.embeddings,
+            index.load_aligner(),
             index.model,
             [],
             indexed=True,
         )
     if model is None:
         raise DataError(
-            f"{folder} has no index; make one with 'polyclip index {folder} --model RUN', or say which run encodes its pictures with --model RUN."
+            f"{folder} has no index; make one with 'polyclip index {folder} --model RUN', or give the run that "
+            "encodes its images with --model RUN."
         )
-    paths, unread = look_through(folder)
+    paths, unread = scan_folder(folder)
     aligner = load_model(model)
-    pictures, problems = readable(paths)
-    if not pictures:
-        raise DataError(f"None of the {len(problems)} pictures below {folder} can be read; the first: {problems[0]}")
-    vectors = aligner.vision.embed(pictures, f"pictures of {folder}", keep=True)
-    return Gallery(folder, [Path(picture.name) for picture in pictures], vectors, aligner, model, [*unread, *problems])
+    images, problems = select_readable(paths)
+    if not images:
+        raise DataError(f"None of the {len(problems)} images below {folder} can be read; the first: {problems[0]}")
+    embeddings = aligner.vision.embed(images, f"images of {folder}", keep=True)
+    return SearchGallery(
+        folder, [Path(image.name) for image in images], embeddings, aligner, model, [*unread, *problems]
+    )

@@ -1,4 +1,6 @@
-"""An index of a folder of pictures: their unit vectors by one run, kept up to date, and searched exactly or, where there are many, through a graph."""
+"""An index: image embeddings of one folder by one model, searched exactly or, from 50,000 images on, through a
+graph.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,48 +8,78 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from PIL import Image
 from torch import Tensor
 
-from polyclip.core.storage import sha256
+from polyclip.core.storage import hash_file
 from polyclip.errors import DataError, RunError
+from polyclip.languages.normalize import match_script
+from polyclip.languages.resolve import resolve_language
 from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.search._format import INSIDE, Graph, Manifest, located, read_manifest, read_table, read_vectors
+from polyclip.search._format import (
+    INSIDE,
+    Graph,
+    Manifest,
+    find_index_folder,
+    read_embeddings,
+    read_manifest,
+    read_table,
+)
 
 EXACT = 50_000  # rows: from there on a graph proposes what is compared
 DEEP = 1000  # hits: who asks for as many gets the exact search
 BLOCK = 64  # queries compared at once with all rows
-SAMPLE = 32  # pictures looked for to see whether the folder is still there
+SAMPLE = 32  # images looked for to see whether the folder is still there
 
 __all__ = ["EXACT", "INSIDE", "Hit", "Index"]
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A picture and its cosine similarity with the query, in [-1, 1]."""
+    """An image and its cosine similarity with the query, in [-1, 1]."""
 
     path: Path
     similarity: float
 
 
 class Index:
-    """Pictures of one folder and their unit vectors. Open one with `Index.open`, make or update one with `polyclip.search.build.update`."""
+    """Images of one folder and their embeddings. Open with `Index.open`; create or update with `update_index`.
+
+    Attributes:
+        paths: Image paths relative to `root`, one for each row.
+        embeddings: Embeddings [row, dim], float32, of length 1.
+        root: Folder of the images.
+        model: Run folder of the model.
+
+    """
 
     def __init__(self, folder: Path, manifest: Manifest, root: Path, model: Path) -> None:
         self.folder, self.manifest, self.root, self.model = folder, manifest, root, model
         table = read_table(folder, manifest, ("path", "number"))
         self.paths: list[str] = table["path"]
         self.numbers: Int[Tensor, " row"] = torch.tensor(table["number"], dtype=torch.long)
-        self.vectors: Float[Tensor, "row dim"] = read_vectors(folder, manifest)
-        self._graph: Any = self._opened(manifest.graph) if manifest.graph else None
+        self.embeddings: Float[Tensor, "row dim"] = read_embeddings(folder, manifest)
+        self._loaded: PolyCLIP | None = None  # for queries, at the first one
+        self._graph: Any = self._open_graph(manifest.graph) if manifest.graph else None
 
     @classmethod
-    def open(cls, folder: Path, images: Path | None = None, model: Path | None = None) -> "Index":
-        """The index in `folder`, or the one inside a folder of pictures.
+    def open(cls, folder: str | Path, images: Path | None = None, model: Path | None = None) -> "Index":
+        """Open the index in `folder`, or the one inside a folder of images.
 
-        `images` says where the pictures are now, `model` where the run is now, if they were moved. Raises DataError for a folder without
-        an index, one that is cut short or damaged, or whose pictures are gone; RunError where the run is gone or is not the one that made it.
+        Args:
+            folder: The index, or a folder of images that holds one.
+            images: Where the images are now, if they were moved.
+            model: Where the run is now, if it was moved.
+
+        Returns:
+            The index.
+
+        Raises:
+            DataError: There is no index, it is incomplete or damaged, or its images are gone.
+            RunError: The run is gone, or is not the one that made the index.
+
         """
-        folder = located(folder)
+        folder = find_index_folder(Path(folder))
         manifest = read_manifest(folder)
         root = (images or folder / manifest.root).resolve()
         run = model or Path(manifest.model)
@@ -64,23 +96,34 @@ class Index:
     def _check_root(self) -> None:
         if not self.root.is_dir():
             raise DataError(
-                f"{self.folder} is the index of pictures in {self.root}, which is no folder now; say where they are with --images DIR."
+                f"{self.folder} is the index of images in {self.root}, which is not a folder any more; give their "
+                "new folder with --images DIR."
             )
         step = max(1, len(self.paths) // SAMPLE)
         if self.manifest.present and not any((self.root / path).is_file() for path in self.paths[::step]):
             raise DataError(
-                f"{self.root} has none of the pictures of {self.folder} that were looked for, such as {self.paths[0]}; say where they are with --images DIR."
+                f"{self.root} has none of the images of {self.folder} that were checked, such as {self.paths[0]}; "
+                "give their new folder with --images DIR."
             )
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def recall(self, kind: str, top: int) -> float | None:
-        """Measured recall@10 of a search for `top` hits, in [0, 1], by `texts` or `pictures`; None where the search is exact."""
+    def lookup_recall(self, kind: str, top: int) -> float | None:
+        """Return the measured recall@10 of an approximate search.
+
+        Args:
+            kind: Of the queries: `texts` or `images`.
+            top: Hits that are asked for.
+
+        Returns:
+            A value in [0, 1]; None where the search is exact.
+
+        """
         return self.manifest.graph.recall_at_10[kind] if self.manifest.graph and top < DEEP else None
 
-    def aligner(self) -> PolyCLIP:
-        """The model that made the index."""
+    def load_aligner(self) -> PolyCLIP:
+        """Load the model that made the index."""
         return load_model(self.model)
 
     @property
@@ -88,35 +131,114 @@ class Index:
         """Whether a graph proposes the rows that are compared."""
         return self.manifest.graph is not None
 
-    def _opened(self, facts: Graph) -> Any:
-        from polyclip.search._hnsw import opened
+    def _open_graph(self, facts: Graph) -> Any:
+        from polyclip.search._hnsw import open_graph
 
-        return opened(self.folder / self.manifest.file("graph"), facts, self.manifest.dim)
+        return open_graph(self.folder / self.manifest.file_name("graph"), facts, self.manifest.dim)
 
-    def search(self, vectors: Float[Tensor, "query dim"], top: int) -> list[list[Hit]]:
-        """The `top` most similar pictures for each unit vector, best first; similarities are exact, also where a graph proposed the pictures.
+    @classmethod
+    def build(cls, images: str | Path, model: str | Path | PolyCLIP, path: str | Path | None = None) -> "Index":
+        """Make or update the index of a folder of images: what is there already is not encoded again.
 
-        Raises DataError for vectors of another length, or not finite, and for `top` below 1.
+        Args:
+            images: The folder, looked through below too.
+            model: A run folder, or a model that came from one.
+            path: Where the index is kept; by default `.polyclip-index` in the folder.
+
+        Returns:
+            The index.
+
+        Raises:
+            DataError: There are no images, or `path` is not an index or is of other images.
+            RunError: `path` is an index by another model.
+
+        Example:
+            >>> index = Index.build("photos", "runs/sw")
+            >>> index.search("mbwa", top_k=3)[0].path
+
         """
-        if vectors.shape[1] != self.manifest.dim or not vectors.isfinite().all():
+        from polyclip.search.build import update_index
+
+        run = Path(model.source if isinstance(model, PolyCLIP) else model)
+        return update_index(Path(images), run, choose_out_folder(Path(images), None if path is None else Path(path))).index
+
+    def update(self) -> Any:
+        """Bring the index up to date with its folder.
+
+        Returns:
+            What changed (`polyclip.search.build.Changes`), with the index as it is now.
+
+        Raises:
+            DataError: None of its images can be read.
+
+        """
+        from polyclip.search.build import update_index
+
+        return update_index(self.root, self.model, self.folder)
+
+    def search(self, query: str | Path | Image.Image, top_k: int = 10, language: str | None = None) -> list[Hit]:
+        """Find the images that a text describes, or that are like an image.
+
+        Args:
+            query: A text; or an image, as a path or a PIL image.
+            top_k: The most hits, >= 1.
+            language: Code or name of the text's language; by default a trained language in the text's script.
+
+        Returns:
+            The most similar images, best first.
+
+        Raises:
+            DataError: The query is empty or cannot be read, or `top_k` is below 1.
+            UnknownName: There is no pack for the language.
+
+        Example:
+            >>> index.search("mbwa mweusi", top_k=3)
+
+        """
+        if self._loaded is None:
+            self._loaded = self.load_aligner()
+        if isinstance(query, str):
+            trained = list(self._loaded.languages)
+            code = resolve_language(language).code if language else match_script(query, trained)
+            found = self._loaded.encode_text([query], code)
+        else:
+            found = self._loaded.encode_image([query])
+        return self.search_embeddings(found, top_k)[0]
+
+    def search_embeddings(self, queries: Float[Tensor, "query dim"], top: int) -> list[list[Hit]]:
+        """Find the most similar images of each query; similarities are exact even where a graph proposes the images.
+
+        Args:
+            queries: Query embeddings [query, dim], of length 1.
+            top: Number of hits, >= 1.
+
+        Returns:
+            Up to `top` hits for each query, best first.
+
+        Raises:
+            DataError: The queries have another length or are not finite, or `top` is below 1.
+
+        """
+        if queries.shape[1] != self.manifest.dim or not queries.isfinite().all():
             raise DataError(
-                f"{self.folder} holds vectors of length {self.manifest.dim}; queries are {list(vectors.shape)}, or not finite."
+                f"{self.folder} holds embeddings of length {self.manifest.dim}; queries are {list(queries.shape)}, "
+                "or not finite."
             )
         if top < 1:
             raise DataError(f"Expected at least one hit to look for, found top={top}.")
         with torch.inference_mode():
-            return [hits for block in vectors.float().split(BLOCK) for hits in self._block(block, top)]
+            return [hits for block in queries.float().split(BLOCK) for hits in self._block(block, top)]
 
     def _block(self, queries: Float[Tensor, "query dim"], top: int) -> list[list[Hit]]:
         if self._graph is None or top >= DEEP:
-            return [self._best(row, None, top) for row in queries @ self.vectors.T]
-        from polyclip.search._hnsw import proposed
+            return [self._best(row, None, top) for row in queries @ self.embeddings.T]
+        from polyclip.search._hnsw import propose_rows
 
-        rows = proposed(self._graph, self.numbers, queries, top)
-        return [self._best(self.vectors[some] @ query, some, top) for query, some in zip(queries, rows, strict=True)]
+        rows = propose_rows(self._graph, self.numbers, queries, top)
+        return [self._best(self.embeddings[some] @ query, some, top) for query, some in zip(queries, rows, strict=True)]
 
     def _best(self, similarity: Float[Tensor, " row"], rows: Int[Tensor, " row"] | None, top: int) -> list[Hit]:
-        """Best first; equal ones in the order of the rows."""
+        """Rank rows by similarity, best first; equal ones keep the order of the rows."""
         order = similarity.sort(descending=True, stable=True).indices[:top].tolist()
         places = order if rows is None else rows[order].tolist()
         return [
@@ -125,20 +247,32 @@ class Index:
 
 
 def check_run(run: Path, digest: str, folder: Path) -> None:
-    """Raises RunError where the run is gone, or is not the one that made the index."""
+    """Check that a run made an index.
+
+    Args:
+        run: Run folder.
+        digest: SHA-256 of the aligner.safetensors that made the index.
+        folder: The index, for messages.
+
+    Raises:
+        RunError: The run is gone, or is not the one that made the index.
+
+    """
     path = run / "aligner.safetensors"
     if not path.is_file():
         raise RunError(
-            f"{folder} was made by the run {run}, which has no aligner.safetensors now; say where the run is with --model RUN."
+            f"{folder} was made by the run {run}, where aligner.safetensors is not found any more; give the run's "
+            "new folder with --model RUN."
         )
-    found = sha256(path)
+    found = hash_file(path)
     if found != digest:
         raise RunError(
-            f"{folder} was made by another model than {run}: its aligner begins {digest[:12]}, that of {run} {found[:12]}. "
+            f"{folder} was made by another model than {run}: its aligner begins {digest[:12]}, that of {run} "
+            f"{found[:12]}. "
             f"Give the run that made it with --model, or index again into another folder with --out."
         )
 
 
-def default_out(images: Path, out: Path | None) -> Path:
-    """Where the index of a folder of pictures is kept."""
+def choose_out_folder(images: Path, out: Path | None) -> Path:
+    """Return the folder of an index: `out`, or the default inside the folder of images."""
     return out or images / INSIDE

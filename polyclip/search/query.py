@@ -1,4 +1,4 @@
-"""What a person looks for, as one unit vector, and a hint where the model was not trained on the language it is written in."""
+"""Embed a text or image query, and warn where the model was not trained on the query's language."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,65 +7,84 @@ import regex
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.core.run_folder import read_run
-from polyclip.data.images import open_picture
+from polyclip.core.run_folder import read_settings
+from polyclip.data.images import open_image
 from polyclip.errors import DataError
-from polyclip.languages.identify import guessed
-from polyclip.languages.normalize import check_captions, pack_of, written_in
+from polyclip.languages.identify import guess_language
+from polyclip.languages.normalize import check_captions, find_pack, match_script
 from polyclip.languages.resolve import resolve_language
-from polyclip.languages.schema import written
+from polyclip.languages.schema import get_lang_option
 from polyclip.models.aligner import PolyCLIP
 
 
-def vector_of(aligner: PolyCLIP, text: str, picture: Path | None, language: str) -> Float[Tensor, "1 dim"]:
-    """The unit vector of a text, normalised as its language's pack says, or of a picture file.
+def embed_query(aligner: PolyCLIP, text: str, image: Path | None, language: str) -> Float[Tensor, "1 dim"]:
+    """Embed a text, normalized by its language's pack, or an image file.
 
-    Raises DataError for an empty text, both or neither, and a picture that cannot be read; UnknownName for a language without a pack.
+    Args:
+        aligner: The model.
+        text: Query text; "" with `image`.
+        image: Image file; None with `text`.
+        language: Code of the text's language; "" for none.
+
+    Returns:
+        One embedding [1, dim].
+
+    Raises:
+        DataError: Neither or both are given, or the image cannot be read.
+        UnknownName: The language has no pack.
+
     """
-    if (picture is None) == (not text):
-        raise DataError("Expected a query in words or a picture with --picture FILE, and not both.")
-    if picture is not None:
-        return aligner.encode_image([open_picture(picture)])
+    if (image is None) == (not text):
+        raise DataError("Expected either a text query or an image with --picture FILE.")
+    if image is not None:
+        return aligner.encode_image([open_image(image)])
     return aligner.encode_text([text], language)
 
 
-def trained_on(model: Path) -> list[str]:
-    """Codes of the languages of a run; empty where its folder does not say."""
-    return list(read_run(model)["languages"]) if (model / "run.toml").is_file() else []
+def read_trained_languages(model: Path) -> list[str]:
+    """Return the language codes of a run; empty where its folder does not say."""
+    return list(read_settings(model)["languages"]) if (model / "run.toml").is_file() else []
 
 
-def language_of(text: str, trained: Sequence[str]) -> str:
-    """The first trained language in whose script a query is written; empty where there is none.
+def detect_query_language(text: str, trained: Sequence[str]) -> str:
+    """Return the first trained language in the query's script; "" where there is none.
 
-    Raises DataError for a query with nothing to see in it.
+    Raises:
+        DataError: The query contains only invisible characters.
+
     """
     check_captions([text])
-    return written_in(text, trained)
+    return match_script(text, trained)
 
 
-def hint(text: str, language: str, trained: Sequence[str]) -> str:
-    """A sentence for a query in a language never trained, empty for any other: by the language named, else by script, else by a guess.
+def build_hint(text: str, language: str, trained: Sequence[str]) -> str:
+    """Return a warning where the query is in an unseen language, else "": by the given language, by script, or by
+    identification.
 
-    Only queries of four words or more are guessed, and only where all trained languages are known to the library that guesses.
+    Only queries of four words or more are identified, and only where the identifier knows all trained languages.
     """
-    packs = [pack for pack in map(pack_of, trained) if pack is not None]
+    packs = [pack for pack in map(find_pack, trained) if pack is not None]
     if not packs or not regex.search(r"\p{L}", text):
         return ""
     names = ", ".join(f"{pack.name} ({pack.code})" for pack in packs)
-    tail = f"the model was trained on {names}. What it finds rests on what its text encoder knows"
+    tail = f"the model was trained on {names}. Results are zero-shot and depend on its text encoder"
     if language:
         pack = resolve_language(language)
         known = pack.code in [other.code for other in packs]
         return (
             ""
             if known
-            else f"{pack.name} ({pack.code}) was never trained: {tail}; teach it with 'polyclip align --lang {written(pack.code)}'."
+            else (
+                f"{pack.name} ({pack.code}) is an unseen language: {tail}; train it with 'polyclip align --lang "
+                f"{get_lang_option(pack.code)}'."
+            )
         )
-    if not written_in(text, trained):
-        return f"The query's script is that of no trained language: {tail}."
-    other = guessed(text, packs)
+    if not match_script(text, trained):
+        return f"No trained language uses the query's script: {tail}."
+    other = guess_language(text, packs)
     return (
-        f"The query looks like {other.name} ({other.code}), which was never trained: {tail}. If that is wrong, name its language with --lang."
+        f"The query looks like {other.name} ({other.code}), an unseen language: {tail}. If that is wrong, give its "
+        "language with --lang."
         if other
         else ""
     )

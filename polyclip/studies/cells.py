@@ -1,4 +1,4 @@
-"""One cell of a study: one training run and its scores, as a file of its own."""
+"""One cell of a study: one training run and its scores, saved as one file."""
 
 import json
 import resource
@@ -14,19 +14,19 @@ import torch
 from polyclip.core.registry import find
 from polyclip.core.storage import write_text
 from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.pairs import Sample
-from polyclip.evaluation.forgetting import knowledge
-from polyclip.evaluation.held_out import mixed_styles, named_rows, pooled_names
-from polyclip.evaluation.metrics import ranks
+from polyclip.data.pairs import SamplingConfig
+from polyclip.evaluation.forgetting import compute_retention
+from polyclip.evaluation.held_out import choose_styles, encode_names, read_named_rows
+from polyclip.evaluation.metrics import compute_ranks
 from polyclip.evaluation.retrieval import Request
 from polyclip.languages.schema import load_language
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.branch import ModelConfig
-from polyclip.pipeline import model_facts
-from polyclip.studies.energy import WATTS, metered
-from polyclip.training.config import GOING_ON, AlignConfig, OptimizerConfig
-from polyclip.training.finetune import going_on, recipe_of
-from polyclip.training.prepare import keep, prepared, trained
+from polyclip.pipeline import collect_model_facts
+from polyclip.studies.energy import WATTS, measure_energy
+from polyclip.training.config import CONTINUED_HEADS, AlignConfig, OptimizerConfig
+from polyclip.training.finetune import plan_continuation, read_recipe
+from polyclip.training.prepare import prepare_run, save_work, train_run
 from polyclip.training.shots import RANDOM, Shots
 
 CACHED = OptimizerConfig(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1)
@@ -36,23 +36,26 @@ LATER = {"caption_loss": 0.0, "few": None}  # fields that came later: at these v
 
 
 @dataclass(frozen=True, kw_only=True)
-class Few:
-    """What a cell that goes on from an aligned run is given, as polyclip.training.shots.Shots has it."""
+class ShotSpec:
+    """What a cell that fine-tunes an aligned run is given, see polyclip.training.shots."""
 
     new: tuple[str, ...]  # languages
-    count: int | None  # named pictures; None means all
+    count: int | None  # named images; None means all
     source: str = ""
     by: str = RANDOM
-    start: str = ""  # a run folder; empty: the cell `begun`
+    start: str = ""  # a run folder; empty: the cell `make_starting_cell`
     identity: str = ""  # of the run's weights and of the captions, so that others make another cell
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """Everything that decides one run's figures."""
+    """Everything that determines the results of one training run; its fields are stored and hashed, so their names are
+    fixed.
+    """
 
     method: str
-    rate: float  # learning rate that was tried: inside the towers, or of the heads where no tower is trained; 0 for a closed form
+    # learning rate that was tried: inside the towers, or of the heads where no tower is trained; 0 for a closed form
+    rate: float
     seed: int
     languages: tuple[str, ...]  # trained
     asked: tuple[str, ...]  # scored besides
@@ -66,11 +69,11 @@ class Cell:
     text_layers: str = ""
     vision_layers: str = ""
     caption_loss: float = 0.0
-    few: Few | None = None  # where it goes on from another run
+    few: ShotSpec | None = None  # where it goes on from another run
 
     @property
     def name(self) -> str:
-        """Its file's name: readable, and another for every difference."""
+        """Readable file name that differs for every difference between cells."""
         import hashlib
 
         facts = {key: value for key, value in asdict(self).items() if key not in LATER or value != LATER[key]}
@@ -78,10 +81,21 @@ class Cell:
         return f"{self.method}-{self.rate:g}-seed{self.seed}-{whole}"
 
 
-def run_of(cell: Cell, folder: Path) -> AlignConfig:
-    """The run that a cell stands for. With a share of the data epochs grow, so that steps stay the same, up to LONGEST times."""
+def build_config(cell: Cell, folder: Path) -> AlignConfig:
+    """Build the run configuration of a cell.
+
+    With a share of the data, epochs grow up to LONGEST times, so that the number of steps stays the same.
+
+    Args:
+        cell: The cell.
+        folder: Run folder.
+
+    Returns:
+        The configuration that `polyclip.training` runs.
+
+    """
     if cell.few is not None:
-        return further(cell, cell.few, folder)
+        return build_finetune_config(cell, cell.few, folder)
     recipe = ModelConfig(
         method=cell.method,
         text_encoder=cell.text_encoder,
@@ -90,7 +104,7 @@ def run_of(cell: Cell, folder: Path) -> AlignConfig:
         text_layers=cell.text_layers,
         vision_layers=cell.vision_layers,
     )
-    inside = find("methods", cell.method).METHOD.inside
+    inside = find("methods", cell.method).METHOD.trains_towers
     heads = replace(CACHED, seed=cell.seed, caption_loss=cell.caption_loss, epochs=round(CACHED.epochs / cell.share))
     towers = replace(
         LIVE, seed=cell.seed, tower_learning_rate=cell.rate, epochs=round(cell.epochs * min(LONGEST, 1 / cell.share))
@@ -100,7 +114,7 @@ def run_of(cell: Cell, folder: Path) -> AlignConfig:
         recipe=recipe,
         out=folder,
         corpus=cell.corpus,
-        sample=Sample(share=cell.share, pairs=cell.pairs),
+        sample=SamplingConfig(share=cell.share, pairs=cell.pairs),
         heads=heads if inside or not cell.rate else replace(heads, learning_rate=cell.rate),
         towers=towers,
         class_names=False,  # the paper's claims are about what pairs teach
@@ -110,24 +124,31 @@ def run_of(cell: Cell, folder: Path) -> AlignConfig:
     )
 
 
-def begun(cell: Cell) -> Cell:
-    """The cell that one without a run of its own goes on from: English alone, with the same seed, as `polyclip align` trains it."""
+def make_starting_cell(cell: Cell) -> Cell:
+    """Return the cell that a fine-tuning cell starts from: English only, with the same seed, as `polyclip align` trains
+    it.
+    """
     return replace(
-        cell, languages=("en",), asked=(), rate=CACHED.learning_rate, caption_loss=GOING_ON.caption_loss, few=None
+        cell,
+        languages=("en",),
+        asked=(),
+        rate=CACHED.learning_rate,
+        caption_loss=CONTINUED_HEADS.caption_loss,
+        few=None,
     )
 
 
-def further(cell: Cell, few: Few, folder: Path) -> AlignConfig:
-    """The run of a cell that goes on from another; what it begins with lies beside it."""
-    start = Path(few.start) if few.start else folder.parent / begun(cell).name
+def build_finetune_config(cell: Cell, few: ShotSpec, folder: Path) -> AlignConfig:
+    """Build the configuration of a cell that fine-tunes another run; the starting run lies beside it."""
+    start = Path(few.start) if few.start else folder.parent / make_starting_cell(cell).name
     shots = Shots(count=few.count, by=few.by, seed=cell.seed, source=few.source)
-    continued = going_on(start, [load_language(code) for code in few.new], shots)
+    continued = plan_continuation(start, [load_language(code) for code in few.new], shots)
     return AlignConfig(
         languages=continued.trained,
-        recipe=recipe_of(start),
+        recipe=read_recipe(start),
         out=folder,
         corpus=cell.corpus,
-        heads=replace(GOING_ON, seed=cell.seed, learning_rate=cell.rate),
+        heads=replace(CONTINUED_HEADS, seed=cell.seed, learning_rate=cell.rate),
         towers=replace(LIVE, seed=cell.seed),
         continued=continued,
         resume=True,
@@ -136,18 +157,27 @@ def further(cell: Cell, few: Few, folder: Path) -> AlignConfig:
 
 
 def train(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Train a cell in a folder of its own; what it took, and validation after each epoch."""
-    work = prepared(run_of(cell, folder))
+    """Train a cell in its own folder; returns its cost and the validation score after each epoch.
+
+    Args:
+        cell: The cell.
+        folder: Run folder.
+
+    Returns:
+        The cell's record, without test scores.
+
+    """
+    work = prepare_run(build_config(cell, folder))
     started, busy = time.monotonic(), time.process_time()
-    with metered() as energy:
-        log = trained(work)
+    with measure_energy() as energy:
+        log = train_run(work)
     seconds, busy = time.monotonic() - started, time.process_time() - busy
-    keep(work, log)
+    save_work(work, log)
     return {
         "cell": asdict(cell),
         "validation": max(line["validation"] for line in log),
         "log": log,
-        "model": model_facts(work.aligner),
+        "model": collect_model_facts(work.aligner),
         "seconds": seconds,
         "processor_seconds": busy,
         "joules": energy.joules,
@@ -161,66 +191,85 @@ def train(cell: Cell, folder: Path) -> dict[str, Any]:
 
 
 def score(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Ranks of every name of the test split among one picture of each concept, by language, and what knowledge was kept."""
+    """Rank the images for every test name, by language, and measure retention.
+
+    Args:
+        cell: The cell.
+        folder: Run folder of the trained cell.
+
+    Returns:
+        Concept groups, ranks by language (-1 where a language does not name a concept), and retention.
+
+    """
     aligner = load_model(folder)
     corpus = load_corpus(cell.corpus)
     request = Request(languages=[load_language(code) for code in (*cell.languages, *cell.asked)])
-    rows, _ = named_rows(corpus, request)
-    concepts, groups, vectors = shown(aligner, corpus, request.split)
+    rows, _ = read_named_rows(corpus, request)
+    concepts, groups, vectors = choose_gallery(aligner, corpus, request.split)
     place = {concept: number for number, concept in enumerate(concepts)}
     found: dict[str, list[int]] = {}
-    for code, pooled in pooled_names(aligner, rows).items():
+    for code, pooled in encode_names(aligner, rows).items():
         keys = torch.tensor([place[row.concept] for row in rows[code]])
         rank = dict(
             zip(
                 keys.tolist(),
-                ranks(aligner.text.unit(pooled), vectors, keys, torch.arange(len(concepts))).tolist(),
+                compute_ranks(aligner.text.unit(pooled), vectors, keys, torch.arange(len(concepts))).tolist(),
                 strict=True,
             )
         )
         found[code] = [rank.get(number, -1) for number in range(len(concepts))]
-    kept = knowledge(aligner, corpus, rows, frozenset(cell.languages), request.split)
+    kept = compute_retention(aligner, corpus, rows, frozenset(cell.languages), request.split)
     return {"groups": groups, "ranks": found, "knowledge": [asdict(line) for line in kept]}
 
 
-def shown(aligner: PolyCLIP, corpus: Corpus, split: str) -> tuple[list[str], list[str], torch.Tensor]:
-    """One picture of every concept, in a style chosen by hash (the headline protocol): concepts, their groups, unit vectors."""
+def choose_gallery(aligner: PolyCLIP, corpus: Corpus, split: str) -> tuple[list[str], list[str], torch.Tensor]:
+    """Return one image of every concept, in a style chosen by hash (the headline protocol): concepts, groups,
+    embeddings.
+    """
     concepts = corpus.reader.split_concepts(corpus.folder, split)
     drawn = {style: corpus.reader.pictures(corpus.folder, style) for style in corpus.reader.styles(corpus.folder)}
-    styles = mixed_styles(
+    styles = choose_styles(
         {style: [concept for concept in concepts if concept in found] for style, found in drawn.items()}
     )
-    pictures = [drawn[style][concept] for concept, style in styles.items()]
+    images = [drawn[style][concept] for concept, style in styles.items()]
     return (
         list(styles),
         [concepts[concept].group for concept in styles],
-        aligner.vision.embed(pictures, f"{split} pictures (mixed styles)", keep=True),
+        aligner.vision.embed(images, f"{split} images (mixed styles)", keep=True),
     )
 
 
-def work_on(cell: Cell, folder: Path, scored: bool, threads: int) -> None:
-    """Train a cell unless that was done, score it where asked; each step ends with a whole file. Runs in a process of its own."""
+def run_cell(cell: Cell, folder: Path, scored: bool, threads: int) -> None:
+    """Train a cell unless that was done, and score it where requested; every step ends with a complete file.
+
+    Args:
+        cell: The cell.
+        folder: Folder of the study.
+        scored: Whether test scores are needed.
+        threads: Number of torch threads.
+
+    """
     torch.set_num_threads(threads)
     path = folder / "cells" / f"{cell.name}.json"
     place = folder / "runs" / cell.name
-    record = read(path)
+    record = read_record(path)
     if record is None:
         record = train(cell, place)
-        write(path, record)
+        write_record(path, record)
     if scored and "ranks" not in record:
         if not (
             place / "aligner.safetensors"
         ).exists():  # its weights were cleared away: train again, the same seed gives the same
             train(cell, place)
-        write(path, record | score(cell, place))
+        write_record(path, record | score(cell, place))
         shutil.rmtree(place)
 
 
-def read(path: Path) -> dict[str, Any] | None:
-    """A cell's record, or None where it has not been run."""
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Read a cell's record; None where it has not been run."""
     return json.loads(path.read_text("utf-8")) if path.exists() else None
 
 
-def write(path: Path, record: dict[str, Any]) -> None:
-    """Whole or not at all."""
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a cell's record atomically."""
     write_text(path, json.dumps(record, ensure_ascii=False, allow_nan=False), what="a cell of the study")

@@ -1,4 +1,4 @@
-"""Energy of a piece of work: measured by codecarbon where the machine lets it, else estimated, and the record says which."""
+"""Energy of a computation: measured by codecarbon where possible, else estimated; the record says which."""
 
 import time
 from collections.abc import Iterator
@@ -15,21 +15,21 @@ COUNTERS = Path("/sys/class/powercap")
 
 @dataclass
 class Energy:
-    """Joules, once the work is done."""
+    """Energy in joules, set when the block ends."""
 
     joules: float = 0.0
     measured: bool = False
 
 
-def measurable(counters: Path = COUNTERS) -> bool:
-    """Whether codecarbon is installed and finds a counter that it may read: RAPL of the processor, or a GPU."""
+def is_measurable(counters: Path = COUNTERS) -> bool:
+    """Whether codecarbon is installed and finds a readable counter: RAPL of the CPU, or a GPU."""
     if find_spec("codecarbon") is None:
         return False
-    return torch.cuda.is_available() or any(readable(path) for path in counters.glob("*/energy_uj"))
+    return torch.cuda.is_available() or any(is_readable(path) for path in counters.glob("*/energy_uj"))
 
 
-def readable(path: Path) -> bool:
-    """RAPL's counters are for root alone on many systems."""
+def is_readable(path: Path) -> bool:
+    """Whether a counter can be read; on many systems only root may read RAPL's."""
     try:
         path.read_text()
     except OSError:
@@ -38,9 +38,9 @@ def readable(path: Path) -> bool:
 
 
 @contextmanager
-def metered() -> Iterator[Energy]:
-    """Energy of what happens inside."""
-    energy = Energy(measured=measurable())
+def measure_energy() -> Iterator[Energy]:
+    """Measure or estimate the energy of the enclosed block."""
+    energy = Energy(measured=is_measurable())
     if not energy.measured:
         busy = time.process_time()
         yield energy

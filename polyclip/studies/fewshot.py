@@ -1,30 +1,30 @@
-"""What a few captions buy: recall over the number of named pictures that a language is given, on top of an aligned run."""
+"""Few-shot curves: recall over the number of captioned images of a new language, on top of an aligned run."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polyclip.core.registry import find
-from polyclip.core.storage import digest, sha256
+from polyclip.core.storage import hash_file, hash_parts
 from polyclip.data.corpus import load_corpus
 from polyclip.data.sampling_weights import HUMAN
 from polyclip.errors import DataError, PolyclipError
 from polyclip.languages.schema import load_language
 from polyclip.models.branch import ModelConfig
-from polyclip.studies.cells import Cell, Few, begun
+from polyclip.studies.cells import Cell, ShotSpec, make_starting_cell
 from polyclip.studies.fewshot_report import ALL, HUMANS, MACHINES, Curves
-from polyclip.studies.report import Report, drawable, written
-from polyclip.studies.runner import Results, Setting, prepare, record, run_all
-from polyclip.training.config import GOING_ON
-from polyclip.training.finetune import going_on, recipe_of
-from polyclip.training.shots import RANDOM, Shots, source_rows
+from polyclip.studies.report import StudyReport, check_matplotlib, write_report
+from polyclip.studies.runner import Results, Setting, load_record, run_all, train_starting_cells
+from polyclip.training.config import CONTINUED_HEADS
+from polyclip.training.finetune import plan_continuation, read_recipe
+from polyclip.training.shots import RANDOM, Shots, read_source_rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What is asked of which languages."""
+class FewshotConfig:
+    """Languages, shot counts and starting run of few-shot curves."""
 
     languages: tuple[str, ...]
-    counts: tuple[int, ...]  # named pictures
+    counts: tuple[int, ...]  # named images
     by: str = RANDOM
     translated: str = ""  # path of a corpus pack with captions by machines; empty: no second curve
     start: str = ""  # a run folder; empty: English alone, trained once a seed
@@ -32,105 +32,119 @@ class Question:
     dim: int = 384
 
 
-def conduct(question: Question, setting: Setting) -> Report:
-    """Train and score what is missing, cell by cell, and report. `setting.languages` is not looked at.
+def run_fewshot(config: FewshotConfig, setting: Setting) -> StudyReport:
+    """Train and score missing cells, and write the report.
 
-    Raises DataError where a language names fewer pictures than asked, PolyclipError for a method that trains inside a tower and without
-    matplotlib, and what `going_on` raises.
+    Args:
+        config: Languages and shot counts.
+        setting: Corpus, encoders, seeds and folder; `setting.languages` is ignored.
+
+    Returns:
+        Table, verdict and files.
+
+    Raises:
+        DataError: A language has fewer captioned images than requested.
+        PolyclipError: The method trains inside an encoder, or matplotlib is missing.
+
     """
-    drawable()
+    check_matplotlib()
     there = {
-        (code, kind): available(question, setting, code, kind)
-        for code in question.languages
-        for kind in kinds(question)
+        (code, kind): count_available(config, setting, code, kind)
+        for code in config.languages
+        for kind in list_caption_kinds(config)
     }
-    cells = plan(question, setting, {key: identity for key, (_, identity) in there.items()})
-    if not question.start:
-        prepare([begun(cell) for cell in next(iter(cells.values()))], setting)
+    cells = plan_cells(config, setting, {key: identity for key, (_, identity) in there.items()})
+    if not config.start:
+        train_starting_cells([make_starting_cell(cell) for cell in next(iter(cells.values()))], setting)
     run_all([(cell, True) for found in cells.values() for cell in found], setting, "few shots")
-    records = {key: [record(cell, setting) for cell in found] for key, found in cells.items()}
-    results = Results(setting, records, dict.fromkeys(cells, GOING_ON.learning_rate))
+    records = {key: [load_record(cell, setting) for cell in found] for key, found in cells.items()}
+    results = Results(setting, records, dict.fromkeys(cells, CONTINUED_HEADS.learning_rate))
     curves = Curves(
-        question.languages,
-        question.counts,
-        kinds(question),
-        {code: there[code, HUMANS][0] for code in question.languages},
+        config.languages,
+        config.counts,
+        list_caption_kinds(config),
+        {code: there[code, HUMANS][0] for code in config.languages},
     )
-    return written("fewshot", curves, results, {"curves": curves.points(results)})
+    return write_report("fewshot", curves, results, {"curves": curves.collect_points(results)})
 
 
-def kinds(question: Question) -> tuple[str, ...]:
-    """Who wrote the captions of each curve."""
-    return (HUMANS, MACHINES) if question.translated else (HUMANS,)
+def list_caption_kinds(config: FewshotConfig) -> tuple[str, ...]:
+    """List the kinds of captions, one for each curve of a language."""
+    return (HUMANS, MACHINES) if config.translated else (HUMANS,)
 
 
-def source_of(question: Question, kind: str) -> str:
-    """As polyclip.training.shots.Shots has it."""
-    return HUMAN if kind == HUMANS else question.translated
+def choose_source(config: FewshotConfig, kind: str) -> str:
+    """Return the caption source of a kind, as polyclip.training.shots.Shots names it."""
+    return HUMAN if kind == HUMANS else config.translated
 
 
-def available(question: Question, setting: Setting, code: str, kind: str) -> tuple[int, str]:
-    """How many training pictures a language names, and a hash of its captions.
+def count_available(config: FewshotConfig, setting: Setting, code: str, kind: str) -> tuple[int, str]:
+    """Count the training images that a language captions, and hash its captions.
 
-    Raises DataError where they are fewer than the largest count.
+    Raises:
+        DataError: There are fewer than the largest shot count.
+
     """
-    corpus, source = load_corpus(setting.corpus), source_of(question, kind)
-    rows = source_rows(corpus, load_language(code), source)
+    corpus, source = load_corpus(setting.corpus), choose_source(config, kind)
+    rows = read_source_rows(corpus, load_language(code), source)
     named = len({row.concept for row in rows})
-    most = max(question.counts)
+    most = max(config.counts)
     if most > named:
         where = source if kind == MACHINES else f"corpus {corpus.name!r}"
         raise DataError(
-            f"--k {most}: {code!r} names {named} pictures of the training split in {where}; ask for at most {named}."
+            f"--k {most}: {code!r} has captions for {named} training images in {where}; choose at most {named}."
         )
-    return named, digest(*(f"{row.concept} {caption}" for row in rows for caption in row.captions))[:16]
+    return named, hash_parts(*(f"{row.concept} {caption}" for row in rows for caption in row.captions))[:16]
 
 
-def plan(
-    question: Question, setting: Setting, identities: dict[tuple[str, str], str]
+def plan_cells(
+    config: FewshotConfig, setting: Setting, identities: dict[tuple[str, str], str]
 ) -> dict[tuple[str, str], list[Cell]]:
-    """Cells by curve and count, one a seed; where nothing is learned, all curves have the same."""
+    """Plan the cells by curve and count, one per seed; zero-shot cells are shared by all curves."""
     found = {}
     for (code, kind), identity in identities.items():
-        for count in (*question.counts, *([None] if kind == HUMANS else [])):
-            few = Few(
+        for count in (*config.counts, *([None] if kind == HUMANS else [])):
+            few = ShotSpec(
                 new=(code,),
                 count=count,
-                source=source_of(question, kind),
-                by=question.by,
-                start=question.start,
+                source=choose_source(config, kind),
+                by=config.by,
+                start=config.start,
                 identity=identity,
             )
-            found[f"{code} {kind}", ALL if count is None else str(count)] = cells(question, setting, few)
-        found[f"{code} {kind}", "0"] = cells(
-            question, setting, Few(new=question.languages, count=0, start=question.start)
+            found[f"{code} {kind}", ALL if count is None else str(count)] = build_cells(config, setting, few)
+        found[f"{code} {kind}", "0"] = build_cells(
+            config, setting, ShotSpec(new=config.languages, count=0, start=config.start)
         )
     return found
 
 
-def cells(question: Question, setting: Setting, few: Few) -> list[Cell]:
-    """One point of a curve, one cell a seed."""
+def build_cells(config: FewshotConfig, setting: Setting, few: ShotSpec) -> list[Cell]:
+    """Build the cells of one point of a curve, one per seed."""
     recipe, old = (
         ModelConfig(
-            method=question.method, text_encoder=setting.text_encoder, vision_tower=setting.tower, dim=question.dim
+            method=config.method, text_encoder=setting.text_encoder, vision_tower=setting.tower, dim=config.dim
         ),
         ["en"],
     )
-    if question.start:
-        continued = going_on(Path(question.start), [load_language(code) for code in few.new], Shots(count=few.count))
-        recipe, old = recipe_of(continued.start), [language.code for language in continued.old]
-        few = replace(few, identity=few.identity + sha256(continued.start / "aligner.safetensors")[:16])
-    if find("methods", recipe.method).METHOD.inside:
+    if config.start:
+        continued = plan_continuation(
+            Path(config.start), [load_language(code) for code in few.new], Shots(count=few.count)
+        )
+        recipe, old = read_recipe(continued.start), [language.code for language in continued.old]
+        few = replace(few, identity=few.identity + hash_file(continued.start / "aligner.safetensors")[:16])
+    if find("methods", recipe.method).METHOD.trains_towers:
         raise PolyclipError(
-            f"polyclip fewshot reads both towers from the cache, as heads and head-glu do, but {recipe.method} trains inside one."
+            "polyclip fewshot requires a method that trains on cached features, such as heads or head-glu, but "
+            f"{recipe.method} trains inside an encoder."
         )
     trained = tuple(old) if few.count == 0 else (*few.new, *old)
     cell = Cell(
         method=recipe.method,
-        rate=GOING_ON.learning_rate,
+        rate=CONTINUED_HEADS.learning_rate,
         seed=0,
         languages=trained,
-        asked=tuple(code for code in question.languages if code not in trained),
+        asked=tuple(code for code in config.languages if code not in trained),
         tower=recipe.vision_tower,
         text_encoder=recipe.text_encoder,
         corpus=setting.corpus,

@@ -1,10 +1,10 @@
-"""The curves of `polyclip fewshot`: a table, a plot, and how many captions give most of what all of them give."""
+"""Report of `polyclip fewshot`: a table, a plot, and how many captions reach most of the full-data recall."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
-from polyclip.studies.figures import Figure, Record, recall_over_seeds
+from polyclip.studies.figures import Estimate, Record, compute_recall_over_seeds
 from polyclip.studies.runner import Results
 from polyclip.studies.sheet import Sheet
 
@@ -15,17 +15,17 @@ ENOUGH = 0.9  # of what all give
 
 @dataclass(frozen=True)
 class Curves:
-    """What is drawn of which languages; offers what a study does."""
+    """Few-shot curves to report; offers the same functions as a file of `questions`."""
 
     languages: tuple[str, ...]
     counts: tuple[int, ...]
     kinds: tuple[str, ...]
-    there: dict[str, int]  # named training pictures of each language
+    there: dict[str, int]  # named training images of each language
 
     CLAIM = "How many captions of a new language are worth how much, on top of a run that does not know it."
 
-    def records(self, results: Results, code: str, kind: str) -> dict[str, list[Record]]:
-        """By number of shots, in order; of people's captions also all."""
+    def select_records(self, results: Results, code: str, kind: str) -> dict[str, list[Record]]:
+        """Return records by number of shots, in order; for human captions also `all`."""
         wanted = dict.fromkeys(["0", *map(str, sorted(self.counts)), ALL])
         return {
             name: results.records[f"{code} {kind}", name]
@@ -33,13 +33,15 @@ class Curves:
             if (f"{code} {kind}", name) in results.records
         }
 
-    def points(self, results: Results) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-        """Recall@10 by language, who wrote the captions, and number of shots: value, low and high in [0, 1]."""
+    def collect_points(self, results: Results) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+        """Collect recall@10 by language, kind of captions and number of shots: value, low and high in [0, 1]."""
         return {
             code: {
                 kind: {
-                    name: {key: getattr(recall_over_seeds(found, [code]), key) for key in ("value", "low", "high")}
-                    for name, found in self.records(results, code, kind).items()
+                    name: {
+                        key: getattr(compute_recall_over_seeds(found, [code]), key) for key in ("value", "low", "high")
+                    }
+                    for name, found in self.select_records(results, code, kind).items()
                 }
                 for kind in self.kinds
             }
@@ -47,43 +49,47 @@ class Curves:
         }
 
     def table(self, results: Results) -> Sheet:
-        """One row a number of shots; the first is the run itself, the last all that people wrote."""
-        rows = [row for code in self.languages for row in self.rows(results, code)]
+        """Build a table with one row per number of shots, from the starting run to all human captions."""
+        rows = [row for code in self.languages for row in self.build_rows(results, code)]
         seeds = results.setting.seeds
         return Sheet(
             "recall over shots",
-            ("shots", *self.kinds, "of all, %", "kept"),
+            ("shots", *self.kinds, "of all, %", "retention"),
             rows,
-            f"text to image recall@10 on test concepts, percent [95 % over concept groups and seeds], mean of {seeds} seed{'s' if seeds > 1 else ''}; "
-            "shots: named pictures of the language, of people's captions or of a machine's; 0: the run that knows none; of all: share of what all human "
-            "captions give; kept: the same recall of the languages trained before",
+            "text to image recall@10 on test concepts, percent [95 % over concept groups and seeds], mean of "
+            f"{seeds} seed{'s' if seeds > 1 else ''}; "
+            "shots: named images of the language, of human captions or of a machine's; 0: the run without any; of "
+            "all: share of what all human "
+            "captions give; retention: the same recall of the languages trained before",
         )
 
-    def rows(self, results: Results, code: str) -> list[tuple[str, ...]]:
-        """Of one language."""
-        found = {kind: self.records(results, code, kind) for kind in self.kinds}
-        whole = recall_over_seeds(found[HUMANS][ALL], [code]).value
+    def build_rows(self, results: Results, code: str) -> list[tuple[str, ...]]:
+        """Build the table rows of one language."""
+        found = {kind: self.select_records(results, code, kind) for kind in self.kinds}
+        whole = compute_recall_over_seeds(found[HUMANS][ALL], [code]).value
         rows = []
         for name, records in found[HUMANS].items():
             cells = [
-                recall_over_seeds(found[kind][name], [code]).percent() if name in found[kind] else "-"
+                compute_recall_over_seeds(found[kind][name], [code]).format_percent() if name in found[kind] else "-"
                 for kind in self.kinds
             ]
-            share = recall_over_seeds(records, [code]).value / whole if whole else math.nan
+            share = compute_recall_over_seeds(records, [code]).value / whole if whole else math.nan
             label = f"{code} {name}" + (f" ({self.there[code]})" if name == ALL else "")
-            rows.append((label, *cells, f"{100 * share:.0f}", kept(records).percent()))
+            rows.append((label, *cells, f"{100 * share:.0f}", compute_retention(records).format_percent()))
         return rows
 
     def plot(self, results: Results, axes: Any) -> None:
-        """One line a language and source, over shots on a logarithmic scale; what all give and what none give as levels."""
+        """Draw one line per language and kind over shots on a logarithmic scale, with zero-shot and full-data
+        levels.
+        """
         styles = {HUMANS: ("o", "-"), MACHINES: ("s", "--")}
         for number, code in enumerate(self.languages):
             for kind in self.kinds:
-                records = self.records(results, code, kind)
-                found = {name: recall_over_seeds(cells, [code]) for name, cells in records.items()}
+                records = self.select_records(results, code, kind)
+                found = {name: compute_recall_over_seeds(cells, [code]) for name, cells in records.items()}
                 marker, line = styles[kind]
                 drawn = {
-                    place(name) + 0.08 * (len(self.kinds) * number + self.kinds.index(kind)): figure
+                    axis_position(name) + 0.08 * (len(self.kinds) * number + self.kinds.index(kind)): figure
                     for name, figure in found.items()
                     if name != ALL
                 }
@@ -104,40 +110,57 @@ class Curves:
                     color=f"C{number % 10}",
                 )
                 if kind == HUMANS:
-                    level(axes, found[ALL], f"{code}, all {self.there[code]}", "-.", f"C{number % 10}")
-                    level(axes, found["0"], f"{code}, {', '.join(old(records['0']))} only", ":", f"C{number % 10}")
+                    draw_level(axes, found[ALL], f"{code}, all {self.there[code]}", "-.", f"C{number % 10}")
+                    draw_level(
+                        axes,
+                        found["0"],
+                        f"{code}, {', '.join(list_previous_languages(records['0']))} only",
+                        ":",
+                        f"C{number % 10}",
+                    )
         names = ["0", *(str(count) for count in sorted(self.counts) if count)]
-        axes.set_xticks([place(name) for name in names], names)
-        axes.set(xlabel="named pictures of the language", ylabel="text to image recall@10, %")
+        axes.set_xticks([axis_position(name) for name in names], names)
+        axes.set(xlabel="named images of the language", ylabel="text to image recall@10, %")
         axes.legend(loc="lower right", fontsize=7)
 
     def verdict(self, results: Results) -> str:
-        """One sentence a language: how many captions give 90 % of what all give."""
-        return " ".join(self.sentence(results, code) for code in self.languages)
+        """Say for each language how many captions reach 90 % of the full-data recall."""
+        return " ".join(self.describe_language(results, code) for code in self.languages)
 
-    def sentence(self, results: Results, code: str) -> str:
-        """`sw: about 210 human captions give 90 % of ...`."""
+    def describe_language(self, results: Results, code: str) -> str:
+        """Return the verdict on one language: `sw: about 210 human captions give 90 % of ...`."""
         found = {
-            name: recall_over_seeds(records, [code]).value
-            for name, records in self.records(results, code, HUMANS).items()
+            name: compute_recall_over_seeds(records, [code]).value
+            for name, records in self.select_records(results, code, HUMANS).items()
         }
         values = {int(name): value for name, value in found.items() if name != ALL} | {self.there[code]: found[ALL]}
         goal = ENOUGH * found[ALL]
-        said = f"all {self.there[code]} named pictures find {100 * found[ALL]:.1f} % among the first ten, none of them {100 * found['0']:.1f} %"
+        said = (
+            f"all {self.there[code]} named images find {100 * found[ALL]:.1f} % among the first ten, none of them "
+            f"{100 * found['0']:.1f} %"
+        )
         if values[0] >= goal:
-            return f"{code}: {said}: without a caption of its own it has {100 * values[0] / found[ALL]:.0f} % of what all give."
+            return (
+                f"{code}: {said}: without a caption of its own it has {100 * values[0] / found[ALL]:.0f} % of what "
+                "all give."
+            )
         about, near = (
-            reaching(values, goal),
+            interpolate_shots(values, goal),
             max(count for count, value in values.items() if count and count < self.there[code]),
         )
         bought = 100 * (values[near] - values[0]) / (found[ALL] - values[0])
-        return f"{code}: {said}; about {about} give {100 * ENOUGH:.0f} % of that (interpolated), and {near} bring {bought:.0f} % of the gain."
+        return (
+            f"{code}: {said}; about {about} give {100 * ENOUGH:.0f} % of that (interpolated), and {near} bring "
+            f"{bought:.0f} % of the gain."
+        )
 
 
-def reaching(values: dict[int, float], goal: float) -> int:
-    """How many shots first reach `goal`, between two counts that were measured in proportion to the logarithm.
+def interpolate_shots(values: dict[int, float], goal: float) -> int:
+    """Return how many shots first reach `goal`, interpolated between measured counts on a logarithmic scale.
 
-    By hand: 0 at 0 shots and 1 at 3 reach 0.5 at 1, since log2(1 + 1) is half of log2(1 + 3).
+    Example:
+        0 at 0 shots and 1 at 3 reach 0.5 at 1, since log2(1 + 1) is half of log2(1 + 3).
+
     """
     before = 0
     for count, value in sorted(values.items()):
@@ -149,23 +172,23 @@ def reaching(values: dict[int, float], goal: float) -> int:
     return before
 
 
-def place(name: str) -> float:
-    """On the axis: log2 of one more than the shots."""
+def axis_position(name: str) -> float:
+    """Return the position on the axis: log2 of the number of shots plus one."""
     return math.log2(int(name) + 1) if name != ALL else math.nan
 
 
-def level(axes: Any, figure: Figure, label: str, line: str, colour: str) -> None:
-    """A horizontal line with its interval."""
+def draw_level(axes: Any, figure: Estimate, label: str, line: str, colour: str) -> None:
+    """Draw a horizontal line with its interval."""
     axes.axhline(100 * figure.value, linestyle=line, linewidth=1, color=colour, label=label)
     axes.axhspan(100 * figure.low, 100 * figure.high, alpha=0.06, color=colour)
 
 
-def kept(records: list[Record]) -> Figure:
-    """Recall of the languages that were trained before."""
-    return recall_over_seeds(records, old(records))
+def compute_retention(records: list[Record]) -> Estimate:
+    """Compute recall of the languages that were trained before."""
+    return compute_recall_over_seeds(records, list_previous_languages(records))
 
 
-def old(records: list[Record]) -> list[str]:
-    """Their codes."""
+def list_previous_languages(records: list[Record]) -> list[str]:
+    """List the codes of the languages that were trained before."""
     cell = records[0]["cell"]
     return [code for code in cell["languages"] if code not in cell["few"]["new"]]

@@ -1,4 +1,4 @@
-"""From records to figures: recall with intervals over concepts and seeds, and shares of a reference."""
+"""Estimates from records: recall with confidence intervals over concepts and seeds, and ratios to a reference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,49 +12,69 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A value with its 95 % interval."""
+class Estimate:
+    """A value with its 95 % confidence interval."""
 
     value: float
     low: float
     high: float
 
-    def percent(self, digits: int = 1) -> str:
-        """`31.2 [27, 35]`."""
+    def format_percent(self, digits: int = 1) -> str:
+        """Format as percent, such as `31.2 [27, 35]`."""
         return f"{100 * self.value:.{digits}f} [{100 * self.low:.0f}, {100 * self.high:.0f}]"
 
-    def ratio(self) -> str:
-        """`0.97 [0.92, 1.03]`."""
+    def format_ratio(self) -> str:
+        """Format as a ratio, such as `0.97 [0.92, 1.03]`."""
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
-def hits(record: Record, languages: Sequence[str], k: int = 10) -> np.ndarray:
-    """For each concept the mean of its hits among the k nearest over the languages that name it; NaN where none does."""
+def compute_hits(record: Record, languages: Sequence[str], k: int = 10) -> np.ndarray:
+    """Compute for each concept the mean hit rate at k over the languages that name it; NaN where none does.
+
+    Args:
+        record: A scored cell.
+        languages: Language codes.
+        k: Cut-off, >= 1.
+
+    Returns:
+        Array [concept] with values in [0, 1] or NaN.
+
+    """
     rank = np.array([record["ranks"][code] for code in languages], dtype=np.float64)
     known = rank >= 0
     count = known.sum(0)
     return np.where(count > 0, ((rank < k) & known).sum(0) / np.maximum(count, 1), np.nan)
 
 
-def mean_hits(records: Sequence[Record], languages: Sequence[str], k: int = 10) -> np.ndarray:
-    """The same, averaged over seeds."""
-    return np.mean([hits(record, languages, k) for record in records], axis=0)
+def compute_mean_hits(records: Sequence[Record], languages: Sequence[str], k: int = 10) -> np.ndarray:
+    """Compute the hit rate of each concept, averaged over seeds."""
+    return np.mean([compute_hits(record, languages, k) for record in records], axis=0)
 
 
-def recall_of(records: Sequence[Record], languages: Sequence[str], k: int = 10) -> Figure:
-    """Recall@k over languages and seeds, with the interval of redrawn concept groups."""
-    value = mean_hits(records, languages, k)
+def compute_recall(records: Sequence[Record], languages: Sequence[str], k: int = 10) -> Estimate:
+    """Compute recall@k over languages and seeds, with an interval from resampled concept groups.
+
+    Args:
+        records: Records of one cell, one per seed.
+        languages: Language codes.
+        k: Cut-off, >= 1.
+
+    Returns:
+        Recall in [0, 1] with its interval.
+
+    """
+    value = compute_mean_hits(records, languages, k)
     known = ~np.isnan(value)
     bootstrap = Bootstrap([group for group, is_ in zip(records[0]["groups"], known, strict=True) if is_])
     low, high = bootstrap.mean(value[known][:, None])
-    return Figure(float(value[known].mean()), float(low[0]), float(high[0]))
+    return Estimate(float(value[known].mean()), float(low[0]), float(high[0]))
 
 
-def recall_over_seeds(records: Sequence[Record], languages: Sequence[str], k: int = 10) -> Figure:
-    """The same value, with the interval of redrawn concept groups and redrawn seeds."""
-    known = ~np.isnan(mean_hits(records, languages, k))
+def compute_recall_over_seeds(records: Sequence[Record], languages: Sequence[str], k: int = 10) -> Estimate:
+    """Compute recall@k with an interval from resampled concept groups and resampled seeds."""
+    known = ~np.isnan(compute_mean_hits(records, languages, k))
     bootstrap = Bootstrap([group for group, is_ in zip(records[0]["groups"], known, strict=True) if is_])
-    columns = [hits(record, languages, k)[known] for record in records]
+    columns = [compute_hits(record, languages, k)[known] for record in records]
     sums = np.stack([np.bincount(bootstrap.index, column, bootstrap.weights.shape[1]) for column in columns], axis=1)
     sizes = np.bincount(bootstrap.index, minlength=bootstrap.weights.shape[1])
     each = (bootstrap.weights @ sums) / (bootstrap.weights @ sizes)[:, None]  # [draw, seed]
@@ -62,12 +82,14 @@ def recall_over_seeds(records: Sequence[Record], languages: Sequence[str], k: in
         len(records), np.full(len(records), 1 / len(records)), size=len(each)
     ) / len(records)
     low, high = np.percentile((each * often).sum(1), [2.5, 97.5])
-    return Figure(float(np.mean(columns)), float(low), float(high))
+    return Estimate(float(np.mean(columns)), float(low), float(high))
 
 
-def share_of(records: Sequence[Record], reference: Sequence[Record], languages: Sequence[str], k: int = 10) -> Figure:
-    """Recall@k as a share of the reference's; both are redrawn together, concept group by concept group."""
-    own, other = mean_hits(records, languages, k), mean_hits(reference, languages, k)
+def compute_share(
+    records: Sequence[Record], reference: Sequence[Record], languages: Sequence[str], k: int = 10
+) -> Estimate:
+    """Compute the ratio of recall@k to a reference's; both are resampled together by concept group."""
+    own, other = compute_mean_hits(records, languages, k), compute_mean_hits(reference, languages, k)
     known = ~np.isnan(own)
     groups = [group for group, is_ in zip(records[0]["groups"], known, strict=True) if is_]
     bootstrap = Bootstrap(groups)
@@ -77,20 +99,20 @@ def share_of(records: Sequence[Record], reference: Sequence[Record], languages: 
     )
     drawn = bootstrap.weights @ sums
     low, high = np.percentile(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-9), [2.5, 97.5])
-    return Figure(float(own[known].mean() / other[known].mean()), float(low), float(high))
+    return Estimate(float(own[known].mean() / other[known].mean()), float(low), float(high))
 
 
-def spread(records: Sequence[Record], languages: Sequence[str], k: int = 10) -> float:
-    """Standard deviation of recall@k over seeds; 0 for one seed."""
-    values = [float(np.nanmean(hits(record, languages, k))) for record in records]
+def compute_spread(records: Sequence[Record], languages: Sequence[str], k: int = 10) -> float:
+    """Compute the standard deviation of recall@k over seeds; 0 for one seed."""
+    values = [float(np.nanmean(compute_hits(record, languages, k))) for record in records]
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def trained_languages(record: Record) -> list[str]:
-    """Languages of the cell's training."""
+def list_trained_languages(record: Record) -> list[str]:
+    """List the languages that the cell was trained on."""
     return list(record["cell"]["languages"])
 
 
-def other_languages(record: Record) -> list[str]:
-    """Languages that were scored and never trained."""
+def list_unseen_languages(record: Record) -> list[str]:
+    """List the languages that were scored but not trained."""
     return [code for code in record["ranks"] if code not in record["cell"]["languages"]]

@@ -1,4 +1,4 @@
-"""Names beside the points of a plot, none written over another."""
+"""Labels beside the points of a plot, without overlaps."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -9,8 +9,12 @@ WIDE = 4.4  # of a letter at most on average, points
 GAP = 4  # between a point and its name, points
 
 
-def beside(axes: Any, points: Sequence[tuple[float, float, str]], side: Literal["left", "right"] = "right") -> None:
-    """Write each name beside its (x, y, name), lifted where another one stands. For axes whose scales are set and on which everything is drawn."""
+def annotate_points(
+    axes: Any, points: Sequence[tuple[float, float, str]], side: Literal["left", "right"] = "right"
+) -> None:
+    """Write each label beside its point (x, y, label), shifted up where labels overlap; call once axes are scaled and
+    drawn.
+    """
     axes.autoscale_view()
     taken: list[tuple[float, float, float]] = []  # first and last place of a name, and its line
     for x, y, name in sorted(points, key=lambda point: point[1]):

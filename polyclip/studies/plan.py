@@ -1,4 +1,4 @@
-"""What the studies have in common: methods with the learning rates that are tried for them, as many for each."""
+"""Methods and learning rates shared by the studies; every method gets the same number of trials."""
 
 from collections.abc import Iterable, Sequence
 
@@ -33,32 +33,34 @@ RATES = {"full": WHOLE, "lit": WHOLE, "lit-reversed": WHOLE, "first-blocks": WHO
 TRIALS = len(WHOLE)
 
 
-def rates_of(method: str) -> tuple[float, ...]:
-    """Learning rates tried: of a closed form none, since it tries its own constants on validation."""
+def list_rates(method: str) -> tuple[float, ...]:
+    """List the learning rates to try: none for closed-form methods, which tune their own constants on validation."""
     found = find("methods", method).METHOD
     if found.solve is not None:
         return (0.0,)
-    return RATES.get(method, SMALL) if found.inside else HEADS
+    return RATES.get(method, SMALL) if found.trains_towers else HEADS
 
 
-def cell(setting: Setting, method: str, **changes: object) -> Cell:
-    """Seed 0 of a method under the study's setting."""
+def make_cell(setting: Setting, method: str, **changes: object) -> Cell:
+    """Make the cell of a method under the study's setting, with seed 0."""
     facts = {key: getattr(setting, key) for key in ("languages", "asked", "tower", "text_encoder", "corpus")} | changes
-    return Cell(method=method, rate=rates_of(method)[0], seed=0, **facts)
+    return Cell(method=method, rate=list_rates(method)[0], seed=0, **facts)
 
 
-def variant(setting: Setting, method: str, condition: str = "", tuned_on: str = "", **changes: object) -> Variant:
-    """A row: in a quick study the first rate alone is tried."""
-    rates = rates_of(method)[:1] if setting.quick else rates_of(method)
+def make_variant(setting: Setting, method: str, condition: str = "", tuned_on: str = "", **changes: object) -> Variant:
+    """Make a row of a study; a quick study tries the first learning rate only."""
+    rates = list_rates(method)[:1] if setting.quick else list_rates(method)
     return Variant(
-        label=method, condition=condition, cell=cell(setting, method, **changes), rates=rates, tuned_on=tuned_on
+        label=method, condition=condition, cell=make_cell(setting, method, **changes), rates=rates, tuned_on=tuned_on
     )
 
 
-def chosen(methods: Sequence[str], wanted: Iterable[str]) -> list[str]:
-    """The study's methods, or those of them that were asked for.
+def choose_methods(methods: Sequence[str], wanted: Iterable[str]) -> list[str]:
+    """Return the study's methods, or the requested ones.
 
-    Raises UnknownName for one that the study does not have.
+    Raises:
+        UnknownName: The study does not have a requested method.
+
     """
     for name in wanted:
         if name not in methods:
@@ -66,9 +68,9 @@ def chosen(methods: Sequence[str], wanted: Iterable[str]) -> list[str]:
     return [name for name in methods if name in set(wanted)] or list(methods)
 
 
-def every_method(setting: Setting) -> list[Variant]:
-    """Every method on all of the data."""
+def plan_all_methods(setting: Setting) -> list[Variant]:
+    """Plan every method on all of the data."""
     return [
-        variant(setting, method)
-        for method in chosen(QUICK if setting.quick and not setting.methods else METHODS, setting.methods)
+        make_variant(setting, method)
+        for method in choose_methods(QUICK if setting.quick and not setting.methods else METHODS, setting.methods)
     ]

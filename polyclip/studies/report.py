@@ -1,4 +1,4 @@
-"""Conduct a study: cells, then one table, one plot, one JSON file."""
+"""Run a study and write one table, one plot and one JSON file."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,57 +7,83 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.registry import find
-from polyclip.core.storage import write_text, writing
+from polyclip.core.storage import write_atomically, write_text
 from polyclip.errors import PolyclipError
-from polyclip.studies.runner import Results, Setting, complete
+from polyclip.studies.runner import Results, Setting, run_variants
 from polyclip.studies.sheet import Sheet
 
 BULKY = ("ranks", "groups", "log")  # of a record: they stay in its cell
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a study comes to."""
+class StudyReport:
+    """Table, verdict and files of a study."""
 
     sheet: Sheet
     verdict: str
     files: list[Path]
 
 
-def conduct(name: str, setting: Setting) -> Report:
-    """Run what is missing of a study and report.
+def run_study(name: str, setting: Setting) -> StudyReport:
+    """Run what is missing of a study and write its report.
 
-    Raises UnknownName for a study that does not exist, PolyclipError without matplotlib.
+    Args:
+        name: Name of a module in polyclip/studies/questions.
+        setting: Languages, seeds, corpus, encoders and folder.
+
+    Returns:
+        Table, verdict and files.
+
+    Raises:
+        UnknownName: The study does not exist.
+        PolyclipError: matplotlib is missing.
+
     """
     study = find("study", name)
-    drawable()
-    return written(name, study, complete(study.plan(setting), setting), {})
+    check_matplotlib()
+    return write_report(name, study, run_variants(study.plan(setting), setting), {})
 
 
-def drawable() -> None:
-    """Raises PolyclipError without matplotlib."""
+def check_matplotlib() -> None:
+    """Check that matplotlib is installed.
+
+    Raises:
+        PolyclipError: It is missing.
+
+    """
     if find_spec("matplotlib") is None:
         raise PolyclipError(
             "Studies draw plots with matplotlib, which is not installed: pip install 'polyclip[starter,study]'."
         )
 
 
-def written(name: str, study: Any, results: Results, more: dict[str, Any]) -> Report:
-    """Table, plot and JSON of what offers `CLAIM`, `table`, `plot` and `verdict`; `more` goes into the JSON as well."""
+def write_report(name: str, study: Any, results: Results, more: dict[str, Any]) -> StudyReport:
+    """Write table, plot and JSON of a study.
+
+    Args:
+        name: Stem of the file names.
+        study: Offers `CLAIM`, `table`, `plot` and `verdict`.
+        results: All records.
+        more: Further keys of the JSON.
+
+    Returns:
+        Table, verdict and files.
+
+    """
     sheet: Sheet = study.table(results)
     verdict: str = study.verdict(results)
     files = [results.setting.folder / f"{name}.{kind}" for kind in ("json", "md", "png")]
-    found = summary(name, study.CLAIM, results, sheet, verdict) | more
+    found = summarize(name, study.CLAIM, results, sheet, verdict) | more
     write_text(files[0], json.dumps(found, ensure_ascii=False, indent=1) + "\n", what="the study's figures")
     write_text(
-        files[1], f"## {name}\n\n{study.CLAIM}\n\n**{verdict}**\n\n{sheet.markdown()}\n", what="the study's table"
+        files[1], f"## {name}\n\n{study.CLAIM}\n\n**{verdict}**\n\n{sheet.to_markdown()}\n", what="the study's table"
     )
-    draw(study, results, sheet.title, files[2])
-    return Report(sheet, verdict, files)
+    draw_plot(study, results, sheet.title, files[2])
+    return StudyReport(sheet, verdict, files)
 
 
-def summary(name: str, claim: str, results: Results, sheet: Sheet, verdict: str) -> dict[str, Any]:
-    """Everything but ranks, which stay in the cells."""
+def summarize(name: str, claim: str, results: Results, sheet: Sheet, verdict: str) -> dict[str, Any]:
+    """Collect everything for the JSON except ranks, which stay in the cells."""
     setting = {
         key: value for key, value in asdict(results.setting).items() if key not in ("folder", "jobs")
     }  # what decides the figures
@@ -82,8 +108,8 @@ def summary(name: str, claim: str, results: Results, sheet: Sheet, verdict: str)
     }
 
 
-def draw(study: Any, results: Results, title: str, path: Path) -> None:
-    """The plot, by matplotlib without a window."""
+def draw_plot(study: Any, results: Results, title: str, path: Path) -> None:
+    """Draw the plot with matplotlib, without a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -93,5 +119,5 @@ def draw(study: Any, results: Results, title: str, path: Path) -> None:
     study.plot(results, axes)
     axes.set_title(title)
     axes.grid(alpha=0.25)
-    with writing(path, what="the study's plot") as temporary:
+    with write_atomically(path, what="the study's plot") as temporary:
         figure.savefig(temporary, format="png")

@@ -1,4 +1,4 @@
-"""Runs the cells that are missing, several at a time, each in a process of its own; chooses learning rates on validation."""
+"""Run missing cells in parallel, each in its own process, and choose learning rates on the validation split."""
 
 import multiprocessing
 import os
@@ -14,9 +14,9 @@ import torch
 from polyclip.core.progress import Progress
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import RunError
-from polyclip.evaluation.leakage.compare import unseen
+from polyclip.evaluation.leakage.compare import check_leakage
 from polyclip.languages.schema import load_language
-from polyclip.studies.cells import Cell, begun, read, work_on
+from polyclip.studies.cells import Cell, make_starting_cell, read_record, run_cell
 
 Record = dict[str, Any]
 IMPORTED = [
@@ -29,7 +29,7 @@ IMPORTED = [
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What the user asked for."""
+    """Options of a study that all its cells share."""
 
     languages: tuple[str, ...]  # trained
     seeds: int
@@ -45,7 +45,7 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One row of a study: a method under one condition, with the learning rates that are tried for it."""
+    """One row of a study: a method under one condition, and the learning rates to try."""
 
     label: str
     condition: str  # such as a share of the data; empty where there is only one
@@ -56,98 +56,114 @@ class Variant:
 
 @dataclass(frozen=True)
 class Results:
-    """Records of every variant, one for each seed, and the rate that was chosen for it."""
+    """Records of every variant, one per seed, and the chosen learning rates."""
 
     setting: Setting
     records: dict[tuple[str, str], list[Record]] = field(default_factory=dict)
     chosen: dict[tuple[str, str], float] = field(default_factory=dict)
     trials: dict[tuple[str, str], dict[float, float]] = field(default_factory=dict)  # rate -> validation
 
-    def labels(self) -> list[str]:
-        """Methods in their order."""
+    def list_labels(self) -> list[str]:
+        """List the methods in order."""
         return list(dict.fromkeys(label for label, _ in self.records))
 
-    def conditions(self) -> list[str]:
-        """Conditions in their order."""
+    def list_conditions(self) -> list[str]:
+        """List the conditions in order."""
         return list(dict.fromkeys(condition for _, condition in self.records))
 
 
-def complete(variants: Sequence[Variant], setting: Setting) -> Results:
-    """Trials with seed 0 first, then the chosen rate with every seed; what is on disk already is not run again.
+def run_variants(variants: Sequence[Variant], setting: Setting) -> Results:
+    """Run the trials with seed 0, then the chosen learning rate with every seed; finished cells are not run again.
 
-    Raises DataError where the test split shares something with the training split.
+    Args:
+        variants: Rows of the study.
+        setting: Options of the study.
+
+    Returns:
+        All records and chosen rates.
+
+    Raises:
+        DataError: The training and test split overlap.
+
     """
-    unseen(load_corpus(setting.corpus), [load_language(code) for code in setting.languages])
-    prepare(beginnings(variants, setting), setting)
+    check_leakage(load_corpus(setting.corpus), [load_language(code) for code in setting.languages])
+    train_starting_cells(find_starting_cells(variants, setting), setting)
     tuned = [variant for variant in variants if not variant.tuned_on]
     trial_cells = [replace(v.cell, rate=rate, seed=0) for v in tuned for rate in v.rates]
     run_all([(cell, False) for cell in trial_cells], setting, "trials")
     results = Results(setting)
     for variant in tuned:
         values = {
-            rate: record(replace(variant.cell, rate=rate, seed=0), setting)["validation"] for rate in variant.rates
+            rate: load_record(replace(variant.cell, rate=rate, seed=0), setting)["validation"] for rate in variant.rates
         }
         results.trials[variant.label, variant.condition] = values
         results.chosen[variant.label, variant.condition] = max(values, key=lambda rate: values[rate])
     for variant in variants:
         if variant.tuned_on:
             results.chosen[variant.label, variant.condition] = results.chosen[variant.label, variant.tuned_on]
-    cells = {(v.label, v.condition): seeds(v, results.chosen[v.label, v.condition], setting) for v in variants}
+    cells = {(v.label, v.condition): expand_seeds(v, results.chosen[v.label, v.condition], setting) for v in variants}
     run_all([(cell, True) for found in cells.values() for cell in found], setting, "cells")
-    results.records.update({key: [record(cell, setting) for cell in found] for key, found in cells.items()})
+    results.records.update({key: [load_record(cell, setting) for cell in found] for key, found in cells.items()})
     return results
 
 
-def beginnings(variants: Sequence[Variant], setting: Setting) -> list[Cell]:
-    """What the cells of these variants go on from where that is no run of the user's, each once."""
+def find_starting_cells(variants: Sequence[Variant], setting: Setting) -> list[Cell]:
+    """Return the cells that fine-tuning variants start from, each once."""
     further = [
         cell
         for v in variants
         if v.cell.few is not None and not v.cell.few.start
-        for cell in seeds(v, v.rates[0], setting)
+        for cell in expand_seeds(v, v.rates[0], setting)
     ]
-    return list({found.name: found for found in map(begun, further)}.values())
+    return list({found.name: found for found in map(make_starting_cell, further)}.values())
 
 
-def seeds(variant: Variant, rate: float, setting: Setting) -> list[Cell]:
-    """The chosen cell with every seed."""
+def expand_seeds(variant: Variant, rate: float, setting: Setting) -> list[Cell]:
+    """Return the cell at the chosen rate with every seed."""
     return [replace(variant.cell, rate=rate, seed=seed) for seed in range(setting.seeds)]
 
 
-def record(cell: Cell, setting: Setting) -> Record:
-    """What is kept of a cell that has been run."""
-    found = read(path_of(cell, setting))
+def load_record(cell: Cell, setting: Setting) -> Record:
+    """Load the record of a finished cell.
+
+    Raises:
+        RunError: There is none.
+
+    """
+    found = read_record(record_path(cell, setting))
     if found is None:
         raise RunError(f"Cell {cell.name} of the study is missing in {setting.folder}; run the same command again.")
     return found
 
 
-def path_of(cell: Cell, setting: Setting) -> Path:
-    """Where a cell is kept."""
+def record_path(cell: Cell, setting: Setting) -> Path:
+    """Return the path of a cell's record."""
     return setting.folder / "cells" / f"{cell.name}.json"
 
 
-def missing(cells: Iterable[tuple[Cell, bool]], setting: Setting) -> list[tuple[Cell, bool]]:
-    """Cells without a record, or without the scores that are asked for; each once."""
+def find_missing(cells: Iterable[tuple[Cell, bool]], setting: Setting) -> list[tuple[Cell, bool]]:
+    """Return cells without a record, or without requested scores, each once."""
     found: dict[str, tuple[Cell, bool]] = {}
     for cell, scored in cells:
-        kept = read(path_of(cell, setting))
+        kept = read_record(record_path(cell, setting))
         if kept is None or (scored and "ranks" not in kept):
             found[cell.name] = (cell, scored)
     return list(found.values())
 
 
 def run_all(cells: Iterable[tuple[Cell, bool]], setting: Setting, what: str) -> None:
-    """Run what is missing. One process a cell, so that its peak memory is its own; interrupted, finished cells stay."""
-    todo = missing(cells, setting)
+    """Run missing cells, each in its own process so that peak memory is its own; finished ones survive an
+    interruption.
+    """
+    todo = find_missing(cells, setting)
     threads = max(1, torch.get_num_threads() // setting.jobs)  # fewer than cores where OMP_NUM_THREADS says so
     os.environ["OMP_NUM_THREADS"] = str(threads)
     with (
         Progress(f"study: {what}", len(todo)) as progress,
-        ProcessPoolExecutor(setting.jobs, mp_context=processes(), max_tasks_per_child=1) as pool,
+        ProcessPoolExecutor(setting.jobs, mp_context=choose_process_context(), max_tasks_per_child=1) as pool,
     ):
         running: dict[Future[None], Cell] = {
-            pool.submit(work_on, cell, setting.folder, scored, threads): cell for cell, scored in todo
+            pool.submit(run_cell, cell, setting.folder, scored, threads): cell for cell, scored in todo
         }
         try:
             for done in as_completed(running):
@@ -159,8 +175,10 @@ def run_all(cells: Iterable[tuple[Cell, bool]], setting: Setting, what: str) -> 
             raise
 
 
-def processes() -> BaseContext:
-    """Where the system can fork, from a server that has imported everything once: that takes longer than many a cell."""
+def choose_process_context() -> BaseContext:
+    """Return a fork server that has imported everything once, where the system can fork: imports take longer than many
+    cells.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -168,9 +186,9 @@ def processes() -> BaseContext:
     return context
 
 
-def prepare(starts: Sequence[Cell], setting: Setting) -> None:
-    """Train what the others go on from, where its weights are not there."""
+def train_starting_cells(starts: Sequence[Cell], setting: Setting) -> None:
+    """Train the starting cells whose weights are missing."""
     for cell in starts:
         if not (setting.folder / "runs" / cell.name / "aligner.safetensors").exists():
-            path_of(cell, setting).unlink(missing_ok=True)
+            record_path(cell, setting).unlink(missing_ok=True)
     run_all([(cell, False) for cell in starts], setting, "English alone")

@@ -1,4 +1,4 @@
-"""A study's table: on the terminal by rich, in a document as Markdown."""
+"""A study's table: by rich for the terminal, or as Markdown."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Sheet:
-    """Cells are text already; the first column is flush left."""
+    """A table of texts; the first column is left-aligned."""
 
     title: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     caption: str
 
-    def table(self) -> Table:
-        """For the terminal."""
+    def to_rich(self) -> Table:
+        """Return the table for the terminal."""
         drawn = Table(
             title=self.title, caption=self.caption, header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
         )
@@ -26,8 +26,8 @@ class Sheet:
             drawn.add_row(*row)
         return drawn
 
-    def markdown(self) -> str:
-        """For a document."""
+    def to_markdown(self) -> str:
+        """Return the table as Markdown."""
         lines = ["| " + " | ".join(self.columns) + " |", "|" + "---|" * len(self.columns)]
         lines += ["| " + " | ".join(row) + " |" for row in self.rows]
         return "\n".join([*lines, "", self.caption])

@@ -1,1 +1,1 @@
-"""From a request to trained weights."""
+"""Training: from a request to trained weights."""

@@ -1,4 +1,4 @@
-"""What each side of a training run is fed with: features from the cache, or hidden states at the cut where a tower is live."""
+"""What each branch is trained on: cached features, or hidden states at the cut while its encoder is trained."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,45 +11,103 @@ from torch import Tensor
 
 from polyclip.core import distributed
 from polyclip.data.pairs import Pairs
-from polyclip.evaluation.metrics import ranks, recall
-from polyclip.models import feature_cache, feature_rows
+from polyclip.evaluation.metrics import compute_ranks, recall
+from polyclip.models import encoding, feature_cache, feature_rows
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import Branch
 from polyclip.models.components.joint_head import JointHead
-from polyclip.models.trunk.trainable_rows import train_rows, train_whole
+from polyclip.models.trunk.trainable_rows import restore_matrix, train_rows
 
 KS = (1, 5, 10)
-NOUNS = {"text": "captions", "vision": "pictures"}
+NOUNS = {"text": "captions", "vision": "images"}
 
 
-@dataclass
-class BranchData:
-    """Training and validation items of one side, their features computed once, and the states at the cut where the tower is live.
+@dataclass(frozen=True)
+class EncodedSplit:
+    """Items of one split as a branch reads them.
 
-    Also measures the head's means and deviations on the training features.
+    Attributes:
+        pairs: Which captions and images belong together.
+        items: Captions, or image sources.
+        sections: Lengths of runs of items that are cached together.
+        features: Of the frozen encoder, [item, width]; rows that stay in the cache where the pairs are mapped.
+
     """
 
-    side: Branch
-    train_pairs: Pairs
-    held_out_pairs: Pairs
-    even: bool = False  # whether the live tower is run as often in every process, which divided towers need
+    pairs: Pairs
+    items: Sequence[Any]
+    sections: list[int]
+    features: Any
 
-    def __post_init__(self) -> None:
-        self.train, self.sections, self.table = self.encoded(self.train_pairs, "training")
-        self.held_out, self.held_out_sections, self.held_out_table = self.encoded(self.held_out_pairs, "validation")
-        self.live = False
+
+def encode_split(branch: Branch, pairs: Pairs, name: str) -> EncodedSplit:
+    """Encode the items of a split with the frozen encoder, from the cache where they are there.
+
+    Args:
+        branch: The text or the vision branch.
+        pairs: Of the split.
+        name: Of the split, for the progress bar.
+
+    Returns:
+        The items with their features.
+
+    """
+    items, sections = (
+        (pairs.captions, pairs.sections[0]) if branch.kind == "text" else (pairs.images, pairs.sections[1])
+    )
+    encode = feature_cache.encode if pairs.strata is None else feature_rows.open_features
+    return EncodedSplit(pairs, items, sections, encode(branch.tower, items, f"{name} {NOUNS[branch.kind]}", sections))
+
+
+def encode_branch(branch: Branch, train: Pairs, held_out: Pairs, *, even: bool = False) -> "BranchData":
+    """Encode training and validation items of a branch.
+
+    Args:
+        branch: The text or the vision branch.
+        train: Training pairs.
+        held_out: Validation pairs.
+        even: Whether the live encoder runs as often in every process, which divided encoders require.
+
+    Returns:
+        What a training run feeds the branch with.
+
+    """
+    return BranchData(
+        branch, encode_split(branch, train, "training"), encode_split(branch, held_out, "validation"), even
+    )
+
+
+class BranchData:
+    """What a branch is fed with: cached features, or hidden states at the cut while its encoder is trained.
+
+    Args:
+        side: The text or the vision branch.
+        train: Its training items with their features.
+        held_out: Its validation items with their features.
+        even: Whether the encoder runs as often in every process, which sharded encoders require.
+
+    """
+
+    def __init__(self, side: Branch, train: EncodedSplit, held_out: EncodedSplit, even: bool = False) -> None:
+        self.side, self.even, self.live = side, even, False
+        self.train_pairs, self.train, self.sections, self.table = (
+            train.pairs,
+            train.items,
+            train.sections,
+            train.features,
+        )
+        self.held_out_pairs, self.held_out = held_out.pairs, held_out.items
+        self.held_out_sections, self.held_out_table = held_out.sections, held_out.features
+
+    def measure_head(self) -> None:
+        """Set the head's means and standard deviations to those of the training features."""
         self.side.head.measure(self.table)
 
-    def encoded(self, pairs: Pairs, what: str) -> tuple[Sequence[Any], list[int], Any]:
-        """Items of this side, the lengths of their sections, and their features: a tensor, or rows that stay in the cache where the pairs are mapped."""
-        items, sections = (
-            (pairs.captions, pairs.sections[0]) if self.side.kind == "text" else (pairs.pictures, pairs.sections[1])
-        )
-        encode = feature_cache.encode if pairs.strata is None else feature_rows.rows_of
-        return items, sections, encode(self.side.tower, items, f"{what} {NOUNS[self.side.kind]}", sections)
+    def attach_backbone(self) -> None:
+        """Run the encoder above its cut from now on, on cached hidden states.
 
-    def go_live(self) -> None:
-        """From now on the tower is run above its cut; captions of a tower that is live from its tokens on are read as they are."""
+        Captions of an encoder that is trained from its token embeddings on are tokenized instead.
+        """
         if self.side.encoder is None:
             return
         self.live = True
@@ -66,39 +124,52 @@ class BranchData:
                 f"validation {noun} below the cut",
                 self.held_out_sections,
             )
-        self.own_rows()
+        self.read_costs()
 
-    def own_rows(self) -> None:
-        """Read what the steps need to know of the captions: their lengths, and where the token table is trained, which of its rows."""
+    def read_costs(self) -> None:
+        """Read the captions' lengths, and where the embedding matrix is trained, which of its rows they use."""
         self.costs = self.side.encoder.costs(self.train)
         if self.side.kind == "text" and self.side.cut == 0:
             train_rows(self.side.encoder, self.train)
 
-    def rehearse(self, rows: list[int]) -> None:
-        """As `go_live`, but for these training rows alone and past the cache: to measure what steps cost."""
+    def attach_rows(self, rows: list[int]) -> None:
+        """Run the encoder on these training rows alone, without the cache, to measure what steps cost.
+
+        Args:
+            rows: Training rows of this branch.
+
+        """
         encoder, self.live, self.states = self.side.encoder, True, None
-        self.own_rows()
+        self.read_costs()
         if self.side.cut > 0 or self.side.kind == "vision":
-            running = feature_cache.inference_form(encoder)
-            found = feature_cache.states_in_batches(
-                running, [self.train[row] for row in rows], self.side.cut, lambda _: None
-            )
+            running = encoding.get_inference_form(encoder)
+            found = encoding.encode_states(running, [self.train[row] for row in rows], self.side.cut, lambda _: None)
             self.states = dict(zip(rows, found, strict=True))
 
-    def rest(self) -> None:
-        """Back to the cached features, the token table in one piece."""
+    def detach_backbone(self) -> None:
+        """Return to cached features, with the embedding matrix whole again."""
         self.live, self.states = False, None
         if self.side.kind == "text" and self.side.encoder is not None:
-            train_whole(self.side.encoder)
+            restore_matrix(self.side.encoder)
 
-    def inputs(self, rows: Int[Tensor, " pair"]) -> dict[str, Any]:
-        """What the side takes for these training rows."""
+    def make_inputs(self, rows: Int[Tensor, " pair"]) -> dict[str, Any]:
+        """Make the branch's inputs for training rows.
+
+        Args:
+            rows: Caption or image rows of a step.
+
+        Returns:
+            Features, or hidden states at the cut in batches of similar length.
+
+        """
         if not self.live:
             return {"vectors": self.table[rows]}
         encoder, wanted = self.side.encoder, rows.tolist()
         order = torch.tensor(sorted(range(len(wanted)), key=lambda place: self.costs[wanted[place]]))
         count = math.ceil(len(wanted) / encoder.grain)
-        batches = order.tensor_split(max(distributed.everyones(count))) if self.even else order.split(encoder.grain)
+        batches = (
+            order.tensor_split(max(distributed.gather_objects(count))) if self.even else order.split(encoder.grain)
+        )
         states = []
         for batch in batches:
             own = [wanted[place] for place in batch.tolist()]
@@ -110,8 +181,8 @@ class BranchData:
         return {"states": states, "order": order.argsort()}
 
     @torch.no_grad()
-    def unit_held_out(self) -> Float[Tensor, "item dim"]:
-        """Unit vectors of the validation items as the side is now."""
+    def embed_held_out(self) -> Float[Tensor, "item dim"]:
+        """Embeddings of the validation items with the current weights."""
         device = next((p.device for p in self.side.head.parameters()), torch.device("cpu"))
         if isinstance(self.side.head, JointHead) and not self.side.head.is_settled:
             self.side.head.balance(self.table)
@@ -127,9 +198,20 @@ class BranchData:
         return self.side.head(found.to(device)).cpu()
 
 
-def validation(aligner: PolyCLIP, held_out: Pairs, sides: list[BranchData]) -> Callable[[], float]:
-    """Mean of text-to-image recall@1, 5 and 10 of the validation names among all validation pictures of all styles."""
-    rank = validation_ranks(aligner, held_out, sides)
+def make_validation(aligner: PolyCLIP, held_out: Pairs, sides: list[BranchData]) -> Callable[[], float]:
+    """Make the function that measures validation recall.
+
+    Args:
+        aligner: The model; read with the weights it has when the function is called.
+        held_out: Validation pairs.
+        sides: Data of the text and the vision branch.
+
+    Returns:
+        A function that returns the mean of text-to-image recall@1, 5 and 10, in [0, 1], of the validation names among
+        all validation images of all styles.
+
+    """
+    rank = make_rank_validation(aligner, held_out, sides)
 
     def value() -> float:
         found = rank()
@@ -138,18 +220,28 @@ def validation(aligner: PolyCLIP, held_out: Pairs, sides: list[BranchData]) -> C
     return value
 
 
-def validation_ranks(
+def make_rank_validation(
     aligner: PolyCLIP, held_out: Pairs, sides: list[BranchData]
 ) -> Callable[[], Int[Tensor, " query"]]:
-    """The rank (0 is best) of the own picture of each of these names, with the aligner as it then is."""
+    """Make the function that ranks the validation images.
+
+    Args:
+        aligner: The model; read with the weights it has when the function is called.
+        held_out: Validation pairs.
+        sides: Data of the text and the vision branch.
+
+    Returns:
+        A function that returns the rank (0 is best) of each validation name's correct image.
+
+    """
     names = held_out.caption_weight > 0
-    owner = torch.full((len(held_out.pictures),), -1)
-    for concept, rows in enumerate(held_out.picture_rows.tolist()):
+    owner = torch.full((len(held_out.images),), -1)
+    for concept, rows in enumerate(held_out.image_rows.tolist()):
         owner[[row for row in rows if row >= 0]] = concept
 
     def found() -> Tensor:
         aligner.eval()
-        text, image = (data.unit_held_out() for data in sides)
-        return ranks(text[names], image, held_out.caption_concept[names], owner)
+        text, image = (data.embed_held_out() for data in sides)
+        return compute_ranks(text[names], image, held_out.caption_concept[names], owner)
 
     return found

@@ -1,4 +1,4 @@
-"""The state of an unfinished training run: one safetensors file, replaced after each epoch."""
+"""Checkpoints of an unfinished training run: one safetensors file, replaced after each epoch."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from polyclip.core import distributed
-from polyclip.core.storage import PART, writing
+from polyclip.core.storage import PART, write_atomically
 from polyclip.errors import RunError
 from polyclip.models.aligner import PolyCLIP
 from polyclip.training import fsdp
@@ -19,7 +19,7 @@ from polyclip.training.config import OptimizerConfig
 
 
 @dataclass
-class State:
+class TrainingState:
     """Epochs done, the log so far, and the best epoch's weights."""
 
     epoch: int = 0
@@ -29,41 +29,65 @@ class State:
     fixed: frozenset[str] = frozenset()  # names of parameters that this phase leaves as they are, and that are not kept
 
     def record(self, line: dict[str, Any], aligner: PolyCLIP, last: bool = False) -> None:
-        """Count an epoch, the start as number 0; keep its weights where none was better (of equals, the first), or always the `last`."""
+        """Record an epoch, and its weights if none was better before.
+
+        Args:
+            line: Of the log; the state before training is epoch 0.
+            aligner: The model with the epoch's weights.
+            last: Keep this epoch's weights even where an earlier one was better.
+
+        """
         self.epoch = line["epoch"]
         self.log.append(line)
         if last or line["validation"] > self.best_value:
             self.best_value = line["validation"]
-            self.best = {name: tensor.clone() for name, tensor in moving(aligner, self.fixed).items()}
+            self.best = {name: tensor.clone() for name, tensor in select_changing(aligner, self.fixed).items()}
 
 
-def moving(aligner: PolyCLIP, fixed: frozenset[str]) -> dict[str, Tensor]:
-    """What of an aligner's state a phase changes: before the towers are trained that is little, even of a method that trains all of them."""
+def select_changing(aligner: PolyCLIP, fixed: frozenset[str]) -> dict[str, Tensor]:
+    """Select the part of a model's state that a phase changes.
+
+    Before encoders are trained that is little, even of a method that trains all of them.
+    """
     return {name: tensor for name, tensor in aligner.state().items() if name not in fixed}
 
 
-def path_of(folder: Path, phase: str) -> Path:
-    """Where a phase keeps its state."""
+def get_path(folder: Path, phase: str) -> Path:
+    """Checkpoint file of a phase."""
     return folder / f"checkpoint-{phase}.safetensors"
 
 
-def moments(optimizer: Any) -> dict[str, Tensor]:
-    """Whole moments of every parameter that is trained. Of several processes all ask together, and the first alone gets them."""
+def collect_optimizer_state(optimizer: Any) -> dict[str, Tensor]:
+    """Collect the optimizer state of every trained parameter; all processes call it, and the first one gets the
+    tensors.
+    """
     found = {}
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
-            tensor = fsdp.whole(value)
-            if distributed.first():
+            tensor = fsdp.gather_tensor(value)
+            if distributed.is_first_process():
                 found[f"{index}.{key}"] = tensor
     return found
 
 
-def write(folder: Path, phase: str, settings: OptimizerConfig, aligner: PolyCLIP, optimizer: Any, state: State) -> None:
-    """Keep everything that the next epoch depends on. Of several processes all come here, and the first writes."""
-    kept = moments(optimizer)
-    if not distributed.first():
+def write(
+    folder: Path, phase: str, settings: OptimizerConfig, aligner: PolyCLIP, optimizer: Any, state: TrainingState
+) -> None:
+    """Write everything that the next epoch depends on; all processes call it, and the first one writes.
+
+    Args:
+        folder: The run folder.
+        phase: Name of the phase.
+        settings: Of the phase, compared on resume.
+        aligner: The model.
+        optimizer: Its optimizer.
+        state: Of the phase.
+
+    """
+    kept = collect_optimizer_state(optimizer)
+    if not distributed.is_first_process():
         return
-    tensors = {f"now.{n}": t for n, t in moving(aligner, state.fixed).items()} | {
+    tensors = {f"now.{n}": t for n, t in select_changing(aligner, state.fixed).items()} | {
         f"best.{n}": t for n, t in state.best.items()
     }
     tensors |= {f"optimizer.{name}": tensor for name, tensor in kept.items()}
@@ -73,20 +97,32 @@ def write(folder: Path, phase: str, settings: OptimizerConfig, aligner: PolyCLIP
         "best_value": state.best_value,
         "settings": dataclasses.asdict(settings),
     }
-    with writing(path_of(folder, phase), what="the state of training") as temporary:
+    with write_atomically(get_path(folder, phase), what="the state of training") as temporary:
         save_file({n: t.contiguous() for n, t in tensors.items()}, temporary, metadata={"state": json.dumps(facts)})
 
 
 def read(
     folder: Path, phase: str, settings: OptimizerConfig, aligner: PolyCLIP, fixed: frozenset[str]
-) -> tuple[State, dict[str, Tensor]]:
-    """Put the kept state back into `aligner`; the rest of it, and moments for `restore`. A fresh State and none where nothing was kept.
+) -> tuple[TrainingState, dict[str, Tensor]]:
+    """Load a checkpoint's weights into `aligner`.
 
-    Raises RunError when the file is damaged or was made with other settings.
+    Args:
+        folder: The run folder.
+        phase: Name of the phase.
+        settings: Of the phase; have to be those that the run was started with.
+        aligner: The model.
+        fixed: Names of parameters that the phase does not train.
+
+    Returns:
+        The state of the phase, and optimizer state for `restore`; a fresh state and none without a checkpoint.
+
+    Raises:
+        RunError: The file is damaged or was made with other settings.
+
     """
-    path = path_of(folder, phase)
+    path = get_path(folder, phase)
     if not path.exists():
-        return State(fixed=fixed), {}
+        return TrainingState(fixed=fixed), {}
     try:
         with safe_open(path, "pt") as handle:
             facts = json.loads(handle.metadata()["state"])
@@ -103,18 +139,19 @@ def read(
     ]
     if different:
         raise RunError(
-            f"{folder} was started with other settings: {'; '.join(different)}. Resume with the same ones, or choose another --out."
+            f"{folder} was started with other settings: {'; '.join(different)}. Resume with the same ones, or choose "
+            "another --out."
         )
     parts: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
     aligner.set_state({n: t for n, t in aligner.state().items() if n in fixed} | parts["now"], str(path))
-    return State(facts["epoch"], facts["log"], parts["best"], facts["best_value"], fixed), parts["optimizer"]
+    return TrainingState(facts["epoch"], facts["log"], parts["best"], facts["best_value"], fixed), parts["optimizer"]
 
 
 def restore(optimizer: Any, moments: dict[str, Tensor]) -> None:
-    """Put kept moments back, each process its share where a parameter is divided."""
+    """Load optimizer state; each process takes its shard of a sharded parameter."""
     if not moments:
         return
     parameters = [
@@ -125,12 +162,12 @@ def restore(optimizer: Any, moments: dict[str, Tensor]) -> None:
         index, _, key = name.partition(".")
         parameter = parameters[int(index)]
         state.setdefault(int(index), {})[key] = (
-            fsdp.portion(tensor, parameter) if tensor.shape == parameter.shape else tensor
+            fsdp.take_shard(tensor, parameter) if tensor.shape == parameter.shape else tensor
         )
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def remove(folder: Path) -> None:
-    """A finished run needs none of it, nor what a killed one left half-written."""
+    """Remove a finished run's checkpoints, and what a killed process left half-written."""
     for path in (*folder.glob("checkpoint-*.safetensors"), *folder.glob(f".*{PART}")):
         path.unlink()

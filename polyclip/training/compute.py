@@ -1,16 +1,16 @@
-"""How steps are computed, which decides memory and speed but not what is learned: pairs held at once, precision of the towers, what processes divide."""
+"""How steps are computed, which decides memory and speed but not the result: micro-batches, precision, sharding."""
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from torch.nn.parallel import DistributedDataParallel
 
 from polyclip.core import distributed
+from polyclip.core.device import current_device
 from polyclip.errors import PolyclipError, UnknownName
 from polyclip.training import fsdp
 
@@ -21,64 +21,104 @@ DIVIDING = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpee
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Weights, optimizer, similarities and losses are float32 in any precision."""
+    """Micro-batch, precision of the encoders, and sharding.
+
+    Weights, optimizer, similarities and losses are float32 in any precision.
+    """
 
     micro_batch: int | None = None  # pairs a process holds at once in the method's own phase; None: all of its own
     precision: str = "fp32"
-    shard: bool = False  # divide live towers among the processes; False: each process holds all of them
+    shard: bool = False  # shard trained encoders over the processes; False: each process holds all of them
 
 
-def check(compute: Compute) -> None:
-    """Raises UnknownName for a precision that does not exist, PolyclipError for one that is not to be had here or that the launcher contradicts."""
+def check_compute(compute: Compute) -> None:
+    """Check that these settings work on this machine.
+
+    Args:
+        compute: Micro-batch, precision, sharding.
+
+    Raises:
+        UnknownName: The precision does not exist.
+        PolyclipError: The precision is not available here or contradicts the launcher, or sharding needs more
+            processes.
+
+    """
     if compute.precision not in PRECISIONS:
         raise UnknownName("precision", compute.precision, PRECISIONS)
-    if compute.precision == "fp16" and not torch.cuda.is_available():
+    if compute.precision == "fp16" and current_device().type != "cuda":
         raise PolyclipError(
-            "--precision fp16 needs a graphics processor, and torch finds none here: use bf16, which needs none, or fp32."
+            "--precision fp16 requires a GPU, and torch finds none here: use bf16, which needs none, or fp32."
         )
     dividing = [name for variable, name in DIVIDING.items() if os.environ.get(variable, "").lower() in ("true", "1")]
     if dividing:
         raise PolyclipError(
-            f"accelerate launch asks for {dividing[0]}: leave it out, and write --shard, with which polyclip divides the towers itself."
+            f"accelerate launch asks for {dividing[0]}, which cannot be combined with polyclip: use --shard instead, "
+            "with which polyclip shards the encoders itself."
         )
-    if compute.shard and not distributed.launched():
+    if compute.shard and not distributed.is_launched():
         raise PolyclipError(
-            "--shard divides the towers among processes, and there is one: torchrun --nproc-per-node 2 -m polyclip align --shard ..."
+            "--shard shards the encoders over processes, and there is one: torchrun --nproc-per-node 2 -m polyclip "
+            "align --shard ..."
         )
     if compute.shard and compute.precision == "fp16":
         raise PolyclipError(
-            "--shard works with fp32 and bf16, not with fp16, whose gradient scaler would have to look at all shares: write --precision bf16."
+            "--shard works with fp32 and bf16, not with fp16, whose gradient scaler would have to look at all "
+            "shares: write --precision bf16."
         )
     asked = os.environ.get(LAUNCHER, "no")
     if asked not in ("no", PRECISIONS[compute.precision]):
         raise PolyclipError(
-            f"accelerate launch asks for mixed precision {asked}, polyclip for {compute.precision}: write --precision {asked}, or make both equal."
+            f"accelerate launch asks for mixed precision {asked}, polyclip for {compute.precision}: write "
+            f"--precision {asked}, or make both equal."
         )
 
 
-def accelerator(compute: Compute) -> Accelerator:
-    """Devices, precision and gradients of several processes; fp16 comes with a gradient scaler.
+def create_accelerator(compute: Compute) -> Accelerator:
+    """Set up devices, precision and gradient averaging; fp16 comes with a gradient scaler.
 
-    Raises what `check` raises.
+    Args:
+        compute: Micro-batch, precision, sharding.
+
+    Returns:
+        accelerate's accelerator.
+
+    Raises:
+        UnknownName: The precision does not exist.
+        PolyclipError: See `check_compute`.
+
     """
-    check(compute)
-    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != PRECISIONS[compute.precision]:
-        AcceleratorState._reset_state()  # accelerate keeps the first precision of a process for ever
+    check_compute(compute)
+    device = current_device()
+    if AcceleratorState._shared_state:
+        state = AcceleratorState()
+        if state.mixed_precision != PRECISIONS[compute.precision] or state.device.type != device.type:
+            AcceleratorState._reset_state(
+                reset_partial_state=distributed.get_world_size() == 1
+            )  # it keeps the first ones for ever
     handlers = [
         DistributedDataParallelKwargs(find_unused_parameters=True)
-    ]  # a tower may have parts that its vectors do not use
+    ]  # an encoder may have parameters that its features do not use
     return Accelerator(
-        cpu=not torch.cuda.is_available(), mixed_precision=PRECISIONS[compute.precision], kwargs_handlers=handlers
+        cpu=device.type == "cpu", mixed_precision=PRECISIONS[compute.precision], kwargs_handlers=handlers
     )
 
 
-def prepare(accelerator: Accelerator, aligner: Any, trained: list[str], shard: bool = False) -> Any:
-    """What is trained, on the device of this process: the aligner, whose gradients several processes average where they are of what is trained,
-    or with `shard`, where one of its towers is trained, a copy that the processes divide.
+def prepare_model(accelerator: Accelerator, aligner: Any, trained: list[str], shard: bool = False) -> Any:
+    """Put the model on this process's device.
+
+    Args:
+        accelerator: From `create_accelerator`.
+        aligner: The model.
+        trained: Names of the parameters to train, whose gradients are averaged over processes.
+        shard: Divide encoders that are trained among the processes.
+
+    Returns:
+        The model, wrapped for several processes; with `shard` a sharded copy of it.
+
     """
     if shard and any(".encoder." in name for name in trained):
         return accelerator.prepare_model(
-            fsdp.divided(aligner, accelerator.device), evaluation_mode=True
+            fsdp.shard_model(aligner, accelerator.device), evaluation_mode=True
         )  # without DistributedDataParallel
     names = [name for name, _ in (*aligner.named_parameters(), *aligner.named_buffers())]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(aligner, sorted(set(names) - set(trained)))
@@ -88,29 +128,29 @@ def prepare(accelerator: Accelerator, aligner: Any, trained: list[str], shard: b
     return accelerator.prepare(aligner)
 
 
-def settle(accelerator: Accelerator, model: Any, limit: float) -> None:
-    """Before an update: average the gradients that are not yet averaged, and clip all of them."""
-    if fsdp.is_divided(model):
-        fsdp.average(model)
-        fsdp.clip(model.parameters(), limit)
+def clip_gradients(accelerator: Accelerator, model: Any, limit: float) -> None:
+    """Average the gradients that are not averaged yet, and clip all of them to a norm of `limit`."""
+    if fsdp.is_sharded(model):
+        fsdp.average_gradients(model)
+        fsdp.clip_gradient_norm(model.parameters(), limit)
     else:
         accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], limit)
 
 
-def judged(
+def run_validation(
     accelerator: Accelerator, model: Any, aligner: Any, trained: list[str], validate: Callable[[], float]
 ) -> float:
-    """What `validate` says of the aligner as it now is; one whose copy is trained is whole on the device meanwhile."""
-    if not fsdp.is_divided(model):
+    """Validate the model with its current weights; a sharded copy's weights are collected into it first."""
+    if not fsdp.is_sharded(model):
         return validate()
-    fsdp.collect(model, aligner, set(trained))
+    fsdp.collect_parameters(model, aligner, set(trained))
     aligner.to(accelerator.device)
     value = validate()
     aligner.to("cpu")
     return value
 
 
-def release(accelerator: Accelerator, model: Any, aligner: Any) -> None:
-    """The aligner as it was before `prepare`: on the CPU, in float32."""
+def release_model(accelerator: Accelerator, model: Any, aligner: Any) -> None:
+    """Return the model to the CPU and to float32, as before `prepare_model`."""
     accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     aligner.to("cpu")

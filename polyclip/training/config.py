@@ -1,27 +1,28 @@
-"""One alignment as it is asked for: everything that decides its result."""
+"""The configuration of one alignment: everything that decides its result."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from polyclip.core.registry import find
-from polyclip.data.pairs import Sample
+from polyclip.data.pairs import SamplingConfig
 from polyclip.languages.schema import Language
 from polyclip.models.branch import ModelConfig
 from polyclip.models.method import Method
 from polyclip.training.compute import Compute
-from polyclip.training.finetune import Continued, facts_of
+from polyclip.training.finetune import Continuation, describe_continuation
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """How long and how fast. Chosen on validation; see the README."""
+    """Epochs, batch size and learning rates of a training phase; the defaults were chosen on validation."""
 
     epochs: int
     batch_size: int
     learning_rate: float  # of the heads, at its highest
-    tower_learning_rate: float  # of what is trained inside the towers
+    tower_learning_rate: float  # of what is trained inside the encoders
     weight_decay: float  # none on biases, gains and the logit scale
     warm_up: float = 0.1  # share of all steps
     clip: float = 1.0  # largest gradient norm
@@ -34,42 +35,43 @@ class OptimizerConfig:
 HEADS = OptimizerConfig(
     epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3
 )
-GOING_ON = OptimizerConfig(
+CONTINUED_HEADS = OptimizerConfig(
     epochs=20, batch_size=512, learning_rate=1e-3, tower_learning_rate=0.0, weight_decay=0.1, caption_loss=0.3
-)  # see docs/fewshot.md
+)  # see docs/explanation/fewshot.md
 TOWERS = OptimizerConfig(epochs=3, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlignConfig:
-    """One alignment: everything that decides its result, and where it goes."""
+    """The configuration of one alignment: everything that decides its result, and where it is written."""
 
-    languages: list[Language]  # trained
+    languages: list[Language]  # to train on
     recipe: ModelConfig
     out: Path
     corpus: str = "emoji"
-    sample: Sample = Sample()
+    sample: SamplingConfig = SamplingConfig()
     heads: OptimizerConfig = HEADS  # first phase of every method: heads on cached features
-    towers: OptimizerConfig = TOWERS  # second phase of the methods that train something inside a tower
-    continued: Continued | None = None  # where it begins, unless with new heads
+    towers: OptimizerConfig = TOWERS  # second phase of the methods that train something inside an encoder
+    continued: Continuation | None = None  # the run to continue from; None: new heads
     compute: Compute = Compute()
     advice: dict[str, Any] = field(default_factory=dict)  # what the languages' own packs decided, for run.toml
     resume: bool = False
     count_flops: bool = False  # of a training step, into the log
-    class_names: bool = True  # whether the vision tower's own class names stand beside the heads, where it has any
-    lint: bool = True  # whether to look first if the test split shares something with what is trained on
-    allow_leakage: str = ""  # why it may
+    class_names: bool = True  # whether to use the vision encoder's own class names beside the heads, where it has any
+    lint: bool = True  # whether to check for train/test overlap first
+    allow_leakage: str = ""  # why overlap is accepted
     until: float = math.inf  # moment of time.monotonic() when training stops and keeps its best epoch
     track: tuple[str, ...] = ()  # trackers beside log.jsonl: tensorboard, wandb, trackio
+    observers: tuple[Callable[[dict[str, Any]], None], ...] = ()  # called with each line of the training log
 
     @property
-    def drawn(self) -> list[Language]:
-        """What captions are drawn from in training: a run that goes on may leave out what it knows already."""
-        return self.languages if self.continued is None else self.continued.drawn
+    def sampled_languages(self) -> list[Language]:
+        """Languages whose captions are sampled in training: a continued run may leave out those trained before."""
+        return self.languages if self.continued is None else self.continued.sampled_languages
 
 
-def settings_of(run: AlignConfig) -> dict[str, Any]:
-    """Everything that decides a run's result, as it stands in run.toml."""
+def collect_settings(run: AlignConfig) -> dict[str, Any]:
+    """Collect everything that decides a run's result, as it is written to run.toml."""
     return {
         "languages": [language.code for language in run.languages],
         "corpus": run.corpus,
@@ -77,13 +79,13 @@ def settings_of(run: AlignConfig) -> dict[str, Any]:
         "recipe": asdict(run.recipe),
         "heads": asdict(run.heads),
         "towers": asdict(run.towers),
-        **({} if run.continued is None else {"continued": facts_of(run.continued)}),
+        **({} if run.continued is None else {"continued": describe_continuation(run.continued)}),
         **({} if run.compute.precision == "fp32" else {"precision": run.compute.precision}),
         **({} if run.class_names else {"class_names": False}),
     }
 
 
-def method_of(run: AlignConfig) -> Method:
-    """What the run trains."""
+def get_method(run: AlignConfig) -> Method:
+    """The method that the run trains."""
     method: Method = find("methods", run.recipe.method).METHOD
     return method

@@ -1,4 +1,4 @@
-"""A run that goes on from another: its weights and towers, new languages beside those it knows, and what that changed."""
+"""Continuing from a run: its weights, new languages beside those it was trained on, and what that changed."""
 
 import json
 from collections.abc import Mapping
@@ -10,27 +10,28 @@ import torch
 from torch import Tensor
 
 from polyclip.core.registry import find
-from polyclip.core.run_folder import read_run
-from polyclip.core.storage import sha256
-from polyclip.core.vectors import unit
+from polyclip.core.run_folder import read_settings
+from polyclip.core.storage import hash_file
+from polyclip.core.vectors import normalize
 from polyclip.data.corpus import Corpus
 from polyclip.data.types import Row
 from polyclip.errors import RunError
-from polyclip.evaluation.forgetting import PIVOTS, compared, found, line
-from polyclip.evaluation.held_out import pictures, pooled_names
-from polyclip.evaluation.metrics import ranks, recall
+from polyclip.evaluation.forgetting import PIVOTS, compare_hits, find_pivot_hits, summarize_change
+from polyclip.evaluation.held_out import build_galleries, encode_names
+from polyclip.evaluation.metrics import compute_ranks, recall
 from polyclip.evaluation.results import Retention
 from polyclip.languages.schema import Language, load_language
-from polyclip.models.aligner import PolyCLIP, load_model, read_aligner
+from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.branch import ModelConfig
+from polyclip.models.model_file import read_aligner
 from polyclip.training.shots import Shots
 
 K = 10  # of the recall that is compared
 
 
 @dataclass(frozen=True, kw_only=True)
-class Continued:
-    """Where a run begins, and what it is given."""
+class Continuation:
+    """The run that training continues from, and what is added to it."""
 
     start: Path  # a run folder
     old: list[Language]  # trained there
@@ -39,7 +40,7 @@ class Continued:
 
     @property
     def trained(self) -> list[Language]:
-        """All that the run knows in the end; without shots it stays as it was."""
+        """All languages that the final model was trained on; without shots those of the earlier run."""
         return (
             self.old
             if self.shots.count == 0
@@ -47,52 +48,67 @@ class Continued:
         )
 
     @property
-    def drawn(self) -> list[Language]:
-        """What captions are drawn from in training."""
+    def sampled_languages(self) -> list[Language]:
+        """Languages whose captions are sampled in training."""
         return self.trained if self.shots.rehearse or self.shots.count == 0 else self.new
 
 
-def going_on(start: Path, new: list[Language], shots: Shots) -> Continued:
-    """Check that a run can go on with these languages.
+def plan_continuation(start: Path, new: list[Language], shots: Shots) -> Continuation:
+    """Check that a run can be continued with these languages.
 
-    Raises RunError for a folder that is no finished run, a method that takes no further step, and few shots of a language that the run
-    was trained on: it has seen them all, and more captions of it need no --shots.
+    Args:
+        start: The run folder.
+        new: Languages to train.
+        shots: How many captions of each new language, and whether those trained before are replayed.
+
+    Returns:
+        The plan of the continuation.
+
+    Raises:
+        RunError: The folder is not a finished run, its method has no training steps, or few shots were asked of a
+            language that the run was trained on with all its captions.
+
     """
-    facts = read_run(start)
-    method = find("methods", recipe_of(start).method).METHOD
+    facts = read_settings(start)
+    method = find("methods", read_recipe(start).method).METHOD
     if method.solve is not None or method.english:
         why = "is solved in closed form" if method.solve is not None else "learns from English captions alone"
         raise RunError(
-            f"{start} was made by method {facts['recipe']['method']}, which {why} and cannot go on: align all languages together instead."
+            f"{start} was made by method {facts['recipe']['method']}, which {why} and cannot be continued: align all "
+            "languages together instead."
         )
     old = [load_language(code) for code in facts["languages"]]
     known = [language.code for language in new if language in old]
     if known and shots.count is not None:
         raise RunError(
-            f"{start} was trained on {', '.join(known)} already, with all there was: leave --shots out to train it further, or name a new language."
+            f"{start} was trained on {', '.join(known)} already, with all its captions: omit --shots to train it "
+            "further, or name a new language."
         )
-    return Continued(start=start, old=old, new=new, shots=shots)
+    return Continuation(start=start, old=old, new=new, shots=shots)
 
 
-def recipe_of(start: Path) -> ModelConfig:
-    """What a run's aligner is made of.
+def read_recipe(start: Path) -> ModelConfig:
+    """Read the model configuration of a finished run.
 
-    Raises RunError when the folder holds none.
+    Raises:
+        RunError: The folder holds no model.
+
     """
     path = start / "aligner.safetensors"
     if not path.is_file():
         raise RunError(
-            f"{start} is no finished run: it has no aligner.safetensors. Make one with: polyclip align --lang en --out {start}"
+            f"{start} is not a finished run: aligner.safetensors not found. Make one with: polyclip align --lang en "
+            f"--out {start}"
         )
     return ModelConfig(**json.loads(read_aligner(path)[0]["recipe"]))
 
 
-def facts_of(continued: Continued) -> dict[str, Any]:
+def describe_continuation(continued: Continuation) -> dict[str, Any]:
     """The table `continued` of run.toml."""
     shots = continued.shots
     return {
         "from": str(continued.start),
-        "weights": sha256(continued.start / "aligner.safetensors")[:16],
+        "weights": hash_file(continued.start / "aligner.safetensors")[:16],
         "new": [language.code for language in continued.new],
         "shots": "all" if shots.count is None else shots.count,
         "shots_by": shots.by,
@@ -102,12 +118,21 @@ def facts_of(continued: Continued) -> dict[str, Any]:
     }
 
 
-def changes(
-    continued: Continued, now: PolyCLIP, corpus: Corpus, rows: dict[str, list[Row]], split: str
+def measure_retention(
+    continued: Continuation, now: PolyCLIP, corpus: Corpus, rows: dict[str, list[Row]], split: str
 ) -> list[Retention]:
-    """What going on changed: pictures found by languages trained before, new, and never trained; captions that find their translation.
+    """Measure what the continuation changed, for languages trained before, new and unseen ones.
 
-    `rows` are the split's by language; before is the run that this one goes on from.
+    Args:
+        continued: The plan of the continuation; its start is the model before.
+        now: The model after.
+        corpus: Whose split is scored.
+        rows: Of the split, by language.
+        split: Its name.
+
+    Returns:
+        Recall of images before and after, and of captions that find their translation.
+
     """
     was = load_model(continued.start)
     old, trained = ({language.code for language in languages} for languages in (continued.old, continued.trained))
@@ -116,9 +141,9 @@ def changes(
         "new": [code for code in rows if code in trained - old],
         "never trained": [code for code in rows if code not in trained | old],
     }
-    before, after = (hits(aligner, corpus, rows, split) for aligner in (was, now))
+    before, after = (compute_hits(aligner, corpus, rows, split) for aligner in (was, now))
     lines = [
-        compare(f"{name} ({len(codes)}), recall@{K}", before, after, rows, codes)
+        compare_languages(f"{name} ({len(codes)}), recall@{K}", before, after, rows, codes)
         for name, codes in groups.items()
         if codes
     ]
@@ -126,13 +151,13 @@ def changes(
     if pivot is None:
         return lines
     groups["never trained"].remove(pivot)
-    first, then = (spoken(aligner, rows) for aligner in (was, now))
+    first, then = (embed_names(aligner, rows) for aligner in (was, now))
     return lines + [
-        compared(
+        compare_hits(
             part,
             f"{name} ({len(codes)}) -> {pivot}",
-            found(first[part], rows, codes, pivot),
-            found(then[part], rows, codes, pivot),
+            find_pivot_hits(first[part], rows, codes, pivot),
+            find_pivot_hits(then[part], rows, codes, pivot),
             rows,
             codes,
             pivot,
@@ -143,37 +168,42 @@ def changes(
     ]
 
 
-def compare(
+def compare_languages(
     question: str,
     before: Mapping[str, Tensor],
     after: Mapping[str, Tensor],
     rows: dict[str, list[Row]],
     codes: list[str],
 ) -> Retention:
-    """One line: concept groups are redrawn with all their languages."""
+    """Compare recall before and after over some languages; the bootstrap resamples concept groups with all their
+    languages.
+    """
     clusters = [row.group for code in codes for row in rows[code]]
     was, now = (torch.cat([table[code] for code in codes]).numpy() for table in (before, after))
-    return line("text to image", question, was, now, clusters)
+    return summarize_change("text to image", question, was, now, clusters)
 
 
-def hits(aligner: PolyCLIP, corpus: Corpus, rows: dict[str, list[Row]], split: str) -> dict[str, Tensor]:
-    """For each name 1 where its picture is among the first ten of the headline's gallery, else 0, by language."""
-    gallery = next(iter(pictures(aligner, corpus, split)[0].values()))
+def compute_hits(aligner: PolyCLIP, corpus: Corpus, rows: dict[str, list[Row]], split: str) -> dict[str, Tensor]:
+    """For each name 1 where its image is among the first K of the gallery, else 0, by language."""
+    gallery = next(iter(build_galleries(aligner, corpus, split)[0].values()))
     place = {concept: number for number, concept in enumerate(gallery.keys)}
     own = torch.arange(len(place))
-    vectors = {code: aligner.text.unit(pooled) for code, pooled in pooled_names(aligner, rows).items()}
+    vectors = {code: aligner.text.unit(pooled) for code, pooled in encode_names(aligner, rows).items()}
     return {
-        code: recall(ranks(vectors[code], gallery.vectors, torch.tensor([place[row.concept] for row in named]), own), K)
+        code: recall(
+            compute_ranks(vectors[code], gallery.embeddings, torch.tensor([place[row.concept] for row in named]), own),
+            K,
+        )
         for code, named in rows.items()
     }
 
 
-def spoken(aligner: PolyCLIP, rows: dict[str, list[Row]]) -> dict[str, dict[str, Tensor]]:
-    """Unit vectors of names by language: aligned, and the encoder's own where something in it was trained."""
-    pooled = pooled_names(aligner, rows)
+def embed_names(aligner: PolyCLIP, rows: dict[str, list[Row]]) -> dict[str, dict[str, Tensor]]:
+    """Embeddings of names by language, and the encoder's features where something in it was trained."""
+    pooled = encode_names(aligner, rows)
     parts = {"aligned captions": {code: aligner.text.unit(vectors) for code, vectors in pooled.items()}}
     inside = (
-        {"text encoder": {code: unit(vectors) for code, vectors in pooled.items()}}
+        {"text encoder": {code: normalize(vectors) for code, vectors in pooled.items()}}
         if aligner.text.encoder is not None
         else {}
     )

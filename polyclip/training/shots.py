@@ -1,4 +1,4 @@
-"""Few named pictures of a language: which of them, at random or so that they cover the pictures there are."""
+"""Few-shot training: which named images of a new language are used, at random or by coverage."""
 
 import hashlib
 import json
@@ -9,19 +9,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.core.vectors import unit
-from polyclip.data.captions import normalised
+from polyclip.core.vectors import normalize
+from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.pairs import Chosen, Sample, picture_rows
-from polyclip.data.sampling_weights import HUMAN, by_machine, by_people, weight_of
+from polyclip.data.pairs import AddedLanguages, SamplingConfig, collect_images
+from polyclip.data.sampling_weights import HUMAN, get_caption_weight, select_human, select_machine
 from polyclip.data.types import Row
 from polyclip.errors import DataError, UnknownName
 from polyclip.languages.schema import Language
 from polyclip.models import feature_cache
 from polyclip.models.backbone import BackboneSpec
 
-REHEARSAL = 0.5  # least share of the languages trained before
-OFTEN = 4.0  # a shot is drawn at most so many times as often as if its language named every picture and had no other beside it
+REHEARSAL = 0.5  # smallest sampling weight of the languages trained before
+OFTEN = 4.0  # a shot is sampled at most this many times as often as if its language named every image, with no replay
 RANDOM, COVERAGE = "random", "coverage"
 
 
@@ -29,47 +29,73 @@ RANDOM, COVERAGE = "random", "coverage"
 class Shots:
     """What a continued run is given of each new language."""
 
-    count: int | None = None  # named pictures; None means all
+    count: int | None = None  # named images; None means all
     by: str = RANDOM
     seed: int = 0
-    rehearse: bool = True  # the languages trained before, beside the new ones
+    rehearse: bool = True  # replay: also train on the languages trained before
     source: str = (
         ""  # empty: the corpus as it is; human: what people wrote; the path of a pack: its captions by machines
     )
 
 
-def chosen(corpus: Corpus, languages: list[Language], shots: Shots, sample: Sample, tower: BackboneSpec) -> Chosen:
-    """Rows of the training split for each new language, those of a smaller count among those of a larger.
+def choose_shots(
+    corpus: Corpus, languages: list[Language], shots: Shots, sample: SamplingConfig, tower: BackboneSpec
+) -> AddedLanguages:
+    """Choose rows of the training split for each new language; a smaller number is a subset of a larger one.
 
-    An epoch shows as many pairs as the new languages could name pictures, so that steps do not depend on the count.
-    Raises DataError where a language names fewer than asked, UnknownName for a way of choosing that does not exist.
+    An epoch shows as many pairs as the new languages have named images in the whole corpus, so that the number of steps
+    does not depend on the number of shots.
+
+    Args:
+        corpus: Of the images, and of the captions unless `shots.source` is a pack.
+        languages: New languages.
+        shots: How many, and how they are chosen.
+        sample: Sampling weights of captions.
+        tower: The vision encoder, for coverage.
+
+    Returns:
+        The chosen rows by language, and the weight of the languages trained before.
+
+    Raises:
+        DataError: A language has fewer named images than asked for.
+        UnknownName: The way of choosing does not exist.
+
     """
     concepts = corpus.reader.split_concepts(corpus.folder, "train")
-    place = ordering(corpus, list(concepts), shots, tower)
-    rows = {language.code: source_rows(corpus, language, shots.source) for language in languages}
+    place = order_concepts(corpus, list(concepts), shots, tower)
+    rows = {language.code: read_source_rows(corpus, language, shots.source) for language in languages}
     kept: dict[str, frozenset[str]] = {}
     for code, there in rows.items():
-        found = [row for row in there if weight_of(row.provenance, sample.mix) > 0]
+        found = [row for row in there if get_caption_weight(row.provenance, sample.mix) > 0]
         named = {row.concept for row in found}
         if shots.count is not None and shots.count > len(named):
             raise DataError(
-                f"{shots.count} shots were asked for, but {code!r} names {len(named)} pictures of the training split in {where(corpus, shots)}."
+                f"{shots.count} shots were asked for, but {code!r} names {len(named)} images of the training split "
+                f"in {describe_source(corpus, shots)}."
             )
         rows[code], kept[code] = found, frozenset(sorted(named, key=lambda concept: place[concept])[: shots.count])
     share = sum(map(len, kept.values())) / (len(concepts) * len(languages))
-    return Chosen(rows, kept, rehearsal(share), len(concepts) * len(languages))
+    return AddedLanguages(rows, kept, compute_replay_share(share), len(concepts) * len(languages))
 
 
-def rehearsal(share: float) -> float:
-    """How much the languages trained before weigh, in [0, 1), beside new ones that name a `share` of the pictures, in (0, 1].
+def compute_replay_share(share: float) -> float:
+    """Compute the sampling weight of the languages trained before, in [0, 1).
 
-    REHEARSAL, and more where shots are so few that they would wear out. Chosen on validation, see docs/fewshot.md.
+    REHEARSAL, and more where shots are so few that they would be repeated too often. Chosen on validation, see
+    docs/explanation/fewshot.md.
+
+    Args:
+        share: Of the images that have a name in the new languages, in (0, 1].
+
+    Returns:
+        The weight.
+
     """
     return max(REHEARSAL, 1 - OFTEN * share)
 
 
-def listed(chosen: Chosen) -> str:
-    """shots.jsonl: one line for each picture and language, in the corpus's order."""
+def format_shots(chosen: AddedLanguages) -> str:
+    """Contents of shots.jsonl: one line for each image and language, in the corpus's order."""
     rows = [row for code, found in chosen.rows.items() for row in found if row.concept in chosen.kept[code]]
     lines = [
         {"language": row.language, "concept": row.concept, "captions": row.captions, "provenance": row.provenance}
@@ -78,49 +104,64 @@ def listed(chosen: Chosen) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def source_rows(corpus: Corpus, language: Language, source: str) -> list[Row]:
-    """Training rows of a language, by whom `source` says.
+def read_source_rows(corpus: Corpus, language: Language, source: str) -> list[Row]:
+    """Read a language's training rows from the source that was asked for.
 
-    Raises DataError for a pack that has no caption by a machine in this language, or none of a picture of this corpus.
+    Args:
+        corpus: Of the images.
+        language: Whose captions are read.
+        source: Empty for all captions of the corpus, "human" for human captions only, or the path of a translated pack.
+
+    Returns:
+        Rows with normalized captions.
+
+    Raises:
+        DataError: The pack has no machine-translated caption in this language, or none of an image of this corpus.
+
     """
     if source in ("", HUMAN):
-        rows: list[Row] = normalised(corpus.reader.read(corpus.folder, corpus.locale(language), "train"), language)
-        return by_people(rows) if source else rows
+        rows: list[Row] = normalize_captions(
+            corpus.reader.read(corpus.folder, corpus.get_locale(language), "train"), language
+        )
+        return select_human(rows) if source else rows
     pack = load_corpus(source)
-    if pack.locale(language) not in pack.reader.languages(pack.folder):
+    if pack.get_locale(language) not in pack.reader.languages(pack.folder):
         listed = ", ".join(pack.reader.languages(pack.folder)[:20])
         raise DataError(
-            f"{source} has no captions in {language.code!r}; it has {listed}. Translate into {language.name} first: polyclip translate."
+            f"{source} has no captions in {language.code!r}; it has {listed}. Translate into {language.name} first: "
+            "polyclip translate."
         )
     known = corpus.reader.split_concepts(corpus.folder, "train")
-    found = by_machine(normalised(pack.reader.read(pack.folder, pack.locale(language), "train"), language))
+    found = select_machine(
+        normalize_captions(pack.reader.read(pack.folder, pack.get_locale(language), "train"), language)
+    )
     rows = [row for row in found if row.concept in known]
     if not rows:
         why = (
-            f"none of its {len(found)} pictures is one of corpus {corpus.name!r}"
-            if found
-            else "people wrote all it has"
+            f"none of its {len(found)} images is one of corpus {corpus.name!r}" if found else "people wrote all it has"
         )
         raise DataError(f"{source} has no machine-translated caption in {language.code!r} to train on: {why}.")
     return rows
 
 
-def where(corpus: Corpus, shots: Shots) -> str:
-    """`corpus 'emoji'`, or the pack that was translated."""
+def describe_source(corpus: Corpus, shots: Shots) -> str:
+    """Name of the source of the captions, for errors: `corpus 'emoji'`, or the translated pack."""
     return f"corpus {corpus.name!r}" if shots.source in ("", HUMAN) else shots.source
 
 
-def ordering(corpus: Corpus, concepts: Sequence[str], shots: Shots, tower: BackboneSpec) -> dict[str, int]:
-    """The place of each training concept in the order in which shots are taken: the same for every language.
+def order_concepts(corpus: Corpus, concepts: Sequence[str], shots: Shots, tower: BackboneSpec) -> dict[str, int]:
+    """Order training concepts as shots are taken, the same for every language.
 
-    Raises UnknownName for anything but random and coverage.
+    Raises:
+        UnknownName: The way of choosing is neither random nor coverage.
+
     """
     ways: dict[str, Callable[[], list[str]]] = {
         RANDOM: lambda: sorted(
             concepts, key=lambda concept: hashlib.sha256(f"{shots.seed} {concept}".encode()).hexdigest()
         ),
         COVERAGE: lambda: [
-            concepts[number] for number in farthest_first(picture_vectors(corpus, concepts, tower), shots.seed)
+            concepts[number] for number in order_farthest_first(embed_images(corpus, concepts, tower), shots.seed)
         ],
     }
     if shots.by not in ways:
@@ -128,19 +169,27 @@ def ordering(corpus: Corpus, concepts: Sequence[str], shots: Shots, tower: Backb
     return {concept: number for number, concept in enumerate(ways[shots.by]())}
 
 
-def picture_vectors(corpus: Corpus, concepts: Sequence[str], tower: BackboneSpec) -> Float[Tensor, "concept dim"]:
-    """Unit vectors: the frozen tower's features of each concept's pictures around their mean, averaged over styles."""
-    pictures, rows, lengths = picture_rows(corpus, {concept: number for number, concept in enumerate(concepts)}, 1)
-    table = feature_cache.encode(tower, pictures, "training pictures", lengths)
-    table = unit(table - table.mean(0))
-    return unit(torch.stack([table[own].mean(0) for own in rows]))
+def embed_images(corpus: Corpus, concepts: Sequence[str], tower: BackboneSpec) -> Float[Tensor, "concept dim"]:
+    """Unit vectors of each concept: the frozen encoder's centered image features, averaged over styles."""
+    images, rows, lengths = collect_images(corpus, {concept: number for number, concept in enumerate(concepts)}, 1)
+    table = feature_cache.encode(tower, images, "training images", lengths)
+    table = normalize(table - table.mean(0))
+    return normalize(torch.stack([table[own].mean(0) for own in rows]))
 
 
-def farthest_first(vectors: Float[Tensor, "item dim"], seed: int) -> list[int]:
-    """All items, each the one that is farthest from those before it, the first by seed: greedy k-centre.
+def order_farthest_first(vectors: Float[Tensor, "item dim"], seed: int) -> list[int]:
+    """Order items by greedy k-center: each is the one farthest from those before it; the first depends on the seed.
 
-    Gonzalez 1985: the first k of them cover all within at most twice the smallest radius that k items can. As active learning: Sener
-    and Savarese 2018, arXiv 1708.00489, algorithm 1.
+    Gonzalez 1985: the first k items cover all others within at most twice the smallest possible radius. As active
+    learning: Sener and Savarese 2018, arXiv 1708.00489, algorithm 1.
+
+    Args:
+        vectors: Unit vectors of the items.
+        seed: Chooses the first item.
+
+    Returns:
+        All item numbers in this order.
+
     """
     first = int(torch.randint(len(vectors), (1,), generator=torch.Generator().manual_seed(seed)))
     order, distance = [first], torch.full((len(vectors),), torch.inf)

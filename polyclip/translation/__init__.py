@@ -1,1 +1,1 @@
-"""Captions of a corpus, translated by an engine, filtered, and written as a corpus pack of their own. `make.py` is the pipeline."""
+"""Machine translation of a corpus' captions into a corpus pack; `run.py` is the pipeline."""

@@ -1,25 +1,30 @@
-"""What every translation engine offers, and which engine has which language."""
+"""The contract of translation engines, and which engine has which language."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from polyclip.core.registry import find, names
+from polyclip.core.registry import find, list_names
 from polyclip.errors import DataError
 from polyclip.languages.schema import Language
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to translate; an engine refuses what it cannot do. Raises DataError for a value out of range."""
+class TranslationOptions:
+    """How to translate; an engine refuses options that it does not support.
+
+    Raises:
+        DataError: A value is out of range.
+
+    """
 
     model: str = ""  # hub name, folder, file, or an engine's own names; empty: the engine's own default
     revision: str = ""  # of a hub name
     beams: int = 4  # 1 is greedy
     candidates: int = 1  # translations of each sentence
-    sample: bool = False  # draw them instead of taking the likeliest
-    temperature: float = 1.0  # of drawing, > 0
+    sample: bool = False  # sample instead of beam search
+    temperature: float = 1.0  # of sampling, > 0
     batch_size: int = 32
     max_tokens: int = 128  # of a translation
     seed: int = 0
@@ -40,7 +45,8 @@ class Options:
             raise DataError(f"Translation: {', '.join(low)}; expected at least 1.")
         if not self.temperature > 0 or not 0 < self.share <= 1:
             raise DataError(
-                f"Translation: temperature is {self.temperature} and share {self.share}; expected more than 0, and a share of at most 1."
+                f"Translation: temperature is {self.temperature} and share {self.share}; expected more than 0, and a "
+                "share of at most 1."
             )
         if self.unknown not in ("refuse", "keep"):
             raise DataError(f"Translation: unknown is {self.unknown!r}, expected refuse or keep.")
@@ -48,51 +54,71 @@ class Options:
 
 @runtime_checkable
 class Translator(Protocol):
-    """One engine, one source and one target language.
+    """A translation engine for one source and one target language.
 
-    A module of `polyclip/translation/engines` has
+    A module of `polyclip/translation/engines`, or of the entry point group `polyclip.translators`, has
 
-    - `build(source: Language, target: Language, options: Options) -> Translator`, which raises PolyclipError where the engine lacks a language,
+    - `build(source: Language, target: Language, options: TranslationOptions) -> Translator`, which raises PolyclipError
+      where the engine lacks a language,
     - `covers(language: Language) -> bool`, from the pack alone, without loading anything,
     - `CONSTANT: bool`, whether the same sentence always gives the same translations,
     - `LICENCE: str`, the SPDX expression of its default model or data; NOASSERTION where it has none.
 
-    An engine may have `refused: Counter[str]`, how many texts or candidates it left out, by reason, and `licence: str`, where that depends on
-    the options; they are read with `refused` and `licence`. It shows no progress: give it some hundred texts at a time.
+    An engine may have `refused: Counter[str]`, the number of texts or candidates that it left out, by reason, and
+    `licence: str`, where that depends on the options; they are read with `count_refused` and `get_engine_licence`. An
+    engine shows no progress: give it some hundred texts at a time.
+
+    Attributes:
+        name: Its provenance, such as `nllb-200-distilled-600M@<revision>`.
+
     """
 
     name: str  # as provenance: nllb-200-distilled-600M@<revision>
 
     def translate(self, texts: Sequence[str]) -> list[list[str]]:
-        """Candidates of each text, the best first; an empty list where the engine has none."""
+        """Translate texts.
+
+        Args:
+            texts: Texts in the source language.
+
+        Returns:
+            Candidates of each text, the best first; an empty list where the engine has none.
+
+        """
         ...
 
 
-def refused(engine: Translator) -> dict[str, int]:
-    """How many texts and candidates `engine` has left out so far, by reason; empty for an engine that does not count."""
+def count_refused(engine: Translator) -> dict[str, int]:
+    """Count the texts and candidates that an engine has left out so far, by reason; empty for none."""
     return {reason: count for reason, count in getattr(engine, "refused", Counter()).items() if count}
 
 
-def licence(name: str, engine: Translator) -> str:
-    """SPDX expression of what an engine of that name translates with; of the default model where it cannot know better."""
+def get_engine_licence(name: str, engine: Translator) -> str:
+    """The SPDX expression of what an engine translates with; that of its default model where it does not say."""
     return str(getattr(engine, "licence", find("translators", name).LICENCE))
 
 
-def offering(language: Language) -> list[str]:
-    """Names of the engines that have a language."""
-    return [name for name in names("translators") if find("translators", name).covers(language)]
+def list_engines(language: Language) -> list[str]:
+    """List the names of the engines that have a language."""
+    return [name for name in list_names("translators") if find("translators", name).covers(language)]
 
 
-def require(engine: str, *languages: Language) -> None:
-    """Raises DataError where `engine` lacks one of the languages; the message names the engines that have it."""
+def require_languages(engine: str, *languages: Language) -> None:
+    """Check that an engine has every one of the languages.
+
+    Raises:
+        DataError: It lacks one; the message names the engines that have it.
+
+    """
     for language in languages:
         if not find("translators", engine).covers(language):
             raise DataError(
-                f"Engine {engine} does not have {language.name}: languages/{language.code}.toml names no code for it under [codes]. "
-                f"Engines that have it: {', '.join(offering(language))}."
+                f"Engine {engine} does not have {language.name}: languages/{language.code}.toml names no code for it "
+                "under [codes]. "
+                f"Engines that have it: {', '.join(list_engines(language))}."
             )
 
 
-def distinct(texts: Sequence[str]) -> list[str]:
-    """The first of each, in order, without spaces around; empty ones are left out."""
+def deduplicate(texts: Sequence[str]) -> list[str]:
+    """Strip texts and drop empty and repeated ones, in their order."""
     return list(dict.fromkeys(kept for text in texts if (kept := text.strip())))

@@ -1,6 +1,7 @@
-"""What a translated caption must pass before it is trained on. Each filter judges candidates, says why it drops one, and can be switched off.
+"""Filters that a machine-translated caption must pass before it is trained on.
 
-The defaults were set on captions that people wrote, the names of the starter corpus: see the comment at each.
+Each filter judges candidates, says why it drops one, and can be switched off. The defaults were set on human captions,
+the names of the starter corpus: see the comment at each.
 """
 
 import unicodedata
@@ -12,13 +13,14 @@ from typing import NamedTuple
 import regex
 
 from polyclip.errors import PolyclipError
-from polyclip.languages.identify import identified, identifier, labels
+from polyclip.languages.identify import get_identifier_code, list_labels, load_identifier
 from polyclip.languages.schema import Language
 
 OFF = "off"
 SMOOTH = 4  # characters added to both lengths, so that "ox" and "ng'ombe" are not three apart
 SCRIPTS = {"Hans": ("Hani",), "Hant": ("Hani",), "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani")}
-# SentencePiece's and tokenizers' unknown word, the replacement character, language and sentence tokens, Apertium's marks of words it lacks.
+# SentencePiece's and tokenizers' unknown word, the replacement character, language and sentence tokens, Apertium's
+# marks of words it lacks.
 MARKS = regex.compile(
     r"<unk>|\[UNK\]|\u2047|\ufffd|</?s>|<pad>|__[a-z]{2,3}__|\b[a-z]{3}_[A-Z][a-z]{3}\b|<2[a-z]{2,3}>|(?<![\w\p{P}])[*@#](?=\p{L})"
 )
@@ -27,7 +29,7 @@ WORD = regex.compile(r"\w+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class TranslationCandidate:
     """One translation of one caption of one concept."""
 
     concept: str
@@ -37,8 +39,8 @@ class Candidate:
     scores: Mapping[str, float] = field(default_factory=dict)  # by filter
 
 
-class Verdict(NamedTuple):
-    """Whether a candidate stays, and what was measured."""
+class FilterVerdict(NamedTuple):
+    """Whether a candidate is kept, and the score that decided it."""
 
     keep: bool
     score: float | None = None
@@ -46,43 +48,56 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Filter:
-    """`judge` gives a verdict for each candidate, in their order."""
+    """A named filter; `judge` returns a verdict for each candidate, in their order."""
 
-    name: str  # the reason, as the table of what was dropped has it
-    judge: Callable[[Sequence[Candidate]], Sequence[Verdict]]
+    name: str  # the reason in the table of dropped candidates
+    judge: Callable[[Sequence[TranslationCandidate]], Sequence[FilterVerdict]]
 
 
 @dataclass(frozen=True)
-class Sifted:
-    """What passed, with its scores, and what did not, each with the name of the filter that dropped it."""
+class FilterResult:
+    """The candidates that passed, with their scores, and the dropped ones with the name of the filter."""
 
-    kept: list[Candidate]
-    dropped: list[tuple[str, Candidate]]
+    kept: list[TranslationCandidate]
+    dropped: list[tuple[str, TranslationCandidate]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """Where each filter drops; None switches it off. An empty translation is always dropped."""
+    """Thresholds of the filters; None switches a filter off. An empty translation is always dropped."""
 
     unknown: bool = True
     script: float | None = 0.5  # least share of letters in the language's own script
-    # Least likelihood beside the likeliest language's, and never below the source's. Of names by people 95 % pass, of English ones instead 7 %.
+    # Least likelihood beside the likeliest language's, and never below the source's. Of names by people 95 % pass, of
+    # English ones instead 7 %.
     language: float | None = 0.05
-    # Least and most of (characters + 4) / (characters + 4). Of names by people at least 98 % pass, whatever the language.
+    # Least and most of (characters + 4) / (characters + 4). Of names by people at least 98 % pass, whatever the
+    # language.
     length: tuple[float, float] | None = (0.2, 4.0)
-    # A copy of the source stays where people copied it in this share of the other languages of the script: pizza, koala.
+    # A copy of the source stays where people copied it in this share of the other languages of the script: pizza,
+    # koala.
     copies: float | None = 0.1
     repeats: int | None = 3  # most sources that may share one translation; a concept never has it twice
     likeness: float | None = (
         None  # least margin of the encoder's cosine of source and translation over those of their neighbours
     )
-    # Share of human pairs that the least margin, where it is not given, would drop. Of wrong pairs it drops half (Swahili, Khmer) to nine tenths.
+    # Share of human pairs that the least margin, where it is not given, would drop. Of wrong pairs it drops half
+    # (Swahili, Khmer) to nine tenths.
     quantile: float | None = 0.05
     chrf: float | None = None  # least chrF (0 to 100) of the translation back; a threshold asks for it
 
 
-def sift(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> Sifted:
-    """Judge by one filter after the other: each sees what those before it let through."""
+def apply_filters(candidates: Sequence[TranslationCandidate], filters: Sequence[Filter]) -> FilterResult:
+    """Apply filters one after the other; each sees what those before it kept.
+
+    Args:
+        candidates: The translations.
+        filters: The filters.
+
+    Returns:
+        Kept and dropped candidates.
+
+    """
     kept, dropped = list(candidates), []
     for each in filters:
         verdicts = each.judge(kept)
@@ -92,15 +107,23 @@ def sift(candidates: Sequence[Candidate], filters: Sequence[Filter]) -> Sifted:
         ]
         dropped += [(each.name, c) for c, verdict in zip(scored, verdicts, strict=True) if not verdict.keep]
         kept = [c for c, verdict in zip(scored, verdicts, strict=True) if verdict.keep]
-    return Sifted(kept, dropped)
+    return FilterResult(kept, dropped)
 
 
-def text_filters(
-    limits: Thresholds, source: Language, target: Language, copied: Callable[[Candidate], float]
+def make_text_filters(
+    limits: Thresholds, source: Language, target: Language, copied: Callable[[TranslationCandidate], float]
 ) -> tuple[list[Filter], list[str]]:
-    """The filters that need no model of ours, cheapest first, and sentences on what they cannot judge.
+    """Make the filters that need no neural model, cheapest first.
 
-    `copied` is the share (0 to 1) of other languages in which people copied the candidate's source.
+    Args:
+        limits: The thresholds.
+        source: The source language.
+        target: The target language.
+        copied: Gives the share, in [0, 1], of other languages whose human captions copy the candidate's source.
+
+    Returns:
+        The filters, and sentences on what they cannot judge.
+
     """
     found, notes = [Filter("empty", _empty)], []
     if limits.unknown:
@@ -111,33 +134,37 @@ def text_filters(
         found.append(Filter("copy of the source", _copies(limits.copies, copied)))
     if limits.length is not None:
         found.append(Filter("length", _length(*limits.length)))
-    if limits.language is not None and {identified(source), identified(target)} <= labels():
-        found.append(Filter("other language", _language(identified(source), identified(target), limits.language)))
+    if limits.language is not None and {get_identifier_code(source), get_identifier_code(target)} <= list_labels():
+        found.append(
+            Filter(
+                "other language", _language(get_identifier_code(source), get_identifier_code(target), limits.language)
+            )
+        )
     elif limits.language is not None:
-        unknown = next(language for language in (target, source) if identified(language) not in labels())
+        unknown = next(language for language in (target, source) if get_identifier_code(language) not in list_labels())
         notes.append(f"not filtered by language: py3langid does not know {unknown.name} ({unknown.code})")
     if limits.repeats is not None:
         found += [Filter("duplicate", _duplicates), Filter("repeated", _repeats(limits.repeats))]
     return found, notes
 
 
-def fold(text: str) -> str:
-    """Letters, marks and digits alone, without case: what two spellings of one caption share."""
+def fold_to_letters(text: str) -> str:
+    """Reduce a text to letters, marks and digits without case, which two spellings of one caption share."""
     return "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if unicodedata.category(c)[0] in "LMN")
 
 
-def _empty(candidates: Sequence[Candidate]) -> list[Verdict]:
-    return [Verdict(bool(c.text.strip())) for c in candidates]
+def _empty(candidates: Sequence[TranslationCandidate]) -> list[FilterVerdict]:
+    return [FilterVerdict(bool(c.text.strip())) for c in candidates]
 
 
-def _unknown(candidates: Sequence[Candidate]) -> list[Verdict]:
+def _unknown(candidates: Sequence[TranslationCandidate]) -> list[FilterVerdict]:
     return [
-        Verdict({m.group() for m in MARKS.finditer(c.text)} <= {m.group() for m in MARKS.finditer(c.source)})
+        FilterVerdict({m.group() for m in MARKS.finditer(c.text)} <= {m.group() for m in MARKS.finditer(c.source)})
         for c in candidates
     ]
 
 
-def _script(target: Language, least: float) -> Callable[[Sequence[Candidate]], list[Verdict]]:
+def _script(target: Language, least: float) -> Callable[[Sequence[TranslationCandidate]], list[FilterVerdict]]:
     names = "".join(rf"\p{{Script={name}}}" for name in SCRIPTS.get(target.script, (target.script,)))
     own = regex.compile(rf"(?V1)[{names}&&\p{{L}}]")
 
@@ -145,25 +172,31 @@ def _script(target: Language, least: float) -> Callable[[Sequence[Candidate]], l
         letters = len(regex.findall(r"\p{L}", text))
         return len(own.findall(text)) / letters if letters else 1.0
 
-    return lambda candidates: [Verdict(value >= least, value) for value in (share(c.text) for c in candidates)]
+    return lambda candidates: [FilterVerdict(value >= least, value) for value in (share(c.text) for c in candidates)]
 
 
-def _copies(least: float, copied: Callable[[Candidate], float]) -> Callable[[Sequence[Candidate]], list[Verdict]]:
-    def right(c: Candidate) -> bool:
-        return fold(c.text) != fold(c.source) or not any(map(str.isalpha, c.source)) or copied(c) >= least
+def _copies(
+    least: float, copied: Callable[[TranslationCandidate], float]
+) -> Callable[[Sequence[TranslationCandidate]], list[FilterVerdict]]:
+    def right(c: TranslationCandidate) -> bool:
+        return (
+            fold_to_letters(c.text) != fold_to_letters(c.source)
+            or not any(map(str.isalpha, c.source))
+            or copied(c) >= least
+        )
 
-    return lambda candidates: [Verdict(right(c)) for c in candidates]
+    return lambda candidates: [FilterVerdict(right(c)) for c in candidates]
 
 
-def _length(least: float, most: float) -> Callable[[Sequence[Candidate]], list[Verdict]]:
-    def ratio(c: Candidate) -> float:
+def _length(least: float, most: float) -> Callable[[Sequence[TranslationCandidate]], list[FilterVerdict]]:
+    def ratio(c: TranslationCandidate) -> float:
         return (len(c.text) + SMOOTH) / (len(c.source) + SMOOTH)
 
-    return lambda candidates: [Verdict(least <= ratio(c) <= most, ratio(c)) for c in candidates]
+    return lambda candidates: [FilterVerdict(least <= ratio(c) <= most, ratio(c)) for c in candidates]
 
 
-def own_words(candidate: Candidate) -> str:
-    """The translation without the names that it shares with its source, words with a capital letter: Andorra is Andorra in most languages."""
+def strip_shared_names(candidate: TranslationCandidate) -> str:
+    """Remove the capitalised words that a translation shares with its source: Andorra is Andorra in most languages."""
     there = set(WORD.findall(candidate.source))
     return WORD.sub(
         lambda word: "" if word.group() in there and word.group() != word.group().lower() else word.group(),
@@ -171,42 +204,58 @@ def own_words(candidate: Candidate) -> str:
     )
 
 
-def _language(source: str, target: str, least: float) -> Callable[[Sequence[Candidate]], list[Verdict]]:
-    def verdict(c: Candidate) -> Verdict:
-        own = own_words(c)
-        if fold(c.text) == fold(c.source) or not any(map(str.isalpha, own)):
-            return Verdict(True)  # a copy that came so far is one that people make too: its language says nothing
-        ranked = identifier().rank(own)
+def _language(
+    source: str, target: str, least: float
+) -> Callable[[Sequence[TranslationCandidate]], list[FilterVerdict]]:
+    def verdict(c: TranslationCandidate) -> FilterVerdict:
+        own = strip_shared_names(c)
+        if fold_to_letters(c.text) == fold_to_letters(c.source) or not any(map(str.isalpha, own)):
+            return FilterVerdict(True)  # a copy that was kept so far is one that human captions make too
+        ranked = load_identifier().rank(own)
         likely = dict(ranked)
         share = likely[target] / ranked[0][1]
-        return Verdict(share >= least and likely[target] >= likely[source], share)
+        return FilterVerdict(share >= least and likely[target] >= likely[source], share)
 
     return lambda candidates: [verdict(c) for c in candidates]
 
 
-def _duplicates(candidates: Sequence[Candidate]) -> list[Verdict]:
-    """A caption that its concept has already, whatever it was translated from."""
+def _duplicates(candidates: Sequence[TranslationCandidate]) -> list[FilterVerdict]:
+    """Drop a caption that its concept already has, whatever it was translated from."""
     seen: set[tuple[str, str]] = set()
     verdicts = []
     for c in candidates:
-        key = (c.concept, fold(c.text) or c.text)
-        verdicts.append(Verdict(key not in seen))
+        key = (c.concept, fold_to_letters(c.text) or c.text)
+        verdicts.append(FilterVerdict(key not in seen))
         seen.add(key)
     return verdicts
 
 
-def _repeats(most: int) -> Callable[[Sequence[Candidate]], list[Verdict]]:
-    def judge(candidates: Sequence[Candidate]) -> list[Verdict]:
-        shared = Counter(text for _, text in {(fold(c.source), fold(c.text)) for c in candidates})
-        return [Verdict(shared[fold(c.text)] <= most, float(shared[fold(c.text)])) for c in candidates]
+def _repeats(most: int) -> Callable[[Sequence[TranslationCandidate]], list[FilterVerdict]]:
+    def judge(candidates: Sequence[TranslationCandidate]) -> list[FilterVerdict]:
+        shared = Counter(text for _, text in {(fold_to_letters(c.source), fold_to_letters(c.text)) for c in candidates})
+        return [
+            FilterVerdict(shared[fold_to_letters(c.text)] <= most, float(shared[fold_to_letters(c.text)]))
+            for c in candidates
+        ]
 
     return judge
 
 
-def parse(name: str, text: str, least: float, most: float) -> float | None:
-    """The value of a filter's option; None for "off".
+def parse_threshold(name: str, text: str, least: float, most: float) -> float | None:
+    """Parse the value of a filter's option; None for "off".
 
-    Raises PolyclipError for anything else than a number from `least` to `most`.
+    Args:
+        name: Name of the option.
+        text: Its value.
+        least: The least value.
+        most: The greatest value.
+
+    Returns:
+        The number, or None.
+
+    Raises:
+        PolyclipError: The text is not a number in the range.
+
     """
     if text == OFF:
         return None
@@ -219,20 +268,33 @@ def parse(name: str, text: str, least: float, most: float) -> float | None:
     return value
 
 
-def parse_likeness(text: str) -> tuple[float | None, float | None]:
-    """`-0.05` is a margin, `5%` the share of human pairs that may be lost; the other of the two is None, both are for "off"."""
+def parse_similarity(text: str) -> tuple[float | None, float | None]:
+    """Parse `-0.05` as a margin, or `5%` as the share of human pairs that may be lost.
+
+    Returns:
+        Margin and share; the one that was not given is None, both are for "off".
+
+    Raises:
+        PolyclipError: The text is not a number in the range.
+
+    """
     if text.endswith("%"):
-        share = parse("similarity", text[:-1], 0.0, 50.0)
+        share = parse_threshold("similarity", text[:-1], 0.0, 50.0)
         return None, None if share is None else share / 100
-    return parse("similarity", text, -1.0, 1.0), None
+    return parse_threshold("similarity", text, -1.0, 1.0), None
 
 
 def parse_length(text: str) -> tuple[float, float] | None:
-    """`0.2:4`, the least and the most."""
+    """Parse `0.2:4` as the least and the greatest ratio of lengths; None for "off".
+
+    Raises:
+        PolyclipError: The text is not two numbers in the range.
+
+    """
     if text == OFF:
         return None
     low, colon, high = text.partition(":")
     if not colon or OFF in (low, high):
         raise PolyclipError(f"--length is {text!r}, expected two numbers such as 0.2:4, or {OFF}.")
-    least, most = parse("length", low, 0.0, 1.0), parse("length", high, 1.0, 1000.0)
+    least, most = parse_threshold("length", low, 0.0, 1.0), parse_threshold("length", high, 1.0, 1000.0)
     return None if least is None or most is None else (least, most)

@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli_w
 
-from polyclip.core.storage import PART, sha256, write_text
+from polyclip.core.storage import PART, hash_file, write_text
 from polyclip.core.toml import read_pack
 from polyclip.data.corpus import CorpusPack, Licence, Translation, load_corpus
 from polyclip.errors import PackError, RunError
@@ -29,50 +29,66 @@ SAME = (
 
 
 def check_out(job: Job) -> None:
-    """Whether `job.out` may be written; writes nothing.
+    """Check that `job.out` may be written; writes nothing.
 
-    A translation that differs in its filters alone is replaced. Raises RunError for a folder that holds anything else.
+    A translation that differs in its filters alone is replaced.
+
+    Raises:
+        RunError: The folder holds anything else.
+
     """
     folder, pack = job.out, job.out / PACK
     if not folder.exists() or (folder.is_dir() and all(path.suffix == PART for path in folder.iterdir())):
         return
     if not pack.is_file():
-        raise RunError(f"{folder} holds something else than a translation; choose another --out.")
+        raise RunError(f"{folder} exists and is not a translation; choose another --out.")
     try:
         found = read_pack(CorpusPack, pack).translation
     except PackError as error:
-        raise RunError(f"{folder} holds a corpus that cannot be read, choose another --out: {error}") from error
+        raise RunError(f"{folder} contains an unreadable corpus, choose another --out: {error}") from error
     if found is None:
-        raise RunError(f"{pack} is a corpus that is no translation; choose another --out.")
-    was, now = found.model_dump(), translation(job, [], "").model_dump()
+        raise RunError(f"{pack} is a corpus but not a translation; choose another --out.")
+    was, now = found.model_dump(), describe_translation(job, [], "").model_dump()
     different = [f"{key} was {was[key]}, is now {now[key]}" for key in SAME if was[key] != now[key]]
     if different:
         raise RunError(f"{folder} holds another translation: {'; '.join(different)}. Choose another --out.")
 
 
 def write_pack(job: Job, outcomes: Sequence[Outcome]) -> Path:
-    """Write both files, each whole or not at all; `corpus.toml` is the last and holds the hash of the other. Returns its path."""
+    """Write both files atomically; `corpus.toml` is the last and holds the hash of the other.
+
+    Args:
+        job: The job.
+        outcomes: The result for each target language.
+
+    Returns:
+        Path of `corpus.toml`.
+
+    """
     captions = job.out / CAPTIONS
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for outcome in outcomes for line in lines(outcome))
+    text = "".join(
+        json.dumps(line, ensure_ascii=False) + "\n" for outcome in outcomes for line in format_lines(outcome)
+    )
     write_text(captions, text, what="translated captions")
     base = load_corpus(job.corpus).pack
     codes = [outcome.language.code for outcome in outcomes]
     engines = list(dict.fromkeys(outcome.engine for outcome in outcomes))
     pack = CorpusPack(
         name=f"{base.name}-{'-'.join(codes)}-{job.engine}",
-        about=f"{base.about.rstrip('.')}; with captions in {', '.join(codes)} translated from {job.source.code} by {', '.join(engines)}.",
+        about=f"{base.about.rstrip('.')}; with captions in {', '.join(codes)} translated from {job.source.code} "
+        f"by {', '.join(engines)}.",
         reader="translated",
         folder=".",
         rows={} if "en" in codes else base.rows,
-        licences=[*base.licences, *licences(outcomes)],
-        translation=translation(job, engines, sha256(captions)),
+        licences=[*base.licences, *list_licences(outcomes)],
+        translation=describe_translation(job, engines, hash_file(captions)),
     )
     write_text(job.out / PACK, tomli_w.dumps(pack.model_dump(exclude_none=True)), what="the translated corpus")
     return job.out / PACK
 
 
-def translation(job: Job, engines: Sequence[str], captions: str) -> Translation:
-    """The pack's table about how it came about."""
+def describe_translation(job: Job, engines: Sequence[str], captions: str) -> Translation:
+    """Make [translation] of the pack: how the captions were made."""
     named = not job.corpus.endswith(".toml")
     limits: dict[str, Any] = {
         key: list(value) if isinstance(value, tuple) else value
@@ -93,8 +109,8 @@ def translation(job: Job, engines: Sequence[str], captions: str) -> Translation:
     )
 
 
-def licences(outcomes: Sequence[Outcome]) -> list[Licence]:
-    """The engine's for each language."""
+def list_licences(outcomes: Sequence[Outcome]) -> list[Licence]:
+    """List the licence of the engine for each language."""
     return [
         Licence(
             part=f"captions: {each.language.code}, machine translated", spdx=each.licence, holder=each.engine, url=SPDX
@@ -103,8 +119,8 @@ def licences(outcomes: Sequence[Outcome]) -> list[Licence]:
     ]
 
 
-def lines(outcome: Outcome) -> Iterator[dict[str, Any]]:
-    """One line for each caption that was translated, with all its translations that were kept."""
+def format_lines(outcome: Outcome) -> Iterator[dict[str, Any]]:
+    """Make one line for each translated caption, with all its translations that were kept."""
     found: dict[tuple[str, int], dict[str, Any]] = {}
     for c in outcome.kept:
         facts = {"concept": c.concept, "language": outcome.language.code, "place": c.place, "source": c.source}

@@ -1,21 +1,21 @@
-"""Which captions are translated, and what people's captions in other languages say about translations of them."""
+"""Which captions are translated, and what human captions in other languages say about their translations."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 
-from polyclip.core.storage import digest
+from polyclip.core.storage import hash_parts
 from polyclip.data.corpus import Corpus
 from polyclip.data.types import Row
 from polyclip.errors import DataError
-from polyclip.languages.schema import Language, known_languages, load_language
-from polyclip.translation.filters import Candidate, fold
+from polyclip.languages.schema import Language, list_languages, load_language
+from polyclip.translation.filters import TranslationCandidate, fold_to_letters
 
 HUMAN = "human"
-FEWEST = 100  # pairs that a quantile is taken of
+FEWEST = 100  # the fewest pairs to compute a quantile from
 PAIRS = 2000  # of a language
-LANGUAGES = 3  # that stand in for one of which people's captions may not be looked at
+LANGUAGES = 3  # substitutes for a language whose human captions may not be read
 Pair = tuple[str, str]
 
 
@@ -28,12 +28,24 @@ class Sentence:
     text: str
 
 
-def sentences(corpus: Corpus, source: Language, splits: Sequence[str], *, keywords: bool) -> list[Sentence]:
-    """Names that people gave in `source`, with `keywords` their further captions too, in the corpus' order.
+def collect_sentences(corpus: Corpus, source: Language, splits: Sequence[str], *, keywords: bool) -> list[Sentence]:
+    """Collect the human captions to translate, in the corpus' order.
 
-    Raises UnknownName for a language that the corpus lacks, DataError where it names nothing.
+    Args:
+        corpus: The corpus.
+        source: The source language.
+        splits: Splits to translate.
+        keywords: Whether captions after the first are translated too.
+
+    Returns:
+        The captions.
+
+    Raises:
+        UnknownName: The corpus lacks the language.
+        DataError: The corpus has no human caption in it.
+
     """
-    rows = human_rows(corpus, corpus.locale(source), splits)
+    rows = read_human_rows(corpus, corpus.get_locale(source), splits)
     found = [
         Sentence(row.concept, place, text)
         for row in rows
@@ -42,70 +54,92 @@ def sentences(corpus: Corpus, source: Language, splits: Sequence[str], *, keywor
     ]
     if not found:
         raise DataError(
-            f"Corpus {corpus.name!r} has no caption by people in {source.name} ({source.code}) in {' and '.join(splits)}."
+            f"Corpus {corpus.name!r} has no human caption in {source.name} ({source.code}) in {' and '.join(splits)}."
         )
     return found
 
 
-def human_rows(corpus: Corpus, locale: str, splits: Sequence[str]) -> list[Row]:
-    """Rows of one language whose captions people wrote."""
+def read_human_rows(corpus: Corpus, locale: str, splits: Sequence[str]) -> list[Row]:
+    """Read the rows of one language that have human captions."""
     return [
         row for split in splits for row in corpus.reader.read(corpus.folder, locale, split) if row.provenance == HUMAN
     ]
 
 
-def peers(corpus: Corpus, source: Language, target: Language) -> list[Language]:
-    """Every other language of the corpus that has a pack."""
+def list_peers(corpus: Corpus, source: Language, target: Language) -> list[Language]:
+    """List every other language of the corpus that has a pack."""
     there = set(corpus.reader.languages(corpus.folder))
-    packs = [load_language(code) for code in known_languages()]
-    return [pack for pack in packs if corpus.locale(pack) in there and pack.code not in (source.code, target.code)]
+    packs = [load_language(code) for code in list_languages()]
+    return [pack for pack in packs if corpus.get_locale(pack) in there and pack.code not in (source.code, target.code)]
 
 
-def copied_elsewhere(
+def measure_copying(
     corpus: Corpus, source: Language, target: Language, splits: Sequence[str]
-) -> Callable[[Candidate], float]:
-    """A function that gives the share (0 to 1) of the other languages of the target's script whose people call the concept as the source does.
+) -> Callable[[TranslationCandidate], float]:
+    """Make a function that measures how often human captions copy the source.
 
-    The target's own captions are not looked at: a model trained on machine captions alone owes them nothing. Nothing is read
-    before the function is called.
+    The target's own captions are not read: a model trained on machine-translated captions alone owes them nothing.
+    Nothing is read before the function is called.
+
+    Args:
+        corpus: The corpus.
+        source: The source language.
+        target: The target language.
+        splits: Splits whose human captions may be read.
+
+    Returns:
+        A function of a candidate: the share, in [0, 1], of the other languages in the target's script that name the
+            concept as the source does.
+
     """
 
     @cache
     def named() -> list[dict[str, tuple[str, ...]]]:
-        found = [pack for pack in peers(corpus, source, target) if pack.script == target.script]
-        rows = [human_rows(corpus, corpus.locale(pack), splits) for pack in found]
+        found = [pack for pack in list_peers(corpus, source, target) if pack.script == target.script]
+        rows = [read_human_rows(corpus, corpus.get_locale(pack), splits) for pack in found]
         return [{row.concept: row.captions for row in each} for each in rows]
 
-    def share(candidate: Candidate) -> float:
+    def share(candidate: TranslationCandidate) -> float:
         asked = [names[candidate.concept] for names in named() if candidate.concept in names]
-        copy = fold(candidate.source)
-        return sum(copy in map(fold, names) for names in asked) / len(asked) if asked else 0.0
+        copy = fold_to_letters(candidate.source)
+        return sum(copy in map(fold_to_letters, names) for names in asked) / len(asked) if asked else 0.0
 
     return share
 
 
-def human_pairs(
+def collect_human_pairs(
     corpus: Corpus, source: Language, target: Language, splits: Sequence[str], *, others: bool
 ) -> tuple[list[list[Pair]], str]:
-    """Names of one concept by people in the source and in the target language, and whose they are, in words.
+    """Collect human names of the same concept in the source and in the target language.
 
-    With `others`, or where the target has fewer than a hundred, those of three other languages, each for itself, that the encoder's family was
-    trained on or not as the target, of the target's script first. Empty where there are none.
+    With `others`, or where the target has fewer than a hundred, pairs come from three other languages, separately:
+    those that XLM-R was trained on or not as the target, of the target's script first.
+
+    Args:
+        corpus: The corpus.
+        source: The source language.
+        target: The target language.
+        splits: Splits whose human captions may be read.
+        others: Whether the target's own captions are left out.
+
+    Returns:
+        Pairs by language, empty where there are none; and whose they are, in words.
+
     """
     there = corpus.reader.languages(corpus.folder)
-    own = pairs(corpus, source, target, splits) if corpus.locale(target) in there and not others else []
+    own = select_pairs(corpus, source, target, splits) if corpus.get_locale(target) in there and not others else []
     if len(own) >= FEWEST:
-        return [own], f"names by people in {target.name}"
-    like = [pack for pack in peers(corpus, source, target) if pack.in_xlmr == target.in_xlmr]
+        return [own], f"human captions in {target.name}"
+    like = [pack for pack in list_peers(corpus, source, target) if pack.in_xlmr == target.in_xlmr]
     like.sort(key=lambda pack: (pack.script != target.script, pack.code))
-    enough = ((pack.name, each) for pack in like if len(each := pairs(corpus, source, pack, splits)) >= FEWEST)
+    enough = ((pack.name, each) for pack in like if len(each := select_pairs(corpus, source, pack, splits)) >= FEWEST)
     found = dict(islice(enough, LANGUAGES))
-    return list(found.values()), f"names by people in {', '.join(found)}"
+    return list(found.values()), f"human captions in {', '.join(found)}"
 
 
-def pairs(corpus: Corpus, source: Language, target: Language, splits: Sequence[str]) -> list[Pair]:
-    """At most two thousand, chosen by hash of the concept, in the corpus' order."""
-    here = {row.concept: row.captions[0] for row in human_rows(corpus, corpus.locale(source), splits)}
-    there = {row.concept: row.captions[0] for row in human_rows(corpus, corpus.locale(target), splits)}
-    chosen = set(sorted(here.keys() & there.keys(), key=digest)[:PAIRS])
+def select_pairs(corpus: Corpus, source: Language, target: Language, splits: Sequence[str]) -> list[Pair]:
+    """Select at most two thousand pairs by hash of the concept, in the corpus' order."""
+    here = {row.concept: row.captions[0] for row in read_human_rows(corpus, corpus.get_locale(source), splits)}
+    there = {row.concept: row.captions[0] for row in read_human_rows(corpus, corpus.get_locale(target), splits)}
+    chosen = set(sorted(here.keys() & there.keys(), key=hash_parts)[:PAIRS])
     return [(here[concept], there[concept]) for concept in here if concept in chosen]

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from polyclip import cli
-from polyclip.cli.main import COMMANDS, GROUPS, loaded
+from polyclip.cli.main import COMMANDS, GROUPS, load_command
 
 FILES = {path.stem for path in Path(str(cli.__file__)).parent.glob("[a-z]*.py")} - {"main"}
 HEAVY = {"torch", "transformers", "timm", "numpy", "pydantic", "langcodes", "PIL", "polyclip.data.corpus"}
-HELP = "import sys; sys.argv = ['polyclip', '--help']\nfrom polyclip.cli.main import main\ntry: main()\nexcept SystemExit: print('imported', *sys.modules)"
+HELP = (
+    "import sys; sys.argv = ['polyclip', '--help']\nfrom polyclip.cli.main import main\ntry: main()\nexcept "
+    "SystemExit: print('imported', *sys.modules)"
+)
 
 
 def test_every_command_is_listed() -> None:
@@ -22,7 +25,7 @@ def test_every_command_is_listed() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_says_what_the_command_says(name: str) -> None:
-    command = loaded(name)
+    command = load_command(name)
     assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name]
     assert not hasattr(command, "commands") or set(command.commands) == set(GROUPS[name])
 

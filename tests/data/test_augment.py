@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from polyclip.data.augment import SCALE, TURN, view
+from polyclip.data.augment import SCALE, TURN, make_augmentation
 from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.images import picture_of
-from polyclip.data.pairs import Chosen, Pairs, Sample, training_pairs
+from polyclip.data.images import make_image_source
+from polyclip.data.pairs import AddedLanguages, Pairs, SamplingConfig, make_training_pairs
 from polyclip.data.types import ImageSource
 from polyclip.languages.resolve import resolve_language
 from tests.command import polyclip
@@ -33,7 +33,7 @@ def corpus(folder: Path) -> Corpus:
 
 @pytest.fixture
 def square(folder: Path) -> ImageSource:
-    return picture_of(folder / "red-middle.png")
+    return make_image_source(folder / "red-middle.png")
 
 
 def pixels(picture: ImageSource) -> np.ndarray:
@@ -41,19 +41,22 @@ def pixels(picture: ImageSource) -> np.ndarray:
 
 
 def test_view_0_is_the_picture_itself(square: ImageSource) -> None:
-    assert view(square, 0) is square
+    assert make_augmentation(square, 0) is square
 
 
 def test_views_are_drawn_from_the_pictures_own_key(square: ImageSource, folder: Path) -> None:
-    once, again = ([view(square, number) for number in range(1, 6)] for _ in range(2))
+    once, again = ([make_augmentation(square, number) for number in range(1, 6)] for _ in range(2))
     for one, other in zip(once, again, strict=True):
         assert (
             one.key == other.key
             and np.array_equal(pixels(one), pixels(other))
             and np.array_equal(pixels(one), pixels(one))
         )
-    moved = picture_of(folder / "blue-middle.png")
-    assert len({v.key for v in once} | {square.key} | {view(moved, number).key for number in range(1, 6)}) == 11
+    moved = make_image_source(folder / "blue-middle.png")
+    assert (
+        len({v.key for v in once} | {square.key} | {make_augmentation(moved, number).key for number in range(1, 6)})
+        == 11
+    )
     drawn = {pixels(v).tobytes() for v in once} | {pixels(square).tobytes()}
     assert len(drawn) == 6  # no view is another, nor the picture
     assert all(v.name.startswith(square.name) and v.name != square.name for v in once)
@@ -66,7 +69,7 @@ def test_views_crop_turn_and_flip_within_their_bounds() -> None:
     flipped = 0
     areas = []
     for number in range(100):
-        found = view(ImageSource("p", f"key {number}", lambda: image), 1).open()
+        found = make_augmentation(ImageSource("p", f"key {number}", lambda: image), 1).open()
         assert found.mode == "RGB"
         areas.append(found.width * found.height / 8000)
         assert abs(found.width / found.height - 100 / 80) < 0.06  # the shape stays
@@ -83,24 +86,26 @@ def test_views_crop_turn_and_flip_within_their_bounds() -> None:
 def test_what_a_turn_uncovers_is_white() -> None:
     black = Image.new("RGB", (60, 60), "black")
     corners = [
-        np.asarray(view(ImageSource("p", f"key {number}", lambda: black), 1).open())[[0, 0, -1, -1], [0, -1, 0, -1]]
+        np.asarray(make_augmentation(ImageSource("p", f"key {number}", lambda: black), 1).open())[
+            [0, 0, -1, -1], [0, -1, 0, -1]
+        ]
         for number in range(40)
     ]
     assert max(corner.max() for corner in corners) == 255
 
 
 def owners(pairs: Pairs) -> dict[int, int]:
-    return {row: concept for concept, rows in enumerate(pairs.picture_rows.tolist()) for row in rows if row >= 0}
+    return {row: concept for concept, rows in enumerate(pairs.image_rows.tolist()) for row in rows if row >= 0}
 
 
 @pytest.mark.parametrize("name", ["toy", "emoji"])
 def test_training_pairs_have_every_view_of_every_picture(corpus: Corpus, name: str) -> None:
     used = corpus if name == "toy" else load_corpus("emoji")
     languages = [resolve_language("sw"), resolve_language("en")]
-    plain, tripled = (training_pairs(used, languages, "train", Sample(views=views)) for views in (1, 3))
-    assert len(tripled.pictures) == 3 * len(plain.pictures) > 0
-    assert torch.equal(tripled.picture_count, 3 * plain.picture_count)
-    assert sum(tripled.sections[1]) == len(tripled.pictures) and len(tripled.sections[1]) == 3 * len(plain.sections[1])
+    plain, tripled = (make_training_pairs(used, languages, "train", SamplingConfig(views=views)) for views in (1, 3))
+    assert len(tripled.images) == 3 * len(plain.images) > 0
+    assert torch.equal(tripled.image_count, 3 * plain.image_count)
+    assert sum(tripled.sections[1]) == len(tripled.images) and len(tripled.sections[1]) == 3 * len(plain.sections[1])
     assert (tripled.captions, tripled.sections[0], tripled.named, tripled.concepts) == (
         plain.captions,
         plain.sections[0],
@@ -108,28 +113,30 @@ def test_training_pairs_have_every_view_of_every_picture(corpus: Corpus, name: s
         plain.concepts,
     )
     owner, own = owners(tripled), owners(plain)
-    assert sorted(owner) == list(range(len(tripled.pictures)))
+    assert sorted(owner) == list(range(len(tripled.images)))
     wanted = Counter(
-        (concept, view(plain.pictures[row], number).key) for row, concept in own.items() for number in range(3)
+        (concept, make_augmentation(plain.images[row], number).key)
+        for row, concept in own.items()
+        for number in range(3)
     )
-    assert Counter((concept, tripled.pictures[row].key) for row, concept in owner.items()) == wanted
+    assert Counter((concept, tripled.images[row].key) for row, concept in owner.items()) == wanted
     start = 0
-    originals = {picture.key for picture in plain.pictures}
+    originals = {picture.key for picture in plain.images}
     for place, length in enumerate(
         tripled.sections[1]
     ):  # a section holds one style in one view: it is found in the cache again
-        keys = [picture.key for picture in tripled.pictures[start : start + length]]
+        keys = [picture.key for picture in tripled.images[start : start + length]]
         assert (set(keys) <= originals) == (place % 3 == 0)
         start += length
 
 
 def test_augmented_pictures_are_drawn_in_training(corpus: Corpus) -> None:
-    pairs = training_pairs(corpus, [resolve_language("en")], "train", Sample(views=3))
+    pairs = make_training_pairs(corpus, [resolve_language("en")], "train", SamplingConfig(views=3))
     owner = owners(pairs)
     caption, picture, concept = pairs.sample(20, 3)
     assert [owner[row] for row in picture.tolist()] == concept.tolist() == pairs.caption_concept[caption].tolist()
     drawn = {row for seed in range(60) for row in pairs.sample(20, seed)[1].tolist()}
-    assert len(drawn) == len(pairs.pictures)
+    assert len(drawn) == len(pairs.images)
 
 
 def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(
@@ -139,12 +146,18 @@ def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(
 
     asked: list[tuple[str, int, int]] = []
 
-    def spy(corpus: Corpus, languages: list[object], split: str, sample: Sample, chosen: Chosen | None = None) -> Pairs:
-        found = training_pairs(corpus, languages, split, sample, chosen)  # type: ignore[arg-type]
-        asked.append((split, sample.views, sum("(view" in picture.name for picture in found.pictures)))
+    def spy(
+        corpus: Corpus,
+        languages: list[object],
+        split: str,
+        sample: SamplingConfig,
+        chosen: AddedLanguages | None = None,
+    ) -> Pairs:
+        found = make_training_pairs(corpus, languages, split, sample, chosen)  # type: ignore[arg-type]
+        asked.append((split, sample.views, sum("(view" in picture.name for picture in found.images)))
         return found
 
-    monkeypatch.setattr(prepare, "training_pairs", spy)
+    monkeypatch.setattr(prepare, "make_training_pairs", spy)
     encoder, tower = write_text_encoder(tmp_path / "text"), write_vision_tower(tmp_path)
     common = [
         "--lang",
@@ -157,20 +170,29 @@ def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(
         tower,
         "--epochs",
         1,
-        "--dim",
+        "--head-dim",
         8,
     ]
-    said = polyclip("align", *common, "--method", "heads", "--views", 2, "--out", tmp_path / "run")
+    said = polyclip("align", *common, "--method", "heads", "--num-augmentations", 2, "--out", tmp_path / "run")
     assert said.code == 0, said.err
     assert asked == [("train", 2, 12), ("validation", 1, 0)]
     assert "views = 2" in (tmp_path / "run" / "run.toml").read_text("utf-8")
     assert json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))["run"]["sample"]["views"] == 2
     inside = polyclip(
-        "align", *common, "--method", "lilt-da", "--views", 2, "--batch-size", 8, "--out", tmp_path / "inside"
+        "align",
+        *common,
+        "--method",
+        "lilt-da",
+        "--num-augmentations",
+        2,
+        "--batch-size",
+        8,
+        "--out",
+        tmp_path / "inside",
     )
     assert inside.code == 0, inside.err
 
 
 def test_no_view_at_all_is_refused(folder: Path, tmp_path: Path) -> None:
-    said = polyclip("align", "--lang", "sw", "--views", 0, "--out", tmp_path / "run")
+    said = polyclip("align", "--lang", "sw", "--num-augmentations", 0, "--out", tmp_path / "run")
     assert said.code == 2 and "views" in said.err and not (tmp_path / "run").exists()

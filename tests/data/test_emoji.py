@@ -9,7 +9,7 @@ import pytest
 from polyclip.core.toml import CORPORA
 from polyclip.data.corpus import load_corpus
 from polyclip.data.readers import emoji
-from polyclip.data.splits import SPLITS, split_of
+from polyclip.data.splits import SPLITS, assign_split
 from polyclip.errors import DataError, UnknownName
 
 FOLDER = CORPORA / "emoji"
@@ -23,23 +23,23 @@ def test_every_locale_reads_and_no_group_is_on_two_sides() -> None:
         for split in SPLITS:
             for row in emoji.read(FOLDER, locale, split):
                 assert side.setdefault(row.group, split) == split, (locale, row)
-                assert row.group == emoji.concept_group(row.concept)
+                assert row.group == emoji.get_group(row.concept)
                 assert all(caption.strip() for caption in row.captions)
     assert set(side.values()) == set(SPLITS)
 
 
 def test_variants_of_one_concept_share_a_group() -> None:
     astronaut = {"1F468-200D-1F680", "1F469-200D-1F680", "1F9D1-200D-1F680", "1F680"}
-    assert {emoji.concept_group(sequence) for sequence in astronaut} == {"1F680"}
+    assert {emoji.get_group(sequence) for sequence in astronaut} == {"1F680"}
     runners = {"1F3C3", "1F3C3-200D-2640", "1F3C3-200D-27A1", "1F3C3-200D-2642-200D-27A1"}
-    assert {emoji.concept_group(sequence) for sequence in runners} == {"1F3C3"}
+    assert {emoji.get_group(sequence) for sequence in runners} == {"1F3C3"}
     people = {"1F468", "1F469", "1F468-200D-1F469-200D-1F467", "1F469-200D-1F9B0"}
-    assert {emoji.concept_group(sequence) for sequence in people} == {"people"}
+    assert {emoji.get_group(sequence) for sequence in people} == {"people"}
 
 
 def test_split_is_70_10_20_of_the_groups_and_counts_are_the_packs() -> None:
-    groups = {facts["group"] for facts in emoji.concepts(FOLDER).values()}
-    share = {split: sum(split_of(group) == split for group in groups) / len(groups) for split in SPLITS}
+    groups = {facts["group"] for facts in emoji.read_concepts(FOLDER).values()}
+    share = {split: sum(assign_split(group) == split for group in groups) / len(groups) for split in SPLITS}
     assert share == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.025)
     rows = {split: len(emoji.read(FOLDER, "en", split)) for split in SPLITS}
     assert rows == load_corpus("emoji").pack.rows
@@ -47,14 +47,14 @@ def test_split_is_70_10_20_of_the_groups_and_counts_are_the_packs() -> None:
 
 def test_no_skin_tone_and_no_doubled_sequence() -> None:
     tones = {"1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"}
-    assert not [c for c in emoji.concepts(FOLDER) if tones & set(c.split("-"))]
-    assert not [c for c in emoji.concepts(FOLDER) if "FE0F" in c]
+    assert not [c for c in emoji.read_concepts(FOLDER) if tones & set(c.split("-"))]
+    assert not [c for c in emoji.read_concepts(FOLDER) if "FE0F" in c]
 
 
 def test_four_styles_draw_most_concepts_and_flags_have_a_category() -> None:
     counts = {style: len(emoji.pictures(FOLDER, style)) for style in emoji.styles(FOLDER)}
     assert counts == {"openmoji": 1914, "noto": 1652, "fluent": 1594, "fluent-flat": 1594}
-    assert emoji.concepts(FOLDER)["1F1F0-1F1EA"]["category"] == "Flags"
+    assert emoji.read_concepts(FOLDER)["1F1F0-1F1EA"]["category"] == "Flags"
     picture = emoji.pictures(FOLDER, "noto")["1F436"].open()
     assert (picture.mode, max(picture.size)) == ("RGB", 128)
     assert emoji.pictures(FOLDER, "openmoji")["1F436"].open().size == (256, 256)

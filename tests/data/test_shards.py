@@ -1,4 +1,4 @@
-"""Corpora in shards: every format gives the same rows, bad samples are named and bounded, and nothing is lost or read twice over a kill."""
+"""Corpora in shards: every format gives the same rows, bad samples are named and bounded, a kill loses nothing."""
 
 import io
 import json
@@ -19,13 +19,13 @@ import pytest
 import torch
 from PIL import Image
 
-from polyclip.core.storage import cache_folder
-from polyclip.data.captions import normalised
+from polyclip.core.storage import get_cache_folder
+from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.pairs import Pairs, Sample, training_pairs
-from polyclip.data.shards.filesystem import beside, expanded
+from polyclip.data.pairs import Pairs, SamplingConfig, make_training_pairs
+from polyclip.data.shards.filesystem import expand_pattern, resolve_beside
 from polyclip.data.shards.index import read_index
-from polyclip.data.shards.order import Strata, shuffled
+from polyclip.data.shards.order import Strata, permute
 from polyclip.data.shards.scan import read_catalogue
 from polyclip.errors import DataError, PackError, PolyclipError
 from polyclip.languages.resolve import resolve_language
@@ -40,7 +40,7 @@ SPLITS = ("train", "validation", "test")
 
 @pytest.fixture(scope="module")
 def items() -> list[Item]:
-    return sharded.items(48)
+    return sharded.load_items(48)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,9 @@ def corpus(items: list[Item], tmp_path_factory: pytest.TempPathFactory) -> Corpu
 
 @pytest.fixture(scope="module")
 def pairs(corpus: Corpus) -> Pairs:
-    return training_pairs(corpus, [resolve_language("sw"), resolve_language("en")], "train", Sample(views=2))
+    return make_training_pairs(
+        corpus, [resolve_language("sw"), resolve_language("en")], "train", SamplingConfig(views=2)
+    )
 
 
 def everything(corpus: Corpus) -> dict[tuple[str, str], set[tuple[str, ...]]]:
@@ -70,7 +72,7 @@ def test_every_format_and_file_system_gives_what_was_written(items: list[Item], 
     concepts = [set(corpus.reader.split_concepts(corpus.folder, split)) for split in SPLITS]
     assert sum(map(len, concepts)) == len(set().union(*concepts)) == len(items) and all(concepts)
     fsspec.filesystem("memory").pipe(
-        {f"/b/{number:02}.tar": data for number, data in enumerate(sharded.tars(items, 2))}
+        {f"/b/{number:02}.tar": data for number, data in enumerate(sharded.make_tars(items, 2))}
     )
     (tmp_path / "parts").mkdir()
     sharded.write_parquet(tmp_path / "parts" / "train-0.parquet", items[:20])
@@ -94,7 +96,7 @@ def test_plain_captions_speak_the_language_that_the_pack_names(items: list[Item]
     members = [(f"{key}.webp", picture) for key, picture, _ in items[:6]] + [
         (f"{key}.txt", f"{key} moja\n\n{key} mbili".encode()) for key, _, _ in items[:6]
     ]
-    (tmp_path / "a.tar").write_bytes(sharded.tar(members))
+    (tmp_path / "a.tar").write_bytes(sharded.make_tar(members))
     reading = load_corpus(str(sharded.write_pack(tmp_path, "webdataset", "a.tar", 'language = "swh_Latn"')))
     assert reading.reader.languages(reading.folder) == ["sw"]
     rows = [row for split in SPLITS for row in reading.reader.read(reading.folder, "sw", split)]
@@ -147,9 +149,9 @@ def test_bad_samples_are_counted_named_and_bounded(
         "latin": [("latin.webp", items[2][1]), ("latin.sw.txt", b"\xff\xfe")],
         "blind": [("blind.sw.txt", b"paka")],
     }
-    good = [member for item in items[:42] for member in sharded.sample(item)]
+    good = [member for item in items[:42] for member in sharded.make_sample(item)]
     pickled = [("x.pkl", b"\x80\x04."), ("y.pyd", b"\x80\x04.")]
-    (tmp_path / "a.tar").write_bytes(sharded.tar([*good, *pickled, *(m for own in spoilt.values() for m in own)]))
+    (tmp_path / "a.tar").write_bytes(sharded.make_tar([*good, *pickled, *(m for own in spoilt.values() for m in own)]))
     pack = sharded.write_pack(tmp_path, "webdataset", "a.tar")
     with pytest.raises(DataError) as caught:
         load_corpus(str(pack)).folder  # noqa: B018
@@ -162,19 +164,19 @@ def test_bad_samples_are_counted_named_and_bounded(
     assert "sample mute: no caption" in said and "sample latin: captions are not UTF-8" in said
     assert "not read: 1 .pkl, 1 .pyd" in capsys.readouterr().err.replace("\n", " ")
     allowed = load_corpus(str(pack))
-    allowed.allow("12.6%")
+    allowed.allow_bad_samples("12.6%")
     assert len(allowed.reader.pictures(allowed.folder, "pictures")) == 42
     assert load_corpus(str(pack)).folder == allowed.folder  # it is remembered
     with pytest.raises(PolyclipError, match="expected a share"):
-        allowed.allow("many")
+        allowed.allow_bad_samples("many")
     with pytest.raises(PackError, match="is for a corpus in shards"):
-        load_corpus("emoji").allow("1%")
+        load_corpus("emoji").allow_bad_samples("1%")
 
 
 def test_shards_that_are_no_shards(items: list[Item], tmp_path: Path, own_cache: Path) -> None:
-    whole = sharded.tars(items[:4], 1)[0]
+    whole = sharded.make_tars(items[:4], 1)[0]
     for name, data, expected in (
-        ("climbs", sharded.tar([("../../a.webp", items[0][1])]), "leads out of the archive"),
+        ("climbs", sharded.make_tar([("../../a.webp", items[0][1])]), "leads out of the archive"),
         ("cut", whole[: len(whole) // 1024 // 2 * 1024], "damaged or no tar file"),
         ("text", b"hello", "damaged or no tar file"),
     ):
@@ -207,16 +209,16 @@ def test_what_cannot_be_found_ends_in_one_sentence(reader: str, files: str, expe
 
 
 def test_braces_and_paths() -> None:
-    assert expanded("a{08..10}{x,y}") == ["a08x", "a08y", "a09x", "a09y", "a10x", "a10y"]
-    assert beside("s3://b/c/d.parquet", "e/f.jpg") == "s3://b/c/e/f.jpg"
+    assert expand_pattern("a{08..10}{x,y}") == ["a08x", "a08y", "a09x", "a09y", "a10x", "a10y"]
+    assert resolve_beside("s3://b/c/d.parquet", "e/f.jpg") == "s3://b/c/e/f.jpg"
     for name in ("", "/a", "a/../../b", "s3://x/y", "a\n", "c:\\x"):
         with pytest.raises(DataError, match="leads out"):
-            beside("s3://b/c/d.parquet", name)
+            resolve_beside("s3://b/c/d.parquet", name)
 
 
 def test_pairs_on_disk_are_those_in_memory(corpus: Corpus, pairs: Pairs) -> None:
     for code in sharded.LANGUAGES:
-        rows = normalised(corpus.reader.read(corpus.folder, code, "train"), resolve_language(code))
+        rows = normalize_captions(corpus.reader.read(corpus.folder, code, "train"), resolve_language(code))
         start = 0 if code == "sw" else pairs.sections[0][0]
         own = range(start, start + sum(len(set(row.captions)) for row in rows))
         spoken = {(pairs.concepts[int(pairs.caption_concept[n])], pairs.captions[n]) for n in own}
@@ -225,12 +227,12 @@ def test_pairs_on_disk_are_those_in_memory(corpus: Corpus, pairs: Pairs) -> None
         assert float(pairs.caption_weight[own.start : own.stop].sum()) == pytest.approx(1.0, abs=1e-5)
     caption, picture, concept = pairs.sample(64, 3)
     assert torch.equal(pairs.caption_concept[caption], concept)
-    assert [pairs.pictures[n].key for n in (picture % len(pairs.concepts)).tolist()] == [
+    assert [pairs.images[n].key for n in (picture % len(pairs.concepts)).tolist()] == [
         pairs.concepts[n] for n in concept.tolist()
     ]
-    assert torch.equal(pairs.caption_concept[pairs.others(concept, 3)], concept)
+    assert torch.equal(pairs.caption_concept[pairs.sample_other_captions(concept, 3)], concept)
     smaller, larger = (
-        set(training_pairs(corpus, [resolve_language("sw")], "train", Sample(share=share)).concepts)
+        set(make_training_pairs(corpus, [resolve_language("sw")], "train", SamplingConfig(share=share)).concepts)
         for share in (0.3, 0.7)
     )
     assert smaller < larger < set(pairs.concepts)
@@ -238,16 +240,16 @@ def test_pairs_on_disk_are_those_in_memory(corpus: Corpus, pairs: Pairs) -> None
 
 def test_an_epoch_shows_every_caption_once() -> None:
     for count in (1, 2, 3, 17, 1024, 4099):
-        order = shuffled(np.arange(count), np.full(count, count), np.full(count, 5, np.uint64))
+        order = permute(np.arange(count), np.full(count, count), np.full(count, 5, np.uint64))
         assert sorted(order.tolist()) == list(range(count)) and (count < 17 or order.tolist() != sorted(order.tolist()))
     strata = Strata([0, 1000, 1040], [1000, 40, 5], [0.5, 0.3, 0.2])
-    steps = torch.cat([strata.rows(512, 7 * 1_000_003 + step) for step in range(128)])
-    assert torch.equal(steps[5120:5632], strata.rows(512, 7 * 1_000_003 + 10))  # computed, not remembered
+    steps = torch.cat([strata.get_rows(512, 7 * 1_000_003 + step) for step in range(128)])
+    assert torch.equal(steps[5120:5632], strata.get_rows(512, 7 * 1_000_003 + 10))  # computed, not remembered
     seen = Counter(steps.tolist())
     for start, count, share in ((0, 1000, 0.5), (1000, 40, 0.3), (1040, 5, 0.2)):
         own = [seen[row] for row in range(start, start + count)]
         assert max(own) - min(own) <= 1 and sum(own) == pytest.approx(share * 65536, abs=1)
-    assert not torch.equal(strata.rows(64, 0), strata.rows(64, 1_000_003))  # another seed
+    assert not torch.equal(strata.get_rows(64, 0), strata.get_rows(64, 1_000_003))  # another seed
 
 
 def test_rows_on_disk_are_the_features(
@@ -256,7 +258,7 @@ def test_rows_on_disk_are_the_features(
     """A tiny random encoder: what it makes of the captions does not matter here."""
     tower = describe("encoders", write_text_encoder(tmp_path / "text"))
     monkeypatch.setattr(feature_cache, "CHUNK", 64)
-    found = feature_rows.rows_of(tower, pairs.captions, "captions", pairs.sections[0])
+    found = feature_rows.open_features(tower, pairs.captions, "captions", pairs.sections[0])
     whole = feature_cache.forward(tower.build(), list(pairs.captions), "captions")
     torch.testing.assert_close(found[:], whole, atol=1e-5, rtol=1e-4)
     picked = torch.tensor([[5, 0, 200], [5, 130, 64]])
@@ -264,14 +266,17 @@ def test_rows_on_disk_are_the_features(
     torch.testing.assert_close(found.mean(0), whole.mean(0), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found.std(0), whole.std(0), atol=1e-5, rtol=1e-4)
     monkeypatch.setattr(feature_cache, "compute", lambda *_: pytest.fail("it is all there"))
-    assert torch.equal(feature_rows.rows_of(tower, pairs.captions, "captions", pairs.sections[0])[:], found[:])
+    assert torch.equal(feature_rows.open_features(tower, pairs.captions, "captions", pairs.sections[0])[:], found[:])
     damaged = found.columns[0].files[0]
     damaged.write_bytes(damaged.read_bytes()[:-4])
     with pytest.raises(PolyclipError, match="is damaged"):
-        feature_rows.rows_of(tower, pairs.captions, "captions", pairs.sections[0])
+        feature_rows.open_features(tower, pairs.captions, "captions", pairs.sections[0])
 
 
-INDEX = "import sys; from polyclip.data.corpus import load_corpus; c = load_corpus(sys.argv[1]); open(sys.argv[2], 'w').close(); c.folder"
+INDEX = (
+    "import sys; from polyclip.data.corpus import load_corpus; "
+    "c = load_corpus(sys.argv[1]); open(sys.argv[2], 'w').close(); c.folder"
+)
 
 
 def test_killed_at_random_points_nothing_is_lost_or_read_twice(
@@ -306,7 +311,7 @@ def test_killed_at_random_points_nothing_is_lost_or_read_twice(
             break
     assert attempt >= 1 and child.returncode == 0 and len(kept) == 24
     catalogue = read_catalogue(load_corpus(str(pack)).folder)
-    rows = [row for file in catalogue.indexes for row in read_index(cache_folder() / file).to_pylist()]
+    rows = [row for file in catalogue.indexes for row in read_index(get_cache_folder() / file).to_pylist()]
     assert [row["key"] for row in rows] == [key for key, _, _ in items]
     spoken = [sorted((caption["language"], caption["text"]) for caption in row["captions"]) for row in rows]
     assert spoken == [

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from polyclip.data.corpus import load_corpus
-from polyclip.evaluation.leakage.compare import unseen
-from tests.command import polyclip, process
+from polyclip.evaluation.leakage.compare import check_leakage
+from tests.command import polyclip, start_process
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 
@@ -34,7 +34,7 @@ def inputs(toy: dict[str, str]) -> list[str]:
 @pytest.fixture(scope="module")
 def run(toy: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
-    with process("align", "--lang", "sw", *inputs(toy), "--out", out) as started:
+    with start_process("align", "--lang", "sw", *inputs(toy), "--out", out) as started:
         assert started.wait(120) == 0
     return out
 
@@ -145,7 +145,7 @@ def test_a_disk_that_fills_while_features_are_written(
         resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
 
     monkeypatch.setenv("POLYCLIP_CACHE", str(tmp_path / "cache"))
-    unseen(load_corpus(toy["corpus"]), [])  # which keeps hashes; what follows is about features
+    check_leakage(load_corpus(toy["corpus"]), [])  # which keeps hashes; what follows is about features
     command = [sys.executable, "-m", "polyclip", "align", "--lang", "sw", *inputs(toy), "--out", str(tmp_path / "run")]
     environment = {
         "POLYCLIP_CACHE": str(tmp_path / "cache"),
@@ -174,7 +174,7 @@ def test_a_test_picture_that_is_trained_on_is_refused_unless_a_reason_is_given(
     given = ["align", "--lang", "sw", *inputs(toy), "--corpus", str(pack), "--out", str(tmp_path / "run")]
     one_sentence(polyclip(*given), "toy (test) is not unseen", trained, tested, "--allow-leakage REASON")
     assert not (tmp_path / "run").exists()
-    with process(*given, "--allow-leakage", "only to try") as allowed:
+    with start_process(*given, "--allow-leakage", "only to try") as allowed:
         assert allowed.wait(120) == 0
     found = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))["origin"]
     assert found["leakage"]["leaks"] == {"identical picture": 1} and found["leakage"]["allowed"] == "only to try"

@@ -1,4 +1,6 @@
-"""The first run on real weights, real pictures and captions people wrote: a smaller tower and smaller pictures than the default has, for speed."""
+"""The first run on real weights, real pictures and captions people wrote: a smaller tower and smaller pictures than the
+default has, for speed.
+"""
 
 import inspect
 import json
@@ -14,15 +16,15 @@ from safetensors.torch import load_file
 import polyclip
 from polyclip.core.toml import CORPORA
 from polyclip.data.readers import emoji
-from polyclip.languages.schema import known_languages, load_language
-from tests.command import Said
+from polyclip.languages.schema import list_languages, load_language
+from tests.command import CommandResult
 from tests.command import polyclip as command
 
 Scores = dict[tuple[str, str], dict[str, Any]]  # (language, metric) -> score
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CommandResult]:
     out = tmp_path_factory.mktemp("runs") / "sw"
     said = command(
         "align", "--lang", "sw", "--method", "heads", "--vision-tower", "efficientnet-lite0:,size=128", "--out", out
@@ -32,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
 
 
 @pytest.fixture(scope="module")
-def result(run: tuple[Path, Said]) -> dict[str, Any]:
+def result(run: tuple[Path, CommandResult]) -> dict[str, Any]:
     return json.loads((run[0] / "result.json").read_text("utf-8"))
 
 
@@ -102,11 +104,11 @@ def test_the_schema_other_tools_read(result: dict[str, Any]) -> None:
 def test_trained_and_never_trained_languages_are_told_apart(result: dict[str, Any]) -> None:
     seen = {s["language"]: s["seen"] for s in result["scores"]}
     assert {language for language, trained in seen.items() if trained} == {"sw", "en"}
-    xm3600 = {code for code in known_languages() if load_language(code).xm3600}
+    xm3600 = {code for code in list_languages() if load_language(code).xm3600}
     assert len(xm3600) == 36 and xm3600 <= set(seen)
 
 
-def test_counts_are_those_of_the_file(run: tuple[Path, Said], result: dict[str, Any]) -> None:
+def test_counts_are_those_of_the_file(run: tuple[Path, CommandResult], result: dict[str, Any]) -> None:
     saved = load_file(run[0] / "aligner.safetensors")
     constants = ("mean", "deviation", "spread", "lengths", "space")
     trained = sum(t.numel() for name, t in saved.items() if not name.endswith(constants) and ".names." not in name)
@@ -119,7 +121,7 @@ def test_counts_are_those_of_the_file(run: tuple[Path, Said], result: dict[str, 
     assert sum(path.stat().st_size for path in run[0].iterdir()) < 10_000_000
 
 
-def test_it_finds_photographs_although_it_learnt_from_drawings(run: tuple[Path, Said], tmp_path: Path) -> None:
+def test_it_finds_photographs_although_it_learnt_from_drawings(run: tuple[Path, CommandResult], tmp_path: Path) -> None:
     """On the validation split of a package of Debian: the test split is for the README."""
     asked = [text for code in ("en", "de", "sw") for text in ("--lang", code)]
     written = tmp_path / "photographs.json"
@@ -138,7 +140,7 @@ def test_it_finds_photographs_although_it_learnt_from_drawings(run: tuple[Path, 
     assert found["en", "drawings", "recall@10"]["value"] > 0.5
 
 
-def test_what_is_printed(run: tuple[Path, Said], result: dict[str, Any]) -> None:
+def test_what_is_printed(run: tuple[Path, CommandResult], result: dict[str, Any]) -> None:
     folder, said = run
     assert (
         max(len(line) for line in said.out.splitlines() if str(folder) not in line and " parameters " not in line) <= 80
@@ -161,7 +163,7 @@ def test_what_is_printed(run: tuple[Path, Said], result: dict[str, Any]) -> None
     assert lines[0]["validation"] < 0.1 < lines[-1]["validation"]
 
 
-def test_eval_gives_the_same_figures_and_others(run: tuple[Path, Said], result: dict[str, Any], tmp_path: Path) -> None:
+def test_eval_gives_the_same_figures_and_others(run: tuple[Path, CommandResult], result: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "some.json"
     said = command("eval", "emoji", "--model", run[0], "--lang", "swh_Latn", "--lang", "Yoruba", "--json", out)
     assert said.code == 0 and "yo Yoruba" in said.out
@@ -172,7 +174,7 @@ def test_eval_gives_the_same_figures_and_others(run: tuple[Path, Said], result: 
     assert validation.code == 0 and headline(json.loads(out.read_text("utf-8")))["sw", "recall@1"]["gallery"] < 200
 
 
-def test_the_api_gives_unit_vectors_that_mean_something(run: tuple[Path, Said]) -> None:
+def test_the_api_gives_unit_vectors_that_mean_something(run: tuple[Path, CommandResult]) -> None:
     model = polyclip.load(run[0])
     drawn = emoji.pictures(CORPORA / "emoji", "noto")
     things = {
@@ -215,7 +217,7 @@ def test_the_api_gives_unit_vectors_that_mean_something(run: tuple[Path, Said]) 
             call()
 
 
-def test_search_puts_the_right_picture_first(run: tuple[Path, Said], tmp_path: Path) -> None:
+def test_search_puts_the_right_picture_first(run: tuple[Path, CommandResult], tmp_path: Path) -> None:
     drawn = emoji.pictures(CORPORA / "emoji", "noto")
     (tmp_path / "pictures").mkdir()
     for name, concept in {"paka": "1F408-200D-2B1B", "ndizi": "1F34C", "gari": "1F697", "saa": "231A"}.items():

@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 from torch import equal
 
-from tests.command import killed_when, polyclip
+from tests.command import kill_when, polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 EPOCHS = 80  # enough that a run is still under way when it is killed
@@ -57,7 +57,7 @@ def test_killed_and_resumed(toy: dict[str, str], method: str, phase: str, how: s
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert polyclip(*arguments(toy, method, whole)).code == 0
     checkpoint = broken / f"checkpoint-{phase}.safetensors"
-    code, said = killed_when(checkpoint.exists, arguments(toy, method, broken), how)
+    code, said = kill_when(checkpoint.exists, arguments(toy, method, broken), how)
     assert checkpoint.exists() and not (broken / "aligner.safetensors").exists(), (
         "it was stopped too late to prove anything"
     )

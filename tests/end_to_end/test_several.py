@@ -1,4 +1,6 @@
-"""`torchrun -m polyclip align` as a person types it: a process is killed, the job ends and says so, and one process alone goes on with it."""
+"""`torchrun -m polyclip align` as a person types it: a process is killed, the job ends and says so, and one process
+alone goes on with it.
+"""
 
 import json
 import os
@@ -58,7 +60,7 @@ def test_a_killed_process_ends_the_job_and_one_alone_goes_on(method: str, how: l
         write_text_encoder(tmp_path / "text"),
         write_vision_tower(tmp_path / "vision"),
     )
-    inputs = ["--corpus", corpus, "--text-encoder", text, "--vision-tower", vision, "--dim", 16]
+    inputs = ["--corpus", corpus, "--text-encoder", text, "--vision-tower", vision, "--head-dim", 16]
     arguments = ["align", "--lang", "sw", "--method", method, *inputs, "--epochs", EPOCHS[method], "--batch-size", 7]
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     assert polyclip(*arguments, "--out", whole).code == 0  # and its features are in the cache
@@ -97,7 +99,7 @@ def test_several_processes_score_and_translate_as_one_does(tmp_path: Path) -> No
         write_text_encoder(tmp_path / "text"),
         write_vision_tower(tmp_path / "vision"),
     )
-    inputs = ["--corpus", corpus, "--text-encoder", text, "--vision-tower", vision, "--dim", 16]
+    inputs = ["--corpus", corpus, "--text-encoder", text, "--vision-tower", vision, "--head-dim", 16]
     assert (
         polyclip(
             "align",

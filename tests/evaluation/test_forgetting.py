@@ -14,7 +14,7 @@ from polyclip.evaluation import forgetting
 from polyclip.evaluation.results import Retention
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import ModelConfig
-from polyclip.report.table import too_forgetful
+from polyclip.report.table import describe_forgetting
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
@@ -36,27 +36,27 @@ def rows_of(*codes: str) -> dict[str, list[Row]]:
 def test_a_name_finds_its_own_in_the_pivot_or_not_by_hand() -> None:
     pivot = torch.eye(3)
     asked = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, 0, 1]])  # the second is nearest to the third
-    hits = forgetting.found({"fr": pivot, "de": asked}, rows_of("fr", "de"), ["de"], "fr")
+    hits = forgetting.find_pivot_hits({"fr": pivot, "de": asked}, rows_of("fr", "de"), ["de"], "fr")
     assert hits.tolist() == [1, 0, 1]
 
 
 def test_a_constant_encoder_finds_nothing() -> None:
     same = torch.ones(3, 4)
-    assert forgetting.found({"fr": same, "de": same}, rows_of("fr", "de"), ["de"], "fr").sum() == 0
+    assert forgetting.find_pivot_hits({"fr": same, "de": same}, rows_of("fr", "de"), ["de"], "fr").sum() == 0
 
 
 def test_names_the_pivot_lacks_are_no_queries() -> None:
     rows = rows_of("fr", "de") | {"fr": rows_of("fr")["fr"][:2]}
-    hits = forgetting.found({"fr": torch.eye(3)[:2], "de": torch.eye(3)}, rows, ["de"], "fr")
+    hits = forgetting.find_pivot_hits({"fr": torch.eye(3)[:2], "de": torch.eye(3)}, rows, ["de"], "fr")
     assert hits.tolist() == [1, 1]
 
 
 def test_the_change_is_the_mean_of_differences_within_its_interval() -> None:
     before, after = np.array([1.0, 1, 0, 1]), np.array([1.0, 0, 0, 0])
-    line = forgetting.line("part", "question", before, after, ["a", "b", "c", "d"])
+    line = forgetting.summarize_change("part", "question", before, after, ["a", "b", "c", "d"])
     assert (line.before, line.after, line.change, line.queries) == (0.75, 0.25, -0.5, 4)
     assert line.low <= line.change <= line.high and line.low >= -1 and line.high <= 0
-    unchanged = forgetting.line("part", "question", before, before, ["a", "b", "c", "d"])
+    unchanged = forgetting.summarize_change("part", "question", before, before, ["a", "b", "c", "d"])
     assert (unchanged.change, unchanged.low, unchanged.high) == (0, 0, 0)
 
 
@@ -73,7 +73,7 @@ def test_towers_left_alone_keep_everything_and_trained_ones_are_measured_as_they
                 for parameter in aligner.text.encoder.parameters():
                     if parameter.requires_grad:
                         parameter.add_(torch.randn_like(parameter))
-        lines = forgetting.knowledge(aligner, corpus, rows, frozenset({"sw", "en"}), "train")
+        lines = forgetting.compute_retention(aligner, corpus, rows, frozenset({"sw", "en"}), "train")
         encoder = {line.question.split(" ")[0]: line for line in lines if line.part == "text encoder"}
         assert set(encoder) == {"English", "trained", "never"}
         assert all(line.change == 0 for line in encoder.values()) == (method == "heads")
@@ -85,7 +85,7 @@ def test_without_a_pivot_nothing_is_said(toy: dict[str, str]) -> None:
     corpus = load_corpus(toy["plain"])
     aligner = PolyCLIP(ModelConfig(text_encoder=toy["text"], vision_tower=toy["vision"], method="heads", dim=16)).eval()
     rows = {code: corpus.reader.read(corpus.folder, code, "train") for code in ("sw", "en")}
-    assert forgetting.knowledge(aligner, corpus, rows, frozenset({"sw", "en"}), "train") == []
+    assert forgetting.compute_retention(aligner, corpus, rows, frozenset({"sw", "en"}), "train") == []
 
 
 def kept(part: str, change: float) -> Retention:
@@ -94,10 +94,10 @@ def kept(part: str, change: float) -> Retention:
 
 def test_the_gate_looks_at_the_worst_line_of_text() -> None:
     lines = [kept("text encoder", -0.01), kept("aligned captions", -0.05), kept("vision tower", -0.5)]
-    assert too_forgetful(lines, 5.5) == ""
-    assert "aligned captions fell by 5.0 points" in too_forgetful(lines, 4.9)
+    assert describe_forgetting(lines, 5.5) == ""
+    assert "aligned captions fell by 5.0 points" in describe_forgetting(lines, 4.9)
     with pytest.raises(DataError, match="nothing to look at"):
-        too_forgetful([kept("vision tower", -0.5)], 1.0)
+        describe_forgetting([kept("vision tower", -0.5)], 1.0)
 
 
 def test_align_says_what_was_kept_and_the_gate_ends_it_with_1(
@@ -105,7 +105,7 @@ def test_align_says_what_was_kept_and_the_gate_ends_it_with_1(
 ) -> None:
     from polyclip.training import scoring_plan
 
-    monkeypatch.setattr(scoring_plan, "known_languages", lambda: ["de", "fr"])
+    monkeypatch.setattr(scoring_plan, "list_languages", lambda: ["de", "fr"])
     common = [
         "align",
         "--lang",
@@ -119,20 +119,20 @@ def test_align_says_what_was_kept_and_the_gate_ends_it_with_1(
         "--vision-tower",
         toy["vision"],
     ]
-    said = polyclip(*common, "--dim", 8, "--epochs", 1, "--out", tmp_path / "run", "--max-drop", 100)
+    said = polyclip(*common, "--head-dim", 8, "--epochs", 1, "--out", tmp_path / "run", "--max-drop", 100)
     assert said.code == 0, said.err
     assert "knowledge kept" in said.out and "aligned captions" in said.out
     lines = json.loads((tmp_path / "run" / "knowledge.json").read_text("utf-8"))["knowledge"]
     assert {line["part"] for line in lines} == {"text encoder", "aligned captions"}
     assert "knowledge" not in json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))
-    monkeypatch.setattr("polyclip.report.table.too_forgetful", lambda lines, most: f"fell more than {most:g}")
-    failed = polyclip(*common, "--dim", 8, "--epochs", 1, "--out", tmp_path / "again", "--max-drop", 3)
+    monkeypatch.setattr("polyclip.report.table.describe_forgetting", lambda lines, most: f"fell more than {most:g}")
+    failed = polyclip(*common, "--head-dim", 8, "--epochs", 1, "--out", tmp_path / "again", "--max-drop", 3)
     assert failed.code == 1 and "fell more than 3" in failed.err
     assert (tmp_path / "again" / "aligner.safetensors").exists()
 
 
 def test_the_imagenet_classifier_agrees_with_itself_until_its_tower_is_trained(tmp_path: Path) -> None:
-    """The real tower, and 40 real pictures."""
+    """The real tower, and 40 real images."""
     from polyclip.data.readers import emoji
 
     corpus = load_corpus("emoji")
@@ -143,10 +143,10 @@ def test_the_imagenet_classifier_agrees_with_itself_until_its_tower_is_trained(t
         aligner = PolyCLIP(
             ModelConfig(vision_tower="efficientnet-lite0:,size=96", method="lit-reversed", dim=16)
         ).eval()
-        (line,) = forgetting.vision_line(aligner, corpus, "validation")
+        (line,) = forgetting.measure_vision_retention(aligner, corpus, "validation")
         assert (line.after, line.queries) == (1.0, 40)
         with torch.no_grad():
             aligner.vision.encoder.model.conv_head.weight.mul_(-1)
         aligner.vision.train(True)
-        (line,) = forgetting.vision_line(aligner.eval(), corpus, "validation")
+        (line,) = forgetting.measure_vision_retention(aligner.eval(), corpus, "validation")
         assert line.after < 0.5 and line.change == pytest.approx(line.after - 1)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from polyclip.data.captions import normalised
+from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import load_corpus
 from polyclip.evaluation.benchmarks import emoji
-from polyclip.evaluation.held_out import MIXED, all_locales, mixed, pictures
+from polyclip.evaluation.held_out import MIXED, list_locales, mix_styles, build_galleries
 from polyclip.evaluation.retrieval import Items, Request
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
@@ -22,11 +22,11 @@ CONCEPTS = [row.concept for row in EN]
 
 @dataclass
 class Oracle:
-    """Knows each English name's and each picture's concept."""
+    """Knows each English name's and each image's concept."""
 
     kind: str
     concept: dict[str, str] = field(
-        default_factory=lambda: {row.captions[0]: row.concept for row in normalised(EN, load_language("en"))}
+        default_factory=lambda: {row.captions[0]: row.concept for row in normalize_captions(EN, load_language("en"))}
     )
 
     def pooled(self, items: Any, what: str, *, keep: bool, sections: Any = ()) -> torch.Tensor:
@@ -75,21 +75,21 @@ def test_protocols_and_galleries() -> None:
 
 
 def test_the_mixed_gallery_has_every_concept_once_and_all_styles() -> None:
-    found, categories = pictures(knowing("perfect"), CORPUS, "test")
+    found, categories = build_galleries(knowing("perfect"), CORPUS, "test")
     assert sorted(found[MIXED].keys) == sorted(CONCEPTS) == sorted(categories)
     styles = {
         style: Items(torch.full((len(g.keys), 1), float(n)), g.keys, g.clusters)
         for n, (style, g) in enumerate(found.items())
         if style != MIXED
     }
-    drawn = mixed(styles).vectors.flatten().tolist()
+    drawn = mix_styles(styles).embeddings.flatten().tolist()
     counts = [drawn.count(float(n)) for n in range(1, 5)]
     assert sum(counts) == len(drawn) and min(counts) > 50
-    assert torch.equal(mixed(styles).vectors, mixed(dict(reversed(styles.items()))).vectors)
+    assert torch.equal(mix_styles(styles).embeddings, mix_styles(dict(reversed(styles.items()))).embeddings)
 
 
 def test_a_regional_variety_of_a_trained_language_was_seen() -> None:
     request = Request(trained=frozenset({"sw", "en"}))
-    assert [request.seen(code) for code in ("en", "en-GB", "sw-KE", "de", "es-MX")] == [True, True, True, False, False]
-    locales = all_locales(CORPUS)
+    assert [request.is_seen(code) for code in ("en", "en-GB", "sw-KE", "de", "es-MX")] == [True, True, True, False, False]
+    locales = list_locales(CORPUS)
     assert locales["quz"] == "qu" and "qu" not in locales and len(locales) >= 150

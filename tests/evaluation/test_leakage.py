@@ -1,4 +1,4 @@
-"""The leakage lint: real pictures and captions, planted leaks of every kind, and what must not count as one."""
+"""The leakage lint: real images and captions, planted leaks of every kind, and what must not count as one."""
 
 import json
 from itertools import pairwise
@@ -11,11 +11,11 @@ from PIL import Image
 
 from polyclip.data import image_hash
 from polyclip.data.corpus import load_corpus
-from polyclip.data.image_hash import hashes, near
-from polyclip.data.images import picture_of
+from polyclip.data.image_hash import hash_images, find_near
+from polyclip.data.images import make_image_source
 from polyclip.errors import DataError, UnknownName
-from polyclip.evaluation.leakage.compare import Leak, compare, identity, known_names, leaks, overlaps, record, refuse
-from polyclip.evaluation.leakage.sources import Material, gather, of_corpus, of_folder, plain
+from polyclip.evaluation.leakage.compare import Leak, compare, identify_file, list_known_names, find_leaks, load_overlaps, to_record, refuse_leaks
+from polyclip.evaluation.leakage.sources import DatasetContents, collect_contents, collect_corpus, collect_folder, normalize_name
 from polyclip.languages.resolve import resolve_language
 from tests.command import polyclip
 
@@ -46,8 +46,8 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_train(tmp_path_factory.mktemp("train") / "mine")
 
 
-def of(text: Path | str, split: str = "train") -> Material:
-    return gather(str(text), split, [], known_names())
+def of(text: Path | str, split: str = "train") -> DatasetContents:
+    return collect_contents(str(text), split, [], list_known_names())
 
 
 def kinds(found: list[Leak]) -> list[str]:
@@ -56,26 +56,26 @@ def kinds(found: list[Leak]) -> list[str]:
 
 def test_the_starter_corpus_shares_nothing_between_its_splits() -> None:
     for first, second in (("train", "test"), ("train", "validation"), ("validation", "test")):
-        found = compare(of_corpus(CORPUS, first, [SW]), of_corpus(CORPUS, second, [SW]))
+        found = compare(collect_corpus(CORPUS, first, [SW]), collect_corpus(CORPUS, second, [SW]))
         assert found.leaks == []
-        refuse([found])
+        refuse_leaks([found])
     assert found.compared["concepts"][1] > 355 and found.compared["pictures"] == [603, 1229]
     assert 0 < found.captions["shared"] < found.captions["captions"]  # words of several things: counted, no leak
 
 
 def test_one_drawing_under_two_names_is_named_and_refused() -> None:
     flag = CORPUS.reader.pictures(CORPUS.folder, "openmoji")["1F1E6-1F1FA"]
-    found = compare(Material(name="mine", labels=frozenset(), pictures=[flag]), of_corpus(CORPUS, "test", [SW]))
+    found = compare(DatasetContents(name="mine", labels=frozenset(), images=[flag]), collect_corpus(CORPUS, "test", [SW]))
     assert [(leak.kind, leak.other) for leak in found.leaks] == [("identical picture", "1F1E6-1F1FA")]
     with pytest.raises(
         DataError, match=r"emoji \(test\) is not unseen: 1 leaks from mine, the first: identical picture"
     ):
-        refuse([found])
-    refuse([found], "drawings")
+        refuse_leaks([found])
+    refuse_leaks([found], "drawings")
 
 
 def test_a_concept_on_both_sides_of_a_split_is_a_leak(train: Path) -> None:
-    found = leaks(of(train), of(train, "all"))
+    found = find_leaks(of(train), of(train, "all"))
     assert {leak.train for leak in found if leak.kind == "concept"} == {f"{concept}.png" for concept in CONCEPTS}
     assert sum(leak.kind == "identical picture" for leak in found) == 12
 
@@ -87,7 +87,7 @@ def test_pictures_that_were_resized_compressed_or_renamed(train: Path, tmp_path:
     (tmp_path / "copy.png").write_bytes((train / f"{CONCEPTS[2]}.png").read_bytes())
     images[3].crop((20, 20, 100, 100)).save(tmp_path / "part.png")
     NOTO["1F415"].open().save(tmp_path / "another.png")
-    found = {Path(leak.other).name: leak for leak in leaks(of(train), of(tmp_path))}
+    found = {Path(leak.other).name: leak for leak in find_leaks(of(train), of(tmp_path))}
     assert {name: (leak.kind, Path(leak.train).stem) for name, leak in found.items()} == {
         "larger.png": ("near duplicate", CONCEPTS[0]), "compressed.jpg": ("near duplicate", CONCEPTS[1]), "copy.png": ("identical picture", CONCEPTS[2]),
     }  # fmt: skip
@@ -97,9 +97,9 @@ def test_pictures_that_were_resized_compressed_or_renamed(train: Path, tmp_path:
     ("first", "second"), [("1F49A", "1F90E"), ("1F7E2", "1F7E4"), ("1F4D7", "1F4D9"), ("1F534", "1F7E4")]
 )
 def test_another_colour_is_another_picture(first: str, second: str) -> None:
-    pair = hashes([NOTO[first], NOTO[second]], "pictures")
-    assert next(near(pair.bits[:1], pair.bits[1:]))[2] <= 8  # the hash alone would say that they are the same
-    assert not image_hash.alike(NOTO[first], NOTO[second], {})
+    pair = hash_images([NOTO[first], NOTO[second]], "pictures")
+    assert next(find_near(pair.bits[:1], pair.bits[1:]))[2] <= 8  # the hash alone would say that they are the same
+    assert not image_hash.is_same_image(NOTO[first], NOTO[second], {})
 
 
 def test_near_is_the_slow_definition_nearest_first() -> None:
@@ -107,7 +107,7 @@ def test_near_is_the_slow_definition_nearest_first() -> None:
     first, second = (generator.integers(0, 256, (rows, 32), dtype=np.uint8) for rows in (40, 700))
     second[::7] = first[generator.integers(0, 40, 100)] ^ (generator.random((100, 32)) < 0.05).astype(np.uint8)
     apart = np.unpackbits(first[None] ^ second[:, None], axis=2).sum(2)
-    found = list(near(first, second, 40))
+    found = list(find_near(first, second, 40))
     assert {(row, column) for column, row, _ in found} == set(zip(*np.nonzero(apart <= 40), strict=True)) and len(
         found
     ) >= 100
@@ -116,18 +116,18 @@ def test_near_is_the_slow_definition_nearest_first() -> None:
 
 
 def test_hashes_are_kept_by_what_a_file_holds(train: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = [picture_of(path) for path in sorted(train.glob("*.png"))]
-    first = hashes(pictures, "pictures")
-    monkeypatch.setattr(image_hash, "hashed", lambda picture: pytest.fail(f"{picture.name} was hashed again"))
-    again = hashes(pictures[::-1], "pictures")
+    pictures = [make_image_source(path) for path in sorted(train.glob("*.png"))]
+    first = hash_images(pictures, "pictures")
+    monkeypatch.setattr(image_hash, "hash_image", lambda picture: pytest.fail(f"{picture.name} was hashed again"))
+    again = hash_images(pictures[::-1], "pictures")
     assert (again.bits[::-1] == first.bits).all() and len(first.bits) == 12
     (own_cache / "hashes" / "phash-256.sqlite").write_bytes(b"no database" * 100)
-    with pytest.raises(Exception, match="Cannot keep picture hashes"):
-        hashes(pictures, "pictures")
+    with pytest.raises(Exception, match="Cannot keep image hashes"):
+        hash_images(pictures, "pictures")
 
 
 def test_a_picture_that_cannot_be_read_is_named(train: Path, tmp_path: Path) -> None:
-    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no image")
     (tmp_path / "notes.pdf").write_bytes(b"")
     NOTO["1F415"].open().save(tmp_path / "fine.png")
     found = compare(of(train), of(tmp_path))
@@ -146,12 +146,12 @@ def test_names_of_files_tell_pictures_that_are_not_at_hand(tmp_path: Path) -> No
     (tmp_path / "lists" / "test_image_names.txt").write_text(
         "COCO_train2014_000000436508.jpg\nCOCO_val2014_000000341725.jpg\n1.jpg"
     )
-    found = leaks(of_folder(tmp_path / "pictures", "pictures"), of_folder(tmp_path / "lists", "lists"))
+    found = find_leaks(collect_folder(tmp_path / "pictures", "pictures"), collect_folder(tmp_path / "lists", "lists"))
     assert [(leak.kind, leak.detail) for leak in found] == [
         ("file name", "coco 000000341725"),
         ("file name", "coco 000000436508"),
     ]
-    assert [identity(name) for name in ("a/1007129816.jpg", "000411001ff7dd4f.jpg", "dog-12.png", "1F468-200D-1F9B3")] == [
+    assert [identify_file(name) for name in ("a/1007129816.jpg", "000411001ff7dd4f.jpg", "dog-12.png", "1F468-200D-1F9B3")] == [
         "1007129816", "000411001ff7dd4f", "", "",
     ]  # fmt: skip
 
@@ -164,8 +164,8 @@ def test_the_same_name_of_different_pictures_is_no_leak(tmp_path: Path) -> None:
     assert found.leaks == [] and any("1 file names are the same" in note for note in found.notes)
 
 
-def said(captions: dict[str, list[str]]) -> Material:
-    return Material(name="captions", labels=frozenset(), captions=captions)
+def said(captions: dict[str, list[str]]) -> DatasetContents:
+    return DatasetContents(name="captions", labels=frozenset(), captions=captions)
 
 
 def test_words_are_counted_and_sentences_leak() -> None:
@@ -201,18 +201,18 @@ def test_words_are_counted_and_sentences_leak() -> None:
 )
 def test_known_overlaps(first: str, second: str, words: str) -> None:
     for pair in ((first, second), (second, first)):
-        found = leaks(*map(of, pair))
+        found = find_leaks(*map(of, pair))
         assert any(words in leak.detail for leak in found) and {leak.kind for leak in found} == {"known overlap"}
         assert first == second or all(leak.source.startswith("https://") for leak in found)
-    assert leaks(of("multi30k-train"), of("xm3600")) == []
+    assert find_leaks(of("multi30k-train"), of("xm3600")) == []
 
 
 def test_the_table_of_overlaps_names_only_its_sets_and_each_name_once() -> None:
-    table = overlaps()
+    table = load_overlaps()
     sets = {known.name for known in table.sets}
     assert len(table.overlaps) > 10
     assert {name for overlap in table.overlaps for name in (*overlap.first, *overlap.second)} <= sets
-    spelt = [plain(name) for known in table.sets for name in {plain(name) for name in (known.name, *known.names)}]
+    spelt = [normalize_name(name) for known in table.sets for name in {normalize_name(name) for name in (known.name, *known.names)}]
     assert len(spelt) == len(set(spelt))
 
 
@@ -248,10 +248,10 @@ def test_official_files_are_read(tmp_path: Path) -> None:
 def test_what_is_neither_corpus_nor_folder_nor_known(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'XTD10'"):
         of("XTD12")
-    with pytest.raises(DataError, match="neither pictures nor lists"):
+    with pytest.raises(DataError, match="neither images nor lists"):
         of(tmp_path)
     with pytest.raises(DataError, match="is no folder"):
-        gather("xtd10", "test", [], known_names(), tmp_path / "missing")
+        collect_contents("xtd10", "test", [], list_known_names(), tmp_path / "missing")
     with pytest.raises(UnknownName, match="split"):
         of("emoji", "tests")
 
@@ -279,7 +279,7 @@ def test_the_command(train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
     assert json.loads((tmp_path / "leakage.json").read_text("utf-8")) == found
     assert [leak["kind"] for leak in found["leaks"]] == ["identical picture"]
-    assert record(compare(of(train), of(clean)))["allowed"] is None
+    assert to_record(compare(of(train), of(clean)))["allowed"] is None
     known = polyclip("leakage", "coco", "xtd10", "--data", clean)
     assert known.code == 1 and "known overlap" in known.out
     bad = polyclip("leakage", "coco", "xtd12")
@@ -296,5 +296,5 @@ def test_a_flat_picture_is_not_every_flat_picture(tmp_path: Path) -> None:
         for colour in colours:
             Image.new("RGB", (50, 50 if side == "one" else 80), colour).save(tmp_path / side / f"{colour}.png")
     assert [
-        (Path(leak.train).name, Path(leak.other).name) for leak in leaks(of(tmp_path / "one"), of(tmp_path / "two"))
+        (Path(leak.train).name, Path(leak.other).name) for leak in find_leaks(of(tmp_path / "one"), of(tmp_path / "two"))
     ] == [("white.png", "white.png")]

@@ -1,7 +1,11 @@
 """Metrics against public definitions, slow definitions and hand-made matrices; protocols with models whose score is known."""
 
-import numpy as np
 import pytest
+
+pytest.importorskip("clip_benchmark")
+pytest.importorskip("sklearn")
+
+import numpy as np
 import torch
 from clip_benchmark.metrics import zeroshot_retrieval as public
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score
@@ -13,15 +17,15 @@ from polyclip.evaluation.metrics import (
     PER_QUERY,
     Bootstrap,
     Chance,
-    chance_recall,
+    compute_chance_recall,
+    compute_query_metrics,
+    compute_ranks,
     ndcg,
-    per_query,
-    places,
-    ranks,
+    rank_positives,
     recall,
 )
-from polyclip.evaluation.results import Measured, Score
-from polyclip.evaluation.retrieval import Items, both_directions
+from polyclip.evaluation.results import PerQueryScore, Score
+from polyclip.evaluation.retrieval import Items, score_both_directions
 
 FACTS = {"benchmark": "b", "protocol": "p", "split": "test", "language": "xx", "seen": True}
 
@@ -38,17 +42,17 @@ def test_places_are_their_definition_with_several_positives_and_ties() -> None:
         torch.randint(-2, 3, (40, 3)).float(),
     )  # exact, and full of ties
     keys, own = [i % 9 if i < 36 else 9 for i in range(40)], [i % 10 for i in range(60)]
-    found = places(query, gallery, torch.tensor(own), torch.tensor(keys))
+    found = rank_positives(query, gallery, torch.tensor(own), torch.tensor(keys))
     slow = [slow_places(q, gallery, k, keys) for q, k in zip(query, own, strict=True)]
     assert found.tolist() == [places + [40] * (found.shape[1] - len(places)) for places in slow]
-    assert torch.equal(ranks(query, gallery, torch.tensor(own), torch.tensor(keys)), found[:, 0])
-    assert places(query, gallery, torch.tensor(own), torch.tensor(keys), 2).tolist() == found[:, :2].tolist()
+    assert torch.equal(compute_ranks(query, gallery, torch.tensor(own), torch.tensor(keys)), found[:, 0])
+    assert rank_positives(query, gallery, torch.tensor(own), torch.tensor(keys), 2).tolist() == found[:, :2].tolist()
 
 
 def test_hand_made_ranks() -> None:
     gallery = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
     query = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
-    assert ranks(query, gallery, torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2])).tolist() == [0, 1, 2]
+    assert compute_ranks(query, gallery, torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2])).tolist() == [0, 1, 2]
 
 
 def test_hand_made_metrics() -> None:
@@ -56,7 +60,7 @@ def test_hand_made_metrics() -> None:
     found, positives = torch.tensor([[0, 2], [3, 12], [10, 11]]), torch.tensor([2, 1, 2])
     gain = ndcg(found, positives)
     assert gain.tolist() == pytest.approx([(1 + 1 / 2) / (1 + 1 / np.log2(3)), 1 / np.log2(5), 0])
-    table = dict(zip(PER_QUERY, per_query(found[:, 0].numpy(), gain.numpy()).T.tolist(), strict=True))
+    table = dict(zip(PER_QUERY, compute_query_metrics(found[:, 0].numpy(), gain.numpy()).T.tolist(), strict=True))
     assert (table["recall@1"], table["recall@5"], table["recall@10"]) == ([1, 0, 0], [1, 1, 0], [1, 1, 0])
     assert table["mean_recall"] == pytest.approx([1, 2 / 3, 0]) and table["mrr"] == pytest.approx([1, 1 / 4, 1 / 11])
 
@@ -68,7 +72,7 @@ def test_recall_is_clip_benchmarks_to_the_last_digit(captions: int) -> None:
     scores = text @ image.T
     assert all(len(row.unique()) == len(row) for row in (*scores, *scores.T)), "without ties"
     positive = own[:, None] == keys
-    t2i, i2t = ranks(text, image, own, keys), ranks(image, text, keys, own)
+    t2i, i2t = compute_ranks(text, image, own, keys), compute_ranks(image, text, keys, own)
     for k in (1, 5, 10):
         theirs = [
             (public.recall_at_k(table, true, k) > 0).float().mean().item()
@@ -82,7 +86,7 @@ def test_recall_is_clip_benchmarks_to_the_last_digit(captions: int) -> None:
 def test_ndcg_and_mrr_are_scikit_learns(captions: int) -> None:
     text, image = normalize(torch.randn(30 * captions, 8), dim=1), normalize(torch.randn(30, 8), dim=1)
     own, keys = torch.arange(30).repeat_interleave(captions), torch.arange(30)
-    found = places(image, text, keys, own)
+    found = rank_positives(image, text, keys, own)
     scores, relevant = (image @ text.T).numpy(), (keys[:, None] == own).numpy()
     assert ndcg(found, torch.full((30,), captions)).mean().item() == pytest.approx(
         ndcg_score(relevant, scores, k=10), abs=1e-6
@@ -90,7 +94,7 @@ def test_ndcg_and_mrr_are_scikit_learns(captions: int) -> None:
     first = np.zeros_like(relevant)  # of several positives, the reciprocal rank knows the nearest alone
     first[np.arange(30), np.where(relevant, scores, -9).argmax(1)] = True
     alone = np.where(relevant & ~first, -9, scores)
-    mrr = per_query(found[:, 0].numpy(), np.zeros(30))[:, PER_QUERY.index("mrr")].mean()
+    mrr = compute_query_metrics(found[:, 0].numpy(), np.zeros(30))[:, PER_QUERY.index("mrr")].mean()
     assert mrr == pytest.approx(label_ranking_average_precision_score(first, alone))
 
 
@@ -101,20 +105,20 @@ def test_ties_count_against_the_model_whatever_the_hardware_rounds() -> None:
         (1, 3607),
         (7, 1003),
     ):  # a single query takes another way through the matrix product
-        found = ranks(
+        found = compute_ranks(
             constant.repeat(queries, 1), constant.repeat(items, 1), torch.arange(queries), torch.arange(items)
         )
         assert found.tolist() == [items - 1] * queries
-    other = ranks(normalize(torch.randn(5, 384), dim=1), constant.repeat(3607, 1), torch.arange(5), torch.arange(3607))
+    other = compute_ranks(normalize(torch.randn(5, 384), dim=1), constant.repeat(3607, 1), torch.arange(5), torch.arange(3607))
     assert other.tolist() == [3606] * 5
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     query, gallery = torch.randint(-9, 9, (100, 3)).float(), torch.randint(-9, 9, (11, 3)).float()
     arguments = (query, gallery, torch.arange(100) % 4, torch.arange(11) % 4)
-    whole = places(*arguments)
+    whole = rank_positives(*arguments)
     monkeypatch.setattr(metrics, "CELLS", 11 * 7)
-    assert torch.equal(whole, places(*arguments))
+    assert torch.equal(whole, rank_positives(*arguments))
 
 
 def test_no_whole_matrix_is_ever_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +128,7 @@ def test_no_whole_matrix_is_ever_held(monkeypatch: pytest.MonkeyPatch) -> None:
         metrics, "_block", lambda similarity, *rest: held.append(similarity.numel()) or block(similarity, *rest)
     )
     monkeypatch.setattr(metrics, "CELLS", 1000)
-    ranks(torch.randn(5000, 2), torch.randn(30, 2), torch.arange(5000) % 30, torch.arange(30))
+    compute_ranks(torch.randn(5000, 2), torch.randn(30, 2), torch.arange(5000) % 30, torch.arange(30))
     assert sum(held) == 5000 * 30 and max(held) <= 1000
 
 
@@ -132,12 +136,12 @@ def test_no_whole_matrix_is_ever_held(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_values_that_are_not_finite_are_refused(bad: float) -> None:
     query = torch.tensor([[1.0, bad]])
     with pytest.raises(ValueError, match="finite query"):
-        ranks(query, torch.ones(1, 2), torch.tensor([0]), torch.tensor([0]))
+        compute_ranks(query, torch.ones(1, 2), torch.tensor([0]), torch.tensor([0]))
 
 
 def test_a_query_without_item_is_refused() -> None:
     with pytest.raises(ValueError, match="1 of 2 queries have no item"):
-        ranks(torch.ones(2, 2), torch.ones(1, 2), torch.tensor([0, 5]), torch.tensor([0]))
+        compute_ranks(torch.ones(2, 2), torch.ones(1, 2), torch.tensor([0, 5]), torch.tensor([0]))
 
 
 def test_chance_is_what_random_orders_score() -> None:
@@ -147,7 +151,7 @@ def test_chance_is_what_random_orders_score() -> None:
     scored = [(torch.from_numpy(np.sort(orders[:, :own], axis=1)), own) for own in positives.tolist()]
     drawn = np.mean(
         [
-            per_query(found[:, 0].numpy(), ndcg(found, torch.full((20_000,), own)).numpy()).mean(0)
+            compute_query_metrics(found[:, 0].numpy(), ndcg(found, torch.full((20_000,), own)).numpy()).mean(0)
             for found, own in scored
         ],
         axis=0,
@@ -157,7 +161,7 @@ def test_chance_is_what_random_orders_score() -> None:
     assert (np.median(first) + 1) / 40 == pytest.approx(chance.median(), abs=1 / 40)
     assert (
         Chance(torch.tensor([2, 2]), 50).recall(5)
-        == pytest.approx(chance_recall(2.0, 50, 5))
+        == pytest.approx(compute_chance_recall(2.0, 50, 5))
         == pytest.approx(1 - (45 * 44) / (50 * 49))
     )
 
@@ -167,9 +171,9 @@ def table(scores: list[Score], direction: str = "text_to_image") -> dict[str, Sc
 
 
 def scored(text: torch.Tensor, image: torch.Tensor, captions: int = 1) -> list[Score]:
-    """Where caption i belongs to picture i // captions."""
+    """Where caption i belongs to image i // captions."""
     own, keys = [str(i // captions) for i in range(len(text))], [str(i) for i in range(len(image))]
-    return both_directions(Items(text, own, own), Items(image, keys, keys), **FACTS)
+    return score_both_directions(Items(text, own, own), Items(image, keys, keys), **FACTS)
 
 
 def test_a_perfect_model_scores_one() -> None:
@@ -208,11 +212,11 @@ def test_vectors_of_any_length_score_as_their_directions() -> None:
     text, image = normalize(torch.randn(60, 5), dim=1), normalize(torch.randn(30, 5), dim=1)
     longer = scored(text * (1 + torch.rand(60, 1)), image * (0.1 + 9 * torch.rand(30, 1)), 2)
     assert longer == scored(text, image, 2)
-    biased = image * (1 + 9 * torch.arange(30)[:, None])  # by dot product the last picture would win
+    biased = image * (1 + 9 * torch.arange(30)[:, None])  # by dot product the last image would win
     assert table(scored(text, biased, 2)) == table(scored(text, image, 2))
 
 
-@pytest.mark.parametrize(("bad", "side"), [(float("nan"), "captions"), (float("inf"), "pictures"), (0.0, "pictures")])
+@pytest.mark.parametrize(("bad", "side"), [(float("nan"), "captions"), (float("inf"), "images"), (0.0, "images")])
 def test_vectors_without_a_direction_are_refused(bad: float, side: str) -> None:
     text, image = torch.eye(4), torch.eye(4)
     (text if side == "captions" else image)[2] = bad
@@ -223,8 +227,8 @@ def test_vectors_without_a_direction_are_refused(bad: float, side: str) -> None:
 
 
 def test_sides_that_share_nothing_are_refused() -> None:
-    with pytest.raises(DataError, match="none of 2 captions belongs to any of 2 pictures"):
-        both_directions(
+    with pytest.raises(DataError, match="none of 2 captions belongs to any of 2 images"):
+        score_both_directions(
             Items(torch.eye(2), ["a", "b"], ["a", "b"]), Items(torch.eye(2), ["c", "d"], ["c", "d"]), **FACTS
         )
 
@@ -232,14 +236,14 @@ def test_sides_that_share_nothing_are_refused() -> None:
 def test_pictures_without_caption_stay_in_the_gallery_but_are_no_queries() -> None:
     text = Items(torch.eye(4)[:2], ["a", "b"], ["a", "b"])
     image = Items(torch.eye(4), list("abcd"), list("abcd"))
-    scores = both_directions(text, image, **FACTS)
+    scores = score_both_directions(text, image, **FACTS)
     by_direction = {s.direction: (s.queries, s.gallery) for s in scores}
     assert by_direction == {"text_to_image": (2, 4), "image_to_text": (2, 2)}
 
 
 def test_scores_remember_their_queries() -> None:
     scores = scored(torch.eye(6).roll(1, 0), torch.eye(6), 1)
-    assert all(isinstance(score, Measured) for score in scores)
+    assert all(isinstance(score, PerQueryScore) for score in scores)
     outcome = scores[0].outcome  # type: ignore[attr-defined]
     assert outcome.rank.tolist() == [5] * 6 and outcome.cluster == tuple("012345") and outcome.gallery == 6
 
@@ -265,5 +269,5 @@ def test_bootstrap_median_brackets_the_median(monkeypatch: pytest.MonkeyPatch) -
 def test_gain_in_a_gallery_smaller_than_its_depth_is_at_most_one() -> None:
     """Two queries, one with a single own item among three: the place that it lacks is no place found."""
     items, keys = torch.eye(3), torch.tensor([0, 1, 1])
-    found = places(torch.tensor([[1.0, 0, 0], [0, 1, 1]]), items, torch.tensor([0, 1]), keys)
+    found = rank_positives(torch.tensor([[1.0, 0, 0], [0, 1, 1]]), items, torch.tensor([0, 1]), keys)
     assert ndcg(found, torch.tensor([1, 2])).tolist() == [1.0, 1.0]

@@ -13,16 +13,16 @@ from PIL import Image
 from rich.console import Console
 
 from polyclip.errors import DataError, UnknownName
-from polyclip.evaluation.bootstrap import Tallies, holm, numbered
-from polyclip.evaluation.metrics import per_query
+from polyclip.evaluation.bootstrap import ClusterSums, adjust_holm, number_clusters
+from polyclip.evaluation.metrics import compute_query_metrics
 from polyclip.evaluation.results import QueryOutcomes, Result, Score
-from polyclip.evaluation.retrieval import Items, both_directions
-from polyclip.evaluation.significance import BETTER, UNCLEAR, WORSE, Comparison, Question, compare
-from polyclip.languages.schema import known_languages
-from polyclip.report.comparison import comparison_json, comparison_table, sentence, write_comparison
-from polyclip.report.means import means
-from polyclip.report.per_query import outcomes_of, ranks_path, read_outcomes
-from polyclip.report.result import table_of, write_result
+from polyclip.evaluation.retrieval import Items, score_both_directions
+from polyclip.evaluation.significance import BETTER, UNCLEAR, WORSE, Comparison, ComparisonOptions, compare
+from polyclip.languages.schema import list_languages
+from polyclip.report.comparison import format_comparison_json, build_comparison_table, summarize_comparison, write_comparison
+from polyclip.report.means import compute_means
+from polyclip.report.per_query import collect_outcomes, get_ranks_path, read_outcomes
+from polyclip.report.result import to_table, write_result
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
@@ -47,7 +47,7 @@ def ranked(hits: float, seed: int, queries: int = 400) -> np.ndarray:
 def test_p_is_the_exact_sign_flip_and_the_interval_brackets_the_difference() -> None:
     change = [np.array([1.0, 1, 0, 1, -1, 1, 1]), np.array([0.0, 1, 0, 0, -1])]
     clusters = [list("aabbcde"), list("abcde")]
-    tallies = Tallies.of(change, numbered(clusters))
+    tallies = ClusterSums.from_values(change, number_clusters(clusters))
     p = tallies.p_values(flips=40_000)
     share = np.array(
         [[2 / 7, 1 / 5], [1 / 7, 0], [-1 / 7, -1 / 5], [1 / 7, 0], [1 / 7, 0]]
@@ -62,24 +62,24 @@ def test_p_is_the_exact_sign_flip_and_the_interval_brackets_the_difference() -> 
 
 
 def test_holm_by_hand() -> None:
-    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
+    assert adjust_holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert adjust_holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
 
 
 def test_equal_models_are_rarely_told_apart_though_captions_share_pictures() -> None:
     generator, wrong = np.random.default_rng(1), 0
-    pictures = numbered([[str(n // 5) for n in range(250)]] * 12)
+    pictures = number_clusters([[str(n // 5) for n in range(250)]] * 12)
     for _ in range(150):
-        common = generator.normal(size=(50, 1))  # both captions' and all languages' fate hangs on the picture
+        common = generator.normal(size=(50, 1))  # both captions' and all languages' fate hangs on the image
         change = [(common + 0.3 * generator.normal(size=(50, 5))).ravel() for _ in pictures]
-        wrong += bool((holm(Tallies.of(change, pictures).p_values(flips=999)[:-1]) < 0.05).any())
+        wrong += bool((adjust_holm(ClusterSums.from_values(change, pictures).p_values(flips=999)[:-1]) < 0.05).any())
     assert wrong <= 16  # 5 % of 150 are 7.5, three standard deviations more are 15.6
 
 
 def test_repeating_every_caption_proves_nothing() -> None:
     change = np.random.default_rng(2).normal(0.3, 1, 30)
-    once = Tallies.of([change], numbered([[str(n) for n in range(30)]]))
-    often = Tallies.of([change.repeat(20)], numbered([[str(n // 20) for n in range(600)]]))
+    once = ClusterSums.from_values([change], number_clusters([[str(n) for n in range(30)]]))
+    often = ClusterSums.from_values([change.repeat(20)], number_clusters([[str(n // 20) for n in range(600)]]))
     assert once.p_values() == pytest.approx(often.p_values(), abs=0.01) and once.interval() == pytest.approx(
         often.interval()
     )
@@ -94,7 +94,7 @@ def three() -> Comparison:
         outcome("en", ranked(0.1, 8), seen=True),
         outcome("yo", ranked(0.1, 8)),
     ]
-    return compare(old, new, Question(metric="recall@1"), ("old", "new"))
+    return compare(old, new, ComparisonOptions(metric="recall@1"), ("old", "new"))
 
 
 def test_better_worse_and_cannot_tell(three: Comparison) -> None:
@@ -118,7 +118,7 @@ def test_many_languages_make_a_small_difference_unclear() -> None:
     def pair(count: int) -> Comparison:
         old = [outcome(f"l{n}", ranked(0.5, 100 + n)) for n in range(count)]
         new = [outcome(f"l{n}", ranked(0.56, 7) if n == 0 else ranked(0.5, 300 + n)) for n in range(count)]
-        return compare(old, new, Question())
+        return compare(old, new, ComparisonOptions())
 
     alone, among = pair(1).languages[0], pair(60).languages[0]
     assert alone.p == pytest.approx(among.p, abs=0.004) and among.adjusted > alone.adjusted
@@ -137,24 +137,24 @@ def test_many_languages_make_a_small_difference_unclear() -> None:
 def test_what_was_not_asked_the_same_is_not_compared(change: dict[str, object], said: str) -> None:
     one = outcome("sw", ranked(0.4, 0))
     with pytest.raises(DataError, match=said):
-        compare([one], [replace(one, **change)], Question())
+        compare([one], [replace(one, **change)], ComparisonOptions())
 
 
 def test_questions_nobody_can_answer() -> None:
     one = [outcome("sw", ranked(0.4, 0))]
     with pytest.raises(UnknownName, match="No metric called 'recall@7'"):
-        Question(metric="recall@7")
+        ComparisonOptions(metric="recall@7")
     with pytest.raises(UnknownName, match="No protocol in A called 'q'"):
-        compare(one, one, Question(protocol="q"))
+        compare(one, one, ComparisonOptions(protocol="q"))
     with pytest.raises(DataError, match="not both scored in en;"):
-        compare(one, one, Question(languages=("sw", "en")))
+        compare(one, one, ComparisonOptions(languages=("sw", "en")))
 
 
 def test_the_table_fits_80_columns_and_the_plot_draws_every_name(three: Comparison, tmp_path: Path) -> None:
-    lines = [replace(three.languages[n % 3], language=code) for n, code in enumerate(known_languages())]
+    lines = [replace(three.languages[n % 3], language=code) for n, code in enumerate(list_languages())]
     whole = replace(three, languages=lines, a="a" * 90)
     text = StringIO()
-    Console(file=text, width=80).print(comparison_table(whole))
+    Console(file=text, width=80).print(build_comparison_table(whole))
     shown = text.getvalue().splitlines()
     assert max(map(len, shown)) <= 80 and "…" not in text.getvalue()
     assert any(line.startswith(" sw Swahili") and "better" in line for line in shown) and any(
@@ -169,15 +169,15 @@ def test_the_table_fits_80_columns_and_the_plot_draws_every_name(three: Comparis
 
 
 def test_the_sentence_names_every_language(three: Comparison) -> None:
-    assert sentence(three).startswith("B is better in 1 (sw); worse in 1 (en); cannot tell in 1 (te); on average ")
-    assert sentence(three).endswith("Left out, because only one was scored in them: mi, yo.")
+    assert summarize_comparison(three).startswith("B is better in 1 (sw); worse in 1 (en); cannot tell in 1 (te); on average ")
+    assert summarize_comparison(three).endswith("Left out, because only one was scored in them: mi, yo.")
 
 
 # files
 
 
 def scores(noise: float, seed: int) -> list[Score]:
-    """Two languages, sixty pictures with two captions each; the model of a small `noise` is better."""
+    """Two languages, sixty images with two captions each; the model of a small `noise` is better."""
     generator = torch.Generator().manual_seed(0)
     image = torch.nn.functional.normalize(torch.randn(60, 16, generator=generator), dim=1)
     own = [str(n // 2) for n in range(120)]
@@ -188,7 +188,7 @@ def scores(noise: float, seed: int) -> list[Score]:
             image.repeat_interleave(2, 0) + noise * torch.randn(120, 16, generator=generator), dim=1
         )
         facts = {"benchmark": "b", "protocol": "all", "split": "test", "language": language, "seen": language == "sw"}
-        found += both_directions(Items(text, own, own), Items(image, own[::2], own[::2]), **facts)
+        found += score_both_directions(Items(text, own, own), Items(image, own[::2], own[::2]), **facts)
     return found
 
 
@@ -199,7 +199,7 @@ def result(noise: float, seed: int) -> Result:
 def test_ranks_come_back_from_their_file(tmp_path: Path) -> None:
     made = result(0.4, 1)
     write_result(tmp_path / "a.json", made)
-    before, after = outcomes_of(made.scores), read_outcomes(tmp_path / "a.json")
+    before, after = collect_outcomes(made.scores), read_outcomes(tmp_path / "a.json")
     assert len(before) == len(after) == 4
     for one, other in zip(before, after, strict=True):
         assert np.array_equal(one.rank, other.rank) and np.array_equal(one.gain, other.gain)
@@ -209,7 +209,7 @@ def test_ranks_come_back_from_their_file(tmp_path: Path) -> None:
             for s in made.scores
             if (s.language, s.direction, s.metric) == (one.language, one.direction, "ndcg@10")
         )
-        assert per_query(other.rank, other.gain)[:, -1].mean() == pytest.approx(value)
+        assert compute_query_metrics(other.rank, other.gain)[:, -1].mean() == pytest.approx(value)
 
 
 def test_files_that_cannot_be_compared(tmp_path: Path) -> None:
@@ -220,18 +220,18 @@ def test_files_that_cannot_be_compared(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is no result of polyclip"):
         read_outcomes(path)
     write_result(path, result(0.4, 1))
-    whole = ranks_path(path).read_bytes()
-    ranks_path(path).write_bytes(whole[:-9])
+    whole = get_ranks_path(path).read_bytes()
+    get_ranks_path(path).write_bytes(whole[:-9])
     with pytest.raises(DataError, match="a.ranks.safetensors is damaged or does not belong to a.json"):
         read_outcomes(path)
-    ranks_path(path).unlink()
+    get_ranks_path(path).unlink()
     with pytest.raises(DataError, match="has no ranks of single queries beside it"):
         read_outcomes(path)
 
 
 def test_means_are_unweighted_name_their_languages_and_redraw_pictures_in_all_of_them() -> None:
     made = scores(0.8, 3)
-    found = {(line["direction"], line["metric"], line["group"]): line for line in means(made)}
+    found = {(line["direction"], line["metric"], line["group"]): line for line in compute_means(made)}
     of = {(s.direction, s.metric, s.language): s for s in made}
     line = found["text_to_image", "recall@1", "all"]
     own = [of["text_to_image", "recall@1", code] for code in ("sw", "te")]
@@ -247,7 +247,7 @@ def test_means_are_unweighted_name_their_languages_and_redraw_pictures_in_all_of
     )
     assert found["image_to_text", "median_rank", "all"]["low"] is None
     plain = [Score(**{key: getattr(s, key) for key in Score.__slots__}) for s in made]
-    assert {line["low"] for line in means(plain)} == {None} and json.dumps(table_of(result(0.4, 1)))
+    assert {line["low"] for line in compute_means(plain)} == {None} and json.dumps(to_table(result(0.4, 1)))
 
 
 # the command
@@ -296,7 +296,7 @@ def test_two_runs_as_they_are_and_scored_anew(tmp_path: Path) -> None:
             *towers,
             "--method",
             method,
-            "--dim",
+            "--head-dim",
             8,
             "--out",
             tmp_path / name,
@@ -328,7 +328,7 @@ def test_two_runs_as_they_are_and_scored_anew(tmp_path: Path) -> None:
 
 
 def test_json_is_plain(three: Comparison) -> None:
-    table = json.loads(comparison_json(three))
+    table = json.loads(format_comparison_json(three))
     assert (
         table["schema"] == 1
         and table["languages"][0]["seen"] == [True, True]

@@ -16,14 +16,14 @@ from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 
-from polyclip.core.storage import digest
-from polyclip.core.vectors import unit
+from polyclip.core.storage import hash_parts
+from polyclip.core.vectors import normalize
 from polyclip.data.corpus import load_corpus
 from polyclip.data.types import Row
 from polyclip.evaluation.tokenizer.checkup import examine
-from polyclip.evaluation.tokenizer.closeness import closeness
-from polyclip.evaluation.tokenizer.findings import Checkup, Tokens
-from polyclip.evaluation.tokenizer.tokens import tokens_of
+from polyclip.evaluation.tokenizer.closeness import compute_closeness
+from polyclip.evaluation.tokenizer.findings import Checkup, TokenStats
+from polyclip.evaluation.tokenizer.tokens import measure_tokens
 from polyclip.evaluation.tokenizer.verdict import (
     ADAPTERS,
     FAMILIAR,
@@ -34,11 +34,11 @@ from polyclip.evaluation.tokenizer.verdict import (
     NO_SCRIPT,
     NORMS,
     UNSURE,
-    label_of,
-    verdict,
+    choose_label,
+    decide_verdict,
 )
-from polyclip.evaluation.tokenizer.vocabulary import tokenizer_of, vocabulary_of
-from polyclip.evaluation.tokenizer.wire import frame_of
+from polyclip.evaluation.tokenizer.vocabulary import find_tokenizer, read_vocabulary
+from polyclip.evaluation.tokenizer.wire import probe_frame
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import feature_cache
 from polyclip.models.backbone import BackboneSpec, describe
@@ -125,7 +125,7 @@ def test_a_healthy_encoder_has_no_finding_and_its_languages_are_in_order(healthy
 
 
 def test_fertility_is_the_tokenizers_own_count(healthy: Checkup, encoder: Any, small: Path) -> None:
-    corpus, tokenizer = load_corpus(str(small)), tokenizer_of(encoder)
+    corpus, tokenizer = load_corpus(str(small)), find_tokenizer(encoder)
     count = {}
     for code in ("en", "sw"):
         rows = corpus.reader.read(corpus.folder, code, "train")
@@ -155,7 +155,7 @@ def shuffled_ids(encoder: Any) -> dict[str, Any]:
 def other_tokenizer(encoder: Any) -> dict[str, Any]:
     """A tokenizer that reads its own ids back without a flaw, but numbers pieces otherwise than the model."""
     order = torch.cat([torch.arange(4), 4 + torch.randperm(249_998)])
-    feed, own = encoder.tokenize, tokenizer_of(encoder)
+    feed, own = encoder.tokenize, find_tokenizer(encoder)
     back = {new: old for old, new in enumerate(order.tolist())}
 
     class Other:
@@ -178,7 +178,7 @@ def other_tokenizer(encoder: Any) -> dict[str, Any]:
 
 
 def larger_vocabulary(encoder: Any) -> dict[str, Any]:
-    """Ids of a vocabulary that has more pieces than the token table has rows."""
+    """Ids of a vocabulary that has more pieces than the embedding matrix has rows."""
     feed = encoder.tokenize
 
     def tokenize(texts: list[str]) -> Ids:
@@ -245,7 +245,7 @@ def cut_after_the_end_token(encoder: Any) -> dict[str, Any]:
 
 
 def no_special_tokens(encoder: Any) -> dict[str, Any]:
-    own = tokenizer_of(encoder)
+    own = find_tokenizer(encoder)
     return {
         "tokenize": lambda texts: padded(
             [row.ids[:500] for row in own.encode_batch(list(texts), add_special_tokens=False)]
@@ -283,8 +283,8 @@ def ill(tower: BackboneSpec, encoder: Any, change: Change) -> BackboneSpec:
     other = copy.copy(encoder)
     for name, part in change(encoder).items():
         setattr(other, name, part)
-    other.folded = lambda: other  # encoding without padding would cure some
-    return replace(tower, name=change.__name__, identity=digest(change.__name__), build=lambda: other)
+    other.get_inference_form = lambda: other  # encoding without padding would cure some
+    return replace(tower, name=change.__name__, identity=hash_parts(change.__name__), build=lambda: other)
 
 
 @pytest.mark.parametrize(("change", "kinds"), ILL, ids=lambda value: getattr(value, "__name__", ""))
@@ -303,7 +303,7 @@ def test_every_illness_is_seen_and_no_other(
 
 def test_normalised_vectors_may_claim_to_be(shallow: BackboneSpec, built: Any, small: Path) -> None:
     def normalised(encoder: Any) -> dict[str, Any]:
-        return {"unit": True, "finish": lambda state, position: unit(encoder.finish(state, position))}
+        return {"unit": True, "finish": lambda state, position: normalize(encoder.finish(state, position))}
 
     found = examine(ill(shallow, built, normalised), load_corpus(str(small)), [resolve_language("en")], 30)
     assert found.findings == []
@@ -364,10 +364,10 @@ class Fed:
         return padded([row.ids for row in self.tokenizer.encode_batch(list(texts))])
 
 
-def read(fed: Any, script: str, *captions: str) -> Tokens:
-    vocabulary = vocabulary_of(fed)
+def read(fed: Any, script: str, *captions: str) -> TokenStats:
+    vocabulary = read_vocabulary(fed)
     row = Row(concept="c", group="c", category="", language="xx", captions=captions)
-    return tokens_of(fed, vocabulary, frame_of(fed, vocabulary), [row], script, lambda _: None)[0]
+    return measure_tokens(fed, vocabulary, probe_frame(fed, vocabulary), [row], script, lambda _: None)[0]
 
 
 def byte_fallback() -> Tokenizer:
@@ -424,7 +424,7 @@ def test_padding_that_is_read_as_text_is_no_part_of_a_caption() -> None:
     words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
     words.enable_truncation(8)
     words.enable_padding(length=8, pad_id=1, pad_token="<pad>")
-    frame = frame_of(Fed(words), vocabulary_of(Fed(words)))
+    frame = probe_frame(Fed(words), read_vocabulary(Fed(words)))
     assert (frame.start, frame.end, frame.limit, frame.pad, frame.side) == ((), (2,), 8, 1, "none")
     found = read(Fed(words), "Latn", "paka mweusi", "paka " * 20)
     assert (found.tokens, found.longest, found.truncated, found.lost_captions) == (9, 8, 0.5, 0.0)
@@ -437,7 +437,7 @@ def rows_named(*names: str) -> list[Row]:
 def test_closeness_of_vectors_whose_answer_is_known() -> None:
     eye = torch.eye(40)
     own, other = rows_named(*map(str, range(40))), rows_named(*(f"n{number}" for number in range(40)))
-    perfect = closeness(eye, eye, own, other, "en")
+    perfect = compute_closeness(eye, eye, own, other, "en")
     assert perfect is not None and (perfect.mean.value, perfect.mean.low, perfect.asked, perfect.same) == (
         1.0,
         1.0,
@@ -445,39 +445,39 @@ def test_closeness_of_vectors_whose_answer_is_known() -> None:
         0.0,
     )
     assert (perfect.unrelated, perfect.related, perfect.across) == (0.0, 1.0, 0.0)
-    halved = closeness(eye, torch.cat([eye[:20], eye[20:].roll(1, 0)]), own, other, "en")
+    halved = compute_closeness(eye, torch.cat([eye[:20], eye[20:].roll(1, 0)]), own, other, "en")
     assert (
         halved is not None
         and halved.to_pivot.value == halved.from_pivot.value == 0.5
         and halved.mean.low < 0.5 < halved.mean.high
     )
-    constant = closeness(unit(torch.ones(40, 4)), unit(torch.ones(40, 4)), own, other, "en")
+    constant = compute_closeness(normalize(torch.ones(40, 4)), normalize(torch.ones(40, 4)), own, other, "en")
     assert constant is not None and constant.mean.value == 0.0  # ties count against the encoder
-    alike = closeness(eye, eye.roll(1, 0), own, [*own[:9], *other[9:]], "en")
+    alike = compute_closeness(eye, eye.roll(1, 0), own, [*own[:9], *other[9:]], "en")
     assert alike is not None and (alike.asked, alike.same) == (31, pytest.approx(9 / 40))
-    assert closeness(eye, eye, own, [*own[:11], *other[11:]], "en") is None  # too few that spelling would not find
+    assert compute_closeness(eye, eye, own, [*own[:11], *other[11:]], "en") is None  # too few that spelling would not find
 
 
 def test_verdicts_part_at_the_named_thresholds(healthy: Checkup) -> None:
-    assert [label_of(value, script=False) for value in (KNOWN, FAMILIAR, FOREIGN, 0.0)] == [
+    assert [choose_label(value, script=False) for value in (KNOWN, FAMILIAR, FOREIGN, 0.0)] == [
         HEADS,
         NORMS,
         ADAPTERS,
         NO_LANGUAGE,
     ]
-    assert [label_of(value - 1e-9, script=True) for value in (KNOWN, FAMILIAR, FOREIGN)] == [NORMS, ADAPTERS, NO_SCRIPT]
+    assert [choose_label(value - 1e-9, script=True) for value in (KNOWN, FAMILIAR, FOREIGN)] == [NORMS, ADAPTERS, NO_SCRIPT]
     german = healthy.languages[1]
     assert german.closeness is not None
     middle = replace(german.closeness, pool=400, mean=replace(german.closeness.mean, value=0.36, low=0.31, high=0.41))
-    found = verdict(german.tokens, middle, False)
+    found = decide_verdict(german.tokens, middle, False)
     assert (found.label, found.method) == (NORMS, "lilt-ln") and ADAPTERS in found.doubt
-    sure = verdict(german.tokens, replace(middle, mean=replace(middle.mean, value=0.42, low=0.38, high=0.46)), False)
+    sure = decide_verdict(german.tokens, replace(middle, mean=replace(middle.mean, value=0.42, low=0.38, high=0.46)), False)
     assert (sure.label, sure.doubt) == (NORMS, "")
     assert (
-        verdict(german.tokens, middle, True).label == UNSURE
+        decide_verdict(german.tokens, middle, True).label == UNSURE
     )  # English by another language: which of the two is unknown?
-    assert verdict(german.tokens, None, False).label == UNSURE
-    assert verdict(healthy.languages[3].tokens, None, False).label == NO_SCRIPT
+    assert decide_verdict(german.tokens, None, False).label == UNSURE
+    assert decide_verdict(healthy.languages[3].tokens, None, False).label == NO_SCRIPT
 
 
 # The command --------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Zero-shot classification with models whose figures can be worked out by hand, on real pictures and names in the official layouts."""
+"""Zero-shot classification with models whose figures can be worked out by hand, on real images and names in the official layouts."""
 
 import csv
 import json
@@ -18,14 +18,14 @@ from polyclip.errors import DataError, PolyclipError, UnknownName, WeightsError
 from polyclip.evaluation.benchmarks import _imagenet, babel_imagenet, imagefolder, imagenet
 from polyclip.evaluation.metrics import Bootstrap
 from polyclip.evaluation.results import Score
-from polyclip.evaluation.retrieval import Report, Request
-from polyclip.evaluation.zeroshot import TIE, class_ranks, ensemble, redrawn, summarised
+from polyclip.evaluation.retrieval import BenchmarkReport, Request
+from polyclip.evaluation.zeroshot import TIE, rank_classes, average_embeddings, resample_counts, summarize_ranks
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import ModelConfig
 from polyclip.pipeline import evaluate
-from polyclip.report.classification import tables
+from polyclip.report.classification import build_tables
 from tests.command import polyclip
 from tests.toy import COLOURS, write_corpus
 
@@ -34,8 +34,8 @@ CLDR = {
     code: {row.concept: row.captions[0] for row in CORPUS.reader.read(CORPUS.folder, code, "train")}
     for code in ("en", "sw", "te")
 }
-SYNSETS = {name.lower(): synset for synset, names in _imagenet.lemmas().items() for name in names}
-# Concepts of the corpus that are classes of ImageNet: their picture, and what people call them.
+SYNSETS = {name.lower(): synset for synset, names in _imagenet.load_lemmas().items() for name in names}
+# Concepts of the corpus that are classes of ImageNet: their image, and what people call them.
 PICTURED = {
     SYNSETS[name]: concept
     for concept, name in CLDR["en"].items()
@@ -59,7 +59,7 @@ def class_in(text: str) -> int:
 
 
 class Side:
-    """Knows each picture's class by its folder or label and each text's by the name in it; `change` spoils what it says."""
+    """Knows each image's class by its folder or label and each text's by the name in it; `change` spoils what it says."""
 
     def __init__(self, of: Callable[[Any], int], change: Callable[[torch.Tensor, list[int]], torch.Tensor]) -> None:
         self.of, self.change = of, change
@@ -76,7 +76,7 @@ def same(vectors: torch.Tensor, classes: list[int]) -> torch.Tensor:
 def model(picture_class: Callable[[Any], int], text: Any = same, picture: Any = same) -> PolyCLIP:
     aligner = PolyCLIP.__new__(PolyCLIP)
     torch.nn.Module.__init__(aligner)
-    aligner.recipe = ModelConfig()
+    aligner.config = ModelConfig()
     aligner.text = Side(class_in, text)  # type: ignore[assignment]
     aligner.vision = Side(picture_class, picture)  # type: ignore[assignment]
     return aligner
@@ -114,7 +114,7 @@ def babel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Babel-ImageNet's own files, with labels that people gave, beside a validation folder of ImageNet."""
     folder = tmp_path_factory.mktemp("babel")
     draw(folder / "val", lambda row, number: f"{CLASSES[row]}/ILSVRC2012_val_{COPIES * row + number + 1:08d}.JPEG")
-    number = [_imagenet.synsets().index(synset) for synset in CLASSES]
+    number = [_imagenet.list_synsets().index(synset) for synset in CLASSES]
     labels = {"SW": [number, named("sw")], "TE": [number[:4], named("te")[:4]], "LA": [number[:3], named("en")[:3]]}
     (folder / "babel_imagenet.json").write_text(json.dumps(labels, ensure_ascii=False), "utf-8")
     prompts = {"SW": ["picha mbaya ya  {} .", "picha ya wengi  {} ."], "TE": ["{} ఫోటో", "ఒక {}"]}
@@ -122,7 +122,7 @@ def babel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def figures(report: Report, language: str = "sw", protocol: str = "") -> dict[str, Score]:
+def figures(report: BenchmarkReport, language: str = "sw", protocol: str = "") -> dict[str, Score]:
     return {
         s.metric: s
         for s in report.scores
@@ -201,7 +201,7 @@ def test_values_that_are_not_finite_are_an_error(pictures: Path, side: str) -> N
         vectors[2, 0] = torch.nan
         return vectors
 
-    with pytest.raises(WeightsError, match=r"1 of \d+ (pictures|class names) values that are not finite"):
+    with pytest.raises(WeightsError, match=r"1 of \d+ (images|class names) values that are not finite"):
         folder_figures(pictures, model(by_folder, **{side: broken}))
 
 
@@ -211,7 +211,7 @@ def test_a_model_that_guesses_is_at_chance() -> None:
     vectors = [torch.nn.functional.normalize(torch.randn(n, 40, generator=generator), dim=1) for n in (5000, 50)]
     facts = {"benchmark": "b", "protocol": "p", "split": "s", "language": "sw", "seen": False}
     found = {
-        s.metric: s for s in summarised(class_ranks(*vectors, label), label, [str(n) for n in range(5000)], 50, facts)
+        s.metric: s for s in summarize_ranks(rank_classes(*vectors, label), label, [str(n) for n in range(5000)], 50, facts)
     }
     for metric, chance in (("acc1", 0.02), ("acc5", 0.1), ("mean_per_class_recall", 0.02), ("acc1_corrected", 0.0)):
         assert found[metric].value == pytest.approx(chance, abs=0.01) and found[metric].chance == chance
@@ -226,11 +226,11 @@ def test_ranks_are_those_of_the_slow_definition_and_near_ties_count_against() ->
         sum(row[other] >= row[own] - TIE for other in range(30) if other != own)
         for row, own in zip(cosine.tolist(), label.tolist(), strict=True)
     ]
-    assert class_ranks(picture, classes, label).tolist() == slow
+    assert rank_classes(picture, classes, label).tolist() == slow
     twin = torch.cat([classes, classes[:1] * (1 + 2e-8)])
     assert (
-        class_ranks(classes[:1], twin, torch.tensor([0])).tolist()
-        == class_ranks(classes[:1], twin, torch.tensor([30])).tolist()
+        rank_classes(classes[:1], twin, torch.tensor([0])).tolist()
+        == rank_classes(classes[:1], twin, torch.tensor([30])).tolist()
         == [1]
     )
 
@@ -239,22 +239,22 @@ def test_an_ensemble_is_the_mean_of_unit_vectors_made_a_unit_vector() -> None:
     vectors = torch.nn.functional.normalize(torch.randn(6, 5), dim=1)
     mean = torch.stack([vectors[:2].mean(0), vectors[2:].mean(0)])
     torch.testing.assert_close(
-        ensemble(vectors, torch.tensor([0, 0, 1, 1, 1, 1]), 2), mean / mean.norm(dim=1, keepdim=True)
+        average_embeddings(vectors, torch.tensor([0, 0, 1, 1, 1, 1]), 2), mean / mean.norm(dim=1, keepdim=True)
     )
 
 
 def test_intervals_are_those_of_redrawing_pictures_whole() -> None:
-    """Beside the bootstrap that redraws pictures one by one; a picture in two classes moves both together."""
+    """Beside the bootstrap that redraws images one by one; an image in two classes moves both together."""
     label = torch.randint(4, (400,), generator=torch.Generator().manual_seed(5))
     rank = torch.randint(3, (400,), generator=torch.Generator().manual_seed(6))
     facts = {"benchmark": "b", "protocol": "p", "split": "s", "language": "sw", "seen": False}
     for clusters in ([str(n) for n in range(400)], [str(n // 4) for n in range(400)]):
-        found = summarised(rank, label, clusters, 4, facts)[0]
+        found = summarize_ranks(rank, label, clusters, 4, facts)[0]
         low, high = Bootstrap(clusters).mean((rank == 0).double().numpy()[:, None])
         assert (found.low, found.high) == (pytest.approx(low[0], abs=0.01), pytest.approx(high[0], abs=0.01))
-    twice = redrawn(torch.tensor([0, 0, 5]), torch.tensor([0, 1, 2]), ["one", "one", "other"], 3)
+    twice = resample_counts(torch.tensor([0, 0, 5]), torch.tensor([0, 1, 2]), ["one", "one", "other"], 3)
     assert (twice[:, 0] == twice[:, 3]).all() and (twice[:, 0] + twice[:, 8] == 2).all()
-    assert [s.metric for s in summarised(rank, label, clusters, 4, facts)] == [
+    assert [s.metric for s in summarize_ranks(rank, label, clusters, 4, facts)] == [
         "acc1",
         "mean_per_class_recall",
         "acc1_corrected",
@@ -269,7 +269,7 @@ def test_classes_of_one_name_are_said_and_count_as_wrong(pictures: Path, tmp_pat
 
 
 def write_names(pictures: Path, folder: Path, name: str, text: str) -> None:
-    """The same pictures with other class names."""
+    """The same images with other class names."""
     for synset in CLASSES:
         (folder / synset).symlink_to(pictures / synset)
     (folder / name).write_text(text, "utf-8")
@@ -305,7 +305,7 @@ def test_folders_and_splits(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "classnames.tsv").write_text(f"{names}../{pictures.name}\tnje\n", "utf-8")
     with pytest.raises(DataError, match="no folder 'test'; it has val"):
         imagefolder.score(model(by_folder), Request(data=tmp_path))
-    with pytest.raises(DataError, match="no pictures in a folder"):  # a class is no way out of the folder
+    with pytest.raises(DataError, match="no images in a folder"):  # a class is no way out of the folder
         imagefolder.score(model(by_folder), Request(data=tmp_path, split="validation"))
     (tmp_path / "classnames.tsv").write_text(f"{names}missing\tkitu\n", "utf-8")
     KNOWN["kitu"] = 7
@@ -314,12 +314,12 @@ def test_folders_and_splits(pictures: Path, tmp_path: Path) -> None:
     )
     KNOWN.pop("kitu")
     assert figures(report)["acc1"].gallery == 9 and figures(report)["acc1"].split == "validation"
-    assert any("PARTIAL: no pictures of missing" in note for note in report.notes)
+    assert any("PARTIAL: no images of missing" in note for note in report.notes)
 
 
 def test_babel_imagenet(babel: Path) -> None:
     aligner = model(by_folder)
-    with pytest.raises(DataError, match="3 pictures of class .* validation set 50"):
+    with pytest.raises(DataError, match="3 images of class .* validation set 50"):
         babel_imagenet.score(aligner, Request(data=babel))
     report = babel_imagenet.score(aligner, Request(data=babel, partial=True, trained=frozenset({"sw"})))
     shown = {(s.language, s.protocol, s.gallery, s.queries) for s in report.scores}
@@ -381,12 +381,12 @@ def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def label_files(folder: Path, kind: str) -> None:
-    """Labels of the 24 pictures as the development kit, Kaggle or Caffe write them."""
+    """Labels of the 24 images as the development kit, Kaggle or Caffe write them."""
     classes = CLASSES * COPIES
     stems = [f"ILSVRC2012_val_{number:08d}" for number in range(1, len(classes) + 1)]
     if kind == "devkit":
         ids = {
-            synset: 1000 - row for row, synset in enumerate(_imagenet.synsets())
+            synset: 1000 - row for row, synset in enumerate(_imagenet.list_synsets())
         }  # an order of its own, as in the real kit
         dtype = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]
         rows = [(number, synset, "") for synset, number in ids.items()] + [(1001, "n00001740", "entity")]
@@ -401,7 +401,7 @@ def label_files(folder: Path, kind: str) -> None:
             )
     else:
         (folder / "val.txt").write_text(
-            "".join(f"{s}.JPEG {_imagenet.synsets().index(c)}\n" for s, c in zip(stems, classes, strict=True))
+            "".join(f"{s}.JPEG {_imagenet.list_synsets().index(c)}\n" for s, c in zip(stems, classes, strict=True))
         )
 
 
@@ -412,7 +412,7 @@ def test_imagenet_as_distributed(flat: Path, tmp_path: Path, kind: str) -> None:
         "class\tsw\n" + "".join(f"{c}\t{n}\n" for c, n in zip(CLASSES, named("sw"), strict=True)), "utf-8"
     )
     aligner = model(lambda picture: (int(Path(picture.name).stem.split("_")[-1]) - 1) % len(CLASSES))
-    with pytest.raises(DataError, match="nothing that says which picture shows what"):
+    with pytest.raises(DataError, match="nothing that says which image shows what"):
         imagenet.score(aligner, Request(data=tmp_path, partial=True))
     label_files(tmp_path, kind)
     found = figures(imagenet.score(aligner, Request(data=tmp_path, partial=True)))
@@ -438,7 +438,7 @@ def test_imagenet_with_clip_benchmarks_names_and_with_lemmas(babel: Path, tmp_pa
     report = imagenet.score(aligner, Request(data=tmp_path, partial=True))
     assert {(s.protocol, s.gallery, s.queries) for s in report.scores} == {("wordnet-lemmas", 1000, 24)}
     assert any("WordNet's lemmas" in note for note in report.notes) and any(
-        "992 classes have no picture" in note for note in report.notes
+        "992 classes have no image" in note for note in report.notes
     )
     with pytest.raises(DataError, match="in no language"):
         imagenet.score(aligner, Request(data=tmp_path, partial=True, languages=[SW]))
@@ -456,14 +456,14 @@ def test_imagenet_with_clip_benchmarks_names_and_with_lemmas(babel: Path, tmp_pa
 def test_the_table_fits_80_columns(pictures: Path) -> None:
     report = imagefolder.score(model(by_folder), Request(data=pictures, trained=frozenset({"sw", "en"})))
     text = StringIO()
-    for table in tables(report.scores):
+    for table in build_tables(report.scores):
         Console(file=text, width=80).print(table)
     lines = text.getvalue().splitlines()
     assert "…" not in text.getvalue() and max(map(len, lines)) <= 80
     for language in ("sw Swahili", "en English", "te Telugu"):
         assert any(line.startswith(f" {language}") and line.count("100.0 [100, 100]") == 2 for line in lines)
     assert sum("trained" in line for line in lines) == 2
-    assert tables([]) == []
+    assert build_tables([]) == []
 
 
 @pytest.mark.parametrize("module", [imagefolder, imagenet, babel_imagenet])
@@ -488,7 +488,7 @@ def test_end_to_end_with_real_encoders(tmp_path: Path) -> None:
     (data / "classnames.json").write_text(json.dumps(table), "utf-8")
     result = evaluate("imagefolder", run, Request(data=data))
     for language in ("sw", "en"):
-        found = figures(Report(result.scores, {}, []), language)
+        found = figures(BenchmarkReport(result.scores, {}, []), language)
         assert found["acc1"].value > 0.5 and found["acc1_corrected"].low > 0.15 and found["acc1"].seen, found["acc1"]
     with pytest.raises(UnknownName, match="imagefolder"):
         evaluate("image-folder", run, Request(data=data))

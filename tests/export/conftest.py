@@ -1,4 +1,6 @@
-"""Runs to export: one on the embedded real towers with real pictures and names, and tiny ones of other families with random weights."""
+"""Runs to export: one on the embedded real towers with real pictures and names, and tiny ones of other families with
+random weights.
+"""
 
 import json
 import runpy
@@ -10,9 +12,9 @@ import numpy as np
 import pytest
 
 from polyclip.data.corpus import load_corpus
-from polyclip.export import run as _job
-from polyclip.export import verify
-from polyclip.export.samples import Samples
+from polyclip.exporters import run as _job
+from polyclip.exporters import verify
+from polyclip.exporters.samples import Samples
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.branch import ModelConfig
 from polyclip.pipeline import align
@@ -31,13 +33,15 @@ METHODS |= {"glu": ("head-glu", "vit", 16), "asif": ("asif", "vit", 16)}
 
 @pytest.fixture(scope="module")
 def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """32 Noto pictures with their English and Swahili names and first keywords, as a corpus of one's own; returns the pack."""
+    """32 Noto pictures with their English and Swahili names and first keywords, as a corpus of one's own; returns the
+    pack.
+    """
     folder = tmp_path_factory.mktemp("emoji")
     corpus = load_corpus("emoji")
-    named = {code: corpus.reader.captions(corpus.folder, code) for code in ("en", "sw")}
+    named = {code: corpus.reader.read_captions(corpus.folder, code) for code in ("en", "sw")}
     lines = []
-    for number, (concept, picture) in enumerate(list(corpus.reader.pictures(corpus.folder, "noto").items())[::50][:32]):
-        picture.open().save(folder / f"{concept}.png")
+    for number, (concept, image) in enumerate(list(corpus.reader.pictures(corpus.folder, "noto").items())[::50][:32]):
+        image.open().save(folder / f"{concept}.png")
         split = ("train", "train", "validation", "test")[number % 4]
         captions = {code: list(names[concept][:2]) for code, names in named.items() if concept in names}
         lines.append(json.dumps({"image": f"{concept}.png", "captions": captions, "split": split}, ensure_ascii=False))
@@ -89,9 +93,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same checking programs without a process of their own, which would import torch once more for every test."""
 
-    def vectors_of(target: str, folder: Path, given: Samples) -> dict[str, Any]:
-        program = runpy.run_path(str(verify.ALONE.with_name(f"{target}.py")))["vectors"]
-        found = program(folder, given.captions, [picture.convert("RGB") for picture in given.pictures])
+    def read_in_process(target: str, folder: Path, given: Samples) -> dict[str, Any]:
+        program = runpy.run_path(str(verify.ALONE.with_name(f"{target}.py")))["encode"]
+        found = program(folder, given.captions, [image.convert("RGB") for image in given.images])
         return {name: np.asarray(value) for name, value in found.items()}
 
-    monkeypatch.setattr(_job, "vectors_of", vectors_of)
+    monkeypatch.setattr(_job, "read_back", read_in_process)

@@ -1,9 +1,12 @@
-"""What is exported says what the run says, read by the target's own library; what cannot be expressed is refused, and nothing is left."""
+"""What is exported says what the run says, read by the target's own library; what cannot be expressed is refused, and
+nothing is left.
+"""
 
 import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +16,24 @@ import torch
 from PIL import Image
 from torch import nn
 
-from polyclip.core.registry import find, names
+from polyclip.core.registry import find, list_names
 from polyclip.errors import RunError, UnknownName
 from polyclip.evaluation.captioned import ALL
-from polyclip.export import base, verify
-from polyclip.export import run as _job
-from polyclip.export.merge import Affine, mergeable, without_bias
-from polyclip.export.run import export
-from polyclip.export.targets.open_clip import vision_tower
+from polyclip.exporters import base, verify
+from polyclip.exporters import run as _job
+from polyclip.exporters.merge import Affine, fold_bias, is_mergeable
+from polyclip.exporters.run import export
+from polyclip.exporters.targets.open_clip import export_vision_tower
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.branch import ModelConfig
 from tests.command import polyclip
 
+MISSING = [
+    name for name in ("onnx", "onnxruntime", "onnxscript", "open_clip", "sentence_transformers") if not find_spec(name)
+]
 pytestmark = [
-    pytest.mark.filterwarnings(
-        "ignore"
-    ),  # of open_clip, sentence-transformers, torch's exporter and onnxruntime, each of the other
+    pytest.mark.filterwarnings("ignore"),  # of the libraries that runs are exported to, each of the other
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
 ]
 TARGETS = ("onnx", "open-clip", "peft", "sentence-transformers", "transformers")
 
@@ -155,7 +160,7 @@ def test_what_cannot_be_merged_is_refused_with_the_methods_that_can(
                 and "--to onnx takes every method" in str(caught.value)
             )
             assert not (tmp_path / "out").exists() and not list(tmp_path.iterdir())
-    can = {name for name in names("methods") if mergeable(find("methods", name).METHOD)}
+    can = {name for name in list_names("methods") if is_mergeable(find("methods", name).METHOD)}
     assert {"head-mlp", "heads", "lora", "lilt-ln", "lilt-bf", "ridge", "full"} <= can and not can & {
         "head-glu",
         "asif",
@@ -168,7 +173,7 @@ def test_layers_side_by_side_are_no_timm_model(tiny: Callable[[str], Path]) -> N
     text = load_model(tiny("heads")).recipe.text_encoder
     aligner = PolyCLIP(ModelConfig(text_encoder=text, vision_tower="efficientnet-lite0:depths", method="heads"))
     with pytest.raises(RunError, match="Align with --vision-tower efficientnet-lite0 and one of these"):
-        vision_tower(aligner.vision)
+        export_vision_tower(aligner.vision)
 
 
 def test_an_export_that_says_something_else_is_removed(
@@ -176,7 +181,7 @@ def test_an_export_that_says_something_else_is_removed(
 ) -> None:
     run = tiny("heads")
     aligner = load_model(run)
-    monkeypatch.setattr(_job, "vectors_of", lambda target, folder, given: crooked(aligner, given))
+    monkeypatch.setattr(_job, "read_back", lambda target, folder, given: crooked(aligner, given))
     with pytest.raises(
         RunError,
         match=r"does not say what the run says \(text: cosine with the run at least 0\.97\d+.*expected 0\.9999",
@@ -186,17 +191,17 @@ def test_an_export_that_says_something_else_is_removed(
     rows = np.array([[1.0, 0.0]])
     near = {"text": np.array([[1.0, 0.1]]), "pictures": rows}  # cosine 0.995
     for int8, least, right in ((True, 0.99, True), (False, 0.9999, False)):
-        found = verify.agreements(near, {"text": rows, "pictures": rows}, [False], least)
+        found = verify.compute_agreements(near, {"text": rows, "pictures": rows}, [False], least)
         if right:
-            verify.check("onnx", found, int8=int8)
+            verify.check_agreements("onnx", found, int8=int8)
         else:
             with pytest.raises(RunError, match="at least 0.995037"):
-                verify.check("onnx", found, int8=int8)
+                verify.check_agreements("onnx", found, int8=int8)
 
 
 def crooked(aligner: PolyCLIP, given: Any) -> dict[str, np.ndarray]:
     """The run's vectors, those of captions turned by about fourteen degrees."""
-    found = _job.spoken(aligner, given)
+    found = _job.embed_samples(aligner, given)
     turned = np.roll(found["text"], 1, axis=1)
     turned -= (turned * found["text"]).sum(1, keepdims=True) * found["text"]
     return found | {"text": found["text"] + 0.25 * turned / np.linalg.norm(turned, axis=1, keepdims=True)}
@@ -204,7 +209,7 @@ def crooked(aligner: PolyCLIP, given: Any) -> dict[str, np.ndarray]:
 
 def test_two_vectors_of_zeros_agree_and_one_does_not() -> None:
     own, run = np.array([[0.0, 0.0], [0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 0.0], [1.0, 0.0], [0.6, 0.8]])
-    np.testing.assert_allclose(verify.cosines(own, run), [1.0, 0.0, 1.0])
+    np.testing.assert_allclose(verify.compute_cosines(own, run), [1.0, 0.0, 1.0])
 
 
 @pytest.mark.parametrize(("width", "dim"), [(24, 24), (24, 40), (24, 6)])
@@ -216,12 +221,12 @@ def test_a_norm_takes_over_the_constant_of_the_head(width: int, dim: int) -> Non
     tokens = torch.randn(4, 7, width, dtype=torch.float64)
     with torch.no_grad():
         wanted = norm(tokens).mean(1) @ map_.weight.T + map_.bias
-        weight = without_bias(map_, norm)
+        weight = fold_bias(map_, norm)
         torch.testing.assert_close(norm(tokens).mean(1) @ weight.T, wanted)
 
 
 def test_clear_sentences(tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tuple(names("exports")) == TARGETS
+    assert tuple(list_names("exports")) == TARGETS
     with pytest.raises(UnknownName, match="No export target called 'onxx'. Did you mean 'onnx'"):
         export(tiny("heads"), "onxx", tmp_path / "out")
     with pytest.raises(RunError, match="open_clip has no int8 form here"):

@@ -1,17 +1,22 @@
-"""Models of other libraries as towers. All are tiny, with random weights, built and saved by their own library: no hub is in reach."""
+"""Models of other libraries as towers. All are tiny, with random weights, built and saved by their own library: no
+hub is in reach.
+"""
 
 import json
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import pytest
+
+pytest.importorskip("open_clip")
+
+import open_clip
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer
 
-from polyclip.core.vectors import unit
+from polyclip.core.vectors import normalize
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import describe
@@ -83,7 +88,7 @@ def test_both_parts_are_open_clips_own(clip: Path) -> None:
 
 def test_an_aligned_model_is_taught_swahili(clip: Path, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus")
-    common = ("--corpus", corpus, "--epochs", 2, "--batch-size", 8, "--dim", 8)
+    common = ("--corpus", corpus, "--epochs", 2, "--batch-size", 8, "--head-dim", 8)
     said = polyclip(
         "align", "--lang", "sw", "--from", f"open_clip:{clip}", "--method", "heads", *common, "--out", tmp_path / "run"
     )
@@ -91,12 +96,12 @@ def test_an_aligned_model_is_taught_swahili(clip: Path, tmp_path: Path) -> None:
     recipe = (tmp_path / "run" / "run.toml").read_text("utf-8")
     assert recipe.count(f'"open_clip:{clip}"') == 2
     teacher = open_teacher(f"open_clip:{clip}")
-    spoken = teacher.says(CAPTIONS, [len(CAPTIONS)])
+    spoken = teacher.embed_captions(CAPTIONS, [len(CAPTIONS)])
     model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{clip}")
     with torch.inference_mode():
         torch.testing.assert_close(
             spoken,
-            unit(model.eval().encode_text(open_clip.get_tokenizer(f"local-dir:{clip}")(CAPTIONS))),
+            normalize(model.eval().encode_text(open_clip.get_tokenizer(f"local-dir:{clip}")(CAPTIONS))),
             atol=1e-6,
             rtol=1e-5,
         )
@@ -117,19 +122,19 @@ def test_an_aligned_model_is_taught_swahili(clip: Path, tmp_path: Path) -> None:
     [
         (
             ("--from", "open_clip:{clip}", "--vision-tower", "efficientnet-lite0"),
-            "is both towers: leave --vision-tower out",
+            "sets both towers and cannot be combined with --vision-tower",
         ),
         (("--from", "m_clip:{clip}"), "m_clip models read captions alone; write --text-encoder m_clip:"),
-        (("--from", "open_clip:{bare}"), "is no configuration of open_clip"),
+        (("--from", "open_clip:{bare}"), "is not a configuration of open_clip"),
         (
             ("--from", "open_clip:{pickled}"),
             "open_clip_model.bin, expected open_clip_model.safetensors: polyclip reads no pickled weights",
         ),
         (
             ("--text-encoder", "sentence_transformers:{bare}"),
-            "is no sentence-transformers model: it has no modules.json",
+            "is not a sentence-transformers model: modules.json not found",
         ),
-        (("--text-encoder", "m_clip:{bare}"), "is no text encoder of Multilingual-CLIP that polyclip can read"),
+        (("--text-encoder", "m_clip:{bare}"), "is not a text encoder of Multilingual-CLIP that polyclip can read"),
     ],
 )
 def test_clear_sentences(clip: Path, tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
@@ -154,6 +159,7 @@ def test_an_unknown_option_is_refused(clip: Path) -> None:
 
 
 def test_sentence_transformers_with_its_dense_layer(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Dense, Transformer
     from sentence_transformers.sentence_transformer.modules import Pooling

@@ -1,4 +1,4 @@
-"""Normalising: worked examples of every step, what must hold for any text of any language, and that the pipeline does it."""
+"""Text normalization: examples of every step, properties for any text of any language, and use in the pipeline."""
 
 import json
 import unicodedata
@@ -13,34 +13,34 @@ from hypothesis import strategies as st
 from sacremoses import MosesPunctNormalizer
 from transformers import PreTrainedTokenizerFast
 
-from polyclip.data.captions import normalised
+from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import load_corpus
-from polyclip.data.pairs import Sample, training_pairs
+from polyclip.data.pairs import SamplingConfig, make_training_pairs
 from polyclip.data.types import Row
 from polyclip.errors import DataError, PackError, UnknownName
 from polyclip.evaluation.benchmarks import xm3600
-from polyclip.evaluation.held_out import named_rows
+from polyclip.evaluation.held_out import read_named_rows
 from polyclip.evaluation.retrieval import Request
 from polyclip.languages import schema
 from polyclip.languages.normalize import (
     STEPS,
     WORDS_ALONE,
     check_captions,
+    find_pack,
     fold,
-    normalise,
-    pack_of,
-    steps_of,
-    typed,
-    visible,
-    written_in,
+    is_visible,
+    match_script,
+    normalize_input,
+    normalize_text,
+    parse_steps,
 )
-from polyclip.languages.schema import Codes, Language, known_languages, load_language
+from polyclip.languages.schema import Codes, Language, list_languages, load_language
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import ModelConfig
 from polyclip.pipeline import align
 from polyclip.search.folder import search
 from polyclip.training.config import AlignConfig
-from polyclip.training.prepare import english_names
+from polyclip.training.prepare import read_english_names
 from tests.command import polyclip
 from tests.models.test_methods import QUICK
 from tests.toy import COLOURS, write_corpus, write_text_encoder, write_vision_tower
@@ -57,7 +57,7 @@ def having(*steps: str, code: str = "en", moses: str = "en") -> Language:
 @cache
 def captions(code: str) -> list[str]:
     """All of a language's captions in the starter corpus, names and keywords, each once."""
-    found = EMOJI.reader.captions(EMOJI.folder, EMOJI.locale(load_language(code)))
+    found = EMOJI.reader.read_captions(EMOJI.folder, EMOJI.get_locale(load_language(code)))
     return list(dict.fromkeys(caption for texts in found.values() for caption in texts))
 
 
@@ -137,7 +137,7 @@ EXAMPLES = {
 )
 def test_worked_examples(step: str, given_text: str, expected: str) -> None:
     assert STEPS[step](given_text, having(step)) == expected
-    assert normalise(given_text, having(step)) == expected
+    assert normalize_text(given_text, having(step)) == expected
 
 
 def test_every_step_has_examples() -> None:
@@ -146,15 +146,15 @@ def test_every_step_has_examples() -> None:
 
 def test_moses_follows_the_code_of_its_pack() -> None:
     text = 'sagt "ja", 10\u00a0000'
-    assert [normalise(text, having("moses", moses=code)) for code in ("en", "de")] == [
+    assert [normalize_text(text, having("moses", moses=code)) for code in ("en", "de")] == [
         'sagt "ja," 10.000',
         'sagt "ja", 10,000',
     ]
-    assert normalise(text, having("spaces", "moses", moses="de")) == 'sagt "ja", 10 000'
+    assert normalize_text(text, having("spaces", "moses", moses="de")) == 'sagt "ja", 10 000'
 
 
 def test_what_is_words_alone_is_what_moses_leaves_as_it_is() -> None:
-    codes = sorted({load_language(code).codes.moses for code in known_languages()} - {""})
+    codes = sorted({load_language(code).codes.moses for code in list_languages()} - {""})
     texts = {
         caption
         for code in ("en", "fr", "hi", "th")
@@ -177,7 +177,7 @@ def test_words_of_any_script_are_left_as_they_are_by_moses(text: str) -> None:
 def test_order_does_not_matter_once_nothing_changes() -> None:
     text = f"ا{TATWEEL}\u0653 ﻱ"  # alef and madda meet, and the Arabic yeh appears, only when `arabic` is done
     assert {
-        normalise(text, having(*order)) for order in (("nfc", "persian", "arabic"), ("arabic", "nfc", "persian"))
+        normalize_text(text, having(*order)) for order in (("nfc", "persian", "arabic"), ("arabic", "nfc", "persian"))
     } == {"آ ی"}
 
 
@@ -190,12 +190,12 @@ def test_fold_pairs_letters_as_the_language_does() -> None:
     assert fold("İLMÎ", turkish) == fold("ilmî", turkish)  # î is a letter with its dot
     assert fold("ISTANBUL", english) == fold("istanbul", english) != fold("ISTANBUL", turkish)
     assert fold("STRASSE  Α\u0301ΝΘΟΣ ", english) == fold("straße άνθος", english)
-    assert normalise("IŞIK Ev", turkish) == "IŞIK Ev"  # captions keep their case
+    assert normalize_text("IŞIK Ev", turkish) == "IŞIK Ev"  # captions keep their case
 
 
 def test_an_unknown_step_lists_the_steps_and_moses_needs_its_code() -> None:
     with pytest.raises(UnknownName) as caught:
-        normalise("a", having("nfc", "space", code="sw"))
+        normalize_text("a", having("nfc", "space", code="sw"))
     assert str(caught.value) == (
         "No step in languages/sw.toml, normalise, called 'space'. Did you mean 'spaces' or 'unspaced'? "
         "Known: arabic, ethiopic, joiners, moses, nfc, persian, spaces, turkic-case, unspaced."
@@ -203,12 +203,12 @@ def test_an_unknown_step_lists_the_steps_and_moses_needs_its_code() -> None:
     with pytest.raises(
         PackError, match=r"languages/sw\.toml: normalise names step 'moses', but \[codes\] has no moses\. "
     ):
-        steps_of(having("moses", code="sw", moses=""))
+        parse_steps(having("moses", code="sw", moses=""))
 
 
-@pytest.mark.parametrize("code", known_languages())
+@pytest.mark.parametrize("code", list_languages())
 def test_every_pack_names_steps_that_exist(code: str) -> None:
-    assert len(steps_of(load_language(code))) == len(load_language(code).normalise) > 0
+    assert len(parse_steps(load_language(code))) == len(load_language(code).normalise) > 0
 
 
 FOREIGN = [
@@ -269,16 +269,16 @@ def mixed(draw: st.DrawFn, known: list[str]) -> str:
 
 def holds(text: str, language: Language) -> None:
     """What must be true of a text whatever the steps are."""
-    once = normalise(text, language)
-    assert normalise(once, language) == once
-    assert visible(once) or not visible(text)
+    once = normalize_text(text, language)
+    assert normalize_text(once, language) == once
+    assert is_visible(once) or not is_visible(text)
     assert "nfc" not in language.normalise or unicodedata.is_normalized("NFC", once)
     assert set(regex.findall(r"[\p{Cc}\p{Cf}]", once)) <= set(text)
     assert len(once) <= 18 * len(text)  # U+FDFA, the longest decomposition there is
     assert fold(fold(text, language), language) == fold(text, language) == fold(once, language)
     assert (
-        normalise(unicodedata.normalize("NFD", text), language)
-        == normalise(unicodedata.normalize("NFC", text), language)
+        normalize_text(unicodedata.normalize("NFD", text), language)
+        == normalize_text(unicodedata.normalize("NFC", text), language)
         or "nfc" not in language.normalise
     )
 
@@ -288,7 +288,7 @@ PROPERTY = settings(
 )
 
 
-@pytest.mark.parametrize("code", known_languages())
+@pytest.mark.parametrize("code", list_languages())
 def test_what_holds_for_any_text_of_a_language(code: str) -> None:
     language = load_language(code)
 
@@ -302,16 +302,16 @@ def test_what_holds_for_any_text_of_a_language(code: str) -> None:
     check()
 
 
-@pytest.mark.parametrize("code", known_languages())
+@pytest.mark.parametrize("code", list_languages())
 def test_real_captions_stay_apart_and_are_composed_already(code: str) -> None:
-    rows = EMOJI.reader.read(EMOJI.folder, EMOJI.locale(load_language(code)), "test")
+    rows = EMOJI.reader.read(EMOJI.folder, EMOJI.get_locale(load_language(code)), "test")
     language = load_language(code)
-    found = normalised(rows, language)
+    found = normalize_captions(rows, language)
     assert [row.concept for row in found] == [row.concept for row in rows] and len(found) > 0
     assert [row.captions for row in found] == [
-        tuple(normalise(caption, language) for caption in row.captions) for row in rows
+        tuple(normalize_text(caption, language) for caption in row.captions) for row in rows
     ]
-    assert normalised(rows, having("nfc")) == rows  # CLDR's are NFC
+    assert normalize_captions(rows, having("nfc")) == rows  # CLDR's are NFC
 
 
 @given(st.text(max_size=12))
@@ -323,7 +323,7 @@ def test_any_text_at_all(text: str) -> None:
 def test_captions_with_nothing_to_see_are_refused() -> None:
     row = Row(concept="cat.png", group="cat", category="", language="fa", captions=("گربه", f" {ZWNJ}\u00ad"))
     with pytest.raises(DataError, match=r"A caption of 'cat\.png' in 'fa' has nothing to see in it: ' \\u200c\\xad'\."):
-        normalised([row], load_language("fa"))
+        normalize_captions([row], load_language("fa"))
     for text in ("", " \u00a0", ZWJ, "\ufeff"):
         with pytest.raises(DataError, match="Caption 0 of 1 is empty"):
             check_captions([text])
@@ -331,7 +331,7 @@ def test_captions_with_nothing_to_see_are_refused() -> None:
 
 def test_locales_without_a_pack_are_written_as_their_language_in_the_same_script() -> None:
     found = {
-        locale: pack.code if (pack := pack_of(locale)) else None
+        locale: pack.code if (pack := find_pack(locale)) else None
         for locale in ("quz", "en-GB", "sr-Cyrl-BA", "ca-ES-valencia", "pa-Arab", "sr-Latn", "vec")
     }
     assert found == {
@@ -343,12 +343,12 @@ def test_locales_without_a_pack_are_written_as_their_language_in_the_same_script
         "sr-Latn": "sr-Latn",
         "vec": None,
     }
-    assert normalise("e\u0301  e", None) == "é  e"
+    assert normalize_text("e\u0301  e", None) == "é  e"
 
 
 def test_the_language_of_a_query_is_the_first_in_its_script() -> None:
     texts = ["paka mweusi", "گربه سیاه 2", "ゆきだるま", "雪人", "눈사람", "кот", "42"]
-    assert [written_in(text, ["fa", "ja", "ko", "sw", "en"]) for text in texts] == [
+    assert [match_script(text, ["fa", "ja", "ko", "sw", "en"]) for text in texts] == [
         "sw",
         "fa",
         "ja",
@@ -357,16 +357,17 @@ def test_the_language_of_a_query_is_the_first_in_its_script() -> None:
         "",
         "",
     ]
-    assert written_in("paka", []) == written_in("paka", ["no-such-pack"]) == ""
+    assert match_script("paka", []) == match_script("paka", ["no-such-pack"]) == ""
 
 
-# The pipeline. Real encoders fold NFD into NFC themselves, so this one takes its words as they are: what is decomposed is unknown to it.
+# The pipeline. Real encoders fold NFD into NFC themselves, so this one takes its words as they are: what is decomposed
+# is unknown to it.
 WORDS = {"nyekundu": "đỏ", "kijani": "lục", "bluu": "lạm", "nyeupe": "trắng", "nyeusi": "mèo", "njano": "vàng"}
 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The same pictures with Vietnamese names, composed and decomposed; a literal encoder; a run on the composed ones."""
+    """The same images with Vietnamese names, composed and decomposed; a literal encoder; a run on the composed ones."""
     folder = tmp_path_factory.mktemp("normalise")
     found = {
         "text": write_text_encoder(folder / "text"),
@@ -409,15 +410,15 @@ def test_training_and_evaluation_see_one_spelling(toy: dict[str, str]) -> None:
     raw = [corpus.reader.read(corpus.folder, "vi", "train")[0].captions for corpus in corpora]
     assert raw[0] != raw[1]
     composed, decomposed = (
-        training_pairs(corpus, [vi, load_language("en")], "train", Sample()).captions for corpus in corpora
+        make_training_pairs(corpus, [vi, load_language("en")], "train", SamplingConfig()).captions for corpus in corpora
     )
     assert composed == decomposed and set(WORDS.values()) <= set(composed)
     english = [
-        english_names(request, training_pairs(load_corpus(request.corpus), [vi], "train", Sample()))
+        read_english_names(request, make_training_pairs(load_corpus(request.corpus), [vi], "train", SamplingConfig()))
         for request in requests(toy)
     ]
     assert english[0] == english[1] and english[0][0].endswith("café")
-    held_out = [named_rows(corpus, Request(languages=[vi]))[0]["vi"] for corpus in corpora]
+    held_out = [read_named_rows(corpus, Request(languages=[vi]))[0]["vi"] for corpus in corpora]
     assert held_out[0] == held_out[1] != []
 
 
@@ -449,7 +450,8 @@ def test_a_decomposed_query_finds_the_same(
 def test_a_query_is_spelt_as_its_pack_says(toy: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setattr(
-        "polyclip.models.aligner.typed", lambda texts, language="": seen.append(language) or typed(texts, language)
+        "polyclip.models.aligner.normalize_input",
+        lambda texts, language="": seen.append(language) or normalize_input(texts, language),
     )
     for query, language in (("mèo", ""), ("mèo", "fa"), ("кот", "")):
         search(query, Path(toy["NFC"]).parent, Path(toy["run"]), 1, language)

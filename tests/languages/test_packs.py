@@ -1,4 +1,4 @@
-"""Language packs: every one of them, the schema, the resolver of spellings, groups, the generator's care, and `polyclip languages`."""
+"""Language packs: every one of them, the schema, the resolver of spellings, groups, and `polyclip languages`."""
 
 import copy
 import json
@@ -15,29 +15,29 @@ from transformers.models.nllb import tokenization_nllb
 
 from polyclip.core.toml import CORPORA, LANGUAGES
 from polyclip.data.corpus import load_corpus
-from polyclip.data.pairs import Sample, training_pairs
-from polyclip.data.readers.emoji import captions
+from polyclip.data.pairs import SamplingConfig, make_training_pairs
 from polyclip.data.readers.emoji import languages as locales
+from polyclip.data.readers.emoji import read_captions
 from polyclip.errors import AmbiguousName, PackError, UnknownName
 from polyclip.languages import schema
-from polyclip.languages.codes import schemes, special
-from polyclip.languages.draft import draft, line, text_of
-from polyclip.languages.resolve import key, resolve_language, spellings
+from polyclip.languages.codes import load_schemes, load_special_codes
+from polyclip.languages.draft import draft_pack, format_line, format_pack
+from polyclip.languages.resolve import collect_spellings, normalize_spelling, resolve_language
 from polyclip.languages.schema import (
     STEPS,
     Codes,
     Language,
     Source,
-    all_languages,
-    group,
-    known_languages,
+    list_languages,
     load_language,
+    load_languages,
+    select_group,
 )
-from polyclip.languages.validate import faults_of
-from polyclip.models.converted_weights import Converted
+from polyclip.languages.validate import find_faults
+from polyclip.models.converted_weights import ConvertedWeights
 from polyclip.models.text import e5_small
 from tests.command import polyclip
-from tests.script import script
+from tests.script import load_script
 
 PACKS = sorted(LANGUAGES.glob("*.toml"))
 TODAY = date(2026, 11, 24)
@@ -56,7 +56,7 @@ def written(table: dict[str, Any], folder: Path, name: str = "sw.toml") -> Path:
     """The table as a file, sources and all."""
     path = folder / name
     sources = [Source(**source) for source in table.pop("sources")]
-    path.write_text(text_of(table, sources), "utf-8")
+    path.write_text(format_pack(table, sources), "utf-8")
     return path
 
 
@@ -65,33 +65,33 @@ def written(table: dict[str, Any], folder: Path, name: str = "sw.toml") -> Path:
 
 def test_every_pack_is_visited() -> None:
     assert len(PACKS) > 120
-    assert sorted(path.stem for path in PACKS) == known_languages()
-    assert {pack.code for pack in all_languages() if pack.xm3600} == schemes()["xm3600"].codes
-    assert len(schemes()["xm3600"].codes) == 36
+    assert sorted(path.stem for path in PACKS) == list_languages()
+    assert {pack.code for pack in load_languages() if pack.xm3600} == load_schemes()["xm3600"].codes
+    assert len(load_schemes()["xm3600"].codes) == 36
 
 
 @pytest.mark.parametrize("path", PACKS, ids=lambda path: path.stem)
 def test_pack(path: Path) -> None:
-    assert faults_of(path) == []
+    assert find_faults(path) == []
     pack = load_language(path.stem)
     assert pack.codes.xm3600 == (pack.code if pack.xm3600 else "")
     for scheme in Codes.model_fields:
         code = getattr(pack.codes, scheme)
-        assert not code or code in schemes()[scheme].codes, f"{scheme} has no {code}"
-    assert pack.in_nllb == (bool(pack.codes.nllb) and pack.code not in special()["nllb"])
+        assert not code or code in load_schemes()[scheme].codes, f"{scheme} has no {code}"
+    assert pack.in_nllb == (bool(pack.codes.nllb) and pack.code not in load_special_codes()["nllb"])
     assert ("moses" in pack.normalise) == bool(pack.codes.moses)
-    assert len(captions(CORPORA / "emoji", pack.cldr)) >= 100
+    assert len(read_captions(CORPORA / "emoji", pack.cldr)) >= 100
     lent = [load_language(code) for code in pack.recipe.borrow]
     assert all(other.in_xlmr and set(other.family) & set(pack.family) for other in lent)
-    assert not lent or pack.low_resource
+    assert not lent or pack.is_low_resource
 
 
 def test_every_locale_that_is_more_than_a_region_has_a_pack() -> None:
-    have = {pack.cldr for pack in all_languages()}
+    have = {pack.cldr for pack in load_languages()}
     left = {
         locale
         for locale in locales(CORPORA / "emoji")
-        if locale not in have and len(captions(CORPORA / "emoji", locale)) >= 100
+        if locale not in have and len(read_captions(CORPORA / "emoji", locale)) >= 100
     }
     unknown_scripts = {"ccp", "ff-Adlm", "rhg", "sat"}
     regional = {
@@ -106,23 +106,25 @@ def test_every_locale_that_is_more_than_a_region_has_a_pack() -> None:
 
 
 def test_the_lists_are_those_of_the_tokenizers() -> None:
-    assert schemes()["nllb"].codes == set(tokenization_nllb.FAIRSEQ_LANGUAGE_CODES)
-    assert schemes()["m2m100"].codes == set(tokenization_m2m_100.FAIRSEQ_LANGUAGE_CODES["m2m100"])
-    assert len(schemes()["flores"].codes) == 204
+    assert load_schemes()["nllb"].codes == set(tokenization_nllb.FAIRSEQ_LANGUAGE_CODES)
+    assert load_schemes()["m2m100"].codes == set(tokenization_m2m_100.FAIRSEQ_LANGUAGE_CODES["m2m100"])
+    assert len(load_schemes()["flores"].codes) == 204
 
 
 def test_unknown_pieces_are_what_the_tokenizer_says() -> None:
     from tokenizers import Tokenizer
 
-    weights: Converted = e5_small.converted("e5-small", e5_small.source(), e5_small.FILE_SHA256, e5_small.convert)
+    weights: ConvertedWeights = e5_small.convert_once(
+        "e5-small", e5_small.find_source(), e5_small.FILE_SHA256, e5_small.convert
+    )
     tokenizer = Tokenizer.from_file(str(weights.folder / "tokenizer.json"))
     unknown = tokenizer.token_to_id("<unk>")
     said: dict[str, str] = {}
     found: dict[str, str] = {}
-    for pack in all_languages()[::5] + [
+    for pack in load_languages()[::5] + [
         load_language(code) for code in ("ak", "chr", "cv", "tg")
     ]:  # all of them take half a minute
-        names = [words[0] for words in captions(CORPORA / "emoji", pack.cldr).values()]
+        names = [words[0] for words in read_captions(CORPORA / "emoji", pack.cldr).values()]
         ids = [one for encoding in tokenizer.encode_batch(names, add_special_tokens=False) for one in encoding.ids]
         share = round(100 * ids.count(unknown) / len(ids), 1)
         if share >= 1:
@@ -198,7 +200,7 @@ BROKEN = {
 @pytest.mark.parametrize("change, said", BROKEN.values(), ids=BROKEN)
 def test_a_broken_pack_is_one_clear_sentence(change: dict[str, Any], said: str, tmp_path: Path) -> None:
     path = written(swahili() | change, tmp_path)
-    assert [str(fault) for fault in faults_of(path) if str(fault).startswith(said)]
+    assert [str(fault) for fault in find_faults(path) if str(fault).startswith(said)]
     with pytest.raises(PackError) as caught:
         resolve_language(str(path))
     assert str(caught.value).startswith(f"{path}: ") and "problem(s) in all)." in str(caught.value)
@@ -208,10 +210,10 @@ def test_a_source_covers_a_table_or_one_field_of_it_and_names_no_others(tmp_path
     table = swahili()
     for source in table["sources"]:
         source["fields"] = [name for name in source["fields"] if not name.startswith("codes.")] or ["codes"]
-    assert faults_of(written(table, tmp_path)) == []
+    assert find_faults(written(table, tmp_path)) == []
     table = swahili()
     table["sources"][0]["fields"].append("speekers")
-    assert [str(fault) for fault in faults_of(written(table, tmp_path))] == [
+    assert [str(fault) for fault in find_faults(written(table, tmp_path))] == [
         "sources: expected fields that a pack has, found speekers"
     ]
 
@@ -226,7 +228,7 @@ def test_a_file_that_is_no_pack(tmp_path: Path) -> None:
     path.write_text("name =")
     with pytest.raises(PackError, match=r"x\.toml is not TOML"):
         resolve_language(str(path))
-    assert faults_of(path)[0].key == "the file"
+    assert find_faults(path)[0].key == "the file"
 
 
 # The resolver
@@ -274,12 +276,12 @@ def test_a_name_may_have_spaces_and_brackets() -> None:
 def test_every_code_of_every_scheme_means_its_pack_unless_it_means_several() -> None:
     shared = {
         text
-        for text, packs in spellings().items()
-        if len(packs) > 1 and text not in {key(code) for code in known_languages()}
+        for text, packs in collect_spellings().items()
+        if len(packs) > 1 and text not in {normalize_spelling(code) for code in list_languages()}
     }
     assert shared == {"hbs"}
     asked = 0
-    for pack in all_languages():
+    for pack in load_languages():
         listed = [
             pack.code,
             pack.name,
@@ -287,7 +289,7 @@ def test_every_code_of_every_scheme_means_its_pack_unless_it_means_several() -> 
             *pack.aliases,
             *(code for code in pack.codes.model_dump().values() if code),
         ]
-        for text in {text for text in listed if key(text) not in shared}:
+        for text in {text for text in listed if normalize_spelling(text) not in shared}:
             assert resolve_language(text).code == pack.code, text
             asked += 1
     assert asked > 700
@@ -297,7 +299,8 @@ def test_what_means_several_is_refused_with_the_choices() -> None:
     with pytest.raises(AmbiguousName) as caught:
         resolve_language("hbs")
     assert str(caught.value) == (
-        "'hbs' means more than one language: bs (Bosnian: code of Apertium); hr (Croatian: code of Apertium); sr (Serbian: code of Apertium); "
+        "'hbs' means more than one language: bs (Bosnian: code of Apertium); hr (Croatian: code of Apertium); sr "
+        "(Serbian: code of Apertium); "
         "sr-Latn (Serbian (Latin): code of Apertium). Write one of bs, hr, sr, sr-Latn instead."
     )
 
@@ -321,7 +324,8 @@ def test_the_code_of_a_pack_wins_over_every_other_meaning(tmp_path: Path) -> Non
 UNKNOWN = {
     "xx": "No language called 'xx'. Known: af (Afrikaans), ",
     "Swhaili": "No language called 'Swhaili'. Did you mean 'Swahili'",
-    "swh_Arab": "No language called 'swh_Arab'. Known: sw (Swahili, in Latn). A language is a file languages/<code>.toml; 'polyclip languages' lists them.",
+    "swh_Arab": "No language called 'swh_Arab'. Known: sw (Swahili, in Latn). "
+    "A language is a file languages/<code>.toml; 'polyclip languages' lists them.",
     "uz-Cyrl": "No language called 'uz-Cyrl'. Known: uz (Uzbek, in Latn).",
     "yue-CN": "No language called 'yue-CN'. Known: yue (Cantonese, in Hant).",
     "": "No language called ''.",
@@ -353,20 +357,24 @@ def test_load_language_refuses_what_is_no_code() -> None:
 
 
 def test_a_pack_of_ones_own_is_a_language_like_any_other(tmp_path: Path) -> None:
-    _, text = draft("frr", TODAY)
+    _, text = draft_pack("frr", TODAY)
     path = tmp_path / "mine.toml"
     path.write_text(text.replace('cldr = "frr"', 'cldr = "ast"'), "utf-8")
     mine = resolve_language(str(path))
     assert (mine.code, mine.own_name) == ("frr", "Nordfriisk")
-    assert (schema.written("frr"), schema.file_of("frr")) == (
+    assert (schema.get_lang_option("frr"), schema.get_pack_file("frr")) == (
         str(path),
         str(path),
     )  # after --lang, which does not know "frr" the next time
-    assert (schema.written("sw"), schema.file_of("sw")) == ("sw", "languages/sw.toml")
+    assert (schema.get_lang_option("sw"), schema.get_pack_file("sw")) == ("sw", "languages/sw.toml")
     assert resolve_language("frr") == resolve_language("Northern Frisian") == load_language("frr") == mine
-    assert "frr" in known_languages() and mine in group("low-resource")
-    theirs = training_pairs(load_corpus("emoji"), [load_language("ast")], "train", Sample())
-    assert len(training_pairs(load_corpus("emoji"), [mine], "train", Sample()).captions) == len(theirs.captions) > 100
+    assert "frr" in list_languages() and mine in select_group("low-resource")
+    theirs = make_training_pairs(load_corpus("emoji"), [load_language("ast")], "train", SamplingConfig())
+    assert (
+        len(make_training_pairs(load_corpus("emoji"), [mine], "train", SamplingConfig()).captions)
+        == len(theirs.captions)
+        > 100
+    )
 
 
 # Groups
@@ -374,18 +382,18 @@ def test_a_pack_of_ones_own_is_a_language_like_any_other(tmp_path: Path) -> None
 
 def test_groups() -> None:
     assert (
-        [pack.code for pack in group("bantu")]
-        == [pack.code for pack in group(" BANTU ")]
+        [pack.code for pack in select_group("bantu")]
+        == [pack.code for pack in select_group(" BANTU ")]
         == ["nso", "rw", "sw", "tn", "xh", "zu"]
     )
-    assert [pack.code for pack in group("Dravidian")] == ["kn", "ml", "ta", "te"]
-    assert len(group("xm3600")) == 36
-    assert group("all") == all_languages()
-    poor = group("low-resource")
+    assert [pack.code for pack in select_group("Dravidian")] == ["kn", "ml", "ta", "te"]
+    assert len(select_group("xm3600")) == 36
+    assert select_group("all") == load_languages()
+    poor = select_group("low-resource")
     assert {"sw", "zu", "blo"} <= {pack.code for pack in poor}  # class 2, class 2, no class and not in XLM-R
     assert {pack.code for pack in poor}.isdisjoint({"de", "en", "hi", "fil"})
     with pytest.raises(UnknownName) as caught:
-        group("bantoo")
+        select_group("bantoo")
     assert str(caught.value).startswith("No group of languages called 'bantoo'. Did you mean ") and "'Bantu'" in str(
         caught.value
     )
@@ -396,19 +404,12 @@ def test_groups() -> None:
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    return script("build_languages")
-
-
-def test_the_page_of_languages_is_what_its_script_writes() -> None:
-    written = script("build_languages_page")
-    text = written.PAGE.read_text("utf-8")
-    assert written.page(text) == text, "run python scripts/build_languages_page.py"
-    assert text.count("\n| ") > len(known_languages())
+    return load_script("build_languages")
 
 
 def test_the_generator_knows_what_people_have_edited(generator: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "sw.toml"
-    path.write_text(generator.sealed(text_of({"code": "sw"}, [])), "utf-8")
+    path.write_text(generator.sealed(format_pack({"code": "sw"}, [])), "utf-8")
     assert not generator.edited(path)
     path.write_text(path.read_text("utf-8").replace('"sw"', '"swh"'), "utf-8")
     assert generator.edited(path)
@@ -419,7 +420,7 @@ def test_the_generator_knows_what_people_have_edited(generator: ModuleType, tmp_
 def test_the_generator_makes_every_pack_and_no_other(generator: ModuleType) -> None:
     made = generator.FACTS["languages"].split()
     assert len(made) == len(set(made))
-    assert set(made) <= set(known_languages())
+    assert set(made) <= set(list_languages())
     pointed = [
         code
         for table in ("locale", "aliases", "family", "resource_class", "prompts", "unknown_pieces")
@@ -431,10 +432,10 @@ def test_the_generator_makes_every_pack_and_no_other(generator: ModuleType) -> N
 
 def test_text_comes_back_as_it_went_in() -> None:
     table = {"name": 'a "quote", a \\ and\n日本語', "list": ["{}", "ي"], "speakers": 3, "xm3600": True}
-    assert tomllib.loads("\n".join(line(name, value) for name, value in table.items())) == table
-    for pack in all_languages():
+    assert tomllib.loads("\n".join(format_line(name, value) for name, value in table.items())) == table
+    for pack in load_languages():
         whole = pack.model_dump(exclude={"sources"}, exclude_none=True)
-        assert Language.model_validate(tomllib.loads(text_of(whole, pack.sources))) == pack
+        assert Language.model_validate(tomllib.loads(format_pack(whole, pack.sources))) == pack
 
 
 @pytest.mark.parametrize(
@@ -442,10 +443,10 @@ def test_text_comes_back_as_it_went_in() -> None:
     [("mg", "plt_Latn", "Latn"), ("ckb", "ckb_Arab", "Arab"), ("su", "sun_Latn", "Latn"), ("bo", "bod_Tibt", "Tibt")],
 )
 def test_a_draft_is_a_pack(code: str, nllb: str, script: str, tmp_path: Path) -> None:
-    found, text = draft(code, TODAY)
+    found, text = draft_pack(code, TODAY)
     path = tmp_path / f"{found}.toml"
     path.write_text(text, "utf-8")
-    assert faults_of(path) == []
+    assert find_faults(path) == []
     assert "TODO" not in text
     pack = resolve_language(str(path))
     assert (pack.code, pack.codes.nllb, pack.script) == (code, nllb, script)
@@ -457,7 +458,7 @@ def test_a_draft_is_a_pack(code: str, nllb: str, script: str, tmp_path: Path) ->
 
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """typer hands a group's callback a context that is no typer.Context, whatever its signature says: the shape checks would stop there."""
+    """typer passes a group's callback a context that is not a typer.Context: the shape checks would stop there."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
@@ -466,7 +467,7 @@ def test_the_command_lists_packs() -> None:
     said = polyclip("languages")
     assert said.code == 0 and "Kiswahili" in said.out and "in XM3600" in said.out
     rows = json.loads(polyclip("languages", "--json").out)
-    assert [row["code"] for row in rows] == known_languages()
+    assert [row["code"] for row in rows] == list_languages()
     swahili = next(row for row in rows if row["code"] == "sw")
     assert {name: swahili[name] for name in ("name", "script", "in_xlmr", "xm3600")} == {
         "name": "Swahili",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from polyclip.data.corpus import load_corpus
-from polyclip.data.pairs import NAMES, Pairs, Sample, training_pairs
+from polyclip.data.pairs import NAMES, Pairs, SamplingConfig, make_training_pairs
 from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.aligner import load_model
@@ -24,13 +24,13 @@ from polyclip.models.components.closed_form import (
     POWERS,
     STRENGTHS,
     WHITENING,
-    anchor_rows,
-    directions,
-    procrustes,
-    relative,
-    ridge,
+    compute_directions,
+    find_anchor_rows,
+    fit_procrustes,
+    fit_relative,
+    fit_ridge,
 )
-from polyclip.models.components.heads import Head, Relative, Shape
+from polyclip.models.components.heads import Head, HeadShape, RelativeHead
 from polyclip.pipeline import align
 from polyclip.training.config import AlignConfig, OptimizerConfig
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
@@ -40,15 +40,15 @@ QUICK = OptimizerConfig(epochs=1, batch_size=8, learning_rate=1e-2, tower_learni
 
 
 def tiny_pairs() -> Pairs:
-    """Eight concepts; the first has three captions and two pictures, all others one of each in each of two languages."""
+    """Eight concepts; the first has three captions and two images, all others one of each in each of two languages."""
     owner = [0, 0, *range(1, 8), 0, *range(1, 8)]
     return Pairs(
         captions=[f"caption {row}" for row in range(len(owner))],
         caption_concept=torch.tensor(owner),
         caption_weight=torch.tensor([0.5, 0.5, *[1.0] * 7, *[1.0] * 8]),
-        pictures=[],
-        picture_rows=torch.tensor([[0, 8], *[[row, -1] for row in range(1, 8)]]),
-        picture_count=torch.tensor([2, *[1] * 7]),
+        images=[],
+        image_rows=torch.tensor([[0, 8], *[[row, -1] for row in range(1, 8)]]),
+        image_count=torch.tensor([2, *[1] * 7]),
         caption_rows=torch.tensor([[0, 1, 9], *[[row + 1, row + 9, -1] for row in range(1, 8)]]),
         caption_count=torch.tensor([3, *[2] * 7]),
         sections=([9, 8], [9]),
@@ -67,7 +67,7 @@ def two_sides(text_table: Tensor | None = None, image_table: Tensor | None = Non
         torch.randn(17, TEXT_WIDTH) if text_table is None else text_table,
         torch.randn(9, IMAGE_WIDTH) if image_table is None else image_table,
     )
-    text, vision = (data(Head(table.shape[1], Shape(DIM, False, 1), 0.0).eval(), table) for table in tables)
+    text, vision = (data(Head(table.shape[1], HeadShape(DIM, False, 1), 0.0).eval(), table) for table in tables)
     return text, vision
 
 
@@ -109,7 +109,7 @@ def linear(side: Any) -> Tensor:
 @torch.no_grad()
 def test_ridge_is_the_normal_equations_row_by_row(number: int) -> None:
     text, vision = two_sides()
-    said = ridge(text, vision, nth(number))
+    said = fit_ridge(text, vision, nth(number))
     whiten, strength = list(product(WHITENING, STRENGTHS))[number]
     assert said == f"penalty {strength}, whitening {whiten}"
     pairs, captions = text.train_pairs, standard(text)
@@ -138,7 +138,7 @@ def test_procrustes_finds_a_rotation_again() -> None:
         mean = picture.mean(0)
         side.side.head.mean.copy_(mean @ rotation.T if side is text else mean)
         side.side.head.deviation.fill_(1.0)
-    said = procrustes(text, vision, nth(2))
+    said = fit_procrustes(text, vision, nth(2))
     assert said == f"whitening 0.0, {DIM} directions"
     captions, pictures = text.side.head(text.table), vision.side.head(vision.table)
     torch.testing.assert_close(captions, pictures[text.train_pairs.caption_concept], atol=1e-2, rtol=1e-2)
@@ -148,7 +148,7 @@ def test_procrustes_finds_a_rotation_again() -> None:
 @torch.no_grad()
 def test_procrustes_rotates_principal_directions(number: int) -> None:
     text, vision = two_sides()
-    said = procrustes(text, vision, nth(number))
+    said = fit_procrustes(text, vision, nth(number))
     whiten, share = list(product(WHITENING, (0.25, 0.5, 1.0)))[number]
     size = max(1, round(share * DIM))
     assert said == f"whitening {whiten}, {size} directions"
@@ -170,25 +170,25 @@ def test_procrustes_rotates_principal_directions(number: int) -> None:
 def test_directions_are_principal_and_more_than_there_are_is_said() -> None:
     rows = torch.randn(50, 4) * torch.tensor([1.0, 5.0, 0.2, 2.0])
     for whiten in WHITENING:
-        found = directions(rows, 3, whiten)
+        found = compute_directions(rows, 3, whiten)
         torch.testing.assert_close(
             found, up_to_sign(found, principal(rows.double().numpy(), 3, whiten)), atol=1e-4, rtol=1e-3
         )
     torch.testing.assert_close(
-        (rows @ directions(rows, 4, 1.0).T).square().mean(0), torch.ones(4), atol=1e-3, rtol=1e-3
+        (rows @ compute_directions(rows, 4, 1.0).T).square().mean(0), torch.ones(4), atol=1e-3, rtol=1e-3
     )
-    with pytest.raises(DataError, match="dim is 5, .* its features: 4. Give --dim 4"):
-        directions(rows, 5, 0.0)
+    with pytest.raises(DataError, match="dim is 5, .* its features: 4. Give --head-dim 4"):
+        compute_directions(rows, 5, 0.0)
 
 
 def test_only_names_are_anchors() -> None:
-    rows, concepts = anchor_rows(tiny_pairs())
+    rows, concepts = find_anchor_rows(tiny_pairs())
     assert rows.tolist() == [0, *range(2, 17)]  # row 1 is a second caption of concept 0 in the first language
     assert concepts.tolist() == 2 * list(range(8))
 
 
 def test_a_relative_head_keeps_the_nearest_and_their_power() -> None:
-    head = Relative(2, 4)
+    head = RelativeHead(2, 4)
     head.measure(torch.tensor([[1.0, 1.0], [-1.0, 1.0]]))
     assert head.mean.tolist() == [0.0, 1.0]
     head.anchors.copy_(
@@ -207,20 +207,20 @@ def test_a_relative_head_keeps_the_nearest_and_their_power() -> None:
 @pytest.mark.parametrize("number", [0, 13, 19])
 def test_relative_anchors_and_constants(number: int) -> None:
     text_table, image_table = torch.randn(17, TEXT_WIDTH), torch.randn(9, IMAGE_WIDTH)
-    text, vision = data(Relative(TEXT_WIDTH, 16), text_table), data(Relative(IMAGE_WIDTH, 16), image_table)
-    said = relative(text, vision, nth(number))
+    text, vision = data(RelativeHead(TEXT_WIDTH, 16), text_table), data(RelativeHead(IMAGE_WIDTH, 16), image_table)
+    said = fit_relative(text, vision, nth(number))
     share, power = list(product(NEAREST, POWERS))[number]
     nearest = max(1, round(share * 16))
     assert said == f"16 anchors, the nearest {nearest} count, power {power:g}"
     for side in (text.side.head, vision.side.head):
         assert (int(side.nearest), float(side.power)) == (nearest, power)
-    rows, concepts = anchor_rows(tiny_pairs())
+    rows, concepts = find_anchor_rows(tiny_pairs())
     assert torch.equal(text.side.head.anchors, text_table[rows])
     torch.testing.assert_close(vision.side.head.anchors[0], (image_table[0] + image_table[8]) / 2)
     assert torch.equal(vision.side.head.anchors[1:8], image_table[1:8])
 
 
-@pytest.mark.parametrize("solve", [ridge, procrustes])
+@pytest.mark.parametrize("solve", [fit_ridge, fit_procrustes])
 @torch.no_grad()
 def test_what_is_kept_is_what_the_value_was_highest_for(solve: Callable[..., str]) -> None:
     """Not the last candidate, and the heads hold the best one's weights again."""
@@ -257,15 +257,15 @@ def test_closed_forms_reach_above_chance_and_come_back(toy: dict[str, str], meth
     align(run)
     (line,) = [json.loads(text) for text in (run.out / "log.jsonl").read_text("utf-8").splitlines()]
     assert line["phase"] == "solve" and line["chosen"]
-    held_out = training_pairs(load_corpus(toy["corpus"]), languages, "validation", NAMES)
+    held_out = make_training_pairs(load_corpus(toy["corpus"]), languages, "validation", NAMES)
     assert (
-        line["validation"] > sum(min(1.0, k / len(held_out.pictures)) for k in (1, 5, 10)) / 3
+        line["validation"] > sum(min(1.0, k / len(held_out.images)) for k in (1, 5, 10)) / 3
     )  # 6 pictures: recall@10 is 1 for everyone
     aligner = load_model(run.out)
-    train = training_pairs(load_corpus(toy["corpus"]), languages, "train", Sample())
-    names, concepts = anchor_rows(train)
+    train = make_training_pairs(load_corpus(toy["corpus"]), languages, "train", SamplingConfig())
+    names, concepts = find_anchor_rows(train)
     if method == "asif":
-        assert aligner.recipe.anchors == len(names) == 2 * 12
+        assert aligner.config.anchors == len(names) == 2 * 12
         assert aligner.counts()["trained_parameters"] == 0
     vectors = aligner.encode_text(train.captions)
     assert vectors.isfinite().all() and vectors.norm(dim=1).max().item() == pytest.approx(1, abs=1e-4)
@@ -273,13 +273,13 @@ def test_closed_forms_reach_above_chance_and_come_back(toy: dict[str, str], meth
     assert torch.equal(
         load_model(tmp_path / "again").encode_text(train.captions), vectors
     )  # nothing is drawn by chance
-    nearest = (vectors[names] @ aligner.vision.embed(train.pictures, "pictures", keep=False).T).argmax(1)
-    assert train.picture_rows.shape == (12, 1) and train.picture_rows[:, 0].tolist() == list(range(12))
+    nearest = (vectors[names] @ aligner.vision.embed(train.images, "pictures", keep=False).T).argmax(1)
+    assert train.image_rows.shape == (12, 1) and train.image_rows[:, 0].tolist() == list(range(12))
     assert (nearest == concepts).float().mean() > 3 / 12  # of what it was fitted to it knows more than chance
 
 
 def test_fewer_pictures_than_features() -> None:
     torch.manual_seed(3)
     rows = torch.randn(4, 64).repeat(6, 1) * 1e3
-    found = directions(rows, 16, 0.5)
+    found = compute_directions(rows, 16, 0.5)
     assert found.shape == (16, 64) and found.isfinite().all()

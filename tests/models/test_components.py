@@ -1,4 +1,6 @@
-"""What methods put into towers: it changes nothing before the first step, stands where it should, and has the size worked out by hand."""
+"""What methods put into towers: it changes nothing before the first step, stands where it should, and has the size
+worked out by hand.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,21 +12,21 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from polyclip.data.images import picture_of
+from polyclip.data.images import make_image_source
 from polyclip.errors import DataError
 from polyclip.models.backbone import describe
-from polyclip.models.components.adapter import Adapter, MapAdapter, adapters, is_identity
-from polyclip.models.components.deep_adapter import MapLayer, TokenLayer, deep_adapter
-from polyclip.models.components.lora import kind_of, low_rank, parsed, planned, rank_of
-from polyclip.models.components.target import Site
-from polyclip.models.components.unfreeze import biases, everything, norms
+from polyclip.models.components.adapter import Adapter, ConvAdapter, add_adapters, is_identity
+from polyclip.models.components.deep_adapter import ConvLayer, TokenLayer, add_deep_adapter
+from polyclip.models.components.lora import add_lora, classify_module, find_rank, parse_rank_rules, plan_ranks
+from polyclip.models.components.target import TargetLayers
+from polyclip.models.components.unfreeze import unfreeze_all, unfreeze_biases, unfreeze_norms
 from polyclip.models.method import Part
-from polyclip.models.trunk import Whole
+from polyclip.models.trunk import WholeModel
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 TEXTS, TOWERS = ("xlm-r", "nllb"), ("test_vit", "test_efficientnet")
 CAPTIONS = ["red", "mraba nyekundu kubwa sana", "small green square"]
-Build = Callable[..., Site]
+Build = Callable[..., TargetLayers]
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +44,19 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def site(names: dict[str, str]) -> Build:
     """A newly built tower by its short name, with whatever else a site takes."""
 
-    def build(name: str, **more: str) -> Site:
+    def build(name: str, **more: str) -> TargetLayers:
         kind, folder = ("text", "encoders") if name in TEXTS else ("vision", "towers")
-        return Site(encoder=describe(folder, names[name]).build(), kind=kind, **more)
+        return TargetLayers(encoder=describe(folder, names[name]).build(), kind=kind, **more)
 
     return build
 
 
 @torch.inference_mode()
-def output(site: Site, names: dict[str, str]) -> Tensor:
+def output(site: TargetLayers, names: dict[str, str]) -> Tensor:
     items: list[Any] = (
         CAPTIONS
         if site.kind == "text"
-        else [picture_of(Path(names["corpus"]) / f"{name}.png") for name in ("red-small", "blue-huge")]
+        else [make_image_source(Path(names["corpus"]) / f"{name}.png") for name in ("red-small", "blue-huge")]
     )
     return site.encoder(**site.encoder.prepare(items))
 
@@ -95,9 +97,9 @@ DEEP["nllb"] = DEEP["xlm-r"] + 2 * 32  # with the final norm
 DEEP["test_vit"] += 2 * 64
 DEEP["test_efficientnet"] = (64 * 384 + 384) + (384 * 9 + 384) + (384 * 64 + 64) + 2 * 256
 SIZES: dict[Part, dict[str, int]] = {
-    adapters: {name: sum(map(adapter_size, widths)) for name, widths in ADAPTED.items()},
-    deep_adapter: DEEP,
-    low_rank: {name: sum(8 * (into + out) for into, out in inputs_and_outputs(name)) for name in (*TEXTS, *TOWERS)},
+    add_adapters: {name: sum(map(adapter_size, widths)) for name, widths in ADAPTED.items()},
+    add_deep_adapter: DEEP,
+    add_lora: {name: sum(8 * (into + out) for into, out in inputs_and_outputs(name)) for name in (*TEXTS, *TOWERS)},
 }
 
 
@@ -128,13 +130,15 @@ def test_every_added_parameter_gets_a_gradient_once_it_moves(site: Build, names:
         for parameter in found:
             parameter.requires_grad_(True)
             parameter.data.add_(0.1 * torch.randn_like(parameter))
-        items: list[Any] = CAPTIONS if own.kind == "text" else [picture_of(Path(names["corpus"]) / "red-huge.png")]
+        items: list[Any] = (
+            CAPTIONS if own.kind == "text" else [make_image_source(Path(names["corpus"]) / "red-huge.png")]
+        )
         own.encoder(**own.encoder.prepare(items)).square().sum().backward()
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in found)
 
 
 def test_adapters_are_their_formula() -> None:
-    token, image = Adapter(8), MapAdapter(8)
+    token, image = Adapter(8), ConvAdapter(8)
     assert is_identity(token) and is_identity(image)
     for module in (token, image):
         for parameter in module.parameters():
@@ -154,7 +158,7 @@ def test_adapters_are_their_formula() -> None:
 @pytest.mark.parametrize("name", [*TEXTS, *TOWERS])
 def test_adapters_stay_in_the_chosen_layers(site: Build, name: str) -> None:
     own = site(name, layers="-1:")
-    found = adapters(own)
+    found = add_adapters(own)
     a_layer = 1 if name == "test_efficientnet" else 2
     assert size(found) == sum(adapter_size(width) for width in ADAPTED[name][-a_layer:])
     inside = {id(p) for p in own.encoder.trunk.layers[-1].parameters()}
@@ -190,7 +194,7 @@ def test_a_token_layer_is_its_formula() -> None:
 
 
 def test_a_map_layer_is_its_formula() -> None:
-    layer = MapLayer(4)
+    layer = ConvLayer(4)
     maps = torch.randn(2, 4, 5, 5)
     assert torch.equal(layer(maps), maps)
     for parameter in layer.parameters():
@@ -210,7 +214,7 @@ def test_a_map_layer_is_its_formula() -> None:
 def test_a_deep_adapter_gives_a_caption_the_same_alone_and_in_a_batch(site: Build, name: str) -> None:
     own = site(name)
     plain = own.encoder(**own.encoder.prepare(CAPTIONS))
-    deep_adapter(own)
+    add_deep_adapter(own)
     for parameter in own.encoder.trunk.layers[-1].parameters():
         nn.init.normal_(parameter, std=0.5)
     together = own.encoder(**own.encoder.prepare(CAPTIONS))
@@ -222,7 +226,7 @@ def test_a_deep_adapter_gives_a_caption_the_same_alone_and_in_a_batch(site: Buil
 
 
 def test_rank_rules_are_read_in_their_order() -> None:
-    rules = parsed("8,text.attention=16, vision=4,text.attention.0=32,text.1=2,vision.convolution=0")
+    rules = parse_rank_rules("8,text.attention=16, vision=4,text.attention.0=32,text.1=2,vision.convolution=0")
     assert rules == [
         ("", "", "", 8),
         ("text", "attention", "", 16),
@@ -232,7 +236,7 @@ def test_rank_rules_are_read_in_their_order() -> None:
         ("vision", "convolution", "", 0),
     ]
     found = {
-        place: rank_of(rules, *place)
+        place: find_rank(rules, *place)
         for place in [("text", "attention", 0), ("text", "attention", 1), ("text", "attention", 2), ("text", "mlp", 0)]
     }
     assert found == {
@@ -241,22 +245,22 @@ def test_rank_rules_are_read_in_their_order() -> None:
         ("text", "attention", 2): 16,
         ("text", "mlp", 0): 8,
     }
-    assert (rank_of(rules, "vision", "mlp", 0), rank_of(rules, "vision", "convolution", 3)) == (4, 0)
-    assert rank_of(parsed("text=4"), "vision", "mlp", 0) == 0
+    assert (find_rank(rules, "vision", "mlp", 0), find_rank(rules, "vision", "convolution", 3)) == (4, 0)
+    assert find_rank(parse_rank_rules("text=4"), "vision", "mlp", 0) == 0
 
 
 @pytest.mark.parametrize(
     "rule", ["eight", "text.head=4", "text.attention", "text.attention.x=4", "audio=2", "8,,4", "", "-1", "text=1.5"]
 )
 def test_a_bad_rank_rule_is_named(site: Build, rule: str) -> None:
-    with pytest.raises(DataError, match="Rank rule .* is none: expected a number, or TOWER") as caught:
-        low_rank(site("xlm-r", rank=rule))
+    with pytest.raises(DataError, match="Rank rule .* cannot be parsed: expected a number, or TOWER") as caught:
+        add_lora(site("xlm-r", rank=rule))
     assert repr(next(part for part in rule.split(",") if not part.isdecimal())) in str(caught.value)
 
 
 def test_kinds_of_blocks(site: Build) -> None:
     kinds = {
-        name: {kind_of(path, m) for path, m in site(name).encoder.trunk.layers[-1].named_modules()} - {""}
+        name: {classify_module(path, m) for path, m in site(name).encoder.trunk.layers[-1].named_modules()} - {""}
         for name in (*TEXTS, *TOWERS)
     }
     assert kinds == {
@@ -266,18 +270,18 @@ def test_kinds_of_blocks(site: Build) -> None:
         "test_efficientnet": {"convolution"},
     }
     attention = {
-        name: sum(kind_of(p, m) == "attention" for p, m in site(name).encoder.trunk.layers[0].named_modules())
+        name: sum(classify_module(p, m) == "attention" for p, m in site(name).encoder.trunk.layers[0].named_modules())
         for name in (*TEXTS, "test_vit")
     }
     assert attention == {"xlm-r": 4, "nllb": 4, "test_vit": 2}  # ViT's query, key and value are one map
-    assert kind_of("conv", nn.Conv2d(4, 4, 3)) == kind_of("conv", nn.Conv2d(4, 4, 1, groups=4)) == ""
+    assert classify_module("conv", nn.Conv2d(4, 4, 3)) == classify_module("conv", nn.Conv2d(4, 4, 1, groups=4)) == ""
 
 
 BUDGET = "8,text.attention=16,vision=4,text.attention.0=32,vision.0=0,vision.attention.5=2"
 
 
 def test_a_budget_by_tower_kind_and_layer(site: Build) -> None:
-    text, vision = (planned(site(name, rank=BUDGET)) for name in ("xlm-r", "test_vit"))
+    text, vision = (plan_ranks(site(name, rank=BUDGET)) for name in ("xlm-r", "test_vit"))
     assert sorted(text.values()) == [8] * 4 + [16] * 4 + [32] * 4
     assert all(rank == 32 for path, rank in text.items() if ".0.attention." in path)
     assert sorted(vision.values()) == [0] * 4 + [2] * 2 + [4] * 18
@@ -289,8 +293,8 @@ def test_updates_have_the_rank_of_their_budget_and_are_their_formula(
     site: Build, names: dict[str, str], name: str
 ) -> None:
     own = site(name, rank=BUDGET)
-    ranks = planned(own)
-    low_rank(own)
+    ranks = plan_ranks(own)
+    add_lora(own)
     updated = {path: m for path, m in own.encoder.model.named_modules() if hasattr(m, "lora_A")}
     assert updated.keys() == {path for path, rank in ranks.items() if rank}
     for path, module in updated.items():
@@ -312,10 +316,10 @@ def test_updates_have_the_rank_of_their_budget_and_are_their_formula(
 
 def test_rank_zero_leaves_out_and_nothing_left_is_said(site: Build) -> None:
     own = site("xlm-r", rank="0,text.mlp.1=4")
-    found = low_rank(own)
+    found = add_lora(own)
     assert size(found) == 4 * 2 * (32 + 64)
     with pytest.raises(DataError, match="no place in a XLMRobertaModel with ranks 'vision=4'"):
-        low_rank(site("xlm-r", rank="vision=4"))
+        add_lora(site("xlm-r", rank="vision=4"))
 
 
 @pytest.mark.parametrize(
@@ -330,13 +334,13 @@ def test_rank_zero_leaves_out_and_nothing_left_is_said(site: Build) -> None:
     ],
 )
 def test_spans_of_layers_are_slices(site: Build, layers: str, numbers: list[int]) -> None:
-    assert list(site("test_vit", layers=layers).numbers()) == numbers
+    assert list(site("test_vit", layers=layers).layer_numbers()) == numbers
 
 
 @pytest.mark.parametrize("layers", ["3", "first:", "1:2:3", "a:b", " :", "1-2", "--1:"])
 def test_what_is_no_span_is_said(site: Build, layers: str) -> None:
     with pytest.raises(DataError, match="vision layers are .*, expected first:end, such as :4") as caught:
-        site("test_vit", layers=layers).numbers()
+        site("test_vit", layers=layers).layer_numbers()
     assert repr(layers) in str(caught.value)
 
 
@@ -345,7 +349,7 @@ def test_an_empty_span_is_said(site: Build, layers: str) -> None:
     with pytest.raises(
         DataError, match=f"vision layers '{layers}' hold none of the 6 layers \\(0 to 5\\) of a VisionTransformer"
     ):
-        site("test_vit", layers=layers).numbers()
+        site("test_vit", layers=layers).layer_numbers()
 
 
 class Strange(nn.Module):
@@ -354,37 +358,37 @@ class Strange(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.model = nn.Linear(4, 4, bias=False)
-        self.trunk = Whole(self.model, lambda inputs: {"pooled": self.model(inputs["pixels"])})
+        self.trunk = WholeModel(self.model, lambda inputs: {"pooled": self.model(inputs["pixels"])})
 
 
 def test_a_tower_whose_layers_are_not_known_is_never_cut_or_chosen_from() -> None:
-    strange = Site(encoder=Strange(), kind="vision", layers="-1:")
+    strange = TargetLayers(encoder=Strange(), kind="vision", layers="-1:")
     with pytest.raises(DataError, match="does not know the layers of a Linear.*without vision layers"):
-        strange.numbers()
-    for part in (deep_adapter, adapters):
+        strange.layer_numbers()
+    for part in (add_deep_adapter, add_adapters):
         with pytest.raises(DataError, match="no place in a Linear.*--method heads"):
-            part(Site(encoder=Strange(), kind="vision"))
+            part(TargetLayers(encoder=Strange(), kind="vision"))
     with pytest.raises(DataError, match="does not know the layers of a Linear"):
-        low_rank(Site(encoder=Strange(), kind="vision"))
-    assert size(everything(Site(encoder=Strange(), kind="vision"))) == 16
+        add_lora(TargetLayers(encoder=Strange(), kind="vision"))
+    assert size(unfreeze_all(TargetLayers(encoder=Strange(), kind="vision"))) == 16
 
 
-@pytest.mark.parametrize(("part", "what"), [(norms, "normalisation layer"), (biases, "bias")])
+@pytest.mark.parametrize(("part", "what"), [(unfreeze_norms, "normalisation layer"), (unfreeze_biases, "bias")])
 def test_nothing_to_unlock_is_said(part: Part, what: str) -> None:
     with pytest.raises(DataError, match=f"There is no {what} to train in a Linear \\(vision layers all\\)"):
-        part(Site(encoder=Strange(), kind="vision"))
+        part(TargetLayers(encoder=Strange(), kind="vision"))
 
 
 def test_the_convolutional_first_stage_has_no_place_for_low_rank_updates(site: Build) -> None:
     with pytest.raises(DataError, match="no place in a EfficientNet"):
-        low_rank(site("test_efficientnet", layers=":1"))
+        add_lora(site("test_efficientnet", layers=":1"))
 
 
 @pytest.mark.parametrize("name", [*TEXTS, *TOWERS])
 def test_a_deep_adapter_takes_no_layers(site: Build, name: str) -> None:
     own = site(name, layers="-1:")
     with pytest.raises(DataError, match=f"after the last layer: leave out {own.kind} layers '-1:'"):
-        deep_adapter(own)
+        add_deep_adapter(own)
 
 
 NORM_WIDTHS = {
@@ -397,18 +401,18 @@ NORM_WIDTHS = {
 
 @pytest.mark.parametrize("name", NORM_WIDTHS)
 def test_norms_are_gain_and_bias_of_every_norm(site: Build, name: str) -> None:
-    assert sorted(p.numel() for p in norms(site(name))) == sorted(2 * NORM_WIDTHS[name])
+    assert sorted(p.numel() for p in unfreeze_norms(site(name))) == sorted(2 * NORM_WIDTHS[name])
 
 
 @pytest.mark.parametrize("name", [*TEXTS, *TOWERS])
 def test_biases_are_every_parameter_of_that_name(site: Build, name: str) -> None:
     own = site(name)
-    found = {id(p) for p in biases(own)}
+    found = {id(p) for p in unfreeze_biases(own)}
     named = dict(own.encoder.named_parameters())
     assert found == {id(p) for path, p in named.items() if path.endswith("bias")} != set()
     shift = {id(p) for m in own.encoder.modules() if isinstance(m, nn.LayerNorm | nn.BatchNorm2d) for p in [m.bias]}
     assert shift and shift <= found
-    assert all(p.ndim == 1 for p in biases(own))
+    assert all(p.ndim == 1 for p in unfreeze_biases(own))
     if name == "test_vit":
         assert id(own.encoder.model.patch_embed.proj.bias) in found
     if name == "test_efficientnet":
@@ -423,16 +427,18 @@ def test_what_takes_no_part_in_the_pooled_vector_is_not_trained() -> None:
     encoder.classifier = model.get_classifier()
     model.reset_classifier(0)
     encoder.model, encoder.trunk = model, SimpleNamespace(kind="map", layers=model.blocks)
-    own = Site(encoder=encoder, kind="vision")
+    own = TargetLayers(encoder=encoder, kind="vision")
     aside = {id(p) for p in encoder.classifier.parameters()}
     assert len(aside) == 2
-    for part in (biases, everything, norms):
+    for part in (unfreeze_biases, unfreeze_all, unfreeze_norms):
         assert not aside & {id(p) for p in part(own)}
-    assert size(everything(own)) == size(list(model.parameters()))
+    assert size(unfreeze_all(own)) == size(list(model.parameters()))
 
 
 @pytest.mark.parametrize("name", [*TEXTS, *TOWERS])
 def test_everything_in_some_layers_is_those_layers(site: Build, name: str) -> None:
     own = site(name, layers="1:")
-    assert size(everything(own)) == sum(size(list(layer.parameters())) for layer in list(own.encoder.trunk.layers)[1:])
-    assert size(everything(site(name))) == size(list(own.encoder.parameters()))
+    assert size(unfreeze_all(own)) == sum(
+        size(list(layer.parameters())) for layer in list(own.encoder.trunk.layers)[1:]
+    )
+    assert size(unfreeze_all(site(name))) == size(list(own.encoder.parameters()))

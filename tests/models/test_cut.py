@@ -1,4 +1,6 @@
-"""A tower is cut below its first trained parameter: what lies below is computed once, and nothing that comes out changes."""
+"""A tower is cut below its first trained parameter: what lies below is computed once, and nothing that comes out
+changes.
+"""
 
 import copy
 import dataclasses
@@ -12,8 +14,8 @@ from torch import Tensor
 
 from polyclip.core.toml import CORPORA
 from polyclip.data.corpus import load_corpus
-from polyclip.data.images import picture_of
-from polyclip.data.pairs import Sample, training_pairs
+from polyclip.data.images import make_image_source
+from polyclip.data.pairs import SamplingConfig, make_training_pairs
 from polyclip.data.readers.emoji import pictures
 from polyclip.data.types import ImageSource
 from polyclip.languages.resolve import resolve_language
@@ -22,10 +24,10 @@ from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import BackboneSpec, describe
 from polyclip.models.branch import ModelConfig
 from polyclip.models.feature_cache import POOLED
-from polyclip.models.trunk import State, above, below
-from polyclip.models.trunk.trainable_rows import used
+from polyclip.models.trunk import State, run_above, run_below
+from polyclip.models.trunk.trainable_rows import find_used_tokens
 from polyclip.pipeline import align
-from polyclip.training.branch_data import BranchData
+from polyclip.training.branch_data import encode_branch
 from polyclip.training.config import AlignConfig, OptimizerConfig
 from tests.models.test_methods import INSIDE
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
@@ -33,8 +35,10 @@ from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 CAPTIONS = ["red", "mraba nyekundu kubwa sana", "small green square", "njano"]
 QUICK = OptimizerConfig(epochs=2, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-3, weight_decay=0.1)
 LAYERS = {"xlm-r": 2, "nllb": 2, "test_vit": 6, "test_efficientnet": 5}
-# Where each tower's first trained parameter sits; POOLED where none is. By hand: XLM-R has a norm and its bias among the embeddings,
-# NLLB has not; ViT has a bias among the patches; EfficientNet's stem has a norm, and its first stage no 1x1 convolution.
+# Where each tower's first trained parameter sits; POOLED where none is. By hand: XLM-R has a norm and its bias among
+# the embeddings,
+# NLLB has not; ViT has a bias among the patches; EfficientNet's stem has a norm, and its first stage no 1x1
+# convolution.
 CUTS = {
     "full": (0, 0, 0, 0),
     "lit": (0, 0, POOLED, POOLED),
@@ -62,7 +66,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def squares(toy: dict[str, str]) -> list[ImageSource]:
     return [
-        picture_of(Path(toy["corpus"]).parent / f"{name}.png") for name in ("red-small", "blue-huge", "white-middle")
+        make_image_source(Path(toy["corpus"]).parent / f"{name}.png")
+        for name in ("red-small", "blue-huge", "white-middle")
     ]
 
 
@@ -120,7 +125,8 @@ def trained(
     return [json.loads(line) for line in (run.out / "log.jsonl").read_text("utf-8").splitlines()], *seen[0]
 
 
-# All methods with all layers where that cuts a tower, and with the last layer alone; deep adapters stand after it whatever is chosen.
+# All methods with all layers where that cuts a tower, and with the last layer alone; deep adapters stand after it
+# whatever is chosen.
 TRAININGS = [(method, "xlm-r", "test_vit", "") for method in INSIDE if max(CUTS[method][0::2]) > 0]
 TRAININGS += [(method, "nllb", "test_efficientnet", "" if "-da" in method else "-1:") for method in INSIDE]
 
@@ -177,8 +183,8 @@ def test_of_a_token_table_the_rows_that_captions_use_are_trained(
     monkeypatch.setattr("polyclip.training.branch_data.train_rows", lambda *_: None)
     whole_log, whole, _ = trained(dataclasses.replace(run, out=tmp_path / "whole"), monkeypatch, uncut=False)
     start = PolyCLIP(own)
-    pairs = training_pairs(load_corpus(toy["corpus"]), languages, "train", Sample())
-    known = used(start.text.encoder, pairs.captions)
+    pairs = make_training_pairs(load_corpus(toy["corpus"]), languages, "train", SamplingConfig())
+    known = find_used_tokens(start.text.encoder, pairs.captions)
     table = "text.encoder.model.embeddings.word_embeddings.weight"
     others = [row for row in range(len(whole[table])) if row not in known.tolist()]
     assert len(known) > 10 and len(others) > 10 and state.keys() == whole.keys()
@@ -212,7 +218,7 @@ def test_below_and_above_every_position_make_the_models_own_forward(
     inputs = built.start(built.prepare(squares if "test" in name else CAPTIONS))
     wanted = own_forward(built, inputs)
     for position in range(LAYERS[name] + 2):
-        state = below(built.trunk, inputs, position)
+        state = run_below(built.trunk, inputs, position)
         torch.testing.assert_close(built.finish(state, position), wanted, atol=1e-5, rtol=1e-4)
         if position > 0:  # through rows without padding
             torch.testing.assert_close(
@@ -229,7 +235,7 @@ def test_every_position_of_e5_small() -> None:
     assert inputs["attention_mask"].min() == 0
     wanted = own_forward(built, built.start(inputs))
     for position in range(len(built.trunk.layers) + 2):
-        state = below(built.trunk, inputs, position)
+        state = run_below(built.trunk, inputs, position)
         torch.testing.assert_close(built.finish(state, position), wanted, atol=1e-5, rtol=1e-4)
         if position > 0:
             torch.testing.assert_close(
@@ -253,11 +259,14 @@ def test_every_position_of_efficientnet_with_depths() -> None:
     wanted = torch.cat([last, *stages], dim=1)
     assert wanted.shape == (2, built.dim)
     for position in range(len(built.trunk.layers) + 2):
-        state = below(built.trunk, inputs, position)
-        torch.testing.assert_close(above(built.trunk, state, position)["pooled"], wanted, atol=1e-5, rtol=1e-4)
+        state = run_below(built.trunk, inputs, position)
+        torch.testing.assert_close(run_above(built.trunk, state, position)["pooled"], wanted, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(built.finish(built.join(built.split(state)), position), wanted, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(
-            built.folded().finish(below(built.folded().trunk, inputs, position), position), wanted, atol=2e-4, rtol=1e-3
+            built.get_inference_form().finish(run_below(built.get_inference_form().trunk, inputs, position), position),
+            wanted,
+            atol=2e-4,
+            rtol=1e-3,
         )
 
 
@@ -277,7 +286,7 @@ def test_states_come_back_from_the_cache_as_they_were(
     assert len(found) == len(items)
     joined = built.join([found[row] for row in range(len(items))])
     inputs = built.prepare(items)
-    wanted = below(built.trunk, built.start(inputs), position) if position else inputs
+    wanted = run_below(built.trunk, built.start(inputs), position) if position else inputs
     assert joined.keys() == wanted.keys()
     for part, tensor in joined.items():
         real = wanted["mask"].bool() if "mask" in wanted else torch.ones(len(items), dtype=torch.bool)
@@ -355,16 +364,17 @@ def test_a_step_gets_the_rows_it_asked_for_in_their_order(
 ) -> None:
     """Captions are batched by length and put back: each vector is that of its own row."""
     built = PolyCLIP(recipe(toy, method, text, vision)).eval()
-    pairs = training_pairs(
-        load_corpus(toy["corpus"]), [resolve_language("sw"), resolve_language("en")], "train", Sample()
+    pairs = make_training_pairs(
+        load_corpus(toy["corpus"]), [resolve_language("sw"), resolve_language("en")], "train", SamplingConfig()
     )
-    for side, count in ((built.text, len(pairs.captions)), (built.vision, len(pairs.pictures))):
-        data = BranchData(side, pairs, pairs)
+    for side, count in ((built.text, len(pairs.captions)), (built.vision, len(pairs.images))):
+        data = encode_branch(side, pairs, pairs)
+        data.measure_head()
         rows = torch.randint(count, (40,))
-        frozen = side(data.inputs(rows))
-        data.go_live()
+        frozen = side(data.make_inputs(rows))
+        data.attach_backbone()
         side.encoder.grain = 7
-        live = side(data.inputs(rows))
+        live = side(data.make_inputs(rows))
         wanted = side.embed([data.train[row] for row in rows.tolist()], "items", keep=False)
         torch.testing.assert_close(live, wanted, atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(frozen, wanted, atol=1e-4, rtol=1e-3)  # nothing is trained yet

@@ -12,12 +12,14 @@ from polyclip.core.toml import CORPORA
 from polyclip.data.readers import emoji
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import describe
-from polyclip.models.converted_weights import converted
+from polyclip.models.converted_weights import convert_once
 from polyclip.models.text import e5_small
 
 SCRIPTS = {  # locale: script
-    "en": "Latin", "ru": "Cyrillic", "el": "Greek", "ar": "Arabic", "fa": "Arabic", "he": "Hebrew", "hi": "Devanagari", "bn": "Bengali", "te": "Telugu",
-    "ml": "Malayalam", "si": "Sinhala", "or": "Odia", "kn": "Kannada", "th": "Thai", "km": "Khmer", "lo": "Lao", "my": "Burmese", "am": "Ethiopic",
+    "en": "Latin", "ru": "Cyrillic", "el": "Greek", "ar": "Arabic", "fa": "Arabic", "he": "Hebrew",
+    "hi": "Devanagari", "bn": "Bengali", "te": "Telugu",
+    "ml": "Malayalam", "si": "Sinhala", "or": "Odia", "kn": "Kannada", "th": "Thai", "km": "Khmer", "lo": "Lao",
+    "my": "Burmese", "am": "Ethiopic",
     "ka": "Georgian", "hy": "Armenian", "ko": "Hangul", "ja": "Kana", "zh": "Han", "sw": "Latin",
 }  # fmt: skip
 # U+200B, U+200C, U+200D, U+200E, U+FEFF, U+0007, full-width letters, a ligature, runs of spaces
@@ -104,9 +106,9 @@ def test_long_texts_are_cut_at_512_tokens(encoder) -> None:
 
 def test_a_package_file_that_is_not_the_expected_one_is_refused(tmp_path: Path, own_cache: Path) -> None:
     truncated = tmp_path / "e5-small-q4.bin"
-    truncated.write_bytes(e5_small.source().read_bytes()[:1_000_000])
+    truncated.write_bytes(e5_small.find_source().read_bytes()[:1_000_000])
     with pytest.raises(WeightsError, match="is not the file polyclip knows"):
-        converted("e5-small", truncated, e5_small.FILE_SHA256, e5_small.convert)
+        convert_once("e5-small", truncated, e5_small.FILE_SHA256, e5_small.convert)
     assert not own_cache.exists()
 
 
@@ -117,13 +119,13 @@ def test_damaged_converted_weights_are_refused(tmp_path: Path, own_cache: Path) 
 
     source = tmp_path / "source"
     source.write_bytes(b"12345")
-    from polyclip.core.storage import sha256
+    from polyclip.core.storage import hash_file
 
-    weights = converted("toy", source, sha256(source), convert)
-    assert weights.file("model.safetensors").read_bytes() == b"12345"
+    weights = convert_once("toy", source, hash_file(source), convert)
+    assert weights.get_file("model.safetensors").read_bytes() == b"12345"
     (weights.folder / "model.safetensors").write_bytes(b"1234")
     with pytest.raises(WeightsError, match="is damaged.*polyclip cache clear"):
-        weights.file("model.safetensors")
+        weights.get_file("model.safetensors")
 
 
 def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path, own_cache: Path) -> None:
@@ -133,9 +135,9 @@ def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path, own_cache: Path)
 
     source = tmp_path / "source"
     source.write_bytes(b"12345")
-    from polyclip.core.storage import sha256
+    from polyclip.core.storage import hash_file
     from polyclip.errors import PolyclipError
 
     with pytest.raises(PolyclipError, match="No space left on device"):
-        converted("toy", source, sha256(source), full)
+        convert_once("toy", source, hash_file(source), full)
     assert list((own_cache / "weights").iterdir()) == []

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from polyclip.errors import PolyclipError, WeightsError
-from polyclip.models import feature_cache
+from polyclip.models import encoding, feature_cache
 from polyclip.models.backbone import BackboneSpec
 
 
@@ -78,14 +78,14 @@ def test_two_programs_share_what_is_missing(own_cache: Path, monkeypatch: pytest
     """The second begins and ends while the first is at its first file: the first then passes over all others."""
     monkeypatch.setattr(feature_cache, "CHUNK", 2)
     letters, others, texts = Letters(), Letters(), ["a", "b", "c", "ab", "bc", "ca"]
-    in_batches = feature_cache.in_batches
+    encode_items = encoding.encode_items
 
-    def meanwhile(encoder: Letters, items: list[str], meter: feature_cache.Meter) -> Tensor:
+    def meanwhile(encoder: Letters, items: list[str], meter: encoding.Meter) -> Tensor:
         if encoder is letters and not others.seen:
             feature_cache.encode(tower(others), texts, "texts")
-        return in_batches(encoder, items, meter)
+        return encode_items(encoder, items, meter)
 
-    monkeypatch.setattr(feature_cache, "in_batches", meanwhile)
+    monkeypatch.setattr(feature_cache, "encode_items", meanwhile)
     found = feature_cache.encode(tower(letters), texts, "texts")
     assert found.tolist() == [[text.count(letter) for letter in "abc"] for text in texts]
     assert len(letters.seen) == 2 and sorted(others.seen) == sorted(texts)
@@ -130,16 +130,13 @@ def test_a_full_disk_leaves_nothing_half_written(own_cache: Path, monkeypatch: p
     ("costs", "cores", "lengths"),
     [([1] * 6, 2, [3, 3]), ([9] * 5, 1, [5]), ([2] * 9, 4, [3, 3, 3]), ([0], 2, [1]), ([], 2, [])],
 )
-def test_every_core_gets_as_many_batches(
-    monkeypatch: pytest.MonkeyPatch, costs: list[int], cores: int, lengths: list[int]
-) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
-    assert [len(batch) for batch in feature_cache.in_budget(costs, 50)] == lengths
+def test_every_core_gets_as_many_batches(costs: list[int], cores: int, lengths: list[int]) -> None:
+    assert [len(batch) for batch in encoding.plan_batches(costs, 50, cores)] == lengths
 
 
 @pytest.mark.parametrize("budget", [1, 7, 100])
 def test_batches_hold_every_row_once_within_the_budget(budget: int) -> None:
     costs = [3, 1, 9, 2, 2, 5]
-    batches = list(feature_cache.in_budget(costs, budget))
+    batches = list(encoding.plan_batches(costs, budget, 2))
     assert sorted(row for batch in batches for row in batch) == list(range(6))
     assert all(len(batch) == 1 or len(batch) * max(costs[row] for row in batch) <= budget for batch in batches)

@@ -3,28 +3,28 @@
 import pytest
 import torch
 
-from polyclip.models.components.heads import Head, Shape, left_out
+from polyclip.models.components.heads import Head, HeadShape, apply_dropout
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
 def test_dropout_keeps_the_mean_and_leaves_out_its_share(share: float) -> None:
     ones = torch.ones(400, 333)
-    found = left_out(ones, share)
+    found = apply_dropout(ones, share)
     assert (found == 0).float().mean().item() == pytest.approx(share, abs=0.005)
     assert found.mean().item() == pytest.approx(1.0, abs=0.005)
     kept = found != 0
     assert kept.float().mean(0).std() < 0.05 and kept.float().mean(1).std() < 0.05  # no column and no row is favoured
     torch.manual_seed(5)
-    again = left_out(ones, share)
+    again = apply_dropout(ones, share)
     torch.manual_seed(5)
-    assert torch.equal(again, left_out(ones, share))
+    assert torch.equal(again, apply_dropout(ones, share))
 
 
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("members", [1, 3])
 def test_a_head_is_its_formula(gated: bool, members: int) -> None:
     features = torch.randn(50, 6) * torch.tensor([1.0, 5, 0.1, 2, 0, 3]) + 7
-    head = Head(6, Shape(4, gated, members), 0.5).eval()
+    head = Head(6, HeadShape(4, gated, members), 0.5).eval()
     head.measure(features)
     deviation = features.std(0)
     deviation[4] = 1  # a dimension that never moves
@@ -43,7 +43,7 @@ def test_a_head_is_its_formula(gated: bool, members: int) -> None:
 
 
 def test_the_cosine_of_a_head_is_the_mean_of_its_members_cosines() -> None:
-    head = Head(6, Shape(4, True, 2), 0.0).eval()
+    head = Head(6, HeadShape(4, True, 2), 0.0).eval()
     one, other = torch.randn(5, 6), torch.randn(5, 6)
     members = [(member(one) * member(other)).sum(1) for member in head.members]
     torch.testing.assert_close((head(one) * head(other)).sum(1), torch.stack(members).mean(0))

@@ -1,4 +1,5 @@
-"""transformers' vision towers: the trunk is the model's own function, cut or not, and methods inside a tower find their places in it.
+"""transformers' vision towers: the trunk is the model's own function, cut or not, and methods inside a tower find their
+places in it.
 
 Random tiny weights: the hub that has real ones is out of reach here.
 """
@@ -13,19 +14,19 @@ import torch
 import transformers
 from PIL import Image
 
-from polyclip.data.images import open_picture
+from polyclip.data.images import open_image
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
 from polyclip.models.branch import ModelConfig, install
-from polyclip.models.components.adapter import Adapter, adapters, is_identity
-from polyclip.models.components.deep_adapter import TokenLayer, deep_adapter
-from polyclip.models.components.lora import low_rank
-from polyclip.models.components.target import Site
-from polyclip.models.components.unfreeze import everything, norms
+from polyclip.models.components.adapter import Adapter, add_adapters, is_identity
+from polyclip.models.components.deep_adapter import TokenLayer, add_deep_adapter
+from polyclip.models.components.lora import add_lora
+from polyclip.models.components.target import TargetLayers
+from polyclip.models.components.unfreeze import unfreeze_all, unfreeze_norms
 from polyclip.models.feature_cache import finish, states
-from polyclip.models.trunk import Whole, above, below, first_trained
+from polyclip.models.trunk import WholeModel, find_first_trained, run_above, run_below
 from polyclip.models.trunk.vision import TransformersViT
 from polyclip.models.vision.huggingface import FINAL_NORMS
 from tests.toy import write_text_encoder
@@ -85,7 +86,7 @@ def test_a_large_photograph_is_decoded_no_larger_than_the_processor_needs(
     """Its processor resizes to 32 pixels: of 800 x 600 an eighth is enough. One that does not resize gets them all."""
     tower, path, seen = describe("towers", towers["vit"]).build(), tmp_path / "large.jpg", []
     Image.linear_gradient("L").resize((800, 600)).convert("RGB").save(path)
-    item = ImageSource("", "", lambda: seen.append(open_picture(path)) or seen[-1])
+    item = ImageSource("", "", lambda: seen.append(open_image(path)) or seen[-1])
     small = tower.prepare([item])["pixels"]
     tower.processor.size = {"height": 200, "width": 32}  # four times its longer edge is no longer there
     tower.prepare([item])
@@ -105,8 +106,8 @@ def reference(towers: dict[str, str], family: str, pixels: torch.Tensor) -> torc
         return model(pixel_values=pixels).last_hidden_state
 
 
-def site(towers: dict[str, str], family: str, **more: str) -> Site:
-    return Site(encoder=describe("towers", towers[family]).build(), kind="vision", **more)
+def site(towers: dict[str, str], family: str, **more: str) -> TargetLayers:
+    return TargetLayers(encoder=describe("towers", towers[family]).build(), kind="vision", **more)
 
 
 def test_every_family_is_visited() -> None:
@@ -134,8 +135,8 @@ def test_cut_anywhere_it_is_the_same_function(towers: dict[str, str], family: st
     with torch.inference_mode():
         whole = built(**inputs)
         for position in range(LAYERS + 2):
-            state = below(built.trunk, inputs, position)
-            torch.testing.assert_close(above(built.trunk, state, position)["pooled"], whole, atol=1e-5, rtol=1e-5)
+            state = run_below(built.trunk, inputs, position)
+            torch.testing.assert_close(run_above(built.trunk, state, position)["pooled"], whole, atol=1e-5, rtol=1e-5)
             kept = states(tower, position, pictures(), "pictures")
             torch.testing.assert_close(finish(built, kept, "pictures"), whole, atol=1e-5, rtol=1e-5)
 
@@ -144,8 +145,8 @@ def test_cut_anywhere_it_is_the_same_function(towers: dict[str, str], family: st
 def test_every_parameter_takes_part(towers: dict[str, str], family: str) -> None:
     """None is counted, or declared trained, that never gets a gradient."""
     tower = describe("towers", f"{towers[family]},pooling=mean")
-    place = Site(encoder=tower.build(), kind="vision")
-    install(place, (everything,))
+    place = TargetLayers(encoder=tower.build(), kind="vision")
+    install(place, (unfreeze_all,))
     place.encoder(**place.encoder.prepare(pictures())).square().sum().backward()
     assert [n for n, p in place.encoder.named_parameters() if p.grad is None] == []
     assert tower.parameters == sum(p.numel() for p in place.encoder.parameters())
@@ -165,7 +166,7 @@ def test_two_adapters_a_layer_and_none_elsewhere(towers: dict[str, str], family:
     place = site(towers, family)
     inputs = place.encoder.prepare(pictures())
     before = place.encoder(**inputs)
-    added = install(place, (adapters,))
+    added = install(place, (add_adapters,))
     found = [m for m in place.encoder.modules() if isinstance(m, Adapter)]
     assert [sum(isinstance(m, Adapter) for m in layer.modules()) for layer in place.encoder.trunk.layers] == [
         2
@@ -173,7 +174,7 @@ def test_two_adapters_a_layer_and_none_elsewhere(towers: dict[str, str], family:
     assert len(found) == 2 * LAYERS and all(is_identity(adapter) for adapter in found)
     assert added == len(found) * (2 * WIDTH * (WIDTH // 4) + WIDTH + WIDTH // 4)
     assert torch.equal(place.encoder(**inputs), before)
-    assert first_trained(place.encoder.trunk) == 1
+    assert find_first_trained(place.encoder.trunk) == 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -184,12 +185,12 @@ def test_deep_adapter_is_one_more_layer_and_the_final_norm(towers: dict[str, str
     layer = (
         4 * WIDTH + 4 * WIDTH * WIDTH + 4 * WIDTH + 2 * WIDTH * INNER + INNER + WIDTH
     )  # two norms, attention, feed-forward
-    assert install(place, (deep_adapter,)) == layer
+    assert install(place, (add_deep_adapter,)) == layer
     trained = sum(p.numel() for p in place.encoder.parameters() if p.requires_grad)
     assert trained == layer + (2 * WIDTH if FINAL_NORMS[family] else 0)
     assert isinstance(place.encoder.trunk.layers[LAYERS], TokenLayer)
     assert torch.equal(place.encoder(**inputs), before)
-    assert first_trained(place.encoder.trunk) == LAYERS + 1
+    assert find_first_trained(place.encoder.trunk) == LAYERS + 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -197,28 +198,28 @@ def test_low_rank_updates_reach_attention_and_feed_forward(towers: dict[str, str
     place = site(towers, family, rank="0,vision.attention=2")
     inputs = place.encoder.prepare(pictures())
     before = place.encoder(**inputs)
-    assert install(place, (low_rank,)) == LAYERS * 4 * 2 * 2 * WIDTH  # query, key, value, output; A and B of rank 2
+    assert install(place, (add_lora,)) == LAYERS * 4 * 2 * 2 * WIDTH  # query, key, value, output; A and B of rank 2
     torch.testing.assert_close(place.encoder(**inputs), before)
     both = site(towers, family, rank="0,vision.attention=2,vision.mlp=1", layers="-1:")
-    assert install(both, (low_rank,)) == 4 * 2 * 2 * WIDTH + 2 * (WIDTH + INNER)
-    assert first_trained(both.encoder.trunk) == LAYERS
+    assert install(both, (add_lora,)) == 4 * 2 * 2 * WIDTH + 2 * (WIDTH + INNER)
+    assert find_first_trained(both.encoder.trunk) == LAYERS
 
 
 def test_a_gated_feed_forward_is_no_attention(tmp_path: Path) -> None:
     """DINOv2's largest has gate_proj, up_proj and down_proj in its feed-forward part."""
     place = site({"dinov2": write(tmp_path, "dinov2", use_swiglu_ffn=True)}, "dinov2", rank="0,vision.attention=2")
-    assert install(place, (low_rank,)) == LAYERS * 4 * 2 * 2 * WIDTH
+    assert install(place, (add_lora,)) == LAYERS * 4 * 2 * 2 * WIDTH
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_layer_spans_cut_the_tower(towers: dict[str, str], family: str) -> None:
     place = site(towers, family, layers="-2:")
-    install(place, (norms,))
-    assert first_trained(place.encoder.trunk) == LAYERS - 1
+    install(place, (unfreeze_norms,))
+    assert find_first_trained(place.encoder.trunk) == LAYERS - 1
     trained = sum(p.numel() for p in place.encoder.parameters() if p.requires_grad)
     assert trained == 2 * 2 * 2 * WIDTH
     with pytest.raises(DataError, match="hold none of the 3 layers"):
-        install(site(towers, family, layers="7:"), (norms,))
+        install(site(towers, family, layers="7:"), (unfreeze_norms,))
 
 
 @pytest.mark.parametrize(("method", "cut"), [("lilt-da", LAYERS + 1), ("lilt-lwa", 1), ("lora", 1), ("lilt-ln", 0)])
@@ -246,8 +247,8 @@ def test_the_vision_part_of_a_model_with_two(tmp_path: Path, family: str) -> Non
     with torch.inference_mode():
         wanted = model.vision_model(pixel_values=inputs["pixels"]).last_hidden_state[:, 0]
         torch.testing.assert_close(built(**inputs), wanted, atol=1e-5, rtol=1e-5)
-        state = below(built.trunk, inputs, LAYERS)
-        torch.testing.assert_close(above(built.trunk, state, LAYERS)["pooled"], wanted, atol=1e-5, rtol=1e-5)
+        state = run_below(built.trunk, inputs, LAYERS)
+        torch.testing.assert_close(run_above(built.trunk, state, LAYERS)["pooled"], wanted, atol=1e-5, rtol=1e-5)
     assert isinstance(built.trunk, TransformersViT) and len(built.trunk.layers) == LAYERS
     own = (
         ("head.",) if family == "siglip_vision_model" else ("post_layernorm.",)
@@ -269,7 +270,7 @@ def test_a_transformer_of_another_family_runs_as_a_whole(tmp_path: Path) -> None
     model.save_pretrained(tmp_path)
     write_processor(tmp_path)
     built = describe("towers", f"huggingface:{tmp_path}").build()
-    assert isinstance(built.trunk, Whole) and first_trained(built.trunk) == 1
+    assert isinstance(built.trunk, WholeModel) and find_first_trained(built.trunk) == 1
     inputs = built.prepare(pictures())
     with torch.inference_mode():
         torch.testing.assert_close(built(**inputs), model(pixel_values=inputs["pixels"]).last_hidden_state[:, 0])
@@ -287,7 +288,7 @@ def test_a_convolutional_tower_runs_as_a_whole_and_its_last_map_is_averaged(tmp_
     with torch.inference_mode():
         wanted = model(pixel_values=inputs["pixels"]).last_hidden_state.mean((2, 3))
         torch.testing.assert_close(built(**inputs), wanted)
-    assert isinstance(built.trunk, Whole) and wanted.shape == (3, tower.dim)
+    assert isinstance(built.trunk, WholeModel) and wanted.shape == (3, tower.dim)
 
 
 def test_a_model_without_pictures_is_one_sentence(text: str) -> None:

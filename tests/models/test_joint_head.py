@@ -2,17 +2,17 @@
 
 import torch
 
-from polyclip.core.vectors import unit
-from polyclip.export.merge import joint_affine, joint_layers
-from polyclip.models.components.heads import Shape
+from polyclip.core.vectors import normalize
+from polyclip.exporters.merge import compute_joint_affine, compute_joint_layers
+from polyclip.models.components.heads import HeadShape
 from polyclip.models.components.joint_head import (
-    Captioned,
+    CaptionFeatures,
     ClassRows,
     JointHead,
     NameFeatures,
     NameUnits,
+    compute_within_concept_metric,
     fold,
-    same_concept_metric,
 )
 
 
@@ -22,8 +22,8 @@ def heads(
     """A text and an image head, measured on features of their own."""
     torch.manual_seed(0)
     text_features, image_features = torch.randn(200, 8) + 3, torch.randn(150, 10) - 1
-    text = JointHead(8, Shape(4, False, 2, hidden), 0.1, space, NameUnits(8, 5, 3) if names else None)
-    image = JointHead(10, Shape(4, False, 2), 0.1, space, ClassRows(10, 3) if names else None)
+    text = JointHead(8, HeadShape(4, False, 2, hidden), 0.1, space, NameUnits(8, 5, 3) if names else None)
+    image = JointHead(10, HeadShape(4, False, 2), 0.1, space, ClassRows(10, 3) if names else None)
     for head, features in ((text, text_features), (image, image_features)):
         head.measure(features)
         if head.names is not None:
@@ -39,16 +39,19 @@ def test_what_is_exported_says_what_the_head_says() -> None:
     for hidden in (6, 0):  # linear members go through GELU far from zero
         text, image, text_features, image_features = heads(hidden=hidden)
         fold(text, text_features, image, image_features)
-        found = joint_layers(text, "text", "x")
+        found = compute_joint_layers(text, "text", "x")
         said = (
             torch.nn.functional.gelu(text_features.double() @ found.inner.weight.T + found.inner.bias)
             @ found.outer.weight.T
             + found.outer.bias
         )
-        torch.testing.assert_close(unit(said), text(text_features).double(), atol=1e-4, rtol=0)
-        map_ = joint_affine(image, "vision", "x")
+        torch.testing.assert_close(normalize(said), text(text_features).double(), atol=1e-4, rtol=0)
+        map_ = compute_joint_affine(image, "vision", "x")
         torch.testing.assert_close(
-            unit(image_features.double() @ map_.weight.T + map_.bias), image(image_features).double(), atol=1e-5, rtol=0
+            normalize(image_features.double() @ map_.weight.T + map_.bias),
+            image(image_features).double(),
+            atol=1e-5,
+            rtol=0,
         )
 
 
@@ -69,7 +72,7 @@ def test_parts_count_alike_whatever_their_length() -> None:
     text, _, features, _ = heads()
     text.names.outer.mul_(1000)  # type: ignore[union-attr, operator]
     text.balance(features)
-    lengths = torch.stack([part.norm(dim=1).mean() for part in text.parts(features)]) * text.weights()
+    lengths = torch.stack([part.norm(dim=1).mean() for part in text.compute_parts(features)]) * text.compute_weights()
     torch.testing.assert_close(lengths, torch.tensor([1.0, 1.0, 1.0]))  # two members, and names at half of each of them
 
 
@@ -88,19 +91,19 @@ def test_a_caption_is_sent_to_the_images_of_the_name_it_is_nearest_to() -> None:
     accent[0] = 3.0  # how a second language differs, whatever is said
     english, other = meaning + 0.05 * torch.randn(6, 12), meaning + accent
     pairs = [torch.cat([one + 0.05 * torch.randn(6, 12) for _ in range(4)]) for one in (meaning, meaning + accent)]
-    captions = Captioned(torch.cat(pairs), torch.arange(6).repeat(8))
+    captions = CaptionFeatures(torch.cat(pairs), torch.arange(6).repeat(8))
     units = NameUnits(12, 6, 6)
     units.solve(NameFeatures(meaning, torch.arange(6)), captions, torch.eye(6))
     for said in (english, other):
         assert units(said).argmax(1).tolist() == list(range(6))
-    metric = same_concept_metric(captions, meaning)
+    metric = compute_within_concept_metric(captions, meaning)
     torch.testing.assert_close(metric, metric.T, atol=1e-4, rtol=1e-4)
     assert metric[0].norm() < metric[1].norm() / 2  # the accent counts little
 
 
 def test_rows_keep_the_directions_in_which_classes_differ() -> None:
     rows = ClassRows(5, 2)
-    prototypes = unit(torch.tensor([[1.0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [1, 1, 0, 0, 0]]))
+    prototypes = normalize(torch.tensor([[1.0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [1, 1, 0, 0, 0]]))
     placed = rows.solve(prototypes)
-    torch.testing.assert_close(unit(rows(prototypes)), placed)
+    torch.testing.assert_close(normalize(rows(prototypes)), placed)
     torch.testing.assert_close(placed @ placed.T, prototypes @ prototypes.T, atol=1e-5, rtol=0)

@@ -6,13 +6,12 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from polyclip.core.vectors import unit
+from polyclip.core.vectors import normalize
 from polyclip.models.losses import (
     LOSSES,
     STARTS,
-    Batch,
+    LossInputs,
     contrastive_distillation,
     info_nce,
     mean_over_members,
@@ -25,13 +24,15 @@ CONCEPTS = [[0, 1, 2, 3, 4], [0, 0, 1, 2, 1], [7, 7, 7, 7, 7]]
 
 def batch(
     text: Tensor, image: Tensor, concept: list[int] | None = None, scale: float = 1.0, bias: float = 0.0
-) -> Batch:
+) -> LossInputs:
     """Distinct concepts unless some are given."""
-    return Batch(text, image, torch.tensor(concept or list(range(len(text)))), torch.tensor(scale), torch.tensor(bias))
+    return LossInputs(
+        text, image, torch.tensor(concept or list(range(len(text)))), torch.tensor(scale), torch.tensor(bias)
+    )
 
 
 def unit_rows(rows: int, width: int) -> Tensor:
-    return normalize(torch.randn(rows, width), dim=1)
+    return torch.nn.functional.normalize(torch.randn(rows, width), dim=1)
 
 
 def slow_info_nce(text: Tensor, image: Tensor, concept: list[int], scale: float) -> float:
@@ -111,7 +112,7 @@ def test_contrastive_distillation_is_smallest_where_the_student_is_the_teacher()
     teacher = unit_rows(6, 4)
     least = contrastive_distillation(batch(teacher, teacher, scale=10.0)).item()
     for shift in (1e-2, 0.1, 1.0):
-        away = normalize(teacher + shift * torch.randn(6, 4), dim=1)
+        away = torch.nn.functional.normalize(teacher + shift * torch.randn(6, 4), dim=1)
         assert contrastive_distillation(batch(away, teacher, scale=10.0)).item() > least
     student = teacher.clone().requires_grad_()
     contrastive_distillation(batch(student, teacher, scale=10.0)).backward()
@@ -121,22 +122,22 @@ def test_contrastive_distillation_is_smallest_where_the_student_is_the_teacher()
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_losses_fall_when_captions_move_towards_their_pictures(name: str) -> None:
     image = unit_rows(6, 8)
-    far, near = (normalize(image + noise * torch.randn(6, 8), dim=1) for noise in (1.0, 0.1))
+    far, near = (torch.nn.functional.normalize(image + noise * torch.randn(6, 8), dim=1) for noise in (1.0, 0.1))
     scale, bias = STARTS.get(name, (10.0, 0.0))
-    loss: Callable[[Batch], Tensor] = LOSSES[name]
+    loss: Callable[[LossInputs], Tensor] = LOSSES[name]
     assert loss(batch(near, image, None, scale, bias)) < loss(batch(far, image, None, scale, bias))
 
 
 def test_unit_leaves_a_zero_row_zero() -> None:
-    rows = unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    rows = normalize(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     torch.testing.assert_close(rows, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
 
 
 @pytest.mark.parametrize("loss", [info_nce, sigmoid])
-def test_members_learn_alone(loss: Callable[[Batch], Tensor]) -> None:
+def test_members_learn_alone(loss: Callable[[LossInputs], Tensor]) -> None:
     text, image = torch.randn(5, 6, requires_grad=True), torch.randn(5, 6)
     parts = [(text[:, :3], image[:, :3]), (text[:, 3:], image[:, 3:])]
-    wanted = sum(loss(batch(unit(own), unit(other), scale=7.0, bias=-1.0)) for own, other in parts) / 2
+    wanted = sum(loss(batch(normalize(own), normalize(other), scale=7.0, bias=-1.0)) for own, other in parts) / 2
     torch.testing.assert_close(mean_over_members(loss, batch(text, image, scale=7.0, bias=-1.0), 2), wanted)
-    alone = loss(batch(unit(text), unit(image), scale=7.0, bias=-1.0))
+    alone = loss(batch(normalize(text), normalize(image), scale=7.0, bias=-1.0))
     torch.testing.assert_close(mean_over_members(loss, batch(text, image, scale=7.0, bias=-1.0), 1), alone)

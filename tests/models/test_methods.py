@@ -1,4 +1,6 @@
-"""Every method: frozen is frozen, added parts start at the identity, what is trained is counted, saved alone and loaded strictly."""
+"""Every method: frozen is frozen, added parts start at the identity, what is trained is counted, saved alone and loaded
+strictly.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -8,18 +10,18 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from polyclip.core.registry import find, names
+from polyclip.core.registry import find, list_names
 from polyclip.errors import DataError, RunError, UnknownName, WeightsError
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.branch import ModelConfig
-from polyclip.models.components.adapter import Adapter, MapAdapter, is_identity
+from polyclip.models.components.adapter import Adapter, ConvAdapter, is_identity
 from polyclip.pipeline import align
 from polyclip.training.config import AlignConfig, OptimizerConfig
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
-METHODS = names("methods")
-INSIDE = [name for name in METHODS if find("methods", name).METHOD.inside]
+METHODS = list_names("methods")
+INSIDE = [name for name in METHODS if find("methods", name).METHOD.trains_towers]
 TAUGHT = ["distill", "m2m"]
 QUICK = OptimizerConfig(epochs=2, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-3, weight_decay=0.1)
 
@@ -132,12 +134,12 @@ def test_fitting_moves_only_what_is_declared(
 def test_before_the_first_step_a_method_scores_as_heads(
     toy: dict[str, str], method: str, text: str, vision: str
 ) -> None:
-    from polyclip.data.images import picture_of
+    from polyclip.data.images import make_image_source
 
     found = {}
     pictures = [
-        picture_of(Path(toy["corpus"]).parent / "red-small.png"),
-        picture_of(Path(toy["corpus"]).parent / "blue-huge.png"),
+        make_image_source(Path(toy["corpus"]).parent / "red-small.png"),
+        make_image_source(Path(toy["corpus"]).parent / "blue-huge.png"),
     ]
     for name in ("heads", method):
         torch.manual_seed(0)
@@ -163,7 +165,7 @@ def test_adapters_sit_twice_in_every_layer_and_start_at_the_identity(toy: dict[s
     assert len(adapters["vision"]) == 2 * len(aligner.vision.encoder.model.blocks)
     assert all(is_identity(adapter) for found in adapters.values() for adapter in found)
     convolutional = PolyCLIP(recipe(toy, "lilt-lwa"))
-    assert any(isinstance(m, MapAdapter) for m in convolutional.vision.encoder.modules())
+    assert any(isinstance(m, ConvAdapter) for m in convolutional.vision.encoder.modules())
     width = 32
     assert sum(p.numel() for p in adapters["text"][0].parameters()) == 2 * width * (width // 4) + width + width // 4
 
@@ -295,26 +297,28 @@ def test_huggingface_encoder_is_transformers_output(toy: dict[str, str]) -> None
 
 
 def test_where_a_run_can_go_is_known_before_it_is_trained() -> None:
-    from polyclip.export.support import exports_of, limits, said
+    from polyclip.exporters.support import describe_limits, format_targets, list_targets
 
-    every = names("exports")
-    methods = {name: find("methods", name).METHOD for name in names("methods")}
+    every = list_names("exports")
+    methods = {name: find("methods", name).METHOD for name in list_names("methods")}
     for tower, found in (
         ("efficientnet-lite2", every),
         ("efficientnet-lite2:,size=96", every),
         ("timm:vit_small_patch16_224", every),
     ):
-        assert exports_of(methods["head-mlp"], tower) == found, tower
+        assert list_targets(methods["head-mlp"], tower) == found, tower
     for tower in (
         "efficientnet-lite2:depths",
         "efficientnet-lite2:,layers=5",
         "efficientnet-lite0+efficientnet-lite1",
         "owner/name",
     ):
-        assert exports_of(methods["head-mlp"], tower) == ["onnx"], tower
-    assert [said(methods[name], methods[name].tower) for name in ("head-mlp", "lilt-ln", "lilt-lwa", "asif")] == [
+        assert list_targets(methods["head-mlp"], tower) == ["onnx"], tower
+    assert [
+        format_targets(methods[name], methods[name].tower) for name in ("head-mlp", "lilt-ln", "lilt-lwa", "asif")
+    ] == [
         *("all", "onnx; all with --vision-tower efficientnet-lite0", "onnx", "onnx"),
     ]
-    assert limits(methods["head-mlp"], "efficientnet-lite2") == ""
-    assert "--vision-tower efficientnet-lite2." in limits(methods["head-mlp"], "efficientnet-lite2:depths")
-    assert "--method head-mlp." in limits(methods["head-glu"], "efficientnet-lite2")
+    assert describe_limits(methods["head-mlp"], "efficientnet-lite2") == ""
+    assert "--vision-tower efficientnet-lite2." in describe_limits(methods["head-mlp"], "efficientnet-lite2:depths")
+    assert "--method head-mlp." in describe_limits(methods["head-glu"], "efficientnet-lite2")

@@ -15,10 +15,10 @@ from polyclip.data.readers import emoji
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
 from polyclip.models.branch import ModelConfig
-from polyclip.models.feature_cache import in_batches, running
+from polyclip.models.encoding import build_encoder, encode_items
 from polyclip.models.packed_encoder import PackedEncoder
 from polyclip.models.text_encoder import TextEncoder
-from polyclip.models.trunk import below
+from polyclip.models.trunk import run_below
 from tests.models.test_methods import INSIDE
 from tests.toy import write_text_encoder, write_vision_tower
 
@@ -35,9 +35,10 @@ PACKED = {
 
 ENCODE = """
 import sys
-from polyclip.models.feature_cache import forward, running
+from polyclip.models.encoding import build_encoder
+from polyclip.models.feature_cache import forward
 from polyclip.models.backbone import describe
-print(*forward(running(describe("encoders", "e5-small")), ["犬"], "one")[0, :3].tolist(), "|", *sys.modules)
+print(*forward(build_encoder(describe("encoders", "e5-small")), ["犬"], "one")[0, :3].tolist(), "|", *sys.modules)
 """
 
 
@@ -67,10 +68,10 @@ def test_real_captions_in_ten_languages(real: TextEncoder) -> None:
         row.captions[0] for locale in LOCALES for row in emoji.read(CORPORA / "emoji", locale, "validation")[::90]
     ]
     captions = [*captions, "", " ".join(captions)]
-    packed = real.folded()
+    packed = real.get_inference_form()
     assert isinstance(packed, PackedEncoder)
     assert len(set(real.costs(captions))) > 6
-    found, wanted = in_batches(packed, captions, lambda rows: None), own_forward(real, captions)
+    found, wanted = encode_items(packed, captions, lambda rows: None), own_forward(real, captions)
     assert cosine_similarity(found, wanted).min() > 0.99999
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
 
@@ -79,7 +80,10 @@ def test_real_captions_in_ten_languages(real: TextEncoder) -> None:
 def test_the_form_without_transformers_is_the_same(real: TextEncoder) -> None:
     captions = ["mbwa mweusi", "ein sehr großer roter Würfel auf dem Tisch", "犬", "", "చిన్న కుక్క"]
     tower = describe("encoders", "e5-small:,layers=2,prefix=passage: ")
-    found, wanted = in_batches(running(tower), captions, lambda rows: None), own_forward(tower.build(), captions)
+    found, wanted = (
+        encode_items(build_encoder(tower), captions, lambda rows: None),
+        own_forward(tower.build(), captions),
+    )
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
     done = subprocess.run([sys.executable, "-c", ENCODE], capture_output=True, text=True, check=True)
     found, imported = done.stdout.split("|")
@@ -97,9 +101,9 @@ def test_the_form_without_transformers_is_the_same(real: TextEncoder) -> None:
 @torch.inference_mode()
 def test_every_position_of_the_packed_trunk(real: TextEncoder) -> None:
     captions = ["mbwa mweusi", "ein sehr großer roter Würfel auf dem Tisch", "犬", "paka mweupe"]
-    packed, inputs, wanted = real.folded(), real.prepare(captions), own_forward(real, captions)
+    packed, inputs, wanted = real.get_inference_form(), real.prepare(captions), own_forward(real, captions)
     for position in range(len(packed.trunk.layers) + 2):
-        state = below(packed.trunk, inputs, position)
+        state = run_below(packed.trunk, inputs, position)
         torch.testing.assert_close(packed.finish(state, position), wanted, atol=1e-5, rtol=1e-4)
         if position > 0:  # what one form keeps, the other reads
             rows = packed.split(state)
@@ -124,11 +128,11 @@ def test_what_a_method_trains_is_never_passed_over(toy: dict[str, str], method: 
         for parameter in encoder.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn_like(parameter) * 0.05)
-    folded = encoder.folded()
+    folded = encoder.get_inference_form()
     assert isinstance(folded, PackedEncoder) == (method in PACKED)
     with torch.inference_mode():
         wanted = encoder(**encoder.prepare(captions))
-        torch.testing.assert_close(in_batches(folded, captions, lambda rows: None), wanted, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(encode_items(folded, captions, lambda rows: None), wanted, atol=1e-5, rtol=1e-4)
     trained = any(p.requires_grad for p in encoder.parameters())
     assert ((wanted - before).abs().max() > 1e-3) == trained
 
@@ -143,7 +147,7 @@ class Doubled(nn.Module):
 )
 def test_a_layer_that_was_touched_runs_by_its_own_forward(toy: dict[str, str], change: str) -> None:
     encoder = describe("encoders", f"{toy['text']},pooling=cls").build()
-    packed = encoder.folded()
+    packed = encoder.get_inference_form()
     assert isinstance(packed, PackedEncoder)
     with torch.inference_mode():
         torch.testing.assert_close(
@@ -165,4 +169,4 @@ def test_a_layer_that_was_touched_runs_by_its_own_forward(toy: dict[str, str], c
         encoder.mean = lambda state: state["hidden"].sum(1)
     else:
         attention.self.query = nn.Sequential(attention.self.query, nn.Tanh())
-    assert encoder.folded() is encoder
+    assert encoder.get_inference_form() is encoder

@@ -6,8 +6,8 @@ from pathlib import Path
 import jaxtyping
 import pytest
 
-from polyclip.core.registry import names
-from tests.command import Said, polyclip
+from polyclip.core.registry import list_names
+from tests.command import CommandResult, polyclip
 
 # Heads of 256 dimensions and a logit scale: 2 (768 * 256 + 256) + 1.
 TRAINED = {
@@ -27,7 +27,9 @@ TRAINED = {
 
 @pytest.fixture(autouse=True)
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """typer hands a group's callback a context that is no typer.Context, whatever its signature says: the shape checks would stop there."""
+    """typer hands a group's callback a context that is no typer.Context, whatever its signature says: the shape checks
+    would stop there.
+    """
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
@@ -38,13 +40,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def count(method: str, config: Path, *more: object, vision: str = "vit_base_patch16_224") -> Said:
+def count(method: str, config: Path, *more: object, vision: str = "vit_base_patch16_224") -> CommandResult:
     return polyclip("methods", "count", method, "--text-config", config, "--vision", vision, *more)
 
 
 @pytest.mark.parametrize("method", TRAINED)
 def test_trained_parameters_are_those_of_the_paper(method: str, config: Path) -> None:
-    said = count(method, config, "--image-size", 256, "--dim", 256, "--json")
+    said = count(method, config, "--image-size", 256, "--head-dim", 256, "--json")
     assert (said.code, said.err) == (0, "")
     found = json.loads(said.out)
     assert list(found) == ["trained", "total", "share"]
@@ -54,7 +56,7 @@ def test_trained_parameters_are_those_of_the_paper(method: str, config: Path) ->
 
 def test_total_is_the_towers_the_heads_and_what_was_added(config: Path) -> None:
     totals = {
-        method: json.loads(count(method, config, "--image-size", 256, "--dim", 256, "--json").out)["total"]
+        method: json.loads(count(method, config, "--image-size", 256, "--head-dim", 256, "--json").out)["total"]
         for method in ("heads", "lit", "lilt-lwa")
     }
     assert totals["heads"] == totals["lit"] == TRAINED["full"]
@@ -63,18 +65,18 @@ def test_total_is_the_towers_the_heads_and_what_was_added(config: Path) -> None:
 
 def test_one_tower_some_layers_and_another_rank(config: Path) -> None:
     def trained(method: str, *more: object) -> int:
-        return json.loads(count(method, config, "--dim", 256, "--json", *more).out)["trained"] - TRAINED["heads"]
+        return json.loads(count(method, config, "--head-dim", 256, "--json", *more).out)["trained"] - TRAINED["heads"]
 
     assert (
-        trained("lilt-ln", "--tune", "text") == 25 * 2 * 768
+        trained("lilt-ln", "--train-towers", "text") == 25 * 2 * 768
     )  # among the embeddings, and two in each of twelve layers
-    assert trained("lilt-ln", "--tune", "vision") == 25 * 2 * 768  # two in each of twelve blocks, and the last
+    assert trained("lilt-ln", "--train-towers", "vision") == 25 * 2 * 768  # two in each of twelve blocks, and the last
     assert trained("lilt-ln", "--text-layers", ":2", "--vision-layers", "-1:") == (4 + 2) * 2 * 768
     a_layer = 4 * (768 + 768) + 2 * (
         768 + 3072
     )  # in and out of query, key, value, output and the two of the feed-forward part
-    assert trained("lora", "--tune", "text") == 8 * 12 * a_layer
-    assert trained("lora", "--tune", "text", "--rank", "4,text.attention=0") == 4 * 12 * 2 * (768 + 3072)
+    assert trained("lora", "--train-towers", "text") == 8 * 12 * a_layer
+    assert trained("lora", "--train-towers", "text", "--rank", "4,text.attention=0") == 4 * 12 * 2 * (768 + 3072)
 
 
 def test_a_table_for_people_says_the_same(config: Path) -> None:
@@ -94,10 +96,10 @@ def test_methods_are_listed_with_one_line_each() -> None:
     said = polyclip("methods", "--json")
     assert (said.code, said.err) == (0, "")
     rows = json.loads(said.out)
-    assert [row["method"] for row in rows] == names("methods") != []
+    assert [row["method"] for row in rows] == list_names("methods") != []
     assert all(row["about"] and "\n" not in row["about"] for row in rows)
     table = polyclip("methods")
-    assert table.code == 0 and all(name in table.out for name in names("methods"))
+    assert table.code == 0 and all(name in table.out for name in list_names("methods"))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_methods_are_listed_with_one_line_each() -> None:
             (),
             "No timm model called 'vit_base_patch16_225'. Did you mean 'vit_base_patch16_224'",
         ),
-        ("lora", "vit_base_patch16_224", ("--rank", "text.head=4"), "Rank rule 'text.head=4' is none"),
+        ("lora", "vit_base_patch16_224", ("--rank", "text.head=4"), "Rank rule 'text.head=4' cannot be parsed"),
         ("lilt-da", "vit_base_patch16_224", ("--text-layers", ":4"), "leave out text layers ':4'"),
         (
             "lilt-lwa",

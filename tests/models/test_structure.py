@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polyclip.core.toml import CORPORA
-from polyclip.core.vectors import unit
+from polyclip.core.vectors import normalize
 from polyclip.data.readers.emoji import pictures
 from polyclip.models.backbone import BackboneSpec, describe
 from polyclip.models.branch import ModelConfig
@@ -19,12 +19,12 @@ from polyclip.models.components.structure import (
     NEIGHBOURS,
     TEMPERATURE,
     WEIGHT,
-    by_layer,
+    choose_layer_pair,
+    compute_neighbours,
+    compute_penalty,
     jensen_shannon,
-    layer_pair,
     mutual_neighbours,
-    neighbours,
-    penalty,
+    pool_every_layer,
 )
 from polyclip.models.feature_cache import encode
 from polyclip.models.trunk import State
@@ -83,34 +83,34 @@ def slow_penalty(features: Tensor, mapped: Tensor) -> float:
 
 
 def test_the_penalty_is_its_definition() -> None:
-    features, mapped = torch.randn(7, 5) + 3, unit(torch.randn(7, 4))
-    assert penalty(features, mapped).item() == pytest.approx(slow_penalty(features, mapped), rel=1e-3)
+    features, mapped = torch.randn(7, 5) + 3, normalize(torch.randn(7, 4))
+    assert compute_penalty(features, mapped).item() == pytest.approx(slow_penalty(features, mapped), rel=1e-3)
 
 
 def test_the_penalty_is_0_for_a_rotation_and_only_then() -> None:
     features = torch.randn(30, 6) + 2
-    assert penalty(features, features @ rotation(6)).item() == pytest.approx(0, abs=1e-3)
-    assert penalty(features, 3 * features @ rotation(6) - 1).item() == pytest.approx(
+    assert compute_penalty(features, features @ rotation(6)).item() == pytest.approx(0, abs=1e-3)
+    assert compute_penalty(features, 3 * features @ rotation(6) - 1).item() == pytest.approx(
         0, abs=1e-3
     )  # moved and stretched alike: the same neighbours
     most = WEIGHT * math.log(2) * sum(1 / hop for hop in range(1, HOPS + 1))
     for other in (features * torch.tensor([4.0, 1, 1, 1, 1, 0.1]), torch.randn(30, 6)):
-        assert 0.05 < penalty(features, other).item() < most
+        assert 0.05 < compute_penalty(features, other).item() < most
 
 
 def test_a_step_against_the_penalty_lowers_it() -> None:
     features = torch.randn(20, 6)
     weight = (rotation(6)[:, :4] + 0.3 * torch.randn(6, 4)).requires_grad_()
-    first = penalty(features, unit(features @ weight))
+    first = compute_penalty(features, normalize(features @ weight))
     first.backward()
     assert weight.grad is not None and weight.grad.abs().max() > 0
     with torch.no_grad():
         weight -= 1e-3 * weight.grad / weight.grad.norm()
-    assert penalty(features, unit(features @ weight)) < first
+    assert compute_penalty(features, normalize(features @ weight)) < first
 
 
 def test_rows_of_a_graph_are_shares() -> None:
-    found = neighbours(unit(torch.randn(8, 3)))
+    found = compute_neighbours(normalize(torch.randn(8, 3)))
     torch.testing.assert_close(found.sum(1), torch.ones(8))
     assert torch.equal(found.argmax(1), torch.arange(8))  # everyone is its own nearest
 
@@ -190,10 +190,10 @@ def chosen(monkeypatch: pytest.MonkeyPatch, text: Any, vision: Any) -> tuple[str
     order = torch.randperm(ROWS)
     train = SimpleNamespace(
         captions=list(range(ROWS)),
-        pictures=list(range(ROWS)),
+        images=list(range(ROWS)),
         sample=lambda size, seed: (order[:size], order[:size], order[:size]),
     )
-    recipe = layer_pair(ModelConfig(text_encoder="e5-small", vision_tower="efficientnet-lite0"), train)
+    recipe = choose_layer_pair(ModelConfig(text_encoder="e5-small", vision_tower="efficientnet-lite0"), train)
     return recipe.text_encoder, recipe.vision_tower
 
 
@@ -244,7 +244,7 @@ def test_a_layers_means_are_the_vectors_of_the_tower_that_keeps_so_many(kind: st
     items: list[Any] = (
         ["mbwa", "a black dog", "犬"] if kind == "encoders" else [drawn[c] for c in ("1F436", "1F34C", "1F528")]
     )
-    found = by_layer(describe(kind, name), items)
+    found = pool_every_layer(describe(kind, name), items)
     separator = ":," if kind == "encoders" else ","
     for number in (0, 3, max(found)):
         kept = describe(kind, f"{name}{separator}layers={number}" if number else name)

@@ -1,10 +1,15 @@
-"""Vision towers: real ones that recognise things, and any timm or transformers model on tiny random weights the test writes."""
+"""Vision towers: real ones that recognise things, and any timm or transformers model on tiny random weights the test
+writes.
+"""
 
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+pytest.importorskip("matplotlib")
+
+import numpy as np
 import timm
 import torch
 from matplotlib.cbook import get_sample_data
@@ -13,12 +18,12 @@ from safetensors.torch import save_file
 from timm.data import ImageNetInfo
 
 from polyclip.core.toml import CORPORA
-from polyclip.data.images import open_picture, wanted
+from polyclip.data.images import decode_for_edge, open_image
 from polyclip.data.readers.emoji import pictures
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, UnknownName, WeightsError
 from polyclip.models.backbone import describe
-from polyclip.models.feature_cache import in_batches
+from polyclip.models.encoding import encode_items
 from polyclip.models.preprocessing import Preprocessing
 from polyclip.models.vision import _efficientnet_lite
 
@@ -62,34 +67,36 @@ def test_wrong_mean_would_be_noticed(openmoji: dict[str, ImageSource]) -> None:
 
 
 def test_a_large_photograph_is_decoded_smaller_and_encoded_the_same(tmp_path: Path) -> None:
-    """A real one, matplotlib's, enlarged to 12 megapixels: a quarter of the pixels is enough. A PNG and a small JPEG are opened as they are."""
+    """A real one, matplotlib's, enlarged to 12 megapixels: a quarter of the pixels is enough. A PNG and a small JPEG
+    are opened as they are.
+    """
     large, png, small, odd = (tmp_path / name for name in ("large.jpg", "large.png", "small.jpg", "odd.jpg"))
     with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as photograph:
         whole = photograph.convert("RGB").resize((3000, 4000), Image.Resampling.LANCZOS)
     for path, size in ((large, (3000, 4000)), (png, (3000, 4000)), (small, (600, 800)), (odd, (3001, 4000))):
         whole.resize(size).save(path, quality=90)
-    with wanted(224):
-        assert [open_picture(path).size for path in (large, png, small, odd)] == [
+    with decode_for_edge(224):
+        assert [open_image(path).size for path in (large, png, small, odd)] == [
             (1500, 2000),
             (3000, 4000),
             (600, 800),
             (3001, 4000),
         ]
     for edge, size in ((100, (750, 1000)), (376, (3000, 4000)), (0, (375, 500))):
-        with wanted(edge):
-            assert open_picture(large).size == size
-    assert open_picture(large).size == (3000, 4000)
+        with decode_for_edge(edge):
+            assert open_image(large).size == size
+    assert open_image(large).size == (3000, 4000)
     tower = describe("towers", "efficientnet-lite0:,size=224").build()
     lighter, heavier = (
-        tower.prepare([ImageSource("", "", partial(open_picture, large))]),
-        tower.prepare([picture(open_picture(large))]),
+        tower.prepare([ImageSource("", "", partial(open_image, large))]),
+        tower.prepare([picture(open_image(large))]),
     )
     assert 0 < (lighter["bytes"].float() - heavier["bytes"].float()).abs().mean() < 0.5
     with torch.inference_mode():
         assert torch.cosine_similarity(tower(**lighter), tower(**heavier)) > 0.9998
     large.write_bytes(large.read_bytes()[:-20_000])
-    with wanted(224), pytest.raises(DataError, match="damaged or truncated"):
-        open_picture(large)
+    with decode_for_edge(224), pytest.raises(DataError, match="damaged or truncated"):
+        open_image(large)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +109,7 @@ def test_folded_and_threaded_encoding_is_the_same_function(name: str, openmoji: 
     with torch.inference_mode():
         plain = torch.cat([built(**built.prepare([item])) for item in items])
     assert plain.shape == (7, tower.dim)
-    fast = in_batches(built.folded(), items, lambda rows: None)
+    fast = encode_items(built.get_inference_form(), items, lambda rows: None)
     torch.testing.assert_close(fast, plain, atol=2e-4, rtol=1e-4)
 
 
@@ -175,7 +182,7 @@ def test_timm_errors(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no option 'weigth'"):
         describe("towers", "timm:resnet18,weigth=x")
     (tmp_path / "bad.safetensors").write_bytes(b"not safetensors")
-    with pytest.raises(WeightsError, match="Cannot load vision tower"):
+    with pytest.raises(WeightsError, match="Cannot load vision encoder"):
         describe("towers", f"timm:test_vit,weights={tmp_path / 'bad.safetensors'}").build()
 
 
@@ -222,7 +229,7 @@ def test_a_hub_name_that_cannot_be_reached_is_one_clear_sentence() -> None:
 def test_unknown_towers_suggest() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'efficientnet-lite2'"):
         describe("towers", "efficientnet-lite3")
-    with pytest.raises(DataError, match="joins vision towers and was given none"):
+    with pytest.raises(DataError, match="joins vision encoders and was given none"):
         describe("towers", "side-by-side")
     with pytest.raises(UnknownName, match="'xlm-roberta-base'.*written huggingface:NAME"):
         describe("encoders", "xlm-roberta-base")

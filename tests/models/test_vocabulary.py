@@ -10,43 +10,50 @@ from polyclip.core.registry import find
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import describe
 from polyclip.models.branch import ModelConfig
-from polyclip.models.vocabulary.classes import MOST, Classifier, labels_of, named_nodes, synsets_of, vocabulary_of
-from polyclip.models.vocabulary.wordnet import ancestors, classes_below, read_synsets, synsets
-from polyclip.training.class_names import read_vocabulary, with_names
+from polyclip.models.vocabulary.classes import (
+    MOST,
+    Classifier,
+    build_vocabulary,
+    list_nodes,
+    list_synsets,
+    match_labels,
+)
+from polyclip.models.vocabulary.wordnet import find_ancestors, group_classes, load_synsets, read_synsets
+from polyclip.training.class_names import add_class_names, read_vocabulary
 
 DOG, TABBY, ANIMAL, OBJECT = "n02084071", "n02123045", "n00015388", "n00002684"
 
 
 def test_every_class_of_the_public_classifiers_has_words_and_hypernyms() -> None:
-    table = synsets()
+    table = load_synsets()
     for subset, count in (
         ("imagenet-1k", 1000),
         ("imagenet-12k", 11821),
         ("imagenet-22k", 21841),
         ("imagenet-21k-goog", 21843),
     ):
-        classes = synsets_of(subset)
+        classes = list_synsets(subset)
         assert len(classes) == count and all(table[synset].words for synset in classes)
     assert table[DOG].words == ("dog", "domestic dog", "Canis familiaris")
-    assert {"n02083346", "n02075296", ANIMAL} < ancestors(DOG)  # canine, carnivore, animal
+    assert {"n02083346", "n02075296", ANIMAL} < find_ancestors(DOG)  # canine, carnivore, animal
 
 
 def test_a_hypernym_stands_for_the_classes_below_it_and_too_wide_ones_for_nothing() -> None:
-    classes = synsets_of("imagenet-1k")
-    below = classes_below(classes)
+    classes = list_synsets("imagenet-1k")
+    below = group_classes(classes)
     dogs = {classes[number] for number in below[DOG]}
     assert len(dogs) == 118 and "n02085620" in dogs and TABBY not in dogs  # Chihuahua
-    nodes = {words[0] for words, _ in named_nodes(classes)}
+    nodes = {words[0] for words, _ in list_nodes(classes)}
     assert {"dog", "flower", "vehicle"} <= nodes and not {"object", "whole", "entity"} & nodes
 
 
 def test_prototypes_are_the_mean_directions_of_their_classes() -> None:
-    labels = synsets_of("imagenet-1k")
+    labels = list_synsets("imagenet-1k")
     rows = torch.eye(1000)
-    found = vocabulary_of(Classifier(labels, rows), "tower")
-    assert found is not None and len(found) == len(named_nodes(labels))
+    found = build_vocabulary(Classifier(labels, rows), "tower")
+    assert found is not None and len(found) == len(list_nodes(labels))
     node = found.node[list(found.names).index("domestic dog")]
-    dogs = torch.tensor(classes_below(labels)[DOG])
+    dogs = torch.tensor(group_classes(labels)[DOG])
     assert found.prototypes[node, dogs].min() > 0.08 and found.prototypes[node].norm().item() == pytest.approx(
         1, abs=1e-5
     )
@@ -56,7 +63,7 @@ def test_prototypes_are_the_mean_directions_of_their_classes() -> None:
 
 
 def test_a_large_classifier_keeps_what_most_people_photograph() -> None:
-    nodes = named_nodes(synsets_of("imagenet-22k"))
+    nodes = list_nodes(list_synsets("imagenet-22k"))
     words = {word for names, _ in nodes for word in names}
     assert len(nodes) == MOST and {"dog", "banana", "tabby", "hammer"} <= words
 
@@ -65,7 +72,7 @@ def test_a_large_classifier_keeps_what_most_people_photograph() -> None:
     ("labels", "rows", "sentence"),
     [
         (
-            synsets_of("imagenet-1k")[:999],
+            list_synsets("imagenet-1k")[:999],
             torch.zeros(1000, 4),
             "has 1000 rows and 999 class names; expected one name a row",
         ),
@@ -74,11 +81,11 @@ def test_a_large_classifier_keeps_what_most_people_photograph() -> None:
 )
 def test_a_classifier_that_does_not_fit_is_refused(labels: list[str], rows: torch.Tensor, sentence: str) -> None:
     with pytest.raises(WeightsError, match=sentence):
-        vocabulary_of(Classifier(labels, rows), "timm:x")
+        build_vocabulary(Classifier(labels, rows), "timm:x")
 
 
 def test_a_classifier_of_few_classes_names_too_little() -> None:
-    assert vocabulary_of(Classifier(["cat", "dog"], torch.eye(2)), "tower") is None
+    assert build_vocabulary(Classifier(["cat", "dog"], torch.eye(2)), "tower") is None
 
 
 @pytest.mark.parametrize(
@@ -100,12 +107,12 @@ def test_a_damaged_names_file_is_one_sentence(tmp_path: Path, text: str, sentenc
 
 
 def test_names_in_a_configuration_become_synsets_where_they_are_imagenets() -> None:
-    classes = synsets_of("imagenet-1k")
-    names = [", ".join(synsets()[synset].words) for synset in classes]
-    assert labels_of(names) == classes
-    assert labels_of(["rose, red rose", "tulip"]) == ["rose, red rose", "tulip"]
-    assert labels_of(names[::-1]) == names[::-1]  # another order is another classifier
-    nodes = named_nodes(["rose, red rose", "tulip_tree"])
+    classes = list_synsets("imagenet-1k")
+    names = [", ".join(load_synsets()[synset].words) for synset in classes]
+    assert match_labels(names) == classes
+    assert match_labels(["rose, red rose", "tulip"]) == ["rose, red rose", "tulip"]
+    assert match_labels(names[::-1]) == names[::-1]  # another order is another classifier
+    nodes = list_nodes(["rose, red rose", "tulip_tree"])
     assert nodes == [(("rose", "red rose"), [0]), (("tulip tree",), [1])]
 
 
@@ -168,13 +175,14 @@ def test_towers_side_by_side_have_their_names_in_their_own_place() -> None:
 def test_a_tower_without_names_is_aligned_without_them_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     method = find("methods", "heads").METHOD
     recipe = ModelConfig(method="heads", vision_tower="efficientnet-lite0:,layers=5")
-    assert with_names(recipe, method, wanted=True) == recipe
+    assert add_class_names(recipe, method, wanted=True) == recipe
     assert "efficientnet-lite0:,layers=5 has no class names: aligned without them." in capsys.readouterr().err
     assert (
-        with_names(ModelConfig(method="heads", vision_tower="efficientnet-lite0"), method, wanted=False).name_units == 0
+        add_class_names(ModelConfig(method="heads", vision_tower="efficientnet-lite0"), method, wanted=False).name_units
+        == 0
     )
     assert (
-        with_names(
+        add_class_names(
             ModelConfig(method="ridge", vision_tower="efficientnet-lite0"), find("methods", "ridge").METHOD, wanted=True
         ).name_units
         == 0

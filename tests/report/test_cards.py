@@ -22,23 +22,34 @@ from accelerate import tracking as accelerate_trackers
 from huggingface_hub import ModelCard, constants
 
 import polyclip as package
-from polyclip.data.captions import normalised
+from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import DataError, PolyclipError, RunError, UnknownName, WeightsError
-from polyclip.export.push import push
+from polyclip.exporters.push import push
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
 from polyclip.models.branch import ModelConfig
 from polyclip.pipeline import align
 from polyclip.report import examples, fonts
-from polyclip.report.html import page
-from polyclip.report.licences import CONDITIONS, NO, ORDER, UNCLEAR, YES, Item, bill, conclusion, judged, table
-from polyclip.report.model_card import card, write_card
-from polyclip.report.reproduce import command_of
-from polyclip.report.run_facts import Facts, read_facts
+from polyclip.report.html import render_page
+from polyclip.report.licences import (
+    CONDITIONS,
+    NO,
+    ORDER,
+    UNCLEAR,
+    YES,
+    Material,
+    build_bill,
+    judge_item,
+    load_licence_table,
+    summarize_licences,
+)
+from polyclip.report.model_card import render_card, write_card
+from polyclip.report.reproduce import build_command
+from polyclip.report.run_facts import RunFacts, read_facts
 from polyclip.training import trackers
-from polyclip.training.checkpoint import path_of
-from polyclip.training.config import AlignConfig, OptimizerConfig, settings_of
+from polyclip.training.checkpoint import get_path
+from polyclip.training.config import AlignConfig, OptimizerConfig, collect_settings
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
@@ -115,7 +126,7 @@ def test_every_run_has_a_card_that_the_hub_can_read(made: dict[str, Any]) -> Non
         "zero-shot-image-classification",
         "polyclip",
     )
-    scores = facts.figures("text_to_image")
+    scores = facts.get_figures("text_to_image")
     found = {(r.dataset_config, r.metric_type): r for r in read.data.eval_results or []}
     assert len(found) == 2 * 2 * 3  # directions, trained languages, metrics
     for code in ("sw", "en"):
@@ -125,7 +136,7 @@ def test_every_run_has_a_card_that_the_hub_can_read(made: dict[str, Any]) -> Non
         )
         assert f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]" in read.text
     for said in (
-        command_of(facts.run, made["folder"]),
+        build_command(facts.run, made["folder"]),
         f"torch {facts.origin['versions']['torch']}",
         facts.origin["hashes"]["text_encoder"],
         "seed 0",
@@ -138,7 +149,7 @@ def test_every_run_has_a_card_that_the_hub_can_read(made: dict[str, Any]) -> Non
 def test_norwegian_is_no_truth_value(made: dict[str, Any]) -> None:
     facts = read_facts(made["folder"])
     norwegian = dataclasses.replace(facts, run=facts.run | {"languages": ["no", "zh-Hant", "zh"]})
-    assert ModelCard(card(norwegian)).data.language == ["no", "zh"]
+    assert ModelCard(render_card(norwegian)).data.language == ["no", "zh"]
 
 
 def test_an_edited_card_is_left_alone(copy: Path) -> None:
@@ -163,8 +174,8 @@ def test_the_command_asks_for_the_same_run(made: dict[str, Any], monkeypatch: py
 
     monkeypatch.setattr(pipeline, "align", stop)
     facts = read_facts(made["folder"])
-    assert polyclip(*shlex.split(command_of(facts.run, made["folder"]))[1:]).code == 2
-    settings = settings_of(asked[0])
+    assert polyclip(*shlex.split(build_command(facts.run, made["folder"]))[1:]).code == 2
+    settings = collect_settings(asked[0])
     wanted = {key: facts.run[key] for key in ("languages", "corpus", "sample", "recipe")}
     assert {key: settings[key] for key in wanted} == wanted
     assert (settings["towers"]["epochs"], settings["towers"]["batch_size"], settings["heads"]["seed"]) == (2, 8, 0)
@@ -182,11 +193,11 @@ def test_the_command_asks_for_the_same_run(made: dict[str, Any], monkeypatch: py
     ],
 )
 def test_what_a_licence_says(spdx: str, expected: str) -> None:
-    assert judged(Item(part="x", name="y", spdx=spdx)).commercial == expected
+    assert judge_item(Material(part="x", name="y", spdx=spdx)).commercial == expected
 
 
 def test_licences_are_justified_once() -> None:
-    entries = table()["licences"]
+    entries = load_licence_table()["licences"]
     names = [name.lower() for entry in entries for name in entry["spdx"]]
     assert len(names) == len(set(names)) > 30
     assert all(
@@ -196,7 +207,7 @@ def test_licences_are_justified_once() -> None:
 
 
 def test_the_strictest_material_decides(made: dict[str, Any], tmp_path: Path) -> None:
-    starter = bill(EMOJI)
+    starter = build_bill(EMOJI)
     assert [item.spdx for item in starter] == [
         "MIT",
         "Apache-2.0",
@@ -206,19 +217,19 @@ def test_the_strictest_material_decides(made: dict[str, Any], tmp_path: Path) ->
         "MIT",
         "Apache-2.0",
     ]
-    assert conclusion(starter).startswith("Commercial use: yes, with conditions. They are set by pictures: openmoji")
-    own = bill(read_facts(made["folder"]).run)
+    assert summarize_licences(starter).startswith("Commercial use: yes, with conditions. They are set by pictures: openmoji")
+    own = build_bill(read_facts(made["folder"]).run)
     assert {item.part: item.commercial for item in own} == {
         "text encoder": YES,
         "vision tower": UNCLEAR,
         "captions": NO,
         "program": YES,
     }
-    assert conclusion(own).startswith("Commercial use: no. It is forbidden by captions (CC-BY-NC-4.0")
+    assert summarize_licences(own).startswith("Commercial use: no. It is forbidden by captions (CC-BY-NC-4.0")
     going_on = EMOJI | {"continued": {"from": str(made["folder"])}}
-    assert conclusion(bill(going_on)).startswith("Commercial use: no.")  # what the first run was made of counts too
-    gone = bill(EMOJI | {"continued": {"from": str(tmp_path / "gone")}, "corpus": str(tmp_path / "gone.toml")})
-    assert conclusion(gone).startswith("Commercial use: not settled. To be asked about: captions and pictures")
+    assert summarize_licences(build_bill(going_on)).startswith("Commercial use: no.")  # what the first run was made of counts too
+    gone = build_bill(EMOJI | {"continued": {"from": str(tmp_path / "gone")}, "corpus": str(tmp_path / "gone.toml")})
+    assert summarize_licences(gone).startswith("Commercial use: not settled. To be asked about: captions and images")
 
 
 class Reader(HTMLParser):
@@ -245,16 +256,16 @@ class Reader(HTMLParser):
             self.words.add((data, f"{lang} {direction}"))
 
 
-def shown(facts: Facts) -> examples.Answers:
+def shown(facts: RunFacts) -> examples.RunExamples:
     """Real emoji names of twelve scripts as if a model had answered them."""
     corpus = load_corpus("emoji")
-    found = examples.Answers(gallery=355)
+    found = examples.RunExamples(gallery=355)
     for code in SCRIPTS:
-        rows = normalised(
-            corpus.reader.read(corpus.folder, corpus.locale(load_language(code)), "test")[:8], load_language(code)
+        rows = normalize_captions(
+            corpus.reader.read(corpus.folder, corpus.get_locale(load_language(code)), "test")[:8], load_language(code)
         )
         replies = [
-            examples.Answer(row.captions[0], row.concept, n, 0.5, [(row.concept, 0.5)]) for n, row in enumerate(rows)
+            examples.QueryExample(row.captions[0], row.concept, n, 0.5, [(row.concept, 0.5)]) for n, row in enumerate(rows)
         ]
         found.best[code], found.worst[code] = replies[:4], replies[4:]
         found.grids[code] = examples.Grid(
@@ -267,7 +278,7 @@ def shown(facts: Facts) -> examples.Answers:
 def test_the_page_needs_nothing_else_and_keeps_words_as_words(made: dict[str, Any]) -> None:
     facts = read_facts(made["folder"])
     found = shown(facts)
-    document = page(facts, found)
+    document = render_page(facts, found)
     read = Reader(document)
     for (
         code,
@@ -299,7 +310,7 @@ def test_report_asks_the_run_itself(copy: Path, tmp_path: Path) -> None:
     names = {row.captions[0] for row in corpus.reader.read(corpus.folder, "sw", "test")}
     assert {word for word, spoken in listed[0] if spoken == "sw ltr"} == names
     places = [int(number) for number in re.findall(r"place (\d+) of 6", document)]
-    best = read_facts(copy).figures("text_to_image")["sw"]["recall@1"]
+    best = read_facts(copy).get_figures("text_to_image")["sw"]["recall@1"]
     assert len(places) == len(names) == 6 and places.count(1) / 6 == pytest.approx(
         best.value
     )  # the ranks are those that were scored
@@ -320,17 +331,18 @@ def test_a_missing_font_names_its_package(tmp_path: Path, monkeypatch: pytest.Mo
     fake.write_text('#!/bin/sh\ncase "$1" in *12??*|*732b*) ;; *) echo Some Font ;; esac\n', "utf-8")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    found = fonts.missing_fonts({"am": ["ድመት"], "zh": ["猫"], "hi": ["बिल्ली"], "en": ["cat"]})
+    found = fonts.find_missing_fonts({"am": ["ድመት"], "zh": ["猫"], "hi": ["बिल्ली"], "en": ["cat"]})
     assert [(line[:2], line.split("install ")[1]) for line in found] == [
         ("am", "fonts-noto-core"),
         ("zh", "fonts-noto-cjk"),
     ]
     assert "ETHIOPIC" in found[0]
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    assert fonts.missing_fonts({"en": ["cat"]})[0].startswith("fonts were not checked")
+    assert fonts.find_missing_fonts({"en": ["cat"]})[0].startswith("fonts were not checked")
 
 
 def test_trackers_are_given_the_log(made: dict[str, Any]) -> None:
+    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     log = read_facts(made["folder"]).log
@@ -356,7 +368,7 @@ def test_a_missing_tracker_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_
     said = polyclip("align", "--lang", "sw", "--track", "wandb", "--out", tmp_path / "run")
     assert (
         said.code == 2
-        and "--track wandb needs the package wandb, which is not installed: pip install wandb" in said.err
+        and "--track wandb requires the package wandb, which is not installed: pip install wandb" in said.err
     )
     with pytest.raises(UnknownName, match="Did you mean 'tensorboard'"):
         trackers.check_trackers(["tensorbord"])
@@ -522,7 +534,7 @@ def test_what_the_hub_has_must_be_safetensors(
         WeightsError, match=r"has no aligner.safetensors but pytorch_model.bin: such files can run code"
     ):
         package.load("people/pickle")
-    with pytest.raises(WeightsError, match="is no run of polyclip"):
+    with pytest.raises(WeightsError, match="is not a run of polyclip"):
         package.load("people/other")
     with pytest.raises(WeightsError, match="Cannot fetch run 'people/none'"):
         package.load("people/none")
@@ -541,10 +553,10 @@ def test_what_is_not_pushed(copy: Path, hub: type[Hub], tmp_path: Path) -> None:
     with pytest.raises(PolyclipError):
         push(copy, "people/toy")
     (copy / "log.jsonl").unlink()
-    path_of(copy, "heads").write_bytes(b"")
+    get_path(copy, "heads").write_bytes(b"")
     with pytest.raises(RunError, match="is no finished run"):
         push(copy, "people/toy")
-    path_of(copy, "heads").unlink()
+    get_path(copy, "heads").unlink()
     (copy / "aligner.safetensors").write_bytes(b"\x80\x04pickle")
     with pytest.raises(WeightsError, match="damaged"):
         push(copy, "people/toy")

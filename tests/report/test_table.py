@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from polyclip.evaluation.results import Score
-from polyclip.report.table import tables
+from polyclip.report.table import build_tables
 
 
 def scores(languages: dict[str, bool]) -> list[Score]:
@@ -42,7 +42,7 @@ def scores(languages: dict[str, bool]) -> list[Score]:
 def test_tables_fit_80_columns(trained: list[str]) -> None:
     text = StringIO()
     console = Console(file=text, width=80)
-    for table in tables(scores({**dict.fromkeys(trained, True), "mi": False, "hi-Latn": False})):
+    for table in build_tables(scores({**dict.fromkeys(trained, True), "mi": False, "hi-Latn": False})):
         console.print(table)
     lines = text.getvalue().splitlines()
     assert "…" not in text.getvalue() and max(map(len, lines)) <= 80

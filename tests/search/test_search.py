@@ -1,4 +1,6 @@
-"""Search for real use: a real encoder and tower, real emoji and their Swahili names, an index that is updated, interrupted, moved and damaged."""
+"""Search for real use: a real encoder and tower, real emoji and their Swahili names, an index that is updated,
+interrupted, moved and damaged.
+"""
 
 import csv
 import json
@@ -20,8 +22,8 @@ from safetensors.torch import load_file
 
 from polyclip.core.run_folder import write_settings
 from polyclip.data.corpus import load_corpus
-from polyclip.data.images import look_through, open_picture, readable
-from polyclip.data.pairs import Sample, training_pairs
+from polyclip.data.images import open_image, scan_folder, select_readable
+from polyclip.data.pairs import SamplingConfig, make_training_pairs
 from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.languages.schema import load_language
 from polyclip.models.aligner import PolyCLIP, load_model
@@ -30,9 +32,9 @@ from polyclip.search import _encode, build, index
 from polyclip.search.classify import read_labels
 from polyclip.search.folder import search
 from polyclip.search.index import Index
-from polyclip.search.query import hint
-from polyclip.training.branch_data import BranchData
-from tests.command import Said, killed_when, polyclip
+from polyclip.search.query import build_hint
+from polyclip.training.branch_data import encode_branch
+from tests.command import CommandResult, kill_when, polyclip
 
 EMOJI = load_corpus("emoji")
 NOTO = EMOJI.reader.pictures(EMOJI.folder, "noto")
@@ -68,7 +70,9 @@ def write_pictures(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """e5-small and EfficientNet-Lite0, aligned in closed form on these emoji and their names: it knows them by heart."""
+    """e5-small and EfficientNet-Lite0, aligned in closed form on these emoji and their names: it knows them by
+    heart.
+    """
     folder = tmp_path_factory.mktemp("run")
     lines = [
         {"image": f"{concept}.png", "captions": {code: [NAMES[code][concept]] for code in NAMES}, "split": split}
@@ -83,8 +87,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mine.toml").write_text('name = "mine"\nabout = "emoji"\nreader = "jsonl"\nfolder = "."\n', "utf-8")
     corpus, languages = load_corpus(str(folder / "mine.toml")), [load_language("sw"), load_language("en")]
     aligner = PolyCLIP(ModelConfig(vision_tower="efficientnet-lite0:,size=64", method="ridge", dim=128))
-    train, other = (training_pairs(corpus, languages, split, Sample()) for split in ("train", "validation"))
-    sides = [BranchData(side, train, other) for side in (aligner.text, aligner.vision)]
+    train, other = (
+        make_training_pairs(corpus, languages, split, SamplingConfig()) for split in ("train", "validation")
+    )
+    sides = [encode_branch(side, train, other) for side in (aligner.text, aligner.vision)]
+    for data in sides:
+        data.measure_head()
     assert aligner.method.solve is not None
     aligner.method.solve(*sides, lambda: 0.0)
     write_settings(folder / "out", {"languages": ["sw", "en"]})
@@ -107,10 +115,10 @@ def other_run(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ready(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of pictures with its index inside; tests that change it work on a copy."""
-    pictures = write_pictures(tmp_path_factory.mktemp("ready") / "pictures")
-    said = polyclip("index", pictures, "--model", run)
+    images = write_pictures(tmp_path_factory.mktemp("ready") / "pictures")
+    said = polyclip("index", images, "--model", run)
     assert said.code == 0 and f"{len(CONCEPTS)} pictures: {len(CONCEPTS)} encoded" in said.out, said
-    return pictures
+    return images
 
 
 @pytest.fixture(scope="module")
@@ -124,18 +132,18 @@ def mine(ready: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(ready, tmp_path / "mine"))
 
 
-def one_sentence(said: Said, *words: str) -> None:
+def one_sentence(said: CommandResult, *words: str) -> None:
     lines = said.err.strip().splitlines()
     assert said.code == 2 and len(lines) == 1 and lines[0].startswith("error: "), said
     for word in words:
         assert word in lines[0], (word, lines[0])
 
 
-def hits(folder: Path, vectors: torch.Tensor, top: int = 5) -> list[list[tuple[str, float]]]:
+def hits(folder: Path, embeddings: torch.Tensor, top: int = 5) -> list[list[tuple[str, float]]]:
     found = Index.open(folder)
     return [
         [(hit.path.relative_to(found.root).as_posix(), round(hit.similarity, 5)) for hit in row]
-        for row in found.search(vectors, top)
+        for row in found.search_embeddings(embeddings, top)
     ]
 
 
@@ -144,7 +152,7 @@ def test_swahili_names_find_their_emoji_and_the_index_answers_as_the_folder_does
 ) -> None:
     opened = Index.open(ready)
     assert opened.root == ready.resolve() and len(opened) == len(CONCEPTS) and not opened.approximate
-    best = [found[0].path.stem for found in opened.search(queries[1:], 1)]
+    best = [found[0].path.stem for found in opened.search_embeddings(queries[1:], 1)]
     assert sum(a == b for a, b in zip(best, CONCEPTS[1:], strict=True)) > 0.8 * len(best)
     name = NAMES["sw"][CONCEPTS[1]]
     said = json.loads(polyclip("search", name, "--index", ready, "--json", "--top", 5).out)
@@ -153,7 +161,7 @@ def test_swahili_names_find_their_emoji_and_the_index_answers_as_the_folder_does
     assert [hit["similarity"] for hit in said["hits"]] == pytest.approx([hit.similarity for hit in slow.hits], abs=1e-5)
     assert (said["language"], said["hint"], said["searched"], said["recall_at_10"]) == ("sw", "", len(CONCEPTS), None)
     sheet = tmp_path / "found.html"
-    picture = polyclip(
+    image = polyclip(
         "search",
         "--picture",
         opened.root / opened.paths[7],
@@ -164,7 +172,7 @@ def test_swahili_names_find_their_emoji_and_the_index_answers_as_the_folder_does
         "--html",
         sheet,
     )
-    assert picture.code == 0 and picture.out.split("1.000")[1].split()[0] == opened.paths[7]
+    assert image.code == 0 and image.out.split("1.000")[1].split()[0] == opened.paths[7]
     assert sheet.read_text("utf-8").count("data:image/webp") == 3
 
 
@@ -174,15 +182,15 @@ def test_only_new_and_changed_pictures_are_encoded(
     out = mine / ".polyclip-index"
     first, second, third, fourth = (mine / path for path in Index.open(mine).paths[:4])
     generation = Index.open(mine).manifest.generation
-    assert build.update(mine, run, out).encoded == 0 and Index.open(mine).manifest.generation == generation
+    assert build.update_index(mine, run, out).encoded == 0 and Index.open(mine).manifest.generation == generation
     first.unlink()
     shutil.copy(third, second)  # other bytes under an old name, known from another file
     third.rename(mine / "moved.png")
     NOTO[CONCEPTS[0]].open().rotate(90).save(mine / "new.png")
     os.utime(fourth, (1, 1))  # the same bytes at another time
-    changes = build.update(mine, run, out)
+    changes = build.update_index(mine, run, out)
     assert (changes.encoded, changes.added, changes.removed, changes.problems) == (1, 4, 2, [])
-    fresh = build.update(mine, run, tmp_path / "fresh").index
+    fresh = build.update_index(mine, run, tmp_path / "fresh").index
     assert sorted(fresh.paths) == sorted(changes.index.paths) and len(fresh) == len(CONCEPTS)
     assert [sorted(row) for row in hits(mine, queries, 24)] == [
         sorted(row) for row in hits(tmp_path / "fresh", queries, 24)
@@ -191,9 +199,9 @@ def test_only_new_and_changed_pictures_are_encoded(
 
 
 def test_an_interrupted_index_goes_on(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = write_pictures(tmp_path / "pictures")
+    images = write_pictures(tmp_path / "pictures")
     monkeypatch.setattr(_encode, "BATCH", 8)
-    keep, calls = _encode.Encoder.keep, []
+    keep, calls = _encode.IndexEncoder.encode_batch, []
 
     def third_time(self: object, *given: object) -> dict[str, str]:
         calls.append(given)
@@ -201,35 +209,35 @@ def test_an_interrupted_index_goes_on(run: Path, tmp_path: Path, monkeypatch: py
             raise KeyboardInterrupt
         return keep(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_encode.Encoder, "keep", third_time)
-    said = polyclip("index", pictures, "--model", run)
+    monkeypatch.setattr(_encode.IndexEncoder, "encode_batch", third_time)
+    said = polyclip("index", images, "--model", run)
     assert said.code == 130 and "What was encoded so far is kept" in said.err
-    one_sentence(polyclip("search", "paka", "--index", pictures), "holds no index", "polyclip index")
-    changes = build.update(pictures, run, pictures / ".polyclip-index")
+    one_sentence(polyclip("search", "paka", "--index", images), "holds no index", "polyclip index")
+    changes = build.update_index(images, run, images / ".polyclip-index")
     assert changes.encoded == len(CONCEPTS) - 16 and len(changes.index) == len(CONCEPTS)
-    assert not (pictures / ".polyclip-index" / "parts").exists()
+    assert not (images / ".polyclip-index" / "parts").exists()
 
 
 def test_a_killed_index_goes_on_where_it_was(run: Path, tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+    images = tmp_path / "pictures"
+    images.mkdir()
     for concept in CONCEPTS:
         drawn = NOTO[concept].open().resize((64, 64))
         for angle in range(0, 360, 30):
-            drawn.rotate(angle, fillcolor="white").save(pictures / f"{concept}-{angle}.png")
-    parts = pictures / ".polyclip-index" / "parts"
-    code, _ = killed_when(lambda: any(parts.glob("*.safetensors")), ["index", pictures, "--model", run], signal.SIGKILL)
-    assert code == -signal.SIGKILL and not (pictures / ".polyclip-index" / "index.json").exists(), (
+            drawn.rotate(angle, fillcolor="white").save(images / f"{concept}-{angle}.png")
+    parts = images / ".polyclip-index" / "parts"
+    code, _ = kill_when(lambda: any(parts.glob("*.safetensors")), ["index", images, "--model", run], signal.SIGKILL)
+    assert code == -signal.SIGKILL and not (images / ".polyclip-index" / "index.json").exists(), (
         "it was killed too late to prove anything"
     )
-    changes = build.update(pictures, run, pictures / ".polyclip-index")
+    changes = build.update_index(images, run, images / ".polyclip-index")
     assert (
         len(changes.index) == 12 * len(CONCEPTS)
         and changes.encoded <= len(changes.index) - _encode.BATCH
         and not parts.exists()
     )
-    whole = build.update(pictures, run, tmp_path / "whole").index
-    found, fresh = (dict(zip(made.paths, made.vectors, strict=True)) for made in (changes.index, whole))
+    whole = build.update_index(images, run, tmp_path / "whole").index
+    found, fresh = (dict(zip(made.paths, made.embeddings, strict=True)) for made in (changes.index, whole))
     assert all((found[path] - fresh[path]).abs().max() < 1e-5 for path in fresh) and found.keys() == fresh.keys()
 
 
@@ -258,7 +266,7 @@ def test_an_index_that_cannot_be_used_says_why(mine: Path, run: Path, other_run:
         "--images",
     )
     found = Index.open(tmp_path / "apart", moved)
-    assert found.search(found.vectors[:1], 1)[0][0].path == moved / found.paths[0]
+    assert found.search_embeddings(found.embeddings[:1], 1)[0][0].path == moved / found.paths[0]
     assert Index.open(moved).root == moved  # an index inside its pictures moves with them
     one_sentence(polyclip("index", tmp_path / "empty", "--model", run), "has no picture")
 
@@ -337,7 +345,7 @@ def test_what_is_no_picture_is_skipped_and_named(run: Path, tmp_path: Path) -> N
     }
     assert {name for name, word in words.items() if word not in told[name]} == set()
     assert "1 pictures: 1 encoded" in said.out and f"{len(bad)} skipped" in said.out
-    assert len(look_through(folder)[0]) == len(bad) and len(readable(look_through(folder)[0])[0]) == 1
+    assert len(scan_folder(folder)[0]) == len(bad) and len(select_readable(scan_folder(folder)[0])[0]) == 1
     (folder / "good.png").unlink()
     one_sentence(
         polyclip("index", folder, "--model", run, "--out", tmp_path / "none"), "None of the 8 pictures", "can be read"
@@ -365,8 +373,8 @@ def test_many_pictures_are_searched_through_a_graph_whose_recall_is_stored(
     )
     assert found.manifest.graph.queries["texts"] == 30 and min(found.manifest.graph.recall_at_10.values()) > 0.9
     (mine / "new.png").unlink()
-    again = build.update(mine, run, mine / ".polyclip-index").index  # a row is taken out of the graph
-    assert again.approximate and names(hits(mine, queries)) == names(exact)
+    recomputed = build.update_index(mine, run, mine / ".polyclip-index").index  # a row is taken out of the graph
+    assert recomputed.approximate and names(hits(mine, queries)) == names(exact)
     assert json.loads(polyclip("search", "paka", "--index", mine, "--json").out)["recall_at_10"] > 0.9
     graph = next((mine / ".polyclip-index").glob("graph.*"))
     graph.write_bytes(b"x" * graph.stat().st_size)
@@ -376,10 +384,10 @@ def test_many_pictures_are_searched_through_a_graph_whose_recall_is_stored(
 def test_queries_that_cannot_be_answered(ready: Path, run: Path, tmp_path: Path) -> None:
     found = Index.open(ready)
     with pytest.raises(DataError, match="vectors of length"):
-        found.search(torch.ones(1, 3), 1)
+        found.search_embeddings(torch.ones(1, 3), 1)
     with pytest.raises(DataError, match="not finite"):
-        found.search(torch.full((1, found.manifest.dim), float("nan")), 1)
-    assert len(found.search(found.vectors[:2], 99)[1]) == len(CONCEPTS)
+        found.search_embeddings(torch.full((1, found.manifest.dim), float("nan")), 1)
+    assert len(found.search_embeddings(found.embeddings[:2], 99)[1]) == len(CONCEPTS)
     (tmp_path / "no.png").write_bytes(b"Dear all")
     one_sentence(polyclip("search", "--index", ready, "--picture", tmp_path / "no.png"), "no.png", "not a picture")
     one_sentence(polyclip("search", "--index", ready, "--picture", tmp_path / "gone.png"), "gone.png", "cannot be read")
@@ -396,19 +404,19 @@ def test_a_language_never_trained_is_answered_with_a_hint(ready: Path) -> None:
     )
     trained = ["sw", "en"]
     assert (
-        hint("paka mweusi amelala kwenye kochi", "", trained)
-        == hint("a black cat sleeps on the sofa", "", trained)
+        build_hint("paka mweusi amelala kwenye kochi", "", trained)
+        == build_hint("a black cat sleeps on the sofa", "", trained)
         == ""
     )
     assert (
-        hint("Chat noir", "", trained)
-        == hint("42", "", trained)
-        == hint("paka", "sw", trained)
-        == hint("кот", "", [])
+        build_hint("Chat noir", "", trained)
+        == build_hint("42", "", trained)
+        == build_hint("paka", "sw", trained)
+        == build_hint("кот", "", [])
         == ""
     )
-    assert "looks like French (fr)" in hint("un chat noir dort sur le canapé de la maison", "", trained)
-    assert "script is that of no trained language" in hint("चूहा", "", trained)
+    assert "looks like French (fr)" in build_hint("un chat noir dort sur le canapé de la maison", "", trained)
+    assert "script is that of no trained language" in build_hint("चूहा", "", trained)
 
 
 def test_pictures_are_labelled_in_any_language(ready: Path, run: Path, other_run: Path, tmp_path: Path) -> None:
@@ -448,7 +456,7 @@ def test_pictures_are_labelled_in_any_language(ready: Path, run: Path, other_run
 def test_duplicates_are_grouped_and_left_alone(run: Path, tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pictures")
     first, second, third = (
-        open_picture(folder / f"{concept}.png") for concept in (CONCEPTS[0], CONCEPTS[2], CONCEPTS[4])
+        open_image(folder / f"{concept}.png") for concept in (CONCEPTS[0], CONCEPTS[2], CONCEPTS[4])
     )
     shutil.copy(folder / f"{CONCEPTS[0]}.png", folder / "copy.png")
     second.resize((400, 400)).save(folder / "larger.png")
@@ -461,7 +469,7 @@ def test_duplicates_are_grouped_and_left_alone(run: Path, tmp_path: Path) -> Non
     assert ("identical", frozenset({f"{CONCEPTS[0]}.png", "copy.png"})) in groups
     assert ("same picture", frozenset({f"{CONCEPTS[2]}.png", "larger.png"})) in groups
     assert not any("turned.png" in members for _, members in groups) and "zero.png" in found["skipped"][0]
-    a, b = load_model(run).encode_image([third, open_picture(folder / "turned.png")])
+    a, b = load_model(run).encode_image([third, open_image(folder / "turned.png")])
     least = float(a @ b) - 1e-4
     with_model = json.loads(polyclip("dedupe", folder, "--model", run, "--threshold", least, "--json").out)
     (turned,) = [group for group in with_model["groups"] if "turned.png" in group["pictures"]]
@@ -474,7 +482,7 @@ def test_duplicates_are_grouped_and_left_alone(run: Path, tmp_path: Path) -> Non
 
 def test_clip_retrievals_layout_is_written_and_read(mine: Path, run: Path, other_run: Path, tmp_path: Path) -> None:
     there, back = tmp_path / "layout", tmp_path / "back"
-    for path in look_through(mine)[0]:
+    for path in scan_folder(mine)[0]:
         path.with_suffix(".txt").write_text(NAMES["sw"][path.stem] + "\n", "utf-8")
     said = polyclip("index", mine, "--model", run, "--to-clip-retrieval", there, "--lang", "sw")
     assert said.code == 0 and "captions too" in said.out, said
@@ -488,7 +496,7 @@ def test_clip_retrievals_layout_is_written_and_read(mine: Path, run: Path, other
     said = polyclip("index", mine, "--model", run, "--out", back, "--from-clip-retrieval", there)
     assert said.code == 0 and "as polyclip.json says" in said.out, said
     assert hits(back, torch.from_numpy(texts)) == hits(mine, torch.from_numpy(texts))
-    assert build.update(mine, run, back).encoded == 0
+    assert build.update_index(mine, run, back).encoded == 0
     one_sentence(
         polyclip("index", mine, "--model", other_run, "--out", tmp_path / "no", "--from-clip-retrieval", there),
         "another model",
@@ -504,7 +512,7 @@ def test_clip_retrievals_layout_is_written_and_read(mine: Path, run: Path, other
         )
     said = polyclip("index", mine, "--model", run, "--out", tmp_path / "half", "--from-clip-retrieval", there)
     assert said.code == 0 and "encoded again" in said.out, said
-    assert torch.allclose(Index.open(tmp_path / "half").vectors, Index.open(mine).vectors, atol=1e-3)
+    assert torch.allclose(Index.open(tmp_path / "half").embeddings, Index.open(mine).embeddings, atol=1e-3)
     one_sentence(
         polyclip("index", mine, "--model", other_run, "--out", tmp_path / "no", "--from-clip-retrieval", there),
         "another model",
@@ -543,4 +551,4 @@ def test_a_run_that_is_gone(ready: Path, run: Path, tmp_path: Path) -> None:
     with pytest.raises(PolyclipError, match=r"holds 'mine\.txt'|is no index"):
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "mine.txt").write_text("mine")
-        build.update(ready, run, tmp_path / "out")
+        build.update_index(ready, run, tmp_path / "out")

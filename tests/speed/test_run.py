@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from speed import growth, run, training
-from speed._trial import Material, judge_of
-from speed._turns import BenchmarkError, Job, Measured, in_turns, once
-from tests.script import script
+from speed._trial import Material, build_judge
+from speed._turns import BenchmarkError, Job, Measurement, measure_in_turns, run_once
+from tests.script import load_script
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,14 +50,17 @@ def test_a_part_that_does_not_exist_is_refused_in_one_sentence(tmp_path: Path) -
 
 
 def test_training_in_turns_is_refused_where_memory_would_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "available", lambda: 7.9)
+    monkeypatch.setattr(run, "measure_free_memory", lambda: 7.9)
     with pytest.raises(
         BenchmarkError,
-        match=r"^Training in turns wants 26 GB of memory, 8 are free\. Close something, or add --one-at-a-time\.$",
+        match=(
+            r"^Training in turns requires 26 GB of memory, 8 GB are free\. Free some memory, or add "
+            r"--one-at-a-time\.$"
+        ),
     ):
-        run.enough_memory(["a"], False, True)
-    run.enough_memory(["a"], False, False)
-    run.enough_memory(["b", "c", "d"], False, True)
+        run.check_memory(["a"], False, True)
+    run.check_memory(["a"], False, False)
+    run.check_memory(["b", "c", "d"], False, True)
 
 
 def first(settings: dict, turn) -> None:
@@ -74,7 +77,7 @@ def broken(settings: dict, turn) -> None:
 
 def test_contenders_take_turns_and_a_failure_says_whose_it_is(tmp_path: Path) -> None:
     here = "tests.speed.test_run"
-    found = in_turns(
+    found = measure_in_turns(
         [Job("one", f"{here}:first", {"at": 1}), Job("two", f"{here}:first", {"at": 2})], 3, tmp_path, lambda _: None
     )
     assert [(m.name, m.ready["name"], [r["seconds"] for r in m.rounds], m.rounds[0]["at"]) for m in found] == [
@@ -82,18 +85,18 @@ def test_contenders_take_turns_and_a_failure_says_whose_it_is(tmp_path: Path) ->
         ("two", "first", [1, 2], 2),
     ]
     with pytest.raises(BenchmarkError, match=r"^the second failed: ValueError: no matrix$"):
-        once(Job("the second", f"{here}:broken"), tmp_path, lambda _: None)
+        run_once(Job("the second", f"{here}:broken"), tmp_path, lambda _: None)
 
 
-def contender(name: str, start: float, rounds: list[tuple[float, float]], **ready: float) -> Measured:
+def contender(name: str, start: float, rounds: list[tuple[float, float]], **ready: float) -> Measurement:
     said = [{"seconds": s, "processor": 2 * s, "joules": 10 * s, "steps": 3, "recall": r} for s, r in rounds]
-    return Measured(name, {"recall": start, **ready}, [*said, {"flops": 60.0}], 100.0)
+    return Measurement(name, {"recall": start, **ready}, [*said, {"flops": 60.0}], 100.0)
 
 
 def test_the_recall_to_be_reached_is_one_that_all_reach() -> None:
     slow = contender(training.BASE, 0.1, [(30.0, 0.1), (30.0, 0.2), (36.0, 0.3)])
     fast = contender("heads", 0.1, [(3.0, 0.25), (3.0, 0.5), (3.0, 0.4)], setup=1.0)
-    rows, threshold = training.table_of([slow, fast], rate=600.0, encoding=99.0, steps=100)
+    rows, threshold = training.build_rows([slow, fast], rate=600.0, encoding=99.0, steps=100)
     assert threshold == 0.3
     assert [(row.seconds_to, row.processor_to, row.joules_to) for row in rows] == [
         (96.0, 192.0, 960.0),
@@ -107,7 +110,7 @@ def test_a_contender_with_a_damaged_tower_is_refused() -> None:
     seen = torch.eye(3)
     material = Material([], [], seen, seen, seen, seen)
     for says, right in ((2 * seen, True), (seen.flip(0), False)):
-        judge = judge_of(torch.nn.Identity(), material, lambda says=says: says, lambda pictures: (pictures, pictures))
+        judge = build_judge(torch.nn.Identity(), material, lambda says=says: says, lambda images: (images, images))
         if right:
             assert judge() == 1.0
         else:
@@ -119,7 +122,7 @@ def test_a_contender_with_a_damaged_tower_is_refused() -> None:
 
 def test_the_plot_of_growth_is_drawn(tmp_path: Path) -> None:
     cell = {"rounds": 1, "items": 10, "peak_mb": 500.0, "encode": 1.0, "train": 0.0}
-    growth.plot(
+    growth.draw_plot(
         {"cells": [{"kind": kind, "at": at, **cell} for kind in growth.TITLES for at in (1, 10)]},
         tmp_path / "growth.png",
     )
@@ -127,7 +130,7 @@ def test_the_plot_of_growth_is_drawn(tmp_path: Path) -> None:
 
 
 def test_the_tables_of_the_pages_are_what_their_script_writes() -> None:
-    written = script("build_speed_tables")
+    written = load_script("build_speed_tables")
     for name, tables in written.PAGES.items():
         text = (ROOT / name).read_text("utf-8")
         assert written.page(text, tables) == text, "run python scripts/build_speed_tables.py"

@@ -11,11 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from polyclip.cli import _align_config
-from polyclip.cli._align_config import asked
-from polyclip.cli._align_options import Options
 from polyclip.data.corpus import load_corpus
-from polyclip.data.pairs import Sample
+from polyclip.data.pairs import SamplingConfig
 from polyclip.data.readers import emoji
 from polyclip.errors import DataError, UnknownName
 from polyclip.languages import schema
@@ -25,14 +22,15 @@ from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
 from polyclip.models.branch import ModelConfig
 from polyclip.studies import fewshot, runner
-from polyclip.studies.cells import Cell, Few, work_on
-from polyclip.studies.fewshot import Question
-from polyclip.studies.fewshot_report import reaching
-from polyclip.studies.figures import recall_over_seeds
-from polyclip.studies.runner import Setting, missing, path_of
-from polyclip.training import shots
-from polyclip.training.shots import Shots, chosen, farthest_first, rehearsal, source_rows
-from tests.command import Said, polyclip
+from polyclip.studies.cells import Cell, ShotSpec, run_cell
+from polyclip.studies.fewshot import FewshotConfig
+from polyclip.studies.fewshot_report import interpolate_shots
+from polyclip.studies.figures import compute_recall_over_seeds
+from polyclip.studies.runner import Setting, find_missing, record_path
+from polyclip.training import request, shots
+from polyclip.training.request import AlignOptions, resolve_request
+from polyclip.training.shots import Shots, choose_shots, compute_replay_share, order_farthest_first, read_source_rows
+from tests.command import CommandResult, polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 
@@ -50,12 +48,12 @@ def towers(toy: dict[str, str]) -> list[str]:
 @pytest.fixture(scope="module")
 def start(toy: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "english"
-    said = polyclip("align", "--lang", "en", *towers(toy), "--dim", 8, "--epochs", 4, "--out", out)
+    said = polyclip("align", "--lang", "en", *towers(toy), "--head-dim", 8, "--epochs", 4, "--out", out)
     assert said.code == 0, said.err
     return out
 
 
-def one_sentence(said: Said, *words: str) -> None:
+def one_sentence(said: CommandResult, *words: str) -> None:
     assert said.code == 2, said
     lines = said.err.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: "), said
@@ -78,7 +76,7 @@ def headline(folder: Path) -> dict[str, tuple[bool, float]]:
 def test_farthest_first_by_hand_and_within_twice_the_best_radius() -> None:
     line = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0]])
     for seed in range(4):
-        order = farthest_first(line, seed)
+        order = order_farthest_first(line, seed)
         assert sorted(order) == list(range(5))
         assert {order[0] > 2, order[1] > 2} == {True, False}  # the second is at the other end
         assert max(min(abs(line[a] - line[b]).item() for b in order[:2]) for a in range(5)) <= 2 * 1.0
@@ -91,7 +89,7 @@ def test_shots_are_of_the_training_split_nested_and_the_same_in_every_language()
         describe("towers", "efficientnet-lite0"),
     )
     few, more, other = (
-        chosen(corpus, languages, Shots(count=k, seed=seed), Sample(), tower).kept
+        choose_shots(corpus, languages, Shots(count=k, seed=seed), SamplingConfig(), tower).kept
         for k, seed in ((8, 0), (32, 0), (32, 1))
     )
     train = set(emoji.split_concepts(corpus.folder, "train"))
@@ -101,22 +99,24 @@ def test_shots_are_of_the_training_split_nested_and_the_same_in_every_language()
     assert len(more["sw"] & more["yo"]) > 25  # but for what one of them does not name
     with pytest.raises(
         DataError,
-        match=r"5000 shots were asked for, but 'sw' names 1\d\d\d pictures of the training split in corpus 'emoji'",
+        match=r"5000 shots were asked for, but 'sw' names 1\d\d\d images of the training split in corpus 'emoji'",
     ):
-        chosen(corpus, languages, Shots(count=5000), Sample(), tower)
+        choose_shots(corpus, languages, Shots(count=5000), SamplingConfig(), tower)
     with pytest.raises(UnknownName, match="coverage, random"):
-        chosen(corpus, languages, Shots(count=5, by="luck"), Sample(), tower)
+        choose_shots(corpus, languages, Shots(count=5, by="luck"), SamplingConfig(), tower)
 
 
 def test_coverage_takes_what_looks_other(toy: dict[str, str]) -> None:
     corpus, tower = load_corpus(toy["corpus"]), describe("towers", toy["vision"])
     found = [
-        chosen(corpus, [resolve_language("sw")], Shots(count=4, by="coverage", seed=seed), Sample(), tower).kept["sw"]
+        choose_shots(
+            corpus, [resolve_language("sw")], Shots(count=4, by="coverage", seed=seed), SamplingConfig(), tower
+        ).kept["sw"]
         for seed in (0, 0, 1)
     ]
     assert found[0] == found[1] and len(found[0]) == 4
     concepts = list(corpus.reader.split_concepts(corpus.folder, "train"))
-    vectors = shots.picture_vectors(corpus, concepts, tower)
+    vectors = shots.embed_images(corpus, concepts, tower)
     distance = torch.cdist(vectors, vectors)
     rows = [concepts.index(concept) for concept in found[0]]
     radius = distance[rows].amin(0).max()
@@ -127,7 +127,7 @@ def test_coverage_takes_what_looks_other(toy: dict[str, str]) -> None:
 
 
 def test_few_shots_leave_more_room_for_what_is_known() -> None:
-    shares = [rehearsal(share) for share in (0.001, 0.01, 0.1, 1.0)]
+    shares = [compute_replay_share(share) for share in (0.001, 0.01, 0.1, 1.0)]
     assert shares == sorted(shares, reverse=True) and shares[-1] == shots.REHEARSAL and 0.98 < shares[0] < 1
 
 
@@ -150,7 +150,7 @@ def test_no_shots_are_the_run_itself(toy: dict[str, str], start: Path, tmp_path:
 @pytest.fixture(scope="module")
 def further(
     toy: dict[str, str], start: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Said, dict[str, bytes]]:
+) -> tuple[Path, CommandResult, dict[str, bytes]]:
     out, before = (
         tmp_path_factory.mktemp("runs") / "further",
         {path.name: path.read_bytes() for path in start.iterdir()},
@@ -177,7 +177,7 @@ def further(
 
 
 def test_shots_go_on_from_the_runs_own_weights_and_leave_it_alone(
-    start: Path, further: tuple[Path, Said, dict[str, bytes]]
+    start: Path, further: tuple[Path, CommandResult, dict[str, bytes]]
 ) -> None:
     out, said, files = further
     assert {path.name: path.read_bytes() for path in start.iterdir()} == files
@@ -222,7 +222,7 @@ def test_the_last_epoch_is_kept_since_validation_has_more_captions_than_training
     assert not torch.equal(before, after)
 
 
-def test_what_changed_is_measured_against_the_run(further: tuple[Path, Said, dict[str, bytes]], start: Path) -> None:
+def test_what_changed_is_measured_against_the_run(further: tuple[Path, CommandResult, dict[str, bytes]], start: Path) -> None:
     lines = {
         line["question"]: line for line in json.loads((further[0] / "knowledge.json").read_text("utf-8"))["knowledge"]
     }
@@ -242,7 +242,7 @@ def test_what_changed_is_measured_against_the_run(further: tuple[Path, Said, dic
 
 
 def test_going_on_again_knows_all_that_was_trained(
-    further: tuple[Path, Said, dict[str, bytes]], tmp_path: Path
+    further: tuple[Path, CommandResult, dict[str, bytes]], tmp_path: Path
 ) -> None:
     out = further[0]
     said = polyclip(
@@ -251,14 +251,14 @@ def test_going_on_again_knows_all_that_was_trained(
     assert said.code == 0, said.err
     assert tomllib.loads((tmp_path / "run" / "run.toml").read_text("utf-8"))["languages"] == ["de", "sw", "en"]
     one_sentence(
-        polyclip("align", "--lang", "sw", "--from", out, "--shots", 3), "was trained on sw already", "leave --shots out"
+        polyclip("align", "--lang", "sw", "--from", out, "--shots", 3), "was trained on sw already", "omit --shots"
     )
     said = polyclip("align", "--lang", "sw", "--from", out, "--epochs", 1, "--out", tmp_path / "more")
     assert said.code == 0, said.err
 
 
 def test_a_method_inside_the_towers_goes_on_inside_them(toy: dict[str, str], tmp_path: Path) -> None:
-    given = ["--dim", 8, "--epochs", 1, "--batch-size", 8]
+    given = ["--head-dim", 8, "--epochs", 1, "--batch-size", 8]
     assert (
         polyclip("align", "--lang", "en", *towers(toy), "--method", "lilt-ln", *given, "--out", tmp_path / "en").code
         == 0
@@ -289,10 +289,10 @@ def test_a_method_inside_the_towers_goes_on_inside_them(toy: dict[str, str], tmp
         (["--shots", 5], ["--shots", "--from"]),
         (["--shots-by", "coverage", "--no-rehearse"], ["--shots-by, --rehearse", "--from"]),
         (["--from", "RUN", "--shots", 40], ["40 shots", "'sw' names 12"]),
-        (["--from", "NOWHERE", "--shots", 4], ["nowhere is no finished run", "polyclip align"]),
-        (["--from", "RUN", "--method", "heads", "--dim", 8], ["the run decides --method, --dim"]),
+        (["--from", "NOWHERE", "--shots", 4], ["nowhere is not a finished run", "polyclip align"]),
+        (["--from", "RUN", "--method", "heads", "--head-dim", 8], ["the run decides --method, --head-dim"]),
         (["--from", "RUN", "--shots-by", "luck"], ["'luck'", "coverage, random"]),
-        (["--mix", "nllb=0.5"], ["--mix nllb", "it has human"]),
+        (["--caption-weights", "nllb=0.5"], ["--caption-weights nllb", "it has human"]),
         (["--temperature", 0], ["--temperature 0", "above 0"]),
     ],
 )
@@ -335,18 +335,18 @@ def advising(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], schema.Language
             else found
         )
 
-    monkeypatch.setattr(_align_config, "resolve_language", resolve)
+    monkeypatch.setattr(request, "resolve_language", resolve)
     return resolve
 
 
 def test_the_pack_decides_what_is_not_written(advising: Callable[[str], schema.Language]) -> None:
     plain, written, recipe, auto = (
-        asked(options)
+        resolve_request(options)
         for options in (
-            Options(lang=["sw"]),
-            Options(lang=["sw"], method="head-glu"),
-            Options(lang=["sw"], recipe=True),
-            Options(lang=["sw"], method="auto"),
+            AlignOptions(lang=["sw"]),
+            AlignOptions(lang=["sw"], method="head-glu"),
+            AlignOptions(lang=["sw"], recipe=True),
+            AlignOptions(lang=["sw"], method="auto"),
         )
     )
     assert (plain.method, [language.code for language in plain.languages], plain.advice) == (
@@ -357,15 +357,25 @@ def test_the_pack_decides_what_is_not_written(advising: Callable[[str], schema.L
     assert (written.method, written.advice) == ("head-glu", {})
     assert [language.code for language in recipe.languages] == ["sw", "fr"] and recipe.advice["borrow"] == ["fr"]
     assert (auto.budget, auto.advice) == ("90s", {"packs": ["sw"], "budget": "90s"})
-    assert asked(Options(lang=["sw"], recipe=True, borrow=False)).languages == plain.languages
-    assert asked(Options(lang=["de"])).method == "head-mlp"
+    assert resolve_request(AlignOptions(lang=["sw"], recipe=True, related_languages=False)).languages == plain.languages
+    assert resolve_request(AlignOptions(lang=["de"])).method == "head-mlp"
 
 
 def test_borrowed_languages_count_as_trained_and_the_run_says_whence(
     advising: Callable[[str], schema.Language], toy: dict[str, str], tmp_path: Path
 ) -> None:
     said = polyclip(
-        "align", "--lang", "sw", "--borrow", *towers(toy), "--dim", 8, "--epochs", 1, "--out", tmp_path / "run"
+        "align",
+        "--lang",
+        "sw",
+        "--related-languages",
+        *towers(toy),
+        "--head-dim",
+        8,
+        "--epochs",
+        1,
+        "--out",
+        tmp_path / "run",
     )
     assert said.code == 0, said.err
     assert "from languages/sw.toml: method heads, borrow fr" in said.out
@@ -382,7 +392,7 @@ def test_borrowed_languages_count_as_trained_and_the_run_says_whence(
         "--lang",
         "fr",
         *towers(toy),
-        "--dim",
+        "--head-dim",
         8,
         "--epochs",
         1,
@@ -391,25 +401,26 @@ def test_borrowed_languages_count_as_trained_and_the_run_says_whence(
     )
     assert again.code == 0, again.err  # what advised it does not make another run
     one_sentence(
-        polyclip("align", "--lang", "de", "--borrow", *towers(toy)), "languages/de.toml names no related language"
+        polyclip("align", "--lang", "de", "--related-languages", *towers(toy)),
+        "languages/de.toml names no related language",
     )
 
 
 def test_a_group_is_every_language_of_it_that_the_corpus_names(
     monkeypatch: pytest.MonkeyPatch, toy: dict[str, str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(schema, "group", lambda name: [resolve_language(code) for code in ("sw", "de", "te")])
+    monkeypatch.setattr(schema, "select_group", lambda name: [resolve_language(code) for code in ("sw", "de", "te")])
     given = [
         "--group",
         "some",
-        "--mix",
+        "--caption-weights",
         "human=2",
         "--temperature",
         2.0,
         *towers(toy),
         "--method",
         "heads",
-        "--dim",
+        "--head-dim",
         8,
         "--epochs",
         1,
@@ -431,17 +442,17 @@ def test_new_fields_leave_the_names_of_older_cells_as_they_were() -> None:
     assert cell.name == "heads-0.001-seed0-37f8f1ad0d"
     others = [
         replace(cell, caption_loss=0.3),
-        replace(cell, few=Few(new=("sw",), count=8)),
-        replace(cell, few=Few(new=("sw",), count=9)),
+        replace(cell, few=ShotSpec(new=("sw",), count=8)),
+        replace(cell, few=ShotSpec(new=("sw",), count=9)),
     ]
     assert len({other.name for other in [cell, *others]}) == 4
 
 
 def test_how_many_reach_a_goal_by_hand() -> None:
-    assert reaching({0: 0.0, 3: 1.0}, 0.5) == 1
-    assert reaching({0: 0.0, 3: 0.4, 15: 1.0, 100: 0.9}, 0.7) == 7
-    assert reaching({0: 0.5, 7: 0.5}, 0.5) == 0
-    assert reaching({0: 0.1, 8: 0.2, 16: 0.15}, 0.9) == 16
+    assert interpolate_shots({0: 0.0, 3: 1.0}, 0.5) == 1
+    assert interpolate_shots({0: 0.0, 3: 0.4, 15: 1.0, 100: 0.9}, 0.7) == 7
+    assert interpolate_shots({0: 0.5, 7: 0.5}, 0.5) == 0
+    assert interpolate_shots({0: 0.1, 8: 0.2, 16: 0.15}, 0.9) == 16
 
 
 def made_up(cell: Cell) -> dict[str, Any]:
@@ -463,10 +474,10 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     done: list[Cell] = []
 
     def instead(cells: Any, setting: Setting, what: str) -> None:
-        for cell, _ in missing(cells, setting):
+        for cell, _ in find_missing(cells, setting):
             done.append(cell)
-            path_of(cell, setting).parent.mkdir(parents=True, exist_ok=True)
-            path_of(cell, setting).write_text(json.dumps(made_up(cell)), "utf-8")
+            record_path(cell, setting).parent.mkdir(parents=True, exist_ok=True)
+            record_path(cell, setting).write_text(json.dumps(made_up(cell)), "utf-8")
 
     for room in (fewshot, runner):
         monkeypatch.setattr(room, "run_all", instead)
@@ -497,7 +508,7 @@ def test_the_curve_ends_with_table_plot_json_and_a_sentence_a_language(tmp_path:
     }  # English alone once a seed
     assert len(ran) == 2 + 2 * (1 + 3 + 3)  # nothing learned is one cell for both languages
     before = len(ran)
-    path_of(next(cell for cell in ran if cell.few and cell.few.count == 8), _setting(tmp_path)).unlink()
+    record_path(next(cell for cell in ran if cell.few and cell.few.count == 8), _setting(tmp_path)).unlink()
     pure = polyclip(*given, "--json")
     assert json.loads(pure.out)["verdict"] == result["verdict"]
     assert [cell.few.count for cell in ran[before:] if cell.few] == [8]
@@ -511,27 +522,33 @@ def test_machines_captions_make_a_second_curve(
     tmp_path: Path, ran: list[Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rows(corpus: Any, language: schema.Language, source: str) -> list[Any]:
-        found = source_rows(corpus, language, "human")
+        found = read_source_rows(corpus, language, "human")
         return [replace(row, provenance="nllb@1") for row in found] if source == "mine.toml" else found
 
     monkeypatch.setattr(fewshot, "source_rows", rows)
-    question = Question(languages=("sw",), counts=(8, 512), translated="mine.toml")
-    report = fewshot.conduct(question, replace(_setting(tmp_path), tower="efficientnet-lite0"))
-    assert report.sheet.columns == ("shots", "human", "machine", "of all, %", "kept")
+    question = FewshotConfig(languages=("sw",), counts=(8, 512), translated="mine.toml")
+    report = fewshot.run_fewshot(question, replace(_setting(tmp_path), tower="efficientnet-lite0"))
+    assert report.sheet.columns == ("shots", "human", "machine", "of all, %", "retention")
     human, machine = (float(report.sheet.rows[2][column].split()[0]) for column in (1, 2))
     assert machine == pytest.approx(human - 25) and report.sheet.rows[3][2] == "-"
     assert {cell.few.source for cell in ran if cell.few and cell.few.count} == {"human", "mine.toml"}
     with pytest.raises(DataError, match="--k 2000: 'sw' names 1"):
-        fewshot.conduct(replace(question, counts=(2000,)), _setting(tmp_path))
+        fewshot.run_fewshot(replace(question, counts=(2000,)), _setting(tmp_path))
 
 
 def test_the_interval_is_of_groups_and_seeds() -> None:
     cell = Cell(
-        method="heads", rate=1e-3, seed=0, languages=("sw", "en"), asked=(), tower="t", few=Few(new=("sw",), count=8)
+        method="heads",
+        rate=1e-3,
+        seed=0,
+        languages=("sw", "en"),
+        asked=(),
+        tower="t",
+        few=ShotSpec(new=("sw",), count=8),
     )
     same = [made_up(replace(cell, seed=0))] * 2
     apart = [made_up(replace(cell, seed=0)), made_up(replace(cell, seed=6))]
-    one, other = recall_over_seeds(same, ["sw"]), recall_over_seeds(apart, ["sw"])
+    one, other = compute_recall_over_seeds(same, ["sw"]), compute_recall_over_seeds(apart, ["sw"])
     assert (one.value, other.value) == (pytest.approx(2 / 8), pytest.approx((2 + 8) / 16))
     assert other.high - other.low > one.high - one.low > 0
 
@@ -561,13 +578,13 @@ def test_a_real_curve_on_toy_towers(
     """From pictures to the report, in this process; the towers are tiny and random."""
 
     def here(cells: Any, setting: Setting, what: str) -> None:
-        for cell, scored in missing(cells, setting):
-            work_on(cell, setting.folder, scored, 1)
+        for cell, scored in find_missing(cells, setting):
+            run_cell(cell, setting.folder, scored, 1)
 
     for room in (fewshot, runner):
         monkeypatch.setattr(room, "run_all", here)
     common = ["fewshot", "--lang", "sw", "--k", "0,4", "--seeds", 1]
-    said = polyclip(*common, *towers(toy), "--dim", 8, "--out", tmp_path / "a", "--json")
+    said = polyclip(*common, *towers(toy), "--head-dim", 8, "--out", tmp_path / "a", "--json")
     assert said.code == 0, said.err
     curve = json.loads(said.out)["curves"]["sw"]["human"]
     assert set(curve) == {"0", "4", "all"} and all(

@@ -1,4 +1,6 @@
-"""Studies: each cell once, rates chosen on validation by as many trials for each method, figures by hand, interrupted runs go on."""
+"""Studies: each cell once, rates chosen on validation by as many trials for each method, figures by hand, interrupted
+runs go on.
+"""
 
 import json
 import re
@@ -9,16 +11,16 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from polyclip.core.registry import find, names
+from polyclip.core.registry import find, list_names
 from polyclip.errors import UnknownName
 from polyclip.languages.schema import load_language
 from polyclip.studies import energy as _energy
 from polyclip.studies import plan, runner
-from polyclip.studies.cells import Cell, run_of
-from polyclip.studies.figures import mean_hits, recall_of, share_of, spread
-from polyclip.studies.labels import beside
-from polyclip.studies.plan import TRIALS, chosen, rates_of, variant
-from polyclip.studies.runner import Results, Setting, complete
+from polyclip.studies.cells import Cell, build_config
+from polyclip.studies.figures import compute_mean_hits, compute_recall, compute_share, compute_spread
+from polyclip.studies.labels import annotate_points
+from polyclip.studies.plan import TRIALS, choose_methods, list_rates, make_variant
+from polyclip.studies.runner import Results, Setting, run_variants
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
@@ -40,7 +42,7 @@ def setting(folder: Path, **changes: Any) -> Setting:
 
 def record(cell: Cell, ranks: dict[str, list[int]] | None = None) -> dict[str, Any]:
     """A cell's record as the real one, with figures one can work out by hand."""
-    value = 0.2 + 0.1 * (cell.rate == rates_of(cell.method)[-1])
+    value = 0.2 + 0.1 * (cell.rate == list_rates(cell.method)[-1])
     log = [{"phase": "heads", "epoch": n, "validation": value * n / 2, "seconds": 5.0} for n in range(3)]
     lines = [
         {
@@ -80,9 +82,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Cell, bool]]:
     done: list[tuple[Cell, bool]] = []
 
     def instead(cells: Any, given: Setting, what: str) -> None:
-        for cell, scored in runner.missing(cells, given):
+        for cell, scored in runner.find_missing(cells, given):
             done.append((cell, scored))
-            path = runner.path_of(cell, given)
+            path = runner.record_path(cell, given)
             path.parent.mkdir(parents=True, exist_ok=True)
             found = record(cell)
             path.write_text(
@@ -94,11 +96,11 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Cell, bool]]:
 
 
 def test_every_study_is_there() -> None:
-    assert set(names("study")) == {*OF_THE_PAPER, "sources", "equity"}
+    assert set(list_names("study")) == {*OF_THE_PAPER, "sources", "equity"}
 
 
 def test_every_method_has_as_many_trials() -> None:
-    tried = {method: rates_of(method) for method in names("methods")}
+    tried = {method: list_rates(method) for method in list_names("methods")}
     steps = {method: rates for method, rates in tried.items() if find("methods", method).METHOD.solve is None}
     assert {len(rates) for rates in steps.values()} == {TRIALS} and len(steps) > 15
     assert all(tried[method] == (0.0,) for method in ("ridge", "procrustes", "asif"))
@@ -106,32 +108,32 @@ def test_every_method_has_as_many_trials() -> None:
 
 def test_the_rate_is_chosen_on_validation_and_each_cell_runs_once(tmp_path: Path, ran: list[tuple[Cell, bool]]) -> None:
     given = setting(tmp_path)
-    results = complete([variant(given, "heads"), variant(given, "asif")], given)
-    best = rates_of("heads")[-1]
-    assert results.chosen["heads", ""] == best and set(results.trials["heads", ""]) == set(rates_of("heads"))
+    results = run_variants([make_variant(given, "heads"), make_variant(given, "asif")], given)
+    best = list_rates("heads")[-1]
+    assert results.chosen["heads", ""] == best and set(results.trials["heads", ""]) == set(list_rates("heads"))
     assert [record["cell"]["seed"] for record in results.records["heads", ""]] == [0, 1]
     first = len(ran)
     trained = [cell.name for cell, scored in ran if not scored]
     assert len(trained) == len(set(trained)) == TRIALS + 1
-    complete([variant(given, "heads"), variant(given, "asif")], given)
+    run_variants([make_variant(given, "heads"), make_variant(given, "asif")], given)
     assert len(ran) == first  # all of it was on disk
-    runner.path_of(ran[0][0], given).unlink()
-    complete([variant(given, "heads"), variant(given, "asif")], given)
+    runner.record_path(ran[0][0], given).unlink()
+    run_variants([make_variant(given, "heads"), make_variant(given, "asif")], given)
     assert len(ran) > first and {cell.name for cell, _ in ran[first:]} == {ran[0][0].name}
 
 
 def test_a_condition_takes_the_rate_of_the_one_it_is_tuned_on(tmp_path: Path, ran: list[tuple[Cell, bool]]) -> None:
     given = setting(tmp_path)
-    results = complete(find("study", "data").plan(setting(tmp_path, methods=("heads",))), given)
-    assert {results.chosen[key] for key in results.chosen} == {rates_of("heads")[-1]}
+    results = run_variants(find("study", "data").plan(setting(tmp_path, methods=("heads",))), given)
+    assert {results.chosen[key] for key in results.chosen} == {list_rates("heads")[-1]}
     assert [key for key in results.trials] == [("heads", "1/1")]
     assert {cell.share for cell, scored in ran if not scored} == {1.0}
 
 
 def test_cells_have_other_names_for_every_difference(tmp_path: Path) -> None:
-    base = variant(setting(tmp_path), "heads").cell
+    base = make_variant(setting(tmp_path), "heads").cell
     others = [
-        variant(setting(tmp_path), "heads", **{key: value}).cell
+        make_variant(setting(tmp_path), "heads", **{key: value}).cell
         for key, value in (("share", 0.5), ("pairs", 8), ("tower", "x"), ("languages", ("en",)))
     ]
     assert len({cell.name for cell in [base, *others]}) == 5
@@ -139,12 +141,14 @@ def test_cells_have_other_names_for_every_difference(tmp_path: Path) -> None:
 
 def test_a_smaller_share_has_as_many_steps(tmp_path: Path) -> None:
     whole, eighth = (
-        run_of(Cell(method="lilt-ln", rate=1e-3, seed=1, languages=("en",), asked=(), tower="t", share=share), tmp_path)
+        build_config(
+            Cell(method="lilt-ln", rate=1e-3, seed=1, languages=("en",), asked=(), tower="t", share=share), tmp_path
+        )
         for share in (1.0, 1 / 8)
     )
     assert eighth.heads.epochs == 8 * whole.heads.epochs and eighth.towers.epochs == 4 * whole.towers.epochs
     assert (whole.heads.seed, whole.towers.seed, whole.towers.tower_learning_rate) == (1, 1, 1e-3)
-    linear = run_of(Cell(method="heads", rate=4e-3, seed=0, languages=("en",), asked=(), tower="t"), tmp_path)
+    linear = build_config(Cell(method="heads", rate=4e-3, seed=0, languages=("en",), asked=(), tower="t"), tmp_path)
     assert linear.heads.learning_rate == 4e-3
 
 
@@ -152,15 +156,15 @@ def test_figures_by_hand() -> None:
     cell = Cell(method="heads", rate=0.0, seed=0, languages=("sw", "en"), asked=("de",), tower="t")
     first = record(cell, {"sw": [0, 9, 10, -1], "en": [0, 50, 3, 2], "de": [-1, -1, -1, -1]})
     second = record(cell, {"sw": [0, 9, 10, -1], "en": [0, 5, 3, 2], "de": [-1, -1, -1, -1]})
-    assert mean_hits([first], ["sw", "en"]).tolist() == [1, 0.5, 0.5, 1]
-    assert np.isnan(mean_hits([first], ["de"])).all()
-    figure = recall_of([first, second], ["sw", "en"])
+    assert compute_mean_hits([first], ["sw", "en"]).tolist() == [1, 0.5, 0.5, 1]
+    assert np.isnan(compute_mean_hits([first], ["de"])).all()
+    figure = compute_recall([first, second], ["sw", "en"])
     assert figure.value == pytest.approx((1 + 0.75 + 0.5 + 1) / 4) and figure.low <= figure.value <= figure.high
-    assert spread([first, second], ["sw", "en"]) == pytest.approx(np.std([0.75, 0.875], ddof=1))
-    assert spread([first], ["en"]) == 0
-    share = share_of([first], [second], ["sw", "en"])
+    assert compute_spread([first, second], ["sw", "en"]) == pytest.approx(np.std([0.75, 0.875], ddof=1))
+    assert compute_spread([first], ["en"]) == 0
+    share = compute_share([first], [second], ["sw", "en"])
     assert share.value == pytest.approx(0.75 / 0.875) and share.low <= share.value <= share.high == 1
-    itself = share_of([first], [first], ["sw", "en"])
+    itself = compute_share([first], [first], ["sw", "en"])
     assert (itself.value, itself.low, itself.high) == (1, 1, 1)
 
 
@@ -168,7 +172,7 @@ def test_figures_by_hand() -> None:
 def test_every_study_ends_with_table_plot_json_and_one_verdict(
     name: str, tmp_path: Path, ran: list[tuple[Cell, bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("polyclip.cli.study.named", lambda corpus, code: True)
+    monkeypatch.setattr("polyclip.cli.study.has_captions", lambda corpus, code: True)
     said = polyclip("study", name, "--out", tmp_path, "--seeds", 2)
     assert said.code == 0, said.err
     result = json.loads((tmp_path / f"{name}.json").read_text("utf-8"))
@@ -202,7 +206,7 @@ def test_every_source_goes_on_from_english_alone(
     tmp_path: Path, ran: list[tuple[Cell, bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    complete(
+    run_variants(
         find("study", "sources").plan(setting(Path("studies"), languages=("te", "en"), seeds=1)),
         setting(Path("studies"), languages=("te", "en"), seeds=1),
     )
@@ -236,7 +240,8 @@ def test_a_share_of_english_is_over_the_concepts_that_both_name(tmp_path: Path) 
         {("te", ""): [half], ("sw", ""): [none], ("am", ""): [record(cell, {"am": [0, 1, 2, 3], "en": [0, 1, 2, 3]})]},
     )
     assert find("study", "equity").verdict(results) == (
-        "1 of 3 languages reach 0.9 of English in their own run (mean 0.56); the intervals of 1 more do: te 0.67; below: sw 0.00."
+        "1 of 3 languages reach 0.9 of English in their own run (mean 0.56); the intervals of 1 more do: te 0.67; "
+        "below: sw 0.00."
     )
 
 
@@ -321,7 +326,9 @@ def test_the_verdict_on_scarce_pairs_is_the_same_method_everywhere(
 
 
 def test_a_budget_is_of_time_and_of_memory(tmp_path: Path) -> None:
-    """Full training takes 3 GB, heads 1 GB; both have spent 10, 20 and 30 seconds of a core after their three epochs."""
+    """Full training takes 3 GB, heads 1 GB; both have spent 10, 20 and 30 seconds of a core after their three
+    epochs.
+    """
 
     def led(best: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         def change(found: dict[str, Any]) -> dict[str, Any]:
@@ -342,12 +349,14 @@ def test_a_budget_is_of_time_and_of_memory(tmp_path: Path) -> None:
     )
     said = verdict_of("budget", led("full"), tmp_path)
     assert said == (
-        f"Claim 6 holds partly: the best by validation are {seconds.format('full')}, 1 GB: heads, 2 GB: heads, 4 GB: full; full training takes 20 s and 3.0 GB."
+        f"Claim 6 holds partly: the best by validation are {seconds.format('full')}, 1 GB: heads, 2 GB: heads, 4 GB: "
+        "full; full training takes 20 s and 3.0 GB."
     )
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_names_beside_points_are_not_written_over_each_other(side: Literal["left", "right"]) -> None:
+    pytest.importorskip("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -358,15 +367,15 @@ def test_names_beside_points_are_not_written_over_each_other(side: Literal["left
     points = [(x, y, name) for (x, y), name in zip(places, [*OF_THE_PAPER, "full"], strict=True)]
     axes.scatter(*zip(*((x, y) for x, y, _ in points), strict=True))
     axes.set(xscale="log")
-    beside(axes, points, side)
+    annotate_points(axes, points, side)
     canvas.draw()
     boxes = [text.get_window_extent() for text in axes.texts]
     assert len(boxes) == len(points) and not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])
 
 
 def test_energy_says_whether_it_was_measured(tmp_path: Path) -> None:
-    assert not _energy.measurable(tmp_path)  # no counter
-    with _energy.metered() as energy:
+    assert not _energy.is_measurable(tmp_path)  # no counter
+    with _energy.measure_energy() as energy:
         sum(range(200_000))
     assert energy.joules > 0 or energy.measured
 
@@ -375,7 +384,7 @@ def test_unknown_studies_and_methods_are_one_sentence(tmp_path: Path) -> None:
     said = polyclip("study", "claim", "--out", tmp_path)
     assert said.code == 2 and "Did you mean 'claims'" in said.err
     with pytest.raises(UnknownName, match="method in this study"):
-        chosen(["heads"], ["full"])
+        choose_methods(["heads"], ["full"])
 
 
 def test_a_real_study_on_toy_towers(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from polyclip import pipeline
-from polyclip.core.durations import duration, span
+from polyclip.core.durations import format_duration, parse_duration
 from polyclip.core.timing import Clock
 from polyclip.data.readers import jsonl
 from polyclip.errors import DataError, PolyclipError, RunError
@@ -21,13 +21,13 @@ from polyclip.models import feature_cache
 from polyclip.models.aligner import load_model
 from polyclip.models.branch import ModelConfig
 from polyclip.pipeline import align, align_within
-from polyclip.report.auto import reason
+from polyclip.report.auto import explain_choice
 from polyclip.training.auto import estimate, search
 from polyclip.training.auto.budget import Budget
-from polyclip.training.auto.search import CANDIDATES, Candidate, read_choice, trial_run, winner
+from polyclip.training.auto.search import CANDIDATES, Candidate, choose_winner, make_trial_run, read_choice
 from polyclip.training.config import HEADS, TOWERS, AlignConfig
-from polyclip.training.prepare import prepared
-from tests.command import killed_when, polyclip
+from polyclip.training.prepare import prepare_run
+from tests.command import kill_when, polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 FILES = {
@@ -59,7 +59,16 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def arguments(toy: dict[str, str], out: Path, *more: object) -> list[object]:
-    inputs = ["--corpus", toy["corpus"], "--text-encoder", toy["text"], "--vision-tower", toy["vision"], "--dim", 16]
+    inputs = [
+        "--corpus",
+        toy["corpus"],
+        "--text-encoder",
+        toy["text"],
+        "--vision-tower",
+        toy["vision"],
+        "--head-dim",
+        16,
+    ]
     return ["align", "--lang", "sw", "--method", "auto", *inputs, "--out", out, *more]
 
 
@@ -141,7 +150,7 @@ def test_the_chosen_trial_is_what_align_makes_and_nothing_is_trained_twice(
     original = search.trained
     monkeypatch.setattr(search, "trained", lambda work: trainings.append(work.run.recipe.method) or original(work))
     align_within(run(toy, tmp_path / "auto"), HOUR)
-    align(replace(trial_run(run(toy, tmp_path / "named"), named(name)), out=tmp_path / "named"))
+    align(replace(make_trial_run(run(toy, tmp_path / "named"), named(name)), out=tmp_path / "named"))
     one, other = (load_file(tmp_path / folder / "aligner.safetensors") for folder in ("auto", "named"))
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
     assert (tmp_path / "auto" / "run.toml").read_text() == (tmp_path / "named" / "run.toml").read_text()
@@ -156,8 +165,8 @@ def test_the_test_split_is_not_read_before_the_winner_is_scored(
     for name in ("read", "split_concepts"):
         original = getattr(jsonl, name)
         monkeypatch.setattr(jsonl, name, lambda *given, original=original: events.append(given[-1]) or original(*given))
-    scored = pipeline.scored
-    monkeypatch.setattr(pipeline, "scored", lambda *given: events.append("scored") or scored(*given))
+    scored = pipeline.score_run
+    monkeypatch.setattr(pipeline, "score_run", lambda *given: events.append("scored") or scored(*given))
     align_within(
         replace(run(toy, tmp_path / "auto"), lint=False), HOUR
     )  # the leakage lint looks at both splits, and learns nothing
@@ -247,20 +256,20 @@ def test_a_trial_that_takes_longer_than_estimated_stops_and_keeps_its_best_epoch
 def test_what_scoring_needs_is_set_aside_until_it_is_known_to_be_in_the_cache(
     toy: dict[str, str], tmp_path: Path, own_cache: Path
 ) -> None:
-    work = prepared(trial_run(run(toy, tmp_path / "before"), named("heads")))
-    before = estimate.scoring_seconds(work)
+    work = prepare_run(make_trial_run(run(toy, tmp_path / "before"), named("heads")))
+    before = estimate.estimate_scoring(work)
     align(replace(work.run, out=tmp_path / "named"))
     marks = estimate.scored_marks(work.run, work.aligner)
     assert set(marks) == {"pictures", "sw", "en"} and all(mark.exists() for mark in marks.values())
-    after = estimate.scoring_seconds(work)
+    after = estimate.estimate_scoring(work)
     assert 0 < after.frozen < before.frozen and after.live > 0
 
 
 @pytest.mark.parametrize("name", ["heads", "head-glu", "lilt-da-text", "lilt-ln-top4"])
 def test_an_estimate_leaves_the_run_as_it_was(toy: dict[str, str], name: str, tmp_path: Path) -> None:
-    work = prepared(trial_run(run(toy, tmp_path / "auto"), named(name)))
+    work = prepare_run(make_trial_run(run(toy, tmp_path / "auto"), named(name)))
     before = {key: tensor.clone() for key, tensor in work.aligner.state().items()}
-    assert estimate.training_seconds(work) > 0
+    assert estimate.estimate_training(work) > 0
     assert all(torch.equal(tensor, before[key]) for key, tensor in work.aligner.state().items())
     assert all(parameter.grad is None for parameter in work.aligner.parameters())
     assert not any(data.live for data in work.sides)
@@ -284,7 +293,7 @@ def trained_trials(out: Path) -> list[Trial]:
 
 def test_killed_and_resumed(toy: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "auto"
-    killed_when(lambda: len(trained_trials(out)) >= 3, arguments(toy, out), signal.SIGKILL)
+    kill_when(lambda: len(trained_trials(out)) >= 3, arguments(toy, out), signal.SIGKILL)
     before = trained_trials(out)
     assert 3 <= len(before) < len(CANDIDATES) and not (out / "result.json").exists(), (
         "it was stopped too late to prove anything"
@@ -319,7 +328,7 @@ def test_a_search_killed_while_it_encodes_may_begin_again(
     toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(monkeypatch, named("ridge"))
-    prepared(trial_run(run(toy, tmp_path / "auto", heads=replace(HEADS, seed=9)), named("ridge")))
+    prepare_run(make_trial_run(run(toy, tmp_path / "auto", heads=replace(HEADS, seed=9)), named("ridge")))
     align_within(run(toy, tmp_path / "auto"), HOUR)
     assert {path.name for path in (tmp_path / "auto").iterdir()} == FILES
 
@@ -348,7 +357,10 @@ def test_folders_that_hold_something_else(toy: dict[str, str], whole: tuple[Path
         (["--budget", "nan"], "'nan'"),
         (["--budget", "5m", "--method", "heads"], "--budget 5m is for --method auto, not for --method heads"),
         (["--epochs", "3"], "--method auto chooses --epochs by itself: leave it out, or name a method."),
-        (["--tune", "text", "--rank", "4"], "--method auto chooses --tune, --rank by itself: leave them out"),
+        (
+            ["--train-towers", "text", "--rank", "4"],
+            "--method auto chooses --train-towers, --rank by itself: leave them out",
+        ),
     ],
 )
 def test_bad_budgets_and_what_auto_chooses_by_itself(
@@ -361,8 +373,8 @@ def test_bad_budgets_and_what_auto_chooses_by_itself(
 
 
 def test_durations_and_spans() -> None:
-    assert [duration(text) for text in ("90", "30s", "5m", "1.5h", " 2 M ")] == [90, 30, 300, 5400, 120]
-    assert [span(seconds) for seconds in (0.4, 48.0, 60.0, 260.0, 3600.0, 3900.0)] == [
+    assert [parse_duration(text) for text in ("90", "30s", "5m", "1.5h", " 2 M ")] == [90, 30, 300, 5400, 120]
+    assert [format_duration(seconds) for seconds in (0.4, 48.0, 60.0, 260.0, 3600.0, 3900.0)] == [
         "0.4 s",
         "48 s",
         "1 min",
@@ -371,7 +383,7 @@ def test_durations_and_spans() -> None:
         "1 h 5 min",
     ]
     with pytest.raises(PolyclipError):
-        duration("")
+        parse_duration("")
 
 
 def trial(name: str, validation: float | None, millions: float, note: str = "") -> Trial:
@@ -391,18 +403,21 @@ def trial(name: str, validation: float | None, millions: float, note: str = "") 
 def test_of_those_within_one_standard_error_the_one_with_fewest_parameters_wins() -> None:
     near, far = trial("near", 0.405, 1), trial("far", 0.39, 0.1)
     best = trial("best", 0.42, 6)
-    assert winner([near, best, far]).name == "near"
-    assert winner([far, best]).name == "best"
-    assert winner([replace(best, name="twin", validation=0.41), best]).name == "best", "of equals in size, the higher"
+    assert choose_winner([near, best, far]).name == "near"
+    assert choose_winner([far, best]).name == "best"
+    assert choose_winner([replace(best, name="twin", validation=0.41), best]).name == "best", (
+        "of equals in size, the higher"
+    )
     assert (
-        winner([replace(best, name="scaled", validation=0.421, parameters=best.parameters + 1), best]).name == "scaled"
+        choose_winner([replace(best, name="scaled", validation=0.421, parameters=best.parameters + 1), best]).name
+        == "scaled"
     ), "one number more is no more"
     with pytest.raises(RunError, match="None of the candidates"):
-        winner([trial("none", None, 1, "not possible: no")])
+        choose_winner([trial("none", None, 1, "not possible: no")])
 
 
 def sentence(won: str, *trials: Trial, seconds: float = 9.0) -> str:
-    return reason(Choice(request={}, budget=10.0, seconds=seconds, trials=list(trials), winner=won))
+    return explain_choice(Choice(request={}, budget=10.0, seconds=seconds, trials=list(trials), winner=won))
 
 
 def test_sentences() -> None:
@@ -413,7 +428,8 @@ def test_sentences() -> None:
         trial("c", None, 0, "skipped: no time left"),
         trial("d", 0.2, 1, "stopped after 1 of 2"),
     ) == (
-        "a, 2 epochs: validation recall 0.365, 0.021 above the next, b; one candidate did not fit in the budget; one candidate ran out of time."
+        "a, 2 epochs: validation recall 0.365, 0.021 above the next, b; one candidate did not fit in the budget; one "
+        "candidate ran out of time."
     )
     assert sentence("a", trial("a", 0.36, 1), trial("b", 0.35, 6), seconds=75.0) == (
         "a, 2 epochs: validation recall 0.360, 0.010 above the next, b, which is within one standard error (0.020); "

@@ -1,6 +1,8 @@
-"""Aligned teachers: a CLIP or SigLIP of transformers, or a run folder, teach a text head their vectors; pictures stay as they see them.
+"""Aligned teachers: a CLIP or SigLIP of transformers, or a run folder, teach a text head their vectors; pictures stay
+as they see them.
 
-The CLIP and SigLIP here are tiny and random: the hub that has real ones is out of reach. So recall says nothing about their students, and
+The CLIP and SigLIP here are tiny and random: the hub that has real ones is out of reach. So recall says nothing about
+their students, and
 what is measured is the distance to the teacher.
 """
 
@@ -20,23 +22,23 @@ from PIL import Image
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from polyclip.core.vectors import unit
+from polyclip.core.vectors import normalize
 from polyclip.data.corpus import load_corpus
-from polyclip.data.images import picture_of
-from polyclip.data.pairs import Sample, training_pairs
+from polyclip.data.images import make_image_source
+from polyclip.data.pairs import SamplingConfig, make_training_pairs
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.backbone import describe
 from polyclip.models.branch import ModelConfig
-from polyclip.models.components.heads import HIDDEN, Pass
+from polyclip.models.components.heads import HIDDEN, IdentityHead
 from polyclip.pipeline import align
 from polyclip.training import prepare
 from polyclip.training.config import AlignConfig, OptimizerConfig
-from polyclip.training.distillation import Taught, Teacher, open_teacher
-from polyclip.training.prepare import english_names, keep, prepared, trained
-from tests.command import Said, polyclip
+from polyclip.training.distillation import Teacher, TeacherEmbeddings, open_teacher
+from polyclip.training.prepare import prepare_run, read_english_names, save_work, train_run
+from tests.command import CommandResult, polyclip
 from tests.toy import COLOURS, SIZES, write_corpus, write_text_encoder, write_vision_tower
 
 QUICK = OptimizerConfig(epochs=6, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-3, weight_decay=0.1)
@@ -124,7 +126,7 @@ def student(toy: dict[str, str], method: str, teacher: str, out: Path) -> AlignC
 
 
 def squares(toy: dict[str, str]) -> list[ImageSource]:
-    return [picture_of(path) for path in sorted(Path(toy["corpus"]).parent.glob("*.png"))]
+    return [make_image_source(path) for path in sorted(Path(toy["corpus"]).parent.glob("*.png"))]
 
 
 def original(toy: dict[str, str], kind: str) -> Any:
@@ -135,7 +137,7 @@ def own_vectors(output: Any) -> torch.Tensor:
     return getattr(output, "pooler_output", output)
 
 
-# --- the two parts ------------------------------------------------------------------------------------------------------------------
+# --- the two parts ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -255,7 +257,7 @@ def test_other_families_give_one_vector_a_picture(name: str, toy: dict[str, str]
         assert encoder(**encoder.prepare(["red", "small square"])).shape == (2, text.dim)
 
 
-# --- what is no CLIP ----------------------------------------------------------------------------------------------------------------
+# --- what is not a CLIP -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["encoders", "towers"])
@@ -268,7 +270,8 @@ def test_what_cannot_be_had_or_is_no_clip_is_one_sentence(toy: dict[str, str], k
     cases = {
         "clip:openai/clip-vit-base-patch32": "Cannot load CLIP 'openai/clip-vit-base-patch32'.*local folder",
         f"clip:{tmp_path / 'nowhere'}": "Cannot load CLIP",
-        f"clip:{toy['text'].partition(':')[2]}": "is no CLIP: a XLMRobertaModel of transformers does not put captions and pictures into one space",
+        f"clip:{toy['text'].partition(':')[2]}": "is not a CLIP: a XLMRobertaModel of transformers does not put "
+        "captions and images into one space",
         f"clip:{tmp_path / 'pickle'}": "Cannot load CLIP",
         f"clip:{tmp_path / 'broken'}": "Cannot load CLIP",
     }
@@ -301,24 +304,24 @@ def test_vectors_that_do_not_fit_together_are_refused(toy: dict[str, str], tmp_p
     shutil.copytree(toy["clip"].partition(":")[2], tmp_path / "clip")
     transformers.FlavaModel(config).save_pretrained(tmp_path / "clip")
     encoder = describe("encoders", f"clip:{tmp_path / 'clip'}").build()
-    with pytest.raises(WeightsError, match=rf"one of its vectors has shape \[3, {DIM}\], expected \[{DIM}\]"):
+    with pytest.raises(WeightsError, match=rf"one of its embeddings has shape \[3, {DIM}\], expected \[{DIM}\]"):
         encoder(**encoder.prepare(["red"]))
 
 
-# --- students -----------------------------------------------------------------------------------------------------------------------
+# --- students ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", ["m2m", "distill"])
 def test_a_clip_hands_its_vision_to_its_student(toy: dict[str, str], method: str, kind: str, tmp_path: Path) -> None:
-    work = prepared(student(toy, method, kind, tmp_path / "run"))
+    work = prepare_run(student(toy, method, kind, tmp_path / "run"))
     tower = describe("towers", toy[kind])
-    assert work.aligner.recipe.vision_tower == toy[kind] and work.aligner.vision.tower.identity == tower.identity
-    assert isinstance(work.aligner.vision.head, Pass)
+    assert work.aligner.config.vision_tower == toy[kind] and work.aligner.vision.tower.identity == tower.identity
+    assert isinstance(work.aligner.vision.head, IdentityHead)
     built = tower.build()
     items = squares(toy)
     with torch.inference_mode():
-        seen = unit(built(**built.prepare(items)))
+        seen = normalize(built(**built.prepare(items)))
     torch.testing.assert_close(work.aligner.vision.embed(items, "pictures", keep=False), seen, atol=1e-6, rtol=1e-5)
     check_counts(work.aligner, method, tower.dim)
 
@@ -351,10 +354,12 @@ def check_counts(aligner: PolyCLIP, method: str, dim: int) -> None:
 def test_training_brings_captions_nearer_to_the_teacher(
     toy: dict[str, str], method: str, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On captions it was trained on; the last epoch is kept, as if it were the best, since recall against random vectors is chance."""
+    """On captions it was trained on; the last epoch is kept, as if it were the best, since recall against random
+    vectors is chance.
+    """
     epochs = count()
     monkeypatch.setattr(prepare, "validation", lambda *given: lambda: float(next(epochs)))
-    work = prepared(
+    work = prepare_run(
         dataclasses.replace(
             student(toy, method, teacher, tmp_path / "run"), heads=dataclasses.replace(QUICK, epochs=40)
         )
@@ -362,12 +367,12 @@ def test_training_brings_captions_nearer_to_the_teacher(
     train = work.sides[0].train_pairs
     codes = [language.code for language in work.run.languages]
     assert work.teacher is not None
-    target = Taught(work.teacher, train, codes, english_names(work.run, train)).inputs(
+    target = TeacherEmbeddings(work.teacher, train, codes, read_english_names(work.run, train)).make_inputs(
         torch.arange(len(train.captions))
     )["unit"]
     before = distance(work.aligner, train.captions, target)
-    log = trained(work)
-    keep(work, log)
+    log = train_run(work)
+    save_work(work, log)
     after = distance(work.aligner, train.captions, target)
     assert after < (0.5 if method == "m2m" else 0.9) * before, (
         before,
@@ -397,15 +402,17 @@ def test_a_teacher_trained_inside_its_text_encoder_speaks_with_it(toy: dict[str,
     teacher = open_teacher(toy["tuned"])
     captions = ["red", "small green square"]
     torch.testing.assert_close(
-        teacher.says(captions, [2]), load_model(toy["tuned"]).encode_text(captions), atol=1e-5, rtol=1e-4
+        teacher.embed_captions(captions, [2]), load_model(toy["tuned"]).encode_text(captions), atol=1e-5, rtol=1e-4
     )
-    assert not torch.allclose(teacher.says(captions, [2]), load_model(toy["heads"]).encode_text(captions), atol=1e-2)
+    assert not torch.allclose(
+        teacher.embed_captions(captions, [2]), load_model(toy["heads"]).encode_text(captions), atol=1e-2
+    )
 
 
 class Lengths(Teacher):
     """A caption's vector is its number of letters."""
 
-    def says(self, captions: Sequence[str], sections: Sequence[int]) -> torch.Tensor:
+    def embed_captions(self, captions: Sequence[str], sections: Sequence[int]) -> torch.Tensor:
         assert sections == [len(captions)] == [len(set(captions))]
         return torch.tensor([[float(len(caption))] for caption in captions])
 
@@ -413,10 +420,10 @@ class Lengths(Teacher):
 @pytest.mark.parametrize("order", [["sw", "en"], ["en", "sw"], ["sw"], ["en", "sw", "en"]])
 def test_english_stands_for_itself_and_others_for_the_english_name(toy: dict[str, str], order: list[str]) -> None:
     corpus = load_corpus(toy["corpus"])
-    train = training_pairs(corpus, [resolve_language(code) for code in order], "train", Sample())
+    train = make_training_pairs(corpus, [resolve_language(code) for code in order], "train", SamplingConfig())
     english = [f"{concept} {'x' * number}" for number, concept in enumerate(train.concepts)]  # each of its own length
-    taught = Taught(Lengths("lengths", None), train, order, english)
-    said = taught.inputs(torch.arange(len(train.captions)))["unit"][:, 0].tolist()
+    taught = TeacherEmbeddings(Lengths("lengths", None), train, order, english)
+    said = taught.make_inputs(torch.arange(len(train.captions)))["unit"][:, 0].tolist()
     swahili = {
         *COLOURS.values(),
         *(f"mraba {rangi} {ukubwa}" for rangi in COLOURS.values() for ukubwa in SIZES.values()),
@@ -428,10 +435,10 @@ def test_english_stands_for_itself_and_others_for_the_english_name(toy: dict[str
     assert said == wanted
 
 
-# --- the command line ---------------------------------------------------------------------------------------------------------------
+# --- the command line -------------------------------------------------------------------------------------------------
 
 
-def command(toy: dict[str, str], out: Path, *more: object) -> Said:
+def command(toy: dict[str, str], out: Path, *more: object) -> CommandResult:
     towers = ["--text-encoder", toy["text"], "--vision-tower", toy["vision"]]
     return polyclip(
         "align",
@@ -456,7 +463,7 @@ def test_m2m_trains_english_alone(
 ) -> None:
     heard: list[tuple[list[str], list[str]]] = []
 
-    class Spy(Taught):
+    class Spy(TeacherEmbeddings):
         def __init__(self, teacher: Teacher, train: Any, languages: Any, english: Any) -> None:
             heard.append((list(languages), train.captions))
             super().__init__(teacher, train, languages, english)
@@ -485,8 +492,12 @@ def test_m2m_trains_english_alone(
             "clip:openai/clip-vit-base-patch32",
             ["Cannot load CLIP 'openai/clip-vit-base-patch32'", "local folder"],
         ),
-        ("distill", "openai/clip-vit-base-patch32", ["is no run folder", "written clip:openai/clip-vit-base-patch32"]),
-        ("m2m", "clip:text", ["is no CLIP"]),
+        (
+            "distill",
+            "openai/clip-vit-base-patch32",
+            ["is not a run folder", "written clip:openai/clip-vit-base-patch32"],
+        ),
+        ("m2m", "clip:text", ["is not a CLIP"]),
         ("heads", "heads", ["--teacher", "has no teacher"]),
     ],
 )

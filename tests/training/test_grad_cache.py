@@ -12,25 +12,25 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from polyclip.core import distributed
-from polyclip.core.vectors import unit
+from polyclip.core.vectors import normalize
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import PolyclipError, UnknownName
-from polyclip.evaluation.results import Measured, QueryOutcomes, Score
-from polyclip.evaluation.shares import each, read, written
+from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Score
+from polyclip.evaluation.shares import deserialize_scores, score_each, serialize_scores
 from polyclip.languages.resolve import resolve_language
-from polyclip.models import feature_cache
+from polyclip.models import encoding, feature_cache
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import ModelConfig
-from polyclip.models.losses import LOSSES, STARTS, Batch, info_nce
-from polyclip.models.trunk import below
+from polyclip.models.losses import LOSSES, STARTS, LossInputs, info_nce
+from polyclip.models.trunk import run_below
 from polyclip.training import compute, fsdp
 from polyclip.training.compute import Compute
 from polyclip.training.config import HEADS, TOWERS, AlignConfig
-from polyclip.training.grad_cache import Objective, Pass, in_blocks
-from polyclip.training.loop import Phase, step, trainable, whole
-from polyclip.training.prepare import Work, phase, prepared
+from polyclip.training.grad_cache import Objective, StepPairs, compute_in_blocks
+from polyclip.training.loop import Phase, backward_whole, prepare_training, run_step
+from polyclip.training.prepare import Work, make_phase, prepare_run
 from tests.command import polyclip
-from tests.several import together
+from tests.several import run_processes
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 METHODS = ("head-glu", "lilt-ln", "structure")
@@ -55,14 +55,14 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Work, Pha
         short = {"epochs": 2, "batch_size": BATCH, "seed": 5}
         languages = [resolve_language("sw"), resolve_language("en")]
         heads, towers = replace(HEADS, **short), replace(TOWERS, **short, caption_loss=0.3)
-        work = prepared(
+        work = prepare_run(
             AlignConfig(
                 languages=languages, recipe=recipe, corpus=str(pack), heads=heads, towers=towers, out=folder / method
             )
         )
         for data in work.sides:
-            data.go_live()
-        found[method] = (work, phase(method, towers if method in INSIDE else heads, work))
+            data.attach_backbone()
+        found[method] = (work, make_phase(method, towers if method in INSIDE else heads, work))
     return found
 
 
@@ -70,16 +70,18 @@ def stepped(work: Work, planned: Phase, **how: object) -> dict[str, Tensor]:
     """Loss, gradients and weights after two steps; the run is then as it was."""
     planned = replace(planned, compute=Compute(**how))  # type: ignore[arg-type]
     before = {name: tensor.clone() for name, tensor in work.aligner.state().items()}
-    accelerator = compute.accelerator(planned.compute)
-    model, optimizer = trainable(accelerator, work.aligner, planned)
-    losses = [step(accelerator, model, optimizer, planned, number) for number in range(2)]
-    compute.judged(accelerator, model, work.aligner, planned.trained, lambda: 0.0)
-    compute.release(accelerator, model, work.aligner)
+    accelerator = compute.create_accelerator(planned.compute)
+    model, optimizer = prepare_training(accelerator, work.aligner, planned)
+    losses = [run_step(accelerator, model, optimizer, planned, number) for number in range(2)]
+    compute.run_validation(accelerator, model, work.aligner, planned.trained, lambda: 0.0)
+    compute.release_model(accelerator, model, work.aligner)
     inner = accelerator.unwrap_model(model)
-    shares = [p for p in inner.parameters() if fsdp.is_share(p)]
+    shares = [p for p in inner.parameters() if fsdp.is_shard(p)]
     assert bool(shares) is planned.compute.shard
     assert not shares or sum(p.to_local().numel() for p in shares) < 0.6 * sum(p.numel() for p in shares)
-    grads = {f"gradient.{n}": fsdp.whole(p.grad).clone() for n, p in inner.named_parameters() if p.grad is not None}
+    grads = {
+        f"gradient.{n}": fsdp.gather_tensor(p.grad).clone() for n, p in inner.named_parameters() if p.grad is not None
+    }
     after = {n: t.clone() for n, t in work.aligner.state().items()}
     work.aligner.zero_grad(set_to_none=True)
     work.aligner.set_state(before, "before")
@@ -87,7 +89,9 @@ def stepped(work: Work, planned: Phase, **how: object) -> dict[str, Tensor]:
 
 
 def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    """Weights less strictly than gradients: Adam divides a gradient by its size, and so makes rounding errors of tiny ones large."""
+    """Weights less strictly than gradients: Adam divides a gradient by its size, and so makes rounding errors of tiny
+    ones large.
+    """
     assert found.keys() == wanted.keys() and any(name.startswith("gradient.") for name in found)
     for name, value in wanted.items():
         absolute = 1e-5 if name.startswith("gradient.") else 1e-4
@@ -115,7 +119,7 @@ def test_several_processes_take_the_step_of_one(works: dict[str, tuple[Work, Pha
         return {f"{case}/{name}": tensor for case, tensors in found.items() for name, tensor in tensors.items()}
 
     for count in (2, 4):
-        for own in together(count, work, tmp_path):
+        for own in run_processes(count, work, tmp_path):
             for case, tensors in wanted.items():
                 assert_same({n.partition("/")[2]: t for n, t in own.items() if n.startswith(f"{case}/")}, tensors)
 
@@ -123,7 +127,7 @@ def test_several_processes_take_the_step_of_one(works: dict[str, tuple[Work, Pha
 def test_divided_towers_take_the_step_of_one_process(
     works: dict[str, tuple[Work, Phase]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where one process has one batch of captions more than another (three at once), and a step is taken in parts."""
+    """Also where one process has one batch of captions more than another (three at once), and with micro-batches."""
     plans = [("lilt-ln", None), ("lilt-ln", 2), ("full", None), ("full", 4)]
     wanted = {f"{method} {held}": stepped(*works[method]) for method, held in plans}
     for work, _ in works.values():
@@ -137,7 +141,7 @@ def test_divided_towers_take_the_step_of_one_process(
         return {f"{case}/{name}": tensor for case, tensors in found.items() for name, tensor in tensors.items()}
 
     for count in (2, 4):
-        for own in together(count, work, tmp_path):
+        for own in run_processes(count, work, tmp_path):
             for case, tensors in wanted.items():
                 assert_same({n.partition("/")[2]: t for n, t in own.items() if n.startswith(f"{case}/")}, tensors)
 
@@ -151,21 +155,21 @@ def test_features_are_computed_once_by_all_processes_together(
     monkeypatch.setattr(feature_cache, "CHUNK", 2)  # four files
     monkeypatch.setenv("POLYCLIP_CACHE", str(tmp_path / "cache"))
     computed: list[int] = []
-    in_batches = feature_cache.in_batches
+    encode_items = encoding.encode_items
     monkeypatch.setattr(
         feature_cache,
-        "in_batches",
-        lambda encoder, items, meter: computed.append(len(items)) or in_batches(encoder, items, meter),
+        "encode_items",
+        lambda encoder, items, meter: computed.append(len(items)) or encode_items(encoder, items, meter),
     )
 
     def work() -> dict[str, Tensor]:
         found = {"kept": feature_cache.encode(tower, captions, "captions"), "computed": torch.tensor(computed)}
         return found | {
             "live": feature_cache.forward(encoder, captions, "captions"),
-            "said": torch.tensor(distributed.everyones([distributed.number()])),
+            "said": torch.tensor(distributed.gather_objects([distributed.get_rank()])),
         }
 
-    told = together(2, work, tmp_path)
+    told = run_processes(2, work, tmp_path)
     assert [sorted(own["computed"].tolist()) for own in told] == [[2, 2], [1, 2]]
     for own in told:
         torch.testing.assert_close(own["kept"], wanted)
@@ -181,9 +185,11 @@ def test_a_loss_in_blocks_is_the_loss(name: str) -> None:
     )
     text, image = (torch.randn(11, 6, dtype=torch.float64, requires_grad=True) for _ in range(2))
     leaves = [text, image, scale, bias]
-    batch = Batch(unit(text), unit(image), torch.tensor([0, 0, 1, 2, 1, 3, 4, 5, 6, 0, 7]), scale, bias)
+    batch = LossInputs(normalize(text), normalize(image), torch.tensor([0, 0, 1, 2, 1, 3, 4, 5, 6, 0, 7]), scale, bias)
     wanted = LOSSES[name](batch)
-    found = torch.stack([in_blocks(LOSSES[name], batch, rows, block=3) for rows in (slice(0, 4), slice(4, 11))]).sum()
+    found = torch.stack(
+        [compute_in_blocks(LOSSES[name], batch, rows, block=3) for rows in (slice(0, 4), slice(4, 11))]
+    ).sum()
     torch.testing.assert_close(found, wanted)
     grads = [torch.autograd.grad(value, leaves, allow_unused=True, retain_graph=True) for value in (found, wanted)]
     for one, other in zip(*grads, strict=True):
@@ -216,14 +222,16 @@ def kept_bytes(run: Any, model: Any = None) -> int:
 
 @pytest.mark.parametrize("loss", [LOSSES["info-nce"], LOSSES["sigmoid"]])
 def test_blocks_never_hold_the_whole_matrix(loss: Any) -> None:
-    vectors = unit(torch.randn(600, 8)).requires_grad_()
-    batch = Batch(vectors, vectors, torch.arange(600), torch.tensor(10.0), torch.tensor(0.0))
+    vectors = normalize(torch.randn(600, 8)).requires_grad_()
+    batch = LossInputs(vectors, vectors, torch.arange(600), torch.tensor(10.0), torch.tensor(0.0))
     assert kept_bytes(lambda: loss(batch).backward()) > 600 * 600 * 4
-    assert kept_bytes(lambda: in_blocks(loss, batch, slice(0, 600), block=50).backward()) < 0.6 * 600 * 600 * 4
+    assert kept_bytes(lambda: compute_in_blocks(loss, batch, slice(0, 600), block=50).backward()) < 0.6 * 600 * 600 * 4
 
 
 def test_a_real_tower_in_parts() -> None:
-    """e5-small on Swahili names: the gradient of the whole, no more captions at once than asked for, and a part of the memory."""
+    """e5-small on Swahili names: the gradient of the whole, no more captions at once than asked for, and a part of the
+    memory.
+    """
     aligner = PolyCLIP(ModelConfig(method="lilt-ln", tune="text", text_layers="-2:", vision_tower="efficientnet-lite0"))
     corpus, encoder, cut, seen = load_corpus("emoji"), aligner.text.encoder, aligner.text.cut, []
     names = [row.captions[0] for row in corpus.reader.read(corpus.folder, "sw", "validation")][:24]
@@ -232,25 +240,28 @@ def test_a_real_tower_in_parts() -> None:
     def text(rows: Tensor) -> dict[str, Any]:
         seen.append(len(rows))
         with torch.no_grad():
-            state = below(encoder.trunk, encoder.start(encoder.prepare([names[row] for row in rows.tolist()])), cut)
+            state = run_below(encoder.trunk, encoder.start(encoder.prepare([names[row] for row in rows.tolist()])), cut)
         return {"states": [state], "order": torch.arange(len(rows))}
 
     rows = torch.arange(24)
-    shown = Pass(
+    shown = StepPairs(
         shown=rows,
         others=None,
-        pictures=rows,
+        images=rows,
         concept=rows,
         text=text,
         image=lambda rows: {"vectors": pictures[rows]},
         seed=3,
     )
-    accelerator, objective = compute.accelerator(Compute()), Objective(loss=info_nce, members=aligner.method.members)
+    accelerator, objective = (
+        compute.create_accelerator(Compute()),
+        Objective(loss=info_nce, members=aligner.method.members),
+    )
     found = {}
     for held in (None, 8):
         aligner.train()
         run = (
-            partial(whole, accelerator, aligner, shown, objective)
+            partial(backward_whole, accelerator, aligner, shown, objective)
             if held is None
             else partial(parts, accelerator, aligner, shown, objective, held)
         )
@@ -273,7 +284,7 @@ def test_a_real_tower_in_parts() -> None:
         )
 
 
-def parts(accelerator: Accelerator, aligner: PolyCLIP, shown: Pass, objective: Objective, held: int) -> float:
+def parts(accelerator: Accelerator, aligner: PolyCLIP, shown: StepPairs, objective: Objective, held: int) -> float:
     from polyclip.training.grad_cache import backward
 
     return backward(accelerator, aligner, shown, objective, held)
@@ -296,46 +307,49 @@ def test_bf16_is_near_and_leaves_weights_in_fp32(works: dict[str, tuple[Work, Ph
 
 def test_precisions_that_are_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnknownName, match="No precision called 'bf61'. Did you mean 'bf16'?"):
-        compute.check(Compute(precision="bf61"))
+        compute.check_compute(Compute(precision="bf61"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(PolyclipError) as caught:
-        compute.check(Compute(precision="fp16"))
+        compute.check_compute(Compute(precision="fp16"))
     assert (
         str(caught.value)
-        == "--precision fp16 needs a graphics processor, and torch finds none here: use bf16, which needs none, or fp32."
+        == "--precision fp16 requires a GPU, and torch finds none here: use bf16, which needs none, or fp32."
     )
     monkeypatch.setenv(compute.LAUNCHER, "bf16")
     with pytest.raises(
         PolyclipError,
         match="accelerate launch asks for mixed precision bf16, polyclip for fp32: write --precision bf16",
     ):
-        compute.check(Compute())
+        compute.check_compute(Compute())
     monkeypatch.delenv(compute.LAUNCHER)
     with pytest.raises(
-        PolyclipError, match="--shard divides the towers among processes, and there is one: torchrun --nproc-per-node 2"
+        PolyclipError, match="--shard shards the encoders over processes, and there is one: torchrun --nproc-per-node 2"
     ):
-        compute.check(Compute(shard=True))
-    monkeypatch.setattr(distributed, "launched", lambda: True)
-    compute.check(Compute(shard=True, precision="bf16"))
+        compute.check_compute(Compute(shard=True))
+    monkeypatch.setattr(distributed, "is_launched", lambda: True)
+    compute.check_compute(Compute(shard=True, precision="bf16"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(PolyclipError, match="--shard works with fp32 and bf16, not with fp16"):
-        compute.check(Compute(shard=True, precision="fp16"))
+        compute.check_compute(Compute(shard=True, precision="fp16"))
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(PolyclipError, match="accelerate launch asks for FSDP: leave it out, and write --shard"):
-        compute.check(Compute())
+    with pytest.raises(
+        PolyclipError, match="accelerate launch asks for FSDP, which cannot be combined with polyclip: use --shard"
+    ):
+        compute.check_compute(Compute())
 
 
 def test_the_command_line_refuses_what_is_not_for_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     said = polyclip("align", "--lang", "sw", "--precision", "fp16")
-    assert said.code == 2 and said.err.startswith("error: --precision fp16 needs a graphics processor")
+    assert said.code == 2 and said.err.startswith("error: --precision fp16 requires a GPU")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
     said = polyclip("search", "paka", "--images", "here", "--model", "there")
     assert (
         said.code == 2
         and said.err
-        == "error: 'polyclip search' is the work of one process, 2 were started: run it without torchrun or accelerate.\n"
+        == "error: 'polyclip search' is the work of one process, 2 were started: run it without torchrun or "
+        "accelerate.\n"
     )
 
 
@@ -344,8 +358,8 @@ def test_too_many_processes_for_a_batch_and_a_bad_waiting_time(
 ) -> None:
     monkeypatch.setenv(distributed.MINUTES, "soon")
     with pytest.raises(PolyclipError, match="POLYCLIP_TIMEOUT is 'soon', expected minutes such as 60"):
-        distributed.waiting()
-    monkeypatch.setattr(distributed, "count", lambda: BATCH + 1)
+        distributed.get_timeout()
+    monkeypatch.setattr(distributed, "get_world_size", lambda: BATCH + 1)
     with pytest.raises(PolyclipError, match="A step has 11 pairs, too few for 12 processes"):
         stepped(*works["head-glu"])
 
@@ -369,13 +383,13 @@ def test_scores_travel_whole() -> None:
     )
     rest = facts | {"value": 1 / 3, "low": 0.1, "high": 0.7, "queries": 2, "chance": 0.2}
     scores: list[Score] = [
-        Measured(outcome, metric="recall@1", **rest),
-        Measured(outcome, metric="recall@5", **rest),
+        PerQueryScore(outcome, metric="recall@1", **rest),
+        PerQueryScore(outcome, metric="recall@5", **rest),
         Score(metric="mean", **rest),
     ]
-    again = read(json.loads(json.dumps(written(scores))))
+    again = deserialize_scores(json.loads(json.dumps(serialize_scores(scores))))
     assert again == scores and again[0].outcome is again[1].outcome  # type: ignore[attr-defined]
     for name in ("rank", "gain"):
         before, after = getattr(outcome, name), getattr(again[0].outcome, name)  # type: ignore[attr-defined]
         assert before.dtype == after.dtype and (before == after).all()
-    assert each(["sw", "en"], lambda code: [scores[code == "en"]]) == scores[:2]
+    assert score_each(["sw", "en"], lambda code: [scores[code == "en"]]) == scores[:2]

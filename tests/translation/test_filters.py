@@ -1,4 +1,4 @@
-"""Filters of translated captions: each drops what it should, lets what people wrote through, and can be switched off."""
+"""Filters of translated captions: each drops what it should, keeps human captions, and can be switched off."""
 
 import json
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from polyclip.errors import PolyclipError
 from polyclip.languages.schema import load_language
 from polyclip.models.backbone import describe
 from polyclip.translation.filters import (
-    Candidate,
     Thresholds,
-    fold,
-    own_words,
-    parse,
+    TranslationCandidate,
+    apply_filters,
+    fold_to_letters,
+    make_text_filters,
     parse_length,
-    parse_likeness,
-    sift,
-    text_filters,
+    parse_similarity,
+    parse_threshold,
+    strip_shared_names,
 )
-from polyclip.translation.model_filters import back, likeness, margins
-from polyclip.translation.sources import copied_elsewhere, human_pairs, human_rows, sentences
+from polyclip.translation.model_filters import compute_margins, make_similarity_filter, score_back_translations
+from polyclip.translation.sources import collect_human_pairs, collect_sentences, measure_copying, read_human_rows
 
 EN = load_language("en")
 EMOJI = load_corpus("emoji")
@@ -32,29 +32,32 @@ OPEN = Thresholds(
 )
 
 
-def candidate(source: str, text: str, concept: str = "", place: int = 0) -> Candidate:
-    return Candidate(concept=concept or source, place=place, source=source, text=text)
+def candidate(source: str, text: str, concept: str = "", place: int = 0) -> TranslationCandidate:
+    return TranslationCandidate(concept=concept or source, place=place, source=source, text=text)
 
 
 def dropped(
-    code: str, found: list[Candidate], limits: Thresholds, copied: Callable[[Candidate], float] = lambda c: 0.0
+    code: str,
+    found: list[TranslationCandidate],
+    limits: Thresholds,
+    copied: Callable[[TranslationCandidate], float] = lambda c: 0.0,
 ) -> list[str]:
     """`reason: text` of what is dropped, by the text filters."""
-    filters, _ = text_filters(limits, EN, load_language(code), copied)
-    return [f"{reason}: {c.text}" for reason, c in sift(found, filters).dropped]
+    filters, _ = make_text_filters(limits, EN, load_language(code), copied)
+    return [f"{reason}: {c.text}" for reason, c in apply_filters(found, filters).dropped]
 
 
-def human(code: str) -> list[Candidate]:
-    """Names that people gave the training concepts of the starter corpus, as if an engine had translated the English ones."""
-    english = {each.concept: each.text for each in sentences(EMOJI, EN, ("train",), keywords=False)}
+def human(code: str) -> list[TranslationCandidate]:
+    """Human names of the starter corpus' training concepts, as if an engine had translated the English ones."""
+    english = {each.concept: each.text for each in collect_sentences(EMOJI, EN, ("train",), keywords=False)}
     return [
         candidate(english[row.concept], row.captions[0], row.concept)
-        for row in human_rows(EMOJI, EMOJI.locale(load_language(code)), ("train",))
+        for row in read_human_rows(EMOJI, EMOJI.get_locale(load_language(code)), ("train",))
     ]
 
 
-def copied(code: str) -> Callable[[Candidate], float]:
-    return copied_elsewhere(EMOJI, EN, load_language(code), ("train",))
+def copied(code: str) -> Callable[[TranslationCandidate], float]:
+    return measure_copying(EMOJI, EN, load_language(code), ("train",))
 
 
 def test_only_what_is_empty_is_dropped_where_all_is_off() -> None:
@@ -112,7 +115,7 @@ def test_script() -> None:
 
 def test_copies_stay_where_people_copy_too() -> None:
     limits = Thresholds(**{**vars(OPEN), "copies": 0.1})
-    by_name = {row.captions[0]: row.concept for row in human_rows(EMOJI, "en", ("train",))}
+    by_name = {row.captions[0]: row.concept for row in read_human_rows(EMOJI, "en", ("train",))}
     found = [candidate(name, name, by_name[name]) for name in ("pizza", "koala", "drop of blood", "evergreen tree")] + [
         candidate("100", "100")
     ]
@@ -126,7 +129,7 @@ def test_copies_stay_where_people_copy_too() -> None:
     assert dropped("sw", [candidate("Evergreen tree!", "evergreen  tree")], limits) == [
         "copy of the source: evergreen  tree"
     ]
-    assert fold("Ni Hao, “ＡＢＣ”-1!") == "nihaoabc1" and fold("ድመት።") == "ድመት"
+    assert fold_to_letters("Ni Hao, “ＡＢＣ”-1!") == "nihaoabc1" and fold_to_letters("ድመት።") == "ድመት"
 
 
 def test_a_language_never_vouches_for_its_own_copies(tmp_path: Path) -> None:
@@ -134,7 +137,7 @@ def test_a_language_never_vouches_for_its_own_copies(tmp_path: Path) -> None:
         tmp_path,
         {"one": {"en": "pizza", "sw": "pizza", "fr": "tarte"}, "two": {"en": "cat", "sw": "paka", "fr": "cat"}},
     )
-    share = copied_elsewhere(corpus, EN, load_language("sw"), ("train",))
+    share = measure_copying(corpus, EN, load_language("sw"), ("train",))
     assert [
         share(candidate("pizza", "pizza", "one.png")),
         share(candidate("cat", "cat", "two.png")),
@@ -159,13 +162,13 @@ def test_language_lets_people_through_and_english_not() -> None:
         wrong = [candidate("", c.source, c.concept) for c in names if not c.source.startswith(("flag", "keycap"))]
         assert len(dropped(code, wrong, limits)) > 0.85 * len(wrong)
     assert dropped("sw", [candidate("flag: Andorra", "bendera: Andorra")], limits) == []
-    assert own_words(candidate("flag: Andorra", "bendera: Andorra")) == "bendera: "
-    assert own_words(candidate("white cat", "white cat")) == "white cat"
+    assert strip_shared_names(candidate("flag: Andorra", "bendera: Andorra")) == "bendera: "
+    assert strip_shared_names(candidate("white cat", "white cat")) == "white cat"
 
 
 @pytest.mark.parametrize("code", ["shn", "chr", "pcm"])
 def test_a_language_that_the_library_does_not_know_is_not_filtered_and_said(code: str) -> None:
-    filters, notes = text_filters(Thresholds(), EN, load_language(code), lambda c: 0.0)
+    filters, notes = make_text_filters(Thresholds(), EN, load_language(code), lambda c: 0.0)
     assert "other language" not in {each.name for each in filters}
     assert len(notes) == 1 and load_language(code).name in notes[0] and "does not know" in notes[0]
 
@@ -192,8 +195,8 @@ def test_duplicates_and_repeats() -> None:
 def test_all_text_filters_by_default_let_people_through(code: str, least: float) -> None:
     names = human(code)
     assert len(names) > 1300
-    filters, notes = text_filters(Thresholds(), EN, load_language(code), copied(code))
-    assert len(sift(names, filters).kept) >= least * len(names) and notes == []
+    filters, notes = make_text_filters(Thresholds(), EN, load_language(code), copied(code))
+    assert len(apply_filters(names, filters).kept) >= least * len(names) and notes == []
 
 
 def test_each_filter_finds_its_own_among_captions_of_people() -> None:
@@ -207,8 +210,8 @@ def test_each_filter_finds_its_own_among_captions_of_people() -> None:
         "other language": candidate("red car", "das rote Auto steht vor dem Haus", "f"),
         "duplicate": candidate("again", good[0].text, good[0].concept, 1),
     }
-    filters, _ = text_filters(Thresholds(), EN, load_language("sw"), lambda c: 0.0)
-    found = sift([*good, *bad.values()], filters)
+    filters, _ = make_text_filters(Thresholds(), EN, load_language("sw"), lambda c: 0.0)
+    found = apply_filters([*good, *bad.values()], filters)
     of_people = {c.concept for c in good}
     assert {reason: c.text for reason, c in found.dropped if c.concept not in of_people or c.place} == {
         reason: c.text for reason, c in bad.items()
@@ -241,7 +244,7 @@ def write_names(folder: Path, table: dict[str, dict[str, str]]) -> Corpus:
 
 
 @pytest.fixture(scope="module")
-def german(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, list[Candidate]]:
+def german(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, list[TranslationCandidate]]:
     """A hundred and twenty names in English and German."""
     names = human("de")[::11][:120]
     return write_names(
@@ -249,35 +252,41 @@ def german(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, list[Candi
     ), names
 
 
-def test_similarity_tells_translations_from_other_captions(german: tuple[Corpus, list[Candidate]]) -> None:
+def test_similarity_tells_translations_from_other_captions(german: tuple[Corpus, list[TranslationCandidate]]) -> None:
     corpus, names = german
     both, encoder = (EN, load_language("de")), describe("encoders", "e5-small")
-    (quantile,), notes = likeness(names, encoder, corpus, both, ("train",), Thresholds(quantile=0.1), False)
+    (quantile,), notes = make_similarity_filter(
+        names, encoder, corpus, both, ("train",), Thresholds(quantile=0.1), False
+    )
     lost = sum(not verdict.keep for verdict in quantile.judge(names))
     assert lost == 12 and "120 names by people in German" in notes[0]  # a tenth, as asked
     turned = [candidate(c.source, other.text, c.concept) for c, other in zip(names[:30], names[30:60], strict=True)]
-    (both_kinds,), _ = likeness([*names, *turned], encoder, corpus, both, ("train",), Thresholds(quantile=0.1), False)
+    (both_kinds,), _ = make_similarity_filter(
+        [*names, *turned], encoder, corpus, both, ("train",), Thresholds(quantile=0.1), False
+    )
     assert sum(not verdict.keep for verdict in both_kinds.judge(turned)) >= 27
     measured = sorted(
-        margins(encoder, [(c.source, c.text) for c in names], [(c.source, c.text) for c in names], "names").tolist()
+        compute_margins(
+            encoder, [(c.source, c.text) for c in names], [(c.source, c.text) for c in names], "names"
+        ).tolist()
     )
-    (plain,), notes = likeness(
+    (plain,), notes = make_similarity_filter(
         names, encoder, corpus, both, ("train",), Thresholds(likeness=measured[30], quantile=None), False
     )
     assert sum(verdict.keep for verdict in plain.judge(names)) == 90 and notes == []
 
 
-def test_without_human_pairs_the_threshold_has_to_be_given(german: tuple[Corpus, list[Candidate]]) -> None:
+def test_without_human_pairs_the_threshold_has_to_be_given(german: tuple[Corpus, list[TranslationCandidate]]) -> None:
     corpus, names = german
-    found, notes = likeness(
+    found, notes = make_similarity_filter(
         names, describe("encoders", "e5-small"), corpus, (EN, load_language("shn")), ("train",), Thresholds(), False
     )
     assert found == [] and "--similarity" in notes[0]  # German was in XLM-R, Shan was not: German pairs would not do
 
 
 def test_pairs_of_others_stand_in_where_ours_must_not_be_looked_at() -> None:
-    (own,), whose = human_pairs(EMOJI, EN, load_language("sw"), ("train",), others=False)
-    others, theirs = human_pairs(EMOJI, EN, load_language("sw"), ("train",), others=True)
+    (own,), whose = collect_human_pairs(EMOJI, EN, load_language("sw"), ("train",), others=False)
+    others, theirs = collect_human_pairs(EMOJI, EN, load_language("sw"), ("train",), others=True)
     assert len(own) == 1382 and whose == "names by people in Swahili"
     assert theirs == "names by people in Afrikaans, Azerbaijani, Breton" and [len(pairs) for pairs in others] == [
         1384,
@@ -288,23 +297,23 @@ def test_pairs_of_others_stand_in_where_ours_must_not_be_looked_at() -> None:
 
 def test_back_translation_is_chrf() -> None:
     found = [candidate("black cat", "paka mweusi"), candidate("black dog", "paka"), candidate("tree", "mti")]
-    verdicts = back(found, {"paka mweusi": ["Black cat"], "paka": ["cat"], "mti": []}, 50.0)
+    verdicts = score_back_translations(found, {"paka mweusi": ["Black cat"], "paka": ["cat"], "mti": []}, 50.0)
     assert [verdicts[c.source, c.text].keep for c in found] == [True, False, False]
     assert [verdicts[c.source, c.text].score for c in found][::2] == [100.0, 0.0]
 
 
 def test_options_are_numbers_in_range_or_off() -> None:
-    assert (parse("copies", "off", 0.0, 1.0), parse("copies", "0.2", 0.0, 1.0)) == (None, 0.2)
-    assert (parse_likeness("5%"), parse_likeness("0.8"), parse_likeness("off")) == (
+    assert (parse_threshold("copies", "off", 0.0, 1.0), parse_threshold("copies", "0.2", 0.0, 1.0)) == (None, 0.2)
+    assert (parse_similarity("5%"), parse_similarity("0.8"), parse_similarity("off")) == (
         (None, 0.05),
         (0.8, None),
         (None, None),
     )
     assert (parse_length("0.5:3"), parse_length("off")) == ((0.5, 3.0), None)
     for wrong in (
-        lambda: parse("copies", "1.5", 0.0, 1.0),
-        lambda: parse("copies", "nan", 0.0, 1.0),
-        lambda: parse_likeness("a%"),
+        lambda: parse_threshold("copies", "1.5", 0.0, 1.0),
+        lambda: parse_threshold("copies", "nan", 0.0, 1.0),
+        lambda: parse_similarity("a%"),
         lambda: parse_length("3"),
     ):
         with pytest.raises(PolyclipError, match="expected .*off"):

@@ -1,4 +1,4 @@
-"""`polyclip translate` with an engine whose answers can be worked out by hand, installed as a third party's would be."""
+"""`polyclip translate` with an engine whose answers are known, installed as a third party's would be."""
 
 import json
 import signal
@@ -12,15 +12,15 @@ import jaxtyping
 import pytest
 import tomli_w
 
-from polyclip.core.storage import sha256
+from polyclip.core.storage import hash_file
 from polyclip.data.corpus import load_corpus
-from polyclip.data.pairs import Sample, training_pairs
+from polyclip.data.pairs import SamplingConfig, make_training_pairs
 from polyclip.errors import DataError, PackError, UnknownName
-from polyclip.evaluation.held_out import named_rows
+from polyclip.evaluation.held_out import read_named_rows
 from polyclip.evaluation.retrieval import Request
 from polyclip.languages.schema import load_language
 from tests import dictionary
-from tests.command import killed_when, polyclip
+from tests.command import kill_when, polyclip
 from tests.toy import COLOURS, SIZES, write_corpus, write_text_encoder, write_vision_tower
 
 OFF = [
@@ -72,7 +72,7 @@ def rows(pack: Path, code: str, split: str) -> list[tuple[str, str, tuple[str, .
     corpus = load_corpus(str(pack))
     return [
         (row.concept, row.provenance, row.captions)
-        for row in corpus.reader.read(corpus.folder, corpus.locale(load_language(code)), split)
+        for row in corpus.reader.read(corpus.folder, corpus.get_locale(load_language(code)), split)
     ]
 
 
@@ -149,14 +149,17 @@ def test_further_captions_and_candidates_are_further_captions_of_one_row(tmp_pat
 def test_training_pairs_of_both_kinds_and_of_machines_alone(words: Path, tmp_path: Path) -> None:
     base = write_corpus(tmp_path / "toy")
     swahili = [load_language("sw")]
-    both = training_pairs(
-        load_corpus(translate(base, words, tmp_path / "both", "--to", "sw")["corpus"]), swahili, "train", Sample()
+    both = make_training_pairs(
+        load_corpus(translate(base, words, tmp_path / "both", "--to", "sw")["corpus"]),
+        swahili,
+        "train",
+        SamplingConfig(),
     )
-    alone = training_pairs(
+    alone = make_training_pairs(
         load_corpus(translate(base, words, tmp_path / "alone", "--to", "sw", "--without-human")["corpus"]),
         swahili,
         "train",
-        Sample(),
+        SamplingConfig(),
     )
     assert (both.named, len(both.concepts), both.caption_count.max().item()) == (12, 12, 3)
     assert (alone.named, len(alone.concepts), len(alone.captions)) == (10, 10, 10)
@@ -210,9 +213,9 @@ def test_killed_and_run_again(own_cache: Path, tmp_path: Path, monkeypatch: pyte
         tmp_path / "out",
     ]
     monkeypatch.setenv("DICTIONARY_SECONDS", "0.02")
-    code, _ = killed_when(lambda: len(asked(tmp_path)) > 100, arguments, signal.SIGKILL)
+    code, _ = kill_when(lambda: len(asked(tmp_path)) > 100, arguments, signal.SIGKILL)
     assert code == -signal.SIGKILL and not (tmp_path / "out").exists()
-    code, said = killed_when(lambda: len(asked(tmp_path)) > 300, arguments, signal.SIGINT)
+    code, said = kill_when(lambda: len(asked(tmp_path)) > 300, arguments, signal.SIGINT)
     assert code == 130 and "the same command goes on" in said and "Traceback" not in said
     monkeypatch.setenv("DICTIONARY_SECONDS", "0")
     assert polyclip(*arguments).code == 0
@@ -285,7 +288,7 @@ def test_tested_captions_are_never_a_machines(words: Path, tmp_path: Path) -> No
     pack = Path(
         translate(write_corpus(tmp_path / "toy"), words, tmp_path / "out", "--to", "sw", "--to", "am")["corpus"]
     )
-    tested, _ = named_rows(
+    tested, _ = read_named_rows(
         load_corpus(str(pack)), Request(corpus=str(pack), languages=[load_language("sw"), load_language("am")])
     )
     assert {row.provenance for found in tested.values() for row in found} == {"human"} and set(tested) == {"sw"}
@@ -295,7 +298,7 @@ def test_tested_captions_are_never_a_machines(words: Path, tmp_path: Path) -> No
     )  # of the test split
     with pytest.raises(DataError, match="is not the file"):
         rows(pack, "sw", "train")
-    facts["translation"]["captions_sha256"] = sha256(captions)
+    facts["translation"]["captions_sha256"] = hash_file(captions)
     pack.write_text(tomli_w.dumps(facts), "utf-8")
     with pytest.raises(DataError, match=r"captions.jsonl:1: concept 'red-huge.png'.*expected a concept of train"):
         rows(pack, "sw", "train")

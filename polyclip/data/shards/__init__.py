@@ -1,1 +1,1 @@
-"""Pictures and captions in shards, wherever they lie: found, read safely, indexed once a shard, and then read at random from the index."""
+"""Images and captions in shards, local or remote: located, read safely, indexed once per shard, then read at random."""

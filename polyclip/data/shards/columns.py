@@ -1,4 +1,4 @@
-"""Rows of a parquet file: pictures as bytes or as paths from its folder, captions in columns."""
+"""Rows of a parquet file: images as bytes or as paths from its folder, captions in columns."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
-from polyclip.data.shards.sample import Caption, in_language
-from polyclip.data.shards.schema import Stored
+from polyclip.data.shards.sample import Caption, tag_language
+from polyclip.data.shards.schema import ShardOptions
 from polyclip.errors import DataError
 
 BATCH = 32  # rows that are in memory together
@@ -18,22 +18,32 @@ Row = dict[str, Any]
 
 
 @contextmanager
-def reading(shown: str) -> Iterator[None]:
-    """Within it, what pyarrow raises is a DataError that says which file is damaged."""
+def explain_parquet_errors(shown: str) -> Iterator[None]:
+    """Turn pyarrow's errors into a DataError that names the damaged file, shown as `shown`."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
         raise DataError(
-            f"{shown} is no parquet file that can be read ({str(error)[:120]}); write or download it again."
+            f"{shown} is not a readable parquet file ({str(error)[:120]}); write or download it again."
         ) from error
 
 
-def rows(path: Path, shown: str, columns: list[str]) -> Iterator[tuple[int, int, Row]]:
-    """Row group, place in it, and these columns of each row.
+def iterate_rows(path: Path, shown: str, columns: list[str]) -> Iterator[tuple[int, int, Row]]:
+    """Iterate over the rows of a parquet file.
 
-    Raises DataError for a damaged file.
+    Args:
+        path: The file.
+        shown: What error messages call it.
+        columns: Names of the columns to read.
+
+    Yields:
+        Row group, place in it, and the columns of the row.
+
+    Raises:
+        DataError: The file is damaged.
+
     """
-    with reading(shown), ParquetFile(path) as file:
+    with explain_parquet_errors(shown), ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             place = 0
             for batch in file.iter_batches(BATCH, row_groups=[group], columns=columns, use_threads=False):
@@ -42,11 +52,22 @@ def rows(path: Path, shown: str, columns: list[str]) -> Iterator[tuple[int, int,
                     place += 1
 
 
-def wanted(having: list[str], stored: Stored, shown: str) -> tuple[list[str], dict[str, str]]:
-    """The columns that are read, and those of captions by language where each language has its own.
+def select_columns(having: list[str], stored: ShardOptions, shown: str) -> tuple[list[str], dict[str, str]]:
+    """Select the columns to read.
 
-    Without a word in the pack, captions are the column `caption`, or `captions` as lists or by language.
-    Raises DataError for a column that is not there.
+    Unless the pack says otherwise, captions are the column `caption`, or `captions` as lists or by language.
+
+    Args:
+        having: Names of the file's columns.
+        stored: [shards] of the pack.
+        shown: What error messages call the file.
+
+    Returns:
+        The columns, and those of captions by language where each language has its own.
+
+    Raises:
+        DataError: A column is missing.
+
     """
     spoken = dict(stored.captions)
     single = (
@@ -58,56 +79,66 @@ def wanted(having: list[str], stored: Stored, shown: str) -> tuple[list[str], di
     lacking = [column for column in columns if column not in having]
     if lacking:
         raise DataError(
-            f"{shown} has no column {lacking[0]!r}; found {', '.join(having)}. Name its columns in the pack: [shards] image, captions, caption."
+            f"{shown} has no column {lacking[0]!r}; found {', '.join(having)}. Name the columns in the pack: [shards] "
+            "image, captions, caption."
         )
     return list(dict.fromkeys(columns)), spoken
 
 
-def captions_of(row: Row, stored: Stored, spoken: dict[str, str], single: str) -> list[Caption]:
-    """Captions of a row; empty cells say nothing.
+def read_captions(row: Row, stored: ShardOptions, spoken: dict[str, str], single: str) -> list[Caption]:
+    """Read the captions of a row; empty cells are skipped.
 
-    Raises DataError for a cell that is neither text nor a list of it.
+    Raises:
+        DataError: A cell is neither text nor a list of texts.
+
     """
     if spoken:
         return [
             found
             for code, column in spoken.items()
             if row[column] not in (None, "", [])
-            for found in in_language(code, row[column])
+            for found in tag_language(code, row[column])
         ]
     cell = row[single]
     if isinstance(cell, dict):
         return [
-            found for code, texts in cell.items() if texts not in (None, "", []) for found in in_language(code, texts)
+            found for code, texts in cell.items() if texts not in (None, "", []) for found in tag_language(code, texts)
         ]
     if cell in (None, "", []):
         return []
-    return in_language(str(row[stored.language_column] or "") if stored.language_column else stored.language, cell)
+    return tag_language(str(row[stored.language_column] or "") if stored.language_column else stored.language, cell)
 
 
-def picture_in(cell: object) -> tuple[bytes | None, str]:
-    """Bytes of a picture's cell, or its path.
+def read_image_cell(cell: object) -> tuple[bytes | None, str]:
+    """Read the bytes of an image's cell, or its path.
 
-    Raises DataError for a cell that has neither.
+    Raises:
+        DataError: The cell has neither.
+
     """
     data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, cell)
     if isinstance(data, bytes):
         return data, ""
     if isinstance(path, str) and path:
         return None, path
-    raise DataError(f"no picture: {type(cell).__name__} where bytes or a path were expected")
+    raise DataError(f"no image: {type(cell).__name__} where bytes or a path were expected")
 
 
-@lru_cache(maxsize=2)  # row groups; pictures are asked for in about their order
-def group_of(path: Path, group: int, column: str) -> pa.ChunkedArray:
-    """The pictures of a row group."""
-    with reading(str(path)), ParquetFile(path) as file:
+@lru_cache(maxsize=2)  # row groups; images are asked for in about their order
+def read_row_group(path: Path, group: int, column: str) -> pa.ChunkedArray:
+    """Read the images of a row group."""
+    with explain_parquet_errors(str(path)), ParquetFile(path) as file:
         return file.read_row_group(group, [column], use_threads=False).column(0)
 
 
-def bytes_at(path: Path, place: tuple[int, int], column: str) -> bytes:
-    """Bytes of one picture."""
-    data, _ = picture_in(group_of(path, place[0], column)[place[1]].as_py())
+def read_bytes(path: Path, place: tuple[int, int], column: str) -> bytes:
+    """Read the bytes of one image.
+
+    Raises:
+        DataError: The cell holds no bytes.
+
+    """
+    data, _ = read_image_cell(read_row_group(path, place[0], column)[place[1]].as_py())
     if data is None:
         raise DataError(f"{path}: row {place[1]} of group {place[0]} holds no bytes.")
     return data

@@ -1,4 +1,4 @@
-"""Shards on this machine and elsewhere: which there are, whether they have changed, and a local copy of each that is being read."""
+"""Shards on this machine and elsewhere: located, checked for changes, and copied to the cache while they are read."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import fsspec
 from fsspec.registry import known_implementations
 
-from polyclip.core.storage import cache_folder, digest, writing
+from polyclip.core.storage import get_cache_folder, hash_parts, write_atomically
 from polyclip.errors import DataError, PackError
 
 BRACES = re.compile(r"\{([^{}]*)\}")
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of many. `token` changes when the content does."""
+    """One file of a corpus; `token` changes with its content."""
 
     url: str
     token: str
@@ -46,14 +46,16 @@ class Shard:
 
     @property
     def key(self) -> str:
-        """Hash of what it is."""
-        return digest(self.url, self.token, str(self.size))
+        """Hash that identifies the shard and its content."""
+        return hash_parts(self.url, self.token, str(self.size))
 
 
-def expanded(pattern: str) -> list[str]:
-    """`a{00..02}{x,y}` as `a00x`, `a00y`, `a01x` ...: numbers keep the width of the first.
+def expand_pattern(pattern: str) -> list[str]:
+    """Expand `a{00..02}{x,y}` to `a00x`, `a00y`, `a01x` ...; numbers keep the width of the first.
 
-    Raises PackError for a range that runs backwards, and for more than 100,000 names.
+    Raises:
+        PackError: A range runs backwards, or the pattern stands for more than 100,000 names.
+
     """
     parts = BRACES.split(pattern)
     choices = [_choices(part, pattern) if number % 2 else [part] for number, part in enumerate(parts)]
@@ -72,18 +74,28 @@ def _choices(inside: str, pattern: str) -> list[str]:
     first, last = int(found[1]), int(found[2])
     if not first <= last < first + MOST:
         raise PackError(
-            f"files: {{{inside}}} in {pattern!r} is no range of at most {MOST:,}; expected such as {{00000..00099}}."
+            f"files: {{{inside}}} in {pattern!r} is not a range of at most {MOST:,}; expected such as {{00000..00099}}."
         )
     return [str(number).zfill(len(found[1])) for number in range(first, last + 1)]
 
 
-def located(patterns: list[str], base: Path) -> list[Shard]:
-    """The shards that the patterns of a pack name, in their order; relative paths are taken from the folder `base`, `*` matches names.
+def locate_shards(patterns: list[str], base: Path) -> list[Shard]:
+    """Locate the shards that the patterns of a pack name, in their order.
 
-    Raises PackError for a shard named twice and a hub path without a commit, DataError for one that is not there.
+    Args:
+        patterns: Addresses that fsspec knows, or paths; `*` matches names, braces are expanded.
+        base: The folder of relative paths.
+
+    Returns:
+        The shards.
+
+    Raises:
+        PackError: A shard is named twice, or a hub path has no commit.
+        DataError: A shard is missing.
+
     """
     found: list[Shard] = []
-    for url in (url for pattern in patterns for url in expanded(pattern)):
+    for url in (url for pattern in patterns for url in expand_pattern(pattern)):
         path = url if "://" in url else str(base / url)
         found += [_shard(inside) for inside in (_matching(path) if "*" in path else [path])]
     twice = (
@@ -92,13 +104,13 @@ def located(patterns: list[str], base: Path) -> list[Shard]:
         else []
     )
     if twice:
-        raise PackError(f"files: {twice[0]} is named {len(twice)} times over; every shard is named once.")
+        raise PackError(f"files: {twice[0]} is named more than once; name every shard once.")
     return found
 
 
 def _matching(path: str) -> list[str]:
-    system, inside = opened(path)
-    found = sorted(asked(path, lambda: system.glob(inside)))
+    system, inside = open_filesystem(path)
+    found = sorted(ask_filesystem(path, lambda: system.glob(inside)))
     if not found:
         raise DataError(f"{path} matches no file; expected shards there.")
     return [found_path if "://" not in path else system.unstrip_protocol(found_path) for found_path in found]
@@ -107,20 +119,23 @@ def _matching(path: str) -> list[str]:
 def _shard(url: str) -> Shard:
     if url.startswith("hf://") and not COMMIT.search(url):
         raise PackError(
-            f"files: {url} names no commit; write hf://datasets/OWNER/NAME@COMMIT/..., with all 40 digits, so that it stays the same data."
+            f"files: {url} names no commit; write hf://datasets/OWNER/NAME@COMMIT/..., with all 40 digits, so that it "
+            "stays the same data."
         )
-    system, inside = opened(url)
-    facts = asked(url, lambda: system.info(inside))
+    system, inside = open_filesystem(url)
+    facts = ask_filesystem(url, lambda: system.info(inside))
     if facts["type"] != "file":
         raise DataError(f"{url} is a {facts['type']}, expected a file.")
     sign = next((f"{name} {facts[name]}" for name in SIGNS if facts.get(name) is not None), "")
     return Shard(url, sign, int(facts.get("size") or 0))
 
 
-def opened(url: str) -> tuple[Any, str]:
-    """The file system of an address, and the path in it.
+def open_filesystem(url: str) -> tuple[Any, str]:
+    """Open the file system of an address; returns it and the path in it.
 
-    Raises PackError where the package that reads such addresses is missing.
+    Raises:
+        PackError: The package that reads such addresses is missing, or fsspec does not know them.
+
     """
     protocol = url.partition("://")[0] if "://" in url else "file"
     try:
@@ -128,24 +143,34 @@ def opened(url: str) -> tuple[Any, str]:
     except ImportError as error:
         package = known_implementations[protocol]["class"].partition(".")[0]
         raise PackError(
-            f"{url}: reading {protocol}:// takes the package {package}, which is not installed: pip install {package}"
+            f"{url}: reading {protocol}:// requires the package {package}, which is not installed: pip install "
+            f"{package}"
         ) from error
     except ValueError as error:
         raise PackError(
-            f"{url}: {protocol}:// is no file system that fsspec knows; expected s3://, gs://, hf://, https:// or a path."
+            f"{url}: fsspec does not know {protocol}://; expected s3://, gs://, hf://, https:// or a path."
         ) from error
 
 
-def asked(url: str, question: Callable[[], T]) -> T:
-    """What a file system answers.
+def ask_filesystem(url: str, question: Callable[[], T]) -> T:
+    """Call a function of a file system, and explain its errors.
 
-    Raises DataError with its own words where it does not.
+    Args:
+        url: The address, for the error message.
+        question: The call.
+
+    Returns:
+        Its result.
+
+    Raises:
+        DataError: The call failed.
+
     """
     try:
         return question()
     except FileNotFoundError as error:
         said = " ".join(str(error).split())[:160]
-        raise DataError(f"{url} is not there ({said}); check files in the pack.") from error
+        raise DataError(f"{url} not found ({said}); check files in the pack.") from error
     except Exception as error:  # each backend raises its own kinds for credentials, permissions and networks
         raise DataError(
             f"{url} cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -153,32 +178,42 @@ def asked(url: str, question: Callable[[], T]) -> T:
 
 
 def local(shard: Shard) -> Path:
-    """The shard's file on this machine: itself, or a copy in the cache, fetched whole if it is not there.
+    """Return the shard's file on this machine: itself, or a copy in the cache, fetched first if it is missing.
 
-    Copies of other shards are removed, the longest unused first, where together they exceed 20 GB (POLYCLIP_SHARD_BYTES).
-    Raises DataError for one that cannot be fetched or arrives short.
+    Copies of other shards are removed, the longest unused first, where together they exceed 20 GB
+    (POLYCLIP_SHARD_BYTES).
+
+    Args:
+        shard: The shard.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        DataError: The shard cannot be fetched, or is incomplete.
+
     """
     if "://" not in shard.url or shard.url.startswith("file://"):
-        return Path(opened(shard.url)[1])
-    return copied(shard.key, lambda target: _fetch(shard, target))
+        return Path(open_filesystem(shard.url)[1])
+    return fetch_copy(shard.key, lambda target: _fetch(shard, target))
 
 
-def copied(key: str, make: Callable[[Path], None]) -> Path:
-    """The copy of this name in the cache; `make` writes it if it is not there."""
-    path = cache_folder() / "shards" / "copies" / key[:32]
+def fetch_copy(key: str, make: Callable[[Path], None]) -> Path:
+    """Return the copy of this name in the cache; `make` writes it if it is missing."""
+    path = get_cache_folder() / "shards" / "copies" / key[:32]
     with lock:
         if path.is_file():
             os.utime(path)
         else:
-            with writing(path, what="a copy of a shard") as temporary:
+            with write_atomically(path, what="a copy of a shard") as temporary:
                 make(temporary)
             _trim(path)
     return path
 
 
 def _fetch(shard: Shard, target: Path) -> None:
-    system, inside = opened(shard.url)
-    asked(shard.url, lambda: system.get_file(inside, str(target)))
+    system, inside = open_filesystem(shard.url)
+    ask_filesystem(shard.url, lambda: system.get_file(inside, str(target)))
     found = target.stat().st_size
     if shard.size and found != shard.size:
         raise DataError(
@@ -200,10 +235,12 @@ def _trim(newest: Path) -> None:
         path.unlink()
 
 
-def beside(url: str, name: str) -> str:
-    """The address of a picture named in a shard, from the shard's folder.
+def resolve_beside(url: str, name: str) -> str:
+    """Resolve the path of an image in a shard to an address, from the shard's folder.
 
-    Raises DataError for one that leads out of it.
+    Raises:
+        DataError: The path leads out of the folder.
+
     """
     parts = name.replace("\\", "/").split("/")
     if not name or name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or not name.isprintable():
@@ -212,19 +249,28 @@ def beside(url: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def content(url: str, most: int) -> bytes:
-    """Bytes of a file of its own.
+def read_file(url: str, most: int) -> bytes:
+    """Read a whole file.
 
-    Raises DataError for more than `most`, and for one that is not there.
+    Args:
+        url: Its address.
+        most: The most bytes that are read.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        DataError: The file is missing, or larger than `most`.
+
     """
-    system, inside = opened(url)
+    system, inside = open_filesystem(url)
 
     def read() -> bytes:
         with system.open(inside, "rb") as handle:
             data: bytes = handle.read(most + 1)
             return data
 
-    data = asked(url, read)
+    data = ask_filesystem(url, read)
     if len(data) > most:
-        raise DataError(f"{url}: more than {most:,} bytes; no more are read of a picture.")
+        raise DataError(f"{url}: more than {most:,} bytes; no more are read of an image.")
     return data

@@ -1,4 +1,4 @@
-"""Captions and pictures of a corpus in shards as training asks for them: sequences that look each one up in the index."""
+"""Captions and images of a corpus in shards for training: sequences that look each item up in the index."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -10,33 +10,35 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from polyclip.data.augment import view
+from polyclip.data.augment import make_augmentation
 from polyclip.data.shards.order import Strata
-from polyclip.data.shards.table import WHOLE, Table, taken
+from polyclip.data.shards.table import WHOLE, ShardTable, take
 from polyclip.data.types import ImageSource
-from polyclip.languages.normalize import normalise
+from polyclip.languages.normalize import normalize_text
 from polyclip.languages.schema import Language
 
-SPOTS = 16  # captions of one picture among which a second one is drawn: a picture that stands everywhere would make the table as wide as it has captions
+# captions of one image among which a second one is drawn: an image that stands everywhere would make the table as wide
+# as it has captions
+SPOTS = 16
 
 T = TypeVar("T")
 Spoken = dict[
     str, tuple[np.ndarray, np.ndarray]
-]  # by code: places of the first caption of each picture, and of its further ones
+]  # by code: places of the first caption of each image, and of its further ones
 
 
-class Looked(Sequence[T], ABC, Generic[T]):
-    """A sequence whose items are made when they are asked for; of a slice, all of them."""
+class LazySequence(Sequence[T], ABC, Generic[T]):
+    """A sequence whose items are made on access; a slice gives a list."""
 
     length: int
 
     @abstractmethod
-    def one(self, number: int) -> T:
-        """Item of a number in range."""
+    def get_one(self, number: int) -> T:
+        """Make the item of a number in range."""
 
-    def many(self, numbers: range) -> list[T]:
-        """Several."""
-        return [self.one(number) for number in numbers]
+    def get_many(self, numbers: range) -> list[T]:
+        """Make the items of several numbers."""
+        return [self.get_one(number) for number in numbers]
 
     def __len__(self) -> int:
         return self.length
@@ -49,74 +51,86 @@ class Looked(Sequence[T], ABC, Generic[T]):
 
     def __getitem__(self, number: int | slice) -> T | list[T]:
         found = range(self.length)[number]
-        return self.many(found) if isinstance(found, range) else self.one(found)
+        return self.get_many(found) if isinstance(found, range) else self.get_one(found)
 
 
-class Captions(Looked[str]):
-    """Texts by language, normalised as each language's pack says."""
+class ShardCaptions(LazySequence[str]):
+    """Captions by language, normalized by each language's pack."""
 
     def __init__(
-        self, table: Table, places: Int[np.ndarray, " caption"], languages: list[Language], lengths: list[int]
+        self, table: ShardTable, places: Int[np.ndarray, " caption"], languages: list[Language], lengths: list[int]
     ) -> None:
         self.table, self.places, self.languages, self.length = table, places, languages, len(places)
         self.starts = np.cumsum([0, *lengths[:-1]])
 
-    def one(self, number: int) -> str:
-        """One text."""
-        return self.many(range(number, number + 1))[0]
+    def get_one(self, number: int) -> str:
+        """Read and normalize one caption."""
+        return self.get_many(range(number, number + 1))[0]
 
-    def many(self, numbers: range) -> list[str]:
-        """Several, read together."""
+    def get_many(self, numbers: range) -> list[str]:
+        """Read and normalize several captions together."""
         where = np.asarray(numbers)
-        texts = taken(self.table.texts, self.places[where])
+        texts = take(self.table.texts, self.places[where])
         own = np.searchsorted(self.starts, where, "right") - 1
-        return [normalise(text, self.languages[language]) for text, language in zip(texts, own.tolist(), strict=True)]
-
-
-class Pictures(Looked[ImageSource]):
-    """Pictures of some concepts, and then each further view of all of them."""
-
-    def __init__(self, table: Table, concepts: Int[np.ndarray, " concept"], views: int) -> None:
-        self.table, self.concepts, self.length = table, concepts, len(concepts) * views
-
-    def one(self, number: int) -> ImageSource:
-        """One picture."""
-        return self.many(range(number, number + 1))[0]
-
-    def many(self, numbers: range) -> list[ImageSource]:
-        """Several, looked up together."""
-        again, place = np.divmod(np.asarray(numbers), len(self.concepts))
         return [
-            view(picture, number)
-            for picture, number in zip(self.table.pictures(self.concepts[place]), again.tolist(), strict=True)
+            normalize_text(text, self.languages[language]) for text, language in zip(texts, own.tolist(), strict=True)
         ]
 
 
-class Names(Looked[str]):
-    """What the concepts are called: hashes."""
+class ShardImages(LazySequence[ImageSource]):
+    """Images of some concepts, followed by each further augmentation of all of them."""
 
-    def __init__(self, table: Table, concepts: Int[np.ndarray, " concept"]) -> None:
+    def __init__(self, table: ShardTable, concepts: Int[np.ndarray, " concept"], views: int) -> None:
+        self.table, self.concepts, self.length = table, concepts, len(concepts) * views
+
+    def get_one(self, number: int) -> ImageSource:
+        """Look up the source of one image."""
+        return self.get_many(range(number, number + 1))[0]
+
+    def get_many(self, numbers: range) -> list[ImageSource]:
+        """Look up the sources of several images together."""
+        again, place = np.divmod(np.asarray(numbers), len(self.concepts))
+        return [
+            make_augmentation(image, number)
+            for image, number in zip(self.table.get_images(self.concepts[place]), again.tolist(), strict=True)
+        ]
+
+
+class ShardConceptNames(LazySequence[str]):
+    """Names of concepts, which are the hashes of their images."""
+
+    def __init__(self, table: ShardTable, concepts: Int[np.ndarray, " concept"]) -> None:
         self.table, self.concepts, self.length = table, concepts, len(concepts)
 
-    def one(self, number: int) -> str:
-        """One hash."""
-        return self.table.name(int(self.concepts[number]))
+    def get_one(self, number: int) -> str:
+        """Look up the hash of one concept."""
+        return self.table.get_name(int(self.concepts[number]))
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Which part of a language is drawn."""
+class TrainingSubset:
+    """Which part of a language's captions is used for training."""
 
     share: float  # of the concepts
-    pairs: int | None  # named pictures of each language but English
+    pairs: int | None  # named images of each language but English
 
 
-def drawn_captions(table: Table, locales: Mapping[str, str], draw: Draw) -> Spoken:
-    """Places of each language's training captions: of a smaller share those that are among a larger one's, chosen by the pictures' hashes."""
+def select_captions(table: ShardTable, locales: Mapping[str, str], draw: TrainingSubset) -> Spoken:
+    """Select each language's training captions; a smaller share is a subset of a larger one, by the hash of the images.
+
+    Args:
+        table: The corpus.
+        locales: The corpus' name of each language, by code.
+        draw: Which part is used.
+
+    Returns:
+        By code: places of the first caption of each image, and of the further ones.
+
+    """
     most = draw.share * (1 - table.catalogue.stored.validation - table.catalogue.stored.test) * WHOLE
     found: Spoken = {}
     for code, locale in locales.items():
-        places = table.captions(locale, "train") if locale in table.languages else np.empty(0, np.int64)
+        places = table.find_captions(locale, "train") if locale in table.languages else np.empty(0, np.int64)
         ticket = table.ticket[table.caption_concept[places]]
         if draw.share < 1:
             places, ticket = places[ticket <= most], ticket[ticket <= most]
@@ -130,21 +144,32 @@ def drawn_captions(table: Table, locales: Mapping[str, str], draw: Draw) -> Spok
 
 
 @dataclass(frozen=True)
-class Parts:
-    """All languages' captions in one row, and the pictures that they name."""
+class TrainingCaptions:
+    """Captions of all languages in one sequence, and the images that they name."""
 
     places: Int[np.ndarray, " caption"]  # in the table's texts
     lengths: list[int]  # captions of each language
     concept: Int[Tensor, " caption"]  # place in `pictures`
-    weight: Float[
-        Tensor, " caption"
-    ]  # how often each is drawn: a language's together as much as `weights` has, 1 on average
-    pictures: Int[np.ndarray, " concept"]  # concepts of the table
+    weight: Float[Tensor, " caption"]  # sampling weights: those of a language sum to its weight, 1 on average
+    images: Int[np.ndarray, " concept"]  # concepts of the table
     strata: Strata
 
 
-def stratified(table: Table, spoken: Spoken, weights: Mapping[str, float], name_share: float) -> Parts:
-    """Language by language, names first; names together are drawn as often as `name_share` has it, where there are further captions."""
+def build_strata(
+    table: ShardTable, spoken: Spoken, weights: Mapping[str, float], name_share: float
+) -> TrainingCaptions:
+    """Order captions by language, names first, and weigh them.
+
+    Args:
+        table: The corpus.
+        spoken: Captions by language, from `select_captions`.
+        weights: Weights of the languages.
+        name_share: Share of names among a language's captions, where it has further ones.
+
+    Returns:
+        The captions, their weights and strata.
+
+    """
     strata: list[tuple[np.ndarray, float]] = []
     for code, (names, further) in spoken.items():
         share = name_share if len(further) else 1.0
@@ -158,11 +183,24 @@ def stratified(table: Table, spoken: Spoken, weights: Mapping[str, float], name_
     ]
     order = Strata(*(list(column) for column in zip(*drawn, strict=True)))
     lengths = [len(names) + len(further) for names, further in spoken.values()]
-    return Parts(places, lengths, torch.from_numpy(concept), torch.from_numpy(weight.astype(np.float32)), used, order)
+    return TrainingCaptions(
+        places, lengths, torch.from_numpy(concept), torch.from_numpy(weight.astype(np.float32)), used, order
+    )
 
 
-def owned(concept: Int[Tensor, " caption"], number: int) -> tuple[Int[Tensor, "concept spot"], Int[Tensor, " concept"]]:
-    """Rows of each concept's captions, at most 16 of them, and how many stand there; -1 fills up."""
+def group_captions(
+    concept: Int[Tensor, " caption"], number: int
+) -> tuple[Int[Tensor, "concept spot"], Int[Tensor, " concept"]]:
+    """Group the rows of captions by concept, at most 16 each.
+
+    Args:
+        concept: Concept of each caption.
+        number: Number of concepts.
+
+    Returns:
+        Rows of each concept's captions, filled with -1, and their numbers.
+
+    """
     order = torch.argsort(concept, stable=True)
     count = torch.bincount(concept, minlength=number)
     place = torch.arange(len(order)) - (count.cumsum(0) - count)[concept[order]]
@@ -172,7 +210,10 @@ def owned(concept: Int[Tensor, " caption"], number: int) -> tuple[Int[Tensor, "c
     return rows, count.clamp(max=SPOTS)
 
 
-def shard_lengths(table: Table, concepts: Int[np.ndarray, " concept"]) -> list[int]:
-    """How many of these pictures stand in each shard: no file of features holds pictures of two, so that another choice of shards finds them again."""
+def count_per_shard(table: ShardTable, concepts: Int[np.ndarray, " concept"]) -> list[int]:
+    """Count the images in each shard.
+
+    No file of features holds images of two shards, so that another choice of shards finds them again.
+    """
     shard: Any = np.searchsorted(table.starts, table.owner[concepts], "right") - 1
     return [int(count) for count in np.bincount(shard) if count]

@@ -1,4 +1,4 @@
-"""One sample of a shard: where its picture is, and its captions by language, checked."""
+"""One sample of a shard: where its image is, and its captions by language, checked."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from polyclip.data.shards.schema import Stored
+from polyclip.data.shards.schema import ShardOptions
 from polyclip.errors import AmbiguousName, DataError, UnknownName
-from polyclip.languages.normalize import visible
+from polyclip.languages.normalize import is_visible
 from polyclip.languages.resolve import resolve_language
 
 MAX_TEXT = 1_000_000  # bytes of one sample's captions
@@ -18,19 +18,23 @@ Caption = tuple[str, str]  # code, text
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A picture's place in its shard, two numbers that its format understands or a path, and what it is called there."""
+    """A sample: its key in the shard, and the place of its image (two numbers of the format, or a path)."""
 
     key: str
     place: tuple[int, int]
     path: str
-    data: Callable[[], bytes]  # of the picture
+    data: Callable[[], bytes]  # of the image
     captions: Callable[[], list[Caption]]  # both raise DataError where the sample is bad
 
 
-def from_json(text: bytes, stored: Stored) -> list[Caption]:
-    """Captions of `key.json`: "captions", by language or a list, else "caption"; "language" names the language of those without.
+def parse_json(text: bytes, stored: ShardOptions) -> list[Caption]:
+    """Parse the captions of `key.json`: "captions", by language or a list, else "caption".
 
-    Raises DataError for what is no such object.
+    "language" names the language of captions without one.
+
+    Raises:
+        DataError: The text is not such an object.
+
     """
     try:
         entry = json.loads(text.decode("utf-8"))
@@ -40,41 +44,50 @@ def from_json(text: bytes, stored: Stored) -> list[Caption]:
         raise DataError(f".json is {str(entry)[:40]!r}, expected an object")
     spoken = entry.get("captions", entry.get("caption"))
     if isinstance(spoken, dict):
-        return [found for code, texts in spoken.items() for found in in_language(str(code), texts)]
-    return [] if spoken is None else in_language(str(entry.get("language") or stored.language), spoken)
+        return [found for code, texts in spoken.items() for found in tag_language(str(code), texts)]
+    return [] if spoken is None else tag_language(str(entry.get("language") or stored.language), spoken)
 
 
-def from_lines(text: bytes, code: str) -> list[Caption]:
-    """Captions of `key.txt`, one a line; empty lines say nothing.
+def parse_lines(text: bytes, code: str) -> list[Caption]:
+    """Parse the captions of `key.txt`, one a line; empty lines are skipped.
 
-    Raises DataError for another encoding than UTF-8.
+    Raises:
+        DataError: The text is not UTF-8.
+
     """
     try:
         lines = text.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"captions are not UTF-8 ({error})") from error
-    return in_language(code, [line.removesuffix("\r") for line in lines if line.strip()])
+    return tag_language(code, [line.removesuffix("\r") for line in lines if line.strip()])
 
 
-def in_language(code: str, texts: Any) -> list[Caption]:
-    """One text, or a list of them, under the code of the language's pack, or the language's own name where no pack stands for it."""
+def tag_language(code: str, texts: Any) -> list[Caption]:
+    """Pair texts with the code of the language's pack, or with the language's own name where it has none.
+
+    Raises:
+        DataError: The captions are not text, or name no language.
+
+    """
     found = [texts] if isinstance(texts, str) else texts
     if not isinstance(found, list | tuple) or not all(isinstance(text, str) for text in found):
         raise DataError(f"captions are {str(texts)[:60]!r}, expected text or a list of text")
-    return [(code_of(code), text) for text in found]
+    return [(resolve_code(code), text) for text in found]
 
 
 @cache
-def code_of(name: str) -> str:
-    """`swh_Latn` is `sw`.
+def resolve_code(name: str) -> str:
+    """Resolve a language's name to the code of its pack, as `swh_Latn` to `sw`; a name without a pack stays.
 
-    Raises DataError where there is no name.
+    Raises:
+        DataError: The name is empty or too long.
+
     """
     if not name or len(name) > MAX_CODE:
         raise DataError(
             'captions name no language; say it in the pack: [shards] language = "sw"'
             if not name
-            else f"{name[:40]!r}... is no language"
+            else f"{name[:40]!r}... is not a language"
         )
     try:
         return resolve_language(name).code
@@ -82,15 +95,17 @@ def code_of(name: str) -> str:
         return name
 
 
-def checked(captions: Iterable[Caption]) -> list[Caption]:
-    """The same, each once.
+def check_sample_captions(captions: Iterable[Caption]) -> list[Caption]:
+    """Check captions and drop repeated ones.
 
-    Raises DataError where there is none, and for one with nothing to see in it.
+    Raises:
+        DataError: There is no caption, or one has no visible character.
+
     """
     found = list(dict.fromkeys(captions))
     if not found:
         raise DataError("no caption")
     for code, text in found:
-        if not visible(text):
-            raise DataError(f"a caption in {code!r} has nothing to see in it: {ascii(text)[:40]}")
+        if not is_visible(text):
+            raise DataError(f"a caption in {code!r} contains only invisible characters: {ascii(text)[:40]}")
     return found

@@ -1,6 +1,6 @@
-"""A corpus in shards as one folder of the cache: which shards it has, and where the index of each is.
+"""A corpus in shards as one folder of the cache: its shards, and the index of each.
 
-The folder's name is the hash of all that decides what is read, so that it never changes once it is written.
+The folder's name is the hash of everything that decides what is read, so that it never changes once it is written.
 """
 
 import json
@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 
 from polyclip.core.progress import Progress, console
 from polyclip.core.registry import find
-from polyclip.core.storage import cache_folder, digest, write_text
+from polyclip.core.storage import get_cache_folder, hash_parts, write_text
 from polyclip.data.corpus import CorpusPack
 from polyclip.data.shards.filesystem import Shard
 from polyclip.data.shards.index import VERSION, read_index, write_index
 from polyclip.data.shards.sample import Sample
-from polyclip.data.shards.schema import Stored, share_of
+from polyclip.data.shards.schema import ShardOptions, parse_share
 from polyclip.errors import DataError
 
 FILE, ALLOWED = "catalogue.json", "max-bad.txt"
@@ -28,28 +28,47 @@ NAMED = 5  # bad samples in an error
 
 
 class Format(Protocol):
-    """What a reader of shards offers beside the functions of every reader."""
+    """What a reader of shards offers besides the functions of every reader (`polyclip.data.readers`)."""
 
     def located(self, pack: CorpusPack, base: Path) -> list[Shard]:
-        """The shards of a pack."""
+        """List the shards of a pack.
+
+        Args:
+            pack: The corpus pack.
+            base: The pack's folder, from which relative paths are taken.
+
+        """
 
     def local(self, shard: Shard) -> Path:
-        """The shard's file on this machine."""
+        """Return the shard's file on this machine."""
 
-    def samples(self, shard: Shard, stored: Stored) -> tuple[Iterator[Sample], Counter]:
-        """Its samples, and by suffix or column how much stands there that is none."""
+    def samples(self, shard: Shard, stored: ShardOptions) -> tuple[Iterator[Sample], Counter]:
+        """Iterate over a shard's samples, and count what is not part of a sample, by suffix or column.
+
+        Args:
+            shard: The shard.
+            stored: [shards] of the pack.
+
+        """
 
     def content(self, shard: Shard, place: tuple[int, int], path: str) -> bytes:
-        """Bytes of one picture."""
+        """Read the bytes of one image.
+
+        Args:
+            shard: The shard.
+            place: The sample's two numbers, as `samples` gave them.
+            path: The sample's path, as `samples` gave it.
+
+        """
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What stands in the file."""
+    """The content of catalogue.json: a corpus' shards, indexes and counts."""
 
     reader: str
     where: str  # the pack
-    stored: Stored
+    stored: ShardOptions
     shards: list[Shard]
     indexes: list[str]  # files below the cache, one for each shard
     rows: int  # samples
@@ -59,45 +78,57 @@ class Catalogue:
 
 
 def indexed(pack: CorpusPack, path: Path, max_bad: str = "") -> Path:
-    """The folder that stands for a corpus in shards; every shard that was not indexed before is.
+    """Return the cache folder of a corpus in shards; shards without an index are indexed first.
 
-    `max_bad` allows more bad samples than the pack does, from now on.
-    Raises DataError where more are bad, naming the first, and what the reader raises.
+    Args:
+        pack: The corpus pack.
+        path: Its file.
+        max_bad: Share of bad samples to allow from now on, such as `0.1%`; empty keeps the pack's.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DataError: More samples are bad (the message names the first), or the reader finds a shard damaged.
+        PackError: The pack's patterns are invalid.
+
     """
     shards = _located(pack.model_dump_json(), path)
     kinds = pack.shards.model_dump(exclude={"validation", "test", "max_bad"})
-    keys = [digest(VERSION, pack.reader, json.dumps(kinds, sort_keys=True), shard.key)[:32] for shard in shards]
-    folder = cache_folder() / "shards" / "corpora" / digest(str(path), pack.shards.model_dump_json(), *keys)[:32]
+    keys = [hash_parts(VERSION, pack.reader, json.dumps(kinds, sort_keys=True), shard.key)[:32] for shard in shards]
+    folder = (
+        get_cache_folder() / "shards" / "corpora" / hash_parts(str(path), pack.shards.model_dump_json(), *keys)[:32]
+    )
     indexes = [f"shards/indexes/{key}.arrow" for key in keys]
     missing = [
-        (shard, cache_folder() / index)
+        (shard, get_cache_folder() / index)
         for shard, index in zip(shards, indexes, strict=True)
-        if not (cache_folder() / index).is_file()
+        if not (get_cache_folder() / index).is_file()
     ]
     if missing:
-        build(find("readers", pack.reader), pack.shards, missing)
+        build_indexes(find("readers", pack.reader), pack.shards, missing)
     if missing or not (folder / FILE).is_file():
-        found = counted(Catalogue(pack.reader, str(path), pack.shards, shards, indexes, 0, 0, [], {}))
+        found = count_samples(Catalogue(pack.reader, str(path), pack.shards, shards, indexes, 0, 0, [], {}))
         facts = asdict(found) | {"stored": found.stored.model_dump()}
         write_text(folder / FILE, json.dumps(facts, ensure_ascii=False, indent=1), what="a catalogue of shards")
-        console.print(told(found, pack.name), markup=False, highlight=False, soft_wrap=True)
+        console.print(format_catalogue(found, pack.name), markup=False, highlight=False, soft_wrap=True)
     if max_bad:
-        share_of(max_bad)
+        parse_share(max_bad)
         write_text(folder / ALLOWED, max_bad, what="how many samples may be bad")
-    check(read_catalogue(folder), folder)
+    check_bad_samples(read_catalogue(folder), folder)
     return folder
 
 
 @cache
 def _located(pack: str, path: Path) -> list[Shard]:
-    """Asked once in a process: a command that looks a corpus up ten times asks the store of its shards once."""
+    """Locate the shards once in a process, however often a command loads the corpus."""
     found = CorpusPack.model_validate_json(pack)
     shards: list[Shard] = find("readers", found.reader).located(found, path.parent)
     return shards
 
 
-def build(reader: Any, stored: Stored, missing: list[tuple[Shard, Path]]) -> None:
-    """Index shard by shard; each is kept as soon as it is whole, so that an interrupted command goes on with the next."""
+def build_indexes(reader: Any, stored: ShardOptions, missing: list[tuple[Shard, Path]]) -> None:
+    """Index shard by shard; each index is kept as soon as it is whole, so that an interrupted command continues."""
     done = 0
     with Progress("indexing shards", len(missing)) as progress:
 
@@ -112,13 +143,13 @@ def build(reader: Any, stored: Stored, missing: list[tuple[Shard, Path]]) -> Non
             progress.advance(1)
 
 
-def counted(catalogue: Catalogue) -> Catalogue:
-    """The same, with what its indexes hold."""
+def count_samples(catalogue: Catalogue) -> Catalogue:
+    """Fill in the counts of a catalogue from its indexes."""
     rows, wrong = 0, 0
     first: list[str] = []
     ignored: Counter = Counter()
     for shard, file in zip(catalogue.shards, catalogue.indexes, strict=True):
-        table = read_index(cache_folder() / file)
+        table = read_index(get_cache_folder() / file)
         problems = table.filter(pc.field("problem") != "").select(["key", "problem"])
         rows, wrong = rows + len(table), wrong + len(problems)
         first += [
@@ -129,31 +160,40 @@ def counted(catalogue: Catalogue) -> Catalogue:
     return replace(catalogue, rows=rows, bad=wrong, first=first, ignored=dict(ignored))
 
 
-def told(found: Catalogue, name: str) -> str:
-    """One line on what was found."""
+def format_catalogue(found: Catalogue, name: str) -> str:
+    """Summarise a catalogue in one line."""
     aside = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(found.ignored.items()))
     named = f"; the first: {'; '.join(found.first)}" if found.first else ""
-    return f"corpus {name}: {len(found.shards):,} shards, {found.rows:,} samples, {found.bad:,} bad{named}{f'; not read: {aside}' if aside else ''}"
+    ignored = f"; not read: {aside}" if aside else ""
+    return f"corpus {name}: {len(found.shards):,} shards, {found.rows:,} samples, {found.bad:,} bad{named}{ignored}"
 
 
 def read_catalogue(folder: Path) -> Catalogue:
-    """What was written there.
+    """Read the catalogue of a corpus' cache folder.
 
-    Raises DataError where it is damaged.
+    Raises:
+        DataError: The catalogue is damaged.
+
     """
     try:
         facts = json.loads((folder / FILE).read_text("utf-8"))
         return Catalogue(
-            **facts | {"stored": Stored(**facts["stored"]), "shards": [Shard(**shard) for shard in facts["shards"]]}
+            **facts
+            | {"stored": ShardOptions(**facts["stored"]), "shards": [Shard(**shard) for shard in facts["shards"]]}
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{folder / FILE} is damaged ({error}). Run 'polyclip cache clear' and try again.") from error
 
 
-def check(found: Catalogue, folder: Path) -> None:
-    """Raises DataError for a corpus without a good sample, and for more bad ones than are allowed."""
+def check_bad_samples(found: Catalogue, folder: Path) -> None:
+    """Check that a corpus has good samples, and no more bad ones than are allowed.
+
+    Raises:
+        DataError: No sample is good, or too many are bad.
+
+    """
     allowed = max(
-        share_of(text)
+        parse_share(text)
         for text in (
             found.stored.max_bad,
             *((folder / ALLOWED).read_text("utf-8") for _ in "1" if (folder / ALLOWED).is_file()),
@@ -161,10 +201,13 @@ def check(found: Catalogue, folder: Path) -> None:
     )
     if found.rows == found.bad:
         raise DataError(
-            f"{found.where}: none of {found.rows:,} samples can be used{'; the first: ' + '; '.join(found.first) if found.first else ''}."
+            f"{found.where}: none of {found.rows:,} samples can be "
+            f"used{'; the first: ' + '; '.join(found.first) if found.first else ''}."
         )
     if found.bad > allowed * found.rows:
         raise DataError(
-            f"{found.where}: {found.bad:,} of {found.rows:,} samples are bad ({found.bad / found.rows:.3%}), at most {allowed:.3%} may be. "
-            f"The first: {'; '.join(found.first)}. Mend them, or allow more with --max-bad {found.bad / found.rows * 100 + 0.05:.1f}%."
+            f"{found.where}: {found.bad:,} of {found.rows:,} samples are bad ({found.bad / found.rows:.3%}), at most "
+            f"{allowed:.3%} may be. "
+            f"The first: {'; '.join(found.first)}. Fix them, or allow more with --max-bad "
+            f"{found.bad / found.rows * 100 + 0.05:.1f}%."
         )

@@ -1,7 +1,7 @@
-"""A corpus in shards as a reader gives it: languages, rows and pictures, looked up in the mapped indexes.
+"""A corpus in shards as a reader gives it: languages, rows and images, looked up in the mapped indexes.
 
-A concept is a picture, by the hash of its bytes: the same picture in two shards is one concept with the captions of both, and its side of the
-split follows from that hash alone, so that no picture is on two sides.
+A concept is an image, by the hash of its bytes: the same image in two shards is one concept with the captions of both.
+Its split follows from that hash alone, so that no image is in two splits.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,8 @@ from jaxtyping import Int, UInt64
 from PIL import Image
 
 from polyclip.core.registry import find
-from polyclip.core.storage import cache_folder
-from polyclip.data.images import decoded
+from polyclip.core.storage import get_cache_folder
+from polyclip.data.images import decode_image
 from polyclip.data.shards.filesystem import Shard
 from polyclip.data.shards.index import read_index
 from polyclip.data.shards.scan import Catalogue, read_catalogue
@@ -27,13 +27,16 @@ from polyclip.errors import DataError, UnknownName
 
 STYLE = "pictures"
 SPLITS = ("train", "validation", "test")  # as in readers/_split.py
-JUDGES = 50_000  # pictures of validation or test at most: more make a score no surer, and are compared with each other
+JUDGES = 50_000  # images of validation or test at most: more make a score no surer, and are compared with each other
 WHOLE = 2.0**64
 
 
 @dataclass(frozen=True)
-class Table:
-    """All shards' indexes as one. Numbers a sample and a caption are in memory, about 30 bytes a pair; texts, keys and hashes stay on disk."""
+class ShardTable:
+    """The indexes of all shards as one table.
+
+    Numbers of samples and captions are in memory, about 30 bytes a pair; texts, keys and hashes stay on disk.
+    """
 
     catalogue: Catalogue
     samples: pa.Table  # as in index.SCHEMA, mapped
@@ -47,38 +50,49 @@ class Table:
     caption_language: Int[np.ndarray, " caption"]  # place in `languages`
     languages: list[str]
 
-    def captions(self, language: str, split: str) -> Int[np.ndarray, " caption"]:
-        """Places in `texts` of the captions of a language and split, in the shards' order.
+    def find_captions(self, language: str, split: str) -> Int[np.ndarray, " caption"]:
+        """Find the captions of a language and split, in the shards' order.
 
-        Raises UnknownName for a language or split that is not there.
+        Args:
+            language: The corpus' name of the language.
+            split: "train", "validation" or "test".
+
+        Returns:
+            Places in `texts`.
+
+        Raises:
+            UnknownName: There is no such language or split.
+
         """
         if language not in self.languages:
             raise UnknownName(f"caption language in {self.catalogue.where}", language, self.languages)
         own = self.caption_language == self.languages.index(language)
-        return np.flatnonzero(own & (self.side[self.caption_concept] == self.place(split)))
+        return np.flatnonzero(own & (self.side[self.caption_concept] == self.get_split_number(split)))
 
-    def concepts(self, split: str) -> Int[np.ndarray, " concept"]:
-        """Those of a split, in the shards' order."""
-        return np.flatnonzero(self.side == self.place(split))
+    def find_concepts(self, split: str) -> Int[np.ndarray, " concept"]:
+        """Find the concepts of a split, in the shards' order."""
+        return np.flatnonzero(self.side == self.get_split_number(split))
 
-    def place(self, split: str) -> int:
-        """Number of a split.
+    def get_split_number(self, split: str) -> int:
+        """The place of a split in `SPLITS`.
 
-        Raises UnknownName where there is none of that name.
+        Raises:
+            UnknownName: There is no such split.
+
         """
         if split not in SPLITS:
             raise UnknownName(f"split in {self.catalogue.where}", split, SPLITS)
         return SPLITS.index(split)
 
-    def name(self, concept: int) -> str:
-        """Hash of a concept's picture."""
+    def get_name(self, concept: int) -> str:
+        """The name of a concept: the hash of its image."""
         digest: bytes = self.samples["digest"][int(self.owner[concept])].as_py()
         return digest.hex()
 
-    def pictures(self, concepts: Int[np.ndarray, " concept"]) -> list[ImageSource]:
-        """Their pictures; decoded when they are asked for."""
+    def get_images(self, concepts: Int[np.ndarray, " concept"]) -> list[ImageSource]:
+        """The images of concepts, decoded when they are opened."""
         samples = self.owner[concepts]
-        columns = [taken(self.samples[name], samples) for name in ("key", "digest", "first", "second", "path")]
+        columns = [take(self.samples[name], samples) for name in ("key", "digest", "first", "second", "path")]
         shards = [self.catalogue.shards[number] for number in np.searchsorted(self.starts, samples, "right") - 1]
         found = []
         for shard, key, digest, first, second, path in zip(shards, *columns, strict=True):
@@ -92,23 +106,25 @@ class Table:
 
 
 def _open(reader: str, shard: Shard, place: tuple[int, int], path: str, where: str) -> Image.Image:
-    return decoded(find("readers", reader).content(shard, place, path), where)
+    return decode_image(find("readers", reader).content(shard, place, path), where)
 
 
 @lru_cache(maxsize=4)
-def table(folder: Path) -> Table:
-    """The table of a corpus' folder in the cache.
+def table(folder: Path) -> ShardTable:
+    """Load the table of a corpus' cache folder.
 
-    Raises DataError for a damaged index, and where more than 50,000 pictures would judge.
+    Raises:
+        DataError: An index is damaged, or the validation or test split has more than 50,000 images.
+
     """
     catalogue = read_catalogue(folder)
-    parts = [read_index(cache_folder() / file).replace_schema_metadata(None) for file in catalogue.indexes]
+    parts = [read_index(get_cache_folder() / file).replace_schema_metadata(None) for file in catalogue.indexes]
     samples = pa.concat_tables(parts)
     starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
     concept, owner, ticket = _concepts(samples)
     side = _sides(ticket, catalogue)
     texts, caption_sample, caption_language, languages = _captions(samples)
-    return Table(
+    return ShardTable(
         catalogue,
         samples,
         starts,
@@ -124,7 +140,7 @@ def table(folder: Path) -> Table:
 
 
 def _concepts(samples: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Concept of each sample, numbered as they first appear; each concept's first sample, and first eight bytes of its hash."""
+    """Concept of each sample in order of appearance; each one's first sample and first eight bytes of its hash."""
     good = np.flatnonzero(pc.equal(samples["problem"], "").to_numpy(zero_copy_only=False))
     heads = [
         np.frombuffer(chunk.buffers()[1], ">u8")[chunk.offset * 4 : (chunk.offset + len(chunk)) * 4 : 4]
@@ -149,14 +165,15 @@ def _sides(ticket: np.ndarray, catalogue: Catalogue) -> np.ndarray:
         found = int((side == number).sum())
         if found > JUDGES:
             raise DataError(
-                f"{catalogue.where}: {split} = {share} of {len(ticket):,} pictures are {found:,}, more than the {JUDGES:,} that are compared; "
+                f"{catalogue.where}: {split} = {share} of {len(ticket):,} images are {found:,}, more than the limit "
+                f"of {JUDGES:,}; "
                 f"write [shards] {split} = {JUDGES / 10 / len(ticket):.1g}."
             )
     return side
 
 
 def _captions(samples: pa.Table) -> tuple[pa.ChunkedArray, np.ndarray, np.ndarray, list[str]]:
-    """All texts, and each one's sample and language: nothing is copied but the numbers."""
+    """All texts, and the sample and language of each; only numbers are copied."""
     chunks = samples["captions"].chunks
     spoken = [chunk.flatten().field("language") for chunk in chunks]
     languages = sorted({code for found in spoken for code in found.unique().to_pylist()})
@@ -167,79 +184,98 @@ def _captions(samples: pa.Table) -> tuple[pa.ChunkedArray, np.ndarray, np.ndarra
     return texts, np.repeat(np.arange(len(samples), dtype=np.int32), lengths), np.concatenate(places), languages
 
 
-def taken(column: pa.ChunkedArray, places: Int[np.ndarray, " place"]) -> list[Any]:
-    """Values at these places; near ones are looked for among the column's nearest pieces only."""
+def take(column: pa.ChunkedArray, places: Int[np.ndarray, " place"]) -> list[Any]:
+    """Read the values at these places; only the pieces of the column around them are searched."""
     if not len(places):
         return []
     first, last = int(places.min()), int(places.max())
     return column.slice(first, last - first + 1).take(pa.array(places - first)).to_pylist()
 
 
-class Drawn(Mapping[str, ImageSource]):
-    """The picture of every concept, by the hash of its bytes."""
+class ConceptImages(Mapping[str, ImageSource]):
+    """A mapping from every concept, by the hash of its image, to the image."""
 
-    def __init__(self, of: Table) -> None:
+    def __init__(self, of: ShardTable) -> None:
         self.of = of
         self.order = np.argsort(of.ticket)
 
     def __getitem__(self, concept: str) -> ImageSource:
-        """Raises KeyError for what is no concept."""
+        """Look up the image of a concept.
+
+        Raises:
+            KeyError: There is no such concept.
+
+        """
         try:
             wanted = np.uint64(int(concept[:16], 16))
         except ValueError as error:
             raise KeyError(concept) from error
         place = int(np.searchsorted(self.of.ticket, wanted, sorter=self.order))
-        if place == len(self.order) or self.of.name(number := int(self.order[place])) != concept:
+        if place == len(self.order) or self.of.get_name(number := int(self.order[place])) != concept:
             raise KeyError(concept)
-        return self.of.pictures(np.array([number]))[0]
+        return self.of.get_images(np.array([number]))[0]
 
     def __iter__(self) -> Iterator[str]:
-        return (self.of.name(number) for number in range(len(self)))
+        return (self.of.get_name(number) for number in range(len(self)))
 
     def __len__(self) -> int:
         return len(self.of.owner)
 
 
 def languages(folder: Path) -> list[str]:
-    """Languages with at least one caption: codes of packs, or what the shards call those without one."""
+    """List the languages with at least one caption: codes of packs, or the shards' own names."""
     return list(table(folder).languages)
 
 
 def styles(folder: Path) -> tuple[str, ...]:
-    """One picture a row."""
+    """Return the only style: each concept has one image."""
     return (STYLE,)
 
 
 def split_concepts(folder: Path, split: str) -> dict[str, Row]:
-    """Every concept of a split, without captions.
+    """List every concept of a split, without captions.
 
-    Raises UnknownName for a split that does not exist.
+    Raises:
+        UnknownName: There is no such split.
+
     """
     found = table(folder)
-    return {name: Row(name, name, "", "", ()) for name in map(found.name, found.concepts(split).tolist())}
+    return {name: Row(name, name, "", "", ()) for name in map(found.get_name, found.find_concepts(split).tolist())}
 
 
 def read(folder: Path, language: str, split: str) -> list[Row]:
-    """Rows of one language and split, in the shards' order.
+    """Read the rows of one language and split, in the shards' order.
 
-    Raises UnknownName for a language without captions or a split that does not exist.
+    Args:
+        folder: The corpus' cache folder.
+        language: The corpus' name of the language.
+        split: "train", "validation" or "test".
+
+    Returns:
+        Rows with captions, repeated ones once.
+
+    Raises:
+        UnknownName: There is no such language or split.
+
     """
     found = table(folder)
-    places = found.captions(language, split)
+    places = found.find_captions(language, split)
     own: dict[int, list[str]] = {}
-    for concept, text in zip(found.caption_concept[places].tolist(), taken(found.texts, places), strict=True):
+    for concept, text in zip(found.caption_concept[places].tolist(), take(found.texts, places), strict=True):
         own.setdefault(concept, []).append(text)
-    names = {concept: found.name(concept) for concept in own}
+    names = {concept: found.get_name(concept) for concept in own}
     return [
         Row(names[concept], names[concept], "", language, tuple(dict.fromkeys(own[concept]))) for concept in sorted(own)
     ]
 
 
 def pictures(folder: Path, style: str) -> Mapping[str, ImageSource]:
-    """The picture of every concept, looked up when it is asked for.
+    """Map every concept to its image, looked up on access.
 
-    Raises UnknownName for a style that is not there.
+    Raises:
+        UnknownName: There is no such style.
+
     """
     if style != STYLE:
-        raise UnknownName(f"picture style in {table(folder).catalogue.where}", style, [STYLE])
-    return Drawn(table(folder))
+        raise UnknownName(f"image style in {table(folder).catalogue.where}", style, [STYLE])
+    return ConceptImages(table(folder))

@@ -1,1 +1,1 @@
-"""One file per benchmark. Each offers `score(aligner, request) -> Report`: rows and an aligner in, scores out."""
+"""One module per benchmark; each offers `score(aligner, request) -> BenchmarkReport`."""

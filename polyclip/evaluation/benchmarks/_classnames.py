@@ -1,7 +1,8 @@
-"""What classes are called: a file beside the pictures, in the language's own words.
+"""Class names from a file beside the images, in the languages' own words.
 
-`classnames.tsv`: a header `class<TAB>sw<TAB>en`, then one line a class; several names of a class are separated by `|`, an empty cell means
-that the language has no name for it. `classnames.json`: {"class": {"sw": ["paka", "nyau"], "en": "cat"}}. Languages by any of their codes.
+`classnames.tsv`: a header `class<TAB>sw<TAB>en`, then one line per class; several names of a class are separated by
+`|`, an empty cell means that the language has no name for it. `classnames.json`: {"class": {"sw": ["paka", "nyau"],
+"en": "cat"}}. Languages may have any of their codes.
 """
 
 import json
@@ -11,7 +12,7 @@ from typing import Any
 
 from polyclip.errors import DataError
 from polyclip.evaluation.zeroshot import Task
-from polyclip.languages.normalize import pack_of, visible
+from polyclip.languages.normalize import find_pack, is_visible
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import NEUTRAL, Language
 
@@ -20,17 +21,26 @@ Names = dict[str, dict[str, tuple[str, ...]]]  # language code -> class -> names
 
 
 def read_classnames(folder: Path) -> Names:
-    """Names by language and class.
+    """Read the class names of a folder.
 
-    Raises DataError where there is no such file or two, for a bad line, a class twice and a language named twice; UnknownName for a language
-    without a pack.
+    Args:
+        folder: Folder with classnames.tsv or classnames.json.
+
+    Returns:
+        Names by language and class.
+
+    Raises:
+        DataError: There is no such file or both, a line is malformed, or a class or language occurs twice.
+        UnknownName: A language has no pack.
+
     """
     found = [folder / name for name in FILES if (folder / name).is_file()]
     if len(found) != 1:
         raise DataError(
-            f"{folder} has {'both' if found else 'neither'} {' and '.join(FILES)}; expected one: class folder and its name in each language."
+            f"{folder} has {'both' if found else 'neither'} {' and '.join(FILES)}; expected one: class folder and its "
+            "name in each language."
         )
-    table = from_tsv(found[0]) if found[0].suffix == ".tsv" else from_json(found[0])
+    table = read_tsv_names(found[0]) if found[0].suffix == ".tsv" else read_json_names(found[0])
     names: Names = {}
     for key, cells in table.items():
         for code, cell in cells.items():
@@ -41,20 +51,17 @@ def read_classnames(folder: Path) -> Names:
     return names
 
 
-def text_of(path: Path) -> str:
-    """A UTF-8 file.
-
-    Raises DataError for one that is not.
-    """
+def read_utf8(path: Path) -> str:
+    """Read a UTF-8 text file; DataError for another encoding."""
     try:
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 ({error}); save it as UTF-8.") from error
 
 
-def from_tsv(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Class -> language -> names."""
-    lines = [line for line in text_of(path).split("\n") if line.strip()]
+def read_tsv_names(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Read classnames.tsv as class -> language -> names."""
+    lines = [line for line in read_utf8(path).split("\n") if line.strip()]
     header = lines[0].rstrip("\r").split("\t") if lines else []
     if len(header) < 2 or header[0] != "class":
         raise DataError(
@@ -72,22 +79,24 @@ def from_tsv(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
         key, *cells = line.rstrip("\r").split("\t")
         if len(cells) > len(codes) or not key.strip():
             raise DataError(
-                f"{path}:{number}: expected a class and at most {len(codes)} names separated by tabs, found {line[:60]!r}."
+                f"{path}:{number}: expected a class and at most {len(codes)} names separated by tabs, found "
+                f"{line[:60]!r}."
             )
         if key in table:
             raise DataError(
-                f"{path}:{number}: class {key!r} is already on an earlier line; put all its names on one, separated by |."
+                f"{path}:{number}: class {key!r} is already on an earlier line; put all its names on one, separated "
+                "by |."
             )
         table[key] = {
-            code: tuple(name.strip() for name in cell.split("|") if visible(name))
+            code: tuple(name.strip() for name in cell.split("|") if is_visible(name))
             for code, cell in zip(codes, cells, strict=False)
         }
     return table
 
 
-def from_json(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Class -> language -> names."""
-    table = parsed(path)
+def read_json_names(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Read classnames.json as class -> language -> names."""
+    table = load_json(path)
     if not isinstance(table, dict) or not all(isinstance(cells, dict) for cells in table.values()):
         raise DataError(f'{path}: expected {{"class folder": {{"sw": ["name"]}}}}, found {str(table)[:60]}.')
     found: dict[str, dict[str, tuple[str, ...]]] = {}
@@ -100,31 +109,39 @@ def from_json(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
                 f"{path}: class {key!r} names a language twice ({', '.join(cells)}); give it one list of names."
             )
         if not all(
-            isinstance(names, list) and all(isinstance(name, str) and visible(name) for name in names)
+            isinstance(names, list) and all(isinstance(name, str) and is_visible(name) for name in names)
             for _, names in named
         ):
             raise DataError(
-                f"{path}: class {key!r}: expected a name or a list of names for each language, none empty, found {str(cells)[:60]}."
+                f"{path}: class {key!r}: expected a name or a list of names for each language, none empty, found "
+                f"{str(cells)[:60]}."
             )
         found[key] = {code: tuple(names) for code, names in named}
     return found
 
 
-def parsed(path: Path) -> Any:
-    """One JSON file.
-
-    Raises DataError for what is not UTF-8 JSON.
-    """
+def load_json(path: Path) -> Any:
+    """Load a JSON file; DataError if it is not UTF-8 or not JSON."""
     try:
-        return json.loads(text_of(path))
+        return json.loads(read_utf8(path))
     except json.JSONDecodeError as error:
         raise DataError(f"{path} is not JSON ({error}).") from error
 
 
-def chosen(names: Names, languages: list[Language], where: str) -> list[str]:
-    """Codes of the requested languages, or all there are.
+def select_codes(names: Names, languages: list[Language], where: str) -> list[str]:
+    """Return the codes of the requested languages, by default all.
 
-    Raises DataError for one that names nothing.
+    Args:
+        names: Names by language and class.
+        languages: Requested languages.
+        where: Where the names are from, for the error message.
+
+    Returns:
+        Language codes.
+
+    Raises:
+        DataError: A requested language names no class.
+
     """
     for language in languages:
         if language.code not in names:
@@ -134,9 +151,9 @@ def chosen(names: Names, languages: list[Language], where: str) -> list[str]:
     return [language.code for language in languages] or sorted(names)
 
 
-def pack_task(code: str, named: Mapping[str, tuple[str, ...]], protocol: str, *, seen: bool) -> Task:
-    """The classes of one language in the prompts of its pack; in none where it has no pack."""
-    pack = pack_of(code)
+def make_pack_task(code: str, named: Mapping[str, tuple[str, ...]], protocol: str, *, seen: bool) -> Task:
+    """Build the task of one language with the prompts of its pack, or the name alone where there is no pack."""
+    pack = find_pack(code)
     prompts, normaliser = (pack.prompts, pack.code) if pack else ([NEUTRAL], "")
     return Task(
         language=code,

@@ -1,4 +1,4 @@
-"""Lines, JSON and pictures of a benchmark's folder, checked: every error names file and line."""
+"""Checked reading of a benchmark's text, JSON and image files: every error names file and line."""
 
 import gzip
 import json
@@ -8,19 +8,27 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from polyclip.core.progress import Progress
-from polyclip.data.images import picture_of
+from polyclip.data.images import make_image_source
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError
 from polyclip.languages.resolve import resolve_language
-from polyclip.languages.schema import all_languages
+from polyclip.languages.schema import load_languages
 
 MAX_TEXT = 2_000_000_000  # bytes of a text file, unpacked: more is no caption file
 
 
-def content(path: Path) -> bytes:
-    """The bytes of a file, unpacked where it is .gz.
+def read_bytes(path: Path) -> bytes:
+    """Read a file, decompressed if it is .gz.
 
-    Raises DataError for a file that is missing, damaged, or larger than 2 GB unpacked.
+    Args:
+        path: The file.
+
+    Returns:
+        Its contents.
+
+    Raises:
+        DataError: The file is missing, damaged, or larger than 2 GB when decompressed.
+
     """
     if not path.is_file():
         raise DataError(f"{path} is missing.")
@@ -34,13 +42,23 @@ def content(path: Path) -> bytes:
     return data
 
 
-def lines(path: Path) -> list[str]:
-    r"""Lines of a text file or .gz, split at "\n" and nothing else: U+2028 and U+0085 are part of a caption.
+def read_lines(path: Path) -> list[str]:
+    r"""Read the lines of a text file or .gz, split at "\n" only: U+2028 and U+0085 are part of a caption.
 
-    A "\r" before the "\n", as most official files of XTD10 have it, and a byte order mark are left out; the last line may lack its "\n".
-    Raises DataError for a file that is missing, damaged or not UTF-8.
+    A "\r" before the "\n", as in most official files of XTD10, and a byte order mark are dropped; the last line may
+    lack its "\n".
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its lines without line ends.
+
+    Raises:
+        DataError: The file is missing, damaged or not UTF-8.
+
     """
-    data = content(path)
+    data = read_bytes(path)
     try:
         found = data.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
@@ -50,12 +68,20 @@ def lines(path: Path) -> list[str]:
     return [line.removesuffix("\r") for line in found]
 
 
-def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """`file:line` and object of each line.
+def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield `file:line` and the object of each line of a JSON Lines file.
 
-    Raises DataError for a file that is missing or empty, a line that is not UTF-8, or no JSON object.
+    Args:
+        path: The file.
+
+    Yields:
+        Where the line is, for error messages, and its object.
+
+    Raises:
+        DataError: The file is missing or empty, or a line is not UTF-8 or not a JSON object.
+
     """
-    found = lines(path)
+    found = read_lines(path)
     if not found:
         raise DataError(f"{path} is empty; expected one JSON object a line.")
     with Progress(f"reading {path.name}", len(found)) as progress:
@@ -71,102 +97,136 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             progress.advance(1)
 
 
-def json_file(path: Path) -> Any:
-    """A whole JSON file.
-
-    Raises DataError for a file that is missing or no JSON.
-    """
+def read_json(path: Path) -> Any:
+    """Read a JSON file; DataError if it is missing or not JSON."""
     try:
-        return json.loads(content(path).decode("utf-8-sig"))
+        return json.loads(read_bytes(path).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error}).") from error
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON ({error}).") from error
 
 
-def texts(value: object, where: str, key: str) -> list[str]:
-    """A list of captions.
-
-    Raises DataError for anything but a list of text.
-    """
+def check_texts(value: object, where: str, key: str) -> list[str]:
+    """Check that a value is a list of captions and return it; DataError otherwise."""
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise DataError(f"{where}: {key} is {str(value)[:80]}, expected a list of captions.")
     return value
 
 
-def file_name(name: object, where: str) -> str:
-    """The name of a picture file, without folders, wherever it lay before.
-
-    Raises DataError for what is no name.
-    """
+def parse_file_name(name: object, where: str) -> str:
+    """Return the name of an image file without folders; DataError if it is not a name."""
     plain = PurePosixPath(name.replace("\\", "/")).name if isinstance(name, str) else ""
     if plain in ("", ".", "..") or not plain.isprintable():
-        raise DataError(f"{where}: {str(name)[:80]!r} is no name of a picture file.")
+        raise DataError(f"{where}: {str(name)[:80]!r} is no name of an image file.")
     return plain
 
 
-def names(path: Path) -> dict[str, str]:
-    """Picture names of a list, one a line, each with where it stands; what follows a # is the caption's number and left out.
+def read_image_names(path: Path) -> dict[str, str]:
+    """Read a list of image names, one per line; what follows a # is the caption's number and dropped.
 
-    Raises DataError for a blank line and a name that stands there twice.
+    Args:
+        path: The list.
+
+    Returns:
+        `file:line` by image name.
+
+    Raises:
+        DataError: A line is blank, or a name occurs twice.
+
     """
     found: dict[str, str] = {}
-    for number, line in enumerate(lines(path), 1):
+    for number, line in enumerate(read_lines(path), 1):
         where = f"{path}:{number}"
-        name = file_name(line.split("#")[0].strip(), where)
+        name = parse_file_name(line.split("#")[0].strip(), where)
         if name in found:
             raise DataError(
-                f"{where}: picture {name} is already on line {found[name].rpartition(':')[2]}; every picture has one line."
+                f"{where}: image {name} is already on line {found[name].rpartition(':')[2]}; every image has one line."
             )
         found[name] = where
     return found
 
 
-def aligned(path: Path, pictures: Mapping[str, object], listed: Path) -> list[tuple[str, str]]:
-    """Picture and caption of each line of a file that goes with a list of pictures.
+def pair_lines(path: Path, images: Mapping[str, object], listed: Path) -> list[tuple[str, str]]:
+    """Pair the images of a list with the lines of a caption file.
 
-    Raises DataError where one has more lines than the other.
+    Args:
+        path: The caption file.
+        images: Images of the list, in its order.
+        listed: The list, for the error message.
+
+    Returns:
+        Image and caption of each line.
+
+    Raises:
+        DataError: The files have different numbers of lines.
+
     """
-    found = lines(path)
-    if len(found) != len(pictures):
+    found = read_lines(path)
+    if len(found) != len(images):
         raise DataError(
-            f"{path} has {len(found)} lines and {listed} has {len(pictures)}: line n of the one describes the picture on line n of the other. "
+            f"{path} has {len(found)} lines and {listed} has {len(images)}: line n of the one describes the image on "
+            "line n of the other. "
             "Take both from the same download."
         )
-    return list(zip(pictures, found, strict=True))
+    return list(zip(images, found, strict=True))
 
 
-def album(wanted: Mapping[str, str], folder: Path, places: list[str], *, partial: bool) -> dict[str, ImageSource]:
-    """Pictures by name, looked for in `places` below the folder; `wanted` says where each is named.
+def collect_images(
+    wanted: Mapping[str, str], folder: Path, places: list[str], *, partial: bool
+) -> dict[str, ImageSource]:
+    """Find image files by name.
 
-    Raises DataError, with that place, for the first that is missing; with `partial` those are left out.
+    Args:
+        wanted: By image name, the place where it is named.
+        folder: Folder of the benchmark.
+        places: Subfolders to search.
+        partial: Leave out missing images instead of raising an error.
+
+    Returns:
+        Images by name.
+
+    Raises:
+        DataError: An image is missing and `partial` is false, or none was found.
+
     """
     found: dict[str, ImageSource] = {}
-    with Progress("reading pictures", len(wanted)) as progress:
+    with Progress("reading images", len(wanted)) as progress:
         for name, where in wanted.items():
             path = next((folder / place / name for place in places if (folder / place / name).is_file()), None)
             if path is not None:
-                found[name] = picture_of(path)
+                found[name] = make_image_source(path)
             elif not partial:
                 places_said = " or ".join(f"{place}/" for place in places)
                 raise DataError(
-                    f"{where}: picture {name} is missing: it is not in {places_said} below {folder}. Put it there, or give --partial."
+                    f"{where}: image {name} is missing: it is not in {places_said} below {folder}. Put it there, or "
+                    "give --partial."
                 )
             progress.advance(1)
     if not found:
-        raise DataError(f"None of the {len(wanted)} pictures is below {folder}, in {', '.join(places)}.")
+        raise DataError(f"None of the {len(wanted)} images is below {folder}, in {', '.join(places)}.")
     return found
 
 
-def packs_by(scheme: str) -> dict[str, str]:
-    """A benchmark's own language codes, and the packs they stand for."""
-    return {code: pack.code for pack in all_languages() if (code := getattr(pack.codes, scheme))}
+def map_codes_to_packs(scheme: str) -> dict[str, str]:
+    """Map a benchmark's own language codes to the packs that they stand for."""
+    return {code: pack.code for pack in load_languages() if (code := getattr(pack.codes, scheme))}
 
 
-def by_pack(captions: dict[str, Any], where: str, codes: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Captions by pack's code; `codes` remembers what each code stands for.
+def group_by_pack(captions: dict[str, Any], where: str, codes: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the captions of one line by the code of their language pack.
 
-    Raises DataError for a language without a pack and for two codes of one language on a line.
+    Args:
+        captions: Captions by any language code.
+        where: Where the line is, for error messages.
+        codes: Cache of what each code stands for.
+
+    Yields:
+        Code of the pack, and captions.
+
+    Raises:
+        DataError: A language has no pack, or two codes mean the same language.
+
     """
     seen: dict[str, str] = {}
     for written, own in captions.items():
@@ -177,4 +237,4 @@ def by_pack(captions: dict[str, Any], where: str, codes: dict[str, str]) -> Iter
         if code in seen:
             raise DataError(f"{where}: {seen[code]!r} and {written!r} both mean {code}; put its captions in one list.")
         seen[code] = written
-        yield code, texts(own, where, f"captions.{written}")
+        yield code, check_texts(own, where, f"captions.{written}")

@@ -1,58 +1,91 @@
-"""Benchmarks whose caption files go line by line with a list of picture names."""
+"""Benchmarks whose caption files go line by line with a list of image names."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from polyclip.errors import DataError, UnknownName
-from polyclip.evaluation.benchmarks._files import album, aligned, names
-from polyclip.evaluation.captioned import Captions, Table, folder_of
-from polyclip.evaluation.facts import facts
+from polyclip.evaluation.benchmarks._files import collect_images, pair_lines, read_image_names
+from polyclip.evaluation.captioned import CaptionedDataset, Captions, get_data_folder
+from polyclip.evaluation.facts import load_facts
 from polyclip.evaluation.retrieval import Request
 
 
-def table(name: str, request: Request, listed: Path, files: Mapping[str, Sequence[Path]]) -> Table:
-    """Pictures of the list, and captions by language: the nth line of each of its files describes the nth picture.
+def read_table(name: str, request: Request, listed: Path, files: Mapping[str, Sequence[Path]]) -> CaptionedDataset:
+    """Read a list of images and the caption files of each language.
 
-    Raises DataError for a list or file that is not the official one, unless `request.partial` accepts a part.
+    Args:
+        name: Name of the benchmark.
+        request: Folder and split.
+        listed: The list of images.
+        files: Caption files by language; line n of each describes image n.
+
+    Returns:
+        The images and captions.
+
+    Raises:
+        DataError: A file differs from the official one, unless `request.partial` accepts a part.
+
     """
-    folder = folder_of(request, name)
-    named = names(listed)
-    expected = facts(name).splits[request.split].pictures
+    folder = get_data_folder(request, name)
+    named = read_image_names(listed)
+    expected = load_facts(name).splits[request.split].pictures
     if len(named) != expected and not request.partial:
         raise DataError(
-            f"{listed} names {len(named)} pictures, the official file {expected}; give --partial to score what is there."
+            f"{listed} names {len(named)} images, the official file {expected}; give --partial to score what is there."
         )
     captions: Captions = {}
     for code, paths in files.items():
-        columns = [aligned(path, named, listed) for path in paths]
+        columns = [pair_lines(path, named, listed) for path in paths]
         captions[code] = [pair for pairs in zip(*columns, strict=True) for pair in pairs]
-    pictures = album(named, folder, facts(name).places, partial=request.partial)
-    kept = {code: [(key, caption) for key, caption in found if key in pictures] for code, found in captions.items()}
-    missing = [f"{len(pictures)} of {expected} pictures"] if len(pictures) != expected else []
-    return Table(name=name, split=request.split, pictures=pictures, captions=kept, missing=missing)
+    images = collect_images(named, folder, load_facts(name).places, partial=request.partial)
+    kept = {code: [(key, caption) for key, caption in found if key in images] for code, found in captions.items()}
+    missing = [f"{len(images)} of {expected} images"] if len(images) != expected else []
+    return CaptionedDataset(name=name, split=request.split, images=images, captions=kept, missing=missing)
 
 
-def complete(
+def check_complete(
     name: str, request: Request, found: Mapping[str, Sequence[Path]], official: Sequence[str], where: Path
 ) -> list[str]:
-    """What a partial folder lacks of the benchmark's languages, as one note; nothing where single languages were asked for.
+    """Check that all languages of the benchmark are there.
 
-    Raises DataError for a folder that lacks one and was not said to be a part.
+    Args:
+        name: Name of the benchmark.
+        request: Requested languages; if there are any, nothing is checked.
+        found: Caption files by language.
+        official: Codes of the benchmark's languages.
+        where: Where the files are, for the error message.
+
+    Returns:
+        A note on the missing languages; empty where none is missing.
+
+    Raises:
+        DataError: A language is missing and `request.partial` is false.
+
     """
     absent = [code for code in official if code not in found]
     if request.languages or not absent:
         return []
     if not request.partial:
         raise DataError(
-            f"{where} has no captions in {', '.join(absent)}; put their files there, name languages with --lang, or give --partial."
+            f"{where} has no captions in {', '.join(absent)}; put their files there, name languages with --lang, or "
+            "give --partial."
         )
     return [f"no captions in {', '.join(absent)}"]
 
 
-def wanted(request: Request, found: Mapping[str, Sequence[Path]]) -> dict[str, Sequence[Path]]:
-    """Files of the languages that were asked for, all where none was.
+def select_files(request: Request, found: Mapping[str, Sequence[Path]]) -> dict[str, Sequence[Path]]:
+    """Select the files of the requested languages, by default all.
 
-    Raises UnknownName for one that has none, unless a part is accepted and another has.
+    Args:
+        request: Requested languages.
+        found: Files by language.
+
+    Returns:
+        Files by language.
+
+    Raises:
+        UnknownName: A requested language is missing, unless a part is accepted and another one is there.
+
     """
     asked = [language.code for language in request.languages]
     absent = [code for code in asked if code not in found]

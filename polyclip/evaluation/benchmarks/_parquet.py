@@ -1,4 +1,4 @@
-"""Parquet copies of benchmarks as the hub keeps them: one split a language, `data/<split>-00000-of-00001.parquet`, pictures in a column."""
+"""Parquet copies of benchmarks as on the Hugging Face Hub: `data/<language>-00000-of-00001.parquet`, images in a column."""
 
 import hashlib
 import re
@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from polyclip.core.progress import Progress
-from polyclip.data.images import MAX_BYTES, decoded
+from polyclip.data.images import MAX_BYTES, decode_image
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 
@@ -19,10 +19,18 @@ IMAGE = "image"
 Row = dict[str, Any]
 
 
-def shards(folder: Path) -> dict[str, list[Path]]:
-    """Files by split, those of `data/` or of the folder itself; empty where there is none.
+def find_shards(folder: Path) -> dict[str, list[Path]]:
+    """Find the parquet files in `data/` or the folder itself.
 
-    Raises DataError where a file of several is missing.
+    Args:
+        folder: Folder of the copy.
+
+    Returns:
+        Files by split; empty where there are none.
+
+    Raises:
+        DataError: A split lacks one of its files.
+
     """
     places = [place for place in (folder / "data", folder) if any(place.glob("*.parquet"))]
     found: dict[str, list[Path]] = {}
@@ -33,20 +41,30 @@ def shards(folder: Path) -> dict[str, list[Path]]:
         name = NAME.fullmatch(paths[0].name)
         if name and name["count"] and len(paths) != int(name["count"]):
             raise DataError(
-                f"{paths[0].parent} has {len(paths)} of the {int(name['count'])} parquet files of {split!r}; download the others."
+                f"{paths[0].parent} has {len(paths)} of the {int(name['count'])} parquet files of {split!r}; download "
+                "the others."
             )
     return found
 
 
-def called(folder: Path) -> str:
-    """`parquet`, and which revision where the folder is a snapshot in the hub's cache."""
+def describe_copy(folder: Path) -> str:
+    """Return `parquet`, with the revision where the folder is a snapshot in the Hub's cache."""
     return f"parquet, revision {folder.name}" if re.fullmatch(r"[0-9a-f]{40}", folder.name) else "parquet"
 
 
-def rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
-    """`file:row` and these columns of each row; a picture in column `image` comes as a Picture that is read again when it is opened.
+def read_rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
+    """Yield `file:row` and some columns of each row.
 
-    Raises DataError for a damaged file, a missing column, or a picture that is no bytes.
+    Args:
+        path: The parquet file.
+        columns: Columns to read; `image` becomes an ImageSource that is read again when it is opened.
+
+    Yields:
+        Where the row is, for error messages, and its columns.
+
+    Raises:
+        DataError: The file is damaged, a column is missing, or an image is not bytes.
+
     """
     import pyarrow
     from pyarrow.parquet import ParquetFile
@@ -65,7 +83,8 @@ def rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
                     where = f"{path}:{number}"
                     yield (
                         where,
-                        row | ({IMAGE: _picture(row[IMAGE], where, (path, group, place))} if IMAGE in columns else {}),
+                        row
+                        | ({IMAGE: _make_image(row[IMAGE], where, (path, group, place))} if IMAGE in columns else {}),
                     )
                     progress.advance(1)
     except (pyarrow.ArrowException, OSError) as error:
@@ -74,22 +93,22 @@ def rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
         ) from error
 
 
-def _picture(value: object, where: str, at: tuple[Path, int, int]) -> ImageSource:
+def _make_image(value: object, where: str, at: tuple[Path, int, int]) -> ImageSource:
     data = value.get("bytes") if isinstance(value, dict) else None
     if not isinstance(data, bytes):
-        raise DataError(f"{where}: column {IMAGE} holds {type(value).__name__}, expected a picture's bytes.")
+        raise DataError(f"{where}: column {IMAGE} holds {type(value).__name__}, expected an image's bytes.")
     if len(data) > MAX_BYTES:
-        raise DataError(f"{where}: a picture of {len(data):,} bytes, at most {MAX_BYTES:,} are read.")
+        raise DataError(f"{where}: an image of {len(data):,} bytes, at most {MAX_BYTES:,} are read.")
     return ImageSource(where, hashlib.sha256(data).hexdigest(), partial(_open, where, at))
 
 
 def _open(where: str, at: tuple[Path, int, int]) -> Image.Image:
     path, group, place = at
-    return decoded(_pictures(path, group)[place], where)
+    return decode_image(_read_images(path, group)[place], where)
 
 
-@lru_cache(maxsize=4)  # row groups; pictures are asked for in about their order
-def _pictures(path: Path, group: int) -> list[bytes]:
+@lru_cache(maxsize=4)  # row groups; images are asked for in about their order
+def _read_images(path: Path, group: int) -> list[bytes]:
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(path) as file:

@@ -1,4 +1,4 @@
-"""Crossmodal-3600's files, official and repackaged: pictures, captions under the benchmark's own codes, and where each picture is from."""
+"""Crossmodal-3600's files, official and repackaged: images, captions by the benchmark's own codes, and regions."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -8,12 +8,18 @@ from typing import Any
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError, UnknownName
 from polyclip.evaluation.benchmarks import _parquet
-from polyclip.evaluation.benchmarks._files import album, file_name, json_file, json_lines, texts
+from polyclip.evaluation.benchmarks._files import (
+    check_texts,
+    collect_images,
+    parse_file_name,
+    read_json,
+    read_json_lines,
+)
 from polyclip.evaluation.captioned import Captions
-from polyclip.evaluation.facts import facts
+from polyclip.evaluation.facts import load_facts
 from polyclip.languages.resolve import resolve_language
 
-FACTS = facts("xm3600")
+FACTS = load_facts("xm3600")
 CAPTIONS = FACTS.splits["test"].captions
 BABEL = "xm3600.json"
 CLIP_BENCHMARK = "crossmodal3600_captions-"
@@ -21,144 +27,191 @@ UCLIP = "captions_"
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the files hold. `first` marks a layout that keeps each picture's first caption alone."""
+class Xm3600Files:
+    """Contents of the files.
+
+    Attributes:
+        layout: Name of the layout.
+        images: Image by key.
+        captions: Captions by the benchmark's own language codes.
+        named: Number of images that the files name.
+        homes: By image key, the language of the region that it is from.
+        first: Whether the layout has only the first caption of each image.
+
+    """
 
     layout: str
-    pictures: dict[str, ImageSource]
+    images: dict[str, ImageSource]
     captions: Captions
-    named: int  # pictures that the files name
+    named: int  # images that the files name
     homes: dict[str, str] = field(default_factory=dict)
     first: bool = False
 
 
-def find(folder: Path, codes: list[str], *, partial: bool) -> Found:
-    """The first layout that is there: official, parquet, Babel-ImageNet's, CLIP_benchmark's, uCLIP's; `codes` are those asked for, all where empty.
+def read_layout(folder: Path, codes: list[str], *, partial: bool) -> Xm3600Files:
+    """Read the first layout that is there: official, parquet, Babel-ImageNet's, CLIP_benchmark's, uCLIP's.
 
-    Raises DataError where there is none, and for bad files.
+    Args:
+        folder: Folder of the benchmark.
+        codes: The benchmark's codes of the requested languages; empty means all.
+        partial: Accept a part of the official files.
+
+    Returns:
+        The images and captions.
+
+    Raises:
+        DataError: No layout is there, or a file is malformed.
+
     """
     if (folder / "captions.jsonl").is_file():
-        return official(folder, partial=partial)
-    if shards := _parquet.shards(folder):
-        return replace(parquet(known(shards, folder), codes), layout=_parquet.called(folder))
+        return read_official(folder, partial=partial)
+    if shards := _parquet.find_shards(folder):
+        return replace(read_parquet(check_codes(shards, folder), codes), layout=_parquet.describe_copy(folder))
     if (folder / BABEL).is_file():
-        return babel(folder, partial=partial)
-    if files := by_code(folder, CLIP_BENCHMARK):
-        return first_captions(
-            "CLIP_benchmark's cache, first captions", folder, chosen(files, codes), clip_benchmark, partial=partial
+        return read_babel(folder, partial=partial)
+    if files := find_by_code(folder, CLIP_BENCHMARK):
+        return read_first_captions(
+            "CLIP_benchmark's cache, first captions",
+            folder,
+            select_languages(files, codes),
+            parse_clip_benchmark,
+            partial=partial,
         )
-    if files := by_code(folder, UCLIP):
-        return first_captions("uCLIP's files, first captions", folder, chosen(files, codes), uclip, partial=partial)
+    if files := find_by_code(folder, UCLIP):
+        return read_first_captions(
+            "uCLIP's files, first captions", folder, select_languages(files, codes), parse_uclip, partial=partial
+        )
     raise DataError(
-        f"{folder / 'captions.jsonl'} is missing; expected the official file (unpack captions.zip) beside images/, or a copy of it."
+        f"{folder / 'captions.jsonl'} is missing; expected the official file (unpack captions.zip) beside images/, or "
+        "a copy of it."
     )
 
 
-def official(folder: Path, *, partial: bool) -> Found:
-    """captions.jsonl and images/."""
+def read_official(folder: Path, *, partial: bool) -> Xm3600Files:
+    """Read the official layout: captions.jsonl and images/."""
     captions: Captions = {code: [] for code in CAPTIONS}
     homes: dict[str, str] = {}
     named: dict[str, str] = {}
-    for where, entry in json_lines(folder / "captions.jsonl"):
+    for where, entry in read_json_lines(folder / "captions.jsonl"):
         key = entry.get("image/key")
         if not isinstance(key, str) or not key.isalnum():
             raise DataError(f"{where}: image/key is {key!r:.40}, expected letters and digits only.")
         if f"{key}.jpg" in named:
-            raise DataError(f"{where}: picture {key} is already on an earlier line; every picture has one line.")
+            raise DataError(f"{where}: image {key} is already on an earlier line; every image has one line.")
         named[f"{key}.jpg"] = where
         homes[f"{key}.jpg"] = str(entry.get("image/locale", ""))
-        for code, found in spoken(entry, where, partial=partial).items():
+        for code, found in read_line_captions(entry, where, partial=partial).items():
             captions[code] += [(f"{key}.jpg", text) for text in found]
     try:
-        pictures = album(named, folder, FACTS.places[:1], partial=partial)
+        images = collect_images(named, folder, FACTS.places[:1], partial=partial)
     except DataError as error:
-        raise DataError(f"{error} The official pictures are in images.tgz.") from error
-    return Found("captions.jsonl, as distributed", pictures, captions, len(named), homes)
+        raise DataError(f"{error} The official images are in images.tgz.") from error
+    return Xm3600Files("captions.jsonl, as distributed", images, captions, len(named), homes)
 
 
-def spoken(entry: dict[str, Any], where: str, *, partial: bool) -> dict[str, list[str]]:
-    """Captions of one line by language.
+def read_line_captions(entry: dict[str, Any], where: str, *, partial: bool) -> dict[str, list[str]]:
+    """Read the captions of one line by language.
 
-    Raises DataError for a language that XM3600 does not have or spells otherwise, and, unless `partial`, where one is missing.
+    Args:
+        entry: Object of the line.
+        where: Where the line is, for error messages.
+        partial: Accept missing languages.
+
+    Returns:
+        Captions by language.
+
+    Raises:
+        DataError: A language is not one of XM3600's, or, unless `partial`, one is missing.
+
     """
-    found = known({code: value for code, value in entry.items() if not code.startswith("image/")}, where)
+    found = check_codes({code: value for code, value in entry.items() if not code.startswith("image/")}, where)
     if not partial and (missing := sorted(CAPTIONS.keys() - found.keys())):
         raise DataError(
-            f"{where}: no captions in {', '.join(missing)}; give the official file, or --partial to score what is there."
+            f"{where}: no captions in {', '.join(missing)}; give the official file, or --partial to score what is "
+            "there."
         )
     return {
-        code: texts(value.get("caption") if isinstance(value, dict) else value, where, f"{code}.caption")
+        code: check_texts(value.get("caption") if isinstance(value, dict) else value, where, f"{code}.caption")
         for code, value in found.items()
     }
 
 
-def parquet(shards: dict[str, list[Path]], codes: list[str]) -> Found:
-    """The hub's copy, one split a language. Every split has the pictures again: those of the first are taken, the others must name the same."""
+def read_parquet(shards: dict[str, list[Path]], codes: list[str]) -> Xm3600Files:
+    """Read the Hub's copy, one split per language.
+
+    Every split repeats the images: those of the first are used, the others must name the same.
+    """
     captions: Captions = {}
-    pictures: dict[str, ImageSource] = {}
+    images: dict[str, ImageSource] = {}
     homes: dict[str, str] = {}
-    for code, paths in chosen(shards, codes).items():
+    for code, paths in select_languages(shards, codes).items():
         captions[code], own = [], set()
-        columns = ["image_id", "image_locale", "captions", *([] if pictures and len(captions) > 1 else ["image"])]
-        for where, row in (found for path in paths for found in _parquet.rows(path, columns)):
+        columns = ["image_id", "image_locale", "captions", *([] if images and len(captions) > 1 else ["image"])]
+        for where, row in (found for path in paths for found in _parquet.read_rows(path, columns)):
             key = f"{row['image_id']}.jpg"
-            if key in own or ("image" not in row and key not in pictures):
+            if key in own or ("image" not in row and key not in images):
                 raise DataError(
-                    f"{where}: picture {row['image_id']} is {'there already' if key in own else 'in no split before'}; splits have the same."
+                    f"{where}: image {row['image_id']} is {'there already' if key in own else 'in no split before'}; "
+                    "splits have the same."
                 )
             own.add(key)
             homes[key] = row["image_locale"]
-            pictures |= {key: row["image"]} if "image" in row else {}
-            captions[code] += [(key, text) for text in texts(row["captions"], where, "captions")]
-    return Found("parquet", pictures, captions, len(pictures), homes)
+            images |= {key: row["image"]} if "image" in row else {}
+            captions[code] += [(key, text) for text in check_texts(row["captions"], where, "captions")]
+    return Xm3600Files("parquet", images, captions, len(images), homes)
 
 
-def babel(folder: Path, *, partial: bool) -> Found:
-    """Babel-ImageNet's data/xm3600.json: {"images": [file], "captions": {language: [[caption] of each picture]}}."""
+def read_babel(folder: Path, *, partial: bool) -> Xm3600Files:
+    """Read Babel-ImageNet's xm3600.json: {"images": [file], "captions": {language: [[caption] of each image]}}."""
     path = folder / BABEL
-    entry = json_file(path)
+    entry = read_json(path)
     if (
         not isinstance(entry, dict)
         or not isinstance(entry.get("images"), list)
         or not isinstance(entry.get("captions"), dict)
     ):
         raise DataError(f"{path}: expected an object with images, a list, and captions by language.")
-    named = unique(entry["images"], path)
+    named = check_unique(entry["images"], path)
     captions: Captions = {}
-    for code, found in known(entry["captions"], path).items():
+    for code, found in check_codes(entry["captions"], path).items():
         if not isinstance(found, list) or len(found) != len(named):
-            raise DataError(f"{path}: captions in {code} are of {len(found)} pictures, images are {len(named)}.")
+            raise DataError(f"{path}: captions in {code} are of {len(found)} images, images are {len(named)}.")
         captions[code] = [
             (key, text)
             for key, own in zip(named, found, strict=True)
-            for text in texts(own, f"{path}, {code}, {key}", "captions")
+            for text in check_texts(own, f"{path}, {code}, {key}", "captions")
         ]
-    pictures = album(named, folder, FACTS.places, partial=partial)
-    return Found("Babel-ImageNet's xm3600.json", pictures, captions, len(named))
+    images = collect_images(named, folder, FACTS.places, partial=partial)
+    return Xm3600Files("Babel-ImageNet's xm3600.json", images, captions, len(named))
 
 
-def first_captions(layout: str, folder: Path, files: dict[str, Path], parse: Any, *, partial: bool) -> Found:
-    """One JSON file a language, one caption a picture."""
+def read_first_captions(layout: str, folder: Path, files: dict[str, Path], parse: Any, *, partial: bool) -> Xm3600Files:
+    """Read one JSON file per language, with one caption per image."""
     captions: Captions = {}
     named: dict[str, str] = {}
     for code, path in files.items():
-        files_named, own = parse(json_file(path), path)
-        keys = unique(files_named, path)
+        files_named, own = parse(read_json(path), path)
+        keys = check_unique(files_named, path)
         named = keys | named
-        captions[code] = list(zip(keys, texts(own, str(path), "captions"), strict=True))
-    return Found(layout, album(named, folder, FACTS.places, partial=partial), captions, len(named), first=True)
+        captions[code] = list(zip(keys, check_texts(own, str(path), "captions"), strict=True))
+    return Xm3600Files(
+        layout, collect_images(named, folder, FACTS.places, partial=partial), captions, len(named), first=True
+    )
 
 
-def clip_benchmark(entry: Any, path: Path) -> tuple[list[Any], list[Any]]:
-    """{"image_paths": [file], "annotations": [caption], "indicies": [number]}, spelt so; the folders are another machine's."""
+def parse_clip_benchmark(entry: Any, path: Path) -> tuple[list[Any], list[Any]]:
+    """Parse {"image_paths": [file], "annotations": [caption], "indicies": [number]} (spelled so).
+
+    Folders are ignored.
+    """
     paths, captions = (entry.get("image_paths"), entry.get("annotations")) if isinstance(entry, dict) else (None, None)
     if not isinstance(paths, list) or not isinstance(captions, list) or len(paths) != len(captions):
         raise DataError(f"{path}: expected image_paths and annotations, two lists of one length.")
     return paths, captions
 
 
-def uclip(entry: Any, path: Path) -> tuple[list[Any], list[Any]]:
-    """[{"filename": file, "captions_en": caption, "captions_translated": caption}]."""
+def parse_uclip(entry: Any, path: Path) -> tuple[list[Any], list[Any]]:
+    """Parse [{"filename": file, "captions_en": caption, "captions_translated": caption}]."""
     if not isinstance(entry, list) or not all(
         isinstance(row, dict) and {"filename", "captions_translated"} <= row.keys() for row in entry
     ):
@@ -166,39 +219,44 @@ def uclip(entry: Any, path: Path) -> tuple[list[Any], list[Any]]:
     return [row["filename"] for row in entry], [row["captions_translated"] for row in entry]
 
 
-def unique(files: Iterable[object], path: Path) -> dict[str, str]:
-    """Picture names, each with where it stands.
-
-    Raises DataError for one that is there twice.
-    """
+def check_unique(files: Iterable[object], path: Path) -> dict[str, str]:
+    """Return where each image is named; DataError for one that occurs twice."""
     found: dict[str, str] = {}
     for number, name in enumerate(files, 1):
-        key = file_name(name, f"{path}, picture {number}")
+        key = parse_file_name(name, f"{path}, image {number}")
         if key in found:
-            raise DataError(f"{path}, picture {number}: {key} is there already; every picture is there once.")
-        found[key] = f"{path}, picture {number}"
+            raise DataError(f"{path}, image {number}: {key} is there already; every image is there once.")
+        found[key] = f"{path}, image {number}"
     return found
 
 
-def by_code(folder: Path, prefix: str) -> dict[str, Path]:
-    """JSON files by the language code in their names."""
-    return known({path.stem.removeprefix(prefix): path for path in sorted(folder.glob(f"{prefix}*.json"))}, folder)
+def find_by_code(folder: Path, prefix: str) -> dict[str, Path]:
+    """Find JSON files by the language code in their names."""
+    return check_codes(
+        {path.stem.removeprefix(prefix): path for path in sorted(folder.glob(f"{prefix}*.json"))}, folder
+    )
 
 
-def chosen(files: dict[str, Any], codes: list[str]) -> dict[str, Any]:
-    """Those of the languages asked for, all where none was.
-
-    Raises UnknownName where none of them is there.
-    """
+def select_languages(files: dict[str, Any], codes: list[str]) -> dict[str, Any]:
+    """Select the requested languages, by default all; UnknownName where none of them is there."""
     if codes and not files.keys() & set(codes):
         raise UnknownName("language in these files of XM3600", codes[0], files)
     return {code: found for code, found in files.items() if not codes or code in codes}
 
 
-def known(found: dict[str, Any], where: object) -> dict[str, Any]:
-    """The same, once every key is a language code of XM3600.
+def check_codes(found: dict[str, Any], where: object) -> dict[str, Any]:
+    """Check that every key is a language code of XM3600 and return the same dict.
 
-    Raises DataError for another, with the code that is meant: Quechua is quz, Norwegian no.
+    Args:
+        found: Anything by language code.
+        where: Where it is from, for the error message.
+
+    Returns:
+        `found`, unchanged.
+
+    Raises:
+        DataError: A key is another code; the message names the right one, such as quz for Quechua.
+
     """
     for code in found:
         if code not in CAPTIONS:

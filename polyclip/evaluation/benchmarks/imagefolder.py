@@ -1,18 +1,19 @@
-"""Pictures of one's own in one folder a class, named in the language's own words.
+"""Images of your own in one folder per class, with class names in any language.
 
-Layout below --data: `<class>/*.jpg`, or `<split>/<class>/*.jpg` with the split that --split names (`val` stands for validation), and the
-classes' names in `classnames.tsv` or `classnames.json` (benchmarks/_classnames.py). Protocol `pack-prompts`: the names in the prompts of each
-language's pack. Where a language names only some classes, it is scored on those and their pictures.
+Layout below --data: `<class>/*.jpg`, or `<split>/<class>/*.jpg` with the split given with --split (`val` is also found
+as validation), and the class names in `classnames.tsv` or `classnames.json` (benchmarks/_classnames.py). Protocol
+`pack-prompts`: the names in the prompts of each language's pack. A language that names only some classes is scored on
+those.
 """
 
 from pathlib import Path
 
 from polyclip.core.progress import Progress
-from polyclip.data.images import SUFFIXES, find_pictures, picture_of
+from polyclip.data.images import SUFFIXES, find_images, make_image_source
 from polyclip.errors import DataError
-from polyclip.evaluation.benchmarks._classnames import Names, chosen, pack_task, read_classnames
-from polyclip.evaluation.retrieval import Report, Request
-from polyclip.evaluation.zeroshot import Gallery, classify, twin_notes
+from polyclip.evaluation.benchmarks._classnames import Names, make_pack_task, read_classnames, select_codes
+from polyclip.evaluation.retrieval import BenchmarkReport, Request
+from polyclip.evaluation.zeroshot import LabeledImages, classify, describe_same_named
 from polyclip.models.aligner import PolyCLIP
 
 NAME = "imagefolder"
@@ -21,43 +22,62 @@ DEFAULT_SPLIT = "test"
 SAME = {"validation": ("validation", "val"), "test": ("test",), "train": ("train",)}
 
 
-def score(aligner: PolyCLIP, request: Request) -> Report:
-    """Score the requested languages, or all that the class names are given in.
+def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
+    """Score the requested languages, or all that have class names.
 
-    Raises DataError for class names and folders that do not match; with `request.partial` a named class may be without pictures.
+    Args:
+        aligner: The model to score.
+        request: Folder, split and languages.
+
+    Returns:
+        Accuracy scores of every language, counts and notes.
+
+    Raises:
+        DataError: Class names and folders do not match; with `request.partial` a named class may lack images.
+
     """
     if request.data is None:
         raise DataError(
-            "imagefolder needs --data DIR with a folder of pictures for each class and classnames.tsv; see polyclip/evaluation/benchmarks/imagefolder.py."
+            "imagefolder needs --data DIR with a folder of images for each class and classnames.tsv; see "
+            "polyclip/evaluation/benchmarks/imagefolder.py."
         )
     names = read_classnames(request.data)
-    codes = chosen(names, request.languages, str(request.data))
-    root, split = root_of(request.data, request.split)
+    codes = select_codes(names, request.languages, str(request.data))
+    root, split = find_root(request.data, request.split)
     gallery, absent = read_folders(root, names, partial=request.partial)
-    tasks = [pack_task(code, names[code], PROTOCOL, seen=request.seen(code)) for code in codes]
+    tasks = [make_pack_task(code, names[code], PROTOCOL, seen=request.is_seen(code)) for code in codes]
     scores = classify(aligner, gallery, tasks, NAME, split)
-    notes = [f"PARTIAL: no pictures of {', '.join(absent)}"] if absent else []
-    few = [f"{code} {len(names[code])}" for code in codes if len(names[code]) < len(every_class(names))]
+    notes = [f"PARTIAL: no images of {', '.join(absent)}"] if absent else []
+    few = [f"{code} {len(names[code])}" for code in codes if len(names[code]) < len(list_classes(names))]
     notes += (
-        [f"languages that name only some of the {len(every_class(names))} classes: {', '.join(few)}"] if few else []
+        [f"languages that name only some of the {len(list_classes(names))} classes: {', '.join(few)}"] if few else []
     )
     counts = {
-        "pictures": len(gallery.pictures),
-        "classes": len(every_class(names)),
+        "pictures": len(gallery.images),
+        "classes": len(list_classes(names)),
         "names": sum(len(n) for code in codes for n in names[code].values()),
     }
-    return Report(scores, counts, notes + twin_notes(tasks))
+    return BenchmarkReport(scores, counts, notes + describe_same_named(tasks))
 
 
-def every_class(names: Names) -> list[str]:
-    """Classes that any language names, sorted."""
+def list_classes(names: Names) -> list[str]:
+    """List the classes that any language names, sorted."""
     return sorted({key for named in names.values() for key in named})
 
 
-def root_of(data: Path, split: str) -> tuple[Path, str]:
-    """The folder of class folders, and what the split is called in the scores: `all` where the folder has no splits.
+def find_root(data: Path, split: str) -> tuple[Path, str]:
+    """Find the folder of class folders.
 
-    Raises DataError for a split that is not there.
+    Args:
+        data: Folder given with --data.
+        split: Requested split.
+
+    Returns:
+        The folder, and the name of the split in the scores: `all` where the folder has no splits.
+
+    Raises:
+        DataError: The split is missing.
+
     """
     for name in SAME.get(split, (split,)):
         if (data / name).is_dir():
@@ -65,43 +85,56 @@ def root_of(data: Path, split: str) -> tuple[Path, str]:
     others = [name for names in SAME.values() for name in names if (data / name).is_dir()]
     if others or split != DEFAULT_SPLIT:
         raise DataError(
-            f"{data} has no folder {split!r}; it has {', '.join(others) or 'no folder of a split, so leave --split out'}."
+            f"{data} has no folder {split!r}; it has "
+            f"{', '.join(others) or 'no folder of a split, so leave --split out'}."
         )
     return data, "all"
 
 
-def read_folders(root: Path, names: Names, *, partial: bool) -> tuple[Gallery, list[str]]:
-    """Pictures with their class, and the classes that have none.
+def read_folders(root: Path, names: Names, *, partial: bool) -> tuple[LabeledImages, list[str]]:
+    """Read images with their class.
 
-    Raises DataError for a folder with pictures that no language names, and for a named class without pictures unless `partial`.
+    Args:
+        root: Folder of class folders.
+        names: Class names by language.
+        partial: Accept named classes without images.
+
+    Returns:
+        Images with their classes, and the classes without images.
+
+    Raises:
+        DataError: A folder with images has no name in any language, or, unless `partial`, a named class has no images.
+
     """
-    wanted = every_class(names)
+    wanted = list_classes(names)
     strangers = [
-        path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name not in wanted and has_pictures(path)
+        path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name not in wanted and has_images(path)
     ]
     if strangers:
         raise DataError(
-            f"{root / strangers[0]} has pictures, but no language names it ({len(strangers)} such folders); add its line to the class names."
+            f"{root / strangers[0]} has images, but no language names it ({len(strangers)} such folders); add its "
+            "line to the class names."
         )
-    absent = [key for key in wanted if not inside(root, key) or not has_pictures(root / key)]
+    absent = [key for key in wanted if not is_class_folder(root, key) or not has_images(root / key)]
     if absent and not partial:
         raise DataError(
-            f"{root} has no pictures in a folder {absent[0]!r}, which the class names list ({len(absent)} such classes); see --partial."
+            f"{root} has no images in a folder {absent[0]!r}, which the class names list ({len(absent)} such "
+            "classes); see --partial."
         )
-    paths = [(path, key) for key in wanted if key not in absent for path in find_pictures(root / key)]
-    pictures = []
-    with Progress("reading pictures", len(paths)) as progress:
+    paths = [(path, key) for key in wanted if key not in absent for path in find_images(root / key)]
+    images = []
+    with Progress("reading images", len(paths)) as progress:
         for path, _ in paths:
-            pictures.append(picture_of(path))
+            images.append(make_image_source(path))
             progress.advance(1)
-    return Gallery(pictures, [key for _, key in paths]), absent
+    return LabeledImages(images, [key for _, key in paths]), absent
 
 
-def inside(root: Path, key: str) -> bool:
-    """Whether a class is the name of a folder directly in `root`: a name such as `../photos` is none."""
+def is_class_folder(root: Path, key: str) -> bool:
+    """Whether a class is the name of a folder directly in `root`, unlike `../photos`."""
     return Path(key).name == key and (root / key).is_dir()
 
 
-def has_pictures(folder: Path) -> bool:
-    """Whether anything below looks like a picture."""
+def has_images(folder: Path) -> bool:
+    """Whether any file below has the suffix of an image."""
     return any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*"))

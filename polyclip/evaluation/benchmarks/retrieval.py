@@ -1,67 +1,80 @@
-"""Pictures and captions of one's own: `polyclip eval retrieval --data my.jsonl`, or the folder that has a captions.jsonl.
+"""Images and captions of your own: `polyclip eval retrieval --data my.jsonl`, or a folder with a captions.jsonl.
 
-One JSON object a line, as in a corpus: {"image": "dogs/rex.jpg", "captions": {"sw": ["mbwa mweusi"], "en": ["a black dog"]}}, optionally with
-"group" (pictures that are redrawn together), "split" and "category". Lines of another split than --split are left out and counted; a line
-without one is always scored.
+One JSON object per line, as in a corpus: {"image": "dogs/rex.jpg", "captions": {"sw": ["mbwa mweusi"], "en": ["a black
+dog"]}}, optionally with "group" (images that are resampled together), "split" and "category". Lines of another split
+than --split are left out and counted; a line without a split is always scored.
 """
 
 from pathlib import Path
 from typing import Any
 
 from polyclip.core.progress import Progress
-from polyclip.data.images import picture_of
+from polyclip.data.images import make_image_source
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
-from polyclip.evaluation.benchmarks._files import by_pack, json_lines
-from polyclip.evaluation.captioned import Captions, Table
+from polyclip.evaluation.benchmarks._files import group_by_pack, read_json_lines
+from polyclip.evaluation.captioned import CaptionedDataset, Captions
 from polyclip.evaluation.captioned import score as score_table
-from polyclip.evaluation.retrieval import Report, Request
+from polyclip.evaluation.retrieval import BenchmarkReport, Request
 from polyclip.models.aligner import PolyCLIP
 
 NAME = "retrieval"
 KEYS = {"image", "captions", "split", "group", "category"}
 
 
-def score(aligner: PolyCLIP, request: Request) -> Report:
-    """See `_table`."""
+def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
+    """Score the requested languages; see `polyclip.evaluation.captioned.score`."""
     return score_table(aligner, request, read(request))
 
 
-def read(request: Request) -> Table:
-    """Pictures and captions, languages under their pack's code whatever code the file has for them.
+def read(request: Request) -> CaptionedDataset:
+    """Read images and captions; languages get the code of their pack.
 
-    Raises DataError, with file and line, for what is not such a line, and for a picture that is missing, there twice or outside the folder.
+    Args:
+        request: File or folder, and split.
+
+    Returns:
+        The images and captions.
+
+    Raises:
+        DataError: A line is malformed, or an image is missing, occurs twice or is outside the folder; with file and
+            line.
+
     """
     if request.data is None:
         raise DataError(
-            "retrieval needs --data FILE.jsonl with one picture and its captions a line; see 'polyclip corpora show retrieval'."
+            "retrieval needs --data FILE.jsonl with one image and its captions a line; see 'polyclip corpora show "
+            "retrieval'."
         )
     path = request.data / "captions.jsonl" if request.data.is_dir() else request.data
     captions: Captions = {}
-    pictures: dict[str, ImageSource] = {}
+    images: dict[str, ImageSource] = {}
     groups: dict[str, str] = {}
     codes: dict[str, str] = {}
-    entries, others = of_split(path, request.split)
-    with Progress("reading pictures", len(entries)) as progress:
+    entries, others = read_split(path, request.split)
+    with Progress("reading images", len(entries)) as progress:
         for where, entry in entries:
-            key, file = placed(entry["image"], path.parent, where)
-            if key in pictures:
-                raise DataError(f"{where}: picture {key} is already on an earlier line; put all its captions on one.")
-            pictures[key], groups[key] = picture_of(file), str(entry.get("group", key))
-            for code, own in by_pack(entry["captions"], where, codes):
+            key, file = locate_image(entry["image"], path.parent, where)
+            if key in images:
+                raise DataError(f"{where}: image {key} is already on an earlier line; put all its captions on one.")
+            images[key], groups[key] = make_image_source(file), str(entry.get("group", key))
+            for code, own in group_by_pack(entry["captions"], where, codes):
                 captions.setdefault(code, []).extend((key, text) for text in own)
             progress.advance(1)
     notes = [f"{others} line(s) of other splits left out"] if others else []
-    return Table(name=NAME, split=request.split, pictures=pictures, captions=captions, groups=groups, notes=notes)
+    return CaptionedDataset(
+        name=NAME, split=request.split, images=images, captions=captions, groups=groups, notes=notes
+    )
 
 
-def of_split(path: Path, split: str) -> tuple[list[tuple[str, dict[str, Any]]], int]:
-    """Checked lines that are of this split or of none, and how many are of others."""
+def read_split(path: Path, split: str) -> tuple[list[tuple[str, dict[str, Any]]], int]:
+    """Return the lines of this split or of none, checked, and the number of other lines."""
     kept, others = [], 0
-    for where, entry in json_lines(path):
+    for where, entry in read_json_lines(path):
         if not {"image", "captions"} <= entry.keys() <= KEYS or not isinstance(entry["captions"], dict):
             raise DataError(
-                f"{where}: expected image and captions by language, and at most {', '.join(sorted(KEYS))}; found {str(entry)[:80]}."
+                f"{where}: expected image and captions by language, and at most {', '.join(sorted(KEYS))}; found "
+                f"{str(entry)[:80]}."
             )
         if entry.get("split") in (None, split):
             kept.append((where, entry))
@@ -72,13 +85,10 @@ def of_split(path: Path, split: str) -> tuple[list[tuple[str, dict[str, Any]]], 
     return kept, others
 
 
-def placed(image: object, folder: Path, where: str) -> tuple[str, Path]:
-    """A picture's name and file.
-
-    Raises DataError for one that is missing or outside the folder.
-    """
+def locate_image(image: object, folder: Path, where: str) -> tuple[str, Path]:
+    """Return the name and file of an image; DataError if it is missing or outside the folder."""
     if not isinstance(image, str) or not (folder / image).resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{where}: image is {str(image)[:80]!r}, expected a path inside {folder}.")
     if not (folder / image).is_file():
-        raise DataError(f"{where}: picture {folder / image} is missing.")
+        raise DataError(f"{where}: image {folder / image} is missing.")
     return image, folder / image

@@ -1,7 +1,8 @@
-"""Tux Paint's stamps (Debian's package tuxpaint-stamps-default): photographs and drawings with sentences by people in about 70 languages.
+"""Tux Paint's stamps (Debian's package tuxpaint-stamps-default): photographs and drawings, captioned by humans.
 
-A stamp is validation where the first 16 hexadecimal digits of the MD5 of its path, below `stamps` and without suffix, are 0 or 1 modulo 5,
-else test. Protocols: `photographs` searches the PNG, `drawings` the SVG, each with the sentences of its own.
+The sentences are in about 70 languages. A stamp belongs to validation if the first 16 hexadecimal digits of the MD5 of
+its path, below `stamps` and without suffix, are 0 or 1 modulo 5, else to test. Protocols: the gallery of `photographs`
+are the PNG files, that of `drawings` the SVG files, each with its own sentences.
 """
 
 import hashlib
@@ -13,14 +14,21 @@ from typing import Any
 from PIL import Image
 
 from polyclip.core.progress import Progress
-from polyclip.core.storage import digest
-from polyclip.data.images import check_bytes, picture_of, rendered
+from polyclip.core.storage import hash_parts
+from polyclip.data.images import check_file_size, make_image_source, render_svg
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, UnknownName
-from polyclip.evaluation.captioned import Table, asked, encoded, folder_of, notes, without_blank
-from polyclip.evaluation.facts import facts
+from polyclip.evaluation.captioned import (
+    CaptionedDataset,
+    collect_notes,
+    drop_blank_captions,
+    encode_captions,
+    get_data_folder,
+    select_languages,
+)
+from polyclip.evaluation.facts import load_facts
 from polyclip.evaluation.results import Score
-from polyclip.evaluation.retrieval import Items, Report, Request, both_directions
+from polyclip.evaluation.retrieval import BenchmarkReport, Items, Request, score_both_directions
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.aligner import PolyCLIP
 
@@ -54,7 +62,7 @@ class Stamp:
 
     @property
     def split(self) -> str:
-        """Validation or test."""
+        """The split that the stamp belongs to, validation or test."""
         return (
             "validation"
             if int(hashlib.md5(self.key.encode(), usedforsecurity=False).hexdigest()[:16], 16) % 5 in (0, 1)
@@ -62,79 +70,103 @@ class Stamp:
         )
 
 
-def score(aligner: PolyCLIP, request: Request) -> Report:
-    """Scores of every language under both protocols.
+def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
+    """Score every language under both protocols.
+
+    Args:
+        aligner: The model to score.
+        request: Folder, split and languages.
+
+    Returns:
+        Scores in both directions, counts and notes.
 
     Raises:
         DataError: `request.data` is not such a folder.
-        UnknownName: A split or language that the benchmark does not have.
+        UnknownName: The benchmark does not have the split or language.
 
     """
-    stamps, unread = readable(read(request))
-    table = asked(without_blank(table_of(stamps, request)), request)
-    keys = list(table.pictures)
-    image = Items(aligner.vision.embed(list(table.pictures.values()), f"{NAME} images", keep=True), keys, keys)
+    stamps, unread = drop_unreadable(read(request))
+    table = select_languages(drop_blank_captions(make_dataset(stamps, request)), request)
+    keys = list(table.images)
+    image = Items(aligner.vision.embed(list(table.images.values()), f"{NAME} images", keep=True), keys, keys)
     kinds = {kind: {stamp.key for stamp in stamps if stamp.kind == kind} for kind in (PHOTOGRAPHS, DRAWINGS)}
     scores: list[Score] = []
-    for vectors in encoded(aligner, table):
-        with Progress("scoring", len(vectors)) as progress:
-            for code, own in vectors.items():
+    for embeddings in encode_captions(aligner, table):
+        with Progress("scoring", len(embeddings)) as progress:
+            for code, own in embeddings.items():
                 named = [key for key, _ in table.captions[code]]
                 common: dict[str, Any] = {
                     "benchmark": NAME,
                     "split": request.split,
                     "language": code,
-                    "seen": request.seen(code),
+                    "seen": request.is_seen(code),
                 }
                 for kind, members in kinds.items():
                     if members & set(named):
-                        scores += both_directions(
-                            Items(own, named, named).only(members), image.only(members), protocol=kind, **common
+                        scores += score_both_directions(
+                            Items(own, named, named).select(members), image.select(members), protocol=kind, **common
                         )
                 progress.advance(1)
     counts = {"captions": sum(map(len, table.captions.values())), "pictures": len(keys)}
-    return Report(scores, counts, [*unread, *other_counts(len(stamps) + len(unread), request.split), *notes(table)])
+    return BenchmarkReport(
+        scores, counts, [*unread, *describe_counts(len(stamps) + len(unread), request.split), *collect_notes(table)]
+    )
 
 
-def other_counts(found: int, split: str) -> list[str]:
-    """A note where this copy has another number of stamps than the one that was measured."""
-    expected = facts(NAME).splits[split].pictures
+def describe_counts(found: int, split: str) -> list[str]:
+    """Return a note where this copy has another number of stamps than the measured one."""
+    expected = load_facts(NAME).splits[split].pictures
     return (
         []
         if found == expected
         else [
-            f"{found} stamps, where version 2022.06.04 of the package has {expected}: figures of the two cannot be compared"
+            f"{found} stamps, where version 2022.06.04 of the package has {expected}: figures of the two cannot be "
+            "compared"
         ]
     )
 
 
 def read(request: Request) -> list[Stamp]:
-    """Stamps of the requested split, sorted by path.
+    """Read the stamps of the requested split, sorted by path.
+
+    Args:
+        request: Folder and split.
+
+    Returns:
+        The stamps.
 
     Raises:
-        DataError: There is no folder of stamps, or none in it.
+        DataError: There is no folder of stamps, or it is empty.
         UnknownName: The split is neither validation nor test.
 
     """
-    folder = folder_of(request, NAME)
+    folder = get_data_folder(request, NAME)
     root = folder / INSIDE if (folder / INSIDE).is_dir() else folder
     found: dict[str, Stamp] = {}
     for path in sorted(root.rglob("*.txt")):
-        stamp = stamp_of(path, root)
+        stamp = read_stamp(path, root)
         if stamp is not None:
             found.setdefault(stamp.captions["en"], stamp)
     if not found:
         raise DataError(
-            f"{folder} has no stamps: expected {INSIDE}/**/*.txt beside PNG or SVG of the same name, as 'dpkg -x' unpacks them."
+            f"{folder} has no stamps: expected {INSIDE}/**/*.txt beside PNG or SVG of the same name, as 'dpkg -x' "
+            "unpacks them."
         )
     chosen = [stamp for stamp in found.values() if stamp.split == request.split]
     if not chosen:
-        raise UnknownName(f"split of {NAME}", request.split, facts(NAME).splits)
+        raise UnknownName(f"split of {NAME}", request.split, load_facts(NAME).splits)
     return chosen
 
 
-def stamp_of(path: Path, root: Path) -> Stamp | None:
-    """The stamp that a text file describes; None for a letter of an alphabet, and for a text without an image or an English sentence.
+def read_stamp(path: Path, root: Path) -> Stamp | None:
+    """Read the stamp that a text file describes.
+
+    Args:
+        path: The text file.
+        root: Folder of the stamps.
+
+    Returns:
+        The stamp; None for a letter of an alphabet, or without an image or an English sentence.
 
     Raises:
         DataError: The text is not UTF-8 or cannot be read.
@@ -154,13 +186,16 @@ def stamp_of(path: Path, root: Path) -> Stamp | None:
         raise DataError(f"{path}: cannot be read as UTF-8 ({error}); unpack the package again.") from error
     others = (line.split(".utf8=", 1) for line in lines[1:] if ".utf8=" in line)
     captions = {"en": lines[0].strip() if lines else ""} | {
-        language_of(code): text.strip() for code, text in others if text.strip()
+        to_language_code(code): text.strip() for code, text in others if text.strip()
     }
     return Stamp(key, image, captions) if captions["en"] else None
 
 
-def language_of(code: str) -> str:
-    """The pack that a locale of the stamps stands for; regional varieties and languages without a pack keep their own code."""
+def to_language_code(code: str) -> str:
+    """Convert a locale of the stamps to the code of its pack.
+
+    Regional varieties and languages without a pack keep theirs.
+    """
     if code in SCRIPTS:
         return SCRIPTS[code]
     try:
@@ -169,8 +204,8 @@ def language_of(code: str) -> str:
         return code
 
 
-def readable(stamps: list[Stamp]) -> tuple[list[Stamp], list[str]]:
-    """The stamps whose drawing can be drawn, and one sentence for each of the others."""
+def drop_unreadable(stamps: list[Stamp]) -> tuple[list[Stamp], list[str]]:
+    """Drop the stamps whose drawing cannot be rendered, with one sentence for each."""
     kept, unread = [], []
     for stamp in stamps:
         try:
@@ -183,39 +218,45 @@ def readable(stamps: list[Stamp]) -> tuple[list[Stamp], list[str]]:
 
 
 def draw(path: Path) -> Image.Image:
-    """A drawing on white.
+    """Render a drawing on white.
+
+    Args:
+        path: The SVG file.
+
+    Returns:
+        The image.
 
     Raises:
-        DataError: The file is larger than what is read, or cannot be drawn.
+        DataError: The file is too large, or cannot be rendered.
 
     """
-    check_bytes(path)
+    check_file_size(path)
     try:
-        return rendered(path.read_text(encoding="utf-8", errors="replace"), PIXELS)
+        return render_svg(path.read_text(encoding="utf-8", errors="replace"), PIXELS)
     except ValueError as error:
         raise DataError(f"{path}: cannot be drawn ({error}); left out.") from error
 
 
-def image_of(stamp: Stamp) -> ImageSource:
-    """The image of a stamp, decoded or drawn when it is asked for."""
+def make_image(stamp: Stamp) -> ImageSource:
+    """Return the image of a stamp, decoded or rendered when it is opened."""
     if stamp.kind == PHOTOGRAPHS:
-        return replace(picture_of(stamp.path), name=stamp.key)
+        return replace(make_image_source(stamp.path), name=stamp.key)
     return ImageSource(
         stamp.key,
-        digest("svg", str(PIXELS), stamp.path.read_text(encoding="utf-8", errors="replace")),
+        hash_parts("svg", str(PIXELS), stamp.path.read_text(encoding="utf-8", errors="replace")),
         partial(draw, stamp.path),
     )
 
 
-def table_of(stamps: list[Stamp], request: Request) -> Table:
-    """Images and captions as every benchmark of captioned images has them."""
+def make_dataset(stamps: list[Stamp], request: Request) -> CaptionedDataset:
+    """Convert the stamps to a dataset of captioned images."""
     captions: dict[str, list[tuple[str, str]]] = {}
     for stamp in stamps:
         for code, text in stamp.captions.items():
             captions.setdefault(code, []).append((stamp.key, text))
-    return Table(
+    return CaptionedDataset(
         name=NAME,
         split=request.split,
-        pictures={stamp.key: image_of(stamp) for stamp in stamps},
+        images={stamp.key: make_image(stamp) for stamp in stamps},
         captions=dict(sorted(captions.items())),
     )

@@ -1,11 +1,11 @@
 """Whether a model is tested on what it was trained on.
 
-A leak is a picture that is on both sides: the same file, the same picture in another size (polyclip/data/image_hash.py), a file name that identifies
-a picture of a public data set, a concept or group of one corpus, or an overlap that is known by name (corpora/overlaps/known.toml).
+A leak is an image that is on both sides: the same file, the same image in another size (polyclip/data/image_hash.py), a file name that identifies
+an image of a public data set, a concept or group of one corpus, or an overlap that is known by name (corpora/overlaps/known.toml).
 
 The same caption is no leak by itself. Short captions are words, and words have several meanings in every language (a bat, an orange), so
-that two pictures may rightly share one; they are counted. Sentences of `LONG` letters or more are hardly ever written twice: where `SHARE` of a
-benchmark's sentences were trained on, its captions leaked, whatever became of the pictures.
+that two images may rightly share one; they are counted. Sentences of `LONG` letters or more are hardly ever written twice: where `SHARE` of a
+benchmark's sentences were trained on, its captions leaked, whatever became of the images.
 """
 
 import re
@@ -22,10 +22,10 @@ from pydantic import Field
 from polyclip.core.progress import Progress
 from polyclip.core.toml import CORPORA, Pack, read_pack
 from polyclip.data.corpus import Corpus
-from polyclip.data.image_hash import BITS, NEAR, alike, duplicates, hashes
+from polyclip.data.image_hash import BITS, NEAR, is_same_image, find_duplicates, hash_images
 from polyclip.errors import DataError
-from polyclip.evaluation.leakage.sources import Captions, Material, of_corpus, plain
-from polyclip.languages.normalize import fold, pack_of
+from polyclip.evaluation.leakage.sources import Captions, DatasetContents, collect_corpus, normalize_name
+from polyclip.languages.normalize import fold, find_pack
 from polyclip.languages.schema import Language
 
 KNOWN = CORPORA / "overlaps" / "known.toml"
@@ -33,11 +33,11 @@ LONG = 20  # letters of a caption that is a sentence rather than a word
 SHARE = 0.1  # of a benchmark's sentences that were trained on: then its captions leaked
 FEWEST = 20  # sentences; below that their share says nothing
 COCO = re.compile(r"^(?:COCO_(?:train|val|test)20\d\d_)?(\d{12})$", re.IGNORECASE)
-IDENTIFYING = re.compile(r"\d{6}|[0-9a-f]{16}", re.IGNORECASE)  # in a name that is a picture's own, not just `1.jpg`
+IDENTIFYING = re.compile(r"\d{6}|[0-9a-f]{16}", re.IGNORECASE)  # in a name that is an image's own, not just `1.jpg`
 
 
-class Known(Pack):
-    """A set of pictures and all of its names."""
+class KnownSet(Pack):
+    """A set of images and all of its names."""
 
     name: str
     names: list[str] = Field(min_length=1)
@@ -56,7 +56,7 @@ class Overlap(Pack):
 class Overlaps(Pack):
     """corpora/overlaps/known.toml."""
 
-    sets: list[Known]
+    sets: list[KnownSet]
     overlaps: list[Overlap]
 
 
@@ -64,7 +64,7 @@ class Overlaps(Pack):
 class Leak:
     """One thing that is in training and in the benchmark."""
 
-    kind: str  # known overlap, concept, identical picture, near duplicate, file name, captions
+    kind: str  # known overlap, concept, identical image, near duplicate, file name, captions
     train: str
     other: str
     detail: str = ""
@@ -83,42 +83,42 @@ class Findings:
     notes: list[str]
 
 
-def leaks(train: Material, other: Material) -> list[Leak]:
+def find_leaks(train: DatasetContents, other: DatasetContents) -> list[Leak]:
     """Everything of `other` that is in `train`; empty where nothing is."""
     return compare(train, other).leaks
 
 
-def compare(train: Material, other: Material) -> Findings:
-    """Compare names, pictures, captions and concepts. Raises PolyclipError where the cache of hashes cannot be written."""
-    pictures, problems = picture_leaks(train, other)
-    named, differing = name_leaks(train, other, {leak.other for leak in pictures})
-    counts = caption_counts(train, other)
-    told = caption_leaks(train, other, counts)
+def compare(train: DatasetContents, other: DatasetContents) -> Findings:
+    """Compare names, images, captions and concepts. Raises PolyclipError where the cache of hashes cannot be written."""
+    images, problems = find_image_leaks(train, other)
+    named, differing = find_name_leaks(train, other, {leak.other for leak in images})
+    counts = count_captions(train, other)
+    told = find_caption_leaks(train, other, counts)
     notes = [*train.notes, *other.notes, *problems]
-    notes += [f"{differing} file names are the same, but their pictures are not"] if differing else []
+    notes += [f"{differing} file names are the same, but their images are not"] if differing else []
     compared = {key: [len(set(getattr(side, key))) for side in (train, other)] for key in ("listed", "concepts")}
-    compared["pictures"] = [len({picture.key for picture in side.pictures}) for side in (train, other)]
-    found = [*known_leaks(train, other), *concept_leaks(train, other), *pictures, *named, *told]
+    compared["pictures"] = [len({image.key for image in side.images}) for side in (train, other)]
+    found = [*find_known_leaks(train, other), *find_concept_leaks(train, other), *images, *named, *told]
     return Findings(train=train.name, other=other.name, leaks=found, captions=counts, compared=compared, notes=notes)
 
 
-def overlaps() -> Overlaps:
+def load_overlaps() -> Overlaps:
     """The known ones."""
     return read_pack(Overlaps, KNOWN)
 
 
-def known_names() -> list[str]:
+def list_known_names() -> list[str]:
     """Every name of a set that something is known about."""
-    return [name for known in overlaps().sets for name in (known.name, *known.names)]
+    return [name for known in load_overlaps().sets for name in (known.name, *known.names)]
 
 
-def known_leaks(train: Material, other: Material) -> list[Leak]:
+def find_known_leaks(train: DatasetContents, other: DatasetContents) -> list[Leak]:
     """Overlaps of sets that the two sides are called by."""
-    table = overlaps()
-    mine, theirs = ({known.name for known in table.sets if called(known, side)} for side in (train, other))
+    table = load_overlaps()
+    mine, theirs = ({known.name for known in table.sets if is_named(known, side)} for side in (train, other))
     same = set() if train.home and train.home == other.home else mine & theirs
     found = [
-        Leak(kind="known overlap", train=name, other=name, detail="the same set of pictures") for name in sorted(same)
+        Leak(kind="known overlap", train=name, other=name, detail="the same set of images") for name in sorted(same)
     ]
     for overlap in table.overlaps:
         for first, second in ((overlap.first, overlap.second), (overlap.second, overlap.first)):
@@ -130,27 +130,27 @@ def known_leaks(train: Material, other: Material) -> list[Leak]:
     return found
 
 
-def called(known: Known, side: Material) -> bool:
+def is_named(known: KnownSet, side: DatasetContents) -> bool:
     """Whether the side goes by one of the set's names."""
-    return bool({plain(name) for name in (known.name, *known.names)} & {plain(label) for label in side.labels})
+    return bool({normalize_name(name) for name in (known.name, *known.names)} & {normalize_name(label) for label in side.labels})
 
 
-def concept_leaks(train: Material, other: Material) -> list[Leak]:
+def find_concept_leaks(train: DatasetContents, other: DatasetContents) -> list[Leak]:
     """Concepts and groups on both sides of one corpus."""
     both = sorted(train.concepts & other.concepts) if train.home and train.home == other.home else []
     return [Leak(kind="concept", train=name, other=name, detail="on both sides of a split") for name in both]
 
 
-def picture_leaks(train: Material, other: Material) -> tuple[list[Leak], list[str]]:
-    """Pictures of the benchmark that were trained on, each once, and those of either side that could not be read."""
-    if not train.pictures or not other.pictures:
+def find_image_leaks(train: DatasetContents, other: DatasetContents) -> tuple[list[Leak], list[str]]:
+    """Images of the benchmark that were trained on, each once, and those of either side that could not be read."""
+    if not train.images or not other.images:
         return [], []
     mine, theirs = (
-        hashes(train.pictures, f"pictures of {train.name}"),
-        hashes(other.pictures, f"pictures of {other.name}"),
+        hash_images(train.images, f"images of {train.name}"),
+        hash_images(other.images, f"images of {other.name}"),
     )
     found = []
-    for first, second, bits in duplicates(mine, theirs):
+    for first, second, bits in find_duplicates(mine, theirs):
         same = first.key == second.key
         detail = "the same file" if same else f"{bits} of {BITS} bits of their hashes differ"
         found.append(
@@ -164,10 +164,10 @@ def picture_leaks(train: Material, other: Material) -> tuple[list[Leak], list[st
     return found, [f"not compared: {problem}" for problem in mine.problems + theirs.problems]
 
 
-def identity(name: str) -> str:
-    """What a file's name says about which picture it is; empty where it says nothing, as `1.jpg` does.
+def identify_file(name: str) -> str:
+    """What a file's name says about which image it is; empty where it says nothing, as `1.jpg` does.
 
-    COCO's pictures have one number whatever the release: `COCO_train2014_000000000009.jpg` is `000000000009.jpg` of 2017.
+    COCO's images have one number whatever the release: `COCO_train2014_000000000009.jpg` is `000000000009.jpg` of 2017.
     """
     stem = Path(name).stem
     coco = COCO.match(stem)
@@ -176,32 +176,32 @@ def identity(name: str) -> str:
     return stem.casefold() if IDENTIFYING.search(stem) else ""
 
 
-def name_leaks(train: Material, other: Material, done: Iterable[str]) -> tuple[list[Leak], int]:
-    """Names of one picture on both sides, and how many such names are of pictures that differ: where both are at hand, pictures decide."""
-    mine = {identity(name): name for name in reversed(train.listed)}
-    theirs = {identity(name): name for name in reversed(other.listed)}
-    at_hand = [{identity(picture.name): picture for picture in side.pictures} for side in (train, other)]
-    found, differing, seen = [], 0, {identity(name) for name in done}
+def find_name_leaks(train: DatasetContents, other: DatasetContents, done: Iterable[str]) -> tuple[list[Leak], int]:
+    """Names of one image on both sides, and how many such names are of images that differ: where both are at hand, images decide."""
+    mine = {identify_file(name): name for name in reversed(train.listed)}
+    theirs = {identify_file(name): name for name in reversed(other.listed)}
+    at_hand = [{identify_file(image.name): image for image in side.images} for side in (train, other)]
+    found, differing, seen = [], 0, {identify_file(name) for name in done}
     for key in sorted((mine.keys() & theirs.keys()) - seen - {""}):
-        if all(key in pictures for pictures in at_hand) and not alike(at_hand[0][key], at_hand[1][key], {}):
+        if all(key in images for images in at_hand) and not is_same_image(at_hand[0][key], at_hand[1][key], {}):
             differing += 1
         else:
             found.append(Leak(kind="file name", train=mine[key], other=theirs[key], detail=key))
     return found, differing
 
 
-def folded(captions: Captions, packs: Mapping[str, str], what: str) -> dict[str, set[str]]:
+def fold_captions(captions: Captions, packs: Mapping[str, str], what: str) -> dict[str, set[str]]:
     """Captions as keys to compare, by language; each language folded by the pack that `packs` names, without one where it names none."""
     found: dict[str, set[str]] = {}
     with Progress(f"reading captions of {what}", sum(map(len, captions.values()))) as progress:
         for code, texts in captions.items():
-            pack = pack_of(packs[code]) if packs[code] else None
+            pack = find_pack(packs[code]) if packs[code] else None
             found[code] = {fold(text, pack) for text in texts}
             progress.advance(len(texts))
     return found
 
 
-def shared_keys(train: Material, other: Material) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+def find_shared_captions(train: DatasetContents, other: DatasetContents) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     """The benchmark's captions (language, text folded), and those of them that were trained on.
 
     Captions are compared within a language. Where one side does not tell the language, all of the other side's are, folded without a pack.
@@ -213,28 +213,28 @@ def shared_keys(train: Material, other: Material) -> tuple[set[tuple[str, str]],
     mine_by = {code: train.captions[code] for code in set(source.values()) - {""}}
     if "" in source.values():
         mine_by[""] = [text for texts in train.captions.values() for text in texts]
-    mine = folded(mine_by, {code: code for code in mine_by}, train.name)
-    theirs = folded(other.captions, {code: source.get(code, code) for code in other.captions}, other.name)
+    mine = fold_captions(mine_by, {code: code for code in mine_by}, train.name)
+    theirs = fold_captions(other.captions, {code: source.get(code, code) for code in other.captions}, other.name)
     every = {(code, text) for code, texts in theirs.items() for text in texts}
     return every, {(code, text) for code, text in every if code in source and text in mine[source[code]]}
 
 
-def caption_counts(train: Material, other: Material) -> dict[str, int]:
+def count_captions(train: DatasetContents, other: DatasetContents) -> dict[str, int]:
     """Distinct captions of the benchmark and its sentences among them, and how many of each were trained on."""
-    every, shared = shared_keys(train, other)
+    every, shared = find_shared_captions(train, other)
     counts = {"captions": len(every), "shared": len(shared)}
     return counts | {
-        "sentences": sum(sentence(text) for _, text in every),
-        "shared_sentences": sum(sentence(text) for _, text in shared),
+        "sentences": sum(is_sentence(text) for _, text in every),
+        "shared_sentences": sum(is_sentence(text) for _, text in shared),
     }
 
 
-def sentence(text: str) -> bool:
+def is_sentence(text: str) -> bool:
     """Whether a caption is long enough to be hardly ever written twice."""
     return len(regex.findall(r"[\p{L}\p{M}]", text)) >= LONG
 
 
-def caption_leaks(train: Material, other: Material, counts: dict[str, int]) -> list[Leak]:
+def find_caption_leaks(train: DatasetContents, other: DatasetContents, counts: dict[str, int]) -> list[Leak]:
     """One leak where many of the benchmark's sentences were trained on."""
     found, total = counts["shared_sentences"], counts["sentences"]
     if total < FEWEST or found < SHARE * total or (train.home and train.home == other.home):
@@ -249,7 +249,7 @@ def caption_leaks(train: Material, other: Material, counts: dict[str, int]) -> l
     ]
 
 
-def record(findings: Findings, reason: str = "") -> dict[str, Any]:
+def to_record(findings: Findings, reason: str = "") -> dict[str, Any]:
     """The comparison as JSON (schema 1); `reason` is why its leaks are allowed."""
     limits = {"near_bits": NEAR, "of_bits": BITS, "sentence_letters": LONG, "sentence_share": SHARE}
     return {
@@ -261,18 +261,18 @@ def record(findings: Findings, reason: str = "") -> dict[str, Any]:
     }
 
 
-def unseen(corpus: Corpus, languages: Sequence[Language], reason: str = "") -> dict[str, Any]:
+def check_leakage(corpus: Corpus, languages: Sequence[Language], reason: str = "") -> dict[str, Any]:
     """Whether the test split of a corpus is unseen by those who train on its training split: what was compared and found, for the result.
 
     Raises DataError where something leaked and no reason is given to go on.
     """
-    found = compare(of_corpus(corpus, "train", languages), of_corpus(corpus, "test", languages))
-    refuse([found], reason)
+    found = compare(collect_corpus(corpus, "train", languages), collect_corpus(corpus, "test", languages))
+    refuse_leaks([found], reason)
     counts = Counter(leak.kind for leak in found.leaks)
     return {"compared": found.compared, "leaks": dict(counts), "allowed": reason if counts else None}
 
 
-def told(leaked: dict[str, Any]) -> list[str]:
+def describe_leakage(leaked: dict[str, Any]) -> list[str]:
     """A sentence for those who read a result whose leaks were allowed."""
     counts = leaked["leaks"]
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
@@ -283,7 +283,7 @@ def told(leaked: dict[str, Any]) -> list[str]:
     )
 
 
-def refuse(findings: Sequence[Findings], reason: str = "") -> None:
+def refuse_leaks(findings: Sequence[Findings], reason: str = "") -> None:
     """Raises DataError where something leaked and no reason is given to go on."""
     leaked = [found for found in findings if found.leaks]
     if leaked and not reason:

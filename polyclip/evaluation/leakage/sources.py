@@ -1,4 +1,4 @@
-"""What training data or a benchmark consists of, as far as it can be compared: pictures, their files' names, captions, concepts."""
+"""What training data or a benchmark consists of, as far as it can be compared: images, their files' names, captions, concepts."""
 
 import json
 import re
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.progress import Progress
-from polyclip.data.corpus import Corpus, CorpusPack, known_corpora, load_corpus
-from polyclip.data.images import SUFFIXES, picture_of
+from polyclip.data.corpus import Corpus, CorpusPack, list_corpora, load_corpus
+from polyclip.data.images import SUFFIXES, make_image_source
 from polyclip.data.splits import SPLITS
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError, UnknownName
 from polyclip.languages.resolve import resolve_language
-from polyclip.languages.schema import Language, known_languages, load_language
+from polyclip.languages.schema import Language, list_languages, load_language
 
 ALL = "all"  # every split
 LISTS = 100_000_000  # bytes of a text file that is read
@@ -24,20 +24,20 @@ Captions = dict[str, list[str]]  # code of the language, empty where it is unkno
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class DatasetContents:
     """One side of a comparison."""
 
     name: str
     labels: frozenset[str]  # what it may be called in corpora/overlaps/known.toml
-    pictures: Sequence[ImageSource] = ()
-    listed: Sequence[str] = ()  # names of picture files, at hand or not
+    images: Sequence[ImageSource] = ()
+    listed: Sequence[str] = ()  # names of image files, at hand or not
     captions: Captions = field(default_factory=dict)
     concepts: frozenset[str] = frozenset()  # of a corpus, with their groups
     home: str = ""  # what concepts are of: the same words mean the same thing only in the same corpus
     notes: Sequence[str] = ()  # what was found but not read
 
 
-def of_corpus(corpus: Corpus, split: str, languages: Sequence[Language] = ()) -> Material:
+def collect_corpus(corpus: Corpus, split: str, languages: Sequence[Language] = ()) -> DatasetContents:
     """A split of a corpus, or all of them; captions in `languages`, or in every language it has.
 
     Raises UnknownName for a split that does not exist, and what the reader raises.
@@ -45,15 +45,15 @@ def of_corpus(corpus: Corpus, split: str, languages: Sequence[Language] = ()) ->
     splits = list(SPLITS) if split == ALL else [split]
     reader, folder = corpus.reader, corpus.folder
     rows = {concept: row for part in splits for concept, row in reader.split_concepts(folder, part).items()}
-    pictures = [
+    images = [
         drawn[concept]
         for style in reader.styles(folder)
         for drawn in (reader.pictures(folder, style),)
         for concept in rows
         if concept in drawn
     ]
-    locales = {language.code: corpus.locale(language) for language in languages} or {
-        code_of(locale): locale for locale in reader.languages(folder)
+    locales = {language.code: corpus.get_locale(language) for language in languages} or {
+        to_pack_code(locale): locale for locale in reader.languages(folder)
     }
     having = set(reader.languages(folder))
     captions = {
@@ -61,52 +61,52 @@ def of_corpus(corpus: Corpus, split: str, languages: Sequence[Language] = ()) ->
         for code, locale in locales.items()
         if locale in having
     }
-    return Material(
+    return DatasetContents(
         name=f"{corpus.name} ({split})",
         labels=frozenset({corpus.name, folder.resolve().name}),
-        pictures=pictures,
-        listed=[picture.name for picture in pictures],
+        images=images,
+        listed=[image.name for image in images],
         captions=captions,
         concepts=frozenset(rows) | {row.group for row in rows.values()},
         home=str(folder.resolve()),
     )
 
 
-def code_of(locale: str) -> str:
+def to_pack_code(locale: str) -> str:
     """The pack's code of a corpus' locale, else the locale."""
-    return next((code for code in known_languages() if load_language(code).cldr == locale), locale)
+    return next((code for code in list_languages() if load_language(code).cldr == locale), locale)
 
 
-def gather(
+def collect_contents(
     text: str, split: str, languages: Sequence[Language], known: Iterable[str], data: Path | None = None
-) -> Material:
+) -> DatasetContents:
     """What a person named: a corpus, the path of a pack, a folder (with captions.jsonl of our kind, or of any benchmark), or a set of `known`.
 
     `data` is the folder of a benchmark that is given by name. Raises UnknownName with the nearest names, and what the readers raise.
     """
-    if data is None and (text.endswith(".toml") or text in known_corpora()):
-        return of_corpus(load_corpus(text), split, languages)
+    if data is None and (text.endswith(".toml") or text in list_corpora()):
+        return collect_corpus(load_corpus(text), split, languages)
     folder = data or Path(text)
     if folder.is_dir():
-        return of_jsonl(folder, split, languages) if ours(folder) else of_folder(folder, text)
+        return collect_jsonl(folder, split, languages) if is_own_format(folder) else collect_folder(folder, text)
     if data is not None:
         raise DataError(f"{data} is no folder; --data is where the files of {text} are.")
     names = sorted(known)
-    if plain(text) not in {plain(name) for name in names}:
-        raise UnknownName("corpus, folder or known set of pictures", text, [*known_corpora(), *names])
-    return Material(
+    if normalize_name(text) not in {normalize_name(name) for name in names}:
+        raise UnknownName("corpus, folder or known set of images", text, [*list_corpora(), *names])
+    return DatasetContents(
         name=text,
         labels=frozenset({text}),
         notes=[f"{text}: no files were given, only what is known of it was looked up"],
     )
 
 
-def plain(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A name without case, hyphens, underscores and spaces."""
     return re.sub(r"[\W_]", "", name).casefold()
 
 
-def ours(folder: Path) -> bool:
+def is_own_format(folder: Path) -> bool:
     """Whether its captions.jsonl is of the kind polyclip trains on."""
     path = folder / "captions.jsonl"
     if not path.is_file():
@@ -115,14 +115,14 @@ def ours(folder: Path) -> bool:
         return b'"captions"' in lines.readline()
 
 
-def of_jsonl(folder: Path, split: str, languages: Sequence[Language]) -> Material:
+def collect_jsonl(folder: Path, split: str, languages: Sequence[Language]) -> DatasetContents:
     """A folder of one's own, without a pack."""
     pack = CorpusPack(name=folder.resolve().name, about="", reader="jsonl", folder=".")
-    return of_corpus(Corpus(pack, folder / "corpus.toml"), split, languages)
+    return collect_corpus(Corpus(pack, folder / "corpus.toml"), split, languages)
 
 
-def of_folder(folder: Path, name: str) -> Material:
-    """Any benchmark's files: every picture below the folder, names in lists, captions in text files and in the JSON lines of XM3600 and IGLUE.
+def collect_folder(folder: Path, name: str) -> DatasetContents:
+    """Any benchmark's files: every image below the folder, names in lists, captions in text files and in the JSON lines of XM3600 and IGLUE.
 
     What is of another kind is named in the notes. Raises DataError for a folder with nothing of these.
     """
@@ -134,12 +134,12 @@ def of_folder(folder: Path, name: str) -> Material:
     unread = sorted(path.name for path in files if path.suffix.lower() not in (*SUFFIXES, *READ))
     if not paths and not listed and not captions:
         raise DataError(
-            f"{folder} has neither pictures nor lists of them nor captions in .txt or .jsonl files; expected a benchmark's own files."
+            f"{folder} has neither images nor lists of them nor captions in .txt or .jsonl files; expected a benchmark's own files."
         )
-    pictures = []
-    with Progress(f"reading pictures of {name}", len(paths)) as progress:
+    images = []
+    with Progress(f"reading images of {name}", len(paths)) as progress:
         for path in paths:
-            pictures.append(picture_of(path))
+            images.append(make_image_source(path))
             progress.advance(1)
     notes += (
         [
@@ -150,18 +150,18 @@ def of_folder(folder: Path, name: str) -> Material:
     )
     root = folder.resolve()
     labels = frozenset({name, root.name, f"{root.parent.name}-{root.name}"})
-    return Material(
+    return DatasetContents(
         name=name,
         labels=labels,
-        pictures=pictures,
-        listed=[p.name for p in pictures] + listed,
+        images=images,
+        listed=[p.name for p in images] + listed,
         captions=captions,
         notes=notes,
     )
 
 
 def read_texts(paths: Sequence[Path]) -> tuple[list[str], Captions, list[str]]:
-    """Names of pictures, captions by language, and what could not be read."""
+    """Names of images, captions by language, and what could not be read."""
     listed: list[str] = []
     captions: Captions = defaultdict(list)
     notes: list[str] = []
@@ -170,7 +170,7 @@ def read_texts(paths: Sequence[Path]) -> tuple[list[str], Captions, list[str]]:
             if path.stat().st_size > LISTS:
                 raise DataError(f"{path}: {path.stat().st_size:,} bytes, at most {LISTS:,} are read")
             lines = [line for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
-            found = from_json(lines) if path.suffix == ".jsonl" else from_lines(lines, path)
+            found = parse_json_lines(lines) if path.suffix == ".jsonl" else parse_lines(lines, path)
         except (UnicodeDecodeError, json.JSONDecodeError, DataError, KeyError, TypeError) as error:
             notes.append(f"{path}: not read ({type(error).__name__}: {error})")
             continue
@@ -180,15 +180,15 @@ def read_texts(paths: Sequence[Path]) -> tuple[list[str], Captions, list[str]]:
     return listed, dict(captions), notes
 
 
-def from_lines(lines: Sequence[str], path: Path) -> tuple[list[str], Captions]:
-    """A list of picture files where every line is one (Multi30k adds `#` and a number), else captions, in the language its name tells."""
+def parse_lines(lines: Sequence[str], path: Path) -> tuple[list[str], Captions]:
+    """A list of image files where every line is one (Multi30k adds `#` and a number), else captions, in the language its name tells."""
     names = [line.strip().partition("#")[0] for line in lines]
     if all(Path(name).suffix.lower() in SUFFIXES for name in names):
         return names, {}
-    return [], {language_of(path.stem): [line.strip() for line in lines]}
+    return [], {guess_language(path.stem): [line.strip() for line in lines]}
 
 
-def language_of(stem: str) -> str:
+def guess_language(stem: str) -> str:
     """`test_1kcaptions_de`, `swh_Latn`, `test.fr`: the code of the language that a file's name ends in, empty where it does not say."""
     parts = re.split(r"[_.-]", stem)
     for text in (stem, "_".join(parts[-2:]), parts[-1]):
@@ -199,7 +199,7 @@ def language_of(stem: str) -> str:
     return ""
 
 
-def from_json(lines: Sequence[str]) -> tuple[list[str], Captions]:
+def parse_json_lines(lines: Sequence[str]) -> tuple[list[str], Captions]:
     """Lines of XM3600 (image/key) or of IGLUE (img_path, sentences).
 
     Raises DataError for lines of another kind.
@@ -215,18 +215,18 @@ def from_json(lines: Sequence[str]) -> tuple[list[str], Captions]:
     return listed, captions
 
 
-def xm3600(entry: dict[str, Any], listed: list[str], captions: Captions) -> None:
-    """One picture with its captions in 36 languages."""
+def parse_xm3600(entry: dict[str, Any], listed: list[str], captions: Captions) -> None:
+    """One image with its captions in 36 languages."""
     listed.append(f"{entry['image/key']}.jpg")
     for code, found in entry.items():
         if isinstance(found, dict):
-            captions[language_of(code)] += found["caption"]
+            captions[guess_language(code)] += found["caption"]
 
 
-def iglue(entry: dict[str, Any], listed: list[str], captions: Captions) -> None:
-    """One picture with its captions in the language of the folder, which the line does not say."""
+def parse_iglue(entry: dict[str, Any], listed: list[str], captions: Captions) -> None:
+    """One image with its captions in the language of the folder, which the line does not say."""
     listed.append(str(entry["img_path"]))
     captions[""] += entry["sentences"]
 
 
-KINDS: dict[str, Callable[[dict[str, Any], list[str], Captions], None]] = {"image/key": xm3600, "img_path": iglue}
+KINDS: dict[str, Callable[[dict[str, Any], list[str], Captions], None]] = {"image/key": parse_xm3600, "img_path": parse_iglue}

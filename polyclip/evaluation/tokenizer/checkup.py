@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from polyclip.core.progress import Progress
-from polyclip.data.captions import normalised
+from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus
 from polyclip.data.types import Row
 from polyclip.errors import DataError, WeightsError
-from polyclip.evaluation.tokenizer.closeness import closenesses, finite, shuffled
-from polyclip.evaluation.tokenizer.findings import Checkup, Closeness, Examined, Finding, Tokens, Vectors
-from polyclip.evaluation.tokenizer.patient import Patient, admit, fits
-from polyclip.evaluation.tokenizer.tokens import Lengths, relative_to, tokens_of
-from polyclip.evaluation.tokenizer.vectors import vector_findings, vectors_of
-from polyclip.evaluation.tokenizer.verdict import SCRIPT, verdict
+from polyclip.evaluation.tokenizer.closeness import measure_closeness, is_finite, shuffle_rows
+from polyclip.evaluation.tokenizer.findings import Checkup, Closeness, LanguageFindings, Finding, TokenStats, EmbeddingStats
+from polyclip.evaluation.tokenizer.patient import ProbedEncoder, probe_encoder, check_fit
+from polyclip.evaluation.tokenizer.tokens import Lengths, compute_parity, measure_tokens
+from polyclip.evaluation.tokenizer.vectors import check_embeddings, measure_embeddings
+from polyclip.evaluation.tokenizer.verdict import SCRIPT, decide_verdict
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language
 from polyclip.models.backbone import BackboneSpec
@@ -35,9 +35,9 @@ def examine(tower: BackboneSpec, corpus: Corpus, languages: Sequence[Language], 
 
     Raises DataError for a language without captions and for an encoder that does not show its tokenizer, and what building it raises.
     """
-    rows = captions_of(corpus, languages)
-    patient = admit(tower)
-    tokens = read(
+    rows = read_training_rows(corpus, languages)
+    patient = probe_encoder(tower)
+    tokens = tokenize_rows(
         patient,
         {
             code: rows[code]
@@ -45,16 +45,16 @@ def examine(tower: BackboneSpec, corpus: Corpus, languages: Sequence[Language], 
             if code in rows
         },
     )
-    findings = fits(patient, tokens, tokens.get(CONTROL))
-    vectors: dict[str, Vectors | None] = {}
+    findings = check_fit(patient, tokens, tokens.get(CONTROL))
+    vectors: dict[str, EmbeddingStats | None] = {}
     close: dict[str, Closeness] = {}
     if not NEEDS_VECTORS & {finding.kind for finding in findings}:
-        vectors = {code: vectors_of(patient.encoder, [row.captions[0] for row in rows[code]]) for code in tokens}
+        vectors = {code: measure_embeddings(patient.encoder, [row.captions[0] for row in rows[code]]) for code in tokens}
         findings += [
-            finding for code, found in vectors.items() for finding in behaviour(patient, code, tokens[code], found)
+            finding for code, found in vectors.items() for finding in check_behaviour(patient, code, tokens[code], found)
         ]
     if vectors and None not in vectors.values():
-        close, broken = compared(patient, rows, languages, captions)
+        close, broken = compare_languages(patient, rows, languages, captions)
         findings += broken
     return Checkup(
         text_encoder=tower.name,
@@ -67,81 +67,81 @@ def examine(tower: BackboneSpec, corpus: Corpus, languages: Sequence[Language], 
         frame=patient.frame,
         findings=findings,
         languages=[
-            examined(language, tokens[language.code], vectors.get(language.code), close.get(language.code))
+            summarize_language(language, tokens[language.code], vectors.get(language.code), close.get(language.code))
             for language in languages
         ],
     )
 
 
-def captions_of(corpus: Corpus, languages: Sequence[Language]) -> dict[str, list[Row]]:
+def read_training_rows(corpus: Corpus, languages: Sequence[Language]) -> dict[str, list[Row]]:
     """Training rows of the languages and of those they may be compared with.
 
     Raises DataError for a language that names nothing.
     """
     there = corpus.reader.languages(corpus.folder)
-    rows = {language.code: rows_in(corpus, language, there) for language in languages}
+    rows = {language.code: read_rows(corpus, language, there) for language in languages}
     for language in languages:
         if not rows[language.code]:
             raise DataError(
                 f"Corpus {corpus.name!r} has no caption in {language.name} ({language.code}) in split {SPLIT!r}; it has {', '.join(there[:8])}"
                 f"{f' and {len(there) - 8} more' if len(there) > 8 else ''}. Leave this one out, or give --corpus a pack that names it."
             )
-    others = {code: rows_in(corpus, resolve_language(code), there) for code in PIVOTS if code not in rows}
+    others = {code: read_rows(corpus, resolve_language(code), there) for code in PIVOTS if code not in rows}
     return rows | {code: found for code, found in others.items() if found}
 
 
-def rows_in(corpus: Corpus, language: Language, there: Sequence[str]) -> list[Row]:
+def read_rows(corpus: Corpus, language: Language, there: Sequence[str]) -> list[Row]:
     """Training rows of one language; none where the corpus does not have it."""
-    locale = corpus.locale(language)
-    return normalised(corpus.reader.read(corpus.folder, locale, SPLIT), language) if locale in there else []
+    locale = corpus.get_locale(language)
+    return normalize_captions(corpus.reader.read(corpus.folder, locale, SPLIT), language) if locale in there else []
 
 
-def read(patient: Patient, rows: Mapping[str, list[Row]]) -> dict[str, Tokens]:
+def tokenize_rows(patient: ProbedEncoder, rows: Mapping[str, list[Row]]) -> dict[str, TokenStats]:
     """Every caption through the tokenizer."""
-    found: dict[str, Tokens] = {}
+    found: dict[str, TokenStats] = {}
     lengths: dict[str, Lengths] = {}
     with Progress(
         "reading captions with the tokenizer", sum(len(row.captions) for part in rows.values() for row in part)
     ) as progress:
         for code, part in rows.items():
             script = resolve_language(code).script
-            found[code], lengths[code] = tokens_of(
+            found[code], lengths[code] = measure_tokens(
                 patient.encoder, patient.vocabulary, patient.frame, part, script, progress.advance
             )
     english = lengths.get(CONTROL, {})
-    return {code: replace(tokens, relative=relative_to(lengths[code], english)) for code, tokens in found.items()}
+    return {code: replace(tokens, relative=compute_parity(lengths[code], english)) for code, tokens in found.items()}
 
 
-def behaviour(patient: Patient, code: str, tokens: Tokens, found: Vectors | None) -> list[Finding]:
+def check_behaviour(patient: ProbedEncoder, code: str, tokens: TokenStats, found: EmbeddingStats | None) -> list[Finding]:
     """Findings about vectors of one language; equal vectors are no defect where the tokenizer does not know the script."""
     known = tokens.unknown_captions <= SCRIPT
-    return vector_findings(
+    return check_embeddings(
         patient.encoder, resolve_language(code).name, found, known=known, left=patient.frame.side == "left"
     )
 
 
-def compared(
-    patient: Patient, rows: Mapping[str, list[Row]], languages: Sequence[Language], captions: int
+def compare_languages(
+    patient: ProbedEncoder, rows: Mapping[str, list[Row]], languages: Sequence[Language], captions: int
 ) -> tuple[dict[str, Closeness], list[Finding]]:
     """How close each language is to its pivot; or the defect that one of all those captions showed."""
-    named = {code: shuffled(found) for code, found in rows.items()}
+    named = {code: shuffle_rows(found) for code, found in rows.items()}
     pivots = {
         language.code: pivot
         for language in languages
         if (pivot := next((code for code in PIVOTS if code in rows and code != language.code), ""))
     }
     try:
-        return closenesses(patient.tower, patient.encoder, named, pivots, captions), []
+        return measure_closeness(patient.tower, patient.encoder, named, pivots, captions), []
     except WeightsError:
         texts = [row.captions[0] for code in dict.fromkeys([*pivots, *pivots.values()]) for row in named[code].values()]
-        if finite(patient.tower, patient.encoder, texts):
+        if is_finite(patient.tower, patient.encoder, texts):
             raise
-        return {}, vector_findings(patient.encoder, "Some captions", None, known=True, left=False)
+        return {}, check_embeddings(patient.encoder, "Some captions", None, known=True, left=False)
 
 
-def examined(language: Language, tokens: Tokens, vectors: Vectors | None, close: Closeness | None) -> Examined:
+def summarize_language(language: Language, tokens: TokenStats, vectors: EmbeddingStats | None, close: Closeness | None) -> LanguageFindings:
     """One language's findings and verdict."""
-    return Examined(
+    return LanguageFindings(
         code=language.code,
         name=language.name,
         script=language.script,
@@ -149,5 +149,5 @@ def examined(language: Language, tokens: Tokens, vectors: Vectors | None, close:
         tokens=tokens,
         vectors=vectors,
         closeness=close,
-        verdict=verdict(tokens, close, language.code == CONTROL),
+        verdict=decide_verdict(tokens, close, language.code == CONTROL),
     )

@@ -9,31 +9,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.core.vectors import unit
+from polyclip.core.vectors import normalize
 from polyclip.data.types import Row
-from polyclip.evaluation.metrics import Bootstrap, chance_recall, ranks, recall
-from polyclip.evaluation.tokenizer.findings import Closeness, Recall
+from polyclip.evaluation.metrics import Bootstrap, compute_chance_recall, compute_ranks, recall
+from polyclip.evaluation.tokenizer.findings import Closeness, RecallInterval
 from polyclip.models import feature_cache
 from polyclip.models.backbone import BackboneSpec
 
 FEWEST = 30  # names; below that an interval says nothing
 BLOCK = 100  # names a file of the cache: another --captions finds those it shares
-Names = Mapping[str, Row]  # concept -> row, in the order of `shuffled`
+Names = Mapping[str, Row]  # concept -> row, in the order of `shuffle_rows`
 
 
-def shuffled(rows: Sequence[Row]) -> dict[str, Row]:
+def shuffle_rows(rows: Sequence[Row]) -> dict[str, Row]:
     """Rows by concept, in an order that is the same in every language and on every machine, and no other."""
     return dict(
         sorted(((row.concept, row) for row in rows), key=lambda pair: hashlib.sha256(pair[0].encode()).hexdigest())
     )
 
 
-def common(own: Names, pivot: Names, most: int) -> list[str]:
+def select_common(own: Names, pivot: Names, most: int) -> list[str]:
     """The first `most` concepts that both name."""
     return [concept for concept in pivot if concept in own][:most]
 
 
-def closenesses(
+def measure_closeness(
     tower: BackboneSpec, encoder: Any, named: Mapping[str, Names], pivots: Mapping[str, str], most: int
 ) -> dict[str, Closeness]:
     """Of every language that shares FEWEST concepts with its pivot; everything that is not in the cache is encoded at once.
@@ -41,7 +41,7 @@ def closenesses(
     Raises WeightsError as `features.encode`.
     """
     asked = {
-        code: found for code, pivot in pivots.items() if len(found := common(named[code], named[pivot], most)) >= FEWEST
+        code: found for code, pivot in pivots.items() if len(found := select_common(named[code], named[pivot], most)) >= FEWEST
     }
     wanted: dict[str, list[str]] = {code: list(found) for code, found in asked.items()}
     for code, found in asked.items():
@@ -49,7 +49,7 @@ def closenesses(
         deep = list(named[pivot]).index(found[-1]) + 1
         deepest = max(len(wanted.get(pivot, [])), -(-deep // BLOCK) * BLOCK)
         wanted[pivot] = list(named[pivot])[:deepest]
-    vectors = encoded(
+    embeddings = encode_names(
         tower,
         encoder,
         {code: [named[code][concept].captions[0] for concept in found] for code, found in wanted.items()},
@@ -57,24 +57,24 @@ def closenesses(
     place = {code: {concept: number for number, concept in enumerate(found)} for code, found in wanted.items()}
     close = {}
     for code, found in asked.items():
-        own, other = (vectors[side][[place[side][concept] for concept in found]] for side in (code, pivots[code]))
-        close[code] = closeness(
+        own, other = (embeddings[side][[place[side][concept] for concept in found]] for side in (code, pivots[code]))
+        close[code] = compute_closeness(
             own, other, [named[code][c] for c in found], [named[pivots[code]][c] for c in found], pivots[code]
         )
     return {code: found for code, found in close.items() if found is not None}
 
 
-def encoded(tower: BackboneSpec, encoder: Any, texts: Mapping[str, list[str]]) -> dict[str, Float[Tensor, "name dim"]]:
-    """Unit vectors by language, from the cache where they are there; the encoder that is built already makes the others."""
+def encode_names(tower: BackboneSpec, encoder: Any, texts: Mapping[str, list[str]]) -> dict[str, Float[Tensor, "name dim"]]:
+    """Embeddings by language, from the cache where they are there; the encoder that is built already makes the others."""
     flat = [text for found in texts.values() for text in found]
     sections = [min(BLOCK, len(found) - start) for found in texts.values() for start in range(0, len(found), BLOCK)]
     built = replace(tower, build=lambda: encoder)
     table = feature_cache.encode(built, flat, f"names in {len(texts)} languages", sections)
-    return dict(zip(texts, unit(table).split([len(found) for found in texts.values()]), strict=True))
+    return dict(zip(texts, normalize(table).split([len(found) for found in texts.values()]), strict=True))
 
 
-def closeness(own: Tensor, other: Tensor, rows: Sequence[Row], pivots: Sequence[Row], pivot: str) -> Closeness | None:
-    """From unit vectors of the same concepts' names; None where fewer than FEWEST are spelled in another way than in the pivot."""
+def compute_closeness(own: Tensor, other: Tensor, rows: Sequence[Row], pivots: Sequence[Row], pivot: str) -> Closeness | None:
+    """From embeddings of the same concepts' names; None where fewer than FEWEST are spelled in another way than in the pivot."""
     keys = torch.arange(len(rows))
     differ = torch.tensor(
         [
@@ -85,21 +85,21 @@ def closeness(own: Tensor, other: Tensor, rows: Sequence[Row], pivots: Sequence[
     if int(differ.sum()) < FEWEST:
         return None
     hits = [
-        recall(ranks(query[differ], gallery, keys[differ], keys), 1).double()
+        recall(compute_ranks(query[differ], gallery, keys[differ], keys), 1).double()
         for query, gallery in ((own, other), (other, own))
     ]
     columns = torch.stack([*hits, (hits[0] + hits[1]) / 2], dim=1).numpy()
     groups = [row.group for row in rows]
     low, high = Bootstrap([group for group, asked in zip(groups, differ.tolist(), strict=True) if asked]).mean(columns)
     to_pivot, from_pivot, mean = (
-        Recall(float(v), float(a), float(b)) for v, a, b in zip(columns.mean(0), low, high, strict=True)
+        RecallInterval(float(v), float(a), float(b)) for v, a, b in zip(columns.mean(0), low, high, strict=True)
     )
-    apart = different(groups)
+    apart = mark_different_groups(groups)
     unrelated = (own @ own.T)[apart].double()
     return Closeness(
         pivot=pivot,
         pool=len(rows),
-        chance=chance_recall(1.0, len(rows), 1),
+        chance=compute_chance_recall(1.0, len(rows), 1),
         same=1 - float(differ.double().mean()),
         asked=int(differ.sum()),
         to_pivot=to_pivot,
@@ -112,13 +112,13 @@ def closeness(own: Tensor, other: Tensor, rows: Sequence[Row], pivots: Sequence[
     )
 
 
-def different(groups: Sequence[str]) -> Tensor:
+def mark_different_groups(groups: Sequence[str]) -> Tensor:
     """True where two rows are of different concept groups; shape [row, row]."""
     number = {group: place for place, group in enumerate(dict.fromkeys(groups))}
     index = torch.tensor([number[group] for group in groups])
     return index[:, None] != index[None, :]
 
 
-def finite(tower: BackboneSpec, encoder: Any, texts: Sequence[str]) -> bool:
+def is_finite(tower: BackboneSpec, encoder: Any, texts: Sequence[str]) -> bool:
     """Whether the encoder gives nothing but numbers for `texts`; the cache is not touched."""
     return bool(feature_cache.forward(encoder, texts, f"captions again with {tower.name}").isfinite().all())

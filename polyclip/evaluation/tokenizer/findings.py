@@ -13,7 +13,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostCharacter:
     """A character that does not come back."""
 
     character: str
@@ -36,7 +36,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
+class TokenStats:
     """What the tokenizer makes of all training captions of a language."""
 
     captions: int
@@ -53,13 +53,13 @@ class Tokens:
     longest: int  # row, with what stands around the caption
     highest_id: int
     lost_captions: float  # share whose text does not come back from its tokens
-    lost: list[Lost]  # the most frequent characters of these
+    lost: list[LostCharacter]  # the most frequent characters of these
     rewritten_captions: float  # share that the tokenizer's own normalisation changes, spaces aside
-    rewritten: list[Lost]  # the characters it replaces or drops
+    rewritten: list[LostCharacter]  # the characters it replaces or drops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vectors:
+class EmbeddingStats:
     """How the encoder behaves on a few captions of a language, by itself and in a batch."""
 
     captions: int
@@ -70,7 +70,7 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True)
-class Recall:
+class RecallInterval:
     """Recall@1 and its 95 % interval: concept groups are redrawn."""
 
     value: float
@@ -87,9 +87,9 @@ class Closeness:
     chance: float
     same: float  # share spelled as in the pivot: they are in the pool, but not asked
     asked: int
-    to_pivot: Recall
-    from_pivot: Recall
-    mean: Recall  # of both ways
+    to_pivot: RecallInterval
+    from_pivot: RecallInterval
+    mean: RecallInterval  # of both ways
     unrelated: float  # mean cosine of captions of different concepts
     unrelated_deviation: float
     related: float  # mean cosine of a name and its own name in the pivot
@@ -107,15 +107,15 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
+class LanguageFindings:
     """One language."""
 
     code: str
     name: str
     script: str
     recipe: str  # the pack's own method
-    tokens: Tokens
-    vectors: Vectors | None  # None where the encoder cannot be run or gives values that are not finite
+    tokens: TokenStats
+    vectors: EmbeddingStats | None  # None where the encoder cannot be run or gives values that are not finite
     closeness: Closeness | None  # None where there is nothing to compare with
     verdict: Verdict
 
@@ -129,11 +129,11 @@ class Checkup:
     corpus: str
     split: str
     vocabulary: int
-    table: int | None  # rows of the encoder's token table
+    table: int | None  # rows of the encoder's embedding matrix
     twins: float | None  # see `vocabulary.twins`
     frame: Frame
     findings: list[Finding] = field(default_factory=list)
-    languages: list[Examined] = field(default_factory=list)
+    languages: list[LanguageFindings] = field(default_factory=list)
 
     @property
     def defects(self) -> list[Finding]:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from polyclip.evaluation.tokenizer.findings import Finding, Frame, Tokens
-from polyclip.evaluation.tokenizer.vocabulary import Vocabulary, table_of, twins, vocabulary_of
-from polyclip.evaluation.tokenizer.wire import PROBES, frame_findings, frame_of, runs
+from polyclip.evaluation.tokenizer.findings import Finding, Frame, TokenStats
+from polyclip.evaluation.tokenizer.vocabulary import TokenizerVocabulary, get_embedding_matrix, measure_twins, read_vocabulary
+from polyclip.evaluation.tokenizer.wire import PROBES, check_frame, probe_frame, can_encode
 from polyclip.models.backbone import BackboneSpec
 
 UNKNOWN_CONTROL = 0.2  # share of English pieces; multilingual tokenizers have none
@@ -17,35 +17,35 @@ E5 = re.compile(r"(?<![a-z0-9])e5(?![a-z0-9])")
 
 
 @dataclass(frozen=True)
-class Patient:
+class ProbedEncoder:
     """A tower, its encoder, and how that is fed."""
 
     tower: BackboneSpec
     encoder: Any
-    vocabulary: Vocabulary
+    vocabulary: TokenizerVocabulary
     frame: Frame
-    table: int | None  # rows of the token table
+    table: int | None  # rows of the embedding matrix
     twins: float | None  # see `vocabulary.twins`
 
 
-def admit(tower: BackboneSpec) -> Patient:
+def probe_encoder(tower: BackboneSpec) -> ProbedEncoder:
     """Build and probe it.
 
     Raises DataError where it does not show its tokenizer, and what building it raises.
     """
     encoder = tower.build()
-    vocabulary, table = vocabulary_of(encoder), table_of(encoder)
-    alike = None if table is None else twins(vocabulary, table)
-    return Patient(
-        tower, encoder, vocabulary, frame_of(encoder, vocabulary), None if table is None else len(table), alike
+    vocabulary, table = read_vocabulary(encoder), get_embedding_matrix(encoder)
+    alike = None if table is None else measure_twins(vocabulary, table)
+    return ProbedEncoder(
+        tower, encoder, vocabulary, probe_frame(encoder, vocabulary), None if table is None else len(table), alike
     )
 
 
-def fits(patient: Patient, tokens: Mapping[str, Tokens], control: Tokens | None) -> list[Finding]:
+def check_fit(patient: ProbedEncoder, tokens: Mapping[str, TokenStats], control: TokenStats | None) -> list[Finding]:
     """What is wrong with how it is fed. `control` are the captions of a language that every encoder should read: English."""
-    found = frame_findings(patient.encoder, patient.vocabulary, patient.frame, patient.table)
+    found = check_frame(patient.encoder, patient.vocabulary, patient.frame, patient.table)
     if patient.twins is not None and patient.twins < TWINS:
-        text = f"Pieces of one word (cat, Cat, cats) are not alike in its token table ({patient.twins:.2f}, expected nearly 1): "
+        text = f"Pieces of one word (cat, Cat, cats) are not alike in its embedding matrix ({patient.twins:.2f}, expected nearly 1): "
         found.append(
             Finding(
                 "wrong-tokenizer",
@@ -54,12 +54,12 @@ def fits(patient: Patient, tokens: Mapping[str, Tokens], control: Tokens | None)
             )
         )
     if control is not None:
-        found += misread(control)
+        found += check_english(control)
     highest = max(part.highest_id for part in tokens.values())
     if patient.table is not None and highest >= patient.table:
-        text = f"Captions get ids up to {highest:,}, the token table has {patient.table:,} rows: this is another model's tokenizer."
+        text = f"Captions get ids up to {highest:,}, the embedding matrix has {patient.table:,} rows: this is another model's tokenizer."
         found.append(Finding("out-of-range", True, text))
-    elif not runs(patient.encoder, PROBES[1]):
+    elif not can_encode(patient.encoder, PROBES[1]):
         found.append(
             Finding(
                 "does-not-run",
@@ -79,7 +79,7 @@ def fits(patient: Patient, tokens: Mapping[str, Tokens], control: Tokens | None)
     return found
 
 
-def misread(control: Tokens) -> list[Finding]:
+def check_english(control: TokenStats) -> list[Finding]:
     """A tokenizer that does not even read English is not the one the model was trained with."""
     found = []
     if control.unknown_tokens > UNKNOWN_CONTROL:

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.core.vectors import unit
-from polyclip.evaluation.tokenizer.findings import Finding, Vectors
-from polyclip.models.feature_cache import on_every_core
+from polyclip.core.vectors import normalize
+from polyclip.evaluation.tokenizer.findings import Finding, EmbeddingStats
+from polyclip.models.encoding import run_on_every_core
 
 PROBED = 12  # captions, of all lengths
 FILLER = " ".join(["dog"] * 24)  # a long caption, so that every other one in its batch is filled up
@@ -19,51 +19,51 @@ NOISE = 1e-9  # cosine distance that is rounding whatever the spread
 CONSTANT = (
     1e-6  # cosine distance from the mean direction; e5-small has 0.1 in English, float32 leaves 1e-13 of one vector
 )
-UNIT = 1e-3  # by which a unit vector's length may differ from 1
+UNIT = 1e-3  # by which an embedding's length may differ from 1
 
 
-def vectors_of(encoder: Any, texts: Sequence[str]) -> Vectors | None:
+def measure_embeddings(encoder: Any, texts: Sequence[str]) -> EmbeddingStats | None:
     """Measured on PROBED of `texts`; None where a value is not finite."""
-    chosen = spread_over_lengths(texts)
-    alone = run(encoder, chosen, [[row] for row in range(len(chosen))])
-    together = run(encoder, [*chosen, FILLER], [list(range(len(chosen) + 1))])[:-1]
+    chosen = sample_lengths(texts)
+    alone = encode_batches(encoder, chosen, [[row] for row in range(len(chosen))])
+    together = encode_batches(encoder, [*chosen, FILLER], [list(range(len(chosen) + 1))])[:-1]
     if not (alone.isfinite().all() and together.isfinite().all()):
         return None
     lengths = alone.norm(dim=1)
-    directions = unit(alone)
-    return Vectors(
+    directions = normalize(alone)
+    return EmbeddingStats(
         captions=len(chosen),
-        batch_distance=distance(directions, unit(together)),
-        spread=distance(directions, unit(directions.mean(0, keepdim=True))),
+        batch_distance=compute_distance(directions, normalize(together)),
+        spread=compute_distance(directions, normalize(directions.mean(0, keepdim=True))),
         shortest=float(lengths.min()),
         longest=float(lengths.max()),
     )
 
 
-def spread_over_lengths(texts: Sequence[str]) -> list[str]:
+def sample_lengths(texts: Sequence[str]) -> list[str]:
     """PROBED different captions from the shortest to the longest."""
     ordered = sorted(set(texts), key=lambda text: (len(text), text))
     count = min(PROBED, len(ordered))
     return [ordered[place * (len(ordered) - 1) // max(1, count - 1)] for place in range(count)]
 
 
-def run(encoder: Any, texts: Sequence[str], batches: list[list[int]]) -> Float[Tensor, "caption dim"]:
+def encode_batches(encoder: Any, texts: Sequence[str], batches: list[list[int]]) -> Float[Tensor, "caption dim"]:
     """Vectors of `texts` in these batches, in float64: a small distance is not lost in rounding."""
     out = torch.empty(len(texts), encoder.dim, dtype=torch.float64)
 
     def one(batch: list[int]) -> None:
         out[batch] = encoder(**encoder.prepare([texts[row] for row in batch])).double()
 
-    on_every_core(one, iter(batches), lambda _: None)
+    run_on_every_core(one, iter(batches), lambda _: None)
     return out
 
 
-def distance(one: Float[Tensor, "row dim"], other: Float[Tensor, "other dim"]) -> float:
-    """The largest cosine distance of rows of unit vectors, in [0, 2]; `other` may be a single row."""
+def compute_distance(one: Float[Tensor, "row dim"], other: Float[Tensor, "other dim"]) -> float:
+    """The largest cosine distance of rows of embeddings, in [0, 2]; `other` may be a single row."""
     return max(0.0, float((1 - (one * other).sum(1)).max()))
 
 
-def vector_findings(encoder: Any, name: str, found: Vectors | None, *, known: bool, left: bool) -> list[Finding]:
+def check_embeddings(encoder: Any, name: str, found: EmbeddingStats | None, *, known: bool, left: bool) -> list[Finding]:
     """What is wrong with them. `known`: the tokenizer knows the language; `left`: rows are filled up on the left."""
     if found is None:
         return [
@@ -91,6 +91,6 @@ def vector_findings(encoder: Any, name: str, found: Vectors | None, *, known: bo
             )
         )
     if getattr(encoder, "unit", False) and max(abs(found.shortest - 1), abs(found.longest - 1)) > UNIT:
-        text = f"{name}: unit vectors are claimed, their lengths are {found.shortest:.3g} to {found.longest:.3g}."
+        text = f"{name}: embeddings are claimed, their lengths are {found.shortest:.3g} to {found.longest:.3g}."
         findings.append(Finding("not-unit", True, text))
     return findings

@@ -6,7 +6,7 @@ what a method gains.
 
 from dataclasses import dataclass
 
-from polyclip.evaluation.tokenizer.findings import Closeness, Tokens, Verdict
+from polyclip.evaluation.tokenizer.findings import Closeness, TokenStats, Verdict
 
 HEADS = "heads are enough"
 NORMS = "tune LayerNorm"
@@ -17,7 +17,7 @@ UNSURE = "cannot say"
 METHODS = {
     HEADS: "head-mlp",
     NORMS: "lilt-ln",
-    ADAPTERS: "lilt-lwa --tune text --text-layers :4",
+    ADAPTERS: "lilt-lwa --train-towers text --text-layers :4",
     NO_LANGUAGE: "",
     NO_SCRIPT: "",
     UNSURE: "",
@@ -57,7 +57,7 @@ THRESHOLDS = (
 )
 
 
-def label_of(recall: float, script: bool) -> str:
+def choose_label(recall: float, script: bool) -> str:
     """By recall@1; `script`: most captions hold pieces that the tokenizer does not know."""
     if recall >= KNOWN:
         return HEADS
@@ -68,13 +68,13 @@ def label_of(recall: float, script: bool) -> str:
     return NO_SCRIPT if script else NO_LANGUAGE
 
 
-def verdict(tokens: Tokens, close: Closeness | None, pivot: bool) -> Verdict:
+def decide_verdict(tokens: TokenStats, close: Closeness | None, pivot: bool) -> Verdict:
     """What to do for one language. `pivot`: it is English itself, measured against another language."""
     script = max(tokens.unknown_captions, tokens.byte_tokens or 0.0) > SCRIPT
     if close is None:
         label = NO_SCRIPT if script else UNSURE
-        return Verdict(label=label, method="", reason=without_parallel(tokens, script), doubt="")
-    label = label_of(close.mean.value, script)
+        return Verdict(label=label, method="", reason=explain_without_parallel(tokens, script), doubt="")
+    label = choose_label(close.mean.value, script)
     told = f"{100 * close.mean.value:.0f} % of its names find their own among {close.pool}"
     if pivot and label != HEADS:
         reason = f"{told} in {close.pivot!r}, which does not tell which of the two the encoder does not know."
@@ -82,19 +82,19 @@ def verdict(tokens: Tokens, close: Closeness | None, pivot: bool) -> Verdict:
     return Verdict(
         label=label,
         method=METHODS[label],
-        reason=f"{told}; {because(label, tokens)}.",
-        doubt=doubt(close, label, script),
+        reason=f"{told}; {explain_label(label, tokens)}.",
+        doubt=describe_doubt(close, label, script),
     )
 
 
-def without_parallel(tokens: Tokens, script: bool) -> str:
+def explain_without_parallel(tokens: TokenStats, script: bool) -> str:
     """What can be said from the tokenizer alone."""
     if script:
         return f"{100 * tokens.unknown_captions:.0f} % of its captions hold a piece that the tokenizer does not know."
     return "The corpus has too few names of the same concepts in English to compare with; the tokenizer alone shows no obstacle."
 
 
-def because(label: str, tokens: Tokens) -> str:
+def explain_label(label: str, tokens: TokenStats) -> str:
     """The threshold that decided, in words."""
     return {
         HEADS: "most of them, so the frozen encoder says enough",
@@ -105,9 +105,9 @@ def because(label: str, tokens: Tokens) -> str:
     }[label]
 
 
-def doubt(close: Closeness, label: str, script: bool) -> str:
+def describe_doubt(close: Closeness, label: str, script: bool) -> str:
     """Other verdicts that the interval allows, and a pool that makes it too easy."""
-    others = {label_of(bound, script) for bound in (close.mean.low, close.mean.high)} - {label}
+    others = {choose_label(bound, script) for bound in (close.mean.low, close.mean.high)} - {label}
     said = [f"a close call: the 95 % interval also allows {' or '.join(map(repr, sorted(others)))}"] if others else []
     if close.pool < POOL:
         said.append(f"the pool of {close.pool} is easier than the {POOL} that the thresholds were set on")

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from polyclip.core.vectors import unit
+from polyclip.core.vectors import normalize
 from polyclip.errors import DataError
 
 Rows = list[list[int]]
@@ -33,7 +33,7 @@ MOST_TWINS = 2000
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class TokenizerVocabulary:
     """A tokenizer's facts; `decode` is given rows without special ids."""
 
     pieces: dict[str, int]
@@ -48,7 +48,7 @@ class Vocabulary:
         found = frozenset(number for piece, number in self.pieces.items() if BYTE.fullmatch(piece))
         return found if len(found) == 256 else frozenset()
 
-    def broken(self, ids: set[int]) -> set[int]:
+    def find_partial(self, ids: set[int]) -> set[int]:
         """Those of `ids` that are a byte, or in byte-level BPE a piece that is no whole character."""
         if not self.byte_level:
             return ids & self.single_bytes
@@ -60,12 +60,12 @@ class Vocabulary:
         }
 
 
-def vocabulary_of(encoder: Any) -> Vocabulary:
+def read_vocabulary(encoder: Any) -> TokenizerVocabulary:
     """What the encoder reads with.
 
     Raises DataError where its tokenizer cannot be found.
     """
-    tokenizer = tokenizer_of(encoder)
+    tokenizer = find_tokenizer(encoder)
     backend = getattr(tokenizer, "backend_tokenizer", None) if hasattr(tokenizer, "all_special_ids") else tokenizer
     if hasattr(tokenizer, "all_special_ids"):
         named = {role: number for role in ROLES if (number := getattr(tokenizer, f"{role}_token_id", None)) is not None}
@@ -86,14 +86,14 @@ def vocabulary_of(encoder: Any) -> Vocabulary:
     normalizer = getattr(backend, "normalizer", None)
     bare: Callable[[str], str] = str if backend is not None else lambda text: unicodedata.normalize("NFKC", text)
     normal = normalizer.normalize_str if normalizer is not None else bare
-    return Vocabulary(
+    return TokenizerVocabulary(
         dict(tokenizer.get_vocab()), named, decode, normal, "ByteLevel" in repr(getattr(backend, "decoder", ""))
     )
 
 
-def tokenizer_of(encoder: Any) -> Any:
+def find_tokenizer(encoder: Any) -> Any:
     """The tokenizer of `tokenizers` or `transformers` that an encoder reads with: its attribute, else what its `tokenize` holds."""
-    found = getattr(encoder, "tokenizer", None) or next(held(getattr(encoder, "tokenize", None)), None)
+    found = getattr(encoder, "tokenizer", None) or next(find_captured_tokenizers(getattr(encoder, "tokenize", None)), None)
     if found is None:
         raise DataError(
             f"The encoder {type(encoder).__name__} does not show its tokenizer: give it an attribute 'tokenizer'."
@@ -101,7 +101,7 @@ def tokenizer_of(encoder: Any) -> Any:
     return found
 
 
-def held(function: object) -> Iterator[Any]:
+def find_captured_tokenizers(function: object) -> Iterator[Any]:
     """Tokenizers among the variables a function was made with, and those of the functions among them."""
     cells = (getattr(function, "__closure__", None) or ()) if isinstance(function, FunctionType) else ()
     for cell in cells:
@@ -109,17 +109,17 @@ def held(function: object) -> Iterator[Any]:
         if hasattr(content, "get_vocab"):
             yield content
         else:
-            yield from held(content)
+            yield from find_captured_tokenizers(content)
 
 
-def table_of(encoder: Any) -> Float[Tensor, "piece width"] | None:
-    """The encoder's token table: the largest of its embeddings; None where it has none."""
+def get_embedding_matrix(encoder: Any) -> Float[Tensor, "piece width"] | None:
+    """The encoder's embedding matrix: the largest of its embeddings; None where it has none."""
     tables = [module.weight for module in encoder.modules() if isinstance(module, nn.Embedding)]
     return max(tables, key=lambda table: table.numel()).detach() if tables else None
 
 
-def twins(vocabulary: Vocabulary, table: Float[Tensor, "piece width"]) -> float | None:
-    """How well the token table knows that two pieces are one word (cat and Cat, dog and dogs): in [0, 1].
+def measure_twins(vocabulary: TokenizerVocabulary, table: Float[Tensor, "piece width"]) -> float | None:
+    """How well the embedding matrix knows that two pieces are one word (cat and Cat, dog and dogs): in [0, 1].
 
     The share of such pairs whose vectors are nearer than those of a pair put together at random. A trained table gives nearly 1,
     the table of another vocabulary, one in another order, or one never trained 0.5. None with fewer than FEWEST_TWINS pairs.
@@ -135,6 +135,6 @@ def twins(vocabulary: Vocabulary, table: Float[Tensor, "piece width"]) -> float 
     if len(pairs) < FEWEST_TWINS:
         return None
     chosen = sorted(pairs)[:: max(1, len(pairs) // MOST_TWINS)]
-    left, right = (unit(table[torch.tensor(side)].float()) for side in zip(*chosen, strict=True))
+    left, right = (normalize(table[torch.tensor(side)].float()) for side in zip(*chosen, strict=True))
     own, other = (left * right).sum(1), (left * right.roll(len(chosen) // 2, 0)).sum(1)
     return float((own > other).double().mean())

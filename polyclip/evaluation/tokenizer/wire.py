@@ -7,14 +7,14 @@ from typing import Any
 import torch
 
 from polyclip.evaluation.tokenizer.findings import Finding, Frame
-from polyclip.evaluation.tokenizer.vocabulary import Rows, Vocabulary
+from polyclip.evaluation.tokenizer.vocabulary import Rows, TokenizerVocabulary
 
 PROBES = ("a", "dog", "7", "yes we can", "? !", "Zebra")  # what these have in common stands around every caption
 LONG = 4096  # words of the longest probe: more than any encoder of captions reads
 BATCH = 256  # captions in a call of the tokenizer
 
 
-def rows_of(encoder: Any, texts: Sequence[str], meter: Callable[[int], None] = lambda _: None) -> Rows:
+def tokenize(encoder: Any, texts: Sequence[str], meter: Callable[[int], None] = lambda _: None) -> Rows:
     """Ids of each caption as the encoder is fed, without what fills the row up."""
     found: Rows = []
     for start in range(0, len(texts), BATCH):
@@ -26,15 +26,15 @@ def rows_of(encoder: Any, texts: Sequence[str], meter: Callable[[int], None] = l
     return found
 
 
-def frame_of(encoder: Any, vocabulary: Vocabulary) -> Frame:
+def probe_frame(encoder: Any, vocabulary: TokenizerVocabulary) -> Frame:
     """Found by probing: short texts, a very long one, and both in a batch."""
-    filler = filling(encoder, vocabulary)
-    rows = [unfilled(row, filler) for row in rows_of(encoder, PROBES)]
+    filler = probe_filler(encoder, vocabulary)
+    rows = [strip_filler(row, filler) for row in tokenize(encoder, PROBES)]
     unknown = vocabulary.named.get("unk")
-    start = common(rows, unknown)
-    end = common([row[len(start) :][::-1] for row in rows], unknown)[::-1]
-    longest = len(rows_of(encoder, [long_text()])[0])
-    pad, side = padding(encoder)
+    start = find_common_prefix(rows, unknown)
+    end = find_common_prefix([row[len(start) :][::-1] for row in rows], unknown)[::-1]
+    longest = len(tokenize(encoder, [make_long_text()])[0])
+    pad, side = probe_padding(encoder)
     start_text, end_text = vocabulary.decode([start, end])
     return Frame(
         start=tuple(start),
@@ -47,18 +47,18 @@ def frame_of(encoder: Any, vocabulary: Vocabulary) -> Frame:
     )
 
 
-def long_text() -> str:
+def make_long_text() -> str:
     """LONG words."""
     return " ".join(["dog"] * LONG)
 
 
-def common(rows: Rows, unknown: int | None) -> list[int]:
+def find_common_prefix(rows: Rows, unknown: int | None) -> list[int]:
     """What all rows begin with; an unknown piece ends it."""
     alike = takewhile(lambda ids: len(set(ids)) == 1 and ids[0] != unknown, zip(*rows, strict=False))
     return [ids[0] for ids in alike]
 
 
-def padding(encoder: Any) -> tuple[int | None, str]:
+def probe_padding(encoder: Any) -> tuple[int | None, str]:
     """The id that fills up the shorter of two captions, and on which side it stands."""
     inputs = encoder.prepare(["a", "yes we can go"])
     mask = inputs["attention_mask"][0].bool()
@@ -67,34 +67,34 @@ def padding(encoder: Any) -> tuple[int | None, str]:
     return int(inputs["input_ids"][0][~mask][0]), "right" if bool(mask[0]) else "left"
 
 
-def filling(encoder: Any, vocabulary: Vocabulary) -> int | None:
+def probe_filler(encoder: Any, vocabulary: TokenizerVocabulary) -> int | None:
     """The pad id of an encoder that reads its own padding (SigLIP): rows of one length, all of it marked as text; None otherwise."""
     pad = vocabulary.named.get("pad")
-    short, longer = rows_of(encoder, PROBES[:1])[0], rows_of(encoder, ["yes we can go"])[0]
+    short, longer = tokenize(encoder, PROBES[:1])[0], tokenize(encoder, ["yes we can go"])[0]
     return pad if len(short) == len(longer) and short[-2:] == [pad, pad] else None
 
 
-def unfilled(row: list[int], filler: int | None) -> list[int]:
+def strip_filler(row: list[int], filler: int | None) -> list[int]:
     """Without trailing pad ids, where these are read as text."""
     while filler is not None and row and row[-1] == filler:
         row = row[:-1]
     return row
 
 
-def body(row: list[int], frame: Frame) -> list[int]:
+def strip_frame(row: list[int], frame: Frame) -> list[int]:
     """What belongs to the caption itself, of a row that nothing fills up."""
     ends = bool(frame.end) and tuple(row[-len(frame.end) :]) == frame.end
     return row[len(frame.start) : len(row) - len(frame.end) if ends else len(row)]
 
 
-def frame_findings(encoder: Any, vocabulary: Vocabulary, frame: Frame, table: int | None) -> list[Finding]:
+def check_frame(encoder: Any, vocabulary: TokenizerVocabulary, frame: Frame, table: int | None) -> list[Finding]:
     """Everything wrong with it."""
-    return [*cut(encoder, frame), *specials(encoder, vocabulary, frame), *pads(vocabulary, frame, table)]
+    return [*check_truncation(encoder, frame), *check_special_tokens(encoder, vocabulary, frame), *check_special_ids(vocabulary, frame, table)]
 
 
-def cut(encoder: Any, frame: Frame) -> list[Finding]:
+def check_truncation(encoder: Any, frame: Frame) -> list[Finding]:
     """Whether what stands around captions survives truncation, and whether the model can read its longest row."""
-    row = rows_of(encoder, [long_text()])[0]
+    row = tokenize(encoder, [make_long_text()])[0]
     found = []
     if frame.end and tuple(row[-len(frame.end) :]) != frame.end:
         text = f"Captions of more than {len(row)} tokens lose their end, {frame.end_text}: the tokenizer must cut first and add it then."
@@ -107,7 +107,7 @@ def cut(encoder: Any, frame: Frame) -> list[Finding]:
                 f"Captions of more than {len(row)} tokens lose what stands before them, {frame.start_text}.",
             )
         )
-    if runs(encoder, PROBES[1]) and not runs(encoder, long_text()):
+    if can_encode(encoder, PROBES[1]) and not can_encode(encoder, make_long_text()):
         length = (
             f"{len(row):,} tokens, its longest row"
             if frame.limit
@@ -119,7 +119,7 @@ def cut(encoder: Any, frame: Frame) -> list[Finding]:
     return found
 
 
-def runs(encoder: Any, text: str) -> bool:
+def can_encode(encoder: Any, text: str) -> bool:
     """Whether the encoder gives a vector at all: a position or an id beyond its tables is an error of torch."""
     try:
         with torch.inference_mode():
@@ -129,7 +129,7 @@ def runs(encoder: Any, text: str) -> bool:
     return True
 
 
-def specials(encoder: Any, vocabulary: Vocabulary, frame: Frame) -> list[Finding]:
+def check_special_tokens(encoder: Any, vocabulary: TokenizerVocabulary, frame: Frame) -> list[Finding]:
     """BERT and its kind were trained between two special tokens; a tokenizer that has them but does not add them was changed."""
     from polyclip.models.trunk.text import Bert
 
@@ -143,7 +143,7 @@ def specials(encoder: Any, vocabulary: Vocabulary, frame: Frame) -> list[Finding
     return found
 
 
-def pads(vocabulary: Vocabulary, frame: Frame, table: int | None) -> list[Finding]:
+def check_special_ids(vocabulary: TokenizerVocabulary, frame: Frame, table: int | None) -> list[Finding]:
     """Whether the ids with a role are sane."""
     named, found = vocabulary.named, []
     for role, number in named.items():
@@ -152,7 +152,7 @@ def pads(vocabulary: Vocabulary, frame: Frame, table: int | None) -> list[Findin
                 Finding(
                     "out-of-range",
                     True,
-                    f"The {role} id {number} is beyond the encoder's token table of {table:,} rows.",
+                    f"The {role} id {number} is beyond the encoder's embedding matrix of {table:,} rows.",
                 )
             )
     if frame.side == "left":

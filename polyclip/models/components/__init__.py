@@ -1,1 +1,1 @@
-"""Small trainable parts that are put into frozen towers, and the rules where they go."""
+"""Trainable components that a method puts into frozen encoders, projection heads, and the rules for where they go."""

@@ -1,4 +1,4 @@
-"""Layerwise adapters (LilT, arXiv 2303.11866; Houlsby et al. 2019, arXiv 1902.00751), started at the identity."""
+"""Layerwise adapters (LilT, arXiv 2303.11866; Houlsby et al. 2019, arXiv 1902.00751), initialized as the identity."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from polyclip.errors import DataError
-from polyclip.models.components.target import Site
+from polyclip.models.components.target import TargetLayers
 
 REDUCTION = 4  # hidden -> hidden / 4 -> hidden
 PRE_NORMS = (  # of a layer: before attention, and before its feed-forward part; one alone is another kind of norm
@@ -18,7 +18,14 @@ PRE_NORMS = (  # of a layer: before attention, and before its feed-forward part;
 
 
 class Adapter(nn.Module):
-    """x + W_up(GELU(W_down x)) on the last dimension; W_up starts at zero, so that the tower starts unchanged."""
+    """Bottleneck adapter x + W_up(GELU(W_down x)) on the last dimension.
+
+    W_up starts at zero, so that the encoder's output is unchanged before the first step.
+
+    Args:
+        width: Size of the last dimension; the bottleneck has a quarter of it.
+
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -30,12 +37,17 @@ class Adapter(nn.Module):
         nn.init.zeros_(self.up.bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Same shape as `hidden`."""
+        """Apply the adapter; the result has the shape of `hidden`."""
         return hidden + self.up(nn.functional.gelu(self.down(hidden)))
 
 
-class MapAdapter(nn.Module):
-    """The same on feature maps: 1x1 convolutions over the channels."""
+class ConvAdapter(nn.Module):
+    """Bottleneck adapter on feature maps: 1x1 convolutions over the channels.
+
+    Args:
+        width: Channels of the feature map.
+
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -48,34 +60,45 @@ class MapAdapter(nn.Module):
                 nn.init.zeros_(constant)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Same shape as `hidden`: [picture, width, height, width of the map]."""
+        """Apply the adapter; the result has the shape of `hidden`, [image, channel, height, width]."""
         return hidden + self.up(nn.functional.gelu(self.down(hidden)))
 
 
-def adapters(site: Site) -> list[nn.Parameter]:
-    """Put two adapters into every transformer layer, or one after every convolutional block; returns their parameters.
+def add_adapters(target: TargetLayers) -> list[nn.Parameter]:
+    """Put two adapters into every transformer layer, or one after every convolutional block.
 
-    Post-LN BERT family: after the attention output's dense layer and after the feed-forward's second, before the residual sum.
-    Pre-LN ViT: before each of a block's two norms, on the branch. Convolutional towers: after every block.
-    Raises DataError for a tower that has none of these places.
+    Post-LN BERT family: after the attention output's dense layer and after the feed-forward's second, before the
+    residual sum. Pre-LN ViT: before each of a block's two norms, on the residual branch. Convolutional encoders: after
+    every block.
+
+    Args:
+        target: The encoder and which of its layers get adapters.
+
+    Returns:
+        The adapters' parameters.
+
+    Raises:
+        DataError: The encoder has none of these places.
+
     """
     added: list[nn.Parameter] = []
-    for parent, name, before in list(_places(site)):
+    for parent, name, before in list(_places(target)):
         child = getattr(parent, name)
         adapter = _adapter_for(child, before)
         setattr(parent, name, nn.Sequential(adapter, child) if before else nn.Sequential(child, adapter))
         added += adapter.parameters()
     if not added:
         raise DataError(
-            f"Layerwise adapters have no place in a {site.name}: expected BERT-style layers (attention.output.dense, output.dense), "
+            f"Layerwise adapters have no place in a {target.name}: expected BERT-style layers "
+            "(attention.output.dense, output.dense), "
             "ViT blocks (norm1, norm2) or convolutional blocks. Use --method heads."
         )
     return added
 
 
-def _places(site: Site) -> Iterator[tuple[nn.Module, str, bool]]:
-    """(module, name of its child, whether the adapter goes before that child)."""
-    for _, module in site.modules():
+def _places(target: TargetLayers) -> Iterator[tuple[nn.Module, str, bool]]:
+    """Yield (module, name of its child, whether the adapter goes before that child)."""
+    for _, module in target.modules():
         if isinstance(getattr(module, "dense", None), nn.Linear) and isinstance(
             getattr(module, "LayerNorm", None), nn.LayerNorm
         ):
@@ -83,9 +106,9 @@ def _places(site: Site) -> Iterator[tuple[nn.Module, str, bool]]:
         for pair in PRE_NORMS:
             if all(isinstance(getattr(module, norm, None), nn.LayerNorm) for norm in pair):
                 yield from ((module, norm, True) for norm in pair)
-    if site.encoder.trunk.kind == "map":
-        for number in site.numbers():
-            stage = site.encoder.trunk.layers[number]
+    if target.encoder.trunk.kind == "map":
+        for number in target.layer_numbers():
+            stage = target.encoder.trunk.layers[number]
             yield from (
                 (stage, name, False) for name, block in stage.named_children() if _out_channels(block) is not None
             )
@@ -99,15 +122,15 @@ def _adapter_for(child: nn.Module, before: bool) -> nn.Module:
     channels = _out_channels(child)
     if channels is None:
         raise DataError(f"No adapter fits a {type(child).__name__}.")
-    return MapAdapter(channels)
+    return ConvAdapter(channels)
 
 
 def _out_channels(block: nn.Module) -> int | None:
-    """Channels that leave a convolutional block: those of its last convolution."""
+    """Output channels of a convolutional block: those of its last convolution."""
     convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
     return convolutions[-1].out_channels if convolutions else None
 
 
-def is_identity(adapter: Adapter | MapAdapter) -> bool:
-    """Whether the adapter still returns its input."""
+def is_identity(adapter: Adapter | ConvAdapter) -> bool:
+    """Whether the adapter still returns its input unchanged."""
     return not torch.any(adapter.up.weight) and adapter.up.bias is not None and not torch.any(adapter.up.bias)

@@ -1,19 +1,26 @@
-"""Deep adapters (LilT, arXiv 2303.11866): one new layer after a tower's last, started at the identity, and the final norm."""
+"""Deep adapters (LilT, arXiv 2303.11866): a new last layer, initialized as the identity, and the trained final norm."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from polyclip.errors import DataError
-from polyclip.models.components.target import Site
+from polyclip.models.components.target import TargetLayers
 
-EXPANSION = 6  # of the convolutional layer, as in the towers it goes on
+EXPANSION = 6  # of the convolutional layer, as in the encoders it extends
 
 
 class TokenLayer(nn.Module):
-    """A pre-LN transformer layer: x + attention(norm1(x)), then x + mlp(norm2(x)). Both last maps start at zero: x comes out.
+    """Pre-LN transformer layer: x + attention(norm1(x)), then x + mlp(norm2(x)).
 
-    It has the parameters of a BERT or ViT layer of the same width. Pre-LN in a post-LN tower too, where no post-LN layer can start at the identity.
+    Both output projections start at zero, so the layer starts as the identity. It has the parameters of a BERT or ViT
+    layer of the same width. It is pre-LN in a post-LN encoder too, where no post-LN layer can start as the identity.
+
+    Args:
+        width: Length of a token's hidden state.
+        heads: Attention heads.
+        inner: Hidden width of the feed-forward block.
+
     """
 
     def __init__(self, width: int, heads: int, inner: int) -> None:
@@ -32,12 +39,12 @@ class TokenLayer(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "row token width"], bias: Tensor | None = None
     ) -> Float[Tensor, "row token width"]:
-        """`bias`: [row, 1, token, token], which tokens are looked at, as transformers' layers take it."""
-        hidden = hidden + self.attention(self.norm1(hidden), bias)
+        """Apply the layer; `bias` is an attention mask [row, 1, token, token] as transformers' layers take it."""
+        hidden = hidden + self.attend(self.norm1(hidden), bias)
         return hidden + self.down(nn.functional.gelu(self.up(self.norm2(hidden))))
 
-    def attention(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
-        """Multi-head attention of every token to every other."""
+    def attend(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
+        """Multi-head self-attention over all tokens."""
         rows, tokens, width = hidden.shape
         query, key, value = (
             self.qkv(hidden).view(rows, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
@@ -46,8 +53,13 @@ class TokenLayer(nn.Module):
         return self.out(seen.transpose(1, 2).reshape(rows, tokens, width))
 
 
-class MapLayer(nn.Module):
-    """An inverted residual block without norms: x + project(depthwise(expand(x))); the projection starts at zero."""
+class ConvLayer(nn.Module):
+    """Inverted residual block without norms: x + project(depthwise(expand(x))), whose projection starts at zero.
+
+    Args:
+        width: Channels of the feature map.
+
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -59,22 +71,30 @@ class MapLayer(nn.Module):
             nn.init.zeros_(self.project.bias)
 
     def forward(self, hidden: Float[Tensor, "row width h w"]) -> Float[Tensor, "row width h w"]:
-        """Same shape."""
+        """Apply the block; the result has the shape of `hidden`."""
         return hidden + self.project(nn.functional.relu6(self.depthwise(nn.functional.relu6(self.expand(hidden)))))
 
 
-def deep_adapter(site: Site) -> list[nn.Parameter]:
-    """Append the layer; returns its parameters and those of the final norm.
+def add_deep_adapter(target: TargetLayers) -> list[nn.Parameter]:
+    """Append a layer to the encoder.
 
-    Raises DataError for a tower whose layers are not known, and where layers were named: the new one is the last.
+    Args:
+        target: The whole encoder.
+
+    Returns:
+        Parameters of the new layer and of the final norm.
+
+    Raises:
+        DataError: The encoder's layers are not known, or `target` names layers: the new layer is always the last.
+
     """
-    trunk = site.encoder.trunk
-    if site.layers:
-        raise DataError(f"A deep adapter goes after the last layer: leave out {site.kind} layers {site.layers!r}.")
+    trunk = target.encoder.trunk
+    if target.layers:
+        raise DataError(f"A deep adapter goes after the last layer: leave out {target.kind} layers {target.layers!r}.")
     if trunk.kind == "whole":
         raise DataError(
-            f"A deep adapter has no place in a {site.name}: polyclip does not know its layers. Use --method heads."
+            f"A deep adapter has no place in a {target.name}: polyclip does not know its layers. Use --method heads."
         )
-    layer = TokenLayer(trunk.width, trunk.heads, trunk.inner) if trunk.kind == "tokens" else MapLayer(trunk.width)
-    trunk.layers.append(layer.to(memory_format=torch.channels_last) if isinstance(layer, MapLayer) else layer)
+    layer = TokenLayer(trunk.width, trunk.heads, trunk.inner) if trunk.kind == "tokens" else ConvLayer(trunk.width)
+    trunk.layers.append(layer.to(memory_format=torch.channels_last) if isinstance(layer, ConvLayer) else layer)
     return [*layer.parameters(), *(trunk.final_norm.parameters() if trunk.final_norm is not None else ())]

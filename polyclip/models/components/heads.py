@@ -1,4 +1,4 @@
-"""Projection heads: from a tower's pooled vector to the shared space."""
+"""Projection heads: from an encoder's features to the shared embedding space."""
 
 import math
 from collections.abc import Sequence
@@ -9,23 +9,29 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from polyclip.core.vectors import unit
+from polyclip.core.vectors import normalize
 
 HIDDEN = 384  # width of the gated branch
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What the heads of both sides have in common."""
+class HeadShape:
+    """Shape of a projection head."""
 
-    dim: int  # length of one member's vector
+    dim: int  # length of one member's embedding
     gated: bool
     members: int
     hidden: int = 0  # units between two linear maps; 0: one linear map
 
 
-class Gated(nn.Module):
-    """W_o(relu(W_a x) * W_b x): the gated linear unit that SAIL trains on frozen features (arXiv 2412.04616, section 3)."""
+class GatedBranch(nn.Module):
+    """Gated linear unit W_o(relu(W_a x) * W_b x), as SAIL trains it on frozen features (arXiv 2412.04616, section 3).
+
+    Args:
+        width: Length of the input features.
+        dim: Length of the output.
+
+    """
 
     def __init__(self, width: int, dim: int) -> None:
         super().__init__()
@@ -34,12 +40,21 @@ class Gated(nn.Module):
         self.out = nn.Linear(HIDDEN, dim)
 
     def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
-        """Not normalised."""
+        """Apply the gated linear unit; the output is not normalized."""
         return self.out(torch.relu(self.gate(features)) * self.value(features))
 
 
 class Projection(nn.Module):
-    """Drop some dimensions, project, normalise: a linear map, with `gated` a gated branch added to it, with `hidden` Linear-GELU-Linear instead."""
+    """One member of a head: dropout on the features, projection, L2 normalization.
+
+    Args:
+        width: Length of the input features.
+        dim: Length of the embeddings.
+        dropout: Share of the features set to zero in training, in [0, 1).
+        gated: Add a gated linear unit to the linear map.
+        hidden: Units of a hidden layer (Linear-GELU-Linear); 0 for one linear map.
+
+    """
 
     def __init__(self, width: int, dim: int, dropout: float, *, gated: bool, hidden: int = 0) -> None:
         super().__init__()
@@ -51,32 +66,39 @@ class Projection(nn.Module):
             nn.init.zeros_(self.inner.bias)
         nn.init.normal_(self.linear.weight, std=(hidden or width) ** -0.5)
         nn.init.zeros_(self.linear.bias)
-        self.branch = Gated(width, dim) if gated else None
+        self.branch = GatedBranch(width, dim) if gated else None
 
-    def raw(self, values: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
-        """Not normalised, nothing left out."""
+    def project(self, values: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
+        """Project without dropout and without normalization."""
         projected = self.linear(values if self.inner is None else nn.functional.gelu(self.inner(values)))
         return projected if self.branch is None else projected + self.branch(values)
 
     def forward(
         self, standard: Float[Tensor, "row width"], chosen: Bool[Tensor, "row width"] | None = None
     ) -> Float[Tensor, "row dim"]:
-        """Unit vectors. In training, values are left out as `chosen` says, or at random."""
-        return unit(self.raw(left_out(standard, self.dropout, chosen) if self.training else standard))
+        """Embeddings of standardized features; in training with dropout by the mask `chosen`, or by a random one."""
+        return normalize(self.project(apply_dropout(standard, self.dropout, chosen) if self.training else standard))
 
 
 class Head(nn.Module):
-    """Standardise each dimension, then project into the shared space.
+    """Standardize each feature, then project into the shared space.
 
-    Means and deviations are those of the training features, measured once before the first step: constants, kept with the weights.
-    They fold into the linear layer, so a linear head is still one linear map. Several `members` start apart, drop other dimensions
-    and are trained each by its own loss; their vectors stand side by side, so that a cosine is the mean of their cosines.
+    Means and standard deviations are those of the training features, measured once before the first step. They are
+    constants, saved with the weights, and fold into the linear layer, so a linear head is still one linear map. Several
+    `members` start from different weights, see different dropout and are trained each by its own loss; their embeddings
+    are concatenated, so that a cosine is the mean of the members' cosines.
+
+    Args:
+        width: Length of the encoder's features.
+        shape: Dimensions and number of the members.
+        dropout: Share of the features set to zero in training, in [0, 1).
+
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, width: int, shape: Shape, dropout: float) -> None:
+    def __init__(self, width: int, shape: HeadShape, dropout: float) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
@@ -86,7 +108,12 @@ class Head(nn.Module):
 
     @torch.no_grad()
     def measure(self, features: Any) -> None:
-        """Take mean and deviation from training features [row, width], a tensor or rows on disk; a dimension that never moves keeps deviation 1."""
+        """Set mean and deviation from training features; a feature that is constant keeps deviation 1.
+
+        Args:
+            features: [row, width], a tensor or `polyclip.models.feature_rows.CachedFeatures`.
+
+        """
         self.mean.copy_(features.mean(0))
         deviation = features.std(0)
         floor = 1e-3 * deviation.mean()
@@ -95,7 +122,16 @@ class Head(nn.Module):
     def forward(
         self, features: Float[Tensor, "row width"], kept: Sequence[Bool[Tensor, "row width"]] = ()
     ) -> Float[Tensor, "row dim"]:
-        """Unit vectors in the shared space; in training, with what `draw` said of these rows, or with dropout of their own."""
+        """Embed features in the shared space.
+
+        Args:
+            features: Of the encoder.
+            kept: Dropout masks from `draw_masks`, one a member; in training without them, random ones are drawn.
+
+        Returns:
+            Embeddings (unit vectors).
+
+        """
         standard = (features - self.mean) / self.deviation
         found = [
             member(standard, *own)
@@ -103,16 +139,24 @@ class Head(nn.Module):
         ]
         return torch.cat(found, dim=1) * len(self.members) ** -0.5
 
-    def draw(self, rows: int) -> list[Bool[Tensor, "row width"]]:
-        """Which values each member keeps of so many rows: what `forward` would draw, so that some of the rows can be had alone."""
-        return [drawn((rows, len(self.mean)), member.dropout, self.mean.device) for member in self.members]  # type: ignore[arg-type]
+    def draw_masks(self, rows: int) -> list[Bool[Tensor, "row width"]]:
+        """Draw each member's dropout mask for `rows` rows, as `forward` would, so that rows can be embedded in several
+        parts.
+        """
+        return [draw_mask((rows, len(self.mean)), member.dropout, self.mean.device) for member in self.members]  # type: ignore[arg-type]
 
 
-class Relative(nn.Module):
-    """How near a caption, or a picture, is to each of many known pairs: the same question on both sides, so that answers compare.
+class RelativeHead(nn.Module):
+    """Relative representation: similarities of a caption, or an image, to many known pairs (ASIF).
 
-    Cosines with the pairs' captions or pictures, all but the `nearest` largest set to zero, the rest raised to a `power`, normalised
-    (Norelli et al. 2023, ASIF, arXiv 2210.01738, algorithm 1). Nothing is trained: the pairs themselves are kept.
+    Cosines with the pairs' captions or images; all but the `nearest` largest are set to zero, the rest raised to a
+    `power`, then normalized (Norelli et al. 2023, arXiv 2210.01738, algorithm 1). Nothing is trained: the head stores
+    the pairs.
+
+    Args:
+        width: Length of the encoder's features.
+        anchors: Number of known pairs, the length of an embedding.
+
     """
 
     mean: Tensor
@@ -129,45 +173,66 @@ class Relative(nn.Module):
 
     @torch.no_grad()
     def measure(self, features: Any) -> None:
-        """Cosines are taken around the mean of the training features: around zero, all vectors of an encoder point the same way."""
+        """Set the mean of the training features, around which cosines are taken, since an encoder's features share a
+        direction.
+        """
         self.mean.copy_(features.mean(0))
 
     def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row anchor"]:
-        """Unit vectors, one dimension for each pair."""
-        cosine = (unit(features - self.mean) @ unit(self.anchors - self.mean).T).clamp(min=0)
+        """Embeddings (unit vectors) with one dimension for each pair."""
+        cosine = (normalize(features - self.mean) @ normalize(self.anchors - self.mean).T).clamp(min=0)
         least = cosine.topk(int(self.nearest), dim=1).values[:, -1:]
-        return unit(torch.where(cosine >= least, cosine, 0.0) ** self.power)
+        return normalize(torch.where(cosine >= least, cosine, 0.0) ** self.power)
 
 
-class Pass(nn.Module):
-    """No head: the tower's vectors are in the shared space already, as those of an aligned teacher."""
+class IdentityHead(nn.Module):
+    """No projection, for encoders whose embeddings are in the shared space already, such as an aligned teacher's."""
 
     def measure(self, features: Any) -> None:
-        """There is nothing to measure."""
+        """No-op: this head has no statistics."""
 
     def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
-        """Unit vectors."""
-        return unit(features)
+        """Normalize the features to unit length."""
+        return normalize(features)
 
 
-def left_out(
+def apply_dropout(
     values: Float[Tensor, "row width"], share: float, chosen: Bool[Tensor, "row width"] | None = None
 ) -> Float[Tensor, "row width"]:
-    """Inverted dropout with `share` in steps of 1/256, of values drawn now unless they were `chosen`."""
-    kept = drawn(tuple(values.shape), share, values.device) if chosen is None else chosen.to(values.device)
-    return values * kept * (256 / (256 - least(share)))
+    """Inverted dropout in steps of 1/256.
+
+    Args:
+        values: Features.
+        share: Probability that a value is set to zero, in [0, 1).
+        chosen: Mask of the values to keep; by default a random one.
+
+    Returns:
+        The values kept, scaled up, and zeros.
+
+    """
+    kept = draw_mask(tuple(values.shape), share, values.device) if chosen is None else chosen.to(values.device)
+    return values * kept * (256 / (256 - compute_threshold(share)))
 
 
-def drawn(shape: tuple[int, ...], share: float, device: torch.device) -> Bool[Tensor, "row width"]:
-    """Which values stay: eight decisions from each random number.
+def draw_mask(shape: tuple[int, ...], share: float, device: torch.device) -> Bool[Tensor, "row width"]:
+    """Draw a dropout mask, eight decisions from each random number.
 
-    On a CPU, torch's own dropout draws one number a value, which took as long as the rest of a training step.
+    On a CPU, torch's own dropout draws one random number a value, which took as long as the rest of a training step.
+
+    Args:
+        shape: Of the mask.
+        share: Probability that a value is dropped, in [0, 1).
+        device: Where the mask is made.
+
+    Returns:
+        True where a value is kept.
+
     """
     size = math.prod(shape)
     words = torch.empty(-(-size // 8), dtype=torch.int64, device=device).random_(-(2**63), None)
-    return words.view(torch.uint8)[:size].view(shape) >= least(share)
+    return words.view(torch.uint8)[:size].view(shape) >= compute_threshold(share)
 
 
-def least(share: float) -> int:
-    """The smallest of 256 equally likely numbers whose value stays."""
+def compute_threshold(share: float) -> int:
+    """Smallest of 256 equally likely numbers for which a value is kept."""
     return round(256 * share)

@@ -1,4 +1,7 @@
-"""Heads that other libraries can hold: several small maps and the tower's own class names as one map, Linear-GELU-Linear of captions, Linear of images."""
+"""Heads that other libraries can load: several small projections and the vision encoder's class names as one map.
+
+Captions go through Linear-GELU-Linear, images through Linear.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,22 +11,30 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from polyclip.core.vectors import unit
-from polyclip.models.components.heads import Projection, Shape, drawn
+from polyclip.core.vectors import normalize
+from polyclip.models.components.heads import HeadShape, Projection, draw_mask
 
-NAMES_WEIGHT = 0.5  # of the class names beside one member, in the cosine; chosen on emoji and photograph validation, see docs/class-names.md
-SHARPNESS = 30.0  # how steeply a caption's nearness to a name counts; the same
-THRESHOLD = 0.18  # the cosine below which a name counts little; the same
+# The next three were chosen on emoji and photograph validation, see docs/explanation/class-names.md.
+NAMES_WEIGHT = 0.5  # of the class names beside one member, in the cosine
+SHARPNESS = 30.0  # slope at which a caption's cosine with a name counts
+THRESHOLD = 0.18  # the cosine below which a name counts little
 SHRINKAGE = 1.0  # of the captions' covariance towards its mean variance
 SAMPLE = 16_384  # training features that covariances and directions are measured on
-FEW = 1024  # of them, for usual lengths, which are measured before every validation
+FEW = 1024  # of them, for mean lengths, which are measured before every validation
 
 
 class NameUnits(nn.Module):
-    """Captions to where images of what they name lie: one hidden unit for each node of the vocabulary, in closed form.
+    """Map captions to where images of what they name lie: one hidden unit for each node of the vocabulary, in closed
+    form.
 
-    A unit is the cosine of a caption with a node's names, in the metric in which captions of one concept are alike, through GELU; the sum of
-    the nodes' prototypes, so weighted, is where an image would be.
+    A unit is GELU of the scaled cosine between a caption and a node's names, in the metric in which captions of one
+    concept are close. The output is the sum of the nodes' prototypes with these weights.
+
+    Args:
+        width: Length of the text encoder's features.
+        units: Nodes of the vocabulary.
+        dim: Length of the output.
+
     """
 
     inner: Tensor
@@ -38,22 +49,22 @@ class NameUnits(nn.Module):
         self.register_buffer("outer", torch.zeros(dim, units))
 
     def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
-        """Not normalised."""
+        """Weighted sum of the prototypes; the output is not normalized."""
         return nn.functional.gelu(features @ self.inner.T + self.inner_bias) @ self.outer.T
 
     @torch.no_grad()
-    def solve(self, names: "NameFeatures", captions: "Captioned", prototypes: Float[Tensor, "node dim"]) -> None:
-        """Set the units from the features of the names and of the training captions.
+    def solve(self, names: "NameFeatures", captions: "CaptionFeatures", prototypes: Float[Tensor, "node dim"]) -> None:
+        """Set the weights from the features of the names and of the training captions.
 
         Args:
             names: Features of the vocabulary's names.
-            captions: Features of training captions, by which the metric is found.
+            captions: Features of training captions, from which the metric is estimated.
             prototypes: Where images of each node lie, in the shared space's dimensions.
 
         """
-        metric = same_concept_metric(captions, names.features)
+        metric = compute_within_concept_metric(captions, names.features)
         centre = names.features.mean(0)
-        directions = unit((names.of_nodes(len(prototypes)) - centre) @ metric)
+        directions = normalize((names.average_nodes(len(prototypes)) - centre) @ metric)
         usual = ((captions.features - centre) @ metric).norm(dim=1).mean()
         self.inner.copy_(SHARPNESS / usual * directions @ metric)  # the metric is symmetric
         self.inner_bias.copy_(-self.inner @ centre - SHARPNESS * THRESHOLD)
@@ -61,7 +72,13 @@ class NameUnits(nn.Module):
 
 
 class ClassRows(nn.Module):
-    """Images to the principal directions of the classifier's rows."""
+    """Project images on the principal directions of the classifier's rows.
+
+    Args:
+        width: Length of the vision encoder's features.
+        dim: Number of directions.
+
+    """
 
     weight: Tensor
 
@@ -71,16 +88,24 @@ class ClassRows(nn.Module):
         self.register_buffer("weight", torch.zeros(dim, width))
 
     def forward(self, centred: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
-        """Not normalised; features around their mean."""
+        """Project centered features; the output is not normalized."""
         return centred @ self.weight.T
 
     @torch.no_grad()
     def solve(self, prototypes: Float[Tensor, "node width"]) -> Float[Tensor, "node dim"]:
-        """Take the directions in which the prototypes differ most, and say where the prototypes lie among them."""
+        """Set the directions in which the prototypes differ most.
+
+        Args:
+            prototypes: Of the vocabulary's nodes, in the encoder's feature space.
+
+        Returns:
+            The prototypes in these directions, as unit vectors.
+
+        """
         directions = torch.linalg.svd(prototypes, full_matrices=False).Vh[: len(self.weight)]
         self.weight.zero_()
         self.weight[: len(directions)] = directions
-        return unit(prototypes @ self.weight.T)
+        return normalize(prototypes @ self.weight.T)
 
 
 @dataclass(frozen=True)
@@ -90,25 +115,35 @@ class NameFeatures:
     features: Float[Tensor, "name width"]
     node: Int[Tensor, " name"]
 
-    def of_nodes(self, count: int) -> Float[Tensor, "node width"]:
-        """The mean over each node's names."""
+    def average_nodes(self, count: int) -> Float[Tensor, "node width"]:
+        """Mean features over the names of each of `count` nodes."""
         total = torch.zeros(count, self.features.shape[1]).index_add_(0, self.node, self.features)
         return total / torch.bincount(self.node, minlength=count)[:, None]
 
 
 @dataclass(frozen=True)
-class Captioned:
+class CaptionFeatures:
     """Features of training captions, and the concept of each."""
 
     features: Float[Tensor, "caption width"]
     concept: Int[Tensor, " caption"]
 
 
-def same_concept_metric(captions: Captioned, names: Float[Tensor, "name width"]) -> Float[Tensor, "width width"]:
-    """The inverse square root of how captions of one concept differ, whatever their language; symmetric.
+def compute_within_concept_metric(
+    captions: CaptionFeatures, names: Float[Tensor, "name width"]
+) -> Float[Tensor, "width width"]:
+    """Inverse square root of the within-concept covariance of captions, across languages; symmetric.
 
-    Where no concept has two captions, of how the names differ. Within-class whitening as in linear discriminant analysis, shrunk towards the
-    identity.
+    Where no concept has two captions, the covariance of the names is used. This is within-class whitening as in linear
+    discriminant analysis, shrunk towards the identity.
+
+    Args:
+        captions: Features of training captions with their concepts.
+        names: Features of the class names, the fallback.
+
+    Returns:
+        A matrix M; distances are measured between M x and M y.
+
     """
     _, concept = captions.concept.unique(return_inverse=True)
     count = torch.bincount(concept)
@@ -126,16 +161,16 @@ def same_concept_metric(captions: Captioned, names: Float[Tensor, "name width"])
 
 
 class JointHead(nn.Module):
-    """Members, each trained by its own loss, and the class names beside them, in one space.
+    """Several projections and the class names in one space, as one map and one normalization.
 
-    A member's vector counts by its usual length on training features and is not normalised by itself, so that all of the head is one map and
-    one normalisation.
+    Each member is trained by its own loss. A member's output is divided by its mean length on training features instead
+    of being normalized by itself, so that the whole head is one map.
 
     Args:
-        width: Length of the tower's pooled vector.
-        shape: Of the members.
-        dropout: Share of the features that members go without in training.
-        space: Length of the vectors; the parts' principal directions where they have more, see `fold`.
+        width: Length of the encoder's features.
+        shape: Shape of the members.
+        dropout: Share of the features that members drop in training, in [0, 1).
+        space: Length of the embeddings; see `fold` for when the parts together have more dimensions.
         names: The part of the class names, if there is one.
 
     """
@@ -147,7 +182,7 @@ class JointHead(nn.Module):
     space: Tensor
 
     def __init__(
-        self, width: int, shape: Shape, dropout: float, space: int, names: "NameUnits | ClassRows | None" = None
+        self, width: int, shape: HeadShape, dropout: float, space: int, names: "NameUnits | ClassRows | None" = None
     ) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
@@ -165,9 +200,13 @@ class JointHead(nn.Module):
 
     @torch.no_grad()
     def measure(self, features: Any) -> None:
-        """Take the mean of training features, and one deviation for all their dimensions.
+        """Set the mean of the training features, and one standard deviation for all of them.
 
-        One for all, because a classifier's rows and photographs move in dimensions that drawings hardly use.
+        One for all, because classifier rows and photographs vary in dimensions that drawings hardly use.
+
+        Args:
+            features: [row, width], a tensor or `polyclip.models.feature_rows.CachedFeatures`.
+
         """
         self.mean.copy_(features.mean(0))
         deviation = features.std(0)
@@ -176,26 +215,28 @@ class JointHead(nn.Module):
 
     @property
     def is_settled(self) -> bool:
-        """Whether the parts' lengths stay as they are: those of a head that was folded or is not trained."""
+        """Whether the parts' lengths are final: the head was folded or is not trained."""
         return bool(self.space.any()) or not any(p.requires_grad for p in self.parameters())
 
     @torch.no_grad()
     def balance(self, features: Any) -> None:
-        """Measure the usual length of each part on training features."""
-        chosen = sampled(features, FEW).to(self.mean.device)
-        self.lengths.copy_(torch.stack([part.norm(dim=1).mean() for part in self.parts(chosen)]).clamp(min=1e-12))
+        """Measure the mean output length of each part on training features."""
+        chosen = sample_rows(features, FEW).to(self.mean.device)
+        self.lengths.copy_(
+            torch.stack([part.norm(dim=1).mean() for part in self.compute_parts(chosen)]).clamp(min=1e-12)
+        )
 
-    def parts(self, features: Float[Tensor, "row width"]) -> list[Float[Tensor, "row part"]]:
-        """What each member says, and last the class names."""
+    def compute_parts(self, features: Float[Tensor, "row width"]) -> list[Float[Tensor, "row part"]]:
+        """Output of each member, and of the class names as the last one."""
         centred = features - self.mean
         standard = centred / self.deviation
-        found = [member.raw(standard) for member in self.members]  # type: ignore[operator]
+        found = [member.project(standard) for member in self.members]  # type: ignore[operator]
         if self.names is not None:
             found.append(self.names(features if isinstance(self.names, NameUnits) else centred))
         return found
 
-    def weights(self) -> Float[Tensor, " part"]:
-        """What each part is multiplied by."""
+    def compute_weights(self) -> Float[Tensor, " part"]:
+        """Factor by which each part's output is multiplied."""
         share = torch.ones_like(self.lengths)
         if self.names is not None:
             share[-1] = NAMES_WEIGHT * len(self.members)
@@ -204,7 +245,16 @@ class JointHead(nn.Module):
     def forward(
         self, features: Float[Tensor, "row width"], kept: Sequence[Bool[Tensor, "row width"]] = ()
     ) -> Float[Tensor, "row dim"]:
-        """Unit vectors in the shared space; in training those of the members alone, each of equal length."""
+        """Embed features in the shared space.
+
+        Args:
+            features: Of the encoder.
+            kept: Dropout masks from `draw_masks`, one a member; in training without them, random ones are drawn.
+
+        Returns:
+            Embeddings (unit vectors); in training those of the members alone, each of equal length.
+
+        """
         if self.training:
             standard = (features - self.mean) / self.deviation
             found = [
@@ -212,26 +262,36 @@ class JointHead(nn.Module):
                 for member, own in zip(self.members, [[one] for one in kept] or [[]] * len(self.members), strict=True)
             ]
             return torch.cat(found, dim=1) * len(self.members) ** -0.5
-        joined = self.joined(features)
-        return unit(joined @ self.space if self.space.any() else joined)
+        joined = self.concatenate(features)
+        return normalize(joined @ self.space if self.space.any() else joined)
 
-    def joined(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row total"]:
-        """All parts, weighted, side by side; not normalised, not folded."""
+    def concatenate(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row total"]:
+        """All parts, weighted and concatenated; not normalized, not folded."""
         return torch.cat(
-            [part * weight for part, weight in zip(self.parts(features), self.weights(), strict=True)], dim=1
+            [part * weight for part, weight in zip(self.compute_parts(features), self.compute_weights(), strict=True)],
+            dim=1,
         )
 
-    def draw(self, rows: int) -> list[Bool[Tensor, "row width"]]:
-        """Which values each member keeps of so many rows: what `forward` would draw, so that some of the rows can be had alone."""
-        return [drawn((rows, len(self.mean)), member.dropout, self.mean.device) for member in self.members]  # type: ignore[arg-type]
+    def draw_masks(self, rows: int) -> list[Bool[Tensor, "row width"]]:
+        """Draw each member's dropout mask for `rows` rows, as `forward` would, so that rows can be embedded in several
+        parts.
+        """
+        return [draw_mask((rows, len(self.mean)), member.dropout, self.mean.device) for member in self.members]  # type: ignore[arg-type]
 
 
 @torch.no_grad()
 def fold(text: JointHead, text_features: Any, image: JointHead, image_features: Any) -> None:
-    """Bring both sides into the principal directions of their training vectors, where the space has fewer dimensions than the parts together.
+    """Reduce both heads' embeddings to the principal directions of the training embeddings.
 
-    The same directions on both sides, so that cosines stay as they are but for what lies outside. Features are those of training captions
-    [caption, width] and images [image, width], tensors or rows on disk.
+    Does nothing where the space has as many dimensions as the parts together. Both heads get the same directions, so
+    that cosines change only by what lies outside them.
+
+    Args:
+        text: Head of the text branch.
+        text_features: Features of training captions, [caption, width], a tensor or rows on disk.
+        image: Head of the vision branch.
+        image_features: Features of training images, [image, width].
+
     """
     if text.space.shape[0] == text.space.shape[1]:
         return
@@ -239,18 +299,18 @@ def fold(text: JointHead, text_features: Any, image: JointHead, image_features: 
         head.space.zero_()
     total = torch.zeros(len(text.space), len(text.space), dtype=torch.float64, device=text.mean.device)
     for head, features in ((text, text_features), (image, image_features)):
-        vectors = unit(head.joined(sampled(features).to(head.mean.device))).double()
+        vectors = normalize(head.concatenate(sample_rows(features).to(head.mean.device))).double()
         total += vectors.T @ vectors / len(vectors)
     directions = torch.linalg.eigh(total).eigenvectors[:, -text.space.shape[1] :].flip(1)
     for head in (text, image):
         head.space.copy_(directions)
 
 
-def sampled(features: Any, most: int = SAMPLE) -> Float[Tensor, "chosen width"]:
-    """At most `most` rows, spread over all of them; of a tensor, or of rows that stay on disk."""
+def sample_rows(features: Any, most: int = SAMPLE) -> Float[Tensor, "chosen width"]:
+    """Take at most `most` rows, evenly spread; from a tensor, or from rows that stay on disk."""
     return features[spread_rows(len(features), most)]
 
 
 def spread_rows(count: int, most: int = SAMPLE) -> Int[Tensor, " chosen"]:
-    """At most `most` of so many rows, evenly spread."""
+    """Choose at most `most` of `count` rows, evenly spread."""
     return torch.linspace(0, count - 1, min(count, most)).long()

@@ -1,49 +1,87 @@
-"""Which of a tower's own parameters a method trains."""
+"""Which of an encoder's own parameters a method trains."""
 
 from torch import nn
 
 from polyclip.errors import DataError
-from polyclip.models.components.target import Site
+from polyclip.models.components.target import TargetLayers
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
 
-def norms(site: Site) -> list[nn.Parameter]:
-    """Gain and bias of every normalisation layer: LayerNorm in transformers, BatchNorm in convolutional towers.
+def unfreeze_norms(target: TargetLayers) -> list[nn.Parameter]:
+    """Gain and bias of every normalization layer: LayerNorm in transformers, BatchNorm in convolutional encoders.
 
-    BatchNorm's running statistics are no parameters: they stay frozen, since a frozen tower is in eval mode.
-    Raises DataError for a tower without any.
+    BatchNorm's running statistics are not parameters: they stay frozen, since a frozen encoder is in eval mode.
+
+    Args:
+        target: The encoder and its layers.
+
+    Returns:
+        The parameters to train.
+
+    Raises:
+        DataError: There is no normalization layer.
+
     """
-    normalising = [m for _, m in site.modules() if isinstance(m, NORMS) or type(m).__name__.endswith("RMSNorm")]
-    return found([p for m in normalising for p in m.parameters(recurse=False)], "normalisation layer", site)
+    normalising = [m for _, m in target.modules() if isinstance(m, NORMS) or type(m).__name__.endswith("RMSNorm")]
+    return require_parameters(
+        [p for m in normalising for p in m.parameters(recurse=False)], "normalisation layer", target
+    )
 
 
-def biases(site: Site) -> list[nn.Parameter]:
-    """Every bias: of linear maps, convolutions and norms (BitFit, Ben Zaken et al. 2022, arXiv 2106.10199).
+def unfreeze_biases(target: TargetLayers) -> list[nn.Parameter]:
+    """Every bias, of linear maps, convolutions and norms (BitFit, Ben Zaken et al. 2022, arXiv 2106.10199).
 
-    Raises DataError for a tower without any.
+    Args:
+        target: The encoder and its layers.
+
+    Returns:
+        The parameters to train.
+
+    Raises:
+        DataError: There is no bias.
+
     """
     own = [
         p
-        for _, m in site.modules()
+        for _, m in target.modules()
         for name, p in m.named_parameters(recurse=False)
         if name == "bias" or name.endswith("_bias")
     ]
-    return found(own, "bias", site)
+    return require_parameters(own, "bias", target)
 
 
-def everything(site: Site) -> list[nn.Parameter]:
-    """Every parameter that takes part in the pooled vector."""
-    return site.parameters()
+def unfreeze_all(target: TargetLayers) -> list[nn.Parameter]:
+    """Every parameter that affects the features.
+
+    Args:
+        target: The encoder and its layers.
+
+    Returns:
+        The parameters to train.
+
+    """
+    return target.parameters()
 
 
-def found(parameters: list[nn.Parameter], what: str, site: Site) -> list[nn.Parameter]:
-    """Each once.
+def require_parameters(parameters: list[nn.Parameter], what: str, target: TargetLayers) -> list[nn.Parameter]:
+    """Remove duplicates from the parameters to train.
 
-    Raises DataError when there are none.
+    Args:
+        parameters: To train.
+        what: Their kind, for the error.
+        target: The encoder and its layers.
+
+    Returns:
+        Each parameter once.
+
+    Raises:
+        DataError: There are none.
+
     """
     if not parameters:
         raise DataError(
-            f"There is no {what} to train in a {site.name} ({site.kind} layers {site.layers or 'all'}). Use another method or --tune."
+            f"There is no {what} to train in a {target.name} ({target.kind} layers {target.layers or 'all'}). Use "
+            "another method or --train-towers."
         )
     return list(dict.fromkeys(parameters))

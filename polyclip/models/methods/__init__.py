@@ -1,1 +1,4 @@
-"""Alignment methods, one file each: what goes where (`polyclip.models.method.Method`). The heads and the logit scale are trained by every method."""
+"""Alignment methods, one file each, defined by a `polyclip.models.method.Method`.
+
+Every method trains the projection heads and the logit scale, unless it solves them in closed form.
+"""

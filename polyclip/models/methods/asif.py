@@ -1,11 +1,11 @@
-"""ASIF: no training at all; the training pairs themselves are the model."""
+"""ASIF: no training; embeddings are similarities to the training pairs."""
 
-from polyclip.models.components.closed_form import relative
+from polyclip.models.components.closed_form import fit_relative
 from polyclip.models.method import Method
 
 METHOD = Method(
-    about="nothing: captions and pictures are compared by how near each is to the training pairs",
+    about="nothing: embeddings are similarities of captions and images to the training pairs",
     source="Norelli et al. 2023, ASIF (arXiv 2210.01738)",
     relative=True,
-    solve=relative,
+    solve=fit_relative,
 )

@@ -1,10 +1,14 @@
-"""Eight small heads a side that join into one map, Linear-GELU-Linear of captions and Linear of images: what other libraries can hold. The default."""
+"""Eight small projection heads that join into one map other libraries can load; the default method.
+
+Captions go through Linear-GELU-Linear, images through Linear.
+"""
 
 from polyclip.models.method import PLAIN, Method
 
 METHOD = Method(
-    about="eight heads a side that join into one map; both towers are read from the cache",
-    source="Radford et al. 2021, CLIP (arXiv 2103.00020); as an ensemble, Lakshminarayanan et al. 2017 (arXiv 1612.01474)",
+    about="eight heads a branch that join into one map; both encoders are frozen, their features cached",
+    source="Radford et al. 2021, CLIP (arXiv 2103.00020); "
+    "as an ensemble, Lakshminarayanan et al. 2017 (arXiv 1612.01474)",
     members=8,
     hidden=384,
     dim=96,

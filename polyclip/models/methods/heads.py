@@ -1,8 +1,8 @@
-"""Projection heads only: both towers stay as they are, and their features are computed once."""
+"""Linear projection heads only: both encoders are frozen, and their features are computed once."""
 
 from polyclip.models.method import Method
 
 METHOD = Method(
-    about="projection heads only; both towers are read from the cache",
+    about="projection heads only; both encoders are frozen, their features cached",
     source="Khan and Fu 2023, LilT (arXiv 2303.11866)",
 )

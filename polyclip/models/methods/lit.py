@@ -1,11 +1,11 @@
-"""Locked-image tuning: the vision tower stays as it is."""
+"""Locked-image tuning (LiT): the vision encoder is frozen, the whole text encoder is trained."""
 
-from polyclip.models.components.unfreeze import everything
+from polyclip.models.components.unfreeze import unfreeze_all
 from polyclip.models.method import SMALL, Method
 
 METHOD = Method(
-    about="heads and the whole text encoder; the vision tower is locked",
+    about="heads and the whole text encoder; the vision encoder is frozen",
     source="Zhai et al. 2022, LiT (arXiv 2111.07991)",
-    text=(everything,),
+    text=(unfreeze_all,),
     tower=SMALL,
 )

@@ -1,1 +1,1 @@
-"""Pretrained two-tower models as encoders."""
+"""Pretrained two-tower models whose encoders and projections are used as they are."""

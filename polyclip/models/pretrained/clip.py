@@ -1,6 +1,7 @@
-"""Aligned models of transformers that read captions and pictures: CLIP, SigLIP and their kind, by hub name or local folder.
+"""Aligned two-tower models of transformers (CLIP, SigLIP and similar), by hub name or local folder.
 
-Each of the two parts is a tower whose vectors are in the shared space already. Safetensors only, no remote code. Option: `revision`.
+Each of the two encoders comes with its projection, so its embeddings are in the shared space already. Safetensors only,
+no remote code. Option: `revision`.
 """
 
 from collections.abc import Callable
@@ -11,26 +12,38 @@ from torch import Tensor
 
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec, take
-from polyclip.models.converted_weights import without_memory
-from polyclip.models.hf import hub_identity, loading
+from polyclip.models.converted_weights import build_without_memory
+from polyclip.models.hf import compute_identity, explain_loading_errors
 
 DEFAULTS = {"revision": "main"}
 PARTS = {"text": ("text_",), "vision": ("vision_", "visual_", "image_")}  # how the names of a part's modules begin
-Build = Callable[[str, str, int], Any]  # (name, revision, length of a vector) -> Encoder
+Build = Callable[[str, str, int], Any]  # (name, revision, length of an embedding) -> a built encoder
 
 
 def describe_part(kind: str, argument: str, options: dict[str, str], build: Build) -> BackboneSpec:
-    """The text or vision part of the model at `argument`; its configuration is read, its weights are not.
+    """Describe the text or vision encoder of a CLIP; its configuration is read, its weights are not.
 
-    Raises DataError for an unknown option, WeightsError when the model cannot be found or is no CLIP.
+    Args:
+        kind: "text" or "vision".
+        argument: Hub name or folder.
+        options: `revision`.
+        build: Builds the encoder from (name, revision, length of an embedding).
+
+    Returns:
+        Its description.
+
+    Raises:
+        DataError: An option does not exist.
+        WeightsError: The model cannot be found or is not a CLIP.
+
     """
     chosen = take(options, DEFAULTS, "clip")
-    model = without_memory(partial(empty, argument, chosen["revision"]))
-    dim = length(model, argument)
-    own = part(model, kind)
+    model = build_without_memory(partial(build_empty, argument, chosen["revision"]))
+    dim = get_embedding_dim(model, argument)
+    own = keep_part(model, kind)
     return BackboneSpec(
         name=f"clip:{argument}" + "".join(f",{key}={value}" for key, value in chosen.items() if value != DEFAULTS[key]),
-        identity=hub_identity(argument, chosen["revision"], f"aligned {kind} vectors"),
+        identity=compute_identity(argument, chosen["revision"], f"aligned {kind} vectors"),
         dim=dim,
         parameters=sum(p.numel() for p in own.parameters()),
         embeddings=own.text_model.get_input_embeddings().weight.numel() if kind == "text" else 0,
@@ -38,36 +51,40 @@ def describe_part(kind: str, argument: str, options: dict[str, str], build: Buil
     )
 
 
-def empty(name: str, revision: str) -> Any:
-    """The model of the configuration at `name`.
+def build_empty(name: str, revision: str) -> Any:
+    """Build the model of a configuration without weights.
 
-    Raises WeightsError when it cannot be had or does not read both captions and pictures.
+    Raises:
+        WeightsError: It cannot be loaded or does not read both captions and images.
+
     """
     from transformers import AutoConfig, AutoModel
 
-    with loading("CLIP", name):
+    with explain_loading_errors("CLIP", name):
         model = AutoModel.from_config(AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False))
     if not all(hasattr(model, method) for method in ("get_text_features", "get_image_features", "text_model")):
-        raise no_clip(name, model)
+        raise make_kind_error(name, model)
     return model
 
 
-def length(model: Any, name: str) -> int:
-    """Of a vector in the shared space, by the configuration.
+def get_embedding_dim(model: Any, name: str) -> int:
+    """Length of an embedding in the shared space, by the configuration.
 
-    Raises WeightsError where it does not say.
+    Raises:
+        WeightsError: The configuration does not say it.
+
     """
     config = model.config
     dim = getattr(config, "projection_dim", None) or getattr(
         getattr(config, "text_config", None), "projection_size", None
     )
     if dim is None:
-        raise no_clip(name, model)
+        raise make_kind_error(name, model)
     return dim
 
 
-def part(model: Any, kind: str) -> Any:
-    """The same model, left with what makes vectors of one kind."""
+def keep_part(model: Any, kind: str) -> Any:
+    """Remove from the model what does not embed inputs of this kind."""
     for name, _ in list(model.named_children()):
         if not name.startswith(PARTS[kind]):
             setattr(model, name, None)
@@ -76,33 +93,45 @@ def part(model: Any, kind: str) -> Any:
     return model
 
 
-def load(name: str, revision: str, kind: str) -> Any:
-    """One part with its weights, in full precision."""
+def load_part(name: str, revision: str, kind: str) -> Any:
+    """Load one encoder with its weights, in float32."""
     from transformers import AutoModel
 
-    with loading("CLIP", name):
-        return part(
+    with explain_loading_errors("CLIP", name):
+        return keep_part(
             AutoModel.from_pretrained(name, revision=revision, use_safetensors=True, trust_remote_code=False), kind
         ).float()
 
 
-def aligned(output: Any, dim: int, name: str) -> Tensor:
-    """Vectors of shape [row, dim]: what get_text_features and get_image_features return, or keep in their output object since transformers 5.
+def extract_embeddings(output: Any, dim: int, name: str) -> Tensor:
+    """Take the embeddings from what get_text_features or get_image_features returned.
 
-    Raises WeightsError for any other shape.
+    Args:
+        output: A tensor, or since transformers 5 an object that holds it.
+        dim: Expected length.
+        name: Of the model, for the error.
+
+    Returns:
+        Embeddings [row, dim], not normalized.
+
+    Raises:
+        WeightsError: They have another shape.
+
     """
-    vectors: Any = getattr(output, "pooler_output", output)
-    if not isinstance(vectors, Tensor) or vectors.shape[1:] != (dim,):
-        found = list(vectors.shape[1:]) if isinstance(vectors, Tensor) else type(vectors).__name__
+    embeddings: Any = getattr(output, "pooler_output", output)
+    if not isinstance(embeddings, Tensor) or embeddings.shape[1:] != (dim,):
+        found = list(embeddings.shape[1:]) if isinstance(embeddings, Tensor) else type(embeddings).__name__
         raise WeightsError(
-            f"{name!r} is no CLIP that polyclip can use: one of its vectors has shape {found}, expected [{dim}]. Choose another model."
+            f"{name!r} is not a CLIP that polyclip can use: one of its embeddings has shape {found}, expected [{dim}]. "
+            "Choose another model."
         )
-    return vectors
+    return embeddings
 
 
-def no_clip(name: str, model: Any) -> WeightsError:
-    """What is wrong with a model of another kind."""
+def make_kind_error(name: str, model: Any) -> WeightsError:
+    """Make the error for a model that is not a CLIP."""
     return WeightsError(
-        f"{name!r} is no CLIP: a {type(model).__name__} of transformers does not put captions and pictures into one space. "
+        f"{name!r} is not a CLIP: a {type(model).__name__} of transformers does not put captions and images into one "
+        "space. "
         "Give a CLIP or SigLIP, such as openai/clip-vit-base-patch32 or a folder that holds one."
     )

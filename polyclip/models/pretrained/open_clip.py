@@ -1,7 +1,8 @@
-"""Aligned models in open_clip's layout (open_clip_config.json beside safetensors): a local folder, a hub repository, or a name with its tag.
+"""Aligned models in open_clip's layout: a local folder, a hub repository, or a name with its tag.
 
-Each of the two parts is a tower whose vectors are in the shared space already. Safetensors only. Options: `pretrained` (a tag of open_clip's own
-list, such as laion2b_s34b_b79k) and `revision`.
+The layout is open_clip_config.json beside safetensors. Each of the two encoders comes with its projection, so its
+embeddings are in the shared space already. Safetensors only. Options: `pretrained` (a tag of open_clip's own list, such
+as laion2b_s34b_b79k) and `revision`.
 """
 
 import json
@@ -15,7 +16,7 @@ from safetensors import safe_open
 
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec, take
-from polyclip.models.hf import hub_identity, loading
+from polyclip.models.hf import compute_identity, explain_loading_errors
 
 DEFAULTS = {"pretrained": "", "revision": "main"}
 WEIGHTS = (
@@ -25,20 +26,35 @@ WEIGHTS = (
 )  # in open_clip's own order
 PICKLED = ("*.bin", "*.pth", "*.pt")
 TABLES = ("token_embedding.weight", "word_embeddings.weight", "embed_tokens.weight")
-HINT = "Give a folder with open_clip_config.json and open_clip_model.safetensors, hf-hub:OWNER/NAME, or NAME,pretrained=TAG while online."
-Build = Callable[[Path, int], Any]  # (folder, length of a vector) -> Encoder
+HINT = (
+    "Give a folder with open_clip_config.json and open_clip_model.safetensors, hf-hub:OWNER/NAME, "
+    "or NAME,pretrained=TAG while online."
+)
+Build = Callable[[Path, int], Any]  # (folder, length of an embedding) -> a built encoder
 
 
 def describe_part(kind: str, argument: str, options: dict[str, str], build: Build) -> BackboneSpec:
-    """The text or vision part of the model at `argument`; shapes are read, weights are not.
+    """Describe the text or vision encoder of an open_clip model; shapes are read, weights are not.
 
-    Raises DataError for an unknown option, WeightsError when the model cannot be found, is not open_clip's, or has no safetensors.
+    Args:
+        kind: "text" or "vision".
+        argument: Folder, hub repository, or name of a model.
+        options: `pretrained`, `revision`.
+        build: Builds the encoder from (folder, length of an embedding).
+
+    Returns:
+        Its description.
+
+    Raises:
+        DataError: An option does not exist.
+        WeightsError: The model cannot be found, is not open_clip's, or has no safetensors.
+
     """
     chosen = take(options, DEFAULTS, "open_clip")
-    installed(argument)
-    folder = folder_of(argument, chosen)
-    dim = config(folder)["embed_dim"]
-    shapes = sizes(folder)
+    check_installed(argument)
+    folder = fetch_folder(argument, chosen)
+    dim = read_config(folder)["embed_dim"]
+    shapes = read_tensor_sizes(folder)
     own = {
         name: size
         for name, size in shapes.items()
@@ -47,7 +63,7 @@ def describe_part(kind: str, argument: str, options: dict[str, str], build: Buil
     return BackboneSpec(
         name=f"open_clip:{argument}"
         + "".join(f",{key}={value}" for key, value in chosen.items() if value != DEFAULTS[key]),
-        identity=hub_identity(str(folder), "", f"open_clip, aligned {kind} vectors"),
+        identity=compute_identity(str(folder), "", f"open_clip, aligned {kind} vectors"),
         dim=dim,
         parameters=sum(own.values()),
         embeddings=sum(size for name, size in own.items() if name.endswith(TABLES)),
@@ -55,18 +71,25 @@ def describe_part(kind: str, argument: str, options: dict[str, str], build: Buil
     )
 
 
-def installed(argument: str) -> None:
-    """Raises WeightsError without open_clip."""
+def check_installed(argument: str) -> None:
+    """Check that open_clip is installed.
+
+    Raises:
+        WeightsError: It is not.
+
+    """
     if find_spec("open_clip") is None:
         raise WeightsError(
-            f"open_clip:{argument} needs open_clip, which is not installed: pip install 'polyclip[export]'."
+            f"open_clip:{argument} requires open_clip, which is not installed: pip install 'polyclip[export]'."
         )
 
 
-def folder_of(argument: str, chosen: dict[str, str]) -> Path:
-    """A local folder as it is; anything else fetched from the hub, without pickled files.
+def fetch_folder(argument: str, chosen: dict[str, str]) -> Path:
+    """A local folder as it is; anything else is fetched from the hub, without pickled files.
 
-    Raises WeightsError when it cannot be had.
+    Raises:
+        WeightsError: It cannot be fetched.
+
     """
     if Path(argument).is_dir():
         return Path(argument)
@@ -81,15 +104,17 @@ def folder_of(argument: str, chosen: dict[str, str]) -> Path:
             raise WeightsError(
                 f"open_clip has no model {argument!r} with tag {chosen['pretrained']!r} on a hub. {HINT}"
             )
-    with loading("open_clip model", argument, HINT):
+    with explain_loading_errors("open_clip model", argument, HINT):
         patterns = ["*.safetensors", "*.json", "*.model", "*.txt"]
         return Path(snapshot_download(repository, revision=chosen["revision"], allow_patterns=patterns))
 
 
-def config(folder: Path) -> dict[str, Any]:
-    """The table model_cfg.
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read the table model_cfg of open_clip_config.json.
 
-    Raises WeightsError where there is none.
+    Raises:
+        WeightsError: It is missing or cannot be read.
+
     """
     path = folder / "open_clip_config.json"
     try:
@@ -97,40 +122,52 @@ def config(folder: Path) -> dict[str, Any]:
         int(found["embed_dim"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
-            f"{path} is no configuration of open_clip ({type(error).__name__}: {error}): expected model_cfg with embed_dim. {HINT}"
+            f"{path} is not a configuration of open_clip ({type(error).__name__}: {error}): expected model_cfg with "
+            f"embed_dim. {HINT}"
         ) from error
     return found
 
 
-def sizes(folder: Path) -> dict[str, int]:
-    """Name and size of every tensor, from the header alone.
+def read_tensor_sizes(folder: Path) -> dict[str, int]:
+    """Read name and size of every tensor from the header alone.
 
-    Raises WeightsError for a folder without safetensors, or in which open_clip might choose a pickled file instead.
+    Raises:
+        WeightsError: The folder has no safetensors, or open_clip might choose a pickled file instead.
+
     """
     path = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     pickled = [found.name for pattern in PICKLED for found in folder.glob(pattern)]
     if path is None or (path.name == WEIGHTS[-1] and pickled):
         found = ", ".join(pickled) or "no weights"
         raise WeightsError(f"{folder} holds {found}, expected {WEIGHTS[0]}: polyclip reads no pickled weights. {HINT}")
-    with loading("open_clip model", str(path), HINT), safe_open(path, "pt") as handle:
+    with explain_loading_errors("open_clip model", str(path), HINT), safe_open(path, "pt") as handle:
         shapes = {name: handle.get_slice(name).get_shape() for name in handle.keys()}  # noqa: SIM118 (no mapping)
-    return {name: product(shape) for name, shape in shapes.items()}
+    return {name: multiply_edges(shape) for name, shape in shapes.items()}
 
 
-def product(shape: list[int]) -> int:
-    """Of all dimensions."""
+def multiply_edges(shape: list[int]) -> int:
+    """Number of values of a tensor of this shape."""
     total = 1
     for edge in shape:
         total *= edge
     return total
 
 
-def load(folder: Path, kind: str) -> tuple[Any, Any]:
-    """The model with its weights, left with one part, and how it reads: a tokenizer for text, a transform for vision."""
+def load_part(folder: Path, kind: str) -> tuple[Any, Any]:
+    """Load one encoder of the model.
+
+    Args:
+        folder: With configuration and weights.
+        kind: "text" or "vision".
+
+    Returns:
+        The model without its other encoder, and its tokenizer (text) or image transform (vision).
+
+    """
     import open_clip
 
     name = f"local-dir:{folder}"
-    with loading("open_clip model", str(folder), HINT):
+    with explain_loading_errors("open_clip model", str(folder), HINT):
         model, _, preprocess = open_clip.create_model_and_transforms(name, weights_only=True)
         reader = open_clip.get_tokenizer(name) if kind == "text" else preprocess
     for child, _ in list(model.named_children()):

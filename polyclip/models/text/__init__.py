@@ -1,4 +1,5 @@
-"""Frozen multilingual text encoders: one file per source. `open_encoder("e5-small")` finds the file and says what it holds.
+"""Text encoders, one file per source: `polyclip.core.registry.find("encoders", "e5-small")` imports one by name.
 
-Every file offers `describe(argument, options) -> Tower`: what the encoder is, without loading it.
+Every file offers `describe(argument, options) -> BackboneSpec`, which describes the encoder without loading its
+weights.
 """

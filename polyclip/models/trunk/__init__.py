@@ -1,7 +1,9 @@
-"""A tower's body as a chain - opening, layers, closing - so that it can be cut: what lies below is computed once, what lies above is run.
+"""An encoder as a chain - opening, layers, closing part - that can be cut: below the cut it is computed once, above it
+is run.
 
-Position 0 is what `prepare` gives, position p >= 1 the hidden state that enters layer p - 1, and the last position, one more than
-there are layers, the state that enters the closing part. A hidden state is a dictionary of tensors with one row per item.
+Position 0 is the output of `prepare`, position p >= 1 the hidden state that enters layer p - 1, and the last position,
+one more than there are layers, the state that enters the closing part. A hidden state is a dictionary of tensors with
+one row per item.
 """
 
 from collections.abc import Iterator
@@ -14,23 +16,50 @@ State = dict[str, Tensor]
 
 @runtime_checkable
 class Chain(Protocol):
-    """What runs: an opening, layers, a closing part."""
+    """What runs: an opening, layers, and a closing part."""
 
     @property
     def layers(self) -> Any:
-        """ModuleList or Sequential of the layers; empty where the family is not known, and then the tower is never cut."""
+        """ModuleList or Sequential of the layers; empty where the family is not known, and then the encoder is never
+        cut.
+        """
         ...
 
     def begin(self, inputs: State) -> State:
-        """From what `prepare` gives to the state that enters the first layer."""
+        """Run the opening: from the output of `prepare` to the state that enters the first layer.
+
+        Args:
+            inputs: The output of `prepare`.
+
+        Returns:
+            The hidden state.
+
+        """
         ...
 
     def step(self, number: int, state: State) -> State:
-        """Through one layer."""
+        """Run one layer.
+
+        Args:
+            number: Of the layer, from 0.
+            state: The hidden state that enters it.
+
+        Returns:
+            The hidden state that leaves it.
+
+        """
         ...
 
     def end(self, state: State) -> State:
-        """Through what follows the last layer, before pooling."""
+        """Run what follows the last layer, before pooling.
+
+        Args:
+            state: The hidden state that leaves the last layer.
+
+        Returns:
+            The final hidden state; of a vision encoder {"pooled": features}.
+
+        """
         ...
 
 
@@ -51,12 +80,18 @@ class Trunk(Chain, Protocol):
 
     @property
     def final_norm(self) -> nn.Module | None:
-        """The normalisation after the last layer, where there is one."""
+        """The normalization after the last layer, where there is one."""
         ...
 
 
-class Whole:
-    """A model of a family that is not known: it runs as a whole and is never cut."""
+class WholeModel:
+    """A model of an unknown family: it runs as a whole and is never cut.
+
+    Args:
+        model: The module that holds the parameters.
+        run: Maps the output of `prepare` to the final hidden state.
+
+    """
 
     kind = "whole"
     width = heads = inner = 0
@@ -68,24 +103,34 @@ class Whole:
 
     @property
     def opening(self) -> list[nn.Parameter]:
-        """Everything."""
+        """All parameters of the model."""
         return list(self.model.parameters())
 
     def begin(self, inputs: State) -> State:
-        """All of it."""
+        """Run the whole model at once."""
         return self.run(inputs)
 
     def step(self, number: int, state: State) -> State:
-        """There are no layers."""
+        """Raise IndexError: there are no layers."""
         raise IndexError(number)
 
     def end(self, state: State) -> State:
-        """Nothing follows."""
+        """No-op: nothing follows the model."""
         return state
 
 
-def below(trunk: Chain, inputs: State, position: int) -> State:
-    """The state at `position`, from what `prepare` gives."""
+def run_below(trunk: Chain, inputs: State, position: int) -> State:
+    """Run a trunk up to a position.
+
+    Args:
+        trunk: What runs.
+        inputs: The output of `prepare`.
+        position: Where to stop.
+
+    Returns:
+        The hidden state at `position`.
+
+    """
     if position == 0:
         return inputs
     state = trunk.begin(inputs)
@@ -94,8 +139,18 @@ def below(trunk: Chain, inputs: State, position: int) -> State:
     return state
 
 
-def above(trunk: Chain, state: State, position: int) -> State:
-    """What the closing part gives, from the state at `position`."""
+def run_above(trunk: Chain, state: State, position: int) -> State:
+    """Run a trunk from a position to its end.
+
+    Args:
+        trunk: What runs.
+        state: The hidden state at `position`.
+        position: Where it was taken.
+
+    Returns:
+        The output of the closing part.
+
+    """
     if position == 0:
         state, position = trunk.begin(state), 1
     for number in range(position - 1, len(trunk.layers)):
@@ -103,15 +158,15 @@ def above(trunk: Chain, state: State, position: int) -> State:
     return trunk.end(state)
 
 
-def first_trained(trunk: Trunk) -> int:
-    """The deepest position below which nothing is trained."""
+def find_first_trained(trunk: Trunk) -> int:
+    """Find the last position below which nothing is trained."""
     return next(
-        (position for position, own in stages(trunk) if any(p.requires_grad for p in own)), len(trunk.layers) + 1
+        (position for position, own in list_stages(trunk) if any(p.requires_grad for p in own)), len(trunk.layers) + 1
     )
 
 
-def stages(trunk: Trunk) -> Iterator[tuple[int, list[nn.Parameter]]]:
-    """Position and parameters of the opening and of each layer."""
+def list_stages(trunk: Trunk) -> Iterator[tuple[int, list[nn.Parameter]]]:
+    """Yield position and parameters of the opening and of each layer."""
     yield 0, trunk.opening
     for number, layer in enumerate(trunk.layers):
         yield number + 1, list(layer.parameters())

@@ -1,7 +1,8 @@
-"""The BERT family without padding: the tokens of all captions stand one after the other in one matrix, and attention stays inside each caption.
+"""The BERT family without padding: the tokens of all captions are rows of one matrix, and attention stays inside each
+caption.
 
-The same function as transformers' own layers up to the rounding of float32, for encoding only. A state is
-{"hidden": [token, width], "lengths": [caption]}.
+The same function as transformers' own layers up to the rounding of float32, for encoding only. A state is {"hidden":
+[token, width], "lengths": [caption]}.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +25,16 @@ Runs = Sequence[tuple[int, int]]  # how many captions, of how many tokens each
 Pair = tuple[Tensor, Tensor]  # weight and bias
 
 
-class Layer:
-    """One post-LN layer from its tensors, by transformers' names; `epsilon` is its norms'."""
+class PackedLayer:
+    """One post-LN layer on packed tokens, from its tensors under transformers' names.
+
+    Args:
+        state: Tensors of the layer.
+        heads: Attention heads.
+        activation: Of the feed-forward block.
+        epsilon: Of its norms.
+
+    """
 
     @torch.inference_mode()
     def __init__(
@@ -40,38 +49,46 @@ class Layer:
         self.widen, self.narrow, self.last = pair("intermediate.dense"), pair("output.dense"), pair("output.LayerNorm")
 
     def __call__(self, hidden: Float[Tensor, "token width"], together: Runs) -> Float[Tensor, "token width"]:
-        """The layer's output."""
+        """Apply the layer to all tokens."""
         seen = attend(linear(hidden, *self.qkv), together, self.heads)
-        hidden = layer_norm(added(hidden, seen, self.mix), hidden.shape[1:], *self.mixed, self.epsilon)
+        hidden = layer_norm(add_linear(hidden, seen, self.mix), hidden.shape[1:], *self.mixed, self.epsilon)
         inner = self.activation(linear(hidden, *self.widen))
-        return layer_norm(added(hidden, inner, self.narrow), hidden.shape[1:], *self.last, self.epsilon)
+        return layer_norm(add_linear(hidden, inner, self.narrow), hidden.shape[1:], *self.last, self.epsilon)
 
 
 class PackedBert:
-    """A trunk of such layers. `embed` takes what `prepare` gives, with padding, and gives [caption, token, width]."""
+    """A trunk of packed layers.
 
-    def __init__(self, embed: Callable[[State], Tensor], layers: Sequence[Layer]) -> None:
+    Args:
+        embed: Maps the output of `prepare`, with padding, to token embeddings [caption, token, width].
+        layers: The layers.
+
+    """
+
+    def __init__(self, embed: Callable[[State], Tensor], layers: Sequence[PackedLayer]) -> None:
         self.embed, self.layers = embed, layers
 
     def begin(self, inputs: State) -> State:
-        """Embeddings of the real tokens."""
+        """Embeddings of the real tokens, packed."""
         mask = inputs["attention_mask"]
         return {"hidden": self.embed(inputs)[mask.bool()], "lengths": mask.sum(1)}
 
     def step(self, number: int, state: State) -> State:
-        """One layer."""
-        return state | {"hidden": self.layers[number](state["hidden"], runs(state["lengths"]))}
+        """Apply one layer to all captions."""
+        return state | {"hidden": self.layers[number](state["hidden"], group_lengths(state["lengths"]))}
 
     def end(self, state: State) -> State:
-        """Nothing follows."""
+        """No-op: this architecture has no final LayerNorm."""
         return state
 
 
-def packed(trunk: Bert) -> PackedBert:
-    """A trunk whose layers are all `plain`, with its weights as they are now; its embeddings stay transformers' own."""
+def pack_trunk(trunk: Bert) -> PackedBert:
+    """Pack a trunk whose layers all pass `is_plain`, with its weights as they are; its embeddings stay transformers'
+    own.
+    """
     layers: list[Any] = list(trunk.layers)
     own = [
-        Layer(
+        PackedLayer(
             dict(layer.named_parameters()),
             layer.attention.self.num_attention_heads,
             layer.intermediate.intermediate_act_fn,
@@ -82,8 +99,8 @@ def packed(trunk: Bert) -> PackedBert:
     return PackedBert(lambda inputs: trunk.begin(inputs)["hidden"], own)
 
 
-def plain(layer: nn.Module) -> bool:
-    """Whether a layer is its family's own and in eval mode: nothing in it was wrapped, replaced, parametrised or hooked.
+def is_plain(layer: nn.Module) -> bool:
+    """Whether a layer is its family's own and in eval mode: nothing in it is wrapped, replaced, parametrized or hooked.
 
     Only then may it run in another way than by its own `forward`.
     """
@@ -96,29 +113,29 @@ def plain(layer: nn.Module) -> bool:
         type(module) is nn.Dropout or type(module).__module__ in FAMILIES | {"transformers.activations"}
         for module in others
     )
-    return known and not getattr(layer, "is_decoder", False) and all(untouched(module) for module in found.values())
+    return known and not getattr(layer, "is_decoder", False) and all(is_untouched(module) for module in found.values())
 
 
-def untouched(module: nn.Module) -> bool:
-    """In eval mode, its forward its class's, and nothing hooked to it."""
+def is_untouched(module: nn.Module) -> bool:
+    """Whether a module is in eval mode, has its class's own forward, and has no hooks."""
     return not (module.training or "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks)
 
 
-def runs(lengths: Tensor) -> Runs:
-    """Neighbours of equal length together; sorted captions make few runs."""
+def group_lengths(lengths: Tensor) -> Runs:
+    """Group neighbouring captions of equal length; sorted captions make few groups."""
     return [(len(list(same)), length) for length, same in groupby(lengths.tolist())]
 
 
-def added(
+def add_linear(
     hidden: Float[Tensor, "token width"], seen: Float[Tensor, "token inner"], pair: Pair
 ) -> Float[Tensor, "token width"]:
-    """`hidden` plus a map of `seen`, in one pass over memory less than map and sum would take."""
+    """Add a linear map of `seen` to `hidden`, with one pass over memory less than map and sum would take."""
     weight, bias = pair
     return torch.add(hidden, bias).addmm_(seen, weight.t())
 
 
 def attend(mapped: Float[Tensor, "token three_widths"], together: Runs, heads: int) -> Float[Tensor, "token width"]:
-    """Each token looks at its own caption's."""
+    """Multi-head self-attention inside each caption."""
     out = []
     for part, (count, length) in zip(
         mapped.split([count * length for count, length in together]), together, strict=True

@@ -1,4 +1,4 @@
-"""Bodies of text encoders as chains."""
+"""Text encoders as chains of layers (`polyclip.models.trunk`)."""
 
 from typing import Any
 
@@ -23,25 +23,25 @@ class Bert:
 
     @property
     def layers(self) -> Any:
-        """ModuleList."""
+        """The layers, a ModuleList."""
         return self.model.encoder.layer
 
     @property
     def opening(self) -> list[nn.Parameter]:
-        """Token, position and type tables, and their norm."""
+        """Token, position and type embeddings, and their norm."""
         return list(self.model.embeddings.parameters())
 
     def begin(self, inputs: State) -> State:
-        """Embeddings."""
+        """Embed the tokens with their positions."""
         return {"hidden": self.model.embeddings(input_ids=inputs["input_ids"]), "mask": inputs["attention_mask"]}
 
     def step(self, number: int, state: State) -> State:
-        """One layer."""
+        """Apply one transformer layer."""
         hidden = self.layers[number](state["hidden"], attention_bias(self.model.config, state))
         return state | {"hidden": hidden}
 
     def end(self, state: State) -> State:
-        """Nothing follows."""
+        """No-op: this architecture has no final LayerNorm."""
         return state
 
 
@@ -60,21 +60,21 @@ class M2M:
 
     @property
     def layers(self) -> Any:
-        """ModuleList."""
+        """The layers, a ModuleList."""
         return self.model.layers
 
     @property
     def opening(self) -> list[nn.Parameter]:
-        """The token table; positions are computed."""
+        """The embedding matrix; positions are computed."""
         return list(self.model.embed_tokens.parameters())
 
     @property
     def final_norm(self) -> nn.Module:
-        """LayerNorm."""
+        """The LayerNorm after the last layer."""
         return self.model.layer_norm
 
     def begin(self, inputs: State) -> State:
-        """Scaled token vectors plus sinusoids."""
+        """Scaled token embeddings plus sinusoidal positions."""
         tokens = self.model.embed_tokens(inputs["input_ids"])
         return {
             "hidden": tokens + self.model.embed_positions(inputs["input_ids"], tokens).to(tokens.device),
@@ -82,16 +82,16 @@ class M2M:
         }
 
     def step(self, number: int, state: State) -> State:
-        """One layer."""
+        """Apply one transformer layer."""
         return state | {"hidden": self.layers[number](state["hidden"], attention_bias(self.model.config, state))}
 
     def end(self, state: State) -> State:
-        """The final norm."""
+        """Apply the final LayerNorm."""
         return state | {"hidden": self.model.layer_norm(state["hidden"])}
 
 
 def attention_bias(config: Any, state: State) -> Tensor | None:
-    """What transformers' layers take to look at real tokens only."""
+    """Attention mask of transformers' layers that hides padding."""
     from transformers.masking_utils import create_bidirectional_mask
 
     bias: Tensor | None = create_bidirectional_mask(

@@ -1,7 +1,8 @@
-"""A token table of which only the rows that training captions use are trained: the gradient of all the others is never formed.
+"""An embedding matrix of which only the rows that training captions use are trained: no other row's gradient is
+computed.
 
-Of multilingual tables that is a few thousand rows out of a quarter of a million. What is learned is what AdamW learns on the whole table, but for
-one thing: it lets weight decay shrink rows that no caption uses, and here they stay as they came.
+Of multilingual matrices that is a few thousand rows out of a quarter of a million. The result is that of AdamW on the
+whole matrix, with one exception: AdamW's weight decay shrinks rows that no caption uses, and here they stay unchanged.
 """
 
 from collections.abc import Sequence
@@ -16,11 +17,17 @@ CAPTIONS = 1024  # at once
 
 
 class TrainedRows(nn.Module):
-    """Stands in the place of `table`, frozen meanwhile; `rows` are those of `used`, ascending token ids."""
+    """Replaces an embedding matrix in a model; the matrix is frozen meanwhile.
+
+    Args:
+        table: The embedding matrix.
+        used: Token ids whose rows are trained, ascending.
+
+    """
 
     place: Tensor
 
-    def __init__(self, table: nn.Embedding, used: Int[Tensor, " used"]) -> None:
+    def __init__(self, table: nn.Embedding, used: Int[Tensor, " find_used_tokens"]) -> None:
         super().__init__()
         self.table = table.requires_grad_(False)
         self.rows = nn.Parameter(table.weight.detach()[used].clone())
@@ -29,39 +36,45 @@ class TrainedRows(nn.Module):
         self.register_buffer("place", place, persistent=False)
 
     def forward(self, ids: Int[Tensor, "caption token"]) -> Float[Tensor, "caption token width"]:
-        """A token's trained row, or its frozen one."""
+        """Embeddings of tokens, from the trained row or the frozen one."""
         place = self.place[ids]
         return torch.where((place >= 0)[..., None], embedding(place.clamp(min=0), self.rows), self.table(ids))
 
     @torch.no_grad()
-    def whole(self) -> nn.Embedding:
-        """The table with its rows in it, trained again as a whole."""
+    def merge(self) -> nn.Embedding:
+        """Write the trained rows back into the matrix, and mark the whole matrix as trained."""
         self.table.weight[self.place >= 0] = self.rows.to(self.table.weight.device)
         return self.table.requires_grad_(True)
 
 
 def train_rows(encoder: Any, captions: Sequence[str]) -> None:
-    """Put TrainedRows in the place of a text encoder's token table, where that is a plain one and is trained."""
-    table = table_of(encoder)
+    """Replace a text encoder's embedding matrix by TrainedRows, where it is a plain one and is trained.
+
+    Args:
+        encoder: A built text encoder.
+        captions: All training captions.
+
+    """
+    table = get_embedding_matrix(encoder)
     if type(table) is nn.Embedding and table.weight.requires_grad:
-        encoder.model.set_input_embeddings(TrainedRows(table, used(encoder, captions)))
+        encoder.model.set_input_embeddings(TrainedRows(table, find_used_tokens(encoder, captions)))
 
 
-def train_whole(encoder: Any) -> None:
-    """Take it out again."""
-    table = table_of(encoder)
+def restore_matrix(encoder: Any) -> None:
+    """Put the whole embedding matrix back in place of TrainedRows."""
+    table = get_embedding_matrix(encoder)
     if isinstance(table, TrainedRows):
-        encoder.model.set_input_embeddings(table.whole())
+        encoder.model.set_input_embeddings(table.merge())
 
 
-def table_of(encoder: Any) -> Any:
-    """The token table of a transformers model; None where an encoder has none."""
+def get_embedding_matrix(encoder: Any) -> Any:
+    """Embedding matrix of a transformers model; None where an encoder has none."""
     model: Any = getattr(encoder, "model", None)
     return model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
 
 
-def used(encoder: Any, captions: Sequence[str]) -> Int[Tensor, " used"]:
-    """The ids of the captions' tokens, each once, ascending; padding is none of them."""
+def find_used_tokens(encoder: Any, captions: Sequence[str]) -> Int[Tensor, " find_used_tokens"]:
+    """Find the token ids of the captions, each once, ascending, without padding."""
     found = torch.empty(0, dtype=torch.long)
     for start in range(0, len(captions), CAPTIONS):
         inputs = encoder.prepare(captions[start : start + CAPTIONS])

@@ -1,4 +1,4 @@
-"""Bodies of vision towers as chains."""
+"""Vision encoders as chains of layers (`polyclip.models.trunk`)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,38 +21,45 @@ class TimmViT:
 
     @property
     def layers(self) -> Any:
-        """Sequential."""
+        """The blocks, a Sequential."""
         return self.model.blocks
 
     @property
     def opening(self) -> list[nn.Parameter]:
-        """Patches, positions and the class token."""
+        """Patch embedding, positions and the class token."""
         tokens = [p for n, p in self.model.named_parameters(recurse=False)]
         return tokens + [p for part in (self.model.patch_embed, self.model.norm_pre) for p in part.parameters()]
 
     @property
     def final_norm(self) -> nn.Module:
-        """LayerNorm: after the last block, or after pooling."""
+        """LayerNorm after the last block, or after pooling."""
         return self.model.norm if any(True for _ in self.model.norm.parameters()) else self.model.fc_norm
 
     def begin(self, inputs: State) -> State:
-        """Patches with positions."""
+        """Embed the patches with their positions."""
         model = self.model
         return {"hidden": model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(inputs["pixels"]))))}
 
     def step(self, number: int, state: State) -> State:
-        """One block."""
+        """Apply one transformer block."""
         return {"hidden": self.layers[number](state["hidden"])}
 
     def end(self, state: State) -> State:
-        """The final norm; timm pools."""
+        """Apply the final norm and timm's pooling."""
         return {"pooled": self.model.forward_head(self.model.norm(state["hidden"]), pre_logits=True)}
 
 
 class TransformersViT:
-    """ViT, DeiT, DINOv2 and the vision models of CLIP and SigLIP in transformers: pre-LN layers, with or without a final norm.
+    """ViT, DeiT, DINOv2 and the vision models of CLIP and SigLIP in transformers: pre-LN layers, with or without a
+    final norm.
 
-    Where the layers and norms stand differs by family and by transformers' version. `pool` makes one vector of a picture's tokens.
+    Where the layers and norms are stored differs by family and by transformers' version.
+
+    Args:
+        model: A transformers vision model.
+        final_norm: Attribute name of its final norm; empty where there is none.
+        pool: Pools an image's tokens to its features.
+
     """
 
     kind = "tokens"
@@ -65,32 +72,32 @@ class TransformersViT:
 
     @property
     def layers(self) -> Any:
-        """ModuleList."""
+        """The layers, a ModuleList."""
         holder = self.model if hasattr(self.model, "layers") else self.model.encoder
         return holder.layers if hasattr(holder, "layers") else holder.layer
 
     @property
     def opening(self) -> list[nn.Parameter]:
-        """Patches, positions and the class token, and CLIP's norm before the first layer."""
+        """Patch embedding, positions and the class token, and CLIP's norm before the first layer."""
         before = getattr(self.model, "pre_layrnorm", None)
         return [*self.model.embeddings.parameters(), *(before.parameters() if before is not None else ())]
 
     @property
     def final_norm(self) -> nn.Module | None:
-        """LayerNorm; CLIP's tokens have none."""
+        """LayerNorm after the last layer; CLIP's tokens have none."""
         return getattr(self.model, self.final_norm_name) if self.final_norm_name else None
 
     def begin(self, inputs: State) -> State:
-        """Patches with positions."""
+        """Embed the patches with their positions."""
         hidden = self.model.embeddings(inputs["pixels"])
         return {"hidden": self.model.pre_layrnorm(hidden) if hasattr(self.model, "pre_layrnorm") else hidden}
 
     def step(self, number: int, state: State) -> State:
-        """One layer; every token sees every other."""
+        """Apply one layer; every token attends to every other."""
         return {"hidden": self.layers[number](state["hidden"], None)}
 
     def end(self, state: State) -> State:
-        """The final norm, and pooling."""
+        """Apply the final norm and the pooling."""
         norm = self.final_norm
         return {"pooled": self.pool(state["hidden"] if norm is None else norm(state["hidden"]))}
 
@@ -98,7 +105,11 @@ class TransformersViT:
 class TimmEfficientNet:
     """timm's EfficientNet and its kind: a stage counts as one layer.
 
-    With `first_depth` the means of the stages from that one on are kept, since they stand beside the last map's in the pooled vector.
+    Args:
+        model: A timm model.
+        first_depth: From this stage on, the mean of each stage's map is kept and concatenated to the features; None
+            keeps none.
+
     """
 
     kind = "map"
@@ -110,12 +121,12 @@ class TimmEfficientNet:
 
     @property
     def layers(self) -> Any:
-        """Sequential."""
+        """The stages, a Sequential."""
         return self.model.blocks
 
     @property
     def opening(self) -> list[nn.Parameter]:
-        """The stem."""
+        """Parameters of the stem."""
         return [p for part in (self.model.conv_stem, self.model.bn1) for p in part.parameters()]
 
     @property
@@ -124,11 +135,11 @@ class TimmEfficientNet:
         return self.model.bn2
 
     def begin(self, inputs: State) -> State:
-        """The stem."""
+        """Apply the convolutional stem."""
         return {"hidden": self.model.bn1(self.model.conv_stem(inputs["pixels"]))}
 
     def step(self, number: int, state: State) -> State:
-        """One stage; a stage that a method appended leaves no mean."""
+        """Apply one stage; a stage that a method appended leaves no mean."""
         hidden = self.layers[number](state["hidden"])
         if self.first_depth is None or not self.first_depth <= number < self.own:
             return state | {"hidden": hidden}
@@ -136,7 +147,7 @@ class TimmEfficientNet:
         return {"hidden": hidden, "means": torch.cat([*means, hidden.mean((2, 3))], dim=1)}
 
     def end(self, state: State) -> State:
-        """The last convolution and the mean of its map, before the means of earlier stages."""
+        """Apply the last convolution, pool, and concatenate the means of earlier stages."""
         model = self.model
         last = model.forward_head(model.bn2(model.conv_head(state["hidden"])), pre_logits=True)
         return {"pooled": torch.cat([last, state["means"]], dim=1) if "means" in state else last}

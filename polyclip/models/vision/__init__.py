@@ -1,1 +1,1 @@
-"""Frozen vision towers: one file per source. Every file offers `describe(argument, options) -> Tower`."""
+"""Vision encoders, one file per source; every file offers `describe(argument, options) -> BackboneSpec`."""

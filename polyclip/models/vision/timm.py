@@ -1,27 +1,39 @@
-"""Any timm model: by name with local weights (`timm:vit_small_patch16_224,weights=FILE.safetensors`), or from the hub.
+"""Any timm model: with local weights (`timm:vit_small_patch16_224,weights=FILE.safetensors`), or from the hub.
 
-Size, interpolation, mean and deviation come from the model's own configuration; its pooled features are used, not its classifier.
+Size, interpolation, mean and deviation come from the model's own configuration; its pooled features are used, not its
+classifier.
 """
 
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from polyclip.core.storage import digest, sha256
+from polyclip.core.storage import hash_file, hash_parts
 from polyclip.errors import UnknownName, WeightsError
 from polyclip.models.backbone import BackboneSpec, take
-from polyclip.models.hf import loading
+from polyclip.models.hf import explain_loading_errors
 from polyclip.models.preprocessing import Preprocessing
-from polyclip.models.trunk import Trunk, Whole
+from polyclip.models.trunk import Trunk, WholeModel
 from polyclip.models.trunk.vision import TimmEfficientNet, TimmViT
-from polyclip.models.vision._images import Pictures
-from polyclip.models.vocabulary.classes import Classifier, synsets_of
+from polyclip.models.vision._images import ImageEncoder
+from polyclip.models.vocabulary.classes import Classifier, list_synsets
 
 
 def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
-    """The timm model `argument`; without `weights` the pretrained ones of the hub are taken.
+    """Describe a timm model without loading its weights.
 
-    Raises UnknownName for a model timm does not have, WeightsError when weights cannot be had or do not fit.
+    Args:
+        argument: timm's name of the model.
+        options: `weights` is a safetensors file; by default the hub's pretrained weights are used.
+
+    Returns:
+        Its description.
+
+    Raises:
+        UnknownName: timm has no such model.
+        DataError: An option does not exist.
+        WeightsError: The weights cannot be fetched or do not fit.
+
     """
     import timm
     import torch
@@ -33,27 +45,27 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
         raise WeightsError(f"timm:{argument}: weights file {weights} is missing.")
     with torch.device("meta"):
         model = timm.create_model(argument, pretrained=False, num_classes=0)
-    preprocessing = preprocessing_of(model)
+    preprocessing = read_preprocessing(model)
     tag = (
-        sha256(Path(weights))
+        hash_file(Path(weights))
         if weights
         else str(model.pretrained_cfg.get("hf_hub_id") or model.pretrained_cfg.get("url"))
     )
     return BackboneSpec(
         name=f"timm:{argument}" + (f",weights={weights}" if weights else ""),
-        identity=digest(argument, tag, repr(preprocessing)),
+        identity=hash_parts(argument, tag, repr(preprocessing)),
         dim=model.num_features,
         parameters=sum(p.numel() for p in model.parameters()),
         embeddings=0,
         build=lambda: build(argument, weights, preprocessing),
-        classifier=partial(classifier, argument, weights),
+        classifier=partial(load_classifier, argument, weights),
     )
 
 
-def classifier(name: str, weights: str) -> Classifier | None:
-    """The model's last linear layer, where it reads the pooled features that the tower gives and its classes are known.
+def load_classifier(name: str, weights: str) -> Classifier | None:
+    """Load the model's last linear layer, where it reads the pooled features and its classes are known.
 
-    Known are ImageNet-1k, -12k and -22k in the variants that timm lists: told by the number of classes.
+    Known are ImageNet-1k, -12k and -22k in the variants that timm lists, recognized by the number of classes.
     """
     import timm
     import torch
@@ -67,50 +79,50 @@ def classifier(name: str, weights: str) -> Classifier | None:
         with safe_open(weights, "pt") as handle:
             rows = handle.get_tensor(key) if key in handle.keys() else None  # noqa: SIM118 (no mapping)
     elif bare.pretrained_cfg.get("num_classes"):
-        with loading("vision tower", f"timm:{name}"):
+        with explain_loading_errors("vision encoder", f"timm:{name}"):
             rows = timm.create_model(name, pretrained=True).state_dict().get(key)
     else:
         rows = None
     if rows is None or rows.ndim != 2 or rows.shape[1] != bare.num_features:
         return None
     subset = infer_imagenet_subset({"num_classes": len(rows)})
-    return None if subset is None else Classifier(synsets_of(subset), rows.detach().float())
+    return None if subset is None else Classifier(list_synsets(subset), rows.detach().float())
 
 
-def preprocessing_of(model: Any) -> Preprocessing:
-    """The model's own numbers."""
+def read_preprocessing(model: Any) -> Preprocessing:
+    """Read the model's own preprocessing from its configuration."""
     from timm.data import resolve_model_data_config
 
     config = resolve_model_data_config(model)
     return Preprocessing(config["input_size"][-1], config["interpolation"], tuple(config["mean"]), tuple(config["std"]))
 
 
-def build(name: str, weights: str, preprocessing: Preprocessing) -> "TimmTower":
+def build(name: str, weights: str, preprocessing: Preprocessing) -> "TimmEncoder":
     """Load the weights; a classifier among them is left out, anything else must fit."""
     import timm
     from safetensors.torch import load_file
 
-    with loading("vision tower", f"timm:{name}"):
+    with explain_loading_errors("vision encoder", f"timm:{name}"):
         model = timm.create_model(name, pretrained=not weights, num_classes=0)
         if weights:
             classifier = f"{model.default_cfg.get('classifier', 'head')}."
             state = {key: value for key, value in load_file(weights).items() if not key.startswith(classifier)}
             model.load_state_dict(state, strict=True)
-    return TimmTower(model, preprocessing)
+    return TimmEncoder(model, preprocessing)
 
 
-class TimmTower(Pictures):
-    """Frozen tower in eval mode; timm's own pooled features."""
+class TimmEncoder(ImageEncoder):
+    """Frozen timm model in eval mode; features are timm's own pooled ones."""
 
     def __init__(self, model: Any, preprocessing: Preprocessing) -> None:
         super().__init__(preprocessing, model.num_features)
         self.model = model
-        self.trunk = trunk_of(model)
+        self.trunk = choose_trunk(model)
         self.requires_grad_(False).eval()
 
 
-def trunk_of(model: Any) -> Trunk:
-    """The family a timm model belongs to."""
+def choose_trunk(model: Any) -> Trunk:
+    """Wrap a timm model in the trunk of its family."""
     from timm.models.efficientnet import EfficientNet
     from timm.models.vision_transformer import VisionTransformer
 
@@ -118,4 +130,4 @@ def trunk_of(model: Any) -> Trunk:
         return TimmViT(model)
     if type(model) is EfficientNet:
         return TimmEfficientNet(model)
-    return Whole(model, lambda inputs: {"pooled": model(inputs["pixels"])})
+    return WholeModel(model, lambda inputs: {"pooled": model(inputs["pixels"])})

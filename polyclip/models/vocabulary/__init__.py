@@ -1,8 +1,8 @@
-"""What a vision tower can name by itself: the classes its own classifier was trained on, what stands above them, and their rows.
+"""Class names of a vision encoder: the classes of its own classifier, their hypernyms, and the classifier's rows.
 
-A row of a classifier points to where images of its class lie, so it is an image of the class that costs nothing.
+A classifier's row points to where images of its class lie, so it serves as an image of the class at no cost.
 """
 
-from polyclip.models.vocabulary.classes import Classifier, Vocabulary, vocabulary_of
+from polyclip.models.vocabulary.classes import Classifier, ClassVocabulary, build_vocabulary
 
-__all__ = ["Classifier", "Vocabulary", "vocabulary_of"]
+__all__ = ["ClassVocabulary", "Classifier", "build_vocabulary"]

@@ -1,4 +1,7 @@
-"""WordNet 3.0, as far as image classifiers need it: synsets, the words for them, and what stands above each (wordnet.tsv, see WORDNET-LICENSE)."""
+"""WordNet 3.0 as far as image classifiers need it: synsets, their words and their hypernyms.
+
+The data are in wordnet.tsv; see WORDNET-LICENSE.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,17 +15,21 @@ FILE = Path(__file__).parent / "wordnet.tsv"
 
 @dataclass(frozen=True, slots=True)
 class Synset:
-    """One meaning: its words, the usual one first, and its hypernyms' ids."""
+    """One meaning: its words, the usual one first, and the ids of its hypernyms."""
 
     words: tuple[str, ...]
     hypernyms: tuple[str, ...]
 
 
 def read_synsets(path: Path) -> dict[str, Synset]:
-    """Synsets by id, such as n02084071.
+    """Read synsets by id, such as n02084071.
 
     Args:
-        path: A table with one synset a line: id, hypernyms separated by spaces, words separated by "|"; columns by tabs.
+        path: A table with one synset a line: id, hypernyms separated by spaces, words separated by "|"; columns by
+            tabs.
+
+    Returns:
+        Synsets by id.
 
     Raises:
         DataError: The file is missing, a line has another form, or a hypernym is not in the file.
@@ -39,7 +46,8 @@ def read_synsets(path: Path) -> dict[str, Synset]:
         columns = line.split("\t")
         if len(columns) != 3 or not all(columns[0::2]):
             raise DataError(
-                f"{path}:{number}: expected id, hypernyms and words separated by tabs, found {line[:80]!r}; install polyclip again."
+                f"{path}:{number}: expected id, hypernyms and words separated by tabs, found {line[:80]!r}; install "
+                "polyclip again."
             )
         found[columns[0]] = Synset(tuple(columns[2].split("|")), tuple(columns[1].split()))
     for synset, entry in found.items():
@@ -50,14 +58,14 @@ def read_synsets(path: Path) -> dict[str, Synset]:
 
 
 @cache
-def synsets() -> dict[str, Synset]:
-    """All that polyclip ships: about 23,500."""
+def load_synsets() -> dict[str, Synset]:
+    """Load all synsets that polyclip ships, about 23,500."""
     return read_synsets(FILE)
 
 
-def ancestors(synset: str) -> set[str]:
-    """A synset and all that stands above it."""
-    table, found, waiting = synsets(), set(), [synset]
+def find_ancestors(synset: str) -> set[str]:
+    """Find a synset's hypernyms at any distance; the synset itself is among them."""
+    table, found, waiting = load_synsets(), set(), [synset]
     while waiting:
         one = waiting.pop()
         if one not in found:
@@ -66,10 +74,18 @@ def ancestors(synset: str) -> set[str]:
     return found
 
 
-def classes_below(classes: Iterable[str]) -> dict[str, list[int]]:
-    """For each class and each synset above one: the numbers of the classes at or below it, in their order."""
+def group_classes(classes: Iterable[str]) -> dict[str, list[int]]:
+    """Group classes by hypernym.
+
+    Args:
+        classes: Synset ids, in the order of the classifier's rows.
+
+    Returns:
+        For each class and each synset above one: the numbers of the classes at or below it, in their order.
+
+    """
     found: dict[str, list[int]] = {}
     for number, synset in enumerate(classes):
-        for above in ancestors(synset):
+        for above in find_ancestors(synset):
             found.setdefault(above, []).append(number)
     return found

@@ -1,1 +1,1 @@
-"""A page on which people look for pictures in their own language: `polyclip serve`."""
+"""Web page for image search in any language: `polyclip serve`."""

@@ -1,4 +1,4 @@
-"""The gate before the pages: every request passes the rules of `guard`, and the token is asked for once."""
+"""Access control before the pages: checks every request and asks for the token once."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from polyclip.search.server.errors import Refused
+from polyclip.search.server.errors import RequestError
 from polyclip.search.server.policy import Hosts, Token, check_site
 from polyclip.search.server.render import Views
 
@@ -16,13 +16,13 @@ KEPT = 30 * 24 * 3600  # seconds a browser keeps the cookie
 
 
 class Gate:
-    """An application behind the rules. Without a token everybody who may reach it at all may ask."""
+    """ASGI middleware that enforces the access rules. Without a token everyone who can reach the server may search."""
 
     def __init__(self, app: ASGIApp, views: Views, hosts: Hosts, token: Token | None) -> None:
         self.app, self.views, self.hosts, self.token = app, views, hosts, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do it."""
+        """Answer a request, or pass it to the application."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -30,24 +30,24 @@ class Gate:
         try:
             self.hosts.check(request.headers.get("host", ""))
             check_site(request.headers, request.method)
-            answer = await self.asked_for_token(request)
-        except Refused as error:
-            answer = self.views.refused(request, error)
+            answer = await self.check_token(request)
+        except RequestError as error:
+            answer = self.views.render_refusal(request, error)
         await (answer or self.app)(scope, receive, send)
 
-    async def asked_for_token(self, request: Request) -> Response | None:
-        """None for a request that may pass; else the page that asks for the token, or the one that thanks for it."""
-        if self.token is None or request.url.path.startswith(OPEN) or self.token.known(request):
+    async def check_token(self, request: Request) -> Response | None:
+        """Return None for an authorized request, else the token form or the page after it."""
+        if self.token is None or request.url.path.startswith(OPEN) or self.token.is_authorized(request):
             return None
         given = request.query_params.get("token", "") if request.method == "GET" else ""
         if request.method == "POST" and request.url.path == "/enter":
             given = str((await request.form(max_files=0, max_fields=2, max_part_size=2**10)).get("token", ""))
         if not given:
-            return self.views.enter(request, "")
+            return self.views.render_enter(request, "")
         if not self.token.matches(given):
             await asyncio.sleep(PATIENCE)
-            return self.views.enter(request, "This is not the token. The person who started the server has it.")
-        welcome = self.views.welcome(request)
+            return self.views.render_enter(request, "This is not the token. The person who started the server has it.")
+        welcome = self.views.render_welcome(request)
         secure = request.url.scheme == "https"
         welcome.set_cookie(
             self.token.cookie,

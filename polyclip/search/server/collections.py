@@ -1,4 +1,4 @@
-"""The indexes that are served, and the models that made them: each model in memory once, its towers shared with models on the same ones."""
+"""The indexes served and their models: each model is in memory once, and models on the same backbones share them."""
 
 import re
 from collections import Counter, OrderedDict
@@ -12,79 +12,89 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from polyclip.core.run_folder import read_run
-from polyclip.core.storage import sha256
-from polyclip.data.images import on_white
+from polyclip.core.run_folder import read_settings
+from polyclip.core.storage import hash_file
+from polyclip.data.images import flatten_on_white
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
-from polyclip.languages.normalize import typed
-from polyclip.models import feature_cache
+from polyclip.languages.normalize import normalize_input
+from polyclip.models import encoding
 from polyclip.models.aligner import load_model
 from polyclip.models.branch import Branch
 from polyclip.search.index import Hit, Index
 
-REMEMBERED = 256  # vectors of queries kept for each model: filters and "more" ask for the same again
+REMEMBERED = 256  # embeddings of queries kept for each model: filters and "more" ask for the same again
 
 
-class Workshop:
-    """Built towers by identity, in the form that encodes fastest."""
+class EncoderCache:
+    """Backbones by identity, in the form that encodes fastest."""
 
     def __init__(self) -> None:
         self._built: dict[str, Any] = {}
 
-    def encoder(self, side: Branch) -> Any:
-        """The side's tower; one in which nothing is trained is built once for all models on it."""
-        key = side.tower.identity if side.encoder is None else f"live {id(side)}"
+    def get_encoder(self, branch: Branch) -> Any:
+        """Return a branch's backbone; a frozen one is built once for all models that use it."""
+        key = branch.tower.identity if branch.encoder is None else f"live {id(branch)}"
         if key not in self._built:
-            self._built[key] = side.running()
+            self._built[key] = branch.running()
         return self._built[key]
 
 
-class Model:
-    """An aligned model that answers queries. Not for two threads at once."""
+class ServedModel:
+    """An aligned model that embeds queries; not thread-safe."""
 
-    def __init__(self, folder: Path, workshop: Workshop) -> None:
+    def __init__(self, folder: Path, encoders: EncoderCache) -> None:
         self.folder, self.name = folder, folder.resolve().name
         self.aligner = load_model(folder)
-        self.trained = tuple(read_run(folder)["languages"]) if (folder / "run.toml").is_file() else ()
-        self._workshop = workshop
+        self.trained = tuple(read_settings(folder)["languages"]) if (folder / "run.toml").is_file() else ()
+        self._encoders = encoders
         self._recent: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
 
-    def text(self, query: str, language: str) -> Float[Tensor, "1 dim"]:
-        """The unit vector of a query, normalised by the pack of its language. Raises what `typed` raises."""
+    def embed_text(self, query: str, language: str) -> Float[Tensor, "1 dim"]:
+        """Embed a query, normalized by its language's pack.
+
+        Raises:
+            PolyclipError: The query is empty or the language has no pack.
+
+        """
         key = (query, language)
         if key not in self._recent:
-            self._recent[key] = self._vector(self.aligner.text, typed([query], language))
+            self._recent[key] = self._embed(self.aligner.text, normalize_input([query], language))
         self._recent.move_to_end(key)
         while len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
         return self._recent[key]
 
-    def picture(self, image: Image.Image) -> Float[Tensor, "1 dim"]:
-        """The unit vector of a picture."""
-        return self._vector(self.aligner.vision, [ImageSource("query", "", partial(on_white, image))])
+    def embed_image(self, image: Image.Image) -> Float[Tensor, "1 dim"]:
+        """Embed an image given by the user."""
+        return self._embed(self.aligner.vision, [ImageSource("query", "", partial(flatten_on_white, image))])
 
-    def _vector(self, side: Branch, items: Sequence[Any]) -> Float[Tensor, "1 dim"]:
-        return side.unit(feature_cache.in_batches(self._workshop.encoder(side), items, lambda rows: None))
+    def _embed(self, branch: Branch, items: Sequence[Any]) -> Float[Tensor, "1 dim"]:
+        return branch.unit(encoding.encode_items(self._encoders.get_encoder(branch), items, lambda rows: None))
 
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """An index with its model. `name` is its part of URLs: letters, digits, `-`, `_` and `.`."""
+    """An index with its model; `name` is its part of URLs: letters, digits, `-`, `_` and `.`."""
 
     name: str
     index: Index
-    model: Model
+    model: ServedModel
     rows: dict[str, int]  # of each path
-    folders: dict[str, int]  # every folder below the root, and how many pictures are in it and below
+    folders: dict[str, int]  # every folder below the root, and how many images are in it and below
 
     @property
     def label(self) -> str:
-        """What a person reads."""
+        """Display name of the collection."""
         return self.model.name if self.name == self.model.name else f"{self.model.name} ({self.name})"
 
-    def row(self, hit: Hit) -> int:
-        """The row of a hit. Raises DataError for a path that is not below the index' root."""
+    def find_row(self, hit: Hit) -> int:
+        """Return the row of a hit.
+
+        Raises:
+            DataError: The path is not below the index's root.
+
+        """
         for root in (self.index.root, self.index.root.resolve()):
             if hit.path.is_relative_to(root):
                 return self.rows[hit.path.relative_to(root).as_posix()]
@@ -94,41 +104,53 @@ class Collection:
 
 
 @dataclass(frozen=True, eq=False)
-class Shelf:
-    """Everything that is served, in the order it was given in."""
+class Catalog:
+    """All collections that are served, in the given order."""
 
     collections: dict[str, Collection]
 
     @classmethod
-    def open(cls, folders: Sequence[Path]) -> "Shelf":
-        """Open indexes and load their models. Raises what `Index.open` and `load_model` raise."""
-        workshop = Workshop()
-        models: dict[str, Model] = {}
+    def open(cls, folders: Sequence[Path]) -> "Catalog":
+        """Open indexes and load their models.
+
+        Args:
+            folders: Index folders, or folders of images that hold one.
+
+        Returns:
+            The collections by name.
+
+        Raises:
+            DataError: An index cannot be opened.
+            RunError: A run is gone or is not the one that made its index.
+
+        """
+        encoders = EncoderCache()
+        models: dict[str, ServedModel] = {}
         found: dict[str, Collection] = {}
         for folder in folders:
             index = Index.open(folder)
-            key = weights_of(index.model)
+            key = identify_weights(index.model)
             if key not in models:
-                models[key] = Model(index.model, workshop)
-            name = free_name(folder, found)
+                models[key] = ServedModel(index.model, encoders)
+            name = choose_name(folder, found)
             rows = {path: row for row, path in enumerate(index.paths)}
-            found[name] = Collection(name, index, models[key], rows, folders_of(index.paths))
+            found[name] = Collection(name, index, models[key], rows, count_by_folder(index.paths))
         return cls(found)
 
-    def warm(self) -> None:
-        """Build the text towers, so that the first person who asks does not wait for them."""
+    def warm_up(self) -> None:
+        """Build the text encoders, so that the first query does not wait for them."""
         for collection in self.collections.values():
-            collection.model.text("warm", "")
+            collection.model.embed_text("warm", "")
 
 
-def weights_of(run: Path) -> str:
-    """What makes two models the same one: their trained parts, wherever they lie."""
+def identify_weights(run: Path) -> str:
+    """Return a hash of a model's trained weights, the same wherever the run folder lies."""
     path = run / "aligner.safetensors"
-    return sha256(path) if path.is_file() else str(run)
+    return hash_file(path) if path.is_file() else str(run)
 
 
-def free_name(folder: Path, taken: dict[str, Any]) -> str:
-    """The folder's own name as part of a URL, with a number where another index has it."""
+def choose_name(folder: Path, taken: dict[str, Any]) -> str:
+    """Return the folder's name as part of a URL, with a number where another index has it."""
     base = re.sub(r"[^\w.-]+", "-", folder.resolve().name, flags=re.ASCII).strip(".-") or "index"
     number = 1
     while (name := base if number == 1 else f"{base}-{number}") in taken:
@@ -136,7 +158,7 @@ def free_name(folder: Path, taken: dict[str, Any]) -> str:
     return name
 
 
-def folders_of(paths: Sequence[str]) -> dict[str, int]:
-    """Every folder that has pictures in it or below, with their number, sorted."""
+def count_by_folder(paths: Sequence[str]) -> dict[str, int]:
+    """Count the images in and below every folder, sorted by name."""
     counted = Counter(str(parent) for path in paths for parent in PurePosixPath(path).parents if str(parent) != ".")
     return dict(sorted(counted.items()))

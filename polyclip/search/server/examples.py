@@ -1,10 +1,10 @@
-"""A few words to begin with, in the languages of a model: names that people gave to pictures of the starter corpus."""
+"""Example queries in a model's languages: names of images in the starter corpus."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from polyclip.core.toml import CORPORA
-from polyclip.data.readers.emoji import captions, languages
+from polyclip.data.readers.emoji import languages, read_captions
 from polyclip.languages.schema import Language, load_language
 
 CONCEPTS = (
@@ -29,12 +29,12 @@ class Example:
     language: Language
 
 
-def examples(codes: Iterable[str]) -> list[Example]:
-    """Up to six words, the languages in turn; none for languages that name no pictures there."""
+def choose_examples(codes: Iterable[str]) -> list[Example]:
+    """Choose up to six words, taking languages in turn; none for languages that the starter corpus does not cover."""
     folder, found = CORPORA / "emoji", []
     known = set(languages(folder))
     for pack in map(load_language, dict.fromkeys(codes)):
-        named = captions(folder, pack.cldr) if pack.cldr in known else {}
+        named = read_captions(folder, pack.cldr) if pack.cldr in known else {}
         words = [named[concept][0] for concept in CONCEPTS if concept in named]
         found.append([Example(word, pack) for word in words if len(word) <= LONGEST])
     rounds = [each for number in range(len(CONCEPTS)) for words in found for each in words[number : number + 1]]

@@ -1,18 +1,20 @@
-"""In which language a query is written: the script decides which languages it can be, py3langid which of them it is."""
+"""Language identification for queries: the script restricts the candidates, py3langid ranks them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
 from polyclip.errors import PolyclipError
-from polyclip.languages.identify import identified, identifier, labels
-from polyclip.languages.normalize import written_in
+from polyclip.languages.identify import get_identifier_code, list_labels, load_identifier
+from polyclip.languages.normalize import match_script
 from polyclip.languages.resolve import resolve_language
-from polyclip.languages.schema import Language, all_languages, load_language
-from polyclip.search.server.errors import Refused
+from polyclip.languages.schema import Language, load_language, load_languages
+from polyclip.search.server.errors import RequestError
 
-# A query is short, so who is likely to ask counts too: a model's own languages, and the larger of two. Chosen on 100 names from the starter
-# corpus for each of ten languages, with a model of Swahili and English: told rightly sw 86 (66 without), en 92 (45), hi 81 (54), zh 96 (88),
+# A query is short, so who is likely to ask counts too: a model's own languages, and the larger of two. Chosen on 100
+# names from the starter
+# corpus for each of ten languages, with a model of Swahili and English: told rightly sw 86 (66 without), en 92 (45), hi
+# 81 (54), zh 96 (88),
 # fr 64 (70); of those shown as sure none was wrong.
 TRAINED = 5.0  # times as likely
 SPEAKERS = 0.25  # the power of their number
@@ -23,8 +25,8 @@ SHORTEST = 3  # letters; fewer say too little to tell languages of one script ap
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spoken:
-    """The language that a query is taken to be in; `code` is empty where none was found."""
+class DetectedLanguage:
+    """The language of a query; `code` is empty where none was found."""
 
     code: str = ""
     name: str = ""  # in English
@@ -35,77 +37,94 @@ class Spoken:
 
     @property
     def tag(self) -> str:
-        """BCP 47, for the attribute lang: `und` where there is none."""
+        """BCP 47 tag for the attribute lang: `und` where there is no language."""
         return self.code or "und"
 
 
-def spoken(text: str, lang: str, trained: Collection[str]) -> Spoken:
-    """The language named by `lang`, by any of its codes or names; the likeliest one where it is empty.
+def detect_language(text: str, lang: str, trained: Collection[str]) -> DetectedLanguage:
+    """Return the language named by `lang`, by any code or name; the likeliest one where `lang` is empty.
 
-    Raises Refused (422) for a language without a pack.
+    Args:
+        text: The query.
+        lang: Code or name chosen by the user; "" to detect.
+        trained: Codes of the model's languages, which are preferred.
+
+    Returns:
+        The language and how certain it is.
+
+    Raises:
+        RequestError: (422) The language has no pack.
+
     """
-    return of_pack(named(lang), chosen=True, sure=True) if lang else guess(text, trained)
+    return (
+        describe_pack(resolve_request_language(lang), chosen=True, sure=True) if lang else guess_language(text, trained)
+    )
 
 
-def named(lang: str) -> Language:
-    """The pack of a code or name. A file's path is none here: a request must not make the server read files."""
+def resolve_request_language(lang: str) -> Language:
+    """Return the pack of a code or name; file paths are refused, since a request must not make the server read
+    files.
+    """
     try:
         if lang.endswith(".toml") or len(lang) > 80:
-            raise Refused(
+            raise RequestError(
                 422,
-                "The language is no code or name, expected one such as sw or Kiswahili; leave it out to have it detected.",
+                "The language is not a code or name; expected one such as sw or Kiswahili, or nothing to have it "
+                "detected.",
             )
         return resolve_language(lang)
     except PolyclipError as error:
-        raise Refused(422, str(error)) from error
+        raise RequestError(422, str(error)) from error
 
 
-def guess(text: str, trained: Collection[str]) -> Spoken:
-    """The likeliest language with a pack, those in `trained` before others; none for a script without a pack, or without letters."""
-    scripts = scripts_of(text)
-    possible = [pack for pack in all_languages() if pack.script in scripts]
+def guess_language(text: str, trained: Collection[str]) -> DetectedLanguage:
+    """Return the likeliest language with a pack, preferring trained ones; none without letters or for a script without
+    a pack.
+    """
+    scripts = find_scripts(text)
+    possible = [pack for pack in load_languages() if pack.script in scripts]
     if not possible:
-        return Spoken()
-    likely = dict(identifier().rank(text))
-    weights = {pack.code: weight(pack, likely, pack.code in trained) for pack in possible}
+        return DetectedLanguage()
+    likely = dict(load_identifier().rank(text))
+    weights = {pack.code: compute_weight(pack, likely, pack.code in trained) for pack in possible}
     best = max(possible, key=lambda pack: weights[pack.code])
     share = weights[best.code] / sum(weights.values())
     enough = len(possible) == 1 or (share >= SURE and sum(map(str.isalpha, text)) >= SHORTEST)
-    return of_pack(best, sure=enough)
+    return describe_pack(best, sure=enough)
 
 
-def weight(pack: Language, likely: dict[str, float], trained: bool) -> float:
-    """How likely the language is, up to a constant factor."""
-    label = identified(pack)
-    known = likely.get(label, 0.0) if label in labels() else UNKNOWN
+def compute_weight(pack: Language, likely: dict[str, float], trained: bool) -> float:
+    """Return the likelihood of a language, up to a constant factor."""
+    label = get_identifier_code(pack)
+    known = likely.get(label, 0.0) if label in list_labels() else UNKNOWN
     return (known * (TRAINED if trained else 1.0) + 1e-12) * float(pack.speakers or FEWEST) ** SPEAKERS
 
 
-def scripts_of(text: str) -> set[str]:
-    """Scripts of packs in which most letters of the text are: of 漢字 both Hans and Jpan."""
-    return {script for script, code in one_of_each().items() if written_in(text, [code])}
+def find_scripts(text: str) -> set[str]:
+    """Return the pack scripts in which most letters of the text are: of 漢字 both Hans and Jpan."""
+    return {script for script, code in map_scripts().items() if match_script(text, [code])}
 
 
 @cache
-def one_of_each() -> dict[str, str]:
-    """For every script of a pack the code of a language written in it."""
-    return {pack.script: pack.code for pack in all_languages()}
+def map_scripts() -> dict[str, str]:
+    """Map every script of a pack to the code of one language written in it."""
+    return {pack.script: pack.code for pack in load_languages()}
 
 
-def of_pack(pack: Language, *, chosen: bool = False, sure: bool = False) -> Spoken:
-    """What the page says of a language."""
-    return Spoken(
+def describe_pack(pack: Language, *, chosen: bool = False, sure: bool = False) -> DetectedLanguage:
+    """Return what the page shows about a language."""
+    return DetectedLanguage(
         code=pack.code, name=pack.name, own_name=pack.own_name, direction=pack.direction, chosen=chosen, sure=sure
     )
 
 
-def hint(language: Spoken, trained: Collection[str]) -> str:
-    """What to expect of a model for a query in this language; empty where it was trained on it."""
+def build_hint(language: DetectedLanguage, trained: Collection[str]) -> str:
+    """Return a warning where the model was not trained on the query's language, else ""."""
     own = ", ".join(load_language(code).name for code in trained)
     if language.code in trained or not trained:
         return ""
     if not language.code:
-        return f"Not in a language that polyclip has a pack for; answered all the same. The model was trained on {own}."
+        return f"polyclip has no pack for this language; results are shown anyway. The model was trained on {own}."
     sure = language.chosen or language.sure
     said = f"{language.name} is" if sure else f"This may be {language.name},"
-    return f"{said} a language this model was never trained on, so expect less. It was trained on {own}."
+    return f"{said} unseen by this model (zero-shot), so expect lower accuracy. It was trained on {own}."

@@ -1,4 +1,4 @@
-"""Who may ask: the Host header against DNS rebinding, fetch metadata against other sites, the token, and the headers of every answer."""
+"""Access rules: Host header against DNS rebinding, fetch metadata against other sites, token, and security headers."""
 
 import hashlib
 import hmac
@@ -12,11 +12,12 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from polyclip.errors import RunError
-from polyclip.search.server.errors import Refused
+from polyclip.search.server.errors import RequestError
 
 SHORTEST_TOKEN = 16  # characters
 HEADERS = {
-    "content-security-policy": "default-src 'none'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "content-security-policy": "default-src 'none'; img-src 'self' blob: data:; style-src 'self'; "
+    "script-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -27,8 +28,10 @@ HEADERS = {
 }
 
 
-def secured(app: ASGIApp, headers: dict[str, str]) -> ASGIApp:
-    """The same application; every answer, errors too, carries the headers, which it may overwrite."""
+def add_headers(app: ASGIApp, headers: dict[str, str]) -> ASGIApp:
+    """Wrap an application so that every response, errors too, carries these headers; the application may override
+    them.
+    """
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         async def sent(message: Message) -> None:
@@ -44,10 +47,11 @@ def secured(app: ASGIApp, headers: dict[str, str]) -> ASGIApp:
 
 
 class Hosts:
-    """The names under which a server may be asked for.
+    """The host names that a server answers to.
 
-    A page that points its own name at this machine (DNS rebinding) is a page under a name; so names are told one by one, while an address is
-    no name. A server on the loopback takes loopback addresses alone.
+    A page that points its own domain at this machine (DNS rebinding) sends that domain as host, so names are listed one
+    by one, while IP
+    addresses are allowed. A server on the loopback interface answers to loopback addresses only.
     """
 
     def __init__(self, host: str, more: Iterable[str] = ()) -> None:
@@ -56,33 +60,38 @@ class Hosts:
         self.names = {"localhost", *(name.lower().rstrip(".") for name in (*own, *more))}
 
     def check(self, header: str) -> None:
-        """Raises Refused (421) for a Host header that names another machine."""
-        name = hostname(header)
-        address = address_of(name)
+        """Check a Host header.
+
+        Raises:
+            RequestError: (421) The header names another host.
+
+        """
+        name = parse_hostname(header)
+        address = parse_address(name)
         if name in self.names or (address is not None and (address.is_loopback or not self.loopback)):
             return
-        raise Refused(
+        raise RequestError(
             421,
             f"This server does not answer to the name {name[:80]!r}; 'polyclip serve --allow-host NAME' adds a name.",
         )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches that address."""
-    address = address_of(host)
+    """Whether an address is reachable from this machine only."""
+    address = parse_address(host)
     return host.lower() == "localhost" or (address is not None and address.is_loopback)
 
 
-def address_of(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a name is; None for a name."""
+def parse_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Parse an IP address; None for a name."""
     try:
         return ipaddress.ip_address(name.strip("[]"))
     except ValueError:
         return None
 
 
-def hostname(header: str) -> str:
-    """The name in a Host header, without port, brackets and the root's dot; empty where it has none."""
+def parse_hostname(header: str) -> str:
+    """Return the host name in a Host header, without port, brackets and trailing dot; "" where there is none."""
     try:
         return (urlsplit(f"//{header}").hostname or "").rstrip(".")
     except ValueError:
@@ -90,35 +99,42 @@ def hostname(header: str) -> str:
 
 
 def check_site(headers: Headers, method: str) -> None:
-    """Raises Refused (403) for a request that another site's page makes; to follow a link from there is fine."""
+    """Check that a request does not come from another site's page; following a link from there is allowed.
+
+    Raises:
+        RequestError: (403) Another site's page made the request.
+
+    """
     site, mode = headers.get("sec-fetch-site", "none"), headers.get("sec-fetch-mode", "")
     followed = method == "GET" and mode == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
     foreign = site in ("cross-site", "same-site") and not followed
     origin = headers.get("origin")
     if foreign or (method != "GET" and origin is not None and urlsplit(origin).netloc != headers.get("host")):
-        raise Refused(403, "This request came from another site's page; open this page itself and ask there.")
+        raise RequestError(403, "This request came from another site's page; open this page itself and ask there.")
 
 
 class Token:
-    """What people must know where the server is not on the loopback. It is compared in constant time and never stored in a browser."""
+    """The shared secret of a server that others can reach; compared in constant time and never stored in a browser."""
 
     def __init__(self, token: str) -> None:
         if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
             raise RunError(
-                f"--token needs at least {SHORTEST_TOKEN} printable ASCII characters without spaces, found {len(token)} characters."
+                f"--token needs at least {SHORTEST_TOKEN} printable ASCII characters without spaces, found "
+                f"{len(token)} characters."
             )
         self._token = token.encode()
         self.session = hmac.new(
             self._token, b"polyclip session", hashlib.sha256
         ).hexdigest()  # what the cookie holds instead
-        self.cookie = f"polyclip-{hmac.new(self._token, b'polyclip cookie', hashlib.sha256).hexdigest()[:8]}"  # cookies do not tell ports apart
+        # cookies do not tell ports apart
+        self.cookie = f"polyclip-{hmac.new(self._token, b'polyclip cookie', hashlib.sha256).hexdigest()[:8]}"
 
     def matches(self, given: str) -> bool:
-        """Whether this is the token."""
+        """Whether a string is the token."""
         return hmac.compare_digest(given.encode("utf-8", "replace"), self._token)
 
-    def known(self, request: Request) -> bool:
-        """Whether a request carries the cookie, or the token itself as `Authorization: Bearer`."""
+    def is_authorized(self, request: Request) -> bool:
+        """Whether a request carries the session cookie, or the token as `Authorization: Bearer`."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         bearer = scheme.lower() == "bearer" and self.matches(given.strip())
         return (

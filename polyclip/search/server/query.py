@@ -1,4 +1,4 @@
-"""From the fields of a request to an answer: which pictures, how similar, in which language the question was."""
+"""Parse a request and search the collections."""
 
 import time
 from collections.abc import Mapping
@@ -9,25 +9,25 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from polyclip.data.images import open_picture
-from polyclip.languages.normalize import visible
-from polyclip.search.server.collections import Collection, Shelf
-from polyclip.search.server.errors import Refused
-from polyclip.search.server.language import Spoken, hint, spoken
-from polyclip.search.server.thumbnails import file_of
+from polyclip.data.images import open_image
+from polyclip.languages.normalize import is_visible
+from polyclip.search.server.collections import Catalog, Collection
+from polyclip.search.server.errors import RequestError
+from polyclip.search.server.language import DetectedLanguage, build_hint, detect_language
+from polyclip.search.server.thumbnails import find_image_file
 
 LONGEST = 1000  # characters of a query
-TOP, MOST = 48, 480  # pictures a page, and at most
-WIDEN = 8  # how many times as many pictures are looked at where a filter leaves too few
+TOP, MOST = 48, 480  # images a page, and at most
+WIDEN = 8  # how many times as many images are looked at where a filter leaves too few
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Question:
-    """What was asked: words, or a picture, or a picture of the index by its row; and what the answer may hold."""
+class SearchRequest:
+    """A parsed request: a text, an uploaded image or an indexed image as query, and filters."""
 
     collections: tuple[Collection, ...]  # one, or two side by side
     text: str = ""
-    picture: Image.Image | None = None
+    image: Image.Image | None = None
     like: int | None = None  # row in the first collection
     lang: str = ""  # as typed; empty: to be detected
     folder: str = ""
@@ -35,14 +35,14 @@ class Question:
     top: int = TOP
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing was asked."""
-        return self.picture is None and self.like is None and not visible(self.text)
+    def is_empty(self) -> bool:
+        """Whether the request has no query."""
+        return self.image is None and self.like is None and not is_visible(self.text)
 
 
 @dataclass(frozen=True)
-class Found:
-    """A picture of the answer; `similarity` is a cosine in [-1, 1]."""
+class FoundImage:
+    """An image of the answer; `similarity` is a cosine in [-1, 1]."""
 
     row: int
     path: str  # from the index' root
@@ -50,110 +50,138 @@ class Found:
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
-    """What one model found, whether there is more, and what to expect of it in this language."""
+class ModelAnswer:
+    """Results of one model, whether there are more, and a hint about the query's language."""
 
     collection: Collection
-    hits: list[Found]
+    hits: list[FoundImage]
     more: bool
     hint: str
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """One column for each model that was asked. `language` is that of words, empty for pictures; `seconds` without waiting in line."""
+class SearchAnswer:
+    """Results of each model. `language` is that of a text query, empty for images; `seconds` excludes waiting in the
+    queue.
+    """
 
-    question: Question
-    language: Spoken
-    columns: list[Column]
+    question: SearchRequest
+    language: DetectedLanguage
+    columns: list[ModelAnswer]
     seconds: float
 
 
-def question(shelf: Shelf, fields: Mapping[str, str], picture: Image.Image | None = None) -> Question:
-    """Read q, lang, model, beside, like, folder, least and top.
+def parse_request(catalog: Catalog, fields: Mapping[str, str], image: Image.Image | None = None) -> SearchRequest:
+    """Parse the fields q, lang, model, beside, like, folder, least and top.
 
-    Raises Refused (422) for a value that cannot be one, (404) for a model or picture that is not there.
+    Args:
+        catalog: The collections served.
+        fields: Form fields or query parameters.
+        image: Uploaded image, or None.
+
+    Returns:
+        The request.
+
+    Raises:
+        RequestError: (422) A value is invalid, or (404) a model or image does not exist.
+
     """
-    names = [fields.get("model") or next(iter(shelf.collections)), fields.get("beside", "")]
-    chosen = tuple(collection(shelf, name) for name in dict.fromkeys(names) if name)
+    names = [fields.get("model") or next(iter(catalog.collections)), fields.get("beside", "")]
+    chosen = tuple(find_collection(catalog, name) for name in dict.fromkeys(names) if name)
     text, folder = fields.get("q", ""), fields.get("folder", "").strip("/")
     if len(text) > LONGEST:
-        raise Refused(422, f"The query has {len(text):,} characters, at most {LONGEST:,} are read.")
+        raise RequestError(422, f"The query has {len(text):,} characters, at most {LONGEST:,} are read.")
     if folder and not any(folder in each.folders for each in chosen):
-        raise Refused(422, f"No folder {folder!r} in this collection; leave the filter out to search everywhere.")
-    like = int(number("like", fields["like"], 0.0, float(len(chosen[0].index) - 1))) if fields.get("like") else None
-    least = number("least", fields.get("least") or "-1", -1.0, 1.0)
-    top = int(number("top", fields.get("top") or str(TOP), 1.0, float(MOST)))
+        raise RequestError(422, f"No folder {folder!r} in this collection; remove the filter to search everywhere.")
+    like = (
+        int(parse_number("like", fields["like"], 0.0, float(len(chosen[0].index) - 1))) if fields.get("like") else None
+    )
+    least = parse_number("least", fields.get("least") or "-1", -1.0, 1.0)
+    top = int(parse_number("top", fields.get("top") or str(TOP), 1.0, float(MOST)))
     lang = fields.get("lang", "").strip()
-    return Question(
-        collections=chosen, text=text, picture=picture, like=like, lang=lang, folder=folder, least=least, top=top
+    return SearchRequest(
+        collections=chosen, text=text, image=image, like=like, lang=lang, folder=folder, least=least, top=top
     )
 
 
-def collection(shelf: Shelf, name: str) -> Collection:
-    """The collection of that name. Raises Refused (404)."""
-    if name not in shelf.collections:
-        raise Refused(404, f"No index is called {name!r} here; there are {', '.join(shelf.collections)}.")
-    return shelf.collections[name]
+def find_collection(catalog: Catalog, name: str) -> Collection:
+    """Return the collection of that name.
+
+    Raises:
+        RequestError: (404) There is none.
+
+    """
+    if name not in catalog.collections:
+        raise RequestError(404, f"No index is called {name!r} here; there are {', '.join(catalog.collections)}.")
+    return catalog.collections[name]
 
 
-def number(name: str, text: str, low: float, high: float) -> float:
-    """A number in bounds. Raises Refused (422)."""
+def parse_number(name: str, text: str, low: float, high: float) -> float:
+    """Parse a number within bounds.
+
+    Raises:
+        RequestError: (422) It is not a number or out of bounds.
+
+    """
     try:
         value = float(text) if len(text) < 20 else float("nan")
     except ValueError:
         value = float("nan")
     if not low <= value <= high:
-        raise Refused(422, f"{name} is {text[:20]!r}, expected a number from {low:g} to {high:g}.")
+        raise RequestError(422, f"{name} is {text[:20]!r}, expected a number from {low:g} to {high:g}.")
     return value
 
 
-def answer(asked: Question) -> Answer:
-    """Search. One thread at a time: models are not for two.
+def answer_request(asked: SearchRequest) -> SearchAnswer:
+    """Search all collections of a request. Models are not thread-safe: call from one thread at a time.
 
-    Raises Refused (422) where nothing was asked or the language has no pack, (404) for a picture of the index that is gone.
+    Raises:
+        RequestError: (422) There is no query or the language has no pack, or (404) an indexed image is gone.
+
     """
-    if asked.empty:
-        raise Refused(422, "Nothing to search for: give words (q) or a picture.")
+    if asked.is_empty:
+        raise RequestError(422, "Nothing to search for: give a text (q) or an image.")
     begun = time.perf_counter()
-    words = asked.picture is None and asked.like is None
+    words = asked.image is None and asked.like is None
     trained = {code for each in asked.collections for code in each.model.trained}
-    language = spoken(asked.text, asked.lang, trained) if words else Spoken()
-    image = asked.picture
+    language = detect_language(asked.text, asked.lang, trained) if words else DetectedLanguage()
+    image = asked.image
     if asked.like is not None:
-        image = open_picture(file_of(asked.collections[0].index, asked.like))
+        image = open_image(find_image_file(asked.collections[0].index, asked.like))
     columns = []
     for each in asked.collections:
-        vector = each.model.text(asked.text, language.code) if image is None else each.model.picture(image)
-        hits = matching(each, vector, asked)
+        embedding = each.model.embed_text(asked.text, language.code) if image is None else each.model.embed_image(image)
+        hits = find_matches(each, embedding, asked)
         columns.append(
-            Column(
+            ModelAnswer(
                 each,
                 hits[: asked.top],
                 len(hits) > asked.top < MOST,
-                hint(language, each.model.trained) if words else "",
+                build_hint(language, each.model.trained) if words else "",
             )
         )
-    return Answer(asked, language, columns, time.perf_counter() - begun)
+    return SearchAnswer(asked, language, columns, time.perf_counter() - begun)
 
 
-def matching(each: Collection, vector: Float[Tensor, "1 dim"], asked: Question) -> list[Found]:
-    """The best pictures that the filters let through, best first, one more than asked for where there are as many.
+def find_matches(each: Collection, embedding: Float[Tensor, "1 dim"], asked: SearchRequest) -> list[FoundImage]:
+    """Return the best images that pass the filters, best first, one more than requested where there are enough.
 
-    The index knows nothing of filters: more and more of it is looked at until enough is left.
+    The index knows no filters: it is searched deeper and deeper until enough hits pass.
     """
     reach, whole = asked.top + 2, len(each.index)
     while True:
-        hits = each.index.search(vector, min(reach, whole))[0]
-        rows = [(each.row(hit), hit.similarity) for hit in hits if hit.similarity >= asked.least]
-        found = [Found(row, each.index.paths[row], value) for row, value in rows if passes(each, row, asked)]
+        hits = each.index.search_embeddings(embedding, min(reach, whole))[0]
+        rows = [(each.find_row(hit), hit.similarity) for hit in hits if hit.similarity >= asked.least]
+        found = [
+            FoundImage(row, each.index.paths[row], value) for row, value in rows if passes_filters(each, row, asked)
+        ]
         if len(found) > asked.top or reach >= whole or len(rows) < len(hits):
             return found[: asked.top + 1]
         reach *= WIDEN
 
 
-def passes(each: Collection, row: int, asked: Question) -> bool:
-    """Whether a picture is in the folder asked for, and not the one that others are to be like."""
+def passes_filters(each: Collection, row: int, asked: SearchRequest) -> bool:
+    """Whether an image is in the requested folder and is not the query image itself."""
     if each is asked.collections[0] and row == asked.like:
         return False
     return not asked.folder or PurePosixPath(each.index.paths[row]).is_relative_to(asked.folder)

@@ -1,4 +1,4 @@
-"""Answers as pages and as JSON; nothing is decided here."""
+"""Render answers as HTML and JSON."""
 
 from pathlib import Path
 from typing import Any
@@ -8,32 +8,32 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from polyclip.languages.schema import all_languages
-from polyclip.search.server.collections import Collection, Shelf
-from polyclip.search.server.errors import Refused
-from polyclip.search.server.examples import Example, examples
-from polyclip.search.server.query import MOST, Answer, Column, Question
+from polyclip.languages.schema import load_languages
+from polyclip.search.server.collections import Catalog, Collection
+from polyclip.search.server.errors import RequestError
+from polyclip.search.server.examples import Example, choose_examples
+from polyclip.search.server.query import MOST, ModelAnswer, SearchAnswer, SearchRequest
 from polyclip.search.server.upload import MAX_UPLOAD
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
-GLANCE = 24  # pictures shown before anything is asked
+GLANCE = 24  # images shown before anything is asked
 TITLES = {
     401: "Token needed",
     403: "Not allowed",
     404: "Not found",
     413: "Too large",
-    415: "Not a picture",
+    415: "Not an image",
     421: "Wrong name",
     503: "Busy",
 }
 
 
 class Views:
-    """Pages and JSON of a shelf."""
+    """HTML pages and JSON of a catalog."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf = shelf
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
         self.pages = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -41,25 +41,25 @@ class Views:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.packs = all_languages()
-        self.trained = {code for each in shelf.collections.values() for code in each.model.trained}
-        self.examples: list[Example] = examples(
-            [code for each in shelf.collections.values() for code in each.model.trained]
+        self.packs = load_languages()
+        self.trained = {code for each in catalog.collections.values() for code in each.model.trained}
+        self.examples: list[Example] = choose_examples(
+            [code for each in catalog.collections.values() for code in each.model.trained]
         )
         self.pages.globals.update(
-            shelf=shelf, packs=self.packs, trained=self.trained, examples=self.examples, max_upload=MAX_UPLOAD
+            catalog=catalog, packs=self.packs, trained=self.trained, examples=self.examples, max_upload=MAX_UPLOAD
         )
 
-    def page(self, name: str, status: int = 200, **facts: Any) -> HTMLResponse:
-        """A template, not to be kept by browsers: what people looked for is theirs."""
+    def render_page(self, name: str, status: int = 200, **facts: Any) -> HTMLResponse:
+        """Render a template; browsers must not cache it, since queries are private."""
         return HTMLResponse(self.pages.get_template(name).render(facts), status, headers={"cache-control": "no-store"})
 
-    def home(self, asked: Question) -> Response:
-        """The page before anything is asked, with pictures from all over the index."""
+    def render_home(self, asked: SearchRequest) -> Response:
+        """Render the page before any query, with images from all over the index."""
         each = asked.collections[0]
         step = max(1, len(each.index) // GLANCE)
         rows = range(0, len(each.index), step)[:GLANCE]
-        return self.page(
+        return self.render_page(
             "search.html",
             asked=asked,
             answer=None,
@@ -68,59 +68,66 @@ class Views:
             query="",
         )
 
-    def results(self, found: Answer, preview: str = "") -> Response:
-        """The page with an answer; `preview` is the picture that was sent, as a data: URL."""
-        return self.page(
+    def render_results(self, found: SearchAnswer, preview: str = "") -> Response:
+        """Render the page with an answer; `preview` is an uploaded query image as a data: URL."""
+        return self.render_page(
             "search.html",
             asked=found.question,
             answer=found,
             problem="",
             glance=[],
             query=preview,
-            more=more(found.question),
+            more=build_more_url(found.question),
         )
 
-    def problem(self, request: Request, error: Refused) -> Response:
-        """The search page with a sentence instead of an answer."""
-        asked = Question(
-            collections=(next(iter(self.shelf.collections.values())),), text=request.query_params.get("q", "")[:1000]
+    def render_problem(self, request: Request, error: RequestError) -> Response:
+        """Render the search page with an error message."""
+        asked = SearchRequest(
+            collections=(next(iter(self.catalog.collections.values())),), text=request.query_params.get("q", "")[:1000]
         )
-        return self.page("search.html", error.status, asked=asked, answer=None, problem=str(error), glance=[], query="")
+        return self.render_page(
+            "search.html", error.status, asked=asked, answer=None, problem=str(error), glance=[], query=""
+        )
 
-    def refused(self, request: Request, error: Refused) -> Response:
-        """A sentence: as JSON below /api, else as a page of its own."""
+    def render_refusal(self, request: Request, error: RequestError) -> Response:
+        """Render an error message: as JSON below /api, else as a page of its own."""
         if request.url.path.startswith("/api/"):
-            return problem_json(error)
-        return self.page(
+            return render_problem_json(error)
+        return self.render_page(
             "message.html", error.status, title=TITLES.get(error.status, "That did not work"), sentence=str(error)
         )
 
-    def picture(self, each: Collection, row: int) -> Response:
-        """One picture, large, on a page of its own: what a browser without JavaScript opens."""
-        return self.page("picture.html", each=each, row=row, path=each.index.paths[row])
+    def render_image(self, each: Collection, row: int) -> Response:
+        """Render a page with one large image, for browsers without JavaScript."""
+        return self.render_page("picture.html", each=each, row=row, path=each.index.paths[row])
 
-    def enter(self, request: Request, wrong: str) -> Response:
-        """What asks for the token."""
+    def render_enter(self, request: Request, wrong: str) -> Response:
+        """Render the form that asks for the token."""
         if request.url.path.startswith("/api/"):
-            answer = problem_json(Refused(401, "A token is needed: send the header 'Authorization: Bearer TOKEN'."))
+            answer = render_problem_json(
+                RequestError(401, "A token is needed: send the header 'Authorization: Bearer TOKEN'.")
+            )
             answer.headers["www-authenticate"] = "Bearer"
             return answer
-        return self.page("enter.html", 401, wrong=wrong)
+        return self.render_page("enter.html", 401, wrong=wrong)
 
-    def welcome(self, request: Request) -> Response:
-        """Leads to the page itself. No redirect: after one that began on another site, browsers keep back cookies of the strict kind."""
+    def render_welcome(self, request: Request) -> Response:
+        """Render a page that forwards to the search page.
+
+        A redirect would not do: after one that began on another site, browsers withhold strict cookies.
+        """
         rest = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != "token"])
-        return self.page("welcome.html", target=f"/?{rest}" if rest else "/")
+        return self.render_page("welcome.html", target=f"/?{rest}" if rest else "/")
 
 
-def problem_json(error: Refused) -> Response:
-    """`{"error": sentence}`."""
+def render_problem_json(error: RequestError) -> Response:
+    """Render an error as JSON: `{"error": message}`."""
     return JSONResponse({"error": str(error)}, error.status, headers={"cache-control": "no-store"})
 
 
-def more(asked: Question) -> str:
-    """The address of the same question with more pictures; empty for a picture that was sent, which no address holds."""
-    if asked.picture is not None:
+def build_more_url(asked: SearchRequest) -> str:
+    """Return the URL of the same request with more results; "" for an uploaded image, which no URL holds."""
+    if asked.image is not None:
         return ""
     given = {"q": asked.text, "lang": asked.lang, "model": asked.collections[0].name, "folder": asked.folder}
     rest: dict[str, Any] = {"beside": asked.collections[1].name} if len(asked.collections) > 1 else {}
@@ -131,11 +138,11 @@ def more(asked: Question) -> str:
     )
 
 
-def as_json(found: Answer) -> dict[str, Any]:
-    """What /api/search answers; docs/serve.md says what each key is."""
+def format_answer(found: SearchAnswer) -> dict[str, Any]:
+    """Convert an answer to the JSON of /api/search; docs/guides/serve.md describes the keys."""
     language = found.language
     asked = found.question
-    kind = "picture" if asked.picture is not None else "like" if asked.like is not None else "words"
+    kind = "picture" if asked.image is not None else "like" if asked.like is not None else "words"
     spoken = {
         "code": language.code,
         "name": language.name,
@@ -147,12 +154,12 @@ def as_json(found: Answer) -> dict[str, Any]:
     return {
         "query": query,
         "seconds": round(found.seconds, 4),
-        "results": [column_json(column) for column in found.columns],
+        "results": [format_model_answer(column) for column in found.columns],
     }
 
 
-def column_json(column: Column) -> dict[str, Any]:
-    """One model's answer."""
+def format_model_answer(column: ModelAnswer) -> dict[str, Any]:
+    """Convert one model's results to JSON."""
     each = column.collection
     hits = [
         {"row": hit.row, "path": hit.path, "similarity": round(hit.similarity, 5)}

@@ -1,4 +1,4 @@
-"""From the options of `polyclip serve` to a server that runs until it is stopped."""
+"""Start the server of `polyclip serve`."""
 
 import secrets
 import socket
@@ -10,39 +10,50 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from polyclip.errors import RunError
-from polyclip.search.server.collections import Shelf
+from polyclip.search.server.collections import Catalog
 from polyclip.search.server.policy import Hosts, Token, is_loopback
-from polyclip.search.server.routes import application
+from polyclip.search.server.routes import build_application
 
 CONNECTIONS = 256  # at a time; uvicorn answers 503 to more
 IDLE = 15  # seconds a connection may stay without a request
 
 
 @dataclass(frozen=True, kw_only=True)
-class Door:
-    """Where the server listens, the names it answers to, and the token it asks for (empty: none)."""
+class ServerOptions:
+    """Where the server listens, its host names, and its token (empty: none)."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     token: str = ""
     names: tuple[str, ...] = ()
 
-    def checked(self) -> Token | None:
-        """The token. Raises RunError for a host that others can reach and no token, or a token that is easily guessed."""
+    def make_token(self) -> Token | None:
+        """Return the token, or None where none is needed.
+
+        Raises:
+            RunError: Others can reach the host and there is no token, or the token is too short.
+
+        """
         if not self.token and not is_loopback(self.host):
             example = secrets.token_urlsafe(24)
             raise RunError(
-                f"--host {self.host} lets other machines ask, so it needs a token that they must know, such as: --token {example}"
+                f"--host {self.host} is reachable from other machines, so it requires a token, such as: --token "
+                f"{example}"
             )
         return Token(self.token) if self.token else None
 
 
-def listening(door: Door) -> socket.socket:
-    """A socket bound to host and port. Raises RunError where that cannot be."""
+def bind_socket(options: ServerOptions) -> socket.socket:
+    """Bind a socket to host and port.
+
+    Raises:
+        RunError: That is not possible.
+
+    """
     bound = None
     try:
         family, _, _, _, address = socket.getaddrinfo(
-            door.host, door.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -51,32 +62,57 @@ def listening(door: Door) -> socket.socket:
         if bound is not None:
             bound.close()
         raise RunError(
-            f"Cannot listen on {door.host}, port {door.port}: {error.strerror or error}. Choose another --port or --host."
+            f"Cannot listen on {options.host}, port {options.port}: {error.strerror or error}. Choose another --port "
+            "or --host."
         ) from error
     return bound
 
 
-def address_of(bound: socket.socket) -> str:
-    """Its URL."""
+def format_address(bound: socket.socket) -> str:
+    """Return the URL of a bound socket."""
     host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def opened(indexes: Sequence[Path], door: Door) -> ASGIApp:
-    """The application over these indexes, its text towers built. Raises what `Door.checked` and `Shelf.open` raise."""
-    token = door.checked()
-    shelf = Shelf.open(indexes)
-    shelf.warm()
-    return application(shelf, Hosts(door.host, door.names), token)
+def open_application(indexes: Sequence[Path], options: ServerOptions) -> ASGIApp:
+    """Open the indexes and build the application, with its text encoders loaded.
+
+    Args:
+        indexes: Index folders, or folders of images that hold one.
+        options: Host names and token.
+
+    Returns:
+        An ASGI application.
+
+    Raises:
+        DataError: An index cannot be opened.
+        RunError: The options are insecure, or a run does not match its index.
+
+    """
+    token = options.make_token()
+    catalog = Catalog.open(indexes)
+    catalog.warm_up()
+    return build_application(catalog, Hosts(options.host, options.names), token)
 
 
-def serve(indexes: Sequence[Path], door: Door, ready: Callable[[str], None]) -> None:
-    """Answer until interrupted; `ready` is told the address. No log of what is asked is kept: addresses hold queries."""
-    door.checked()
-    bound = listening(door)
+def serve(indexes: Sequence[Path], options: ServerOptions, ready: Callable[[str], None]) -> None:
+    """Serve until interrupted. Requests are not logged: their URLs hold queries.
+
+    Args:
+        indexes: Index folders, or folders of images that hold one.
+        options: Address, host names and token.
+        ready: Called with the URL once the server listens.
+
+    Raises:
+        DataError: An index cannot be opened.
+        RunError: The address cannot be bound, the options are insecure, or a run does not match its index.
+
+    """
+    options.make_token()
+    bound = bind_socket(options)
     try:
-        app = opened(indexes, door)
-        ready(address_of(bound))
+        app = open_application(indexes, options)
+        ready(format_address(bound))
         config = uvicorn.Config(
             app,
             log_level="warning",

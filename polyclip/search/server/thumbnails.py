@@ -1,4 +1,4 @@
-"""How pictures of an index are shown: by row number, drawn anew at a bounded size, so that no file is ever handed out as it is."""
+"""Indexed images by row number, re-encoded at a bounded size, so that no original file is ever sent."""
 
 import io
 import logging
@@ -7,66 +7,83 @@ from pathlib import Path
 
 from PIL import Image
 
-from polyclip.core.storage import cache_folder, digest, writing
-from polyclip.data.images import open_picture
+from polyclip.core.storage import get_cache_folder, hash_parts, write_atomically
+from polyclip.data.images import open_image
 from polyclip.errors import DataError, PolyclipError
 from polyclip.search.index import Index
-from polyclip.search.server.errors import Refused
+from polyclip.search.server.errors import RequestError
 
 SMALL, LARGE = 320, 1600  # pixels on the longer side, at most
 QUALITY = 82  # of WebP
 log = logging.getLogger("polyclip.search.server")
 
 
-def file_of(index: Index, row: int) -> Path:
-    """The file of a row, every link followed. Raises Refused (404) where it is gone, is no row, or a link leads out of the index' root."""
+def find_image_file(index: Index, row: int) -> Path:
+    """Return the file of a row, all links resolved.
+
+    Raises:
+        RequestError: (404) The row does not exist, the file is gone, or a link leads out of the index's root.
+
+    """
     if not 0 <= row < len(index.paths):
-        raise Refused(404, f"The index has no picture {row}; it has {len(index.paths):,}, counted from 0.")
+        raise RequestError(404, f"The index has no image {row}; it has {len(index.paths):,}, counted from 0.")
     root = index.root.resolve()
     path = (root / index.paths[row]).resolve()
     if not path.is_relative_to(root):
-        raise Refused(404, f"Picture {row} is a link that leads out of the folder that was indexed; it is not shown.")
+        raise RequestError(
+            404, f"Image {row} is a link that leads out of the folder that was indexed; it is not shown."
+        )
     if not path.is_file():
-        raise Refused(
+        raise RequestError(
             404,
             f"{index.paths[row]} is no longer where the index found it. Put it back, or run 'polyclip index' again.",
         )
     return path
 
 
-def mark(path: Path, edge: int) -> str:
-    """What changes whenever the picture does."""
+def compute_etag(path: Path, edge: int) -> str:
+    """Return a string that changes whenever the image does."""
     facts = path.stat()
-    return digest(os.fsencode(path), str(facts.st_mtime_ns), str(facts.st_size), str(edge))[:32]
+    return hash_parts(os.fsencode(path), str(facts.st_mtime_ns), str(facts.st_size), str(edge))[:32]
 
 
-def small(path: Path) -> bytes:
-    """WebP of at most 320 pixels a side, from the cache where it is there. Raises Refused (422) for a picture that cannot be read."""
-    name = mark(path, SMALL)
-    kept = cache_folder() / "thumbnails" / name[:2] / f"{name}.webp"
+def encode_small(path: Path) -> bytes:
+    """Encode an image as WebP of at most 320 pixels a side, cached.
+
+    Raises:
+        RequestError: (422) The image cannot be read.
+
+    """
+    name = compute_etag(path, SMALL)
+    kept = get_cache_folder() / "thumbnails" / name[:2] / f"{name}.webp"
     if kept.is_file():
         return kept.read_bytes()
-    data = drawn(path, SMALL)
+    data = encode_webp(path, SMALL)
     try:
-        with writing(kept, what="a thumbnail") as temporary:
+        with write_atomically(kept, what="a thumbnail") as temporary:
             temporary.write_bytes(data)
     except PolyclipError as error:
         log.warning("%s", error)
     return data
 
 
-def large(path: Path) -> bytes:
-    """WebP of at most 1,600 pixels a side; not kept. Raises Refused (422) for a picture that cannot be read."""
-    return drawn(path, LARGE)
+def encode_large(path: Path) -> bytes:
+    """Encode an image as WebP of at most 1,600 pixels a side, not cached.
+
+    Raises:
+        RequestError: (422) The image cannot be read.
+
+    """
+    return encode_webp(path, LARGE)
 
 
-def drawn(path: Path, edge: int) -> bytes:
-    """WebP of at most `edge` pixels a side, without what the file says of its maker and place."""
+def encode_webp(path: Path, edge: int) -> bytes:
+    """Encode an image as WebP of at most `edge` pixels a side, without metadata."""
     try:
-        image = open_picture(path)
+        image = open_image(path)
     except DataError as error:
-        raise Refused(
-            422, f"{path.name} cannot be shown: it is damaged, larger than is decoded, or no picture."
+        raise RequestError(
+            422, f"{path.name} cannot be shown: it is damaged, larger than is decoded, or no image."
         ) from error
     image.thumbnail((edge, edge), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -1,1 +1,1 @@
-"""One file for each question of the paper that 'polyclip study' answers."""
+"""Questions of the LilT paper that 'polyclip study' answers, one file each."""

@@ -1,4 +1,4 @@
-"""How near each language comes to English where it is trained by the recipe of its own pack."""
+"""How close each language comes to English when trained by the recipe of its own pack."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import numpy as np
 
 from polyclip.data.corpus import load_corpus
 from polyclip.evaluation.metrics import Bootstrap
-from polyclip.languages.schema import known_languages, load_language
+from polyclip.languages.schema import list_languages, load_language
 from polyclip.studies.cells import Cell
-from polyclip.studies.figures import Figure, Record, mean_hits, recall_of
-from polyclip.studies.plan import rates_of
+from polyclip.studies.figures import Estimate, Record, compute_mean_hits, compute_recall
+from polyclip.studies.plan import list_rates
 from polyclip.studies.runner import Results, Setting, Variant
 from polyclip.studies.sheet import Sheet
 from polyclip.training.config import HEADS
@@ -19,26 +19,26 @@ AIM = 0.9  # of English in the same run
 DIM = 96  # as in the other studies
 
 
-def asked_for(setting: Setting) -> tuple[str, ...]:
-    """The languages of the study: those given, else all of XM3600 that the corpus names."""
+def choose_languages(setting: Setting) -> tuple[str, ...]:
+    """Return the study's languages: the given ones, else all XM3600 languages that the corpus covers."""
     given = tuple(code for code in setting.languages if code != "en")
     if given != ("sw",) or setting.quick:
         return given
     corpus = load_corpus(setting.corpus)
     there = set(corpus.reader.languages(corpus.folder))
-    packs = [load_language(code) for code in known_languages()]
-    return tuple(pack.code for pack in packs if pack.xm3600 and pack.code != "en" and corpus.locale(pack) in there)
+    packs = [load_language(code) for code in list_languages()]
+    return tuple(pack.code for pack in packs if pack.xm3600 and pack.code != "en" and corpus.get_locale(pack) in there)
 
 
 def plan(setting: Setting) -> list[Variant]:
-    """One run a language, English beside it, with its pack's method and the epochs, rate and caption loss of `polyclip align`."""
-    return [variant(setting, code) for code in asked_for(setting)]
+    """Plan one run per language, with English, using its pack's method and the defaults of `polyclip align`."""
+    return [make_variant(setting, code) for code in choose_languages(setting)]
 
 
-def variant(setting: Setting, code: str) -> Variant:
-    """One language; nothing is tuned."""
+def make_variant(setting: Setting, code: str) -> Variant:
+    """Make the row of one language; nothing is tuned."""
     method = setting.methods[0] if setting.methods else load_language(code).recipe.method
-    rate = rates_of(method)[0]
+    rate = list_rates(method)[0]
     cell = Cell(
         method=method,
         rate=rate,
@@ -54,45 +54,48 @@ def variant(setting: Setting, code: str) -> Variant:
     return Variant(label=code, condition="", cell=cell, rates=(rate,))
 
 
-def of_english(records: list[Record], code: str) -> Figure:
-    """Recall@10 as a share of English, over the concepts that both name; both are redrawn together, group by group."""
-    own, english = mean_hits(records, [code]), mean_hits(records, ["en"])
+def compute_share_of_english(records: list[Record], code: str) -> Estimate:
+    """Compute the ratio of recall@10 to English over concepts that both name, resampled together by concept group."""
+    own, english = compute_mean_hits(records, [code]), compute_mean_hits(records, ["en"])
     known = ~np.isnan(own) & ~np.isnan(english)
     bootstrap = Bootstrap([group for group, is_ in zip(records[0]["groups"], known, strict=True) if is_])
     count = bootstrap.weights.shape[1]
     sums = np.stack([np.bincount(bootstrap.index, column[known], count) for column in (own, english)], axis=1)
     drawn = bootstrap.weights @ sums
     low, high = np.percentile(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-9), [2.5, 97.5])
-    return Figure(float(own[known].mean() / english[known].mean()), float(low), float(high))
+    return Estimate(float(own[known].mean() / english[known].mean()), float(low), float(high))
 
 
-def ordered(results: Results) -> list[tuple[str, list[Record], Figure]]:
-    """Languages with their records and share of English, the best first."""
-    found = [(code, records, of_english(records, code)) for (code, _), records in results.records.items()]
+def sort_languages(results: Results) -> list[tuple[str, list[Record], Estimate]]:
+    """Return languages with their records and ratio to English, best first."""
+    found = [(code, records, compute_share_of_english(records, code)) for (code, _), records in results.records.items()]
     return sorted(found, key=lambda one: -one[2].value)
 
 
 def table(results: Results) -> Sheet:
-    """One row a language."""
+    """Build a table with one row per language."""
     rows: list[tuple[str, ...]] = []
-    for code, records, share in ordered(results):
+    for code, records, share in sort_languages(results):
         pack = load_language(code)
-        own, english = recall_of(records, [code]), recall_of(records, ["en"])
-        shown = share.ratio()
-        rows.append((f"{code} {pack.name}", own.percent(), english.percent(), shown, records[0]["cell"]["method"]))
+        own, english = compute_recall(records, [code]), compute_recall(records, ["en"])
+        shown = share.format_ratio()
+        rows.append(
+            (f"{code} {pack.name}", own.format_percent(), english.format_percent(), shown, records[0]["cell"]["method"])
+        )
     seeds = results.setting.seeds
     return Sheet(
         "each language by its own recipe",
         ("language", "recall@10", "English", "of English", "method"),
         rows,
-        f"text to image recall@10 on test concepts, percent [95 % over concept groups], mean of {seeds} seed{'s' if seeds > 1 else ''}, mixed styles; "
+        f"text to image recall@10 on test concepts, percent [95 % over concept groups], mean of {seeds} "
+        f"seed{'s' if seeds > 1 else ''}, mixed styles; "
         "English: in the same run; of English: over the concepts that both name",
     )
 
 
 def plot(results: Results, axes: Any) -> None:
-    """The share of English, language by language."""
-    found = ordered(results)
+    """Draw the ratio to English by language."""
+    found = sort_languages(results)
     values = [share.value for _, _, share in found]
     error = [[share.value - share.low for _, _, share in found], [share.high - share.value for _, _, share in found]]
     axes.errorbar(range(len(found)), values, yerr=error, fmt="o", capsize=2)
@@ -103,13 +106,14 @@ def plot(results: Results, axes: Any) -> None:
 
 
 def verdict(results: Results) -> str:
-    """How many languages reach the aim, and of which the interval says that they do not."""
-    found = ordered(results)
+    """Say how many languages reach the target, and for which the interval excludes it."""
+    found = sort_languages(results)
     reached = sum(share.value >= AIM for _, _, share in found)
     perhaps = [f"{code} {share.value:.2f}" for code, _, share in found if share.value < AIM <= share.high]
     below = [f"{code} {share.value:.2f}" for code, _, share in found if share.high < AIM]
     mean = sum(share.value for _, _, share in found) / len(found)
     return (
-        f"{reached} of {len(found)} languages reach {AIM:g} of English in their own run (mean {mean:.2f}); the intervals of {len(perhaps)} more do: "
+        f"{reached} of {len(found)} languages reach {AIM:g} of English in their own run (mean {mean:.2f}); the "
+        f"intervals of {len(perhaps)} more do: "
         f"{', '.join(perhaps) or 'none'}; below: {', '.join(below) or 'none'}."
     )

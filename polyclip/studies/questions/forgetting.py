@@ -1,41 +1,53 @@
-"""Claim 3: what the towers knew is kept better where less is trained. The cells are those of `claims`."""
+"""Claim 3: lighter training forgets less of what the encoders knew. Shares its cells with `claims`."""
 
 from typing import Any
 
-from polyclip.studies.figures import Record, other_languages, recall_of
-from polyclip.studies.labels import beside
-from polyclip.studies.plan import every_method
+from polyclip.studies.figures import Record, compute_recall, list_unseen_languages
+from polyclip.studies.labels import annotate_points
+from polyclip.studies.plan import plan_all_methods
 from polyclip.studies.runner import Results, Setting, Variant
 from polyclip.studies.sheet import Sheet
 
 CLAIM = "Existing knowledge is conserved more strongly under parameter-efficient training (claim 3)."
 REFERENCE = "full"
-TEXT, VISION = "text encoder", "vision tower"
+TEXT, VISION = "text encoder", "vision tower"  # values of `part` in stored records
 
 
 def plan(setting: Setting) -> list[Variant]:
-    """Every method on all of the data."""
-    return every_method(setting)
+    """Plan every method on all of the data."""
+    return plan_all_methods(setting)
 
 
 def table(results: Results) -> Sheet:
-    """Cross-lingual recall of never-trained languages in the encoder itself, agreement of the ImageNet classifier, image retrieval."""
+    """Build a table of cross-lingual recall of unseen languages, agreement of the ImageNet classifier, and image
+    retrieval.
+    """
     rows = []
     for (method, _), records in results.records.items():
-        others = recall_of(records, other_languages(records[0])).percent()
-        rows.append((method, kept(records, TEXT), kept(records, "aligned captions"), kept(records, VISION), others))
+        others = compute_recall(records, list_unseen_languages(records[0])).format_percent()
+        rows.append(
+            (
+                method,
+                format_retention(records, TEXT),
+                format_retention(records, "aligned captions"),
+                format_retention(records, VISION),
+                others,
+            )
+        )
     return Sheet(
-        "claim 3: knowledge kept",
-        ("method", "text encoder", "aligned captions", "same ImageNet class", "never trained, image recall@10"),
+        "claim 3: retention",
+        ("method", "text encoder", "aligned captions", "same ImageNet class", "unseen languages, image recall@10"),
         sorted(rows, key=lambda row: row[0]),
-        "text: change in recall@1 of names in languages never trained among those of a pivot never trained either, percent points [95 % over concept "
-        f"groups], against the encoder as it came; vision: share of test pictures that keep their class; mean of {results.setting.seeds} seeds; "
-        "0.0 and 100.0 by construction where a tower is not trained",
+        "text: change in recall@1 of names in unseen languages among those of an unseen pivot, percentage points [95 "
+        "% over concept "
+        "groups], against the encoder as it came; vision: share of test images that keep their class; mean of "
+        f"{results.setting.seeds} seeds; "
+        "0.0 and 100.0 by construction where an encoder is frozen",
     )
 
 
-def kept(records: list[Record], part: str) -> str:
-    """Mean change over seeds; of pictures, the share that agrees."""
+def format_retention(records: list[Record], part: str) -> str:
+    """Format the mean change over seeds; for images, the share with an unchanged class."""
     lines = [
         line
         for record in records
@@ -45,18 +57,21 @@ def kept(records: list[Record], part: str) -> str:
     if not lines:
         return "100.0" if part == VISION else "-"
     if part == VISION:
-        return f"{100 * mean(lines, 'after'):.1f}"
-    return f"{100 * mean(lines, 'change'):+.1f} [{100 * mean(lines, 'low'):+.0f}, {100 * mean(lines, 'high'):+.0f}]"
+        return f"{100 * average(lines, 'after'):.1f}"
+    return (
+        f"{100 * average(lines, 'change'):+.1f} [{100 * average(lines, 'low'):+.0f}, "
+        f"{100 * average(lines, 'high'):+.0f}]"
+    )
 
 
-def mean(lines: list[Record], key: str) -> float:
-    """Over seeds."""
+def average(lines: list[Record], key: str) -> float:
+    """Average a value over seeds."""
     return sum(line[key] for line in lines) / len(lines)
 
 
-def change(records: list[Record], part: str = TEXT) -> float:
-    """Mean change of never-trained languages in one part."""
-    return mean(
+def average_change(records: list[Record], part: str = TEXT) -> float:
+    """Average the change of unseen languages in one part."""
+    return average(
         [
             line
             for record in records
@@ -67,28 +82,29 @@ def change(records: list[Record], part: str = TEXT) -> float:
     )
 
 
-def agreement(records: list[Record]) -> float:
-    """Share of pictures that keep their ImageNet class; 1 where the vision tower is not trained."""
+def average_agreement(records: list[Record]) -> float:
+    """Average share of images that keep their ImageNet class; 1 where the vision encoder is frozen."""
     lines = [line for record in records for line in record["knowledge"] if line["part"] == VISION]
-    return mean(lines, "after") if lines else 1.0
+    return average(lines, "after") if lines else 1.0
 
 
 def plot(results: Results, axes: Any) -> None:
-    """Change in the text encoder against agreement of the vision tower."""
+    """Draw the change in the text encoder over the agreement of the vision encoder."""
     points = [
-        (100 * agreement(records), 100 * change(records), method) for (method, _), records in results.records.items()
+        (100 * average_agreement(records), 100 * average_change(records), method)
+        for (method, _), records in results.records.items()
     ]
     for x, y, _ in points:
         axes.scatter(x, y, color="C0")
-    beside(axes, points, "left")
+    annotate_points(axes, points, "left")
     axes.set(
-        xlabel="pictures that keep their ImageNet class, %",
-        ylabel="text encoder, languages never trained: change of recall@1, points",
+        xlabel="images that keep their ImageNet class, %",
+        ylabel="text encoder, unseen languages: change of recall@1, points",
     )
 
 
 def verdict(results: Results) -> str:
-    """Tower by tower: how many of the lighter methods inside keep at least as much as full training."""
+    """Say for each encoder how many of the lighter methods inside retain at least as much as full training."""
     if (REFERENCE, "") not in results.records:
         return "Cannot tell: `full` was not run."
     full = results.records[REFERENCE, ""]
@@ -96,16 +112,22 @@ def verdict(results: Results) -> str:
     if not inside:
         return "Cannot tell: no method that trains a part of both towers was run."
     kept_by = {
-        "text encoder": [method for method, records in inside.items() if change(records) >= change(full)],
-        "vision tower": [method for method, records in inside.items() if agreement(records) >= agreement(full)],
+        "text encoder": [
+            method for method, records in inside.items() if average_change(records) >= average_change(full)
+        ],
+        "vision encoder": [
+            method for method, records in inside.items() if average_agreement(records) >= average_agreement(full)
+        ],
     }
     sides = [len(found) == len(inside) for found in kept_by.values()]
     word = "holds" if all(sides) else "holds partly" if any(kept_by.values()) else "does not hold"
     said = " and ".join(
-        f"{len(found)} of {len(inside)} keep at least as much of the {tower}" for tower, found in kept_by.items()
+        f"{len(found)} of {len(inside)} retain at least as much of the {tower}" for tower, found in kept_by.items()
     )
     return (
-        f"Claim 3 {word}: of the lighter methods inside the towers ({', '.join(sorted(inside))}), {said} as full training, which changes never-trained "
-        f"languages in the text encoder by {100 * change(full):+.1f} points and leaves {100 * agreement(full):.1f} % of the pictures in their ImageNet "
-        "class. Methods that leave the towers alone keep everything by construction."
+        f"Claim 3 {word}: of the lighter methods inside the encoders ({', '.join(sorted(inside))}), {said} as full "
+        "training, which changes unseen "
+        f"languages in the text encoder by {100 * average_change(full):+.1f} points and leaves "
+        f"{100 * average_agreement(full):.1f} % of the images in their ImageNet "
+        "class. Methods that freeze both encoders retain everything by construction."
     )

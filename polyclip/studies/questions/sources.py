@@ -1,96 +1,108 @@
-"""Where captions of a low-resource language may come from: nowhere, a related language, a word list, a few people, many people."""
+"""Sources of captions for a low-resource language: none, a related language, a word list, a few or many human
+captions.
+"""
 
 from pathlib import Path
 from typing import Any
 
-from polyclip.core.storage import digest
+from polyclip.core.storage import hash_parts
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import PolyclipError
 from polyclip.languages.schema import load_language
-from polyclip.studies.cells import Cell, Few
-from polyclip.studies.figures import Figure, Record, recall_over_seeds
+from polyclip.studies.cells import Cell, ShotSpec
+from polyclip.studies.figures import Estimate, Record, compute_recall_over_seeds
 from polyclip.studies.runner import Results, Setting, Variant
 from polyclip.studies.sheet import Sheet
-from polyclip.training.config import GOING_ON
-from polyclip.training.shots import source_rows
+from polyclip.training.config import CONTINUED_HEADS
+from polyclip.training.shots import read_source_rows
 from polyclip.translation.config import Job
-from polyclip.translation.engine import Options
+from polyclip.translation.engine import TranslationOptions
 from polyclip.translation.filters import Thresholds
 from polyclip.translation.run import translate
 
-CLAIM = "What a language gains from a related language, from a word list and from people's captions, on top of English alone."
+CLAIM = (
+    "What a language gains from a related language, from a word list and from human captions, on top of English alone."
+)
 METHOD = "head-glu"
 DIM = 96  # as in the other studies
 LANGUAGES = ("sw", "am", "yo", "zu", "quz", "te", "km", "my")  # unless others are given
 ENGLISH, RELATED, LEXICON, ALL = "English only", "+ related", "+ lexicon", "all"
-SHOTS = {"128 shots": 128, "512 shots": 512}  # fewer buy nothing that could be told from chance, see docs/fewshot.md
+SHOTS = {
+    "128 shots": 128,
+    "512 shots": 512,
+}  # fewer buy nothing that could be told from chance, see docs/explanation/fewshot.md
 SWITCHED = 0.5  # share of an English caption's words that the word list replaces
 UNFILTERED = Thresholds(
     script=None, language=None, length=None, copies=None, repeats=None, quantile=None
 )  # half of each caption stays English
 
 
-def asked_for(setting: Setting) -> tuple[str, ...]:
-    """The languages of the study: those given, else LANGUAGES, of which a quick study takes the first.
+def choose_languages(setting: Setting) -> tuple[str, ...]:
+    """Return the study's languages: the given ones, else LANGUAGES, of which a quick study takes the first.
 
-    Raises PolyclipError where other methods are wanted: every condition goes on from the same heads.
+    Raises:
+        PolyclipError: Other methods are requested; every condition fine-tunes the same heads.
+
     """
     if any(method != METHOD for method in setting.methods):
         raise PolyclipError(
-            f"The study of sources trains {METHOD} alone, not {', '.join(setting.methods)}: leave --method out."
+            f"The study of sources trains {METHOD} only and cannot be combined with --method "
+            f"{', '.join(setting.methods)}."
         )
     given = tuple(code for code in setting.languages if code != "en")
     return given if given != ("sw",) else LANGUAGES[:1] if setting.quick else LANGUAGES
 
 
 def plan(setting: Setting) -> list[Variant]:
-    """For each language every source of captions that it has; all go on from English alone, for as many steps."""
-    codes = asked_for(setting)
+    """Plan for each language every source of captions that it has; all fine-tune the English run for as many steps."""
+    codes = choose_languages(setting)
     return [
-        Variant(label=code, condition=name, cell=cell(setting, code, few), rates=(GOING_ON.learning_rate,))
+        Variant(label=code, condition=name, cell=make_cell(setting, code, few), rates=(CONTINUED_HEADS.learning_rate,))
         for code in codes
-        for name, few in sources(setting, code).items()
+        for name, few in list_sources(setting, code).items()
     ]
 
 
-def sources(setting: Setting, code: str) -> dict[str, Few]:
-    """What a run is given under each condition."""
+def list_sources(setting: Setting, code: str) -> dict[str, ShotSpec]:
+    """Return what a run is given under each condition."""
     borrow = tuple(load_language(code).recipe.borrow)
-    found = {ENGLISH: Few(new=(code,), count=0)}
+    found = {ENGLISH: ShotSpec(new=(code,), count=0)}
     if borrow:
-        found[RELATED] = Few(new=borrow, count=None)
-    pack = word_list(setting, code)
-    found[LEXICON] = Few(new=(code,), count=None, source=str(pack), identity=identity(setting, code, str(pack)))
-    return found | {name: Few(new=(code,), count=count) for name, count in (SHOTS | {ALL: None}).items()}
+        found[RELATED] = ShotSpec(new=borrow, count=None)
+    pack = build_word_list(setting, code)
+    found[LEXICON] = ShotSpec(
+        new=(code,), count=None, source=str(pack), identity=hash_captions(setting, code, str(pack))
+    )
+    return found | {name: ShotSpec(new=(code,), count=count) for name, count in (SHOTS | {ALL: None}).items()}
 
 
-def word_list(setting: Setting, code: str) -> Path:
-    """A corpus of English captions of which a word list has replaced every second word it knows: code-switching."""
+def build_word_list(setting: Setting, code: str) -> Path:
+    """Write a corpus of code-switched captions: English ones whose words are replaced by a word list."""
     job = Job(
         corpus=setting.corpus,
         engine="lexicon",
         source=load_language("en"),
         targets=[load_language(code)],
         out=setting.folder / "lexicon" / code,
-        options=Options(model="names", share=SWITCHED),
+        options=TranslationOptions(model="names", share=SWITCHED),
         keywords=True,
         limits=UNFILTERED,
     )
     return translate(job)[1]
 
 
-def identity(setting: Setting, code: str, source: str) -> str:
-    """A hash of the captions a source has, so that others make another cell."""
-    rows = source_rows(load_corpus(setting.corpus), load_language(code), source)
-    return digest(*(f"{row.concept} {caption}" for row in rows for caption in row.captions))[:16]
+def hash_captions(setting: Setting, code: str, source: str) -> str:
+    """Return a hash of a source's captions, so that other captions make another cell."""
+    rows = read_source_rows(load_corpus(setting.corpus), load_language(code), source)
+    return hash_parts(*(f"{row.concept} {caption}" for row in rows for caption in row.captions))[:16]
 
 
-def cell(setting: Setting, code: str, few: Few) -> Cell:
-    """One condition of one language, seed 0."""
+def make_cell(setting: Setting, code: str, few: ShotSpec) -> Cell:
+    """Make one condition of one language, with seed 0."""
     trained = ("en",) if few.count == 0 else (*few.new, "en")
     return Cell(
         method=METHOD,
-        rate=GOING_ON.learning_rate,
+        rate=CONTINUED_HEADS.learning_rate,
         seed=0,
         languages=trained,
         asked=() if code in trained else (code,),
@@ -102,40 +114,42 @@ def cell(setting: Setting, code: str, few: Few) -> Cell:
     )
 
 
-def figures(results: Results) -> dict[str, dict[str, Figure]]:
-    """Recall@10 by language and condition."""
+def compute_estimates(results: Results) -> dict[str, dict[str, Estimate]]:
+    """Compute recall@10 by language and condition."""
     return {
-        code: {name: recall(found, code) for (label, name), found in results.records.items() if label == code}
-        for code in results.labels()
+        code: {name: compute_recall(found, code) for (label, name), found in results.records.items() if label == code}
+        for code in results.list_labels()
     }
 
 
-def recall(records: list[Record], code: str) -> Figure:
-    """Recall@10 with the interval of redrawn concept groups and seeds."""
-    return recall_over_seeds(records, [code])
+def compute_recall(records: list[Record], code: str) -> Estimate:
+    """Compute recall@10 with an interval from resampled concept groups and seeds."""
+    return compute_recall_over_seeds(records, [code])
 
 
 def table(results: Results) -> Sheet:
-    """One row a language, one column a source."""
+    """Build a table with one row per language, one column per source."""
     conditions = [ENGLISH, RELATED, LEXICON, *SHOTS, ALL]
     rows = []
-    for code, found in figures(results).items():
+    for code, found in compute_estimates(results).items():
         pack = load_language(code)
-        cells = [found[name].percent() if name in found else "-" for name in conditions]
+        cells = [found[name].format_percent() if name in found else "-" for name in conditions]
         rows.append((f"{code} {pack.name}", *cells, ", ".join(pack.recipe.borrow) or "-"))
     return Sheet(
         "recall by where captions come from",
         ("language", *conditions, "related"),
         rows,
-        f"text to image recall@10 on test concepts, percent [95 % over concept groups and seeds], mean of {results.setting.seeds} seeds; every "
-        "condition goes on from the same run on English alone; lexicon: English captions in which names of training pictures replace every second "
-        "word they translate; shots: named pictures, drawn anew with each seed",
+        "text to image recall@10 on test concepts, percent [95 % over concept groups and seeds], mean of "
+        f"{results.setting.seeds} seeds; every "
+        "condition goes on from the same run on English alone; lexicon: English captions in which names of training "
+        "images replace every second "
+        "word they translate; shots: named images, sampled anew with each seed",
     )
 
 
 def plot(results: Results, axes: Any) -> None:
-    """Bars of each condition, grouped by language."""
-    found = figures(results)
+    """Draw bars of each condition, grouped by language."""
+    found = compute_estimates(results)
     conditions = [ENGLISH, RELATED, LEXICON, *SHOTS, ALL]
     width = 0.8 / len(conditions)
     for number, name in enumerate(conditions):
@@ -159,8 +173,8 @@ def plot(results: Results, axes: Any) -> None:
 
 
 def verdict(results: Results) -> str:
-    """What each source adds to English alone, on the mean of the languages that have it, and where its interval lies above."""
-    found = figures(results)
+    """Say what each source adds to English alone on average, and where intervals do not overlap."""
+    found = compute_estimates(results)
     said = []
     for name in (RELATED, LEXICON, *SHOTS, ALL):
         pairs = [(code, one[name], one[ENGLISH]) for code, one in found.items() if name in one]

@@ -1,1 +1,1 @@
-"""`--method auto`: several methods within a budget of time, chosen on validation."""
+"""`--method auto`: several methods within a time budget, chosen on validation."""

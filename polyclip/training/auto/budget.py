@@ -1,4 +1,4 @@
-"""A budget of time: how it is written, and how much of it is left."""
+"""A time budget, and how much of it is left."""
 
 import time
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ class Budget:
 
     @property
     def end(self) -> float:
-        """The moment of time.monotonic() when it is used up."""
+        """The moment of time.monotonic() when the budget is used up."""
         return self.started + self.seconds
 
-    def spent(self) -> float:
+    def get_elapsed(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self.started

@@ -1,7 +1,9 @@
-"""`--method auto`: a few methods and schedules, cheap first, each trained once within a budget of time; validation picks the run.
+"""`--method auto`: a few methods and schedules, cheap first, each trained once within a time budget; validation picks
+the run.
 
-All of them read the same vision tower and, but for what a method trains in the text encoder, the same cached features. The test split
-is read once, by the winner, at the end. A trial lives in RUN/trials/NAME; the winner's files become the run's.
+All of them read the same vision encoder and, except for what a method trains in the text encoder, the same cached
+features. The test split is read once, by the winner, at the end. A trial is stored in RUN/trials/NAME; the winner's
+files become the run's.
 """
 
 import dataclasses
@@ -15,22 +17,22 @@ from typing import Any
 
 import torch
 
-from polyclip.core.durations import span
+from polyclip.core.durations import format_duration
 from polyclip.core.progress import console
 from polyclip.core.registry import find
-from polyclip.core.run_folder import changes
-from polyclip.core.storage import PART, write_text, writing
+from polyclip.core.run_folder import format_changes
+from polyclip.core.storage import PART, write_atomically, write_text
 from polyclip.core.timing import Clock
 from polyclip.errors import DataError, RunError
 from polyclip.evaluation.metrics import recall
 from polyclip.evaluation.results import Choice, Trial
-from polyclip.report.auto import reason
+from polyclip.report.auto import explain_choice
 from polyclip.report.model_card import write_card
 from polyclip.training.auto.budget import Budget
-from polyclip.training.auto.estimate import Scoring, scoring_seconds, training_seconds
-from polyclip.training.branch_data import KS, validation_ranks
-from polyclip.training.config import HEADS, AlignConfig, settings_of
-from polyclip.training.prepare import Work, keep, prepared, trained
+from polyclip.training.auto.estimate import Scoring, estimate_scoring, estimate_training
+from polyclip.training.branch_data import KS, make_rank_validation
+from polyclip.training.config import HEADS, AlignConfig, collect_settings
+from polyclip.training.prepare import Work, prepare_run, save_work, train_run
 
 FILE, TRIALS = "choice.json", "trials"
 MARGIN = 1.15  # on every estimate
@@ -39,7 +41,7 @@ MEASURING = 5.0  # seconds: with less left, a candidate is not even measured
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A method and its schedule. What is None is as `polyclip align` has it."""
+    """A method and its schedule; what is None has the defaults of `polyclip align`."""
 
     name: str
     method: str
@@ -48,7 +50,8 @@ class Candidate:
     learning_rate: float | None = None
 
 
-CANDIDATES = (  # the first is the cheapest, the second the default of `polyclip align`: it comes before what is cheaper still but seldom better
+# The first is the cheapest, the second the default of `polyclip align`, before cheaper ones that are seldom better.
+CANDIDATES = (
     Candidate(name="ridge", method="ridge"),
     Candidate(name="head-mlp", method="head-mlp"),
     Candidate(name="heads", method="heads"),
@@ -62,24 +65,37 @@ CANDIDATES = (  # the first is the cheapest, the second the default of `polyclip
 
 
 def search(run: AlignConfig, budget: Budget, clock: Clock) -> "Search":
-    """Try the candidates within the budget; writes only below `run.out` and the cache folder. The method of `run.recipe` is not looked at.
+    """Try the candidates within the budget; writes only below `run.out` and the cache folder.
 
-    The cheapest candidate is trained even where the budget is too small for it: there is always a model, and the reason says so.
-    With `run.resume` an interrupted search goes on: its finished trials stand and cost nothing, and the budget begins anew.
-    Raises RunError for a folder that holds something else or an interrupted search without --resume, and what `align` raises.
+    The method of `run.recipe` is ignored. The cheapest candidate is trained even where the budget is too small for it:
+    there is always a model, and the reason says so. With `run.resume` an interrupted search continues: its finished
+    trials cost nothing, and the budget starts anew.
+
+    Args:
+        run: The alignment's configuration.
+        budget: Time of the whole command.
+        clock: Receives the laps encode, search and train.
+
+    Returns:
+        The trials; `Search.best` is the winner.
+
+    Raises:
+        RunError: The folder holds something else, or an interrupted search without --resume.
+        PolyclipError: What `polyclip.pipeline.align` raises.
+
     """
-    kept = opened(run)
-    work = prepared(
-        trial_run(run, CANDIDATES[0])
+    kept = open_search(run)
+    work = prepare_run(
+        make_trial_run(run, CANDIDATES[0])
     )  # finds what is wrong in the request, and encodes what all of them read
     clock.lap("encode")
     found = Search(
-        replace(run, lint=False), budget, scoring_seconds(work), {trial.name: trial for trial in kept}, work.leaked
+        replace(run, lint=False), budget, estimate_scoring(work), {trial.name: trial for trial in kept}, work.leaked
     )
-    del work  # and the towers that were built to measure their pace
+    del work  # and the encoders that were built to measure their throughput
     for candidate in CANDIDATES:
-        found.trials.append(found.kept.get(candidate.name) or found.tried(candidate))
-        found.write()
+        found.trials.append(found.kept.get(candidate.name) or found.try_candidate(candidate))
+        found.save()
     clock.lap("search")
     clock.laps["train"] = found.best.seconds
     return found
@@ -87,53 +103,63 @@ def search(run: AlignConfig, budget: Budget, clock: Clock) -> "Search":
 
 @dataclass
 class Search:
-    """The trials of one run so far, and what time they have."""
+    """The trials of one run so far, and the time they have."""
 
     run: AlignConfig
     budget: Budget
     scoring: Scoring
     kept: dict[str, Trial]  # of an interrupted search
-    leaked: dict[str, Any] | None = None  # of the corpus, as `prepared` found it
+    leaked: dict[str, Any] | None = None  # of the corpus, as `prepare_run` found it
     trials: list[Trial] = dataclasses.field(default_factory=list)
 
-    def tried(self, candidate: Candidate) -> Trial:
-        """Train and judge a candidate, or say why not. The first is trained whatever it takes, since without one there is no run."""
+    def try_candidate(self, candidate: Candidate) -> Trial:
+        """Train and validate a candidate, or note why not.
+
+        The first one is trained whatever it takes, since without it there is no run.
+        """
         started = time.monotonic()
-        run = trial_run(self.run, candidate)
+        run = make_trial_run(self.run, candidate)
         trial = Trial(
-            name=candidate.name, method=candidate.method, schedule=schedule(run, candidate), settings=settings_of(run)
+            name=candidate.name,
+            method=candidate.method,
+            schedule=format_schedule(run, candidate),
+            settings=collect_settings(run),
         )
-        trial = replace(trial, live=inside(candidate))
-        left = self.end(trial) - started
+        trial = replace(trial, live=trains_inside(candidate))
+        left = self.compute_end(trial) - started
         if self.has_model and left < MEASURING:
-            return replace(trial, note=f"skipped: {spare(left)}")
+            return replace(trial, note=f"skipped: {format_time_left(left)}")
         try:
-            work = prepared(run)
+            work = prepare_run(run)
             trial = replace(
                 trial,
                 parameters=int(work.aligner.counts()["trained_parameters"]),
-                estimate=MARGIN * training_seconds(work),
+                estimate=MARGIN * estimate_training(work),
             )
-            left = self.end(trial) - time.monotonic()
+            left = self.compute_end(trial) - time.monotonic()
             if self.has_model and trial.estimate > left:
-                return replace(trial, note=f"skipped: {span(trial.estimate)} needed, {spare(left)}")
-            self.say(trial, left)
-            trial = judged(work, trial, self.end(trial) if self.has_model else math.inf)
-        except (DataError, RunError) as problem:  # a method may have no place in these towers; the others may
+                return replace(
+                    trial, note=f"skipped: {format_duration(trial.estimate)} needed, {format_time_left(left)}"
+                )
+            self.print_start(trial, left)
+            trial = train_and_validate(work, trial, self.compute_end(trial) if self.has_model else math.inf)
+        except (DataError, RunError) as problem:  # a method may not fit these encoders; the others may
             return replace(trial, note=f"not possible: {problem}")
         return replace(trial, seconds=round(time.monotonic() - started, 2))
 
     @property
     def best(self) -> Trial:
-        """The trial that the run is.
+        """The winning trial.
 
-        Raises RunError when nothing was trained.
+        Raises:
+            RunError: Nothing was trained.
+
         """
-        return winner(self.trials)
+        return choose_winner(self.trials)
 
     @property
     def folder(self) -> Path:
-        """Where the best trial's model is until `finish`."""
+        """Folder of the best trial's model until `finish`."""
         return self.run.out / TRIALS / self.best.name
 
     @property
@@ -141,57 +167,57 @@ class Search:
         """Whether something has been trained."""
         return any(trial.validation is not None for trial in self.trials)
 
-    def end(self, trial: Trial) -> float:
-        """The moment by which training must end, so that `trial` and any before it could still be scored."""
-        return self.budget.end - self.reserve(live=trial.live)
+    def compute_end(self, trial: Trial) -> float:
+        """The moment by which training has to end, so that `trial` and any before it could still be scored."""
+        return self.budget.end - self.compute_reserve(live=trial.live)
 
-    def reserve(self, live: bool) -> float:
-        """Seconds set aside for scoring the dearest trained so far, and one that is live or not."""
-        return MARGIN * self.scoring.of(
+    def compute_reserve(self, live: bool) -> float:
+        """Seconds set aside for scoring the most expensive model trained so far, and one that is live or not."""
+        return MARGIN * self.scoring.get_seconds(
             live or any(trial.live for trial in self.trials if trial.validation is not None)
         )
 
-    def say(self, trial: Trial, left: float) -> None:
-        """One line before each trial."""
-        about = f"about {span(trial.estimate)}, " if trial.estimate else ""
+    def print_start(self, trial: Trial, left: float) -> None:
+        """Print one line before each trial."""
+        about = f"about {format_duration(trial.estimate)}, " if trial.estimate else ""
         console.print(
-            f"trying {trial.name} ({len(self.trials) + 1} of {len(CANDIDATES)}): {about}{spare(left)}",
+            f"trying {trial.name} ({len(self.trials) + 1} of {len(CANDIDATES)}): {about}{format_time_left(left)}",
             highlight=False,
             soft_wrap=True,
         )
 
-    def choice(self, *, done: bool = False) -> Choice:
-        """All of it; with the winner, and why it won, once it is `done`."""
+    def make_choice(self, *, done: bool = False) -> Choice:
+        """Make the record of the search; with the winner, and why it won, once it is `done`."""
         found = Choice(
-            request=request(self.run),
+            request=collect_request(self.run),
             budget=self.budget.seconds,
-            seconds=round(self.budget.spent(), 2),
+            seconds=round(self.budget.get_elapsed(), 2),
             trials=self.trials,
         )
-        found = replace(found, reserve=round(self.reserve(live=False), 2))
+        found = replace(found, reserve=round(self.compute_reserve(live=False), 2))
         return (
-            replace(found, winner=self.best.name, reason=reason(replace(found, winner=self.best.name)))
+            replace(found, winner=self.best.name, reason=explain_choice(replace(found, winner=self.best.name)))
             if done
             else found
         )
 
-    def write(self) -> None:
-        """Keep what is known so far: an interrupted search goes on from there."""
-        write_choice(self.run.out / FILE, self.choice())
+    def save(self) -> None:
+        """Write what is known so far: an interrupted search continues from there."""
+        write_choice(self.run.out / FILE, self.make_choice())
 
 
-def judged(work: Work, trial: Trial, until: float) -> Trial:
-    """The trial trained and kept in its folder, and its validation recall: of the weights as saved, with a standard error over the queries."""
-    log = trained(replace(work, run=replace(work.run, until=until)))
-    keep(work, log)
-    rank = validation_ranks(work.aligner, work.sides[0].held_out_pairs, work.sides)()
+def train_and_validate(work: Work, trial: Trial, until: float) -> Trial:
+    """Train a trial, save it in its folder, and measure validation recall of the saved weights, with standard error."""
+    log = train_run(replace(work, run=replace(work.run, until=until)))
+    save_work(work, log)
+    rank = make_rank_validation(work.aligner, work.sides[0].held_out_pairs, work.sides)()
     hits = torch.stack([recall(rank, k) for k in KS]).mean(0)
     error = float(hits.std()) / math.sqrt(len(hits)) if len(hits) > 1 else 0.0
-    return replace(trial, validation=float(hits.mean()), error=error, note=stopped(work.run, trial, log))
+    return replace(trial, validation=float(hits.mean()), error=error, note=describe_stop(work.run, trial, log))
 
 
-def stopped(run: AlignConfig, trial: Trial, log: list[dict[str, Any]]) -> str:
-    """Where time was up before the schedule's end; empty where it was not."""
+def describe_stop(run: AlignConfig, trial: Trial, log: list[dict[str, Any]]) -> str:
+    """Say where time was up before the schedule's end; empty where it was not."""
     planned = {"heads": run.heads.epochs} | ({trial.method: run.towers.epochs} if trial.live else {})
     done = {phase: max((line["epoch"] for line in log if line["phase"] == phase), default=0) for phase in planned}
     if log[0]["phase"] == "solve" or done == planned:
@@ -202,10 +228,14 @@ def stopped(run: AlignConfig, trial: Trial, log: list[dict[str, Any]]) -> str:
     )
 
 
-def winner(trials: list[Trial]) -> Trial:
-    """The highest validation recall; of those within one standard error below it, the one that trains the fewest parameters.
+def choose_winner(trials: list[Trial]) -> Trial:
+    """Choose the trial with the highest validation recall, with a preference for few trained parameters.
 
-    Raises RunError when nothing was trained.
+    Of those within one standard error below the highest, the one with the fewest trained parameters wins.
+
+    Raises:
+        RunError: Nothing was trained.
+
     """
     found = [trial for trial in trials if trial.validation is not None]
     if not found:
@@ -216,20 +246,23 @@ def winner(trials: list[Trial]) -> Trial:
     near = [trial for trial in found if (highest.validation or 0.0) - (trial.validation or 0.0) <= highest.error]
     return min(
         near, key=lambda trial: (float(f"{trial.parameters:.2g}"), -(trial.validation or 0.0))
-    )  # a logit scale more is no more
+    )  # one parameter more, a logit scale, does not count
 
 
-def trial_run(run: AlignConfig, candidate: Candidate) -> AlignConfig:
-    """The run that trains a candidate: `polyclip align` with the same settings ends with the same weights, if time does not stop it."""
+def make_trial_run(run: AlignConfig, candidate: Candidate) -> AlignConfig:
+    """Configure the run that trains a candidate.
+
+    `polyclip align` with the same settings ends with the same weights, if time does not stop it.
+    """
     method = find("methods", candidate.method).METHOD
     cached = replace(
         run.heads, epochs=method.epochs or HEADS.epochs, learning_rate=method.learning_rate or HEADS.learning_rate
     )
-    own = run.towers if method.inside else cached
+    own = run.towers if method.trains_towers else cached
     own = replace(
         own, epochs=candidate.epochs or own.epochs, learning_rate=candidate.learning_rate or own.learning_rate
     )
-    heads, towers = (cached, own) if method.inside else (own, run.towers)
+    heads, towers = (cached, own) if method.trains_towers else (own, run.towers)
     asked = run.recipe.dim != find("methods", run.recipe.method).METHOD.dim  # by the user, for every method
     recipe = replace(
         run.recipe,
@@ -237,47 +270,58 @@ def trial_run(run: AlignConfig, candidate: Candidate) -> AlignConfig:
         dim=run.recipe.dim if asked else method.dim,
         text_dropout=method.text_dropout,
         image_dropout=method.image_dropout,
-        tune="text" if method.inside else "both",
+        tune="text" if method.trains_towers else "both",
         text_layers=candidate.text_layers,
     )
     return replace(run, recipe=recipe, heads=heads, towers=towers, out=run.out / TRIALS / candidate.name, resume=True)
 
 
-def inside(candidate: Candidate) -> bool:
-    """Whether it trains something in the text encoder."""
-    return bool(find("methods", candidate.method).METHOD.inside)
+def trains_inside(candidate: Candidate) -> bool:
+    """Whether a candidate trains something in the text encoder."""
+    return bool(find("methods", candidate.method).METHOD.trains_towers)
 
 
-def spare(left: float) -> str:
-    """`33 s left`: to train in, beside what is set aside."""
-    return f"{span(left)} left" if left >= 1 else "no time left"
+def format_time_left(left: float) -> str:
+    """Format the time left for training: `33 s left`."""
+    return f"{format_duration(left)} left" if left >= 1 else "no time left"
 
 
-def schedule(run: AlignConfig, candidate: Candidate) -> str:
-    """`closed form`, `20 epochs at 2e-3`, `20 + 3 epochs at 1e-4`: the second phase is the one inside the text encoder."""
+def format_schedule(run: AlignConfig, candidate: Candidate) -> str:
+    """Format a schedule: `closed form`, `20 epochs at 2e-3`, `20 + 3 epochs at 1e-4`.
+
+    The second number is the phase inside the text encoder.
+    """
     if find("methods", candidate.method).METHOD.solve is not None:
         return "closed form"
-    if inside(candidate):
-        return f"{run.heads.epochs} + {run.towers.epochs} epochs at {rate(run.towers.tower_learning_rate)}"
-    return f"{run.heads.epochs} epochs at {rate(run.heads.learning_rate)}"
+    if trains_inside(candidate):
+        return f"{run.heads.epochs} + {run.towers.epochs} epochs at {format_rate(run.towers.tower_learning_rate)}"
+    return f"{run.heads.epochs} epochs at {format_rate(run.heads.learning_rate)}"
 
 
-def rate(value: float) -> str:
-    """`2e-3`."""
+def format_rate(value: float) -> str:
+    """Format a learning rate, such as `2e-3`."""
     return f"{value:.0e}".replace("e-0", "e-")
 
 
-def request(run: AlignConfig) -> dict[str, Any]:
-    """What was asked for, without what the search decides."""
-    settings = settings_of(run)
+def collect_request(run: AlignConfig) -> dict[str, Any]:
+    """Collect what was asked for, without what the search decides."""
+    settings = collect_settings(run)
     recipe = {key: run.recipe.__dict__[key] for key in ("text_encoder", "vision_tower", "dim")}
     return {key: settings[key] for key in ("languages", "corpus", "sample")} | recipe | {"seed": run.heads.seed}
 
 
-def opened(run: AlignConfig) -> list[Trial]:
-    """The finished trials of an interrupted search in the run's folder, none where it is empty or holds a finished search of the same request.
+def open_search(run: AlignConfig) -> list[Trial]:
+    """Finished trials of an interrupted search in the run's folder.
 
-    Raises RunError for a folder that holds anything else, and for an interrupted search without --resume.
+    Args:
+        run: The alignment's configuration.
+
+    Returns:
+        Trials; none where the folder is empty or holds a finished search of the same request.
+
+    Raises:
+        RunError: The folder holds anything else, or an interrupted search without --resume.
+
     """
     path, trials = run.out / FILE, run.out / TRIALS
     if not path.exists():
@@ -288,9 +332,10 @@ def opened(run: AlignConfig) -> list[Trial]:
         shutil.rmtree(trials, ignore_errors=True)
         return []
     found = read_choice(path)
-    if found.request != request(run):
+    if found.request != collect_request(run):
         raise RunError(
-            f"{run.out} holds a search with other settings: {changes(found.request, request(run))}. Choose another --out, or give the same settings."
+            f"{run.out} holds a search with other settings: {format_changes(found.request, collect_request(run))}. "
+            "Choose another --out, or give the same settings."
         )
     if not trials.exists():
         return []
@@ -300,9 +345,11 @@ def opened(run: AlignConfig) -> list[Trial]:
 
 
 def read_choice(path: Path) -> Choice:
-    """A choice.json.
+    """Read a choice.json.
 
-    Raises RunError when it is damaged.
+    Raises:
+        RunError: It is damaged.
+
     """
     try:
         table = json.loads(path.read_text("utf-8"))
@@ -313,16 +360,16 @@ def read_choice(path: Path) -> Choice:
 
 
 def write_choice(path: Path, choice: Choice) -> None:
-    """choice.json, whole or not at all."""
+    """Write a choice.json, all of it or nothing."""
     table = {"schema": 1, **asdict(choice)}
     write_text(path, json.dumps(table, ensure_ascii=False, indent=1, allow_nan=False) + "\n", what="the choice")
 
 
 def finish(found: Search) -> Choice:
-    """The winner's files become the run's, and the trials go; stopped anywhere in between, --resume does it again."""
-    out, choice = found.run.out, found.choice(done=True)
+    """Move the winner's files into the run's folder and remove the trials; if interrupted, --resume does it again."""
+    out, choice = found.run.out, found.make_choice(done=True)
     for path in sorted(found.folder.iterdir()):
-        with writing(out / path.name, what="the chosen run") as temporary:
+        with write_atomically(out / path.name, what="the chosen run") as temporary:
             shutil.copyfile(path, temporary)
     write_choice(out / FILE, choice)
     write_card(out)  # under the run's own name

@@ -1,1 +1,1 @@
-"""Translation engines, one file each: text in, candidates out."""
+"""Translation engines, one file each; `polyclip.translation.engine.Translator` describes their contract."""

@@ -1,17 +1,17 @@
-"""A text cut into the longest phrases a table has."""
+"""Segmentation of a text into the longest phrases that a table has."""
 
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from polyclip.translation.engines._tables import key
+from polyclip.translation.engines._tables import to_phrase_key
 
-Look = Callable[[str], tuple[str, ...]]
+LookUp = Callable[[str], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some words of a text, with the punctuation around them. `translations` is empty where no table has them."""
+    """Some words of a text, with the punctuation around them; `translations` is empty where no table has them."""
 
     place: int  # of its first word, so that equal pieces differ
     before: str
@@ -21,23 +21,32 @@ class Piece:
     translations: tuple[str, ...] = ()
 
 
-def pieces(text: str, look: Look, longest: int) -> list[Piece]:
-    """From left to right, the longest phrase of at most `longest` words that `look` knows, else one word.
+def split_phrases(text: str, look_up: LookUp, longest: int) -> list[Piece]:
+    """Split a text from left to right into the longest phrases that `look_up` knows, else single words.
 
-    A phrase ends at punctuation. Words are what spaces part.
+    A phrase ends at punctuation. Words are separated by spaces.
+
+    Args:
+        text: The text.
+        look_up: Gives the translations of a phrase.
+        longest: The most words of a phrase.
+
+    Returns:
+        The pieces, in their order.
+
     """
-    words = [peeled(word) for word in text.split()]
+    words = [split_punctuation(word) for word in text.split()]
     found = []
     place = 0
     while place < len(words):
-        piece = longest_at(words, place, look, longest)
+        piece = find_longest(words, place, look_up, longest)
         found.append(piece)
         place += max(piece.words, 1)
     return found
 
 
-def longest_at(words: list[tuple[str, str, str]], place: int, look: Look, longest: int) -> Piece:
-    """The piece that begins at a word."""
+def find_longest(words: list[tuple[str, str, str]], place: int, look_up: LookUp, longest: int) -> Piece:
+    """Find the longest known phrase that begins at a word, else the word itself."""
     before, bare, after = words[place]
     run = [bare]
     for (_, _, closed), (opened, following, _) in zip(words[place:], words[place + 1 : place + longest], strict=False):
@@ -45,13 +54,13 @@ def longest_at(words: list[tuple[str, str, str]], place: int, look: Look, longes
             break
         run.append(following)
     for count in range(len(run) if bare else 0, 0, -1):
-        if translations := look(key(" ".join(run[:count]))):
+        if translations := look_up(to_phrase_key(" ".join(run[:count]))):
             return Piece(place, before, " ".join(run[:count]), words[place + count - 1][2], count, translations)
     return Piece(place, before, bare, after, int(bool(bare)))
 
 
-def peeled(word: str) -> tuple[str, str, str]:
-    """Punctuation and symbols before a word, the word, and those after it."""
+def split_punctuation(word: str) -> tuple[str, str, str]:
+    """Split a word into the punctuation before it, the word, and the punctuation after it."""
     kept = [place for place, sign in enumerate(word) if unicodedata.category(sign)[0] not in "PSC"]
     if not kept:
         return word, "", ""

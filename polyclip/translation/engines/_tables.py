@@ -1,11 +1,11 @@
-"""Word and phrase tables: tab-separated, FreeDict's TEI, or the names that a corpus gives its training concepts in two languages."""
+"""Word and phrase tables: tab-separated, FreeDict's TEI, or a corpus' names of its training concepts."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 from xml.etree import ElementTree
 
-from polyclip.core.storage import digest
+from polyclip.core.storage import hash_parts
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import DataError
 from polyclip.languages.schema import Language
@@ -14,72 +14,87 @@ TEI = "{http://www.tei-c.org/ns/1.0}"
 
 
 @runtime_checkable
-class Table(Protocol):
-    """Translations of phrases."""
+class PhraseTable(Protocol):
+    """A table with the translations of phrases.
+
+    Attributes:
+        longest: Words of the longest phrase.
+        identity: Hash of its content.
+
+    """
 
     longest: int  # words of the longest phrase
     identity: str  # hash of what is in it
 
-    def look(self, phrase: str) -> tuple[str, ...]:
-        """Translations of a phrase that `key` made, the best first; none where it is not in the table."""
+    def look_up(self, phrase: str) -> tuple[str, ...]:
+        """Look up the translations of a phrase that `to_phrase_key` made, the best first; empty for none."""
         ...
 
 
-def key(phrase: str) -> str:
-    """How a phrase is looked up."""
+def to_phrase_key(phrase: str) -> str:
+    """Normalize case and spaces of a phrase to look it up."""
     return " ".join(phrase.casefold().split())
 
 
-class Listed:
-    """A table in memory, from phrase and translation pairs; several translations of a phrase keep their order."""
+class ListedTable:
+    """A table in memory, from pairs of phrase and translation; several translations of a phrase keep their order."""
 
     def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
         found: dict[str, dict[str, None]] = {}
         for phrase, translation in entries:
             kept = " ".join(translation.split())
-            if key(phrase) and kept:
-                found.setdefault(key(phrase), {})[kept] = None
+            if to_phrase_key(phrase) and kept:
+                found.setdefault(to_phrase_key(phrase), {})[kept] = None
         self.entries = {phrase: tuple(translations) for phrase, translations in found.items()}
         self.longest = max((len(phrase.split()) for phrase in self.entries), default=0)
-        self.identity = digest(*(part for phrase in sorted(self.entries) for part in (phrase, *self.entries[phrase])))
+        self.identity = hash_parts(
+            *(part for phrase in sorted(self.entries) for part in (phrase, *self.entries[phrase]))
+        )
 
-    def look(self, phrase: str) -> tuple[str, ...]:
-        """Translations of a phrase."""
+    def look_up(self, phrase: str) -> tuple[str, ...]:
+        """Look up the translations of a phrase."""
         return self.entries.get(phrase, ())
 
 
-def listed(path: Path) -> Listed:
-    """The table of a .tei or .xml file, or of tab-separated lines.
+def read_phrase_table(path: Path) -> ListedTable:
+    """Read the table of a .tei or .xml file, or of tab-separated lines.
 
-    Raises DataError with file and line for what cannot be read.
+    Raises:
+        DataError: The file is missing, empty or invalid; with file and line.
+
     """
     if not path.is_file():
         raise DataError(
-            f"{path} is missing; expected a lexicon: 'source<TAB>target' lines, FreeDict's .tei, or the .index of a dictd dictionary."
+            f"{path} is missing; expected a lexicon: 'source<TAB>target' lines, FreeDict's .tei, or the .index of a "
+            "dictd dictionary."
         )
-    table = Listed((tei if path.suffix in (".tei", ".xml") else tabbed)(path))
+    table = ListedTable((read_tei if path.suffix in (".tei", ".xml") else read_tabbed)(path))
     if not table.entries:
         raise DataError(f"{path} has no entry in it.")
     return table
 
 
-def parallel_names(corpus: str, source: Language, target: Language) -> Listed:
-    """What a corpus calls its concepts in both languages, of the training split alone: the rest is what models are tested on.
+def read_parallel_names(corpus: str, source: Language, target: Language) -> ListedTable:
+    """Read a corpus' names of its training concepts in both languages; the other splits are for evaluation.
 
-    Raises UnknownName for a language without captions.
+    Raises:
+        UnknownName: A language has no captions.
+
     """
     found = load_corpus(corpus)
     ours, theirs = (
-        {row.concept: row.captions[0] for row in found.reader.read(found.folder, found.locale(pack), "train")}
+        {row.concept: row.captions[0] for row in found.reader.read(found.folder, found.get_locale(pack), "train")}
         for pack in (source, target)
     )
-    return Listed((name, theirs[concept]) for concept, name in ours.items() if concept in theirs)
+    return ListedTable((name, theirs[concept]) for concept, name in ours.items() if concept in theirs)
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines without their ends; CRLF and a byte order mark are accepted.
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Read numbered lines without their ends; CRLF and a byte order mark are accepted.
 
-    Raises DataError with file and line where they are not UTF-8.
+    Raises:
+        DataError: A line is not UTF-8; with file and line.
+
     """
     for number, raw in enumerate(path.read_bytes().split(b"\n"), 1):
         try:
@@ -88,9 +103,16 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
             raise DataError(f"{path}:{number}: not UTF-8 ({error}); save the file as UTF-8.") from error
 
 
-def tabbed(path: Path) -> Iterator[tuple[str, str]]:
-    """`source<TAB>target`, further columns are further translations; empty lines and lines that begin with # are skipped."""
-    for number, line in lines(path):
+def read_tabbed(path: Path) -> Iterator[tuple[str, str]]:
+    """Read lines `source<TAB>target`; further columns are further translations.
+
+    Empty lines and lines that begin with # are skipped.
+
+    Raises:
+        DataError: A line has another layout; with file and line.
+
+    """
+    for number, line in read_lines(path):
         if not line.strip() or line.startswith("#"):
             continue
         phrase, *translations = line.split("\t")
@@ -99,8 +121,13 @@ def tabbed(path: Path) -> Iterator[tuple[str, str]]:
         yield from ((phrase, translation) for translation in translations)
 
 
-def tei(path: Path) -> Iterator[tuple[str, str]]:
-    """FreeDict's TEI P5: `entry/form/orth` and `cit[@type="trans"]/quote`."""
+def read_tei(path: Path) -> Iterator[tuple[str, str]]:
+    """Read FreeDict's TEI P5: `entry/form/orth` and `cit[@type="trans"]/quote`.
+
+    Raises:
+        DataError: The file is not XML; with file and line.
+
+    """
     try:
         for _, element in ElementTree.iterparse(path):  # noqa: S314 - expat refuses entities that grow, and nothing is fetched
             if element.tag == f"{TEI}entry":

@@ -1,7 +1,7 @@
 """M2M-100 (https://arxiv.org/abs/2010.11125), 100 languages, by hub name or folder. The default weights are MIT."""
 
 from polyclip.languages.schema import Language
-from polyclip.translation.engine import Options, Translator, require
+from polyclip.translation.engine import TranslationOptions, Translator, require_languages
 from polyclip.translation.engines import _direction
 
 CONSTANT = True
@@ -14,9 +14,15 @@ def covers(language: Language) -> bool:
     return bool(language.codes.m2m100)
 
 
-def build(source: Language, target: Language, options: Options) -> Translator:
-    """Raises DataError for a language M2M-100 lacks, WeightsError for a model that cannot be had."""
-    require("m2m100", source, target)
+def build(source: Language, target: Language, options: TranslationOptions) -> Translator:
+    """Build the engine for two languages.
+
+    Raises:
+        DataError: M2M-100 lacks a language, or an option is out of range.
+        WeightsError: The model cannot be loaded.
+
+    """
+    require_languages("m2m100", source, target)
     from polyclip.translation.engines import _seq2seq
 
-    return _seq2seq.build(options.model or MODEL, options, lambda tokenizer: _direction.m2m100(source, target))
+    return _seq2seq.build(options.model or MODEL, options, lambda tokenizer: _direction.direct_m2m100(source, target))

@@ -1,7 +1,10 @@
-"""MADLAD-400 (https://arxiv.org/abs/2309.04662), over 400 languages, by hub name or folder. The default weights are Apache-2.0."""
+"""MADLAD-400 (https://arxiv.org/abs/2309.04662), over 400 languages, by hub name or folder.
+
+The default weights are Apache-2.0.
+"""
 
 from polyclip.languages.schema import Language
-from polyclip.translation.engine import Options, Translator, require
+from polyclip.translation.engine import TranslationOptions, Translator, require_languages
 from polyclip.translation.engines import _direction
 
 CONSTANT = True
@@ -14,12 +17,15 @@ def covers(language: Language) -> bool:
     return bool(language.codes.madlad)
 
 
-def build(source: Language, target: Language, options: Options) -> Translator:
-    """From any language MADLAD has, which it recognises by itself.
+def build(source: Language, target: Language, options: TranslationOptions) -> Translator:
+    """Build the engine for a target language; the model detects the source language.
 
-    Raises DataError for a language MADLAD lacks, WeightsError for a model that cannot be had.
+    Raises:
+        DataError: MADLAD lacks a language, or an option is out of range.
+        WeightsError: The model cannot be loaded.
+
     """
-    require("madlad", source, target)
+    require_languages("madlad", source, target)
     from polyclip.translation.engines import _seq2seq
 
-    return _seq2seq.build(options.model or MODEL, options, lambda tokenizer: _direction.madlad(target))
+    return _seq2seq.build(options.model or MODEL, options, lambda tokenizer: _direction.direct_madlad(target))

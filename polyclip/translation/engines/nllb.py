@@ -1,11 +1,12 @@
 """NLLB-200 (https://arxiv.org/abs/2207.04672), 200 languages, by hub name or folder.
 
-The default weights are CC-BY-NC-4.0: what is made with them may not be used commercially. Its repository keeps the safetensors in a pull request,
-which transformers finds while online; elsewhere name it as revision (refs/pr/N), or give a folder.
+The default weights are CC-BY-NC-4.0: what is made with them may not be used commercially. Their repository has the
+safetensors in a pull request, which transformers finds while online; elsewhere name it as revision (refs/pr/N), or give
+a folder.
 """
 
 from polyclip.languages.schema import Language
-from polyclip.translation.engine import Options, Translator, require
+from polyclip.translation.engine import TranslationOptions, Translator, require_languages
 from polyclip.translation.engines import _direction
 
 CONSTANT = True
@@ -18,9 +19,15 @@ def covers(language: Language) -> bool:
     return bool(language.codes.nllb)
 
 
-def build(source: Language, target: Language, options: Options) -> Translator:
-    """Raises DataError for a language NLLB lacks, WeightsError for a model that cannot be had."""
-    require("nllb", source, target)
+def build(source: Language, target: Language, options: TranslationOptions) -> Translator:
+    """Build the engine for two languages.
+
+    Raises:
+        DataError: NLLB lacks a language, or an option is out of range.
+        WeightsError: The model cannot be loaded.
+
+    """
+    require_languages("nllb", source, target)
     from polyclip.translation.engines import _seq2seq
 
-    return _seq2seq.build(options.model or MODEL, options, lambda tokenizer: _direction.nllb(source, target))
+    return _seq2seq.build(options.model or MODEL, options, lambda tokenizer: _direction.direct_nllb(source, target))

@@ -1,4 +1,4 @@
-"""Benchmark folders in the very layouts in which they are distributed: tiny pictures, captions by people from the starter corpus."""
+"""Benchmark folders in the very layouts in which they are distributed: tiny images, captions by people from the starter corpus."""
 
 import csv
 import gzip
@@ -15,12 +15,12 @@ from PIL import Image
 from pyarrow import parquet
 
 from polyclip.data.corpus import load_corpus
-from polyclip.evaluation.benchmarks._files import packs_by
+from polyclip.evaluation.benchmarks._files import map_codes_to_packs
 from polyclip.evaluation.benchmarks.wit import COLUMNS
-from polyclip.evaluation.facts import facts
+from polyclip.evaluation.facts import load_facts
 from polyclip.languages.schema import load_language
 
-SMALL = 6  # pictures of a partial folder
+SMALL = 6  # images of a partial folder
 XTD = {"XTD10": "en es it ko pl ru tr zh", "MIC": "de fr", "STAIR": "jp"}
 
 
@@ -30,21 +30,21 @@ def spoken(code: str, count: int) -> list[str]:
     corpus = load_corpus("emoji")
     having = corpus.reader.languages(corpus.folder)
     locale = (
-        code if code in having else corpus.locale(load_language(code)) if code in packs_by("xm3600").values() else "en"
+        code if code in having else corpus.get_locale(load_language(code)) if code in map_codes_to_packs("xm3600").values() else "en"
     )
     rows = corpus.reader.read(corpus.folder, locale if locale in having else "en", "test")
     return list(islice(cycle([caption for row in rows for caption in row.captions]), count))
 
 
 def picture(number: int) -> bytes:
-    """A small picture, another for each number below 200."""
+    """A small image, another for each number below 200."""
     out = io.BytesIO()
     Image.new("RGB", (12, 9), (number * 53 % 256, number * 29 % 256, number)).save(out, "PNG")
     return out.getvalue()
 
 
 def draw(folder: Path, names: Iterable[str]) -> None:
-    """Picture files of these names; from the 200th on they are links to earlier ones."""
+    """Image files of these names; from the 200th on they are links to earlier ones."""
     folder.mkdir(parents=True, exist_ok=True)
     first: list[Path] = []
     for number, name in enumerate(names):
@@ -68,8 +68,8 @@ def coco(count: int) -> list[str]:
 
 
 def xm3600(folder: Path, count: int = SMALL) -> Path:
-    """captions.jsonl and images/; the official counts where all 3,600 are written, two captions each otherwise. The region is that of picture number / 2."""
-    split = facts("xm3600").splits["test"]
+    """captions.jsonl and images/; the official counts where all 3,600 are written, two captions each otherwise. The region is that of image number / 2."""
+    split = load_facts("xm3600").splits["test"]
     codes = list(split.captions)
     keys = [f"{number:016x}" for number in range(count)]
     draw(folder / "images", [f"{key}.jpg" for key in keys])
@@ -90,7 +90,7 @@ def xm3600(folder: Path, count: int = SMALL) -> Path:
 
 
 def shard(path: Path, rows: list[Mapping[str, object]]) -> None:
-    """One parquet file, two rows a group, pictures as the hub keeps them: bytes and no path."""
+    """One parquet file, two rows a group, images as the hub keeps them: bytes and no path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path, row_group_size=2)
 
@@ -157,7 +157,7 @@ def xtd10(folder: Path, count: int = 1000) -> Path:
     names = coco(count)
     draw(folder / "images", names)
     write(folder / "XTD10" / "test_image_names.txt", [*names, ""])
-    packs = packs_by("xtd")
+    packs = map_codes_to_packs("xtd")
     for place, codes in XTD.items():
         for code in codes.split():
             crlf = place == "XTD10" and code != "en"
@@ -171,7 +171,7 @@ def flores(folder: Path, listed: str, count: int = 1000, languages: int = 201) -
     names = coco(count) if listed.startswith("test") else [f"{1000 + number}.jpg" for number in range(count)]
     draw(folder / "images", names)
     write(folder / listed, names)
-    real = packs_by("flores")
+    real = map_codes_to_packs("flores")
     others = [f"q{a}{b}_Latn" for a in "abcdefghijkl" for b in "abcdefghijkl"]
     for code in [*list(real)[: languages - 1], *others][:languages]:
         write(folder / f"{code}.txt", spoken(real.get(code, "en"), count))
@@ -180,7 +180,7 @@ def flores(folder: Path, listed: str, count: int = 1000, languages: int = 201) -
 
 def multi30k(folder: Path, split: str = "test_2016_flickr", count: int = 0) -> Path:
     """One set of the repository, task 1, or task 2 where the name says so."""
-    official = facts("multi30k").splits[split]
+    official = load_facts("multi30k").splits[split]
     count = count or official.pictures
     task, _, name = split.rpartition("/")
     names = [f"{2000 + number}.jpg" for number in range(count)] if "mscoco" not in split else coco(count)
@@ -196,13 +196,13 @@ def multi30k(folder: Path, split: str = "test_2016_flickr", count: int = 0) -> P
 
 
 def xflickrco(folder: Path, count: int = 2000) -> Path:
-    """annotations/<lang>/test.jsonl; the second half of each language is its own pictures of COCO, as ids are numbers there and text before."""
+    """annotations/<lang>/test.jsonl; the second half of each language is its own images of COCO, as ids are numbers there and text before."""
     half = count // 2
     flickr = [f"{3000 + number}.jpg" for number in range(half)]
     shared = [f"COCO_val2014_{number:012}.jpg" for number in range(half + 1)]
     draw(folder / "flickr30k-images", flickr)
     draw(folder / "val2014", shared)
-    for code in facts("xflickrco").splits["test"].captions:
+    for code in load_facts("xflickrco").splits["test"].captions:
         names = flickr + (shared[1:] if code == "ja" else shared[:-1])
         rows = [
             {"sentences": [text], "id": name[:-4] if name in flickr[:1] else number, "img_path": name}
@@ -225,7 +225,7 @@ def xflickrco_parquet(folder: Path) -> Path:
 
 def wit(folder: Path, codes: Iterable[str] = ("ar", "ko", "tr"), *, whole: bool = False) -> Path:
     """IGLUE's test as the hub has it; one Arabic row is a lone no-break space."""
-    official = facts("wit").splits["test"]
+    official = load_facts("wit").splits["test"]
     for code in codes:
         pictures, total = (official.galleries[code], official.captions[code]) if whole else (SMALL, SMALL + 2)
         captions = spoken(code, total)
@@ -241,7 +241,7 @@ def wit(folder: Path, codes: Iterable[str] = ("ar", "ko", "tr"), *, whole: bool 
 
 
 def wit_tables(folder: Path) -> Path:
-    """WIT's own tables, and the four of six pictures that could be downloaded."""
+    """WIT's own tables, and the four of six images that could be downloaded."""
     draw(folder / "mine", [f"{number}.jpg" for number in range(SMALL)])
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")

@@ -13,9 +13,9 @@ from pyarrow import parquet
 
 from polyclip.errors import DataError, PolyclipError, UnknownName
 from polyclip.evaluation.benchmarks import multi30k, retrieval, webdataset, wit, xflickrco, xm3600, xtd10, xtd200
-from polyclip.evaluation.benchmarks._files import lines
-from polyclip.evaluation.captioned import without_blank
-from polyclip.evaluation.hub_files import fetch, wanted
+from polyclip.evaluation.benchmarks._files import read_lines
+from polyclip.evaluation.captioned import drop_blank_captions
+from polyclip.evaluation.hub_files import fetch, parse_hub_copy
 from polyclip.evaluation.retrieval import Request
 from polyclip.languages.schema import load_language
 from tests.evaluation.benchmarks import samples
@@ -77,7 +77,7 @@ def refused(module: ModuleType, asked: Request, *words: str) -> None:
             False,
             ["captions.jsonl:2", f"{1:016x}.jpg", "images.tgz", "--partial"],
         ),
-        (lambda f: None, False, ["has 6 pictures, the official file 3600"]),
+        (lambda f: None, False, ["has 6 images, the official file 3600"]),
         (lambda f: (f / "captions.jsonl").unlink(), True, ["captions.jsonl is missing", "captions.zip"]),
     ],
 )
@@ -92,7 +92,7 @@ def test_parts_of_xm3600_say_what_they_lack(tmp_path: Path) -> None:
     jsonl(lambda e: e.pop("te"), 3)(folder)
     table = xm3600.read(request(folder))
     assert (
-        table.missing == ["5 of 3600 pictures"] and len(table.captions["te"]) == 8 and len(table.captions["sw"]) == 10
+        table.missing == ["5 of 3600 images"] and len(table.captions["te"]) == 8 and len(table.captions["sw"]) == 10
     )
     refused(xm3600, request(folder, "yo"), "XM3600 language", "'yo'")
 
@@ -119,7 +119,7 @@ def test_parts_of_xm3600_say_what_they_lack(tmp_path: Path) -> None:
         (
             lambda f: edit(f / "XTD10" / "test_image_names.txt", 3, ""),
             ["ko"],
-            ["test_image_names.txt:3", "no name of a picture"],
+            ["test_image_names.txt:3", "no name of an image"],
         ),
         (lambda f: (f / "XTD10" / "test_1kcaptions_ko.txt").unlink(), [], ["no captions in ko", "--lang", "--partial"]),
         (
@@ -154,10 +154,10 @@ def whole_xtd10(factory: pytest.TempPathFactory) -> Path:
 
 def test_lines_are_split_at_line_feeds_alone(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("\ufeffone\u2028still one\r\ntwo\u0085still\x0btwo\n\nfour".encode())
-    assert lines(tmp_path / "a.txt") == ["one\u2028still one", "two\u0085still\x0btwo", "", "four"]
+    assert read_lines(tmp_path / "a.txt") == ["one\u2028still one", "two\u0085still\x0btwo", "", "four"]
     (tmp_path / "b.gz").write_bytes(gzip.compress(b"x" * 1000)[:-12])
     with pytest.raises(DataError, match="b.gz cannot be read"):
-        lines(tmp_path / "b.gz")
+        read_lines(tmp_path / "b.gz")
 
 
 def test_sets_of_flores_codes(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_sets_of_flores_codes(tmp_path: Path) -> None:
     refused(xtd200, request(folder), "sw.txt", "no code of Flores-200, which calls it swh_Latn")
     (folder / "sw.txt").unlink()
     refused(xtd200, request(folder, "te"), "No language in", "'te'", "Known: ")
-    assert xtd200.read(request(folder)).missing == ["5 of 1000 pictures", "3 of 201 languages"]
+    assert xtd200.read(request(folder)).missing == ["5 of 1000 images", "3 of 201 languages"]
 
 
 def test_multi30k(tmp_path: Path) -> None:
@@ -185,20 +185,20 @@ def test_multi30k(tmp_path: Path) -> None:
 
 def test_xflickrco_and_wit(tmp_path: Path) -> None:
     folder = samples.xflickrco(tmp_path / "x", 4)
-    refused(xflickrco, request(folder, "ja", partial=False), "4 pictures in ja, the official file 2000")
+    refused(xflickrco, request(folder, "ja", partial=False), "4 images in ja, the official file 2000")
     entry(folder / "annotations" / "ja" / "test.jsonl", 2, lambda e: e.update(img_path="3000.jpg"))
     refused(xflickrco, request(folder, "ja"), "test.jsonl:2", "already on line 1")
     folder = samples.wit(tmp_path / "w")
-    refused(wit, request(folder, "ar", partial=False), "6 pictures in ar, the official test 792")
+    refused(wit, request(folder, "ar", partial=False), "6 images in ar, the official test 792")
     refused(wit, request(folder, partial=False), "no captions in bg, da, el")
     refused(
         wit,
         request(samples.wit_tables(tmp_path / "t"), partial=False),
-        "links to pictures".replace("links", "link"),
+        "links to images".replace("links", "link"),
         "--partial",
     )
     samples.write(tmp_path / "t" / "images.tsv", ["https://a/1.jpg\tmine/1.jpg", "https://a/2.jpg\t../x.jpg"])
-    refused(wit, request(tmp_path / "t"), "images.tsv:2", "a picture file below")
+    refused(wit, request(tmp_path / "t"), "images.tsv:2", "an image file below")
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def link(path: Path) -> None:
         (lambda path: archive(path, ("/a.png", samples.picture(1))), ["'/a.png'", "leads out"]),
         (link, ["'a.png'", "no plain file"]),
         (lambda path: archive(path, ("a.png", samples.picture(1))), ["sample a", "no captions"]),
-        (lambda path: archive(path, ("a.txt", b"x")), ["sample a", "0 pictures"]),
+        (lambda path: archive(path, ("a.txt", b"x")), ["sample a", "0 images"]),
         (
             lambda path: archive(path, ("a.txt", b"x" * 1_000_001), ("a.png", samples.picture(1))),
             ["a.txt has 1,000,001 bytes"],
@@ -279,22 +279,22 @@ def test_shards_that_are_missing_or_speak_no_language(tmp_path: Path) -> None:
 
 
 def test_blank_captions_are_dropped_and_counted(tmp_path: Path) -> None:
-    table = without_blank(wit.read(request(samples.wit(tmp_path))))
+    table = drop_blank_captions(wit.read(request(samples.wit(tmp_path))))
     assert len(table.captions["ar"]) == 7 and table.notes[-1] == "1 blank caption(s) dropped: ar 1"
-    assert len(table.galleries["ar"]) == 6  # the picture stays
+    assert len(table.galleries["ar"]) == 6  # the image stays
 
 
 def test_the_hubs_copies_are_pinned(tmp_path: Path) -> None:
-    assert wanted("xm3600", "hub").revision == "8d3e5665526c55a5855cd6ddfbaba2032bc7cee4"
-    assert wanted("xm3600", "hub:mteb/xm3600").revision == "536cd45bbfe53de9b08c0483bb4a76a4bd3673fa"
-    assert wanted("xm3600", f"hub:me/mine@{'a' * 40}").repository == "me/mine"
+    assert parse_hub_copy("xm3600", "hub").revision == "8d3e5665526c55a5855cd6ddfbaba2032bc7cee4"
+    assert parse_hub_copy("xm3600", "hub:mteb/xm3600").revision == "536cd45bbfe53de9b08c0483bb4a76a4bd3673fa"
+    assert parse_hub_copy("xm3600", f"hub:me/mine@{'a' * 40}").repository == "me/mine"
     for text, words in (("hub:me/mine", "not known"), ("hub:me/mine@main", "is main"), ("hub:mine", "write hub")):
         with pytest.raises(PolyclipError, match=words):
-            wanted("xm3600", text)
+            parse_hub_copy("xm3600", text)
     with pytest.raises(PolyclipError, match="no known copy"):
-        wanted("xtd10", "hub")
+        parse_hub_copy("xtd10", "hub")
     with pytest.raises(UnknownName):
-        wanted("xm36000", "hub")
+        parse_hub_copy("xm36000", "hub")
     with pytest.raises(
         DataError, match=r"Cannot fetch floschne/xm3600 at 8d3e5665526c from the hub .*HF_HUB_OFFLINE unset.*--data\."
     ):

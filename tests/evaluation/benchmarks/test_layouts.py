@@ -1,4 +1,4 @@
-"""Every benchmark's files, as distributed and as repackaged, are read: pictures, captions, counts, and what is said of a part."""
+"""Every benchmark's files, as distributed and as repackaged, are read: images, captions, counts, and what is said of a part."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from polyclip.core.registry import names
+from polyclip.core.registry import list_names
 from polyclip.evaluation.benchmarks import (
     flickr30k_200,
     multi30k,
@@ -19,8 +19,8 @@ from polyclip.evaluation.benchmarks import (
     xtd10,
     xtd200,
 )
-from polyclip.evaluation.captioned import Table
-from polyclip.evaluation.facts import facts, known
+from polyclip.evaluation.captioned import CaptionedDataset
+from polyclip.evaluation.facts import load_facts, list_benchmarks
 from polyclip.evaluation.retrieval import Request
 from polyclip.languages.schema import load_language
 from tests.evaluation.benchmarks import samples
@@ -30,14 +30,14 @@ def request(folder: Path, *languages: str, partial: bool = False, split: str = "
     return Request(data=folder, languages=[load_language(code) for code in languages], partial=partial, split=split)
 
 
-def counts(table: Table) -> dict[str, int]:
+def counts(table: CaptionedDataset) -> dict[str, int]:
     return {code: len(found) for code, found in table.captions.items()}
 
 
 def test_the_whole_of_xm3600_passes_its_own_counts(tmp_path: Path) -> None:
     table = xm3600.read(request(samples.xm3600(tmp_path, 3600)))
-    assert counts(table) == facts("xm3600").splits["test"].captions
-    assert (len(table.pictures), sum(counts(table).values()), table.missing) == (3600, 261_375, [])
+    assert counts(table) == load_facts("xm3600").splits["test"].captions
+    assert (len(table.images), sum(counts(table).values()), table.missing) == (3600, 261_375, [])
     assert all(list(table.homes.values()).count(code) == 100 for code in table.captions)
 
 
@@ -55,11 +55,11 @@ def test_every_copy_of_xm3600_gives_the_same_pictures_and_captions(
     sample: Callable[[Path], Path], said: str, each: int, home: str | None, tmp_path: Path
 ) -> None:
     table = xm3600.read(request(sample(tmp_path), "sw", "te", partial=True))
-    assert said in table.notes[0] and table.missing == ["6 of 3600 pictures"]
-    assert [table.pictures[key].open().getpixel((0, 0)) for key in table.pictures] == [
+    assert said in table.notes[0] and table.missing == ["6 of 3600 images"]
+    assert [table.images[key].open().getpixel((0, 0)) for key in table.images] == [
         (n * 53 % 256, n * 29 % 256, n) for n in range(6)
     ]
-    assert list(table.pictures)[0] == "0000000000000000.jpg" and table.homes.get("0000000000000000.jpg") == home
+    assert list(table.images)[0] == "0000000000000000.jpg" and table.homes.get("0000000000000000.jpg") == home
     expected = (
         samples.spoken("sw", 12)[:: 12 // each] if "captions" in said and each == 6 else samples.spoken("sw", each)
     )
@@ -92,9 +92,9 @@ def test_the_sets_of_201_languages_are_whole_and_silver(module: ModuleType, list
 def test_multi30k_by_set(split: str, tmp_path: Path) -> None:
     name = {"test": "test_2016_flickr"}.get(split, split)
     table = multi30k.read(request(samples.multi30k(tmp_path, name), split=split))
-    assert counts(table) == facts("multi30k").splits[name].captions and table.split == name
-    assert len(table.pictures) == facts("multi30k").splits[name].pictures and not any(
-        "#" in key for key in table.pictures
+    assert counts(table) == load_facts("multi30k").splits[name].captions and table.split == name
+    assert len(table.images) == load_facts("multi30k").splits[name].pictures and not any(
+        "#" in key for key in table.images
     )
     if split == "task2/test_2016":
         assert [key for key, _ in table.captions["de"][:6]] == ["2000.jpg"] * 5 + ["2001.jpg"]
@@ -105,7 +105,7 @@ def test_xflickrco_searches_each_languages_own_pictures(tmp_path: Path) -> None:
     table = xflickrco.read(request(samples.xflickrco(tmp_path)))
     assert (
         counts(table) == dict.fromkeys(["de", "en", "es", "id", "ja", "ru", "tr", "zh"], 2000)
-        and len(table.pictures) == 2001
+        and len(table.images) == 2001
     )
     assert len(table.galleries["ja"]) == 2000 and set(table.galleries["ja"]) != set(table.galleries["de"])
 
@@ -117,19 +117,19 @@ def test_xflickrco_and_wit_from_parquet(tmp_path: Path) -> None:
     assert f"revision {'a' * 40}" in table.notes[0]
     assert counts(table) == {"ar": 890, "ko": 931, "tr": 721} and table.missing == []
     assert {code: len(keys) for code, keys in table.galleries.items()} == {"ar": 792, "ko": 889, "tr": 681}
-    assert table.pictures["ko/3"].open().getpixel((0, 0)) == (159, 87, 3)
+    assert table.images["ko/3"].open().getpixel((0, 0)) == (159, 87, 3)
 
 
 def test_wits_own_tables_are_a_part_of_what_could_be_downloaded(tmp_path: Path) -> None:
     table = wit.read(request(samples.wit_tables(tmp_path), partial=True))
     assert list(table.captions) == ["sw", "zh-Hant", "xx"] and counts(table)["sw"] == 3
-    assert table.captions["sw"][0][1].endswith('\n"1"') and "3 of the 5 captioned pictures" in table.missing[0]
+    assert table.captions["sw"][0][1].endswith('\n"1"') and "3 of the 5 captioned images" in table.missing[0]
 
 
 def test_shards_and_ones_own_file(tmp_path: Path) -> None:
     table = webdataset.read(request(samples.webdataset(tmp_path / "w"), "sw"))
     assert [caption for _, caption in table.captions["sw"]] == samples.spoken("sw", 12)
-    assert [table.pictures[key].open().getpixel((0, 0)) for key in table.pictures] == [
+    assert [table.images[key].open().getpixel((0, 0)) for key in table.images] == [
         (n * 53 % 256, n * 29 % 256, n) for n in range(6)
     ]
     folder = samples.retrieval(tmp_path / "r")
@@ -163,7 +163,7 @@ SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))
 def test_the_layout_that_is_shown_is_the_one_that_is_read(name: str, tmp_path: Path) -> None:
-    layouts = facts(name).layouts
+    layouts = load_facts(name).layouts
     for number, sample in enumerate(SAMPLES[name]):
         folder = sample(tmp_path / str(number))
         pictures_elsewhere = name == "xflickrco"  # in flickr30k-images/ and val2014/ here
@@ -176,7 +176,7 @@ def test_the_layout_that_is_shown_is_the_one_that_is_read(name: str, tmp_path: P
 
 
 def test_every_benchmark_with_facts_is_one_and_is_sampled() -> None:
-    assert set(SAMPLES) <= set(known()) <= set(names("benchmarks"))
+    assert set(SAMPLES) <= set(list_benchmarks()) <= set(list_names("benchmarks"))
     for name in SAMPLES:
-        assert facts(name).name == name
-    assert json.dumps([facts(name).model_dump(mode="json") for name in known()])
+        assert load_facts(name).name == name
+    assert json.dumps([load_facts(name).model_dump(mode="json") for name in list_benchmarks()])

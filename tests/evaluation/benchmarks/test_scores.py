@@ -14,14 +14,14 @@ from polyclip.core.run_folder import write_settings
 from polyclip.data.types import ImageSource
 from polyclip.errors import UnknownName
 from polyclip.evaluation.benchmarks import xm3600
-from polyclip.evaluation.captioned import Pool, Table, asked, home_and_away, protocols
-from polyclip.evaluation.facts import known
+from polyclip.evaluation.captioned import Pool, CaptionedDataset, select_languages, score_home_and_away, score_protocols
+from polyclip.evaluation.facts import list_benchmarks
 from polyclip.evaluation.results import Score
 from polyclip.evaluation.retrieval import Items, Request
 from polyclip.languages.schema import load_language
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import ModelConfig
-from tests.command import Said, polyclip
+from tests.command import CommandResult, polyclip
 from tests.evaluation.benchmarks import samples
 from tests.toy import write_text_encoder, write_vision_tower
 
@@ -43,13 +43,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def table(captions: list[str], **more: Any) -> Table:
-    """Captions of pictures a, b, c and d."""
+def table(captions: list[str], **more: Any) -> CaptionedDataset:
+    """Captions of images a, b, c and d."""
     pictures = {key: ImageSource(key, key, partial(Image.new, "RGB", (1, 1))) for key in "abcd"}
-    return Table(
+    return CaptionedDataset(
         name="b",
         split="test",
-        pictures=pictures,
+        images=pictures,
         captions={"sw": [(key, f"{key} {n}") for n, key in enumerate(captions)]},
         **more,
     )
@@ -61,20 +61,20 @@ def value(scores: list[Score], protocol: str, direction: str, metric: str = "rec
 
 
 def test_protocols_by_hand() -> None:
-    """Pictures are the axes. b's first caption points at a, its second at b; c and d are right; a's only caption is right."""
+    """Images are the axes. b's first caption points at a, its second at b; c and d are right; a's only caption is right."""
     axes = torch.eye(4)
     keys = ["a", "b", "b", "c", "d"]
     text, image = Items(axes[[0, 0, 1, 2, 3]], keys, keys), Items(axes, list("abcd"), list("abcd"))
     pool = Pool(frozenset("cd"), frozenset({"sw"}), "small")
-    scores = protocols(text, image, table(keys, pools={"pool": pool}), COMMON)
+    scores = score_protocols(text, image, table(keys, pools={"pool": pool}), COMMON)
     assert list(dict.fromkeys(s.protocol for s in scores)) == ["first-caption", "all-captions", "pool"]
     assert value(scores, "first-caption", "text_to_image").value == pytest.approx(3 / 4)
     assert value(scores, "all-captions", "text_to_image").value == pytest.approx(4 / 5)
     assert value(scores, "all-captions", "image_to_text").gallery == 5
     assert (value(scores, "pool", "text_to_image").gallery, value(scores, "pool", "text_to_image").value) == (2, 1.0)
-    single = protocols(Items(axes, list("abcd"), list("abcd")), image, table(list("abcd")), COMMON)
+    single = score_protocols(Items(axes, list("abcd"), list("abcd")), image, table(list("abcd")), COMMON)
     assert {s.protocol for s in single} == {"first-caption"}
-    other = protocols(text, image, table(keys, pools={"pool": pool}), COMMON | {"language": "te"})
+    other = score_protocols(text, image, table(keys, pools={"pool": pool}), COMMON | {"language": "te"})
     assert "pool" not in {s.protocol for s in other}
 
 
@@ -84,7 +84,7 @@ def test_home_asks_with_its_own_pictures_and_searches_all() -> None:
     vectors = axes[[0, 0, 0, 0, 2, 2, 3, 0]]  # both captions of b point at a; d's second as well
     homes = {"a": "sw", "b": "te", "c": "sw", "d": "te"}
     text, image = Items(vectors, keys, keys), Items(axes, list("abcd"), list("abcd"))
-    scores = home_and_away(text, image, table(keys, homes=homes), COMMON)
+    scores = score_home_and_away(text, image, table(keys, homes=homes), COMMON)
     home, away = (value(scores, f"all-captions/{side}", "text_to_image") for side in ("home", "away"))
     assert (home.value, home.queries, home.gallery) == (1.0, 4, 4) and (away.value, away.queries, away.gallery) == (
         1 / 4,
@@ -99,12 +99,12 @@ def test_home_asks_with_its_own_pictures_and_searches_all() -> None:
 def test_languages_that_are_not_there(tmp_path: Path) -> None:
     te = load_language("te")
     with pytest.raises(UnknownName, match=r"language of b in .* called 'te'.*Known: sw"):
-        asked(table(["a"]), Request(languages=[te], data=tmp_path))
-    part = asked(table(["a"]), Request(languages=[te, load_language("sw")], data=tmp_path, partial=True))
+        select_languages(table(["a"]), Request(languages=[te], data=tmp_path))
+    part = select_languages(table(["a"]), Request(languages=[te, load_language("sw")], data=tmp_path, partial=True))
     assert part.name == "b PARTIAL" and part.missing == ["no caption in te"]
 
 
-def evaluated(run: Path, name: str, data: Path, out: Path, *more: object) -> tuple[Said, dict]:
+def evaluated(run: Path, name: str, data: Path, out: Path, *more: object) -> tuple[CommandResult, dict]:
     said = polyclip("eval", name, "--model", run, "--data", data, "--json", out, *more)
     assert said.code == 0, said
     return said, json.loads(out.read_text("utf-8"))
@@ -116,10 +116,10 @@ def test_a_part_says_so_everywhere(run: Path, tmp_path: Path) -> None:
     )
     titles = [line for line in said.out.splitlines() if "first-caption ·" in line]
     assert (
-        len(titles) == 2 and all("PARTIAL" in title for title in titles) and "PARTIAL: 6 of 3600 pictures" in said.out
+        len(titles) == 2 and all("PARTIAL" in title for title in titles) and "PARTIAL: 6 of 3600 images" in said.out
     )
     assert {score["benchmark"] for score in result["scores"]} == {"xm3600 PARTIAL"}
-    assert any("PARTIAL: 6 of 3600 pictures" in note for note in result["origin"]["notes"])
+    assert any("PARTIAL: 6 of 3600 images" in note for note in result["origin"]["notes"])
     ar = {
         s["protocol"]: s
         for s in result["scores"]
@@ -182,7 +182,7 @@ def test_lilts_pool_is_named_and_warned_of(run: Path, tmp_path: Path) -> None:
 def test_real_captions_by_the_real_encoder_in_two_layouts_score_the_same(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """e5-small as it comes; the tower is tiny and random, since what is compared is the same pictures read from two layouts."""
+    """e5-small as it comes; the tower is tiny and random, since what is compared is the same images read from two layouts."""
     aligner = PolyCLIP(
         ModelConfig(text_encoder="e5-small", vision_tower=write_vision_tower(tmp_path / "vision"), method="heads")
     ).eval()
@@ -208,7 +208,7 @@ def test_other_projects_formats_are_written_and_no_partial_result(run: Path, tmp
     ] and written.name in said.out.replace("\n", "")
 
 
-def one_sentence(said: Said, *words: str) -> None:
+def one_sentence(said: CommandResult, *words: str) -> None:
     assert said.code == 2 and said.err.count("\n") == 1 and said.err.startswith("error: "), said
     for word in words:
         assert word in said.err, (word, said.err)
@@ -226,7 +226,7 @@ def test_what_is_wrong_is_one_sentence_on_the_command_line(run: Path, tmp_path: 
         polyclip(
             "eval", "xm3600", "--model", run, "--data", samples.xm3600(tmp_path / "x"), "--json", tmp_path / "r.json"
         ),
-        "has 6 pictures",
+        "has 6 images",
     )
     assert not (tmp_path / "r.json").exists()
 
@@ -236,13 +236,13 @@ def test_corpora_lists_and_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         jaxtyping.config, "jaxtyping_disable", True
     )  # typer hands a group's callback a context that is no typer.Context
     said = polyclip("corpora")
-    assert said.code == 0 and all(name in said.out for name in ["emoji", *known()])
+    assert said.code == 0 and all(name in said.out for name in ["emoji", *list_benchmarks()])
     shown = polyclip("corpora", "show", "xm3600")
     assert (
         all(word in shown.out for word in ("captions.jsonl", "CC-BY-4.0", "bn 3600", "8d3e5665526c"))
         and max(map(len, shown.out.splitlines())) <= 80
     )
     assert json.loads(polyclip("corpora", "show", "xtd10", "--json").out)["splits"]["test"]["captions"]["jp"] == 1000
-    assert {entry["name"] for entry in json.loads(polyclip("corpora", "--json").out)["benchmarks"]} == set(known())
+    assert {entry["name"] for entry in json.loads(polyclip("corpora", "--json").out)["benchmarks"]} == set(list_benchmarks())
     assert "openmoji" in polyclip("corpora", "show", "emoji").out
     one_sentence(polyclip("corpora", "show", "xm360"), "'xm360'", "'xm3600'")

@@ -66,14 +66,14 @@ def test_stamps_are_read_with_their_languages_and_kinds(folder: Path) -> None:
 
 def test_what_is_transparent_and_what_is_measured_in_points_is_drawn_on_white(folder: Path) -> None:
     found = both(folder)
-    assert tuxpaint_stamps.image_of(found["animals/3"]).open().getpixel((4, 4)) == (255, 255, 255)
-    house = tuxpaint_stamps.image_of(found["town/house"]).open()
+    assert tuxpaint_stamps.make_image(found["animals/3"]).open().getpixel((4, 4)) == (255, 255, 255)
+    house = tuxpaint_stamps.make_image(found["town/house"]).open()
     assert house.width == tuxpaint_stamps.PIXELS and 250 < house.height < 262 and house.getpixel((5, 5)) == (0, 0, 255)
 
 
 def test_a_drawing_that_cannot_be_drawn_is_named_and_left_out(folder: Path) -> None:
     stamp(folder, "town/broken", "A ruin.\n", "<svg>")
-    kept, unread = tuxpaint_stamps.readable(list(both(folder).values()))
+    kept, unread = tuxpaint_stamps.drop_unreadable(list(both(folder).values()))
     assert len(kept) == 13 and len(unread) == 1 and "town/broken.svg: cannot be drawn" in unread[0]
 
 
@@ -101,7 +101,7 @@ def test_bad_folders_and_splits_are_one_sentence(folder: Path, tmp_path: Path) -
 
 
 def test_another_number_of_stamps_is_said() -> None:
-    assert tuxpaint_stamps.other_counts(285, "validation") == []
-    assert tuxpaint_stamps.other_counts(12, "test") == [
+    assert tuxpaint_stamps.describe_counts(285, "validation") == []
+    assert tuxpaint_stamps.describe_counts(12, "test") == [
         "12 stamps, where version 2022.06.04 of the package has 422: figures of the two cannot be compared"
     ]

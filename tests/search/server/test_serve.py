@@ -1,4 +1,6 @@
-"""The page: what it answers, what it refuses, and how it behaves in a browser. Real encoder and tower, a model of coloured squares."""
+"""The page: what it answers, what it refuses, and how it behaves in a browser. Real encoder and tower, a model of
+coloured squares.
+"""
 
 import io
 import json
@@ -11,6 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
 import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
@@ -18,15 +24,15 @@ from starlette.testclient import TestClient
 from polyclip.errors import RunError
 from polyclip.languages.schema import load_language
 from polyclip.models.branch import ModelConfig
-from polyclip.search.build import update
+from polyclip.search.build import update_index
 from polyclip.search.server import policy, upload
-from polyclip.search.server.collections import Shelf
-from polyclip.search.server.language import guess
+from polyclip.search.server.collections import Catalog
+from polyclip.search.server.language import guess_language
 from polyclip.search.server.policy import Hosts, Token
-from polyclip.search.server.routes import application
-from polyclip.search.server.server import Door, address_of, listening
+from polyclip.search.server.routes import build_application
+from polyclip.search.server.server import ServerOptions, bind_socket, format_address
 from polyclip.training.config import HEADS, AlignConfig
-from polyclip.training.prepare import keep, prepared, trained
+from polyclip.training.prepare import prepare_run, save_work, train_run
 from tests.command import polyclip
 from tests.search.server.browser import Browser
 from tests.toy import write_corpus
@@ -37,7 +43,7 @@ HOME = "http://127.0.0.1:8000"
 
 @dataclass(frozen=True)
 class Home:
-    shelf: Shelf
+    catalog: Catalog
     pictures: Path
     indexes: list[Path]
     other: Path  # a run by another method
@@ -52,25 +58,25 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     few = replace(HEADS, epochs=40, batch_size=12)
     languages = [load_language("sw"), load_language("en")]
     for name, own in (("sw-squares", recipe), ("sw-other", replace(recipe, method="head-glu", dim=16))):
-        work = prepared(
+        work = prepare_run(
             AlignConfig(
                 languages=languages, recipe=own, out=folder / name, corpus=str(pack), heads=few, class_names=False
             )
         )
-        keep(work, trained(work))
+        save_work(work, train_run(work))
     for path in sorted((folder / "toy").glob("*.png")):
         colour, size = path.stem.split("-")
         (folder / "squares" / colour).mkdir(parents=True, exist_ok=True)
         path.rename(folder / "squares" / colour / f"{size}.png")
     indexes = [folder / "index", folder / "again" / "index"]
     for out in indexes:
-        update(folder / "squares", folder / "sw-squares", out)
-    return Home(Shelf.open(indexes), folder / "squares", indexes, folder / "sw-other")
+        update_index(folder / "squares", folder / "sw-squares", out)
+    return Home(Catalog.open(indexes), folder / "squares", indexes, folder / "sw-other")
 
 
 @pytest.fixture(scope="module")
 def client(home: Home) -> Iterator[TestClient]:
-    with TestClient(application(home.shelf, Hosts("127.0.0.1")), HOME, raise_server_exceptions=False) as client:
+    with TestClient(build_application(home.catalog, Hosts("127.0.0.1")), HOME, raise_server_exceptions=False) as client:
         yield client
 
 
@@ -98,13 +104,13 @@ def test_words_find_pictures_in_either_language(client: TestClient, home: Home) 
         assert [hit["similarity"] for hit in column["hits"]] == sorted(
             (hit["similarity"] for hit in column["hits"]), reverse=True
         )
-        assert [home.shelf.collections["index"].index.paths[hit["row"]] for hit in column["hits"]] == [
+        assert [home.catalog.collections["index"].index.paths[hit["row"]] for hit in column["hits"]] == [
             hit["path"] for hit in column["hits"]
         ]
 
 
 def test_two_indexes_of_one_model_stand_side_by_side_and_share_it(client: TestClient, home: Home) -> None:
-    one, two = home.shelf.collections.values()
+    one, two = home.catalog.collections.values()
     assert (one.name, two.name) == ("index", "index-2") and one.model is two.model
     columns = asked(client, q="bluu", model="index-2", beside="index")["results"]
     assert [column["index"] for column in columns] == ["index-2", "index"]
@@ -114,11 +120,11 @@ def test_two_indexes_of_one_model_stand_side_by_side_and_share_it(client: TestCl
 
 
 def test_two_models_stand_side_by_side_each_with_its_own_scores(home: Home, tmp_path: Path) -> None:
-    update(home.pictures, home.other, tmp_path / "other")
-    shelf = Shelf.open([home.indexes[0], tmp_path / "other"])
-    one, two = shelf.collections.values()
+    update_index(home.pictures, home.other, tmp_path / "other")
+    catalog = Catalog.open([home.indexes[0], tmp_path / "other"])
+    one, two = catalog.collections.values()
     assert one.model is not two.model
-    with TestClient(application(shelf, Hosts("127.0.0.1")), HOME, raise_server_exceptions=False) as client:
+    with TestClient(build_application(catalog, Hosts("127.0.0.1")), HOME, raise_server_exceptions=False) as client:
         columns = asked(client, q="bluu", model="index", beside="other", top=4)["results"]
         page = client.get("/", params={"q": "bluu", "beside": "other"}).text
     assert [column["index"] for column in columns] == ["index", "other"]
@@ -189,8 +195,8 @@ def test_a_model_s_own_language_is_told_from_others() -> None:
         ("گربه سیاه", "fa"),
         ("", ""),
     ):
-        assert guess(text, ("sw", "en")).code == code, text
-    assert not guess("ab", ("sw", "en")).sure and guess("แมว", ()).sure
+        assert guess_language(text, ("sw", "en")).code == code, text
+    assert not guess_language("ab", ("sw", "en")).sure and guess_language("แมว", ()).sure
 
 
 def test_what_is_shown_is_escaped_and_laid_out_in_its_direction(client: TestClient) -> None:
@@ -227,7 +233,7 @@ def test_pictures_are_shown_by_row_small_and_from_the_cache(client: TestClient, 
 
 
 def test_what_left_the_folder_is_not_shown(client: TestClient, home: Home, tmp_path: Path) -> None:
-    index = home.shelf.collections["index"].index
+    index = home.catalog.collections["index"].index
     row = index.paths.index("white/huge.png")
     path, kept = home.pictures / "white" / "huge.png", tmp_path / "huge.png"
     path.rename(kept)
@@ -310,7 +316,7 @@ def test_an_upload_is_bounded_whatever_length_it_says(client: TestClient, monkey
 def test_every_answer_carries_the_security_headers(
     client: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(home.shelf.collections["index"].model), "text", lambda *_: 1 / 0)
+    monkeypatch.setattr(type(home.catalog.collections["index"].model), "text", lambda *_: 1 / 0)
     for path, status in (
         ("/", 200),
         ("/nope", 404),
@@ -358,7 +364,7 @@ def test_other_names_and_other_sites_are_refused(client: TestClient) -> None:
 
 
 def test_a_token_is_asked_for_once_and_leaves_the_address(home: Home) -> None:
-    app = application(home.shelf, Hosts("0.0.0.0"), Token(TOKEN))
+    app = build_application(home.catalog, Hosts("0.0.0.0"), Token(TOKEN))
 
     def visitor() -> TestClient:
         return TestClient(app, HOME, follow_redirects=False)
@@ -384,24 +390,24 @@ def test_another_host_demands_a_token_and_errors_are_sentences(home: Home, tmp_p
     short = polyclip("serve", "--index", home.indexes[0], "--token", "short")
     assert short.code == 2 and "at least 16" in short.err
     assert polyclip("serve", "--index", tmp_path, "--port", "0").code == 2
-    taken = listening(Door(port=0))
+    taken = bind_socket(ServerOptions(port=0))
     taken.listen()
     with pytest.raises(RunError, match=r"Choose another --port"):
-        listening(Door(port=taken.getsockname()[1]))
+        bind_socket(ServerOptions(port=taken.getsockname()[1]))
     taken.close()
 
 
 @pytest.fixture(scope="module")
 def address(home: Home) -> Iterator[str]:
     """The page on a free port of the loopback."""
-    bound = listening(Door(port=0))
+    bound = bind_socket(ServerOptions(port=0))
     config = uvicorn.Config(
-        application(home.shelf, Hosts("127.0.0.1")), log_level="error", access_log=False, lifespan="off"
+        build_application(home.catalog, Hosts("127.0.0.1")), log_level="error", access_log=False, lifespan="off"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
-    yield address_of(bound)
+    yield format_address(bound)
     server.should_exit = True
     thread.join()
     bound.close()
@@ -421,7 +427,8 @@ def test_in_a_browser(address: str, tmp_path: Path) -> None:
         by_a_picture(browser, tmp_path)
         on_a_phone(browser, address)
         origins = browser.js(
-            "[...new Set(performance.getEntriesByType('resource').map(e => new URL(e.name).protocol + new URL(e.name).host))]"
+            "[...new Set(performance.getEntriesByType('resource').map(e => new URL(e.name).protocol + new "
+            "URL(e.name).host))]"
         )
         assert set(origins) <= {address.rstrip("/").replace("//", "")}, origins
         assert browser.problems == []
@@ -430,7 +437,9 @@ def test_in_a_browser(address: str, tmp_path: Path) -> None:
 
 
 def by_keys(browser: Browser) -> None:
-    """Words are searched as they are typed; arrows walk the grid, Enter enlarges, Escape closes and gives the focus back."""
+    """Words are searched as they are typed; arrows walk the grid, Enter enlarges, Escape closes and gives the focus
+    back.
+    """
     browser.type("bluu")
     browser.until("document.querySelector('#results h1')?.textContent === 'bluu' && location.search === '?q=bluu'")
     for key, number in (("ArrowDown", 0), ("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
@@ -450,7 +459,9 @@ def by_keys(browser: Browser) -> None:
 
 
 def by_an_input_method(browser: Browser) -> None:
-    """Nothing is searched while characters are put together, and right-to-left words lay the answer out from the right."""
+    """Nothing is searched while characters are put together, and right-to-left words lay the answer out from the
+    right.
+    """
     browser.js("document.getElementById('q').value = ''; document.getElementById('q').focus()")
     sent = browser.js(SENT)
     browser("Input.imeSetComposition", text="ねk", selectionStart=2, selectionEnd=2)
@@ -467,7 +478,8 @@ def by_an_input_method(browser: Browser) -> None:
     browser.until("document.getElementById('q').lang === 'ar'")
     left = json.loads(
         browser.js(
-            "JSON.stringify([...document.querySelectorAll('#results .card')].slice(0, 2).map(c => c.getBoundingClientRect().left))"
+            "JSON.stringify([...document.querySelectorAll('#results .card')].slice(0, 2).map(c => "
+            "c.getBoundingClientRect().left))"
         )
     )
     assert left[0] > left[1]
@@ -478,18 +490,22 @@ def by_an_input_method(browser: Browser) -> None:
 
 
 def by_a_picture(browser: Browser, folder: Path) -> None:
-    """A file that is chosen or dropped is searched by at once; one that is none is answered with a sentence in its place."""
+    """A file that is chosen or dropped is searched by at once; one that is none is answered with a sentence in its
+    place.
+    """
     (folder / "red.png").write_bytes(png())
     (folder / "blue.png").write_bytes(png(colour="blue"))
     (folder / "bad.png").write_bytes(BOMB)
     browser.choose("#picture", folder / "red.png")
     browser.until(
-        "document.querySelector('#results h1')?.textContent === 'Pictures like yours' && document.querySelector('.query').naturalWidth > 0"
+        "document.querySelector('#results h1')?.textContent === 'Pictures like yours' && "
+        "document.querySelector('.query').naturalWidth > 0"
     )
     before = browser.js("document.querySelector('.query').src")
     browser.drop(folder / "blue.png", while_over="!document.getElementById('drop').hidden")
     browser.until(
-        f"document.getElementById('drop').hidden && document.querySelector('.query')?.naturalWidth > 0 && document.querySelector('.query').src !== '{before}'"
+        "document.getElementById('drop').hidden && document.querySelector('.query')?.naturalWidth > 0 && "
+        f"document.querySelector('.query').src !== '{before}'"
     )
     assert browser.js("document.querySelector('#results .card').outerHTML.includes('blue/')")
     browser.choose("#picture", folder / "bad.png")
@@ -510,7 +526,8 @@ def on_a_phone(browser: Browser, address: str) -> None:
     browser.until("document.querySelectorAll('#results .card').length === 24")
     assert (
         browser.js(
-            "new Set([...document.querySelectorAll('#results .card')].map(c => Math.round(c.getBoundingClientRect().width))).size"
+            "new Set([...document.querySelectorAll('#results .card')].map(c => "
+            "Math.round(c.getBoundingClientRect().width))).size"
         )
         == 1
     )

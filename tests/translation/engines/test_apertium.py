@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from polyclip.errors import DataError
-from polyclip.translation.engine import Options, Translator, refused
+from polyclip.translation.engine import TranslationOptions, Translator, count_refused
 from polyclip.translation.engines import apertium
 from tests.translation.engines.tiny import language
 
 
 def engine(**options: object) -> Translator:
-    return apertium.build(language("en"), language("es"), Options(**options))
+    return apertium.build(language("en"), language("es"), TranslationOptions(**options))
 
 
 def test_it_translates_in_order_and_says_with_what() -> None:
@@ -34,8 +34,8 @@ def test_it_translates_in_order_and_says_with_what() -> None:
 
 def test_many_texts_go_through_one_process_and_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    run = apertium.Apertium.run
-    monkeypatch.setattr(apertium.Apertium, "run", lambda self, text: (calls.append(text), run(self, text))[1])
+    run = apertium.ApertiumTranslator.run
+    monkeypatch.setattr(apertium.ApertiumTranslator, "run", lambda self, text: (calls.append(text), run(self, text))[1])
     nouns = {"cats": "gatos", "dogs": "perros", "trees": "árboles"}
     texts = [f"the {number} {noun}" for number in range(2, 102) for noun in nouns]
     assert engine().translate(texts) == [
@@ -48,10 +48,10 @@ def test_unknown_words_never_stay_marked() -> None:
     texts = ["a black cat", "a flurgle and a cat", "a * b", ""]
     built = engine()
     assert built.translate(texts) == [["Un gato negro"], [], [], []]
-    assert refused(built) == {apertium.UNKNOWN: 1, apertium.MARKED: 1, apertium.EMPTY: 1}
+    assert count_refused(built) == {apertium.UNKNOWN: 1, apertium.MARKED: 1, apertium.EMPTY: 1}
     built = engine(unknown="keep")
     assert built.translate(texts)[1] == ["Un flurgle y un gato"]
-    assert refused(built) == {apertium.UNKNOWN + ", kept": 1, apertium.MARKED: 1, apertium.EMPTY: 1}
+    assert count_refused(built) == {apertium.UNKNOWN + ", kept": 1, apertium.MARKED: 1, apertium.EMPTY: 1}
 
 
 def program(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_merged_and_split_paragraphs_cost_only_their_own_text(tmp_path: Path, mo
     program(tmp_path, "sed -e '/glue/{n;d}' -e 's/cut/c\\n\\nut/'", monkeypatch)
     built = engine()
     assert built.translate(["one", "some glue", "two", "a cut", "three"]) == [["one"], [], ["two"], [], ["three"]]
-    assert refused(built) == {apertium.LOST: 2}
+    assert count_refused(built) == {apertium.LOST: 2}
 
 
 def test_a_program_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,8 @@ def test_a_program_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         DataError,
-        match=r"no mode for English to Spanish: looked for eng-epo; installed: .*eng-spa.*apertium-eng-epo or apertium-epo-eng",
+        match=r"no mode for English to Spanish: looked for eng-epo; installed: .*eng-spa"
+        r".*apertium-eng-epo or apertium-epo-eng",
     ):
         engine(model="eng-epo")
     monkeypatch.setenv("PATH", "/nowhere")

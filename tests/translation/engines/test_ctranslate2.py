@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("ctranslate2")
+
 from ctranslate2.converters import TransformersConverter
 
 from polyclip.core.registry import find
 from polyclip.errors import DataError, WeightsError
-from polyclip.translation.engine import Options, Translator, refused
+from polyclip.translation.engine import TranslationOptions, Translator, count_refused
 from polyclip.translation.engines import _reading
 from tests.translation.engines.tiny import PHRASES, WRITERS, language
 
@@ -17,7 +20,7 @@ ENGLISH = [*PHRASES, "black apple", "the tree", "a child and two dogs"]
 
 
 class Converter(TransformersConverter):
-    """Since transformers 5 M2M-100's tokenizer no longer lists its language tokens where the converter looks for them."""
+    """Since transformers 5 M2M-100's tokenizer no longer lists its language tokens where the converter looks."""
 
     def load_tokenizer(self, tokenizer_class: Any, model_name_or_path: str, **kwargs: Any) -> Any:
         tokenizer = super().load_tokenizer(tokenizer_class, model_name_or_path, **kwargs)
@@ -40,7 +43,7 @@ def converted(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
 
 def engine(folder: Path, code: str = "sw", **options: object) -> Translator:
     chosen = {"model": str(folder), "max_tokens": 32, "beams": 1} | options
-    return find("translators", "ctranslate2").build(language("en"), language(code), Options(**chosen))
+    return find("translators", "ctranslate2").build(language("en"), language(code), TranslationOptions(**chosen))
 
 
 @pytest.mark.parametrize("code", ["sw", "fr"])
@@ -48,11 +51,11 @@ def engine(folder: Path, code: str = "sw", **options: object) -> Translator:
 def test_greedy_search_writes_what_transformers_writes(
     models: dict[str, Path], converted: dict[str, Path], name: str, code: str
 ) -> None:
-    options = Options(model=str(models[name]), max_tokens=32, beams=1)
+    options = TranslationOptions(model=str(models[name]), max_tokens=32, beams=1)
     slow = find("translators", name).build(language("en"), language(code), options)
     fast = engine(converted[name], code)
     found = fast.translate(ENGLISH)
-    assert found == slow.translate(ENGLISH) and refused(fast) == refused(slow)
+    assert found == slow.translate(ENGLISH) and count_refused(fast) == count_refused(slow)
     assert found[:5] == [[PHRASES[text][code]] for text in ENGLISH[:5]]
     assert engine(converted[name], code, batch_size=1).translate(ENGLISH) == found
 
@@ -63,7 +66,7 @@ def test_beams_cuts_and_long_texts(converted: dict[str, Path]) -> None:
     assert [texts[0] for texts in found] == [PHRASES[text]["sw"] for text in ENGLISH[:5]] and max(map(len, found)) > 1
     built = engine(converted["nllb"], max_tokens=4)
     assert built.translate([ENGLISH[4], "two dogs " * 40, ""]) == [[], [], []]
-    assert refused(built) == {_reading.CUT: 1, _reading.LONG: 1, _reading.EMPTY: 1}
+    assert count_refused(built) == {_reading.CUT: 1, _reading.LONG: 1, _reading.EMPTY: 1}
 
 
 def test_what_it_cannot_do_is_said_in_a_sentence(
@@ -72,7 +75,7 @@ def test_what_it_cannot_do_is_said_in_a_sentence(
     with pytest.raises(DataError, match="cannot draw translations that a seed repeats"):
         engine(converted["nllb"], sample=True)
     with pytest.raises(WeightsError, match="needs a converted model; no model was given .*ct2-transformers-converter"):
-        find("translators", "ctranslate2").build(language("en"), language("sw"), Options())
+        find("translators", "ctranslate2").build(language("en"), language("sw"), TranslationOptions())
     with pytest.raises(WeightsError, match="has no model.bin"):
         engine(models["nllb"])
     with pytest.raises(

@@ -5,21 +5,21 @@ from pathlib import Path
 import pytest
 
 from polyclip.errors import DataError
-from polyclip.translation.engine import Options, Translator, refused
+from polyclip.translation.engine import TranslationOptions, Translator, count_refused
 from polyclip.translation.engines import file
 from tests.translation.engines.tiny import language
 
 
 def engine(path: Path, data: bytes, **options: object) -> Translator:
     path.write_bytes(data)
-    return file.build(language("en"), language("sw"), Options(model=str(path), **options))
+    return file.build(language("en"), language("sw"), TranslationOptions(model=str(path), **options))
 
 
 def test_tab_separated_lines_of_any_editor(tmp_path: Path) -> None:
     data = "\ufeffa cat\tpaka\r\na  dog\tmbwa\tjibwa\r\n\r\na cat\tpaka\r\n".encode()
     built = engine(tmp_path / "own.tsv", data, candidates=2)
     assert built.translate(["a dog", "a bird", "a cat ", "a bird"]) == [["mbwa", "jibwa"], [], ["paka"], []]
-    assert built.missing == ["a bird"] and refused(built) == {file.MISSING: 2}
+    assert built.missing == ["a bird"] and count_refused(built) == {file.MISSING: 2}
     assert built.name.startswith("file-own@")
     assert engine(tmp_path / "own.tsv", data).translate(["a dog"]) == [["mbwa"]]
 
@@ -61,4 +61,4 @@ def test_bad_files_end_in_one_sentence(tmp_path: Path, name: str, data: bytes, s
 def test_no_file_no_translations(tmp_path: Path) -> None:
     for model in ("", str(tmp_path), str(tmp_path / "none.tsv")):
         with pytest.raises(DataError, match="Engine file reads translations from the file given as model"):
-            file.build(language("en"), language("sw"), Options(model=model))
+            file.build(language("en"), language("sw"), TranslationOptions(model=model))

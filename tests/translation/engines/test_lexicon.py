@@ -1,4 +1,4 @@
-"""Dictionaries for real: Debian's dict-freedict-eng-swh (.ci/packages), the starter corpus' names, and small files in the same layouts."""
+"""Real dictionaries: Debian's dict-freedict-eng-swh (.ci/packages), the starter corpus' names, and small files."""
 
 import gzip
 from pathlib import Path
@@ -7,14 +7,14 @@ import pytest
 
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import DataError
-from polyclip.translation.engine import Options, Translator, licence, refused
+from polyclip.translation.engine import TranslationOptions, Translator, count_refused, get_engine_licence
 from polyclip.translation.engines import _dictd, _tables, lexicon
-from polyclip.translation.engines._phrases import pieces
+from polyclip.translation.engines._phrases import split_phrases
 from tests.translation.engines.tiny import language
 
 
 def engine(model: str | Path = "", **options: object) -> Translator:
-    return lexicon.build(language("en"), language("sw"), Options(model=str(model), **options))
+    return lexicon.build(language("en"), language("sw"), TranslationOptions(model=str(model), **options))
 
 
 def table(folder: Path, *lines: str) -> Path:
@@ -32,22 +32,24 @@ def test_freedict_and_the_names_of_training_concepts() -> None:
     ]
     assert built.name.startswith("lexicon-names+freedict@") and engine().name == built.name
     assert (
-        licence("lexicon", built) == "Unicode-3.0 AND GPL-2.0-or-later"
-        and licence("lexicon", engine("names")) == "Unicode-3.0"
+        get_engine_licence("lexicon", built) == "Unicode-3.0 AND GPL-2.0-or-later"
+        and get_engine_licence("lexicon", engine("names")) == "Unicode-3.0"
     )
-    assert built.translate(["the flurgle cat"]) == [[]] and refused(built) == {lexicon.UNKNOWN: 1}
+    assert built.translate(["the flurgle cat"]) == [[]] and count_refused(built) == {lexicon.UNKNOWN: 1}
     kept = engine(unknown="keep")
-    assert kept.translate(["the flurgle cat"]) == [["the flurgle paka"]] and refused(kept) == {
+    assert kept.translate(["the flurgle cat"]) == [["the flurgle paka"]] and count_refused(kept) == {
         lexicon.UNKNOWN + ", kept": 1
     }
 
 
 def test_no_held_out_concept_gives_a_name() -> None:
     corpus = load_corpus("emoji")
-    names = _tables.parallel_names("emoji", language("en"), language("sw"))
+    names = _tables.read_parallel_names("emoji", language("en"), language("sw"))
     rows = {split: corpus.reader.read(corpus.folder, "en", split) for split in ("train", "validation", "test")}
-    trained = {_tables.key(row.captions[0]) for row in rows["train"]}
-    held_out = {_tables.key(row.captions[0]) for split in ("validation", "test") for row in rows[split]} - trained
+    trained = {_tables.to_phrase_key(row.captions[0]) for row in rows["train"]}
+    held_out = {
+        _tables.to_phrase_key(row.captions[0]) for split in ("validation", "test") for row in rows[split]
+    } - trained
     assert len(names.entries) > 1000 and len(held_out) > 400
     assert set(names.entries) <= trained and not held_out & set(names.entries)
 
@@ -57,7 +59,7 @@ def test_the_longest_phrase_wins_and_punctuation_ends_it(tmp_path: Path) -> None
     assert built.translate(["(Hot  dog) stand-", "a"]) == [[], []]
     found = built.translate(["Hot dog!", "hot, dog", "“hot dog stand” hot dog dog"])
     assert found == [["hot dogi!"], ["moto, mbwa"], ["“kibanda” hot dogi mbwa"]]
-    assert [piece.words for piece in pieces("hot dog – stand", lambda phrase: (), 3)] == [1, 1, 0, 1]
+    assert [piece.words for piece in split_phrases("hot dog – stand", lambda phrase: (), 3)] == [1, 1, 0, 1]
 
 
 def test_candidates_are_other_translations(tmp_path: Path) -> None:
@@ -99,25 +101,30 @@ def write_dictd(folder: Path, entries: dict[str, bytes]) -> Path:
 
 
 def test_dictd_entries_give_translations_without_asides(tmp_path: Path) -> None:
-    own = _dictd.Dictd(
+    own = _dictd.DictdTable(
         write_dictd(
             tmp_path,
             {
                 "apple": "apple /ˈapəl/ <n>\n\ntufaa <n>, tofaa [mimea]\n".encode(),
                 "cat": 'cat /kæt/\n1. mégère, peau de vache (fig.)\n2. chat\n   "A cat is an animal."\n'.encode(),
-                "red": "red /red/\nI.  <Adj> 1.  czerwony  [też o człowieku]\n 2.  be in the red (be V: :in :the :red)\n - mieć deficyt\n".encode(),
+                "red": (
+                    "red /red/\nI.  <Adj> 1.  czerwony  [też o człowieku]\n"
+                    " 2.  be in the red (be V: :in :the :red)\n - mieć deficyt\n"
+                ).encode(),
                 "abc": b"abc\na long explanation in more than four words\n",
             },
         )
     )
-    assert own.look("apple") == ("tufaa", "tofaa") and own.look("cat") == ("mégère", "peau de vache", "chat")
-    assert own.look("red") == ("czerwony",) and own.look("abc") == () == own.look("00databaseinfo")
+    assert own.look_up("apple") == ("tufaa", "tofaa") and own.look_up("cat") == ("mégère", "peau de vache", "chat")
+    assert own.look_up("red") == ("czerwony",) and own.look_up("abc") == () == own.look_up("00databaseinfo")
 
 
 def test_the_real_dictionary_is_read_whole() -> None:
-    real = _dictd.Dictd(lexicon.DICTD / "freedict-eng-swh.index")
-    assert len(real.places) > 1300 and sum(bool(real.look(phrase)) for phrase in real.places) > 0.95 * len(real.places)
-    assert real.look("afternoon") == ("alasiri",) and real.look("good fortune") == ("heri",)
+    real = _dictd.DictdTable(lexicon.DICTD / "freedict-eng-swh.index")
+    assert len(real.places) > 1300 and sum(bool(real.look_up(phrase)) for phrase in real.places) > 0.95 * len(
+        real.places
+    )
+    assert real.look_up("afternoon") == ("alasiri",) and real.look_up("good fortune") == ("heri",)
 
 
 def test_tei_is_read(tmp_path: Path) -> None:

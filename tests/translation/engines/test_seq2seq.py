@@ -8,9 +8,9 @@ import torch
 
 from polyclip.core.registry import find
 from polyclip.errors import DataError, WeightsError
-from polyclip.translation.engine import Options, Translator, refused
+from polyclip.translation.engine import TranslationOptions, Translator, count_refused
 from polyclip.translation.engines import _reading
-from polyclip.translation.engines._drawing import Draw
+from polyclip.translation.engines._drawing import SeededSampling
 from tests.translation.engines.tiny import PHRASES, WRITERS, language, write_opus_mt
 
 ENGLISH = list(PHRASES)
@@ -18,7 +18,7 @@ ENGLISH = list(PHRASES)
 
 def engine(models: dict[str, Path], name: str, code: str = "sw", **options: object) -> Translator:
     chosen = {"model": str(models[name]), "max_tokens": 32, "beams": 1} | options
-    return find("translators", name).build(language("en"), language(code), Options(**chosen))
+    return find("translators", name).build(language("en"), language(code), TranslationOptions(**chosen))
 
 
 @pytest.mark.parametrize("code", ["sw", "fr"])
@@ -26,7 +26,7 @@ def engine(models: dict[str, Path], name: str, code: str = "sw", **options: obje
 def test_it_writes_the_language_it_was_told(models: dict[str, Path], name: str, code: str) -> None:
     built = engine(models, name, code)
     assert built.translate(ENGLISH) == [[PHRASES[text][code]] for text in ENGLISH]
-    assert refused(built) == {} and built.name.startswith(f"{name}@") and len(built.name.partition("@")[2]) == 12
+    assert count_refused(built) == {} and built.name.startswith(f"{name}@") and len(built.name.partition("@")[2]) == 12
 
 
 @pytest.mark.parametrize(("name", "ours", "theirs"), [("nllb", "swh_Latn", "fra_Latn"), ("m2m100", "__sw__", "__fr__")])
@@ -35,13 +35,13 @@ def test_language_tokens_reach_encoder_and_decoder(
     models: dict[str, Path], name: str, ours: str, theirs: str, beams: int
 ) -> None:
     built = find("translators", name).build(
-        language("sw"), language("fr"), Options(model=str(models[name]), max_tokens=32, beams=beams)
+        language("sw"), language("fr"), TranslationOptions(model=str(models[name]), max_tokens=32, beams=beams)
     )
     tokenizer = built.reading.tokenizer
-    (batch,) = built.reading.batches(ENGLISH, 8, Counter())
+    (batch,) = built.reading.make_batches(ENGLISH, 8, Counter())
     first, last = ([tokenizer.convert_ids_to_tokens(row[place]) for row in batch.rows] for place in (0, -1))
     assert set(first) == {ours} and set(last) == {"</s>"}
-    written = built.write(batch, ENGLISH)
+    written = built.generate(batch, ENGLISH)
     assert {tokenizer.convert_ids_to_tokens(row[0]) for row in written} == {theirs}
 
 
@@ -73,7 +73,7 @@ def test_drawn_translations_depend_on_seed_and_text_alone(models: dict[str, Path
 
 def test_draws_follow_the_distribution() -> None:
     chances = torch.tensor([0.5, 0.0, 0.3, 0.2])
-    draw = Draw(0, ["one text"], 4000, 2.0)
+    draw = SeededSampling(0, ["one text"], 4000, 2.0)
     tokens = draw(torch.zeros(4000, 1).long(), 2 * chances.log().expand(4000, -1)).argmax(1)
     shares = torch.bincount(tokens, minlength=4) / 4000
     torch.testing.assert_close(shares, chances, atol=0.03, rtol=0.0)  # four standard errors
@@ -83,9 +83,9 @@ def test_draws_follow_the_distribution() -> None:
 @pytest.mark.parametrize("name", WRITERS)
 def test_what_was_cut_is_left_out_and_counted(models: dict[str, Path], name: str) -> None:
     built = engine(models, name, max_tokens=4)
-    assert built.translate(ENGLISH[:2]) == [[], []] and refused(built) == {_reading.CUT: 2}
+    assert built.translate(ENGLISH[:2]) == [[], []] and count_refused(built) == {_reading.CUT: 2}
     built = engine(models, name, max_tokens=4, beams=3, candidates=3)
-    assert built.translate(ENGLISH[4:]) == [[]] and refused(built) == {_reading.CUT: 3}
+    assert built.translate(ENGLISH[4:]) == [[]] and count_refused(built) == {_reading.CUT: 3}
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -93,7 +93,7 @@ def test_texts_it_cannot_read_whole_are_left_out_and_counted(models: dict[str, P
     built = engine(models, name)
     texts = [" ", "two dogs " * 40, "two </s> dogs", "two\n dogs"]
     assert built.translate(texts) == [[], [], [], ["mbwa wawili"]]
-    assert refused(built) == {_reading.EMPTY: 1, _reading.LONG: 1, _reading.SPECIAL: 1}
+    assert count_refused(built) == {_reading.EMPTY: 1, _reading.LONG: 1, _reading.SPECIAL: 1}
 
 
 def test_opus_mt_models_of_one_language_need_no_token(tmp_path: Path) -> None:
@@ -105,7 +105,10 @@ def test_opus_mt_models_of_one_language_need_no_token(tmp_path: Path) -> None:
 def test_opus_mt_finds_the_token_of_the_target(models: dict[str, Path]) -> None:
     assert engine(models, "opus-mt", "fr").reading.start == ">>fra<< "
     french = language("fr")
-    build, options = find("translators", "opus-mt").build, Options(model=str(models["opus-mt"]), max_tokens=32)
+    build, options = (
+        find("translators", "opus-mt").build,
+        TranslationOptions(model=str(models["opus-mt"]), max_tokens=32),
+    )
     told = french.model_copy(update={"codes": french.codes.model_copy(update={"opus_mt": "mul:swh"})})
     assert build(language("en"), told, options).reading.start == ">>swh<< "
     german = french.model_copy(update={"code": "de", "iso639_3": "deu", "aliases": [], "name": "German"})
@@ -131,10 +134,11 @@ def test_beams_and_lengths_a_model_does_not_have(models: dict[str, Path]) -> Non
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_hub_out_of_reach_ends_in_one_sentence(name: str) -> None:
     with pytest.raises(WeightsError) as caught:
-        find("translators", name).build(language("en"), language("sw"), Options())
+        find("translators", name).build(language("en"), language("sw"), TranslationOptions())
     text = str(caught.value)
     assert text.startswith(
-        f"Cannot load translation model '{find('translators', name).MODEL if name != 'opus-mt' else 'Helsinki-NLP/opus-mt-en-sw'}'"
+        "Cannot load translation model "
+        f"'{find('translators', name).MODEL if name != 'opus-mt' else 'Helsinki-NLP/opus-mt-en-sw'}'"
     )
     assert "HF_HUB_OFFLINE" in text and "refs/pr/N" in text and "\n" not in text
 

@@ -191,7 +191,7 @@ def write_madlad(folder: Path) -> Path:
 
 
 def save(folder: Path, model: Any, tokenizer: Any, example: Example, codes: tuple[str, ...] = ("sw", "fr")) -> Path:
-    """Learn the phrases by heart and write model and tokenizer. A language's own token is given to the decoder, never asked of it."""
+    """Learn the phrases by heart and write model and tokenizer; a language's token is given to the decoder."""
     pad, start = tokenizer.pad_token_id, model.config.decoder_start_token_id
     rows = [example(english, code, PHRASES[english][code]) for english in PHRASES for code in codes]
     told = {tokenizer.convert_tokens_to_ids(token) for token in ("__sw__", "__fr__", "swh_Latn", "fra_Latn")} - {

@@ -1,1 +1,0 @@
-"""One file for each library that a run can be exported to."""

@@ -1,0 +1,63 @@
+"""Types shared by all export targets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from polyclip.errors import RunError
+from polyclip.models.aligner import PolyCLIP
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOrder:
+    """What to export and where."""
+
+    aligner: PolyCLIP  # may be taken apart: nobody uses it afterwards
+    run: Path
+    folder: Path  # where files are written now
+    final: Path  # absolute; the folder's name once it is whole
+    int8: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportNotes:
+    """What an export can embed, and notes for its users."""
+
+    text: bool = True
+    images: bool = True
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """An export target, as an extension author defines it in `polyclip/exporters/targets/NAME.py`.
+
+    Attributes:
+        about: One line for `polyclip methods` and the documentation.
+        needs: Import names of required packages.
+        write: Writes an order into its `folder` and returns notes; raises RunError where the run cannot be expressed.
+        int8: Whether 8-bit weights are supported.
+        checks: Further packages whose versions are recorded in export.json.
+
+    """
+
+    about: str
+    needs: tuple[str, ...]  # packages, by the name they are imported by
+    write: Callable[[ExportOrder], ExportNotes]
+    int8: bool = False  # whether it can be asked for
+    checks: tuple[str, ...] = field(default=())  # packages that the check reports the versions of, beside `needs`
+
+
+def check_installed(name: str, target: Target) -> None:
+    """Check that a target's packages are installed.
+
+    Raises:
+        RunError: A package is missing; the message says what to install.
+
+    """
+    absent = [package for package in target.needs if find_spec(package) is None]
+    if absent:
+        raise RunError(
+            f"Exporting to {name} needs {', '.join(absent)}, which is not installed: pip install 'polyclip[export]'."
+        )

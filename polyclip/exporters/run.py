@@ -1,0 +1,154 @@
+"""Export a run: write it beside its place, move it there, read it back with its own library, and remove it if it
+disagrees.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import polyclip
+from polyclip.core.progress import console
+from polyclip.core.registry import find, to_module_name
+from polyclip.core.run_folder import read_settings
+from polyclip.core.storage import hash_file, write_text
+from polyclip.errors import PolyclipError, RunError
+from polyclip.exporters.base import ExportNotes, ExportOrder, Target, check_installed
+from polyclip.exporters.samples import Samples, load_samples
+from polyclip.exporters.verify import LEAST, LEAST_INT8, Agreement, check_agreements, compute_agreements, read_back
+from polyclip.models.aligner import PolyCLIP, load_model
+
+DISTRIBUTIONS = {
+    "open_clip": "open_clip_torch",
+    "sentence_transformers": "sentence-transformers",
+}  # where they are not the module's name
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A checked export: its folder, how well it agrees with the run, and notes."""
+
+    folder: Path
+    target: str
+    agreements: list[Agreement]
+    notes: tuple[str, ...]
+
+
+def export(run: Path, target: str, out: Path, *, int8: bool = False) -> ExportResult:
+    """Export a run to another library and check the result.
+
+    Args:
+        run: Run folder.
+        target: Name of a module in polyclip/exporters/targets.
+        out: New or empty folder.
+        int8: Whether to write 8-bit weights, where the target supports them.
+
+    Returns:
+        The export; on an error nothing is left in `out`.
+
+    Raises:
+        UnknownName: The target does not exist.
+        RunError: The run cannot be expressed there, a package is missing, `out` is not empty, or the export disagrees
+            with the run.
+
+    Example:
+        >>> export(Path("runs/sw"), "onnx", Path("sw-onnx")).agreements[0].lowest
+
+    """
+    plug, name = find("exports", target).TARGET, to_module_name(target)
+    check_installed(target, plug)
+    if int8 and not plug.int8:
+        raise RunError(f"{target} does not support --int8: remove it, or choose --to onnx.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} is not empty: name a new folder with --out, or remove it first.")
+    with remove_on_failure(out):
+        written = write_and_move(
+            plug, ExportOrder(aligner=load_model(run), run=run, folder=out, final=out.resolve(), int8=int8)
+        )
+        given = load_samples(run)
+        wanted = embed_samples(load_model(run), given)  # loaded anew: writing may take an aligner apart
+        console.print(f"reading {out} back with {plug.needs[0]} alone", highlight=False, soft_wrap=True)
+        found = compute_agreements(
+            read_back(name, out.resolve(), given), wanted, given.wide, LEAST_INT8 if int8 else LEAST
+        )
+        check_agreements(target, found, int8=int8)
+        done = ExportResult(out, target, found, written.notes)
+        write_text(out / "export.json", format_facts(done, run, plug), what="facts of the export")
+    return done
+
+
+def embed_samples(aligner: PolyCLIP, given: Samples) -> dict[str, np.ndarray]:
+    """Embed the sample captions and images with the run."""
+    text = aligner.text.embed(given.captions, "captions of the check", keep=False)
+    return {"text": text.numpy(), "pictures": aligner.encode_image(given.images).numpy()}
+
+
+def write_and_move(plug: Target, order: ExportOrder) -> ExportNotes:
+    """Write into a temporary folder beside the final one, then move it there.
+
+    Raises:
+        PolyclipError: The disk is full or the folder cannot be written.
+
+    """
+    final = order.final
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{final.name}.") as name:
+            work = Path(name) / "whole"
+            work.mkdir()
+            written = plug.write(
+                ExportOrder(aligner=order.aligner, run=order.run, folder=work, final=final, int8=order.int8)
+            )
+            shutil.rmtree(final, ignore_errors=True)  # empty, as was checked
+            work.rename(final)
+    except OSError as error:
+        raise PolyclipError(
+            f"Cannot write the export to {final}: {error.strerror or error}. Free some space or name another folder; "
+            "nothing was left."
+        ) from error
+    return written
+
+
+@contextmanager
+def remove_on_failure(folder: Path) -> Iterator[None]:
+    """Remove the folder if the block fails for any reason."""
+    whole = False
+    try:
+        yield
+        whole = True
+    finally:
+        if not whole:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def format_facts(done: ExportResult, run: Path, plug: Target) -> str:
+    """Return the text of export.json."""
+    settings = read_settings(run)
+    recipe: dict[str, Any] = settings["recipe"]
+    table = {
+        "schema": 1,
+        "target": done.target,
+        "polyclip": polyclip.__version__,
+        "versions": {name: find_version(name) for name in (*plug.needs, *plug.checks)},
+        "aligner_sha256": hash_file(run / "aligner.safetensors"),
+        "languages": settings["languages"],
+        **{key: recipe[key] for key in ("method", "text_encoder", "vision_tower")},
+        "checked": [asdict(one) for one in done.agreements],
+        "notes": list(done.notes),
+    }
+    return json.dumps(table, ensure_ascii=False, indent=1) + "\n"
+
+
+def find_version(package: str) -> str:
+    """Return the version of a package, "unknown" where it is missing."""
+    try:
+        return version(DISTRIBUTIONS.get(package, package))
+    except PackageNotFoundError:
+        return "unknown"

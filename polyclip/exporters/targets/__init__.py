@@ -1,0 +1,1 @@
+"""Export targets: one file for each library that a run can be exported to."""

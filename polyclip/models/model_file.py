@@ -1,0 +1,137 @@
+"""Models on disk: trained parts alone in a safetensors file, with the identity of the frozen encoders, and what lies beside them."""
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from polyclip.core.run_folder import write_settings
+from polyclip.core.storage import write_atomically
+from polyclip.errors import RunError, WeightsError
+from polyclip.models.branch import ModelConfig
+from polyclip.models.hub import NEEDED, RUN_FILES, is_repository, pull
+
+if TYPE_CHECKING:
+    from polyclip.models.aligner import PolyCLIP
+
+FORMAT = "1"
+FILE, SETTINGS = NEEDED
+
+
+def write_parts(model: "PolyCLIP", path: Path) -> None:
+    """Write the trained parts, matrices in half precision, with the configuration and the identity of both encoders."""
+    metadata = {
+        "polyclip": FORMAT,
+        "recipe": json.dumps(model.config.__dict__),
+        "text_encoder": model.text.tower.identity,
+        "vision_tower": model.vision.tower.identity,
+    }
+    state = {name: tensor.detach().cpu() for name, tensor in model.state().items()}
+    with write_atomically(path, what="trained parts") as temporary:
+        tensors = {n: (t.half() if t.ndim > 1 else t.float() if t.is_floating_point() else t) for n, t in state.items()}
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=metadata)
+
+
+def read_aligner(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Read a file of trained parts.
+
+    Args:
+        path: An `aligner.safetensors`.
+
+    Returns:
+        Its metadata and its tensors, on the CPU.
+
+    Raises:
+        WeightsError: The file is damaged, or is not polyclip's.
+
+    """
+    try:
+        with safe_open(path, "pt") as handle:
+            metadata = handle.metadata() or {}
+            state = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is damaged or truncated ({error}); copy it again or align again.") from error
+    if metadata.get("polyclip") != FORMAT:
+        found = metadata.get("polyclip")
+        raise WeightsError(f"{path} is not an aligner of polyclip (format {found!r}, expected {FORMAT!r}).")
+    return metadata, state
+
+
+def read_parts(folder: Path) -> tuple[ModelConfig, dict[str, str], dict[str, Tensor]]:
+    """The configuration, the encoders' identities and the tensors of a run folder or an `aligner.safetensors`.
+
+    Raises:
+        RunError: There is no such file.
+        WeightsError: It is damaged, or of another version.
+
+    """
+    path = folder / FILE if folder.is_dir() else folder
+    if not path.is_file():
+        raise RunError(
+            f"{folder} is not a run folder: {FILE} not found. Make one with: polyclip align --lang sw --out {folder}"
+        )
+    metadata, state = read_aligner(path)
+    try:
+        config = ModelConfig(**json.loads(metadata["recipe"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path} has a recipe that this version of polyclip cannot read ({error}); align again, or use the version it "
+            "was made with."
+        ) from error
+    return config, metadata, state
+
+
+def settings_beside(folder: Path) -> dict[str, Any]:
+    """The settings of the run that a model lies in; empty where there are none, or where they are damaged."""
+    try:
+        found: dict[str, Any] = tomllib.loads((folder / SETTINGS).read_text("utf-8")) if folder.is_dir() else {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return {}  # the model itself is whole; commands that need the settings say what is wrong with them
+    return found
+
+
+def save_model(model: "PolyCLIP", folder: Path) -> None:
+    """Write a model and what belongs to its run into a folder.
+
+    Raises:
+        RunError: `folder` is a file.
+
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; expected a folder to save the model in.")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_parts(model, folder / FILE)
+    if model.settings:
+        write_settings(folder, model.settings)
+    source = Path(model.source)
+    for name in RUN_FILES:
+        if name not in NEEDED and model.source and (source / name).is_file() and source.resolve() != folder.resolve():
+            with write_atomically(folder / name, what="what belongs to the run") as temporary:
+                shutil.copyfile(source / name, temporary)
+
+
+def locate(run: str | Path, revision: str | None, cache_dir: str | Path | None) -> tuple[Path, str]:
+    """Where a model is on this machine, and how it is called.
+
+    Returns:
+        Its folder or file, fetched from the hub where it is written owner/name, and its name: with the commit, on the hub.
+
+    Raises:
+        RunError: A revision was given for a folder.
+        WeightsError: The hub cannot be reached, or has no such run.
+
+    """
+    if is_repository(str(run)) and (revision is not None or not Path(run).parent.is_dir()):
+        folder, commit = pull(str(run), revision, cache_dir)
+        return folder, f"{run}@{commit}"
+    if revision is not None:
+        raise RunError(
+            f"revision {revision!r} is for a run on the hub (owner/name), but {run} is not written like one or is a folder "
+            "here; leave it out."
+        )
+    return Path(run), str(run)
