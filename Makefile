@@ -12,7 +12,7 @@ format: ## what `check` can repair by itself
 test-fast: ## the test files that are quick, under a minute on two cores
 	python -m pytest -m "not slow"
 
-test: ## everything, about half an hour on two cores
+test: ## everything
 	python -m pytest
 
 docs: ## the site, warnings as errors

@@ -136,11 +136,11 @@ def score_run(run: AlignConfig, aligner: PolyCLIP, clock: "Clock", leaked: dict[
 
 
 def evaluate(benchmark: str, model: PolyCLIP | Path, request: Request) -> Result:
-    """Score the model of a run folder on a benchmark.
+    """Score a model on a benchmark.
 
     Args:
         benchmark: Name of the benchmark (`polyclip eval --help` lists them).
-        folder: A run folder.
+        model: A model, or a run folder.
         request: Languages, corpus and split.
 
     Returns:
@@ -148,7 +148,7 @@ def evaluate(benchmark: str, model: PolyCLIP | Path, request: Request) -> Result
 
     Raises:
         UnknownName: The benchmark does not exist.
-        RunError: The folder is not a run folder.
+        RunError: `model` is not a run folder, or a model without the settings of its run.
         PolyclipError: Whatever else loading the model and the benchmark raise.
 
     """

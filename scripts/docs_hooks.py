@@ -12,9 +12,19 @@ import polyclip
 HERE = Path(__file__).parent
 API = """# Python API
 
-Generated from the docstrings when the site is built. Everything here is public and stays under the rules of
-[semantic versioning](https://semver.org); everything that is not here is private.
+Generated from the docstrings when the site is built. What is listed here is public; everything else is private
+and may change without notice. `import polyclip` imports nothing else until a name is used.
 """
+SECTIONS = {  # names in the order in which they are met; public names that are missing here come last
+    "Models": "PolyCLIP load ModelConfig Prediction",
+    "Training": "align AlignResult OptimizerConfig",
+    "Evaluation": "evaluate Result Score compare Comparison",
+    "Search": "Index Hit",
+    "Corpora and languages": "Corpus translate doctor get_language",
+    "Export": "export",
+    "What there is": "list_methods list_benchmarks list_languages",
+    "Errors": "PolyclipError DataError PackError RunError WeightsError UnknownName AmbiguousName",
+}
 
 
 def load_script(name: str) -> ModuleType:
@@ -28,11 +38,14 @@ def load_script(name: str) -> ModuleType:
 
 
 def build_api_page() -> str:
-    """One entry for each name of `polyclip.__all__`, classes first."""
-    names = sorted(
-        (name for name in polyclip.__all__ if not name.startswith("_")), key=lambda name: (name.islower(), name)
-    )
-    return "\n".join([API, *(f"::: polyclip.{name}\n" for name in names)])
+    """One entry for each name of `polyclip.__all__`."""
+    public = {name for name in polyclip.__all__ if not name.startswith("_")}
+    placed = {title: [name for name in names.split() if name in public] for title, names in SECTIONS.items()}
+    placed["Other"] = sorted(public.difference(*placed.values()))
+    parts = [API]
+    for title, names in placed.items():
+        parts += [f"## {title}\n", *(f"::: polyclip.{name}\n" for name in names)] if names else []
+    return "\n".join(parts)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

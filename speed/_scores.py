@@ -29,7 +29,7 @@ def make_matrices(settings: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
 
 def measure_scoring(turn: Turn, work: Callable[[], Recalls]) -> None:
     """Measure rounds of `work`, the memory before it, and its recall values."""
-    torch.randn(64, 64) @ torch.randn(64, 64)  # the library's own buffers
+    torch.randn(64, 64) @ torch.randn(64, 64)  # allocates the library's own buffers
     before = measure_peak()
     repeat_rounds(work, turn, recalls=work(), before_mb=before)
 

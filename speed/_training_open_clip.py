@@ -89,7 +89,7 @@ def train(settings: dict[str, Any], turn: Turn) -> None:
     from timm.layers import freeze_batch_norm_2d
 
     folder = Path(mkdtemp(dir=settings["work"]))
-    os.chdir(folder)  # it makes a folder for logs even where told not to log
+    os.chdir(folder)  # it creates a log folder even without logging
     register_model(folder, text_encoder_folder(settings), settings["pixels"], settings["context"])
     material = Material.read(settings)
     create, epoch_of = program.create_model_and_transforms, program.train_one_epoch

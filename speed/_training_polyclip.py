@@ -85,6 +85,6 @@ def make_judge(settings: dict[str, Any], aligner: Any) -> Callable[[], float]:
         material,
         lambda: aligner.vision.pooled(
             images, "validation images", keep=False
-        ),  # the tower is locked: only its head changes
+        ),  # the encoder is frozen: only its head changes
         lambda seen: (aligner.text.embed(names, "validation captions", keep=False), aligner.vision.unit(seen)),
     )

@@ -39,7 +39,7 @@ def build_dual_encoder(settings: dict[str, Any]) -> Any:
 
     class Locked(TimmWrapperModel):  # type: ignore[misc]
         def train(self, mode: bool = True) -> Any:
-            return super().train(False)  # else BatchNorm's statistics move
+            return super().train(False)  # else BatchNorm's statistics change
 
     text = Mean.from_pretrained(text_encoder_folder(settings), add_pooling_layer=False)
     vision = Locked(TimmWrapperConfig(architecture=TIMM_NAME))
@@ -172,7 +172,7 @@ def build_router(settings: dict[str, Any]) -> Any:
         def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
             return features | {"sentence_embedding": self.trunk(features["pixels"])}
 
-        def save(self, output_path: str, *_: Any, **__: Any) -> None:  # the library asks every module for it
+        def save(self, output_path: str, *_: Any, **__: Any) -> None:  # required by the library
             save_file(self.trunk.state_dict(), Path(output_path) / "model.safetensors")
 
     width = Pictures().trunk.num_features

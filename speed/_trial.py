@@ -116,7 +116,7 @@ class Material:
     images: Tensor  # bytes [image, size, size, 3]
     drawn: Tensor  # [step, pair], rows of `images`
     judged: Tensor  # bytes of the validation images
-    seen: Tensor  # what the locked tower says of them
+    seen: Tensor  # their features by the frozen encoder
 
     @staticmethod
     def read(settings: dict[str, Any]) -> "Material":

@@ -56,7 +56,7 @@ def main(
 ) -> None:
     """Print the table of docs/benchmarks.md; exit code 1 above the limit."""
     torch.manual_seed(0)
-    torch.randn(64, 64) @ torch.randn(64, 64)  # the library's own buffers
+    torch.randn(64, 64) @ torch.randn(64, 64)  # allocates the library's own buffers
     before, started = measure_peak(), time.monotonic()
     names = [f"{n:016x}" for n in range(pictures)]
     image = Items(normalize(torch.randn(pictures, dim), dim=1), names, names)

@@ -27,7 +27,7 @@ METHODS = {
     "lilt-lwa, top 4": {"method": "lilt-lwa", "text_layers": "-4:"},
     "full": {"method": "full"},
 }
-EPOCHS = 20  # of heads, polyclip's default: what the encoding is spread over
+EPOCHS = 20  # of heads, polyclip's default, over which the encoding cost is spread
 NOTE = (
     "to R: to the smallest of the contenders' best validation recalls within the steps; validation left out. "
     "encoding: what polyclip computes once for the whole corpus, any method and any number of later runs."
@@ -60,16 +60,16 @@ class Row:
     name: str
     seconds_a_step: float
     steps_a_second: float
-    of_base: float  # how many times faster a step is than BASE's
-    share: float  # of the matmul rate
+    of_base: float  # speed-up of a step over BASE
+    share: float  # of peak FLOP/s (matrix product)
     peak_mb: float
     recalls: list[float] = field(default_factory=list)  # before, and after each round
     seconds_to: float | None = None
     processor_to: float | None = None
     joules_to: float | None = None
-    encoding: float = 0.0  # seconds of what was computed before the first step
+    encoding: float = 0.0  # seconds of encoding before the first step
     with_encoding: float | None = None  # seconds to the recall, that added
-    of_base_with_encoding: float | None = None  # a step against BASE's, the encoding spread over a default run's steps
+    of_base_with_encoding: float | None = None  # speed-up over BASE with the encoding spread over a default run's steps
 
 
 def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], None], together: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command line as a person types it: in this process where nothing is to be killed, in its own where something is."""
+"""Runs of the command line: in this process, or in its own process where it is to be killed."""
 
 import os
 import signal
@@ -44,12 +44,12 @@ def start_process(*arguments: object, **environment: str) -> "subprocess.Popen[s
 
 
 def heed_interrupts() -> None:
-    """What a job in the background inherits ignores SIGINT."""
+    """Restore the SIGINT handler, which background jobs inherit as ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def kill_when(ready: Callable[[], bool], arguments: list[object], how: signal.Signals) -> tuple[int, str]:
-    """Start a command, send `how` as soon as `ready`, and return its exit code and what it said on standard error."""
+    """Start a command, send `how` as soon as `ready`, and return its exit code and standard error."""
     running = start_process(*arguments)
     deadline = time.monotonic() + 120
     while not ready():

@@ -27,6 +27,7 @@ SLOW = (  # files and folders that `make test-fast` leaves out; all others toget
     "evaluation/test_forgetting.py",
     "evaluation/test_leakage.py",
     "evaluation/test_tokenizer.py",
+    "evaluation/test_zeroshot.py",
     "export",
     "languages/test_normalize.py",
     "languages/test_packs.py",
@@ -73,7 +74,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights are converted and features computed once for the whole session, all its processes, away from the user's cache."""
+    """Weights are converted and features computed once for the whole session, all its processes, away from the
+    user's cache.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
     folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""An engine of a third party, as an installed package would bring it: it looks whole sentences up in a file of tab-separated lines."""
+"""A third-party translation engine, as an installed package brings it: looks up sentences in a tab-separated file."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def install(folder: Path) -> Path:
 
 
 def write(path: Path, table: dict[str, dict[str, str | list[str]]]) -> Path:
-    """Lines of language code, English, translation, separated by tabs."""
+    """Write lines of language code, English and translation, separated by tabs."""
     lines = [
         f"{code}\t{ours}\t{theirs}\n"
         for code, entries in table.items()

@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parents[1] / "scripts"
 
 
 def load_script(name: str) -> ModuleType:
-    """scripts/<name>.py."""
+    """Import scripts/<name>.py as a module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")

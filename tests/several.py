@@ -1,4 +1,4 @@
-"""Real processes of one job on this machine, joined by gloo: forked, so that each begins with what the test has made."""
+"""Several processes of one job on this machine, joined by gloo; forked, so that they start with the test's state."""
 
 import multiprocessing
 import os
@@ -20,7 +20,7 @@ Work = Callable[[], dict[str, Tensor]]
 
 
 def run_processes(count: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
-    """What `work` returns in each of `count` processes; an error in one of them is the test's."""
+    """Return what `work` returns in each of `count` processes; an error in one of them fails the test."""
     context = multiprocessing.get_context("fork")
     environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
     environment |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
@@ -42,7 +42,7 @@ def run_processes(count: int, work: Work, folder: Path) -> list[dict[str, Tensor
 
 
 def run_one(environment: dict[str, str], work: Work, path: Path) -> None:
-    """One process' part."""
+    """Run the work of one process."""
     try:
         os.environ |= environment
         torch.set_num_threads(1)
@@ -58,6 +58,7 @@ def run_one(environment: dict[str, str], work: Work, path: Path) -> None:
 
 
 def free_port() -> int:
+    """Return a free TCP port."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]

@@ -17,7 +17,7 @@ Item = tuple[str, bytes, dict[str, list[str]]]  # key, picture, captions
 
 
 def load_items(number: int, style: str = "fluent-flat") -> list[Item]:
-    """The first drawings of a style that both languages name."""
+    """Load the first drawings of a style that both languages name."""
     named = {code: emoji.read_captions(CORPORA / "emoji", code) for code in LANGUAGES}
     found: list[Item] = []
     with tarfile.open(CORPORA / "emoji" / f"{style}.tar") as shard:
@@ -36,7 +36,7 @@ def load_items(number: int, style: str = "fluent-flat") -> list[Item]:
 
 
 def make_tar(members: Iterable[tuple[str, bytes]]) -> bytes:
-    """A tar file of these."""
+    """Make a tar file of members."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         for name, data in members:
@@ -47,7 +47,7 @@ def make_tar(members: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def make_sample(item: Item) -> list[tuple[str, bytes]]:
-    """Its members: English in .json, Swahili in .sw.txt."""
+    """Return the members of a sample: English in .json, Swahili in .sw.txt."""
     key, image, captions = item
     return [
         (f"{key}.webp", image),
@@ -57,7 +57,7 @@ def make_sample(item: Item) -> list[tuple[str, bytes]]:
 
 
 def make_tars(found: list[Item], shards: int) -> list[bytes]:
-    """Shards of consecutive items."""
+    """Make shards of consecutive items."""
     size = -(-len(found) // shards)
     return [
         make_tar(member for item in found[start : start + size] for member in make_sample(item))
@@ -66,7 +66,7 @@ def make_tars(found: list[Item], shards: int) -> list[bytes]:
 
 
 def write_tars(folder: Path, found: list[Item], shards: int, extra: str = "") -> Path:
-    """`00000.tar` ... and a pack."""
+    """Write `00000.tar` ... and a pack."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(make_tars(found, shards)):
         (folder / f"{number:05}.tar").write_bytes(data)
@@ -74,7 +74,7 @@ def write_tars(folder: Path, found: list[Item], shards: int, extra: str = "") ->
 
 
 def write_parquet(path: Path, found: list[Item], group: int = 16) -> None:
-    """One file with a column for each language and row groups of a few pictures."""
+    """Write one file with a column for each language and row groups of a few images."""
     rows = [
         {"image": {"bytes": picture, "path": None}, **{f"caption_{c}": captions[c] for c in LANGUAGES}}
         for _, picture, captions in found
@@ -87,7 +87,7 @@ def write_parquet(path: Path, found: list[Item], group: int = 16) -> None:
 
 
 def write_pack(folder: Path, reader: str, files: str, extra: str = "") -> Path:
-    """A pack that names the shards."""
+    """Write a pack that names the shards."""
     pack = folder / "sharded.toml"
     pack.write_text(
         f'name = "sharded"\nabout = "drawings"\nreader = "{reader}"\nfiles = "{files}"\n[shards]\n{extra}\n', "utf-8"

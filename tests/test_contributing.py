@@ -86,9 +86,9 @@ def run(words: list[str], toy: dict[str, str]) -> CommandResult:
     return said
 
 
-def make_run(toy: dict[str, str], out: str = "runs/sw", method: str = "heads") -> None:
+def make_run(toy: dict[str, str], out: str, *options: str) -> None:
     """A run for the pages that begin with one."""
-    run(["align", "--lang", "sw", "--method", method, "--out", out], toy)
+    run(["align", "--lang", "sw", "--out", out, *options], toy)
 
 
 def test_every_page_is_tested() -> None:
@@ -147,7 +147,7 @@ def test_reader(page: Callable[[str], list[list[str]]], toy: dict[str, str]) -> 
 
 def test_benchmark(page: Callable[[str], list[list[str]]], toy: dict[str, str]) -> None:
     (score,) = page("benchmark")
-    make_run(toy)
+    make_run(toy, "runs/sw", "--method", "heads")
     for code, names in (("sw", COLOURS.values()), ("en", COLOURS)):
         Path("named", code).mkdir(parents=True)
         for colour, name in zip(COLOURS, names, strict=True):
@@ -162,14 +162,14 @@ def test_exporter(
     page: Callable[[str], list[list[str]]], toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (export,) = page("exporter")
-    make_run(toy)
+    make_run(toy, "runs/sw", "--method", "heads", "--no-class-names")
     shutil.copy(verify.ALONE, tmp_path / "_readers")  # the program that runs a reader; the page's lies beside it
     monkeypatch.setattr(verify, "ALONE", tmp_path / "_readers" / verify.ALONE.name)
     run(export, toy)
     assert Path("sw-numpy/head.npz").is_file() and '"kind": "text"' in Path("sw-numpy/export.json").read_text("utf-8")
-    make_run(toy, "runs/gated", "head-glu")
-    refused = polyclip("export", "runs/gated", "--to", "numpy-text", "--out", "gated")
-    assert refused.code == 2 and "numpy-text" in refused.err and not Path("gated").exists()
+    make_run(toy, "runs/joint", "--method", "heads")
+    refused = polyclip("export", "runs/joint", "--to", "numpy-text", "--out", "joint")
+    assert refused.code == 2 and "--no-class-names" in refused.err and not Path("joint").exists()
 
 
 def test_translation_engine(page: Callable[[str], list[list[str]]], toy: dict[str, str]) -> None:

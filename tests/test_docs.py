@@ -1,4 +1,6 @@
-"""The pages: quick start and README run, commands exist, references follow the code, the site builds without a request."""
+"""The pages: quick start and README run, commands exist, references follow the code, the site builds without a
+request.
+"""
 
 import os
 import re
@@ -103,6 +105,22 @@ def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with redirect_stdout(StringIO()) as printed:
         exec(compile(block, "README.md", "exec"), {})
     assert printed.getvalue().startswith("tensor([[")
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_every_link_of_the_repository_leads_somewhere(name: str) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", (ROOT / name).read_text("utf-8"))
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_targets_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = {
+        target
+        for name in ("README.md", "CONTRIBUTING.md", ".github/workflows/ci.yml", ".github/pull_request_template.md")
+        for target in re.findall(r"\bmake ([a-z-]+)", (ROOT / name).read_text("utf-8"))
+    }
+    assert {"check", "test-fast", "test"} <= named <= targets
 
 
 def test_the_readme_is_short() -> None:

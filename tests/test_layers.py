@@ -24,7 +24,8 @@ cli
 __main__
 """.strip().splitlines()
 RANK = {name: depth for depth, layer in enumerate(LAYERS) for name in layer.split()}
-# `backbone.describe` and `registry.find` look files up by name, which is how the lower layers reach plug-ins without importing them.
+# `backbone.describe` and `registry.find` look files up by name, which is how the lower layers reach plug-ins without
+# importing them.
 
 
 def imports() -> list[tuple[str, int, str]]:

@@ -1,4 +1,4 @@
-"""A corpus and two towers small enough to train in a second: coloured squares, their names, and tiny models with random weights.
+"""A corpus and two encoders small enough to train in a second: coloured squares, their names, and tiny random models.
 
 The hub that has real models of these kinds is out of reach here; the embedded real ones are tested elsewhere.
 """
@@ -25,7 +25,7 @@ SIZES = {"small": "ndogo", "middle": "wastani", "large": "kubwa", "huge": "kubwa
 
 
 def write_corpus(folder: Path, *, french: bool = False) -> Path:
-    """24 pictures of squares, named in English and Swahili, where asked in French and German too; returns the pack."""
+    """Write 24 images of squares, named in English and Swahili, optionally in French and German; returns the pack."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for i, (colour, rangi) in enumerate(COLOURS.items()):
@@ -46,7 +46,7 @@ def write_corpus(folder: Path, *, french: bool = False) -> Path:
 
 
 def write_text_encoder(folder: Path, kind: str = "xlm-r") -> str:
-    """A tiny XLM-R, or the model NLLB is made of, with a word tokenizer."""
+    """Write a tiny XLM-R, or the model of NLLB, with a word tokenizer."""
     words = sorted(
         {w for pair in (*COLOURS.items(), *SIZES.items()) for text in pair for w in text.split()}
         | {"square", "mraba", "query", ":"}
@@ -80,7 +80,7 @@ def write_text_encoder(folder: Path, kind: str = "xlm-r") -> str:
 
 
 def write_vision_tower(folder: Path, name: str = "test_efficientnet") -> str:
-    """A tiny convolutional tower, or `test_vit`."""
+    """Write a tiny convolutional vision encoder, or `test_vit`."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(2)
     model = timm.create_model(name, pretrained=False)

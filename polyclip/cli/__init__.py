@@ -1,1 +1,1 @@
-"""The command line: parse, call, print, nothing else. One file a command."""
+"""The command line: parse, call, print, nothing else. One file per command."""

@@ -1,4 +1,4 @@
-"""What may be written after `polyclip align`."""
+"""Options of `polyclip align`."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +11,7 @@ from polyclip.training.request import AlignOptions
 
 @dataclass(frozen=True, kw_only=True)
 class AlignCommand:
-    """What may be written after `polyclip align`."""
+    """Options of `polyclip align`."""
 
     lang: Annotated[
         list[str] | None,
@@ -19,12 +19,17 @@ class AlignCommand:
     ] = None
     group: Annotated[
         list[str] | None,
-        typer.Option("--group", help="Every language of a group that the corpus names, such as a family; repeatable."),
+        typer.Option(
+            "--group", help="Every language of a group, such as a family, that the corpus has captions in; repeatable."
+        ),
     ] = None
     method: Annotated[
         str,
         typer.Option(
-            help="What is trained; 'polyclip methods' lists them. auto: what validates best within --budget. Default: the language pack's."
+            help=(
+                "Alignment method; 'polyclip methods' lists them. auto: the best on validation within --budget. "
+                "Default: the language pack's."
+            )
         ),
     ] = ""
     budget: Annotated[
@@ -35,67 +40,75 @@ class AlignCommand:
         bool | None,
         typer.Option(
             "--related-languages/--no-related-languages",
-            help="Train the related languages that the packs name beside it. Default: only with --recipe.",
+            help="Also train the related languages that the packs name. Default: only with --recipe.",
         ),
     ] = None
     recipe: Annotated[
         bool,
         typer.Option(
-            "--recipe", help="All that the language packs advise: method, budget, and related languages to borrow."
+            "--recipe", help="Use everything the language packs advise: method, budget and related languages."
         ),
     ] = False
     start: Annotated[
         Path | None,
         typer.Option(
             "--from",
-            help="Go on from this run folder: its weights, towers and languages; or open_clip:MODEL, clip:MODEL: both towers.",
+            help=(
+                "Continue from this run folder (weights, encoders, languages), or use both encoders of "
+                "open_clip:MODEL or clip:MODEL."
+            ),
         ),
     ] = None
     shots: Annotated[
         int | None,
         typer.Option(
-            min=0, help="With --from: named pictures of each new language; 0 leaves the run as it is. Default: all."
+            min=0, help="With --from: number of captioned images of each new language; 0 is zero-shot. Default: all."
         ),
     ] = None
     shots_by: Annotated[
-        str, typer.Option(help="Which: random by --seed, or coverage, each farthest in looks from those before.")
+        str,
+        typer.Option(
+            help="How --shots are chosen: random by --seed, or coverage, each image farthest from those before."
+        ),
     ] = "random"
-    rehearse: Annotated[bool, typer.Option(help="With --from: train the run's own languages beside the new ones.")] = (
-        True
-    )
+    rehearse: Annotated[bool, typer.Option(help="With --from: replay the run's own languages during training.")] = True
     caption_weights: Annotated[
         list[str] | None,
         typer.Option(
             "--caption-weights",
-            help="PROVENANCE=WEIGHT: how often such captions are drawn, people's being 1: nllb=0.5. Repeatable.",
+            help="PROVENANCE=WEIGHT: sampling weight of such captions, relative to human ones: nllb=0.5. Repeatable.",
         ),
     ] = None
     temperature: Annotated[
         float | None,
         typer.Option(
-            help="Draw a language with n named pictures as n**(1/T): 1 in proportion, 3.33 as XLM-R. Default: all as often."
+            help=(
+                "Sample a language with n captioned images in proportion to n**(1/T); XLM-R uses T = 3.33. Default: "
+                "uniformly."
+            )
         ),
     ] = None
-    train_towers: Annotated[
-        str, typer.Option(help="Towers in which the method trains something: both, text or vision.")
-    ] = "both"
+    train_towers: Annotated[str, typer.Option(help="Towers that the method trains: both, text or vision.")] = "both"
     text_encoder: Annotated[
         str, typer.Option(help="e5-small, or a transformers encoder: hub name, folder, huggingface:NAME,pooling=cls.")
     ] = "e5-small"
     vision_tower: Annotated[
         str,
         typer.Option(
-            help="efficientnet-lite0|1|2, several joined by +, timm:NAME,weights=FILE, or a transformers model. Default: the method's own."
+            help=(
+                "efficientnet-lite0|1|2, several joined by +, timm:NAME,weights=FILE, or a transformers model. "
+                "Default: the method's own."
+            )
         ),
     ] = ""
     corpus: Annotated[
-        str, typer.Option(help="Corpus to train on: a name, or the path of a pack of your own. With --from: the run's.")
+        str, typer.Option(help="Corpus to train on: a name, or the path of your own pack. With --from: the run's.")
     ] = "emoji"
-    english: Annotated[bool, typer.Option(help="Train English beside the languages given.")] = True
+    english: Annotated[bool, typer.Option(help="Also train English.")] = True
     class_names: Annotated[
         bool,
         typer.Option(
-            help="Use the names of the classes that the vision tower was trained on, where it has a classifier: finds photographs."
+            help="Use the class names of the vision encoder's classifier, where it has one: helps with photographs."
         ),
     ] = True
     loss: Annotated[
@@ -104,34 +117,42 @@ class AlignCommand:
     text_layers: Annotated[
         str,
         typer.Option(
-            help="Layers of the text encoder that the method may touch: :4 the first four, -4: the last four."
+            help="Layers of the text encoder that the method may change: :4 the first four, -4: the last four."
         ),
     ] = ""
-    vision_layers: Annotated[str, typer.Option(help="The same of the vision tower.")] = ""
+    vision_layers: Annotated[str, typer.Option(help="Layers of the vision encoder that the method may change.")] = ""
     rank: Annotated[
-        str, typer.Option(help="Of low-rank updates: a number, or rules TOWER[.KIND][.LAYER]=RANK joined by commas.")
+        str, typer.Option(help="LoRA rank: a number, or rules TOWER[.KIND][.LAYER]=RANK joined by commas.")
     ] = "8"
     teacher: Annotated[
         str,
-        typer.Option(help="For m2m and distill: a run folder, clip:NAME of a transformers CLIP, or open_clip:MODEL."),
+        typer.Option(
+            help="Teacher of m2m and distill: a run folder, clip:NAME of a transformers CLIP, or open_clip:MODEL."
+        ),
     ] = ""
     num_augmentations: Annotated[
         int,
-        typer.Option(min=1, max=64, help="Views of each training picture, the others augmented; each is encoded once."),
+        typer.Option(
+            min=1, max=64, help="Versions of each training image, all but one augmented; each is encoded once."
+        ),
     ] = 1
     head_dim: Annotated[
         int | None,
         typer.Option(
             min=2,
-            help="Length of one projection head's embedding; a method of several heads joins them. Default: the method's own.",
+            help=(
+                "Length of one projection head's embedding; a method of several heads joins them. Default: the "
+                "method's own."
+            ),
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0)] = 0
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the named pictures in the method's own phase.")
+        int | None, typer.Option(min=1, help="Epochs over the captioned images in the method's own phase.")
     ] = None
     batch_size: Annotated[
-        int | None, typer.Option(min=2, help="Pairs a step in the method's own phase; at most the captions there are.")
+        int | None,
+        typer.Option(min=2, help="Pairs per step in the method's own phase; at most the number of captions."),
     ] = None
     learning_rate: Annotated[
         float | None,
@@ -140,7 +161,7 @@ class AlignCommand:
     weight_decay: Annotated[float | None, typer.Option(min=0, help="In the method's own phase. Default: 0.1.")] = None
     warmup: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share of the steps in which the learning rate rises. Default: 0.1."),
+        typer.Option(min=0, max=1, help="Share of the steps used for warm-up. Default: 0.1."),
     ] = None
     micro_batch: Annotated[
         int | None,
@@ -150,38 +171,43 @@ class AlignCommand:
         ),
     ] = None
     precision: Annotated[
-        str, typer.Option(help="Of the towers and heads in training: fp32, bf16 or fp16; weights and losses stay fp32.")
+        str,
+        typer.Option(
+            help="Precision of encoders and heads in training: fp32, bf16 or fp16; weights and losses stay fp32."
+        ),
     ] = "fp32"
     shard: Annotated[
         bool,
         typer.Option(
-            "--shard", help="Of several processes: divide the towers among them (FSDP); else each holds all of them."
+            "--shard", help="With several processes: shard the encoders (FSDP); else each process holds all of them."
         ),
     ] = False
     max_drop: Annotated[
         float | None,
-        typer.Option(min=0, help="Percent points that knowledge may fall; if it falls further, exit code 1."),
+        typer.Option(min=0, help="Fail (exit code 1) if retention drops by more than this many percentage points."),
     ] = None
     track: Annotated[
         list[str] | None,
         typer.Option(
             "--track",
-            help="Also log to tensorboard (RUN/tensorboard), wandb or trackio; repeatable. log.jsonl is always written.",
+            help=(
+                "Also log to tensorboard (RUN/tensorboard), wandb or trackio; repeatable. log.jsonl is always written."
+            ),
         ),
     ] = None
     allow_leakage: Annotated[
-        str, typer.Option(help="Why the test split may share pictures with the training split; recorded in the result.")
+        str, typer.Option(help="Reason to allow train/test overlap of images; recorded in the result.")
     ] = ""
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<languages>-<method>.")] = None
     max_bad: Annotated[
         str,
         typer.Option(
-            help="Samples of a corpus in shards that may be unreadable, from now on: 0.1%. Default: the pack's."
+            help="Share of a sharded corpus' samples that may be unreadable, such as 0.1%. Default: the pack's."
         ),
     ] = ""
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in the same folder.")] = False
-    typed: frozenset[str] = frozenset()  # names of the options that were written
+    typed: frozenset[str] = frozenset()  # names of the options given on the command line
 
     def plain(self) -> AlignOptions:
-        """The same options without what only a command line needs."""
+        """Return the options without the fields that only the command line needs."""
         return AlignOptions(**{field.name: getattr(self, field.name) for field in fields(AlignOptions)})

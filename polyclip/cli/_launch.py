@@ -1,4 +1,4 @@
-"""A command as one of several processes of a job: who speaks, and what is said when the job ends early."""
+"""Run a command in one of several processes of a job: who prints, and what is reported when the job ends early."""
 
 import os
 import signal
@@ -14,24 +14,27 @@ from rich.console import Console
 
 from polyclip.core import distributed
 from polyclip.core.distributed import LostError
+from polyclip.core.environment import read_variable
 from polyclip.errors import PolyclipError
 
 TOGETHER = ("align", "eval", "translate")  # commands that several processes share
-PATIENCE = 2.0  # seconds after which a process repeats what the first would have said: a launcher ends it before that
+PATIENCE = 2.0  # seconds until another process prints what the first would have printed; a launcher ends it before that
 STOPPED = (
-    "was stopped from outside: by the launcher because another process ended, or because the job was cancelled. "
-    "What was made so far is kept: the same command goes on from there, 'polyclip align' with --resume."
+    "was stopped by the launcher, because another process ended or the job was cancelled. "
+    "Finished work is kept: run the same command to resume, 'polyclip align' with --resume."
 )
 
 
 class JobStopped(KeyboardInterrupt):
-    """SIGTERM: how launchers and schedulers end a job."""
+    """Raised on SIGTERM, by which launchers and schedulers end a job."""
 
 
 def share_command(name: str, command: Callable[..., None]) -> Callable[..., None]:
-    """The same command; started by a launcher, its processes meet first, and only the first of them prints.
+    """Wrap a command so that processes started by a launcher join first, and only the first of them prints.
 
-    Raises PolyclipError for a command that is one process' work.
+    Raises:
+        PolyclipError: The command runs in one process only.
+
     """
 
     @wraps(command)
@@ -41,7 +44,8 @@ def share_command(name: str, command: Callable[..., None]) -> Callable[..., None
             return
         if name not in TOGETHER:
             raise PolyclipError(
-                f"'polyclip {name}' is the work of one process, {os.environ['WORLD_SIZE']} were started: run it without torchrun or accelerate."
+                f"'polyclip {name}' runs in one process only, but {read_variable('WORLD_SIZE')} were started: run it "
+                "without torchrun or accelerate."
             )
         os.environ.setdefault(
             "TORCH_CPP_LOG_LEVEL", "ERROR"
@@ -60,23 +64,23 @@ def share_command(name: str, command: Callable[..., None]) -> Callable[..., None
 
 
 def report_error(error: PolyclipError) -> None:
-    """Print an error on standard error, once for all processes that found it."""
+    """Print an error on standard error, once for all processes that raised it."""
     where = ""
     if distributed.is_launched():
         at_once = distributed.is_first_process() or isinstance(error, LostError)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN if at_once else signal.SIG_DFL)  # said whole, or not at all
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if at_once else signal.SIG_DFL)  # printed completely or not at all
         time.sleep(0.0 if at_once else PATIENCE)
-        where = "" if distributed.is_first_process() else f" in process {os.environ['RANK']}"
+        where = "" if distributed.is_first_process() else f" in process {read_variable('RANK')}"
     Console(stderr=True).print(f"error{where}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def report_interrupt(error: KeyboardInterrupt, kept: str) -> None:
-    """Say on standard error that what was made is `kept`; a process that was stopped has said so."""
+    """Say on standard error what was kept; a stopped process has said so already."""
     if not isinstance(error, JobStopped) and distributed.is_first_process():
         Console(stderr=True).print(f"Interrupted. {kept}", markup=False, soft_wrap=True)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-    os.write(2, f"Process {os.environ['RANK']} {STOPPED}\n".encode())
+    os.write(2, f"Process {read_variable('RANK')} {STOPPED}\n".encode())
     raise JobStopped

@@ -1,4 +1,4 @@
-"""The options of a command as one record: a dataclass whose fields are typer options, and a command made of it."""
+"""Options of a command as one dataclass whose fields are typer options, and a command made from it."""
 
 import inspect
 from collections.abc import Callable
@@ -7,13 +7,21 @@ from typing import Any, TypeVar, get_type_hints
 import typer
 
 T = TypeVar("T")
-TYPED = "typed"  # the field that says which options stood on the command line
+TYPED = "typed"  # the field that names the options given on the command line
 
 
 def make_command(kind: type[T], run: Callable[[T], None]) -> Callable[..., None]:
-    """A command that gives `run` its options as one `kind`; its help is `run`'s docstring.
+    """Make a command that passes its options to `run` as one `kind`; its help is `run`'s docstring.
 
-    The field `typed` of `kind` is no option: it receives the names of those that were written, whatever their value.
+    The field `typed` of `kind` is not an option: it receives the names of the options given on the command line.
+
+    Args:
+        kind: Dataclass of the options.
+        run: Function that runs the command.
+
+    Returns:
+        A function with one parameter per option, for typer.
+
     """
 
     def command(context: Any, **given: Any) -> None:

@@ -1,4 +1,4 @@
-"""polyclip align."""
+"""Command `polyclip align`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,20 +6,27 @@ from typing import Any
 
 from rich.console import Console
 
-from polyclip.training.request import AlignRequest, resolve_request, choose_corpus, build_budget, build_config
-from polyclip.training.request import AlignOptions
 from polyclip.cli._align_options import AlignCommand
-from polyclip.training.library_model import apply_library_model
 from polyclip.cli._options import make_command
 from polyclip.core.progress import console
 from polyclip.data.corpus import load_corpus
 from polyclip.evaluation.results import Choice, Result
 from polyclip.languages.schema import get_pack_file
+from polyclip.training.library_model import apply_library_model
+from polyclip.training.request import (
+    AlignRequest,
+    build_budget,
+    build_config,
+    choose_corpus,
+    resolve_request,
+)
 from polyclip.training.trackers import check_trackers
 
 
 def align_with(command: AlignCommand) -> None:
-    """Align a language: train small modules between a frozen text encoder and a frozen vision encoder, then evaluate them."""
+    """Align a language: train small modules between a frozen text encoder and a frozen vision encoder, then
+    evaluate them.
+    """
     options = apply_library_model(command.plain())
     if options.max_bad:
         load_corpus(choose_corpus(options)).allow_bad_samples(options.max_bad)
@@ -39,7 +46,7 @@ command = make_command(AlignCommand, align_with)
 
 
 def check_forgetting(result: Result, most: float) -> None:
-    """End with exit code 1 where more was forgotten than allowed."""
+    """Exit with code 1 where more was forgotten than allowed."""
     from polyclip.report.table import describe_forgetting
 
     sentence = describe_forgetting(result.knowledge, most)
@@ -49,9 +56,9 @@ def check_forgetting(result: Result, most: float) -> None:
 
 
 def print_scores(result: Result, request: AlignRequest, choice: Choice | None) -> None:
-    """Print the scores, and before and after them what auto tried and chose."""
+    """Print the scores, and for --method auto the trials and the choice."""
     from polyclip.report.auto import build_trials_table, describe_choice
-    from polyclip.report.table import build_retention_table, format_summary, build_tables
+    from polyclip.report.table import build_retention_table, build_tables, format_summary
 
     printed = Console()
     if choice is not None:
@@ -73,7 +80,7 @@ def print_scores(result: Result, request: AlignRequest, choice: Choice | None) -
 
 
 def format_advice(advice: dict[str, Any]) -> str:
-    """`from languages/sw.toml: method head-mlp, borrow zu, xh`."""
+    """Format what language packs decided: `from languages/sw.toml: method head-mlp, borrow zu, xh`."""
     files = ", ".join(get_pack_file(code) for code in advice["packs"])
     said = [
         f"{key} {', '.join(value) if isinstance(value, list) else value}"

@@ -1,4 +1,4 @@
-"""polyclip cache."""
+"""Command `polyclip cache`."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from polyclip.core.storage import get_cache_folder, measure_cache, clear_cache
+from polyclip.core.storage import clear_cache, get_cache_folder, measure_cache
 
 
 def command(

@@ -1,4 +1,4 @@
-"""polyclip classify."""
+"""Command `polyclip classify`."""
 
 import csv as csv_text
 import io
@@ -22,26 +22,24 @@ COLUMNS = ("picture", "label", "similarity", "share", "second", "second_share")
 
 
 def command(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder of pictures, looked through below too, or an index of one.")
-    ],
-    labels: Annotated[Path, typer.Option(help="One label a line; synonyms after tabs.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, searched recursively, or an index.")],
+    labels: Annotated[Path, typer.Option(help="File with one label per line; synonyms after tabs.")],
     model: Annotated[
         Path | None,
         typer.Option(help="Run folder made by 'polyclip align'. Default: the one that made the index in DIR."),
     ] = None,
     lang: Annotated[
-        str, typer.Option(help="Language of the labels. Default: of those trained, the first in this script.")
+        str, typer.Option(help="Language of the labels. Default: the first trained language in this script.")
     ] = "",
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write the table to this file, as CSV.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table to this CSV file.")] = None,
 ) -> None:
-    """Label images zero-shot with the nearest of given labels, using the prompts of their language's pack."""
+    """Label images zero-shot with the nearest of given labels, using the language pack's prompts."""
     from polyclip.search.classify import read_labels
 
     language = resolve_language(lang).code if lang else ""
     named = read_labels(labels)
-    from polyclip.search.classify import label_images, describe_shares, choose_language
+    from polyclip.search.classify import choose_language, describe_shares, label_images
     from polyclip.search.gallery import load_gallery
     from polyclip.search.query import read_trained_languages
 
@@ -72,7 +70,7 @@ def command(
 def build_rows(
     gallery: "SearchGallery", found: "list[LabelledImage]"
 ) -> list[tuple[str, str, float, float, str, float]]:
-    """A row for each picture, as `COLUMNS`."""
+    """Build a row for each image, with the values of `COLUMNS`."""
     root = gallery.root
     return [
         (one.path.relative_to(root).as_posix(), one.label, one.similarity, one.share, one.second, one.second_share)
@@ -81,7 +79,7 @@ def build_rows(
 
 
 def format_csv(gallery: "SearchGallery", found: "list[LabelledImage]") -> str:
-    """With a line of names first."""
+    """Format the rows as CSV with a header."""
     text = io.StringIO()
     writer = csv_text.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -92,10 +90,10 @@ def format_csv(gallery: "SearchGallery", found: "list[LabelledImage]") -> str:
 
 
 def print_labels(gallery: "SearchGallery", found: "list[LabelledImage]", meaning: str) -> None:
-    """A table, what was skipped, and what its numbers mean."""
+    """Print the table, skipped images, and the meaning of its numbers."""
     console = Console()
     table = Table(header_style="bold", box=SIMPLE_HEAD)
-    for name in ("picture", "label", "similarity", "share", "next label", "share"):
+    for name in ("image", "label", "similarity", "share", "next label", "share"):
         table.add_column(name, overflow="fold")
     for image, label, similarity, share, second, second_share in build_rows(gallery, found):
         table.add_row(
@@ -104,6 +102,6 @@ def print_labels(gallery: "SearchGallery", found: "list[LabelledImage]", meaning
     console.print(table)
     for problem in gallery.problems:
         console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    where = ", as they were when they were indexed" if gallery.indexed else ""
-    console.print(f"{len(found):,} pictures{where}, {len(gallery.problems)} skipped", markup=False, highlight=False)
+    where = ", as they were when indexed" if gallery.indexed else ""
+    console.print(f"{len(found):,} images{where}, {len(gallery.problems)} skipped", markup=False, highlight=False)
     console.print(meaning, markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""polyclip compare."""
+"""Command `polyclip compare`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,11 +13,11 @@ def command(
     a: Annotated[Path, typer.Argument(help="Run folder, or a file made by 'polyclip eval --json'.")],
     b: Annotated[Path, typer.Argument(help="The same; differences are B - A.")],
     benchmark: Annotated[
-        str, typer.Option(help="Score both runs on this benchmark now. Default: the results that are there.")
+        str, typer.Option(help="Evaluate both runs on this benchmark now. Default: compare stored results.")
     ] = "",
     lang: Annotated[
         list[str] | None,
-        typer.Option("--lang", help="Only this language; repeat for several. Default: all that both have."),
+        typer.Option("--lang", help="Only this language; repeat for several. Default: all that both runs have."),
     ] = None,
     metric: Annotated[
         str, typer.Option(help="recall@1, recall@5, recall@10, mean_recall, mrr or ndcg@10.")
@@ -26,7 +26,7 @@ def command(
     protocol: Annotated[str, typer.Option(help="Default: the benchmark's first.")] = "",
     split: Annotated[str, typer.Option(help="With --benchmark: train, validation or test.")] = "test",
     corpus: Annotated[
-        str, typer.Option(help="With --benchmark held-out: a corpus' name, or the path of a pack of your own.")
+        str, typer.Option(help="With --benchmark held-out: a corpus name, or the path of a pack of your own.")
     ] = "emoji",
     data: Annotated[Path | None, typer.Option(help="With --benchmark: folder of its official files.")] = None,
     partial: Annotated[
@@ -42,8 +42,8 @@ def command(
     from polyclip.evaluation.retrieval import Request
     from polyclip.evaluation.significance import ComparisonOptions, compare
     from polyclip.report.comparison import (
-        format_comparison_json,
         build_comparison_table,
+        format_comparison_json,
         summarize_comparison,
         write_comparison,
     )

@@ -1,4 +1,4 @@
-"""polyclip corpora: what one may train and score on, and what a benchmark's files must look like."""
+"""Command `polyclip corpora`: corpora to train on, benchmarks, and the layout of their files."""
 
 import json as json_text
 from collections.abc import Sequence
@@ -12,10 +12,12 @@ from rich.table import Table
 
 from polyclip.data.corpus import CorpusPack, Translation, list_corpora, load_corpus
 from polyclip.errors import UnknownName
-from polyclip.evaluation.facts import BenchmarkFacts, load_facts, list_benchmarks
+from polyclip.evaluation.facts import BenchmarkFacts, list_benchmarks, load_facts
 
-app = typer.Typer(add_completion=False, invoke_without_command=True, help="List the corpora and benchmarks, or show one.")
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+app = typer.Typer(
+    add_completion=False, invoke_without_command=True, help="List the corpora and benchmarks, or show one."
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.callback()
@@ -47,7 +49,7 @@ def print_corpora(context: typer.Context, json: AsJson = False) -> None:
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A build_corpus_table, the path of a pack, or a build_benchmark_table.")],
+    name: Annotated[str, typer.Argument(help="A corpus, the path of a pack, or a benchmark.")],
     json: AsJson = False,
 ) -> None:
     """Show where a corpus or benchmark comes from, its licence, size, exact layout, counts and traps."""
@@ -66,25 +68,25 @@ def show(
 
 
 def build_corpus_table(pack: CorpusPack) -> Table:
-    """A corpus and its licences."""
+    """Build a table of a corpus and its licences."""
     rows = [(licence.part, licence.spdx, licence.holder) for licence in pack.licences]
     return build_table(f"{pack.name}: {pack.about}", ("part", "licence", "holder"), rows)
 
 
 def build_translation_table(translation: Translation) -> Table:
-    """How machine captions came about."""
+    """Build a table of how machine-translated captions were made."""
     rows = [
         ("captions of", f"{translation.base}, {' and '.join(translation.splits)}"),
         ("from, into", f"{translation.source}, {' '.join(translation.languages)}"),
         ("by", ", ".join(translation.names)),
-        ("people's captions in them", "left out" if translation.without_human else "kept beside"),
+        ("human captions", "removed" if translation.without_human else "kept"),
         ("filters", ", ".join(f"{name} {value}" for name, value in translation.filters.items())),
     ]
     return build_table("translated", ("what", ""), rows)
 
 
 def build_benchmark_table(found: BenchmarkFacts) -> Table:
-    """Everything that is known of a benchmark before its files are read."""
+    """Build a table of everything known about a benchmark before its files are read."""
     rows: list[tuple[str, ...]] = [("from", text) for text in found.where]
     rows += [("licence", found.licence), ("size", found.size), ("protocols", ", ".join(found.protocols))]
     rows += [
@@ -101,16 +103,16 @@ def build_benchmark_table(found: BenchmarkFacts) -> Table:
 
 
 def format_counts(split: dict[str, Any]) -> str:
-    """`3600 pictures; captions ar 7367, ...`."""
-    said = [f"{split['pictures']} pictures"] if split["pictures"] else []
-    said += [f"{split['files']} languages, one caption a picture"] if split["files"] else []
-    for what, key in (("pictures", "galleries"), ("captions", "captions")):
+    """Format the counts of a split: `3600 images; captions ar 7367, ...`."""
+    said = [f"{split['pictures']} images"] if split["pictures"] else []
+    said += [f"{split['files']} languages, one caption per image"] if split["files"] else []
+    for what, key in (("images", "galleries"), ("captions", "captions")):
         said += [f"{what} " + ", ".join(f"{code} {count}" for code, count in split[key].items())] if split[key] else []
     return "; ".join(said)
 
 
 def build_table(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
-    """A table that folds long text at the terminal's width; only the layouts' own names are marked up."""
+    """Build a table that folds long text at the terminal's width; only the names of layouts are marked up."""
     drawn = Table(title=escape(title), title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     for heading in headings:
         drawn.add_column(heading, overflow="fold")
@@ -120,5 +122,5 @@ def build_table(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str,
 
 
 def print_json(value: object) -> None:
-    """Pure JSON on standard output."""
+    """Print a value as JSON on standard output."""
     typer.echo(json_text.dumps(value, ensure_ascii=False, indent=1))

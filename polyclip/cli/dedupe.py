@@ -1,4 +1,4 @@
-"""polyclip dedupe."""
+"""Command `polyclip dedupe`."""
 
 import json as json_text
 from pathlib import Path
@@ -16,19 +16,23 @@ THRESHOLD = 0.95
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of pictures, looked through below too.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, searched recursively.")],
     model: Annotated[
         Path | None,
-        typer.Option(help="Also group what looks alike to this run; its index in DIR is used where there is one."),
+        typer.Option(
+            help="Also group images similar to this run's model; its index in DIR is used where there is one."
+        ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="With --model: least cosine of a pair, 0.95 unless given.", min=-1.0, max=1.0)
+        float | None, typer.Option(help="With --model: minimum cosine of a pair. Default: 0.95.", min=-1.0, max=1.0)
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Group identical files, the same image at another size or quality, and images similar to a model. Nothing is deleted."""
+    """Group identical files, the same image at another size or quality, and images similar to a model. Nothing
+    is deleted.
+    """
     if threshold is not None and model is None:
-        raise DataError("--threshold is for cosines, which need a model: add --model RUN, or leave it out.")
+        raise DataError("--threshold requires --model RUN.")
     from polyclip.search.duplicates import find_duplicates, read_images
     from polyclip.search.gallery import load_gallery
 
@@ -39,7 +43,7 @@ def command(
         gallery = load_gallery(root, model)
         vectors = {str(path): vector for path, vector in zip(gallery.paths, gallery.embeddings, strict=True)}
     least = THRESHOLD if threshold is None else threshold
-    groups, unread = find_duplicates(images, vectors, least, f"pictures of {folder}")
+    groups, unread = find_duplicates(images, vectors, least, f"images of {folder}")
     problems += unread
     if json:
         found = [
@@ -64,7 +68,7 @@ def command(
 
 
 def print_groups(root: Path, groups: "list[DuplicateGroup]", problems: list[str], pictures: int) -> None:
-    """Each group with its reason, the largest file first."""
+    """Print each group with its criterion, largest file first."""
     console = Console()
     for group in groups:
         cosine = "" if group.similarity is None else f", cosine {group.similarity:.3f} or more"
@@ -80,7 +84,8 @@ def print_groups(root: Path, groups: "list[DuplicateGroup]", problems: list[str]
         console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     extra = sum(len(group.paths) - 1 for group in groups)
     console.print(
-        f"{pictures:,} pictures, {len(groups):,} groups, {extra:,} more than one of each; {len(problems)} skipped; nothing was deleted",
+        f"{pictures:,} images, {len(groups):,} groups, {extra:,} redundant images; {len(problems)} skipped; nothing "
+        "was deleted",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -1,4 +1,4 @@
-"""polyclip doctor."""
+"""Command `polyclip doctor`."""
 
 from typing import Annotated
 
@@ -18,17 +18,17 @@ def command(
         str, typer.Option(help="As in 'polyclip align': e5-small, a hub name, a folder.")
     ] = "e5-small",
     corpus: Annotated[
-        str, typer.Option(help="Corpus whose training captions are read: a name, or the path of a pack of your own.")
+        str, typer.Option(help="Corpus whose training captions are read: a name, or the path of your own pack.")
     ] = "emoji",
-    captions: Annotated[int, typer.Option(min=30, help="Names of each language that are encoded, at most.")] = 400,
-    json: Annotated[bool, typer.Option("--json", help="Everything as JSON, on standard output.")] = False,
+    captions: Annotated[int, typer.Option(min=30, help="Maximum number of captions encoded per language.")] = 400,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Diagnose how a text encoder tokenizes and embeds a language, before training. Exit code 1 for a defect."""
+    """Diagnose how a text encoder reads a language before training. Exit code 1 for a defect."""
     languages = list({language.code: language for language in map(resolve_language, lang)}.values())
     source = load_corpus(corpus)
     from polyclip.evaluation.tokenizer.checkup import examine  # torch is imported only once the arguments are right
     from polyclip.models.backbone import describe
-    from polyclip.report.tokenizer import format_json, build_report
+    from polyclip.report.tokenizer import build_report, format_json
 
     found = examine(describe("encoders", text_encoder), source, languages, captions)
     if json:

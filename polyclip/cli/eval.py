@@ -1,4 +1,4 @@
-"""polyclip eval."""
+"""Command `polyclip eval`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,9 @@ def command(
     name: Annotated[
         str,
         typer.Argument(
-            help="Benchmark, such as emoji, xm3600 or retrieval; 'polyclip corpora' lists those with files of their own."
+            help=(
+                "Benchmark, such as emoji, xm3600 or retrieval; 'polyclip corpora' lists those with files of their own."
+            )
         ),
     ],
     model: Annotated[Path, typer.Option(help="Run folder made by 'polyclip align'.")],
@@ -33,22 +35,26 @@ def command(
         str, typer.Option(help="train, validation or test, or a set of the benchmark such as test_2017_mscoco.")
     ] = "test",
     corpus: Annotated[
-        str, typer.Option(help="For held-out: a corpus' name, or the path of a pack of your own.")
+        str, typer.Option(help="For held-out: a corpus name, or the path of a pack of your own.")
     ] = "emoji",
     data: Annotated[
         str | None,
         typer.Option(
-            help="Folder of the benchmark's files, see 'polyclip corpora show NAME'; hub or hub:OWNER/NAME@REVISION to fetch a copy."
+            help=(
+                "Folder of the benchmark's files, see 'polyclip corpora show NAME'; hub or hub:OWNER/NAME@REVISION "
+                "to fetch a copy."
+            )
         ),
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Accept a part of the official files; every figure says so.")
+        bool, typer.Option("--partial", help="Accept a subset of the official files; results are marked as partial.")
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the result to this file.")] = None,
     form: Annotated[
-        str, typer.Option("--format", help="Also write it as clip-benchmark or mteb do, below --out.")
+        str,
+        typer.Option("--format", help="Also write the result in the format of clip-benchmark or mteb, below --out."),
     ] = "",
-    out: Annotated[Path, typer.Option(help="Folder of the files of --format.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="Folder for the files of --format.")] = Path("results"),
 ) -> None:
     """Evaluate a model on a benchmark, with confidence intervals, trained and unseen languages apart."""
     languages = [resolve_language(code) for code in lang or []]
@@ -68,11 +74,11 @@ def command(
 
 
 def print_scores(result: "Result", json: Path | None, form: str, out: Path) -> None:
-    """Print the scores, and write what is to be written."""
+    """Print the scores, and write the requested files."""
     from polyclip.evaluation.formats import export_result
     from polyclip.report import classification
     from polyclip.report.result import write_result
-    from polyclip.report.table import format_notes, build_tables
+    from polyclip.report.table import build_tables, format_notes
 
     console = Console()
     for table in classification.build_tables(result.scores) or build_tables(result.scores):
@@ -85,7 +91,7 @@ def print_scores(result: "Result", json: Path | None, form: str, out: Path) -> N
 
 
 def resolve_data(name: str, data: str, languages: list[Language]) -> Path:
-    """The folder that --data means: itself, or where the hub's copy was fetched to."""
+    """Return the folder that --data names: itself, or where the hub's copy was downloaded to."""
     if data.partition(":")[0] != HUB:
         return Path(data)
     from polyclip.evaluation.hub_files import fetch

@@ -1,4 +1,4 @@
-"""polyclip export."""
+"""Command `polyclip export`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +12,8 @@ from polyclip.core.registry import find
 def command(
     run: Annotated[Path, typer.Argument(help="Run folder made by 'polyclip align'.")],
     to: Annotated[str, typer.Option(help="open_clip, sentence-transformers, transformers, onnx or peft.")],
-    out: Annotated[Path, typer.Option(help="New folder.")],
-    int8: Annotated[bool, typer.Option("--int8", help="Weights of 8 bits (onnx).")] = False,
+    out: Annotated[Path, typer.Option(help="New or empty folder.")],
+    int8: Annotated[bool, typer.Option("--int8", help="Write 8-bit weights (onnx).")] = False,
 ) -> None:
     """Export a run to another library, and verify that its embeddings agree with the run's."""
     find("exports", to)

@@ -1,4 +1,4 @@
-"""polyclip fewshot."""
+"""Command `polyclip fewshot`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,34 +14,34 @@ from polyclip.languages.resolve import resolve_language
 def command(
     lang: Annotated[
         list[str],
-        typer.Option(
-            "--lang", help="Language that is new to the run; repeat for several, each gets a curve of its own."
-        ),
+        typer.Option("--lang", help="Language unseen by the run; repeat for several, each gets its own curve."),
     ],
-    k: Annotated[str, typer.Option("--k", help="Numbers of named pictures, joined by commas.")] = "0,8,32,128,512",
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="Each draws other pictures and trains anew.")] = 3,
+    k: Annotated[str, typer.Option("--k", help="Numbers of captioned images, joined by commas.")] = "0,8,32,128,512",
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Each seed samples other images and trains again.")] = 3,
     start: Annotated[
         Path | None,
-        typer.Option("--from", help="Run folder to go on from. Default: English alone, trained once a seed."),
+        typer.Option("--from", help="Run folder to continue from. Default: English only, trained once per seed."),
     ] = None,
     translated: Annotated[
-        str, typer.Option(help="Path of a corpus pack with machine-translated captions: a second curve.")
+        str, typer.Option(help="Path of a corpus pack with machine-translated captions, for a second curve.")
     ] = "",
-    by: Annotated[str, typer.Option("--shots-by", help="Which pictures: random, or coverage.")] = "random",
+    by: Annotated[str, typer.Option("--shots-by", help="How images are chosen: random or coverage.")] = "random",
     method: Annotated[
-        str, typer.Option(help="Of English alone: one that reads both towers from the cache.")
+        str, typer.Option(help="Method of the English run; it must train on cached features.")
     ] = "head-glu",
     text_encoder: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "e5-small",
     vision_tower: Annotated[str, typer.Option(help="As in 'polyclip align'. Default: the method's own.")] = "",
     dim: Annotated[int, typer.Option("--head-dim", min=2, help="Length of one projection head's embedding.")] = 384,
-    corpus: Annotated[str, typer.Option(help="A corpus' name, or the path of a pack of your own.")] = "emoji",
+    corpus: Annotated[str, typer.Option(help="A corpus name, or the path of your own pack.")] = "emoji",
     jobs: Annotated[
-        int, typer.Option(min=1, help="Cells that run at the same time, each with its share of the cores.")
+        int, typer.Option(min=1, help="Cells that run in parallel, each with its share of the CPU cores.")
     ] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the cells, table, plot and figures.")] = Path("fewshot"),
-    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure recall over the number of captioned images of a new language; repeated, it resumes an interrupted study."""
+    """Measure recall over the number of captioned images of a new language; repeated, it resumes an interrupted
+    study.
+    """
     counts = parse_counts(k)
     languages = tuple(dict.fromkeys(resolve_language(text).code for text in lang))
     tower = vision_tower or find("methods", method).METHOD.tower
@@ -80,13 +80,16 @@ def command(
 
 
 def parse_counts(text: str) -> tuple[int, ...]:
-    """`0,8,32` as numbers, smallest first, each once.
+    """Parse `0,8,32` into distinct numbers, smallest first.
 
-    Raises PolyclipError for anything but whole numbers of which one is above 0.
+    Raises:
+        PolyclipError: The text holds anything but whole numbers, or none above 0.
+
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdecimal() for part in parts) or not any(int(part) for part in parts):
         raise PolyclipError(
-            f"--k {text!r}: expected numbers of captions joined by commas, at least one above 0, such as 0,8,32,128,512."
+            f"--k {text!r}: expected numbers of captions joined by commas, at least one above 0, such as "
+            "0,8,32,128,512."
         )
     return tuple(sorted({int(part) for part in parts}))

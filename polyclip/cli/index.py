@@ -1,4 +1,4 @@
-"""polyclip index."""
+"""Command `polyclip index`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,32 +9,28 @@ from rich.console import Console
 from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
 
-INTERRUPTED = "Interrupted. What was encoded so far is kept: the same 'polyclip index ...' goes on."
+INTERRUPTED = "Interrupted. What was encoded so far is kept: run the same 'polyclip index ...' to resume."
 
 
 def command(
-    images: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of pictures, looked through below too.")],
+    images: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, searched recursively.")],
     model: Annotated[Path, typer.Option(help="Run folder made by 'polyclip align'.")],
-    out: Annotated[Path | None, typer.Option(help="Where the index is kept. Default: .polyclip-index in DIR.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the index. Default: .polyclip-index in DIR.")] = None,
     from_clip_retrieval: Annotated[
-        Path | None, typer.Option(help="Take vectors over from this folder (img_emb, metadata) instead of encoding.")
+        Path | None, typer.Option(help="Import embeddings from this folder (img_emb, metadata) instead of encoding.")
     ] = None,
     to_clip_retrieval: Annotated[
-        Path | None, typer.Option(help="Write the index to this folder too, as clip-retrieval lays it out.")
+        Path | None, typer.Option(help="Also write the index to this folder, in clip-retrieval's layout.")
     ] = None,
     lang: Annotated[
         str,
-        typer.Option(
-            help="With --to-clip-retrieval: language of the captions beside the pictures, for their spelling."
-        ),
+        typer.Option(help="With --to-clip-retrieval: language of the captions beside the images, for normalization."),
     ] = "",
 ) -> None:
     """Encode a folder of images into a search index; repeated, it encodes new and changed images only."""
     language = resolve_language(lang).code if lang else ""
     if lang and to_clip_retrieval is None:
-        raise DataError(
-            "--lang says how captions are spelt, which are only written with --to-clip-retrieval; leave it out."
-        )
+        raise DataError("--lang requires --to-clip-retrieval: it is the language of the captions written there.")
     from polyclip.search.build import update_index
     from polyclip.search.clip_retrieval import export_index, import_embeddings
     from polyclip.search.index import choose_out_folder
@@ -44,7 +40,7 @@ def command(
         if from_clip_retrieval is not None:
             index, how = import_embeddings(from_clip_retrieval, images, model, place)
             console.print(
-                f"{len(index):,} vectors taken over from {from_clip_retrieval}: {how}",
+                f"{len(index):,} embeddings imported from {from_clip_retrieval}: {how}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
@@ -54,8 +50,11 @@ def command(
             index = changes.index
             for problem in changes.problems:
                 console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-            facts = f"{changes.encoded:,} encoded, {changes.added:,} new or changed, {changes.removed:,} gone, {len(changes.problems):,} skipped"
-            console.print(f"{len(index):,} pictures: {facts}", markup=False, highlight=False, soft_wrap=True)
+            facts = (
+                f"{changes.encoded:,} encoded, {changes.added:,} new or changed, {changes.removed:,} deleted, "
+                f"{len(changes.problems):,} skipped"
+            )
+            console.print(f"{len(index):,} images: {facts}", markup=False, highlight=False, soft_wrap=True)
         if index.manifest.graph:
             recall = ", ".join(f"{value:.3f} for {kind}" for kind, value in index.manifest.graph.recall_at_10.items())
             console.print(

@@ -1,4 +1,4 @@
-"""polyclip languages."""
+"""Command `polyclip languages`."""
 
 import json as json_text
 from datetime import date
@@ -20,7 +20,7 @@ app = typer.Typer(
     invoke_without_command=True,
     help="List the languages, show one, draft a new pack, or check packs.",
 )
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.callback()
@@ -64,7 +64,7 @@ def show(
 
 
 def flatten_pack(pack: Language) -> list[tuple[str, str]]:
-    """Keys and values that are not empty, tables as `codes.nllb`."""
+    """Return the keys and values of a pack that are not empty; nested keys as `codes.nllb`."""
     rows: list[tuple[str, Any]] = []
     for key, value in pack.model_dump(mode="json", exclude={"sources"}).items():
         rows += (
@@ -80,7 +80,7 @@ def flatten_pack(pack: Language) -> list[tuple[str, str]]:
 
 def new(
     code: Annotated[str, typer.Argument(help="BCP 47 code of a language that has no pack, such as mg.")],
-    out: Annotated[Path | None, typer.Option(help="File to write; default CODE.toml here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: CODE.toml in this folder.")] = None,
 ) -> None:
     """Draft the pack of a new language from CLDR and the standards that are installed."""
     from polyclip.core.storage import write_text
@@ -90,15 +90,17 @@ def new(
     found, text = draft_pack(code, date.today())
     path = out or Path(f"{found}.toml")
     if path.exists():
-        raise PolyclipError(f"{path} exists and is left alone: give another file with --out, or move it away first.")
+        raise PolyclipError(
+            f"{path} exists and is not overwritten: give another file with --out, or move it away first."
+        )
     write_text(path, text, what="the language pack")
     faults = [str(fault) for fault in find_faults(path)]
-    checked = f"Left for you: {'; '.join(faults)}." if faults else "It passes 'polyclip languages check'."
+    checked = f"To do: {'; '.join(faults)}." if faults else "It passes 'polyclip languages check'."
     typer.echo(f"Wrote {path}. {checked} Compare each line with its source, then use it: polyclip align --lang {path}")
 
 
 def check(
-    files: Annotated[list[Path] | None, typer.Argument(help="Packs to check; default: all that polyclip has.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="Packs to check. Default: all built-in packs.")] = None,
     json: AsJson = False,
 ) -> None:
     """Check packs: schema, sources, references. Exit code 1 if anything is wrong."""
@@ -119,5 +121,5 @@ def check(
 
 
 def print_json(value: object) -> None:
-    """Pure JSON on standard output."""
+    """Print a value as JSON on standard output."""
     typer.echo(json_text.dumps(value, ensure_ascii=False, indent=1))

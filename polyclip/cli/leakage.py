@@ -1,4 +1,4 @@
-"""polyclip leakage."""
+"""Command `polyclip leakage`."""
 
 import json as json_text
 from pathlib import Path
@@ -23,27 +23,27 @@ def command(
     ] = None,
     lang: Annotated[
         list[str] | None,
-        typer.Option("--lang", help="Only captions in this language of corpora; repeat for several. Default: all."),
+        typer.Option("--lang", help="Only captions in this language; repeat for several. Default: all."),
     ] = None,
     train_split: Annotated[
-        str, typer.Option(help="Of a corpus that is trained on: train, validation, test or all.")
+        str, typer.Option(help="Split of the training corpus: train, validation, test or all.")
     ] = "train",
-    split: Annotated[str, typer.Option(help="Of a corpus that is the benchmark.")] = "test",
-    allow_leakage: Annotated[
-        str, typer.Option(help="Why leaks are allowed: exit code 0, and the reason is recorded in --out.")
-    ] = "",
+    split: Annotated[str, typer.Option(help="Split of the benchmark corpus.")] = "test",
+    allow_leakage: Annotated[str, typer.Option(help="Reason to allow leakage: exit code 0; recorded in --out.")] = "",
     out: Annotated[
         Path | None,
-        typer.Option(help="Write everything found to this file, as JSON. Default with --allow-leakage: leakage.json."),
+        typer.Option(help="Write the findings to this JSON file. Default with --allow-leakage: leakage.json."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print everything found as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Find train/test overlap: a benchmark's images, file names and captions in the training data. Exit code 1 for leakage."""
+    """Find train/test overlap: a benchmark's images, file names and captions in the training data. Exit code 1
+    for leakage.
+    """
     languages = [resolve_language(code) for code in lang or []]
     from polyclip.core.storage import write_text
     from polyclip.evaluation.leakage.compare import compare, list_known_names, to_record
     from polyclip.evaluation.leakage.sources import collect_contents
-    from polyclip.report.leakage import format_lines, build_table
+    from polyclip.report.leakage import build_table, format_lines
 
     names = list_known_names()
     found = compare(

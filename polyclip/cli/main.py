@@ -1,4 +1,6 @@
-"""`polyclip`: lists the commands, imports the one that is called, and turns every error of ours into one sentence and exit code 2."""
+"""Entry point of `polyclip`: lists the commands, imports the requested one, and reports errors in one sentence with
+exit code 2.
+"""
 
 import gc
 import inspect
@@ -17,38 +19,66 @@ from typer.core import TyperGroup
 from polyclip.core.progress import show_messages
 from polyclip.errors import PolyclipError
 
-OBJECTS = 20_000  # new ones between two searches for cycles: importing torch makes a million that stay, and Python's 700 cost a second
-KEPT = "What was encoded and trained so far is kept: the same 'polyclip align ...' with --resume goes on."
-PANELS: dict[str, dict[str, str]] = {  # file and first paragraph of its help: 'polyclip --help' imports none of them
+# allocations between two garbage collections: importing torch makes a million objects, and Python's 700 cost a second
+OBJECTS = 20_000
+KEPT = "What was encoded and trained so far is kept: run the same 'polyclip align ...' with --resume."
+PANELS: dict[str, dict[str, str]] = {  # first paragraph of each help: 'polyclip --help' imports no command
     "Model": {
-        "align": "Align a language: train small modules between a frozen text encoder and a frozen vision encoder, then evaluate them.",
+        "align": (
+            "Align a language: train small modules between a frozen text encoder and a frozen vision encoder, then "
+            "evaluate them."
+        ),
         "export": "Export a run to another library, and verify that its embeddings agree with the run's.",
-        "push": 'Publish a run on the Hugging Face hub: weights, settings, scores and model card. polyclip.load("owner/name") loads it.',
+        "push": (
+            "Publish a run on the Hugging Face hub: weights, settings, scores and model card. "
+            'polyclip.load("owner/name") loads it.'
+        ),
         "methods": "List the alignment methods, or count the trainable parameters of one.",
     },
     "Data": {
         "corpora": "List the corpora and benchmarks, or show one.",
         "languages": "List the languages, show one, draft a new pack, or check packs.",
         "translate": "Translate a corpus' captions, filter them, and write a corpus for 'polyclip align --corpus'.",
-        "doctor": "Diagnose how a text encoder tokenizes and embeds a language, before training. Exit code 1 for a defect.",
+        "doctor": "Diagnose how a text encoder reads a language before training. Exit code 1 for a defect.",
         "cache": "Show or clear converted weights and cached features; both are recomputed when needed.",
     },
     "Evaluation": {
         "eval": "Evaluate a model on a benchmark, with confidence intervals, trained and unseen languages apart.",
-        "compare": "Test per language whether B is better or worse than A: paired by query, corrected for the number of languages.",
-        "leakage": "Find train/test overlap: a benchmark's images, file names and captions in the training data. Exit code 1 for leakage.",
-        "report": "Write a self-contained HTML report of a run: recall with intervals, curves, example queries with images, licences.",
+        "compare": (
+            "Test per language whether B is better or worse than A: paired by query, corrected for the number of "
+            "languages."
+        ),
+        "leakage": (
+            "Find train/test overlap: a benchmark's images, file names and captions in the training data. Exit code "
+            "1 for leakage."
+        ),
+        "report": (
+            "Write a self-contained HTML report of a run: recall with intervals, curves, example queries with "
+            "images, licences."
+        ),
     },
     "Search": {
         "index": "Encode a folder of images into a search index; repeated, it encodes new and changed images only.",
         "search": "Rank images by a text or image query, and write a contact sheet.",
-        "classify": "Label images zero-shot with the nearest of given labels, using the prompts of their language's pack.",
-        "dedupe": "Group identical files, the same image at another size or quality, and images similar to a model. Nothing is deleted.",
-        "serve": "Serve a web page to search images in any language; reachable from this machine only, unless --host says otherwise.",
+        "classify": "Label images zero-shot with the nearest of given labels, using the language pack's prompts.",
+        "dedupe": (
+            "Group identical files, the same image at another size or quality, and images similar to a model. "
+            "Nothing is deleted."
+        ),
+        "serve": (
+            "Serve a web page to search images in any language; reachable from this machine only, unless --host says "
+            "otherwise."
+        ),
     },
     "Studies": {
-        "study": "Test a claim of the LilT paper: one table, one plot, one JSON file; repeated, it resumes an interrupted study.",
-        "fewshot": "Measure recall over the number of captioned images of a new language; repeated, it resumes an interrupted study.",
+        "study": (
+            "Test a claim of the LilT paper: one table, one plot, one JSON file; repeated, it resumes an interrupted "
+            "study."
+        ),
+        "fewshot": (
+            "Measure recall over the number of captioned images of a new language; repeated, it resumes an "
+            "interrupted study."
+        ),
     },
 }
 COMMANDS = {name: summary for commands in PANELS.values() for name, summary in commands.items()}
@@ -68,7 +98,7 @@ ENCODING = (
     "study",
     "translate",
 )
-OLD_NAMES = {  # of options; they go with the next release
+OLD_NAMES = {  # of options, until the next release
     "--tune": "--train-towers",
     "--views": "--num-augmentations",
     "--borrow": "--related-languages",
@@ -85,19 +115,24 @@ GROUPS = {
 
 COMMON: dict[str, tuple[Any, object]] = {
     "device": (
-        Annotated[str, typer.Option(help="Where models run: cpu, cuda, cuda:N or mps. Default: the best there is.")],
+        Annotated[
+            str, typer.Option(help="Device of the models: cpu, cuda, cuda:N or mps. Default: the best available.")
+        ],
         "auto",
     ),
-    "quiet": (Annotated[bool, typer.Option("--quiet", help="No progress and no remarks; results are printed.")], False),
+    "quiet": (
+        Annotated[bool, typer.Option("--quiet", help="Print results only, without progress and messages.")],
+        False,
+    ),
     "verbose": (
-        Annotated[bool, typer.Option("--verbose", help="Also what the libraries log, and tracebacks of errors.")],
+        Annotated[bool, typer.Option("--verbose", help="Print library logs and tracebacks of errors too.")],
         False,
     ),
 }
 
 
 def add_common_options(name: str, command: Callable[..., None]) -> Callable[..., None]:
-    """The same command with --quiet and --verbose, and with --device where it encodes or trains."""
+    """Add --quiet and --verbose to a command, and --device where it encodes or trains."""
 
     def run(*, quiet: bool, verbose: bool, device: str = "auto", **given: object) -> None:
         def inner() -> None:
@@ -124,7 +159,7 @@ def add_common_options(name: str, command: Callable[..., None]) -> Callable[...,
 
 
 def run_on(device: str) -> AbstractContextManager[object]:
-    """The device that was asked for; the best there is needs no asking, and no torch."""
+    """Select the requested device; the default needs no selection and does not import torch."""
     if device == "auto":
         return nullcontext()
     from polyclip.core.device import use_device
@@ -133,7 +168,7 @@ def run_on(device: str) -> AbstractContextManager[object]:
 
 
 def guard_command(command: Callable[..., None]) -> Callable[..., None]:
-    """The same command; an error of ours or Ctrl-C ends it with one sentence instead of a traceback."""
+    """Wrap a command so that our errors and Ctrl-C end it with one sentence instead of a traceback."""
 
     @wraps(command)
     def run(**given: object) -> None:
@@ -155,7 +190,7 @@ def guard_command(command: Callable[..., None]) -> Callable[..., None]:
 
 @cache
 def load_command(name: str) -> Any:
-    """A command, or a group of them, from its file."""
+    """Load a command, or a group of commands, from its file."""
     from polyclip.cli._launch import share_command
 
     module = import_module(f"polyclip.cli.{name}")
@@ -169,31 +204,32 @@ def load_command(name: str) -> Any:
 
 
 class LazyGroup(TyperGroup):
-    """The commands by name and summary; each is loaded when it is called."""
+    """Commands by name and summary; each is imported when it is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the first argument names."""
+        """Load and return the command that the first argument names."""
         if args[0] in COMMANDS:
             self.add_command(load_command(args[0]), args[0])
         return super().resolve_command(ctx, [args[0], *map(rename_option, args[1:])])
 
 
 def rename_option(word: str) -> str:
-    """An option's new name for the one it had before; says so."""
+    """Return an option's new name for its old one, with a notice on standard error."""
     name, equals, value = word.partition("=")
     if name not in OLD_NAMES:
         return word
-    print(f"{name} is now called {OLD_NAMES[name]}; the old name goes with the next release.", file=sys.stderr)  # noqa: T201
+    print(f"{name} is now called {OLD_NAMES[name]}; the old name will be removed in the next release.", file=sys.stderr)  # noqa: T201
     return f"{OLD_NAMES[name]}{equals}{value}"
 
 
-def print_version(wanted: bool) -> None:
-    """Print the version and end."""
+def print_version(wanted: bool) -> bool:
+    """Print the version and exit, where it is wanted."""
     if wanted:
         from importlib.metadata import version
 
         typer.echo(f"polyclip {version('polyclip')}")
         raise typer.Exit
+    return wanted  # typer passes this value on
 
 
 def root(
@@ -217,13 +253,11 @@ for panel, commands in PANELS.items():
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the command line and exit with the command's code."""
     gc.set_threshold(OBJECTS)
-    # Pillow's remark on large images stands beside an error of ours that names the image
+    # Pillow's warning about large images duplicates our error, which names the image
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     try:
-        guard_command(
-            lambda: app()
-        )()  # once more around it all: what lists the packs or the methods is no command of its own
+        guard_command(lambda: app())()  # again, since the lists of packs and methods are callbacks, not commands
     finally:
-        gc.freeze()  # so that the exit does not look through all of them for cycles
+        gc.freeze()  # so that no garbage collection runs at exit

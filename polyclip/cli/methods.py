@@ -1,4 +1,4 @@
-"""polyclip methods."""
+"""Command `polyclip methods`."""
 
 import json as json_text
 from typing import Annotated
@@ -11,18 +11,20 @@ from rich.table import Table
 from polyclip.core.registry import find, list_names
 
 app = typer.Typer(
-    add_completion=False, invoke_without_command=True, help="List the alignment methods, or count the trainable parameters of one."
+    add_completion=False,
+    invoke_without_command=True,
+    help="List the alignment methods, or count the trainable parameters of one.",
 )
 
 
 @app.callback()
 def print_methods(
-    context: typer.Context, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
+    context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """List the alignment methods, one line each."""
     if context.invoked_subcommand is not None:
         return
-    from polyclip.exporters.support import list_targets, format_targets
+    from polyclip.exporters.support import format_targets, list_targets
 
     methods = {name: find("methods", name).METHOD for name in list_names("methods")}
     if json:
@@ -49,7 +51,7 @@ def count(
     text_config: Annotated[str, typer.Option(help="config.json of a transformers text encoder.")],
     vision: Annotated[str, typer.Option(help="timm model, such as vit_base_patch16_224.")],
     image_size: Annotated[
-        int | None, typer.Option(min=16, help="Edge of a picture in pixels. Default: the model's own.")
+        int | None, typer.Option(min=16, help="Edge of an image in pixels. Default: the model's own.")
     ] = None,
     dim: Annotated[int, typer.Option("--head-dim", min=2, help="Length of one projection head's embedding.")] = 256,
     tune: Annotated[str, typer.Option("--train-towers", help="both, text or vision.")] = "both",
@@ -77,9 +79,7 @@ def count(
             )
         )
         return
-    table = Table(
-        "method", "trained", "total", "share", "without the token table", header_style="bold", box=SIMPLE_HEAD
-    )
+    table = Table("method", "trained", "total", "share", "without embeddings", header_style="bold", box=SIMPLE_HEAD)
     shares = (f"{100 * found[key]:.2f} %" for key in ("trained_share", "trained_share_without_embeddings"))
     table.add_row(method, f"{found['trained_parameters']:,}", f"{found['total_parameters']:,}", *shares)
     Console().print(table)

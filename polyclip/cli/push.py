@@ -1,4 +1,4 @@
-"""polyclip push."""
+"""Command `polyclip push`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,20 +11,20 @@ from polyclip.core.progress import console
 
 def command(
     run: Annotated[Path, typer.Argument(help="Run folder made by 'polyclip align'.")],
-    name: Annotated[
-        str, typer.Argument(help="Repository on the Hugging Face hub: owner/name. It is made where there is none.")
-    ],
+    name: Annotated[str, typer.Argument(help="Repository on the Hugging Face hub: owner/name. Created if missing.")],
     revision: Annotated[
-        str | None, typer.Option(help="Branch to commit to, made where there is none. Default: main.")
+        str | None, typer.Option(help="Branch to commit to, created if missing. Default: main.")
     ] = None,
-    private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
 ) -> None:
-    """Publish a run on the Hugging Face hub: weights, settings, scores and model card. polyclip.load("owner/name") loads it."""
+    """Publish a run on the Hugging Face hub: weights, settings, scores and model card.
+    polyclip.load("owner/name") loads it.
+    """
     from polyclip.exporters.push import push
 
     done = push(run, name, revision=revision, private=private)
     if done.local:
-        said = f"run.toml names files of this machine, which others do not have: {', '.join(done.local)}"
+        said = f"run.toml mentions local paths, which others do not have: {', '.join(done.local)}"
         console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
     printed = Console()
     printed.print(f"sent: {', '.join(done.files)}", highlight=False, soft_wrap=True)

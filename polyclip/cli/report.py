@@ -1,4 +1,4 @@
-"""polyclip report."""
+"""Command `polyclip report`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +15,13 @@ def command(
     out: Annotated[Path | None, typer.Option(help="The HTML file; default RUN/report.html.")] = None,
     lang: Annotated[
         list[str] | None,
-        typer.Option("--lang", help="Show words of this language; repeatable. Default: those that were trained."),
+        typer.Option("--lang", help="Show queries in this language; repeatable. Default: the trained languages."),
     ] = None,
-    pictures: Annotated[
-        bool, typer.Option(help="Words by pictures, best and worst queries; without, nothing is encoded.")
-    ] = True,
+    pictures: Annotated[bool, typer.Option(help="Show example queries with images, which encodes them.")] = True,
 ) -> None:
-    """Write a self-contained HTML report of a run: recall with intervals, curves, example queries with images, licences."""
+    """Write a self-contained HTML report of a run: recall with intervals, curves, example queries with images,
+    licences.
+    """
     languages = [resolve_language(code) for code in lang or []]
     from polyclip.report.html import write_page
     from polyclip.report.model_card import write_card
@@ -46,5 +46,5 @@ def command(
     card = write_card(run)
     console.print(f"report: {path}", highlight=False, soft_wrap=True)
     console.print(
-        f"model card: {card or 'README.md was edited by hand and is left alone'}", highlight=False, soft_wrap=True
+        f"model card: {card or 'README.md was edited by hand and is not overwritten'}", highlight=False, soft_wrap=True
     )

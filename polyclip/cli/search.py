@@ -1,4 +1,4 @@
-"""polyclip search."""
+"""Command `polyclip search`."""
 
 import json as json_text
 from pathlib import Path
@@ -20,31 +20,29 @@ SHEET = Path("search.html")
 
 
 def command(
-    query: Annotated[str, typer.Argument(help="What the picture should print_hits, in any language.")] = "",
+    query: Annotated[str, typer.Argument(help="Text query, in any language.")] = "",
     index: Annotated[
-        Path | None, typer.Option(help="Index made by 'polyclip index', or the folder of pictures it is in.")
+        Path | None, typer.Option(help="Index made by 'polyclip index', or the folder of images that holds it.")
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option(help="Folder of pictures, searched below too; with --index, where its pictures are now."),
+        typer.Option(help="Folder of images, searched recursively; with --index, where its images are now."),
     ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Run folder made by 'polyclip align'. Default: the one that made the index.")
     ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="Look for pictures like this file, instead of a query in words.")
-    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="Search by this image instead of text.")] = None,
     top: Annotated[int, typer.Option(min=1)] = 12,
     lang: Annotated[
         str,
         typer.Option(
-            help="Language of the query, for its spelling. Default: of those trained, the first in this script."
+            help="Language of the query, for normalization. Default: the first trained language in this script."
         ),
     ] = "",
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     html: Annotated[
         Path | None,
-        typer.Option(help="Where a contact sheet is written. Default: search.html with --images, none with --index."),
+        typer.Option(help="HTML file of the contact sheet. Default: search.html with --images, none with --index."),
     ] = None,
 ) -> None:
     """Rank images by a text or image query, and write a contact sheet."""
@@ -58,7 +56,7 @@ def command(
     else:
         found = search(
             query, images or Path(), model or Path(), top, language, picture
-        )  # `check_query` saw to it that both are given
+        )  # `check_query` made sure that both are given
     sheet = html or (SHEET if index is None and not json else None)
     if json:
         typer.echo(json_text.dumps(format_result(found), ensure_ascii=False, indent=1))
@@ -75,22 +73,27 @@ def command(
 def check_query(
     query: str, picture: Path | None, lang: str, index: Path | None, images: Path | None, model: Path | None
 ) -> None:
-    """Raises DataError where it is not said what is looked for, or where."""
+    """Check that the options name one query and something to search.
+
+    Raises:
+        DataError: A query or the images are missing, or options exclude each other.
+
+    """
     if index is None and (images is None or model is None):
         raise DataError(
             "Expected what to search: --index DIR made by 'polyclip index', or --images DIR with --model RUN."
         )
     if picture is not None and (query or lang):
-        raise DataError("Expected a query in words or --picture FILE, not both; --lang is for words.")
+        raise DataError("--picture cannot be combined with a text query or --lang.")
     if picture is None and not query:
-        raise DataError("Expected a query: words, or --picture FILE.")
+        raise DataError("Expected a query: text, or --picture FILE.")
 
 
 def print_hits(found: "SearchResult") -> None:
-    """A table, what was skipped, and what a reader should know."""
+    """Print the hits, skipped images, and a hint."""
     console = Console()
     table = Table("rank", "similarity", header_style="bold", box=SIMPLE_HEAD)
-    table.add_column("picture", overflow="fold")
+    table.add_column("image", overflow="fold")
     for number, hit in enumerate(found.hits, 1):
         table.add_row(str(number), f"{hit.similarity:.3f}", escape(str(hit.path.relative_to(found.root))))
     console.print(table)
@@ -98,13 +101,9 @@ def print_hits(found: "SearchResult") -> None:
         console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if found.hint:
         console.print(found.hint, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    about = (
-        ""
-        if found.recall is None
-        else f", approximately: {100 * found.recall:.1f} % of an exact search's ten best are found"
-    )
+    about = "" if found.recall is None else f", approximate search with recall@10 of {100 * found.recall:.1f} %"
     console.print(
-        f"{found.searched:,} pictures searched, {len(found.problems)} skipped{about}",
+        f"{found.searched:,} images searched, {len(found.problems)} skipped{about}",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -112,7 +111,7 @@ def print_hits(found: "SearchResult") -> None:
 
 
 def format_result(found: "SearchResult") -> dict[str, object]:
-    """What was found, as JSON (schema 1)."""
+    """Convert a result to JSON values (schema 1)."""
     return {
         "schema": 1,
         "query": found.query,

@@ -1,4 +1,4 @@
-"""polyclip serve."""
+"""Command `polyclip serve`."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,20 +15,22 @@ NEEDED = ("starlette", "uvicorn", "jinja2", "python_multipart")
 def command(
     index: Annotated[
         list[Path],
-        typer.Option(help="Folder made by 'polyclip index'; give several to compare their models side by side."),
+        typer.Option(help="Folder made by 'polyclip index'; repeat to compare models side by side."),
     ],
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Any other than the loopback demands --token.")
+        str, typer.Option(help="Address to listen on; any but the loopback requires --token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 8000,
     token: Annotated[
-        str, typer.Option(help="What visitors must know; at least 16 characters.", envvar="POLYCLIP_TOKEN")
+        str, typer.Option(help="Secret that visitors must enter; at least 16 characters.", envvar="POLYCLIP_TOKEN")
     ] = "",
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="A further name the server is asked for by, such as a proxy's.")
+        list[str] | None, typer.Option(help="Additional host name of the server, such as a proxy's.")
     ] = None,
 ) -> None:
-    """Serve a web page to search images in any language; reachable from this machine only, unless --host says otherwise."""
+    """Serve a web page to search images in any language; reachable from this machine only, unless --host says
+    otherwise.
+    """
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise RunError(

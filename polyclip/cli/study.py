@@ -1,4 +1,4 @@
-"""polyclip study."""
+"""Command `polyclip study`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ UNSEEN = (
     "th",
     "tr",
     "quz",
-)  # scored besides, where they were not trained
+)  # also scored, where they were not trained
 
 
 def command(
@@ -32,22 +32,22 @@ def command(
     ],
     lang: Annotated[
         list[str] | None,
-        typer.Option("--lang", help="Language to train beside English; repeat for several. Default: sw."),
+        typer.Option("--lang", help="Language to train with English; repeat for several. Default: sw."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100)] = 3,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A few methods, one seed, one trial each: minutes, and no evidence.")
+        bool, typer.Option("--quick", help="A few methods, one seed, one trial each: takes minutes; not evidence.")
     ] = False,
     method: Annotated[
         list[str] | None, typer.Option("--method", help="Only this method of the study; repeat for several.")
     ] = None,
     vision_tower: Annotated[
-        str, typer.Option(help="A small one: some methods train all of it.")
+        str, typer.Option(help="Vision encoder; a small one, since some methods train all of it.")
     ] = "efficientnet-lite0:depths,size=96",
     text_encoder: Annotated[str, typer.Option(help="As in 'polyclip align'.")] = "e5-small",
-    corpus: Annotated[str, typer.Option(help="A corpus' name, or the path of a pack of your own.")] = "emoji",
+    corpus: Annotated[str, typer.Option(help="A corpus name, or the path of your own pack.")] = "emoji",
     jobs: Annotated[
-        int, typer.Option(min=1, help="Cells that run at the same time, each with its share of the cores.")
+        int, typer.Option(min=1, help="Cells that run in parallel, each with its share of the CPU cores.")
     ] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the cells, tables and plots of all studies.")] = Path("studies"),
 ) -> None:

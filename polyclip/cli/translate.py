@@ -1,4 +1,4 @@
-"""polyclip translate."""
+"""Command `polyclip translate`."""
 
 import json as json_text
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from polyclip.translation.engine import TranslationOptions
     from polyclip.translation.filters import Thresholds
 
-INTERRUPTED = "Interrupted. What was translated so far is kept: the same command goes on from there."
+INTERRUPTED = "Interrupted. What was translated so far is kept: run the same command to resume."
 
 
 @dataclass(frozen=True, kw_only=True)
 class TranslateOptions:
-    """What may be written after `polyclip translate`."""
+    """Arguments and options of `polyclip translate`."""
 
-    corpus: Annotated[str, typer.Argument(help="Corpus whose captions are translated: a name, or the path of a pack.")]
+    corpus: Annotated[str, typer.Argument(help="Corpus to translate: a name, or the path of a pack.")]
     to: Annotated[
         list[str],
         typer.Option("--to", help="Language to translate into, by any of its codes or its name; repeat for several."),
@@ -39,59 +39,66 @@ class TranslateOptions:
     model: Annotated[
         str,
         typer.Option(
-            help="The engine's model: hub name, folder or file; {to} in it is the target's code. Default: the engine's own."
+            help=(
+                "The engine's model: hub name, folder or file; {to} in it is the target's code. Default: the "
+                "engine's own."
+            )
         ),
     ] = ""
     revision: Annotated[str, typer.Option(help="Revision of a hub name.")] = ""
     split: Annotated[
         list[str] | None, typer.Option("--split", help="train or validation; repeat for both. Default: train.")
     ] = None
-    keywords: Annotated[bool, typer.Option("--keywords", help="Translate the captions after the first too.")] = False
+    keywords: Annotated[bool, typer.Option("--keywords", help="Also translate captions after the first.")] = False
     without_human: Annotated[
-        bool, typer.Option("--without-human", help="Leave people's captions in the target out of these splits.")
+        bool, typer.Option("--without-human", help="Remove human captions in the target language from these splits.")
     ] = False
-    partial: Annotated[bool, typer.Option("--partial", help="Accept a translation file that misses captions.")] = False
+    partial: Annotated[bool, typer.Option("--partial", help="Accept a translation file with missing captions.")] = False
     beams: Annotated[int, typer.Option(min=1, help="Beams of the search; 1 is greedy.")] = 4
-    candidates: Annotated[int, typer.Option(min=1, help="Translations of each caption.")] = 1
-    sample: Annotated[bool, typer.Option("--sample", help="Draw translations instead of taking the likeliest.")] = False
-    temperature: Annotated[float, typer.Option(help="Of drawing.")] = 1.0
+    candidates: Annotated[int, typer.Option(min=1, help="Translations per caption.")] = 1
+    sample: Annotated[bool, typer.Option("--sample", help="Sample translations instead of taking the likeliest.")] = (
+        False
+    )
+    temperature: Annotated[float, typer.Option(help="Sampling temperature.")] = 1.0
     unknown_words: Annotated[
-        str, typer.Option(help="apertium, lexicon: refuse a caption with a word they lack, or keep the word as it is.")
+        str, typer.Option(help="apertium, lexicon: refuse captions with unknown words, or keep the words.")
     ] = "refuse"
     share: Annotated[
         float,
-        typer.Option(help="lexicon: of a caption's words, how many are replaced at most; below 1 it is code-switched."),
+        typer.Option(help="lexicon: maximum share of a caption's words to replace; below 1 gives code-switching."),
     ] = 1.0
-    batch_size: Annotated[int, typer.Option(min=1, help="Captions a batch; an interruption loses at most one.")] = 32
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Captions per batch; an interruption loses at most one batch.")
+    ] = 32
     seed: Annotated[int, typer.Option(min=0)] = 0
     similarity: Annotated[
-        str, typer.Option(help="Share of human pairs to lose (5%), a least margin (-0.05), or off.")
+        str, typer.Option(help="Share of human pairs to drop (5%), a minimum margin (-0.05), or off.")
     ] = "5%"
-    language: Annotated[str, typer.Option(help="Least likelihood beside the likeliest language's, or off.")] = "0.05"
-    script: Annotated[str, typer.Option(help="Least share of letters in the target's script, or off.")] = "0.5"
-    length: Annotated[str, typer.Option(help="Least and most length by the source's, or off.")] = "0.2:4"
+    language: Annotated[str, typer.Option(help="Minimum likelihood relative to the likeliest language, or off.")] = (
+        "0.05"
+    )
+    script: Annotated[str, typer.Option(help="Minimum share of letters in the target's script, or off.")] = "0.5"
+    length: Annotated[str, typer.Option(help="Minimum and maximum length relative to the source, or off.")] = "0.2:4"
     copies: Annotated[
-        str, typer.Option(help="A copy stays where people copy it in this share of other languages, or off.")
+        str, typer.Option(help="Keep a copied word that is copied in at least this share of other languages, or off.")
     ] = "0.1"
-    repeats: Annotated[
-        str, typer.Option(help="Most sources that may share one translation; a concept has it once. Or off.")
-    ] = "3"
+    repeats: Annotated[str, typer.Option(help="Maximum number of sources with the same translation, or off.")] = "3"
     unknown: Annotated[
-        bool, typer.Option("--markers/--no-markers", help="Drop translations with marks of unknown words.")
+        bool, typer.Option("--markers/--no-markers", help="Drop translations with markers of unknown words.")
     ] = True
     back_translate: Annotated[
-        bool, typer.Option("--back-translate", help="Translate back and drop by chrF; takes as long again.")
+        bool, typer.Option("--back-translate", help="Translate back and filter by chrF; doubles the time.")
     ] = False
-    chrf: Annotated[float, typer.Option(min=0, max=100, help="Least chrF of --back-translate.")] = 20.0
+    chrf: Annotated[float, typer.Option(min=0, max=100, help="Minimum chrF of --back-translate.")] = 20.0
     back_model: Annotated[
-        str, typer.Option(help="Model of --back-translate, where one does not know both directions.")
+        str, typer.Option(help="Model of --back-translate, where --model covers one direction only.")
     ] = ""
     text_encoder: Annotated[str, typer.Option(help="Encoder of --similarity, as in 'polyclip align'.")] = "e5-small"
     out: Annotated[
         Path | None, typer.Option(help="Folder of the new corpus; default translated/<corpus>-<languages>-<engine>.")
     ] = None
-    json: Annotated[bool, typer.Option("--json", help="What was kept and dropped, as JSON.")] = False
-    typed: frozenset[str] = frozenset()  # names of the options that were written
+    json: Annotated[bool, typer.Option("--json", help="Print kept and dropped captions as JSON.")] = False
+    typed: frozenset[str] = frozenset()  # names of the options given on the command line
 
 
 def translate_with(wanted: TranslateOptions) -> None:
@@ -127,7 +134,7 @@ command = make_command(TranslateOptions, translate_with)
 
 
 def build_engine_options(wanted: TranslateOptions) -> "TranslationOptions":
-    """Those of the engine."""
+    """Build the engine's options."""
     from polyclip.translation.engine import TranslationOptions
 
     named = ("model", "revision", "beams", "candidates", "sample", "temperature", "batch_size", "seed", "share")
@@ -135,8 +142,8 @@ def build_engine_options(wanted: TranslateOptions) -> "TranslationOptions":
 
 
 def build_thresholds(choice: dict[str, str], *, unknown: bool, chrf: float | None) -> "Thresholds":
-    """The filters' options, each a number or "off"."""
-    from polyclip.translation.filters import Thresholds, parse_threshold, parse_length, parse_similarity
+    """Build the filters' thresholds from options that are a number or "off"."""
+    from polyclip.translation.filters import Thresholds, parse_length, parse_similarity, parse_threshold
 
     margin, share = parse_similarity(choice["similarity"])
     most = parse_threshold("repeats", choice["repeats"], 1.0, 1e9)
@@ -154,8 +161,8 @@ def build_thresholds(choice: dict[str, str], *, unknown: bool, chrf: float | Non
 
 
 def run_translation(job: "Job", *, json: bool) -> None:
-    """Translate and print what was kept and dropped."""
-    from polyclip.report.translation import summarize_outcomes, collect_notes, build_table
+    """Translate, and print how many captions were kept and dropped."""
+    from polyclip.report.translation import build_table, collect_notes, summarize_outcomes
     from polyclip.translation.run import translate
 
     try:

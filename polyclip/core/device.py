@@ -1,6 +1,5 @@
 """Where models run: the device that was asked for, else the best there is."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -8,6 +7,7 @@ from contextvars import ContextVar
 import torch
 
 from polyclip.core.distributed import is_launched
+from polyclip.core.environment import read_variable
 from polyclip.errors import PolyclipError
 
 AUTO = "auto"
@@ -17,8 +17,8 @@ _scoped: ContextVar[torch.device | None] = ContextVar("polyclip device", default
 def best_device() -> torch.device:
     """The fastest kind of device that torch finds: CUDA, then Apple's MPS, then the CPU."""
     if torch.cuda.is_available():
-        local = os.environ.get("LOCAL_RANK") if is_launched() else None  # each process of a job has a GPU of its own
-        return torch.device("cuda") if local is None else torch.device("cuda", int(local) % torch.cuda.device_count())
+        local = read_variable("LOCAL_RANK") if is_launched() else ""  # each process of a job has a GPU of its own
+        return torch.device("cuda") if not local else torch.device("cuda", int(local) % torch.cuda.device_count())
     return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
 
 

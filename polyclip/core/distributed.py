@@ -5,14 +5,13 @@ they wait for each other; files of a run are written by process 0 alone. Before 
 not call it, each process works alone.
 """
 
-import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from polyclip.core.environment import read_variable
 from polyclip.errors import PolyclipError, RunError
 
 if TYPE_CHECKING:
@@ -31,12 +30,12 @@ class LostError(RunError):
 
 def is_launched() -> bool:
     """Whether a launcher started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE") or 1) > 1 and "RANK" in os.environ
+    return int(read_variable("WORLD_SIZE") or 1) > 1 and bool(read_variable("RANK"))
 
 
 def is_first_process() -> bool:
     """Whether this is process 0, which prints and writes the files of the run."""
-    return not is_launched() or os.environ["RANK"] == "0"
+    return not is_launched() or read_variable("RANK") == "0"
 
 
 def start() -> None:
@@ -73,7 +72,7 @@ def stop() -> None:
 
 def get_timeout() -> timedelta:
     """The longest time that a process waits for another, from POLYCLIP_TIMEOUT (minutes, default 60)."""
-    text = os.environ.get(MINUTES, str(LONGEST))
+    text = read_variable(MINUTES) or str(LONGEST)
     try:
         return timedelta(minutes=float(text))
     except (ValueError, OverflowError) as error:
@@ -82,12 +81,12 @@ def get_timeout() -> timedelta:
 
 def get_world_size() -> int:
     """Number of processes that work together; 1 before `start`."""
-    return int(os.environ["WORLD_SIZE"]) if _together[0] else 1
+    return int(read_variable("WORLD_SIZE")) if _together[0] else 1
 
 
 def get_rank() -> int:
     """Number of this process, from 0."""
-    return int(os.environ["RANK"]) if _together[0] else 0
+    return int(read_variable("RANK")) if _together[0] else 0
 
 
 def share_items(items: Sequence[T]) -> Sequence[T]:
@@ -155,15 +154,11 @@ def broadcast(value: T) -> T:
     """
     if get_world_size() == 1:
         return value
-    import torch
+    from accelerate.utils import broadcast_object_list
 
-    said = (
-        torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
-        if is_first_process()
-        else torch.zeros(0, dtype=torch.uint8)
-    )
-    length = int(sum_over_processes(torch.tensor(len(said))))
-    return json.loads(bytes(sum_over_processes(torch.nn.functional.pad(said, (0, length - len(said)))).tolist()))
+    with explain_lost_process():
+        found: list[T] = broadcast_object_list([value])
+    return found[0]
 
 
 def gather_objects(value: T) -> list[T]:
@@ -178,12 +173,11 @@ def gather_objects(value: T) -> list[T]:
     """
     if get_world_size() == 1:
         return [value]
-    import torch
+    from accelerate.utils import gather_object
 
-    data = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)[:, None]
-    sizes = [int(size) for size in gather_rows(torch.tensor([[len(data)]]), [1] * get_world_size())]
-    parts = gather_rows(data, sizes).split(sizes)
-    return [json.loads(bytes(part.flatten().tolist())) for part in parts]
+    with explain_lost_process():
+        found: list[T] = gather_object([value])
+    return found
 
 
 def gather_rows(rows: "Tensor", sizes: Sequence[int]) -> "Tensor":
@@ -240,8 +234,8 @@ def explain_lost_process() -> Iterator[None]:
         if not is_launched() or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
         raise LostError(
-            f"Process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} lost another process, which ended or did not "
-            f"answer within {get_timeout()}: its own message "
+            f"Process {read_variable('RANK')} of {read_variable('WORLD_SIZE')} lost another process, which ended or did "
+            f"not answer within {get_timeout()}: its own message "
             "is above, unless it was killed. The same command with --resume continues after the last epoch, with any "
             "number of processes."
         ) from error

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import platformdirs
 
+from polyclip.core.environment import read_variable
 from polyclip.errors import PolyclipError
 
 
 def get_cache_folder() -> Path:
     """The folder of converted weights and features: `POLYCLIP_CACHE`, else the platform's cache folder for polyclip."""
-    return Path(os.environ.get("POLYCLIP_CACHE") or platformdirs.user_cache_dir("polyclip"))
+    return Path(read_variable("POLYCLIP_CACHE") or platformdirs.user_cache_dir("polyclip"))
 
 
 PART = ".part"  # how files end that are still being written; a killed process may leave one

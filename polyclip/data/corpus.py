@@ -1,7 +1,7 @@
 """Corpus packs, and the corpora that they describe."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -280,4 +280,12 @@ def load_corpus(name: str) -> Corpus:
         raise UnknownName(
             "corpus", name, list_corpora(), "A corpus of your own is the path of a pack, such as my/corpus.toml."
         )
+    stamp = path.stat()
+    found = _open_pack(path, (stamp.st_mtime_ns, stamp.st_size))
+    return Corpus(found.pack, path) if found.pack.files else found  # shards may have changed: look again
+
+
+@lru_cache(maxsize=16)
+def _open_pack(path: Path, stamp: tuple[int, int]) -> Corpus:
+    """The corpus of a pack, opened once as long as its file stays as it is."""
     return Corpus(read_pack(CorpusPack, path), path)

@@ -71,7 +71,8 @@ class CaptionedDataset:
     captions: Captions
     galleries: dict[str, list[str]] = field(default_factory=dict)  # of languages that do not search all the images
     homes: dict[str, str] = field(default_factory=dict)  # image -> language of its region
-    groups: dict[str, str] = field(default_factory=dict)  # image -> what is redrawn with it, itself otherwise
+    # image -> cluster it is resampled with; default: the image itself
+    groups: dict[str, str] = field(default_factory=dict)
     pools: dict[str, Pool] = field(default_factory=dict)  # protocol -> gallery
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # what a partial folder lacks
@@ -250,10 +251,10 @@ def get_data_folder(request: Request, name: str) -> Path:
     wanted = ", ".join(file.path for file in known.layouts[0].files)
     if request.data is None:
         raise DataError(
-            f"{name} needs --data DIR with {wanted}; 'polyclip corpora show {name}' says where they come from."
+            f"{name} requires --data DIR with {wanted}; 'polyclip corpora show {name}' says where they come from."
         )
     if not request.data.is_dir():
-        raise DataError(f"{request.data} is no folder; {name} needs --data DIR with {wanted}.")
+        raise DataError(f"{request.data} is not a folder; {name} requires --data DIR with {wanted}.")
     if known.splits and request.split not in known.splits:
         raise UnknownName(f"split of {name}", request.split, known.splits)
     return request.data
@@ -263,10 +264,10 @@ def collect_notes(table: CaptionedDataset) -> list[str]:
     """List what a reader of the scores must know, first what is missing."""
     found = [f"PARTIAL: {text}" for text in table.missing]
     if found:
-        found[0] += "; these figures cannot stand beside published ones"
+        found[0] += "; these figures are not comparable with published ones"
     found += table.notes
     several = any(len(captions) > len({key for key, _ in captions}) for captions in table.captions.values())
-    found += [] if several else [f"one caption an image: {FIRST} and {ALL} are the same"]
+    found += [] if several else [f"one caption per image: {FIRST} and {ALL} are the same"]
     if table.homes:
         found += [
             f"{ALL}/home: only images of the language's own region and their captions ask, {ALL}/away: only the "

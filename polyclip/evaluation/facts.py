@@ -30,7 +30,7 @@ class Layout(Pack):
 class Split(Pack):
     """Official counts of one split, by the benchmark's own language codes."""
 
-    pictures: int = Field(default=0, ge=0)  # 0: nobody counted them
+    pictures: int = Field(default=0, ge=0)  # 0: not known
     captions: dict[str, int] = {}  # language -> captions
     galleries: dict[str, int] = {}  # language -> images, where each language has its own
     files: int = Field(default=0, ge=0)  # languages with one caption an image, where they are too many to list

@@ -17,7 +17,8 @@ from polyclip.errors import DataError, UnknownName
 from polyclip.evaluation.results import Result, Score
 from polyclip.languages.schema import list_languages, load_language
 
-SIDES = {"text_to_image": "image_retrieval", "image_to_text": "text_retrieval"}  # CLIP_benchmark names what is found
+# CLIP_benchmark names the direction by what is retrieved
+SIDES = {"text_to_image": "image_retrieval", "image_to_text": "text_retrieval"}
 CLASSIFICATION = ("acc1", "acc5", "mean_per_class_recall")
 DATASETS = {
     "xm3600": "crossmodal3600",

@@ -29,7 +29,7 @@ from polyclip.languages.schema import list_languages, load_language
 from polyclip.models.aligner import PolyCLIP
 
 MIXED = "mixed-styles"
-FEWEST = 30  # captions; below that an interval says nothing
+FEWEST = 30  # captions; with fewer the interval is meaningless
 PLAIN = {"Flags", "Symbols"}
 
 
@@ -63,7 +63,7 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
         scores = score_each(rows, one)
     notes = [f"left out, fewer than {FEWEST} names in this split: {', '.join(few)}"] if few else []
     machine = [code for code, found in rows.items() if all(row.provenance != HUMAN for row in found)]
-    notes += [f"names written by machines, not by people: {', '.join(machine)}"] if machine else []
+    notes += [f"machine-translated names, not human captions: {', '.join(machine)}"] if machine else []
     return BenchmarkReport(
         scores,
         {

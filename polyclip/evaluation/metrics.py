@@ -71,7 +71,8 @@ def rank_positives(
     for name, embeddings in (("query", query), ("gallery", gallery)):
         if not embeddings.sum().isfinite():  # one value that is not makes the sum so
             raise ValueError(
-                f"ranks needs finite {name} embeddings, found {int((~embeddings.isfinite()).sum())} other values."
+                f"compute_ranks requires finite {name} embeddings, found {int((~embeddings.isfinite()).sum())} other "
+                "values."
             )
     without = ~torch.isin(query_key, item_key)
     if without.any():
@@ -161,7 +162,7 @@ def ndcg(
     """
     own = (
         torch.arange(found.shape[1]) < positives[:, None]
-    )  # what stands in further places is the size of the gallery, which may be below k
+    )  # columns beyond the number of own items hold the size of the gallery, which may be below k
     worth = torch.where(own & (found < k), 1 / (found + 2).double().log2(), 0.0)
     best = (1 / torch.arange(2, k + 2, dtype=torch.float64).log2()).cumsum(0)
     return (

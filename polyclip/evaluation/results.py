@@ -43,7 +43,7 @@ class QueryOutcomes:
     direction: str
     gallery: int
     queries: str  # digest of their keys in order: two outcomes are paired where it is the same
-    cluster: tuple[str, ...]  # what each query is redrawn with
+    cluster: tuple[str, ...]  # the cluster that each query is resampled with
     rank: Int[np.ndarray, " query"]  # 0 is best
     gain: Float[np.ndarray, " query"]  # nDCG@10, in [0, 1]
 
@@ -118,7 +118,7 @@ class Trial:
     seconds: float = 0.0
     validation: float | None = None  # recall in [0, 1]; None where it was not trained
     error: float = 0.0  # standard error of `validation` over its queries
-    live: bool = False  # whether its text tower has to be run again to be scored
+    live: bool = False  # whether scoring has to run its text encoder again
     note: str = ""  # why it was skipped, or where it was stopped
 
 

@@ -137,9 +137,10 @@ def normalize_items(side: Items, where: str) -> Items:
     if without.any():
         first = side.keys[int(without.nonzero()[0, 0])]
         raise WeightsError(
-            f"{where}: {int(without.sum())} of {len(side.keys)} vectors are not finite or all zero, the first is that "
+            f"{where}: {int(without.sum())} of {len(side.keys)} embeddings are not finite or all zero, the first is "
+            "that "
             f"of {first!r}; "
-            "the model is damaged or its training diverged. Align again with a lower learning rate, or copy the run "
+            "the model is damaged or its training diverged. Align again with a lower --learning-rate, or copy the run "
             "folder again."
         )
     return side if ((length - 1).abs() < 1e-3).all() else replace(side, embeddings=side.embeddings.float() / length)

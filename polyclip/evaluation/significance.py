@@ -269,6 +269,7 @@ def check_same_queries(a: QueryOutcomes, b: QueryOutcomes, names: tuple[str, str
             else f" ({len(a.rank)} and {len(b.rank)})"
         )
         raise DataError(
-            f"{names[0]} and {names[1]} were not asked the same in {a.language}: other {different[0]}{shown}. "
+            f"{names[0]} and {names[1]} were not scored on the same queries in {a.language}: different "
+            f"{different[0]}{shown}. "
             "Evaluate both on the same files with the same options, or give --benchmark to do so now."
         )

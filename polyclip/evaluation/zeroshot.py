@@ -24,7 +24,7 @@ from polyclip.models.aligner import PolyCLIP
 
 DIRECTION = "classification"
 BLOCK = 4096  # images compared at once: bounds memory, changes no figure
-TIE = 1e-6  # cosine; what float32 may add or lose between two vectors that are the same
+TIE = 1e-6  # cosine; rounding error of float32 between equal embeddings
 BUCKETS = 3  # own class first; among the first five; neither
 DRAWS = 1000
 GAPS = ("{}", "{c}")  # where the name goes: Babel-ImageNet and our packs, CLIP_benchmark
@@ -83,7 +83,7 @@ def classify(
 
     """
     check_tasks(gallery, tasks)
-    images = normalize_embeddings(aligner.vision.embed(gallery.images, f"{benchmark} images", keep=True), "pictures")
+    images = normalize_embeddings(aligner.vision.embed(gallery.images, f"{benchmark} images", keep=True), "images")
     scores: list[Score] = []
     with Progress("scoring", len(tasks)) as progress:
         for task in tasks:
@@ -122,7 +122,7 @@ def check_tasks(gallery: LabeledImages, tasks: Sequence[Task]) -> None:
         where = f"{task.protocol}, language {task.language!r}"
         if len(task.classes) < 2:
             raise DataError(
-                f"{where}: {len(task.classes)} class has a name, classification needs two or more; name further "
+                f"{where}: {len(task.classes)} class has a name, classification requires two or more; name further "
                 "classes in this language."
             )
         if len(set(task.classes)) != len(task.classes) or len(task.names) != len(task.classes):
@@ -132,7 +132,7 @@ def check_tasks(gallery: LabeledImages, tasks: Sequence[Task]) -> None:
             )
         unnamed = [key for key, names in zip(task.classes, task.names, strict=True) if not names]
         if unnamed:
-            raise DataError(f"{where}: class {unnamed[0]!r} has no name; name it, or leave it out.")
+            raise DataError(f"{where}: class {unnamed[0]!r} has no name; name it, or remove it.")
         wrong = [prompt for prompt in task.prompts if sum(prompt.count(gap) for gap in GAPS) != 1]
         if wrong or not task.prompts:
             raise DataError(

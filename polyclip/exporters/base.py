@@ -13,10 +13,10 @@ from polyclip.models.aligner import PolyCLIP
 class ExportOrder:
     """What to export and where."""
 
-    aligner: PolyCLIP  # may be taken apart: nobody uses it afterwards
+    aligner: PolyCLIP  # may be modified: it is not used afterwards
     run: Path
-    folder: Path  # where files are written now
-    final: Path  # absolute; the folder's name once it is whole
+    folder: Path  # where files are written
+    final: Path  # absolute; the final folder
     int8: bool = False
 
 
@@ -43,10 +43,10 @@ class Target:
     """
 
     about: str
-    needs: tuple[str, ...]  # packages, by the name they are imported by
+    needs: tuple[str, ...]  # import names of required packages
     write: Callable[[ExportOrder], ExportNotes]
-    int8: bool = False  # whether it can be asked for
-    checks: tuple[str, ...] = field(default=())  # packages that the check reports the versions of, beside `needs`
+    int8: bool = False  # whether it is supported
+    checks: tuple[str, ...] = field(default=())  # further packages whose versions are recorded
 
 
 def check_installed(name: str, target: Target) -> None:

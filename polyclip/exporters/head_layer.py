@@ -22,8 +22,8 @@ from polyclip.exporters.merge import EVERY, Layers, find_final_norm
 from polyclip.languages.schema import list_languages, load_language
 from polyclip.models.branch import Branch
 
-CAPTIONS = 3000  # by which the encoder's spread is measured
-OUTSHINE = 1e4  # by how much what is computed outweighs what is added to it
+CAPTIONS = 3000  # to measure the distribution of the encoder's features
+OUTSHINE = 1e4  # factor by which the computed output dominates the residual input
 # the constant beside the mean, in usual distances of features from their mean; an error of 1 / (2 * 300^2) in lengths
 CONSTANT = 300.0
 

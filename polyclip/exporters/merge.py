@@ -23,8 +23,8 @@ IN_PLACE = (
     unfreeze_biases,
     unfreeze_all,
     add_lora,
-)  # parts that leave a tower's shape as it is, once they are merged
-OWN = (Adapter, ConvAdapter, TokenLayer, ConvLayer)  # layers that no other library has
+)  # parts that keep the encoder's architecture once they are merged
+OWN = (Adapter, ConvAdapter, TokenLayer, ConvLayer)  # layers that other libraries do not support
 EVERY = "--to onnx takes every method"
 STRAIGHT = 100.0  # GELU(x + 100) - 100 is x, where x is no smaller than -94
 

@@ -28,7 +28,7 @@ from polyclip.models.aligner import PolyCLIP, load_model
 DISTRIBUTIONS = {
     "open_clip": "open_clip_torch",
     "sentence_transformers": "sentence-transformers",
-}  # where they are not the module's name
+}  # where it differs from the module's name
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False) -> ExportRe
             plug, ExportOrder(aligner=load_model(run), run=run, folder=out, final=out.resolve(), int8=int8)
         )
         given = load_samples(run)
-        wanted = embed_samples(load_model(run), given)  # loaded anew: writing may take an aligner apart
+        wanted = embed_samples(load_model(run), given)  # loaded again: writing may modify an aligner
         console.print(f"reading {out} back with {plug.needs[0]} alone", highlight=False, soft_wrap=True)
         found = compute_agreements(
             read_back(name, out.resolve(), given), wanted, given.wide, LEAST_INT8 if int8 else LEAST

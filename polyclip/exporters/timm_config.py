@@ -96,7 +96,7 @@ def fold_constant_channel(map_: Affine, branch: Branch, encoder: Any, target: st
         raise RunError(
             f"{target} projects images without bias, but vision encoder {branch.tower.name} cannot hold one. {EVERY}."
         )
-    moving = torch.where(deviation == 1.0, 0.0, deviation.double())  # 1 stands for a dimension that never moved
+    moving = torch.where(deviation == 1.0, 0.0, deviation.double())  # 1 marks a constant dimension
     least = int((map_.weight.norm(dim=0) * moving).argmin())
     norm.weight[least], norm.bias[least] = 0.0, 1.0
     said = norm.act(torch.ones(()))

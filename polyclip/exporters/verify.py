@@ -30,8 +30,8 @@ class Agreement:
     count: int
     lowest: float
     mean: float
-    least: float  # what `lowest` has to be
-    rewritten: int = 0  # captions that the library changes before it reads them, left out of the figures
+    least: float  # required minimum of `lowest`
+    rewritten: int = 0  # captions that the library changes before tokenization, excluded from the cosines
 
     def format_sentence(self) -> str:
         """Return the agreement as one sentence."""
@@ -51,7 +51,7 @@ def read_back(target: str, folder: Path, given: Samples) -> dict[str, Any]:
         given: Captions and images.
 
     Returns:
-        Arrays "text" and "images" [item, dim], as far as the export makes them, and "rewritten", see `_readers`.
+        Arrays "text" and "pictures" [item, dim], as far as the export makes them, and "rewritten", see `_readers`.
 
     Raises:
         RunError: The process failed; the message holds the last line of its output.

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -178,7 +178,13 @@ _paths: dict[str, Path] = {}  # their paths
 
 def list_languages() -> list[str]:
     """List the codes of all language packs, in alphabetical order."""
-    return sorted({path.stem for path in LANGUAGES.glob("*.toml")} | set(_own))
+    return sorted(_packaged_codes(LANGUAGES.stat().st_mtime_ns) | set(_own))
+
+
+@lru_cache(maxsize=1)
+def _packaged_codes(changed: int) -> frozenset[str]:
+    """Codes of the packs in the folder, read again when it has changed."""
+    return frozenset(path.stem for path in LANGUAGES.glob("*.toml"))
 
 
 def load_language(code: str) -> Language:

@@ -38,16 +38,16 @@ class ModelConfig:
     loss: str = ""  # empty: the method's own
     text_layers: str = ""  # layers in which the method's parts are put, "first:end"; empty: the method's own, else all
     vision_layers: str = ""
-    rank: str = "8"  # of low-rank updates (components/low_rank.py)
+    rank: str = "8"  # of low-rank updates (components/lora.py)
     teacher: str = ""  # the aligned model that a taught method learns from
     image_head: str = ""  # of a taught method, the teacher's: "pass", or kind, dim and members, as "gated 384 2"; of a joint head also its
     # space and the dimensions of its class names, as "joint-linear 128 4 383 256"
     anchors: int = 0  # pairs that a relative head keeps; found by the method
     name_units: int = (
-        0  # nodes of the vision tower's class names that stand beside the heads; 0: none; found by `names.with_names`
+        0  # nodes of the vision tower's class names that stand beside the heads; 0: none; found by `class_names.add_class_names`
     )
     name_dim: int = 0  # dimensions that they take
-    space: int = 0  # length of the vectors of joint heads; found by `names.with_names`
+    space: int = 0  # length of the vectors of joint heads; found by `class_names.add_class_names`
 
 
 class Branch(nn.Module):

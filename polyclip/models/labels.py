@@ -1,4 +1,4 @@
-"""Zero-shot classification: labels as texts, and what an image is taken to be."""
+"""Zero-shot classification: prompts for labels, and the predicted label of an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from polyclip.languages.schema import NEUTRAL
 
 @dataclass(frozen=True)
 class Prediction:
-    """The nearest label of an image.
+    """Predicted label of an image.
 
     Attributes:
         label: The label with the highest probability; of equals the one named first.
@@ -25,11 +25,11 @@ class Prediction:
 
 
 def fill_prompts(labels: Sequence[str], language: str | None, templates: Sequence[str] | None) -> list[list[str]]:
-    """The texts that stand for each label: every prompt with the label in its gap.
+    """Fill each label into all prompts.
 
     Args:
         labels: Two or more different names.
-        language: Whose pack has the prompts; without one the bare label is taken.
+        language: Whose pack has the prompts; without one the bare label is used.
         templates: Prompts in place of the pack's.
 
     Returns:
@@ -51,7 +51,7 @@ def fill_prompts(labels: Sequence[str], language: str | None, templates: Sequenc
 
 
 def prediction_of(labels: Sequence[str], probabilities: Sequence[float]) -> Prediction:
-    """The prediction that the probabilities of all labels make."""
+    """Make the prediction from the probabilities of all labels."""
     scores = dict(zip(labels, probabilities, strict=True))
     best = max(scores, key=lambda label: scores[label])
     return Prediction(best, scores[best], scores)

@@ -1,4 +1,6 @@
-"""Models on disk: trained parts alone in a safetensors file, with the identity of the frozen encoders, and what lies beside them."""
+"""Models on disk: the trained parts in a safetensors file, with the identity of the frozen encoders, and their run's
+files.
+"""
 
 import json
 import shutil
@@ -63,7 +65,13 @@ def read_aligner(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def read_parts(folder: Path) -> tuple[ModelConfig, dict[str, str], dict[str, Tensor]]:
-    """The configuration, the encoders' identities and the tensors of a run folder or an `aligner.safetensors`.
+    """Read the configuration, the encoders' identities and the tensors of a model.
+
+    Args:
+        folder: A run folder, or an `aligner.safetensors`.
+
+    Returns:
+        The configuration, the file's metadata, and the trained tensors on the CPU.
 
     Raises:
         RunError: There is no such file.
@@ -80,14 +88,15 @@ def read_parts(folder: Path) -> tuple[ModelConfig, dict[str, str], dict[str, Ten
         config = ModelConfig(**json.loads(metadata["recipe"]))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f"{path} has a recipe that this version of polyclip cannot read ({error}); align again, or use the version it "
+            f"{path} has a recipe that this version of polyclip cannot read ({error}); align again, or use the "
+            "version it "
             "was made with."
         ) from error
     return config, metadata, state
 
 
 def settings_beside(folder: Path) -> dict[str, Any]:
-    """The settings of the run that a model lies in; empty where there are none, or where they are damaged."""
+    """Settings of the run that a model lies in; empty where there are none, or where they are damaged."""
     try:
         found: dict[str, Any] = tomllib.loads((folder / SETTINGS).read_text("utf-8")) if folder.is_dir() else {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
@@ -96,7 +105,11 @@ def settings_beside(folder: Path) -> dict[str, Any]:
 
 
 def save_model(model: "PolyCLIP", folder: Path) -> None:
-    """Write a model and what belongs to its run into a folder.
+    """Write a model and its run's files into a folder.
+
+    Args:
+        model: The model.
+        folder: Where it is written; created if needed.
 
     Raises:
         RunError: `folder` is a file.
@@ -116,10 +129,15 @@ def save_model(model: "PolyCLIP", folder: Path) -> None:
 
 
 def locate(run: str | Path, revision: str | None, cache_dir: str | Path | None) -> tuple[Path, str]:
-    """Where a model is on this machine, and how it is called.
+    """Find a model on this machine, or download it.
+
+    Args:
+        run: A run folder, a file, or owner/name on the hub.
+        revision: Branch, tag or commit on the hub.
+        cache_dir: Where files from the hub are kept.
 
     Returns:
-        Its folder or file, fetched from the hub where it is written owner/name, and its name: with the commit, on the hub.
+        Its folder or file, and its name, on the hub with the commit.
 
     Raises:
         RunError: A revision was given for a folder.
@@ -131,7 +149,8 @@ def locate(run: str | Path, revision: str | None, cache_dir: str | Path | None) 
         return folder, f"{run}@{commit}"
     if revision is not None:
         raise RunError(
-            f"revision {revision!r} is for a run on the hub (owner/name), but {run} is not written like one or is a folder "
-            "here; leave it out."
+            f"revision {revision!r} is for a run on the hub (owner/name), but {run} is not written like one or is a "
+            "folder "
+            "here; omit it."
         )
     return Path(run), str(run)

@@ -1,1 +1,1 @@
-"""From a result to files and tables."""
+"""Reports: from a result to tables, pages and files."""

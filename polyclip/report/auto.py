@@ -1,4 +1,4 @@
-"""What `--method auto` tried, as a table, and why its winner won, in one sentence."""
+"""Report of `--method auto`: its trials as a table, and why the winner was chosen."""
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -8,10 +8,11 @@ from polyclip.evaluation.results import Choice, Trial
 
 
 def build_trials_table(choice: Choice) -> Table:
-    """Every candidate: schedule, validation recall, seconds, and what kept it from its end; the winner in bold."""
+    """Build a table of all candidates: schedule, validation recall, seconds and notes; the winner is bold."""
     drawn = Table(
         title="candidates",
-        caption="recall: mean of recall@1, 5 and 10 of validation names, text to image, percent ± one standard error; trained: million parameters",
+        caption="recall: mean of recall@1, 5 and 10 of validation names, text to image, percent ± one standard "
+        "error; trained: million parameters",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -34,7 +35,7 @@ def build_trials_table(choice: Choice) -> Table:
 
 
 def format_figures(trial: Trial) -> tuple[str, str, str]:
-    """Trained parameters, recall and seconds of a trial; dashes where it was not trained."""
+    """Format trained parameters, recall and seconds of a trial; dashes where it was not trained."""
     parameters = f"{trial.parameters / 1e6:.2f}" if trial.parameters else "-"
     if trial.validation is None:
         return parameters, "-", "-"
@@ -42,8 +43,10 @@ def format_figures(trial: Trial) -> tuple[str, str, str]:
 
 
 def explain_choice(choice: Choice) -> str:
-    """One plain sentence: who won, by how much over whom or why in spite of whom, and who did not get a turn."""
-    found = sorted((trial for trial in choice.trials if trial.validation is not None), key=lambda trial: -get_recall(trial))
+    """Explain in one sentence why the winner was chosen, and which candidates were not trained."""
+    found = sorted(
+        (trial for trial in choice.trials if trial.validation is not None), key=lambda trial: -get_recall(trial)
+    )
     won = next(trial for trial in found if trial.name == choice.winner)
     others = [trial for trial in found if trial is not won]
     said = f"{won.name}, {won.schedule}: validation recall {get_recall(won):.3f}, {compare_with_next(won, others)}"
@@ -51,12 +54,12 @@ def explain_choice(choice: Choice) -> str:
 
 
 def get_recall(trial: Trial) -> float:
-    """Validation recall; 0 where there is none."""
+    """Return the validation recall, or 0 where there is none."""
     return trial.validation or 0.0
 
 
 def compare_with_next(won: Trial, others: list[Trial]) -> str:
-    """The winner and the best of the rest."""
+    """Compare the winner with the best of the others."""
     if not others:
         return "the only candidate that was trained"
     other = others[0]
@@ -69,7 +72,7 @@ def compare_with_next(won: Trial, others: list[Trial]) -> str:
 
 
 def count_untrained(trials: list[Trial]) -> list[str]:
-    """How many were skipped, stopped, or not possible."""
+    """Count the candidates that were skipped, stopped, or not possible."""
     kinds = (
         ("skipped", "did not fit in the budget"),
         ("stopped", "ran out of time"),
@@ -80,7 +83,7 @@ def count_untrained(trials: list[Trial]) -> list[str]:
 
 
 def describe_overrun(choice: Choice) -> list[str]:
-    """Said where the budget was not held."""
+    """Return a note if the search took longer than its budget."""
     return (
         [f"all of it took {format_duration(choice.seconds)}, over the budget of {format_duration(choice.budget)}"]
         if choice.seconds > choice.budget
@@ -89,5 +92,8 @@ def describe_overrun(choice: Choice) -> list[str]:
 
 
 def describe_choice(choice: Choice) -> str:
-    """The reason, and how the time was spent."""
-    return f"chosen: {choice.reason}\n{format_duration(choice.seconds)} of {format_duration(choice.budget)} used; {format_duration(choice.reserve)} had been set aside for the scores"
+    """Describe the reason for the choice, and how the time was spent."""
+    return (
+        f"chosen: {choice.reason}\n{format_duration(choice.seconds)} of {format_duration(choice.budget)} used; "
+        f"{format_duration(choice.reserve)} had been set aside for the scores"
+    )

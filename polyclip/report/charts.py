@@ -1,4 +1,4 @@
-"""Plots as SVG inside HTML: words stay words, so the browser shapes every script and follows light and dark; no plotting library is needed."""
+"""Charts as SVG inside HTML, without a plotting library; text stays text, in any script."""
 
 import html
 from collections.abc import Sequence
@@ -12,7 +12,18 @@ BAR = 160  # width of a bar of recall
 
 
 def draw_curve(log: Sequence[dict[str, Any]], key: str, title: str, *, share: bool) -> str:
-    """A line of `key` over the epochs of all phases, in percent where it is a `share`; empty where fewer than two lines have it."""
+    """Draw a line of one value over the epochs of all phases.
+
+    Args:
+        log: Lines of log.jsonl.
+        key: The value to draw.
+        title: Title of the chart.
+        share: Whether the value is a fraction, to be shown in percent.
+
+    Returns:
+        An HTML figure; empty where fewer than two lines have the value.
+
+    """
     points = [
         (number, line[key] * (100 if share else 1), line["phase"])
         for number, line in enumerate(log)
@@ -32,18 +43,23 @@ def draw_curve(log: Sequence[dict[str, Any]], key: str, title: str, *, share: bo
     first, last = points[0][1], points[-1][1]
     return (
         f'<figure><figcaption>{html.escape(title)}</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{html.escape(title)}: from {first:.2f} to {last:.2f} over {len(log)} lines of the log">{ticks}{draw_phase_borders(log, across)}'
-        f'<polyline points="{path}"/><g class="dots">{dots}</g><text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 2}" text-anchor="middle">epoch</text></svg></figure>'
+        f'aria-label="{html.escape(title)}: from {first:.2f} to {last:.2f} over {len(log)} lines of the '
+        f'log">{ticks}{draw_phase_borders(log, across)}'
+        f'<polyline points="{path}"/><g class="dots">{dots}</g><text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 2}" '
+        'text-anchor="middle">epoch</text></svg></figure>'
     )
 
 
 def draw_tick(value: float, y: float) -> str:
-    """A line across, with its value."""
-    return f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/><text x="{LEFT - 4}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>'
+    """Draw a horizontal line with its value."""
+    return (
+        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/><text x="{LEFT - 4}" y="{y + 4:.1f}" '
+        f'text-anchor="end">{value:.3g}</text>'
+    )
 
 
 def draw_phase_borders(log: Sequence[dict[str, Any]], across: float) -> str:
-    """Each phase's name where it begins, and an upright line between two."""
+    """Draw each phase's name where it begins, and a vertical line between two phases."""
     starts = [
         (number, line["phase"])
         for number, line in enumerate(log)
@@ -59,10 +75,11 @@ def draw_phase_borders(log: Sequence[dict[str, Any]], across: float) -> str:
 
 
 def draw_bar(score: Score) -> str:
-    """A recall from 0 to 100 %: its value as a dot, its 95 % interval as a line, chance as a mark. It repeats the figures beside it."""
+    """Draw a recall from 0 to 100 %: the value as a dot, its 95 % interval as a line, chance as a mark."""
     low, value, high, chance = (BAR * share for share in (score.low, score.value, score.high, score.chance))
     return (
         f'<svg class="bar" viewBox="0 0 {BAR} 14" aria-hidden="true"><line x1="0" x2="{BAR}" y1="7" y2="7"/>'
         f'<line class="chance" x1="{chance:.1f}" x2="{chance:.1f}" y1="1" y2="13"/>'
-        f'<line class="span" x1="{low:.1f}" x2="{high:.1f}" y1="7" y2="7"/><circle cx="{value:.1f}" cy="7" r="3.5"/></svg>'
+        f'<line class="span" x1="{low:.1f}" x2="{high:.1f}" y1="7" y2="7"/><circle cx="{value:.1f}" cy="7" '
+        'r="3.5"/></svg>'
     )

@@ -1,4 +1,4 @@
-"""Scores of zero-shot classification as a table: chance and classes differ from language to language, so corrected accuracy leads."""
+"""Zero-shot classification scores as tables, led by chance-corrected accuracy, which is comparable across languages."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,24 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from polyclip.evaluation.results import Score
-from polyclip.report.table import Figures, format_cell, group_scores, format_language, compute_mean
+from polyclip.report.table import Figures, compute_mean, format_cell, format_language, group_scores
 
 DIRECTION = "classification"
-CAPTION = "percent [95 % interval over images]; of: classes; n: images; corrected: acc@1 with chance at 0 and best at 100, comparable between languages"
+CAPTION = (
+    "percent [95 % interval over images]; of: classes; n: images; corrected: acc@1 with chance at 0 and best "
+    "at 100, comparable between languages"
+)
 MEANS = ("acc1_corrected", "acc1", "acc5")
 
 
 def build_tables(scores: Sequence[Score]) -> list[Table]:
-    """A table for each protocol of the scores that are classification; none where no score is."""
+    """Build a table for each protocol of the classification scores; none where there are no such scores."""
     found = [score for score in scores if score.direction == DIRECTION]
     return [build_table(found, protocol) for protocol in dict.fromkeys(score.protocol for score in found)]
 
 
 def build_table(scores: Sequence[Score], protocol: str) -> Table:
-    """Every language of one protocol, trained and never trained apart, in percent; fits 80 columns."""
+    """Build a table of one protocol, trained and unseen languages apart, in percent; fits 80 columns."""
     by_language = group_scores(scores, protocol, DIRECTION)
     first = next(iter(by_language.values()))["acc1"]
     drawn = Table(
@@ -33,7 +36,7 @@ def build_table(scores: Sequence[Score], protocol: str) -> Table:
     drawn.add_column("language")  # wraps where a name is long
     for heading in ("corrected", "acc@1", "chance", "acc@5", "of", "n"):
         drawn.add_column(heading, justify="right", no_wrap=True)
-    for seen, heading in ((True, "trained"), (False, "never trained")):
+    for seen, heading in ((True, "trained"), (False, "unseen (zero-shot)")):
         group = {code: found for code, found in by_language.items() if found["acc1"].seen is seen}
         if group:
             drawn.add_section()
@@ -45,12 +48,12 @@ def build_table(scores: Sequence[Score], protocol: str) -> Table:
 
 
 def format_mean(group: dict[str, Figures], metric: str) -> str:
-    """Unweighted mean over languages; none where a language has too few classes for the metric."""
+    """Format the unweighted mean over languages; empty where a language has too few classes for the metric."""
     return f"[bold]{compute_mean(group, metric):.1f}[/bold]" if all(metric in found for found in group.values()) else ""
 
 
 def format_row(code: str, found: Figures) -> list[str]:
-    """One language; `-` where it has too few classes for acc@5."""
+    """Format the row of one language; `-` where it has too few classes for acc@5."""
     acc1 = found["acc1"]
     acc5 = f"{100 * found['acc5'].value:.1f}" if "acc5" in found else "-"
     return [

@@ -9,7 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from polyclip.core.storage import write_text, write_atomically
+from polyclip.core.storage import write_atomically, write_text
 from polyclip.errors import PolyclipError
 from polyclip.evaluation.significance import BETTER, UNCLEAR, WORSE, Comparison, Difference
 from polyclip.report.table import format_language
@@ -23,10 +23,13 @@ SHOWN = {BETTER: "[bold green]better[/]", WORSE: "[bold red]worse[/]", UNCLEAR: 
 
 
 def build_comparison_table(found: Comparison) -> Table:
-    """Languages by their difference, best first, and the mean of all; fits 80 columns."""
+    """Build a table of all languages, largest gain first, and their mean; fits 80 columns."""
     drawn = Table(
-        title=f"B against A: {found.metric}, {found.direction.replace('_', ' ')}, {found.benchmark} · {found.protocol} · {found.split}",
-        caption=f"A: {found.a}; B: {found.b}; percent [95 % of this language alone]; p: two-sided, {found.correction} ({len(found.languages)}); "
+        title=f"B against A: {found.metric}, {found.direction.replace('_', ' ')}, {found.benchmark} · "
+        f"{found.protocol} · {found.split}",
+        caption=f"A: {found.a}; B: {found.b}; percent [95 % interval of this language alone]; p: two-sided, "
+        f"{found.correction} "
+        f"({len(found.languages)}); "
         f"mean: unweighted, of these {len(found.languages)} languages, its p is one test",
         header_style="bold",
         box=SIMPLE_HEAD,
@@ -44,18 +47,18 @@ def build_comparison_table(found: Comparison) -> Table:
 
 
 def sort_by_gain(lines: Sequence[Difference]) -> list[Difference]:
-    """Largest gain first."""
+    """Sort languages by their difference, largest gain first."""
     return sorted(lines, key=lambda line: (-line.difference, line.language))
 
 
 def format_cells(line: Difference) -> tuple[str, ...]:
-    """Both values, the difference with its interval, p and the verdict."""
+    """Format both values, the difference with its interval, p and the verdict."""
     change = f"{100 * line.difference:+.1f} [{100 * line.low:+.1f}, {100 * line.high:+.1f}]"
     return f"{100 * line.a:.1f}", f"{100 * line.b:.1f}", change, f"{line.adjusted:.4f}", SHOWN[line.verdict]
 
 
 def summarize_comparison(found: Comparison) -> str:
-    """The verdicts in words."""
+    """Summarize the verdicts in words."""
     named = {
         verdict: [line.language for line in found.languages if line.verdict == verdict]
         for verdict in (BETTER, WORSE, UNCLEAR)
@@ -64,18 +67,30 @@ def summarize_comparison(found: Comparison) -> str:
         f"{verdict} in {len(codes)}" + (f" ({', '.join(codes)})" if codes else "") for verdict, codes in named.items()
     )
     out = f" Left out, because only one was scored in them: {', '.join(found.left_out)}." if found.left_out else ""
-    return f"B is {said}; on average {found.mean.verdict}. Two models were compared, not two methods: another seed is another model.{out}"
+    return (
+        f"B is {said}; on average {found.mean.verdict}. Two models were compared, not two methods: another seed is "
+        f"another model.{out}"
+    )
 
 
 def format_comparison_json(found: Comparison) -> str:
-    """Everything, values in [0, 1]."""
+    """Format the comparison as JSON (schema 1), values in [0, 1]."""
     return json.dumps({"schema": 1, **asdict(found)}, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def write_comparison(folder: Path, found: Comparison) -> list[Path]:
-    """compare.json and compare.png in `folder`.
+    """Write compare.json and compare.png.
 
-    Raises PolyclipError where matplotlib is not installed.
+    Args:
+        folder: Where to write.
+        found: The comparison.
+
+    Returns:
+        The paths of both files.
+
+    Raises:
+        PolyclipError: matplotlib is not installed.
+
     """
     figure = plot_forest(found)
     write_text(folder / "compare.json", format_comparison_json(found), what="the comparison")
@@ -85,13 +100,27 @@ def write_comparison(folder: Path, found: Comparison) -> list[Path]:
 
 
 def plot_forest(found: Comparison) -> Any:
-    """One line a language: the difference and its interval, in points; the mean below. Names are in Latin letters, so every font has them."""
+    """Plot the difference and its interval for each language, in percentage points, and the mean below.
+
+    Names are in Latin letters, so that every font has them.
+
+    Args:
+        found: The comparison.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        PolyclipError: matplotlib is not installed.
+
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise PolyclipError(
-            "The plot needs matplotlib, which is not installed: pip install 'polyclip[study]'; without --out there is no plot."
+            "The plot needs matplotlib, which is not installed: pip install 'polyclip[study]'; without --out there "
+            "is no plot."
         ) from error
     lines = [*sort_by_gain(found.languages), found.mean]
     figure = Figure(figsize=(7, 1.6 + 0.24 * len(lines)), layout="constrained", dpi=120)
@@ -106,9 +135,10 @@ def plot_forest(found: Comparison) -> Any:
     names = [format_language(line.language) for line in lines[:-1]] + [f"mean of {len(found.languages)}"]
     axes.set_yticks(range(len(lines)), names, fontsize=8)
     axes.set_ylim(len(lines) - 0.4, -0.6)
-    axes.set(xlabel=f"{found.metric}, B - A, percent points [95 % of each language alone]")
+    axes.set(xlabel=f"{found.metric}, B - A, percentage points [95 % of each language alone]")
     axes.set_title(
-        f"{found.benchmark} · {found.protocol} · {found.direction.replace('_', ' ')}\nA: {Path(found.a).name}   B: {Path(found.b).name}",
+        f"{found.benchmark} · {found.protocol} · {found.direction.replace('_', ' ')}\nA: {Path(found.a).name}   B: "
+        f"{Path(found.b).name}",
         fontsize=9,
     )
     axes.legend(title=f"B is ({found.correction})", fontsize=7, title_fontsize=7, loc="best")
@@ -117,7 +147,7 @@ def plot_forest(found: Comparison) -> Any:
 
 
 def plot_points(axes: Any, own: Sequence[tuple[int, Difference]], marker: str, colour: str, name: str) -> None:
-    """The lines of one verdict."""
+    """Plot the languages with one verdict."""
     values = [100 * line.difference for _, line in own]
     error = [
         [100 * max(0.0, line.difference - line.low) for _, line in own],

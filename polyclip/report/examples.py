@@ -1,4 +1,4 @@
-"""What a run answers, query by query: the best and the worst of each language, and how similar words and images are."""
+"""Example queries of a run: the best and worst of each language, and similarities of words and images."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.types import ImageSource, Row
-from polyclip.evaluation.held_out import MIXED, choose_styles, read_named_rows, build_galleries, encode_names
+from polyclip.evaluation.held_out import MIXED, build_galleries, choose_styles, encode_names, read_named_rows
 from polyclip.evaluation.retrieval import Items, Request
 from polyclip.languages.schema import Language
 from polyclip.models.aligner import load_model
@@ -26,7 +26,7 @@ THUMBNAIL = 96  # pixels on the longer side
 
 @dataclass(frozen=True, slots=True)
 class QueryExample:
-    """A query, the place of its own image (0 is best) among all, and the concepts found first, each with its cosine."""
+    """A query, the rank of its own image (0 is best), and the concepts retrieved first with their cosine similarity."""
 
     query: str
     concept: str
@@ -37,7 +37,7 @@ class QueryExample:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Words by the images they name: cosines in [-1, 1]; word number n names image number n."""
+    """Cosine similarities of words and the images that they name, in [-1, 1]; word n names image n."""
 
     words: list[str]
     concepts: list[str]
@@ -46,7 +46,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class RunExamples:
-    """By language: its best and worst queries and its map; and the images that these show."""
+    """Best and worst queries and the similarity grid of each language, and thumbnails of the images they show."""
 
     gallery: int
     best: dict[str, list[QueryExample]] = field(default_factory=dict)
@@ -55,17 +55,31 @@ class RunExamples:
     thumbnails: dict[str, str] = field(default_factory=dict)  # concept -> data URI
 
     def texts(self) -> dict[str, list[str]]:
-        """Every word that is shown, by language."""
+        """Return every word that is shown, by language."""
         return {
             code: [*(answer.query for answer in self.best[code] + self.worst[code]), *self.grids[code].words]
             for code in self.best
         }
 
 
-def collect_examples(folder: Path, corpus_name: str, languages: Sequence[Language], trained: Sequence[str]) -> RunExamples:
-    """Ask a run its test names in these languages; features come from the cache where it has them.
+def collect_examples(
+    folder: Path, corpus_name: str, languages: Sequence[Language], trained: Sequence[str]
+) -> RunExamples:
+    """Run a model on its test names; features come from the cache where it has them.
 
-    Raises what `load_model`, the corpus and the towers raise, DataError for a language that the corpus does not name the test images in.
+    Args:
+        folder: Run folder of the model.
+        corpus_name: Corpus of the test images.
+        languages: Languages of the queries.
+        trained: Codes of the trained languages.
+
+    Returns:
+        Queries, grids and thumbnails.
+
+    Raises:
+        DataError: The corpus does not name the test images in a language.
+        RunError: The folder is not a run folder.
+
     """
     aligner, corpus = load_model(folder), load_corpus(corpus_name)
     request = Request(languages=list(languages), trained=frozenset(trained), corpus=corpus_name)
@@ -84,7 +98,19 @@ def collect_examples(folder: Path, corpus_name: str, languages: Sequence[Languag
 
 
 def rank_queries(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word image"]) -> list[QueryExample]:
-    """Every query whose image is in the gallery, best first: by the place of its own image, then by its cosine. Ties count against the model."""
+    """Rank every query whose image is in the gallery: by rank of its own image, then by cosine.
+
+    Ties count against the model.
+
+    Args:
+        rows: Rows of one language.
+        gallery: The images.
+        cosines: Similarity of each name and image.
+
+    Returns:
+        The queries, best first.
+
+    """
     place = {key: column for column, key in enumerate(gallery.keys)}
     found = []
     for row, line in zip(rows, cosines, strict=True):
@@ -99,7 +125,7 @@ def rank_queries(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "wo
 
 
 def build_grid(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word image"]) -> Grid:
-    """A few words by their images: concepts chosen by hash, so that no score decides what is shown."""
+    """Build a grid of a few words and their images; concepts are chosen by hash, not by score."""
     place = {key: column for column, key in enumerate(gallery.keys)}
     named = [
         (hashlib.sha256(row.concept.encode()).hexdigest(), number)
@@ -113,7 +139,7 @@ def build_grid(rows: Sequence[Row], gallery: Items, cosines: Float[Tensor, "word
 
 
 def select_images(corpus: Corpus, protocol: str, gallery: Items) -> dict[str, ImageSource]:
-    """The image of every concept, in the style in which the gallery shows it."""
+    """Select the image of every concept, in the style in which the gallery shows it."""
     styles = {style: corpus.reader.pictures(corpus.folder, style) for style in corpus.reader.styles(corpus.folder)}
     if protocol != MIXED:
         return dict(styles[protocol])
@@ -125,7 +151,7 @@ def select_images(corpus: Corpus, protocol: str, gallery: Items) -> dict[str, Im
 
 
 def list_concepts(whole: RunExamples) -> set[str]:
-    """Everything that has to be shown."""
+    """List every concept whose image is shown."""
     listed = [answer for found in (*whole.best.values(), *whole.worst.values()) for answer in found]
     found = {answer.concept for answer in listed} | {concept for answer in listed for concept, _ in answer.found}
     return found | {concept for grid in whole.grids.values() for concept in grid.concepts}

@@ -1,4 +1,4 @@
-"""A run as one HTML file that needs nothing else: figures, curves, licences, and what it answers. No script, no request, light and dark."""
+"""A run as one self-contained HTML file: figures, curves, licences and example queries; no scripts, no requests."""
 
 import html
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from polyclip.core.storage import write_text
 from polyclip.languages.schema import list_languages, load_language
 from polyclip.report.charts import draw_bar, draw_curve
-from polyclip.report.examples import QueryExample, RunExamples, Grid
+from polyclip.report.examples import Grid, QueryExample, RunExamples
 from polyclip.report.licences import UNKNOWN, WORDS, Material, build_bill, summarize_licences
 from polyclip.report.model_card import format_language_name
 from polyclip.report.reproduce import build_command
@@ -16,21 +16,24 @@ from polyclip.report.table import format_language
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = Path(__file__).with_name("page.css")
-BOXES = "Letters that show as boxes need a font on the device that shows this page; on Debian and Ubuntu: apt install fonts-noto-core fonts-noto-cjk."
+BOXES = (
+    "Letters that show as boxes need a font on the device that shows this page; on Debian and Ubuntu: apt "
+    "install fonts-noto-core fonts-noto-cjk."
+)
 
 
 def write_page(path: Path, facts: RunFacts, found: RunExamples | None) -> None:
-    """Write the page whole or not at all; without `found` it has no images."""
+    """Write the page atomically; without `found` it has no images."""
     write_text(path, render_page(facts, found), what="the report")
 
 
 def render_page(facts: RunFacts, found: RunExamples | None) -> str:
-    """The whole document."""
+    """Render the whole HTML document."""
     title = escape(f"{facts.folder.resolve().name} · polyclip")
     parts = [
         ("curves", "Learning curves", render_curves(facts)),
         ("recall", "Recall by language", "".join(render_recall(facts, direction) for direction in DIRECTIONS)),
-        ("knowledge", "Knowledge kept", render_retention(facts)),
+        ("knowledge", "Retention", render_retention(facts)),
         ("map", "Words by images", "" if found is None else render_maps(found)),
         ("queries", "Best and worst queries", "" if found is None else render_queries(found)),
         ("materials", "Bill of materials", render_materials(build_bill(facts.run))),
@@ -40,30 +43,35 @@ def render_page(facts: RunFacts, found: RunExamples | None) -> str:
     links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name, _ in shown)
     body = "\n".join(f'<section id="{key}"><h2>{name}</h2>\n{content}</section>' for key, name, content in shown)
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{title}</title>\n<style>{STYLE.read_text("utf-8")}</style></head>\n'
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width, initial-scale=1">\n'
+        '<meta http-equiv="Content-Security-Policy" '
+        f'content="{POLICY}"><title>{title}</title>\n<style>{STYLE.read_text("utf-8")}</style></head>\n'
         f'<body><header>{render_heading(facts)}<nav aria-label="Sections"><ul>{links}</ul></nav></header>\n'
         f'<main>\n{body}\n</main>\n<footer class="soft"><p>{BOXES}</p></footer></body></html>\n'
     )
 
 
 def render_heading(facts: RunFacts) -> str:
-    """Name, what it is, and the first trained language's headline."""
+    """Render name, description, and the first trained language's headline score."""
     model, recipe = facts.model, facts.run["recipe"]
     figures = facts.get_figures("text_to_image")
     code = facts.run["languages"][0] if facts.run["languages"][0] in figures else next(iter(figures))
     score = figures[code]["recall@10"]
     named = ", ".join(format_language_name(trained) for trained in facts.run["languages"])
     return (
-        f"<h1>{escape(facts.folder.resolve().name)}</h1><p>{escape(named)}: {escape(recipe['text_encoder'])} and {escape(recipe['vision_tower'])}, aligned by "
-        f"method {escape(model['method'])}; {model['trained_parameters']:,} of {model['total_parameters']:,} parameters trained.</p>"
-        f'<p class="verdict">{escape(format_language(code))}: {100 * score.value:.1f} % of {score.queries} names find their image among the first 10 of {score.gallery} '
+        f"<h1>{escape(facts.folder.resolve().name)}</h1><p>{escape(named)}: {escape(recipe['text_encoder'])} and "
+        f"{escape(recipe['vision_tower'])}, aligned by "
+        f"method {escape(model['method'])}; {model['trained_parameters']:,} of {model['total_parameters']:,} "
+        "parameters trained.</p>"
+        f'<p class="verdict">{escape(format_language(code))}: {100 * score.value:.1f} % of {score.queries} names find '
+        f"their image among the first 10 of {score.gallery} "
         f"(95 % interval {100 * score.low:.1f} to {100 * score.high:.1f}; by chance {100 * score.chance:.1f}).</p>"
     )
 
 
 def render_curves(facts: RunFacts) -> str:
-    """Validation and loss, and the same as a table."""
+    """Render validation and loss curves, and the same values as a table."""
     drawn = draw_curve(facts.log, "validation", "Validation recall, percent", share=True) + draw_curve(
         facts.log, "loss", "Training loss", share=False
     )
@@ -85,7 +93,7 @@ def render_curves(facts: RunFacts) -> str:
 
 
 def render_recall(facts: RunFacts, direction: str) -> str:
-    """Every language of the headline protocol, trained ones first; the bar is recall@10."""
+    """Render recall of every language under the headline protocol, trained ones first; the bar is recall@10."""
     rows = []
     for code, found in facts.get_figures(direction).items():
         ten = found["recall@10"]
@@ -95,17 +103,18 @@ def render_recall(facts: RunFacts, direction: str) -> str:
         rows.append(
             [
                 escape(format_language(code)),
-                "trained" if ten.seen else "never",
+                "trained" if ten.seen else "unseen",
                 draw_bar(ten),
                 *reversed(numbers),
                 f"{ten.queries} / {ten.gallery}",
             ]
         )
     said = (
-        f"{direction.replace('_', ' ').capitalize()}, {facts.scores[0].benchmark}, {facts.protocol}, {facts.scores[0].split}: percent [95 % interval]. "
+        f"{direction.replace('_', ' ').capitalize()}, {facts.scores[0].benchmark}, {facts.protocol}, "
+        f"{facts.scores[0].split}: percent [95 % interval]. "
         "The bar shows recall@10 from 0 to 100: dot the value, thick line the interval, upright mark chance."
     )
-    drawn = render_table(said, ["language", "", "recall@10 drawn", *reversed(HEADLINE), "queries / gallery"], rows)
+    drawn = render_table(said, ["language", "", "recall@10 chart", *reversed(HEADLINE), "queries / gallery"], rows)
     title = direction.replace("_", " ").capitalize()
     return (
         f"<h3>{title}</h3>{drawn}"
@@ -115,7 +124,7 @@ def render_recall(facts: RunFacts, direction: str) -> str:
 
 
 def render_retention(facts: RunFacts) -> str:
-    """What the towers knew, before and after."""
+    """Render retention: what the encoders could do before and after alignment."""
     rows = [
         [
             escape(k.part),
@@ -138,9 +147,10 @@ def render_retention(facts: RunFacts) -> str:
 
 
 def render_maps(found: RunExamples) -> str:
-    """A map for each language; the first is open."""
+    """Render a similarity map for each language; the first is open."""
     about = (
-        '<p class="soft">Cosine times 100 of each word with each image; framed: the word\'s own image; underlined: the most similar of these. '
+        '<p class="soft">Cosine times 100 of each word with each image; framed: the word\'s own image; underlined: '
+        "the most similar of these. "
         "Words are chosen by hash, not by score.</p>"
     )
     return about + "".join(
@@ -150,11 +160,13 @@ def render_maps(found: RunExamples) -> str:
 
 
 def render_map(code: str, grid: Grid, thumbnails: dict[str, str]) -> str:
-    """Words down, images across; the stronger the colour, the more similar within this map."""
+    """Render words as rows and images as columns; the stronger the colour, the more similar within this map."""
     values = [value for line in grid.cosines for value in line]
     low, span = min(values), max(max(values) - min(values), 1e-9)
     names = dict(zip(grid.concepts, grid.words, strict=True))
-    head = "".join(f'<th scope="col">{render_image(thumbnails[concept], names[concept])}</th>' for concept in grid.concepts)
+    head = "".join(
+        f'<th scope="col">{render_image(thumbnails[concept], names[concept])}</th>' for concept in grid.concepts
+    )
     rows = []
     for number, (word, line) in enumerate(zip(grid.words, grid.cosines, strict=True)):
         cells = [
@@ -171,7 +183,7 @@ def render_map(code: str, grid: Grid, thumbnails: dict[str, str]) -> str:
 
 
 def render_queries(found: RunExamples) -> str:
-    """Best and worst queries of each language with what they found."""
+    """Render the best and worst queries of each language with what they retrieved."""
     parts = []
     for number, code in enumerate(found.best):
         best = "".join(render_query(code, answer, found) for answer in found.best[code])
@@ -181,26 +193,30 @@ def render_queries(found: RunExamples) -> str:
         )
         parts.append(render_details(code, content, number == 0))
     return (
-        f'<p class="soft">Each query with its own image, then the first images found among {found.gallery}; framed: its own.</p>'
-        + "".join(parts)
+        f'<p class="soft">Each query with its own image, then the first images found among {found.gallery}; framed: '
+        "its own.</p>" + "".join(parts)
     )
 
 
 def render_query(code: str, answer: QueryExample, found: RunExamples) -> str:
-    """One query."""
+    """Render one query with its images."""
     strip = "".join(
         render_image(found.thumbnails[c], f"number {n}, cosine {v:.2f}", c == answer.concept)
         for n, (c, v) in enumerate(answer.found, 1)
     )
     return (
-        f'<li><p class="query" {format_language_attributes(code)}>{escape(answer.query)}</p><p class="soft">place {answer.rank + 1} of {found.gallery}, cosine {answer.own:.2f}</p>'
+        f'<li><p class="query" {format_language_attributes(code)}>{escape(answer.query)}</p><p class="soft">place '
+        f"{answer.rank + 1} of {found.gallery}, cosine {answer.own:.2f}</p>"
         f'{render_image(found.thumbnails[answer.concept], answer.query, True)}<div class="strip">{strip}</div></li>'
     )
 
 
 def render_materials(items: Sequence[Material]) -> str:
-    """What it is made of, and whether it may be used commercially."""
-    rows = [[escape(item.part), escape(item.name), render_link(item), WORDS[item.commercial], escape(item.why)] for item in items]
+    """Render the materials, their licences, and whether commercial use is allowed."""
+    rows = [
+        [escape(item.part), escape(item.name), render_link(item), WORDS[item.commercial], escape(item.why)]
+        for item in items
+    ]
     notes = "".join(f"<li>{escape(item.name)}: {escape(item.note)}</li>" for item in dict.fromkeys(items) if item.note)
     drawn = render_table(
         "Every material, its licence, and what that says of commercial use",
@@ -214,54 +230,60 @@ def render_materials(items: Sequence[Material]) -> str:
 
 
 def render_link(item: Material) -> str:
-    """The identifier, with its page."""
+    """Render the licence identifier as a link to its page."""
     name = "not stated" if item.spdx == UNKNOWN else escape(item.spdx)
     return f'<a href="{escape(item.url)}" rel="noreferrer">{name}</a>' if item.url else name
 
 
 def render_origin(facts: RunFacts) -> str:
-    """Command, seed, versions, seconds."""
+    """Render command, seed, versions and seconds."""
     versions = ", ".join(f"{name} {number}" for name, number in facts.origin["versions"].items())
     seconds = ", ".join(f"{part} {value:.0f} s" for part, value in facts.seconds.items())
-    return f"<p><code>{escape(build_command(facts.run, facts.folder))}</code></p><p>Seed {facts.origin['seed']}; {escape(seconds)}.</p><p>{escape(versions)}</p>"
+    return (
+        f"<p><code>{escape(build_command(facts.run, facts.folder))}</code></p><p>Seed {facts.origin['seed']}; "
+        f"{escape(seconds)}.</p><p>{escape(versions)}</p>"
+    )
 
 
 def render_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
-    """Cells are HTML; the first of a row is its heading, those that begin with a figure are set to the right."""
+    """Render a table; cells are HTML, the first of a row is its heading, numbers are right-aligned."""
     heads = "".join(f'<th scope="col">{name}</th>' for name in head)
-    body = "".join(f'<tr><th scope="row">{row[0]}</th>{"".join(render_cell(value) for value in row[1:])}</tr>' for row in rows)
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>{"".join(render_cell(value) for value in row[1:])}</tr>' for row in rows
+    )
     return wrap_scrollable(
-        f'<table class="{kind}"><caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>',
+        f'<table class="{kind}"><caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{body}</tbody></table>",
         caption,
     )
 
 
 def render_cell(value: str) -> str:
-    """A cell."""
+    """Render a table cell, right-aligned if it is a number."""
     return f'<td class="n">{value}</td>' if value[:1] in "+-0123456789" and value else f"<td>{value}</td>"
 
 
 def wrap_scrollable(drawn: str, name: str) -> str:
-    """A region that scrolls sideways by finger or arrow keys where it is too wide."""
+    """Wrap content in a region that scrolls sideways where it is too wide."""
     return f'<div class="wide" role="region" tabindex="0" aria-label="{escape(name)}">{drawn}</div>'
 
 
 def render_details(code: str, content: str, is_open: bool) -> str:
-    """A part that unfolds, headed by its language."""
+    """Render a part that unfolds, headed by its language."""
     return f"<details{' open' if is_open else ''}><summary>{escape(format_language(code))}</summary>{content}</details>"
 
 
 def render_image(uri: str, name: str, own: bool = False) -> str:
-    """A thumbnail."""
+    """Render a thumbnail with its alternative text."""
     return f'<img{" class=own" if own else ""} src="{uri}" alt="{escape(name)}">'
 
 
 def format_language_attributes(code: str) -> str:
-    """Language and direction of captions, for fonts, screen readers and the order of letters."""
+    """Format the HTML attributes for language and direction of captions."""
     direction = load_language(code).direction if code in list_languages() else "auto"
     return f'lang="{escape(code)}" dir="{direction}"'
 
 
 def escape(value: str) -> str:
-    """Escaped."""
+    """Escape text for use in HTML."""
     return html.escape(value)

@@ -1,4 +1,4 @@
-"""What a comparison of training data and benchmark found, as a table people can read."""
+"""Findings of a comparison of training data and benchmark as a table and lines."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ SHOWN = 5  # of each kind
 
 
 def build_table(findings: Findings) -> Table:
-    """The first leaks of each kind and how many there are."""
+    """Build a table of the first leaks of each kind and their numbers."""
     drawn = Table(
         title=escape(f"{findings.train} in {findings.other}"),
         header_style="bold",
@@ -45,30 +45,31 @@ def build_table(findings: Findings) -> Table:
 
 
 def shorten_path(name: str) -> str:
-    """The last two parts of a path."""
+    """Return the last two parts of a path."""
     return "/".join(Path(name).parts[-2:])
 
 
 def format_lines(findings: Findings, reason: str) -> Iterator[str]:
-    """What was compared, what is shared without being a leak, and the verdict."""
+    """Yield what was compared, what is shared without being a leak, and the verdict."""
     yield from findings.notes
     counts = findings.captions
     for what, called in (("pictures", "images"), ("listed", "names of images")):
         mine, theirs = findings.compared[what]
         yield f"compared: {theirs:,} {called} of the benchmark with {mine:,} of the training data"
     yield (
-        f"captions: {counts['shared']:,} of {counts['captions']:,} are also in training, {counts['shared_sentences']:,} of the {counts['sentences']:,} "
-        f"with {LONG} letters or more (the same word for another image is no leak)"
+        f"captions: {counts['shared']:,} of {counts['captions']:,} are also in training, "
+        f"{counts['shared_sentences']:,} of the {counts['sentences']:,} "
+        f"with {LONG} letters or more (the same word for another image is not a leak)"
     )
     yield summarize_leaks(findings.leaks, reason)
 
 
 def summarize_leaks(leaks: list[Leak], reason: str) -> str:
-    """One sentence."""
+    """Summarize the leaks in one sentence."""
     if not leaks:
         return "No leak found."
     return (
         f"{len(leaks):,} leaks, allowed: {reason}"
         if reason
-        else f"{len(leaks):,} leaks. To go on all the same: --allow-leakage REASON."
+        else f"{len(leaks):,} leaks. To continue anyway: --allow-leakage REASON."
     )

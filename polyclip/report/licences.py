@@ -1,4 +1,4 @@
-"""Bill of materials: everything a run is made of, its licence, and whether commercial use is allowed."""
+"""Bill of materials: everything that a run is made of, its licence, and whether commercial use is allowed."""
 
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from polyclip.errors import PolyclipError
 YES, CONDITIONS, UNCLEAR, NO = "yes", "conditions", "unclear", "no"
 ORDER = (YES, CONDITIONS, UNCLEAR, NO)  # the worst decides
 WORDS = {YES: "yes", CONDITIONS: "yes, with conditions", UNCLEAR: "not settled", NO: "no"}
-UNKNOWN = "NOASSERTION"  # SPDX's word for a licence that nobody has stated
+UNKNOWN = "NOASSERTION"  # SPDX's identifier for an unknown licence
 NOT_STATED = "no licence is stated where polyclip can read it; ask the holder"
 FILE = Path(__file__).with_name("licences.toml")
 DEEPEST = 8  # runs that go on from runs
@@ -21,7 +21,7 @@ DEEPEST = 8  # runs that go on from runs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """One material. `commercial` is yes, conditions, unclear or no."""
+    """One material; `commercial` is yes, conditions, unclear or no."""
 
     part: str
     name: str
@@ -33,15 +33,22 @@ class Material:
 
 
 def build_bill(run: dict[str, Any]) -> list[Material]:
-    """Materials of a run, from the settings in its result.json or run.toml: towers, teacher, corpus, and those of the run it went on from.
+    """List the materials of a run with their licences and verdicts on commercial use.
 
     Reads packs and local model cards, never the network.
+
+    Args:
+        run: Settings in result.json or run.toml.
+
+    Returns:
+        Encoders, teacher, corpus, and the materials of the run that this one was continued from.
+
     """
     return list(dict.fromkeys(judge_item(item) for item in list_materials(run, DEEPEST)))
 
 
 def list_materials(run: dict[str, Any], depth: int) -> Iterator[Material]:
-    """Every material, not judged yet."""
+    """Yield every material, without verdicts."""
     recipe = run["recipe"]
     yield describe_model("text encoder", recipe["text_encoder"])
     for part in split_towers(recipe["vision_tower"]):
@@ -51,16 +58,18 @@ def list_materials(run: dict[str, Any], depth: int) -> Iterator[Material]:
     yield from list_corpus_materials(run["corpus"])
     if "continued" in run and depth:
         yield from list_run_materials(Path(run["continued"]["from"]), depth)
-    yield Material(part="program", name="polyclip", spdx="Apache-2.0", url="https://www.apache.org/licenses/LICENSE-2.0")
+    yield Material(
+        part="program", name="polyclip", spdx="Apache-2.0", url="https://www.apache.org/licenses/LICENSE-2.0"
+    )
 
 
 def split_towers(tower: str) -> list[str]:
-    """Vision encoders side by side, one by one."""
+    """Split vision encoders that are used side by side."""
     return tower.split("+") if "+" in tower and "/" not in tower else [tower]
 
 
 def describe_model(part: str, name: str) -> Material:
-    """A tower: one of ours, timm's own statement, or what its card in a local folder or in the hub's cache says."""
+    """Describe an encoder: one of ours, timm's own statement, or the card in a local folder or in the Hub's cache."""
     plain = name.partition(":")[0]
     for facts in load_licence_table()["models"]:
         if plain in facts["names"]:
@@ -75,7 +84,7 @@ def describe_model(part: str, name: str) -> Material:
 
 
 def describe_timm_model(part: str, name: str, argument: str) -> Material:
-    """What timm says of the weights it would fetch; nothing is known of a file of one's own."""
+    """Describe timm's pretrained weights; nothing is known of a local weights file."""
     from timm.models import get_pretrained_cfg
 
     if "weights=" in name:
@@ -83,7 +92,7 @@ def describe_timm_model(part: str, name: str, argument: str) -> Material:
             part=part,
             name=name,
             spdx=UNKNOWN,
-            note="Weights of a file of one's own: its licence is known to who made the file.",
+            note="Weights from a local file: only its author knows the licence.",
         )
     config = get_pretrained_cfg(argument, allow_unregistered=True)
     return Material(
@@ -95,7 +104,7 @@ def describe_timm_model(part: str, name: str, argument: str) -> Material:
 
 
 def list_teacher_materials(name: str, depth: int) -> Iterator[Material]:
-    """The aligned model that a taught method learnt from, or what the run that it is was made of."""
+    """Yield the teacher of a distillation method, or the materials of the run that it is."""
     if name.startswith("clip:"):
         yield describe_model("teacher", name)
     elif depth:
@@ -103,7 +112,7 @@ def list_teacher_materials(name: str, depth: int) -> Iterator[Material]:
 
 
 def list_corpus_materials(name: str) -> Iterator[Material]:
-    """Captions and images, as the pack says."""
+    """Yield captions and images, as the corpus' pack describes them."""
     try:
         pack = load_corpus(name).pack
     except PolyclipError:
@@ -121,16 +130,18 @@ def list_corpus_materials(name: str) -> Iterator[Material]:
 
 
 def list_run_materials(folder: Path, depth: int) -> Iterator[Material]:
-    """What the run that this one goes on from, or learnt from, is made of."""
+    """Yield the materials of the run that this one was continued or distilled from."""
     try:
         started = tomllib.loads((folder / "run.toml").read_text("utf-8"))
         yield from list_materials(started, depth - 1)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError):
-        yield Material(part="earlier run", name=folder.name, spdx=UNKNOWN, why="its folder is not at hand: see its card")
+        yield Material(
+            part="earlier run", name=folder.name, spdx=UNKNOWN, why="its folder is not at hand: see its card"
+        )
 
 
 def read_card_licence(argument: str) -> str:
-    """The licence in the metadata of a model's own card: of a local folder, or of what the hub's cache has; never fetched."""
+    """Read the licence in a model card of a local folder or of the Hub's cache; nothing is downloaded."""
     from huggingface_hub import ModelCard, try_to_load_from_cache
 
     path: Any = Path(argument) / "README.md"
@@ -144,12 +155,12 @@ def read_card_licence(argument: str) -> str:
         return UNKNOWN
     try:
         return normalize_spdx(str(ModelCard.load(path).data.get("license") or ""))
-    except (OSError, ValueError):  # a card without readable metadata states nothing
+    except (OSError, ValueError):  # a card without readable metadata has no licence
         return UNKNOWN
 
 
 def get_hub_page(argument: str) -> str:
-    """A hub name's page."""
+    """Return the web page of a name on the Hub."""
     return (
         f"https://huggingface.co/{argument}"
         if argument.count("/") == 1 and not argument.startswith((".", "/")) and not Path(argument).exists()
@@ -158,7 +169,7 @@ def get_hub_page(argument: str) -> str:
 
 
 def normalize_spdx(text: str) -> str:
-    """An identifier as SPDX spells it: the hub and timm write them in small letters; NOASSERTION where there is none."""
+    """Spell an identifier as SPDX does (the Hub and timm use lower case); NOASSERTION where there is none."""
     known = {name.lower(): name for entry in load_licence_table()["licences"] for name in entry["spdx"]}
     stated = text.strip()
     return (
@@ -167,17 +178,20 @@ def normalize_spdx(text: str) -> str:
 
 
 def judge_item(item: Material) -> Material:
-    """The same item with what its licence says about commercial use; of `A AND B` the stricter, of `A OR B` the freer."""
+    """Add the verdict on commercial use: of `A AND B` the stricter, of `A OR B` the freer."""
     if item.spdx == UNKNOWN:
         return item
     found = pick_strictest(
-        [pick_freest([judge_licence(one) for one in part.split(" OR ")]) for part in item.spdx.strip("()").split(" AND ")]
+        [
+            pick_freest([judge_licence(one) for one in part.split(" OR ")])
+            for part in item.spdx.strip("()").split(" AND ")
+        ]
     )
     return replace(item, commercial=found[0], why=found[1])
 
 
 def judge_licence(spdx: str) -> tuple[str, str]:
-    """Verdict and reason of one identifier."""
+    """Return verdict and reason for one licence identifier."""
     for entry in load_licence_table()["licences"]:
         if spdx.strip(" ()") in entry["spdx"]:
             return entry["commercial"], entry["why"]
@@ -185,17 +199,17 @@ def judge_licence(spdx: str) -> tuple[str, str]:
 
 
 def pick_strictest(found: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    """The strictest."""
+    """Return the strictest verdict with its reason."""
     return max(found, key=lambda pair: ORDER.index(pair[0]))
 
 
 def pick_freest(found: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    """The freest."""
+    """Return the freest verdict with its reason."""
     return min(found, key=lambda pair: ORDER.index(pair[0]))
 
 
 def summarize_licences(items: Sequence[Material]) -> str:
-    """Whether the whole may be used commercially, in plain sentences: the strictest material decides."""
+    """Say in plain sentences whether the whole may be used commercially; the strictest material decides."""
     verdict = max((item.commercial for item in items), key=ORDER.index)
     deciding = "; ".join(
         dict.fromkeys(f"{item.part} ({item.spdx}: {item.why})" for item in items if item.commercial == verdict)
@@ -212,5 +226,5 @@ def summarize_licences(items: Sequence[Material]) -> str:
 
 @cache
 def load_licence_table() -> dict[str, Any]:
-    """licences.toml."""
+    """Load licences.toml, the table of known licences and models."""
     return tomllib.loads(FILE.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Unweighted means over languages, each with the list of the languages it is over."""
+"""Unweighted means over languages, each with the list of its languages."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,9 +13,16 @@ GROUPS = {"all": (True, False), "trained": (True,), "never trained": (False,)}
 
 
 def compute_means(scores: Iterable[Score]) -> list[dict[str, Any]]:
-    """For every protocol, direction, metric and group of languages: value, 95 % interval, chance and the languages.
+    """Compute means for every protocol, direction, metric and group of languages.
 
-    The interval redraws whole clusters in all languages together; it is null where the scores do not know their queries.
+    Args:
+        scores: Scores of all languages.
+
+    Returns:
+        For each mean its value, 95 % interval, chance level and languages. The interval resamples clusters in all
+        languages
+        together; it is null for scores without per-query outcomes.
+
     """
     series: dict[tuple[str, ...], dict[str, list[Score]]] = {}
     for score in scores:
@@ -27,18 +34,22 @@ def compute_means(scores: Iterable[Score]) -> list[dict[str, Any]]:
         clusters = number_score_clusters(next(iter(by_metric.values())))
         for group, seen in GROUPS.items():
             members = {metric: [score for score in own if score.seen in seen] for metric, own in by_metric.items()}
-            found += [facts | {"group": group} | summarize_metric(metric, own, clusters) for metric, own in members.items() if own]
+            found += [
+                facts | {"group": group} | summarize_metric(metric, own, clusters)
+                for metric, own in members.items()
+                if own
+            ]
     return found
 
 
 def number_score_clusters(scores: Sequence[Score]) -> dict[str, np.ndarray]:
-    """The clusters of every language's queries, by number; of those whose scores know them."""
+    """Number the clusters of every language's queries, for scores with per-query outcomes."""
     known = {score.language: score.outcome.cluster for score in scores if isinstance(score, PerQueryScore)}
     return dict(zip(known, number_clusters(known.values()), strict=True))
 
 
 def summarize_metric(metric: str, scores: Sequence[Score], clusters: dict[str, np.ndarray]) -> dict[str, Any]:
-    """One metric in one group."""
+    """Compute the mean of one metric in one group."""
     low, high = compute_interval(metric, scores, clusters)
     value, chance = (sum(getattr(score, key) for score in scores) / len(scores) for key in ("value", "chance"))
     return {
@@ -54,7 +65,7 @@ def summarize_metric(metric: str, scores: Sequence[Score], clusters: dict[str, n
 def compute_interval(
     metric: str, scores: Sequence[Score], clusters: dict[str, np.ndarray]
 ) -> tuple[float, float] | tuple[None, None]:
-    """Of the mean over languages."""
+    """Compute the interval of the mean over languages."""
     outcomes = [score.outcome for score in scores if isinstance(score, PerQueryScore)]
     if metric not in PER_QUERY or len(outcomes) != len(scores):
         return None, None

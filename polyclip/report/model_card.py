@@ -1,4 +1,4 @@
-"""The model card of a run: README.md in the format of the Hugging Face hub, made of the files in the run folder alone."""
+"""The model card of a run: README.md in the format of the Hugging Face Hub, made from the run folder."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,20 +8,37 @@ from typing import Any
 from polyclip.core.storage import hash_parts, write_text
 from polyclip.evaluation.results import Score
 from polyclip.languages.schema import list_languages, load_language
-from polyclip.report.licences import UNKNOWN, WORDS, Material, build_bill, summarize_licences, split_towers, load_licence_table
+from polyclip.report.licences import (
+    UNKNOWN,
+    WORDS,
+    Material,
+    build_bill,
+    load_licence_table,
+    split_towers,
+    summarize_licences,
+)
 from polyclip.report.reproduce import build_command
 from polyclip.report.run_facts import DIRECTIONS, HEADLINE, RunFacts, read_facts
 from polyclip.report.table import format_language
 
 NAME = "README.md"
 MARK = re.compile(r"\n<!-- written by polyclip; an edited card is left alone\. ([0-9a-f]{16}) -->\n$")
-FEW = 5  # languages at either end of those never trained
+FEW = 5  # unseen languages at either end of the ranking
 
 
 def write_card(folder: Path) -> Path | None:
-    """Write README.md into a finished run's folder; None where there is one that was edited by hand, which is left alone.
+    """Write README.md into a finished run folder.
 
-    Raises RunError for a folder without a result, DataError for a damaged one.
+    Args:
+        folder: The run folder.
+
+    Returns:
+        The path of the card; None where the card was edited by hand, which is not overwritten.
+
+    Raises:
+        RunError: The folder has no result.
+        DataError: A file of the folder is damaged.
+
     """
     path = folder / NAME
     if is_edited(path):
@@ -36,7 +53,7 @@ def write_card(folder: Path) -> Path | None:
 
 
 def is_edited(path: Path) -> bool:
-    """Whether a card is there that polyclip did not write, or that was changed since."""
+    """Whether there is a card that polyclip did not write, or that was changed since."""
     if not path.exists():
         return False
     text = path.read_text("utf-8", errors="replace")
@@ -45,14 +62,22 @@ def is_edited(path: Path) -> bool:
 
 
 def render_card(facts: RunFacts) -> str:
-    """The whole card: metadata, then text."""
+    """Render the whole card: metadata, then text."""
     items = build_bill(facts.run)
-    parts = [render_intro(facts), render_usage(facts), render_results(facts), render_retention(facts), render_materials(items), render_limits(facts), render_origin(facts)]
+    parts = [
+        render_intro(facts),
+        render_usage(facts),
+        render_results(facts),
+        render_retention(facts),
+        render_materials(items),
+        render_limits(facts),
+        render_origin(facts),
+    ]
     return f"---\n{render_metadata(facts)}\n---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 
 def render_metadata(facts: RunFacts) -> str:
-    """YAML that the hub reads; a licence for the trained parts is chosen by who publishes them."""
+    """Render the YAML that the Hub reads; who publishes the trained weights chooses their licence."""
     from huggingface_hub import ModelCardData
 
     data = ModelCardData(
@@ -72,12 +97,12 @@ def render_metadata(facts: RunFacts) -> str:
 
 
 def list_iso_codes(facts: RunFacts) -> list[str]:
-    """ISO 639 codes of the trained languages, without script and region: the hub knows no others."""
+    """List ISO 639 codes of the trained languages, without script and region, which the Hub does not know."""
     return list(dict.fromkeys(code.partition("-")[0] for code in facts.run["languages"]))
 
 
 def list_hub_names(recipe: dict[str, Any]) -> Iterator[str]:
-    """Names on the hub of the frozen towers that have one."""
+    """Yield the names on the Hub of the frozen encoders that have one."""
     known = {name: model["hub"] for model in load_licence_table()["models"] for name in model["names"]}
     for tower in [recipe["text_encoder"], *split_towers(recipe["vision_tower"])]:
         kind, _, rest = tower.partition(":")
@@ -92,7 +117,7 @@ def list_hub_names(recipe: dict[str, Any]) -> Iterator[str]:
 
 
 def list_evaluations(facts: RunFacts) -> Iterator[Any]:
-    """The headline of every trained language for the hub's index, with its interval, chance and counts."""
+    """Yield the headline scores of every trained language for the Hub's index."""
     from huggingface_hub import EvalResult
 
     for direction in DIRECTIONS:
@@ -107,7 +132,8 @@ def list_evaluations(facts: RunFacts) -> Iterator[Any]:
                     dataset_config=code,
                     dataset_split=score.split,
                     metric_type=f"{direction}_{metric.replace('@', '_at_')}",
-                    metric_name=f"{direction.replace('_', ' ')} {metric} [95 % {format_percent(score.low)} to {format_percent(score.high)} %]",
+                    metric_name=f"{direction.replace('_', ' ')} {metric} [95 % {format_percent(score.low)} to "
+                    f"{format_percent(score.high)} %]",
                     metric_value=round(score.value, 4),
                     metric_args={
                         key: round(getattr(score, key), 4) for key in ("low", "high", "chance", "queries", "gallery")
@@ -116,39 +142,49 @@ def list_evaluations(facts: RunFacts) -> Iterator[Any]:
 
 
 def render_intro(facts: RunFacts) -> str:
-    """What it is."""
+    """Render what the model is."""
     model, recipe = facts.model, facts.run["recipe"]
     named = ", ".join(format_language_name(code) for code in facts.run["languages"])
     return (
-        f"# {facts.folder.resolve().name}\n\nText and images in one space for {named}: the frozen text encoder `{recipe['text_encoder']}` and "
-        f"the frozen vision encoder `{recipe['vision_tower']}`, aligned by polyclip with method `{model['method']}`. This repository holds the "
-        f"trained parts alone: {model['trained_parameters']:,} of {model['total_parameters']:,} parameters ({100 * model['trained_share']:.2f} %)."
+        f"# {facts.folder.resolve().name}\n\nText and images in one embedding space for {named}: the frozen text "
+        "encoder "
+        f"`{recipe['text_encoder']}` and "
+        f"the frozen vision encoder `{recipe['vision_tower']}`, aligned by polyclip with method `{model['method']}`. "
+        "This repository holds the "
+        f"trained parts alone: {model['trained_parameters']:,} of {model['total_parameters']:,} parameters "
+        f"({100 * model['trained_share']:.2f} %)."
     )
 
 
 def render_usage(facts: RunFacts) -> str:
-    """How to load it."""
+    """Render how to load the model."""
     name = facts.folder.resolve().name
     code = facts.run["languages"][0]
     return (
-        "## How to use\n\n```sh\npip install 'polyclip[starter]'\n```\n\n```python\nimport polyclip\nfrom PIL import Image\n\n"
-        f'model = polyclip.load("{name}")  # this folder, or "owner/{name}" on the hub, revision="..." for one state of it\n'
-        f'words = model.encode_text(["..."], language="{code}")  # embeddings, float32, [n, {facts.model["dim"]}] or a multiple\n'
+        "## How to use\n\n```sh\npip install 'polyclip[starter]'\n```\n\n```python\nimport polyclip\nfrom PIL import "
+        "Image\n\n"
+        f'model = polyclip.load("{name}")  # this folder, or "owner/{name}" on the hub, revision="..." for one state '
+        "of it\n"
+        f'words = model.encode_text(["..."], language="{code}")  # embeddings, float32, [n, {facts.model["dim"]}] or '
+        "a multiple\n"
         'images = model.encode_image([Image.open("image.jpg")])\nsimilarity = words @ images.T  # cosines\n```\n\n'
-        "On the command line: `polyclip search`, `polyclip eval`, `polyclip report`, each with `--model` or the folder. Weights are safetensors only; "
-        "nothing here is code, and loading against other towers than those it was trained on is refused."
+        "On the command line: `polyclip search`, `polyclip eval`, `polyclip report`, each with `--model` or the "
+        "folder. Weights are safetensors only; "
+        "nothing here is code, and loading with other encoders than those it was trained on is refused."
     )
 
 
 def render_results(facts: RunFacts) -> str:
-    """Recall of every language, both directions for those that were trained."""
+    """Render recall of every language in both directions."""
     first = next(iter(facts.get_figures("text_to_image").values()))["recall@10"]
     chance = ", ".join(
         format_percent(next(iter(facts.get_figures("text_to_image").values()))[metric].chance) for metric in HEADLINE
     )
     head = (
-        f"## Results\n\nBenchmark `{first.benchmark}`, protocol `{first.protocol}`, split `{first.split}`: {first.queries} queries among {first.gallery} "
-        f"images in the first language below; percent [95 % interval], {facts.origin.get('interval', 'bootstrap over clusters')}; chance {chance}. "
+        f"## Results\n\nBenchmark `{first.benchmark}`, protocol `{first.protocol}`, split `{first.split}`: "
+        f"{first.queries} queries among {first.gallery} "
+        "images in the first language below; percent [95 % interval], "
+        f"{facts.origin.get('interval', 'bootstrap over clusters')}; chance {chance}. "
         "Nothing of that split was trained on, in any language."
     )
     return "\n\n".join(
@@ -157,11 +193,11 @@ def render_results(facts: RunFacts) -> str:
 
 
 def render_direction_table(facts: RunFacts, direction: str) -> str:
-    """A Markdown table: every language that was trained, the ends of those that were not, means."""
+    """Render a Markdown table: all trained languages, the best and worst unseen ones, means."""
     found = facts.get_figures(direction)
     trained, others = ([code for code in found if found[code]["recall@10"].seen is seen] for seen in (True, False))
     shown = others if len(others) <= 2 * FEW else [*others[:FEW], *others[-FEW:]]
-    cut = f"; of {len(others)} never trained the best and the worst {FEW}" if len(shown) < len(others) else ""
+    cut = f"; of {len(others)} unseen languages the best and the worst {FEW}" if len(shown) < len(others) else ""
     rows = [
         [
             format_language(code),
@@ -171,16 +207,16 @@ def render_direction_table(facts: RunFacts, direction: str) -> str:
         ]
         for code in trained + shown
     ]
-    for group in ("trained", "never trained"):
+    for group, heading in (("trained", "trained"), ("never trained", "unseen")):
         cells = [format_mean_cell(facts.mean(direction, group, metric)) for metric in HEADLINE]
-        rows += [[f"mean, {group}", "", "", *cells]] if any(cells) else []
+        rows += [[f"mean, {heading}", "", "", *cells]] if any(cells) else []
     return f"### {direction.replace('_', ' ').capitalize()}{cut}\n\n" + render_markdown_table(
         ["language", "trained", "queries", *HEADLINE], rows
     )
 
 
 def render_retention(facts: RunFacts) -> str:
-    """What the alignment left of what the towers knew."""
+    """Render retention: what the encoders could do before and after alignment."""
     if not facts.knowledge:
         return ""
     rows = [
@@ -193,13 +229,13 @@ def render_retention(facts: RunFacts) -> str:
         ]
         for kept in facts.knowledge
     ]
-    return "## Knowledge kept\n\nBefore and after alignment, percent.\n\n" + render_markdown_table(
+    return "## Retention\n\nBefore and after alignment, percent.\n\n" + render_markdown_table(
         ["of", "asked", "before", "after", "change [95 %]"], rows
     )
 
 
 def render_materials(items: Sequence[Material]) -> str:
-    """The bill of materials and its conclusion."""
+    """Render the bill of materials and its summary."""
     rows = [[item.part, item.name, render_link(item), WORDS[item.commercial], item.why] for item in items]
     notes = list(dict.fromkeys(f"- {item.name}: {item.note}" for item in items if item.note))
     said = f"## Bill of materials\n\n**{summarize_licences(items)}**\n\n" + render_markdown_table(
@@ -209,32 +245,38 @@ def render_materials(items: Sequence[Material]) -> str:
 
 
 def render_link(item: Material) -> str:
-    """The identifier, with its page."""
+    """Render the licence identifier as a link to its page."""
     name = "not stated" if item.spdx == UNKNOWN else item.spdx
     return f"[{name}]({item.url})" if item.url else name
 
 
 def render_limits(facts: RunFacts) -> str:
-    """What it cannot do."""
+    """Render the limits of the model."""
     found = facts.get_figures("text_to_image")
     weak = [
-        format_language(code) for code, figures in found.items() if figures["recall@10"].low <= 2 * figures["recall@10"].chance
+        format_language(code)
+        for code, figures in found.items()
+        if figures["recall@10"].low <= 2 * figures["recall@10"].chance
     ]
     said = [
-        f"It learnt from the corpus `{Path(facts.run['corpus']).name.removesuffix('.toml')}` alone: expect less on other kinds of "
+        f"It was trained on the corpus `{Path(facts.run['corpus']).name.removesuffix('.toml')}` alone: expect less on "
+        "other kinds of "
         "images and longer captions, and measure with images of your own (`polyclip eval retrieval`).",
-        "Both towers bring the biases of what they were pretrained on; similarity is no judgement of people, and must not decide about them.",
-        "Scores were measured once, with one seed; another seed gives another model. Differences within the intervals say nothing.",
+        "Both encoders have the biases of what they were pretrained on; similarity is no judgement of people, and "
+        "must not decide about them.",
+        "Scores were measured once, with one seed; another seed gives another model. Differences within the "
+        "intervals say nothing.",
     ]
     said += [f"Hardly better than chance (the interval begins below twice chance): {', '.join(weak)}."] if weak else []
     said += [
-        "Languages that are not in the tables were not measured. `polyclip doctor --lang CODE` says whether the text encoder reads one."
+        "Languages that are not in the tables were not measured. `polyclip doctor --lang CODE` says whether the text "
+        "encoder reads one."
     ]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in said)
 
 
 def render_origin(facts: RunFacts) -> str:
-    """How to make it again."""
+    """Render how to reproduce the model."""
     versions = ", ".join(f"{name} {number}" for name, number in facts.origin["versions"].items())
     hashes = "\n".join(
         f"- {part.replace('_', ' ')}: `{facts.origin['hashes'][part]}`" for part in ("text_encoder", "vision_tower")
@@ -246,14 +288,16 @@ def render_origin(facts: RunFacts) -> str:
     )
     seconds = ", ".join(f"{part} {value:.0f} s" for part, value in facts.seconds.items())
     return (
-        f"## How it was made\n\n```sh\n{build_command(facts.run, facts.folder)}\n```\n\nEverything that decides the result is in `run.toml`; "
-        f"settings that no option sets are there too.\n\n{settings}\n- seed {facts.origin['seed']}; {seconds}\n- {versions}\n\n"
-        f"Identity of the frozen towers (weights and preprocessing):\n\n{hashes}"
+        f"## How it was made\n\n```sh\n{build_command(facts.run, facts.folder)}\n```\n\nEverything that decides the "
+        "result is in `run.toml`; "
+        f"settings that no option sets are there too.\n\n{settings}\n- seed {facts.origin['seed']}; {seconds}\n- "
+        f"{versions}\n\n"
+        f"Identity of the frozen encoders (weights and preprocessing):\n\n{hashes}"
     )
 
 
 def format_language_name(code: str) -> str:
-    """`Swahili (Kiswahili)`."""
+    """Format a language as `Swahili (Kiswahili)`."""
     if code not in list_languages():
         return code
     pack = load_language(code)
@@ -261,17 +305,17 @@ def format_language_name(code: str) -> str:
 
 
 def format_percent(value: float) -> str:
-    """One decimal."""
+    """Format a fraction in percent with one decimal."""
     return f"{100 * value:.1f}"
 
 
 def format_cell(score: Score) -> str:
-    """`12.3 [10.1, 15.2]`."""
+    """Format a score as `12.3 [10.1, 15.2]`."""
     return f"{format_percent(score.value)} [{format_percent(score.low)}, {format_percent(score.high)}]"
 
 
 def format_mean_cell(line: dict[str, Any] | None) -> str:
-    """The same of a mean over languages, whose interval may not be known."""
+    """Format a mean over languages, whose interval may not be known."""
     if line is None:
         return ""
     return format_percent(line["value"]) + (
@@ -280,7 +324,7 @@ def format_mean_cell(line: dict[str, Any] | None) -> str:
 
 
 def render_markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; bars and line breaks in cells are escaped."""
+    """Render a Markdown table; bars and line breaks in cells are escaped."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(
         "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines

@@ -1,4 +1,4 @@
-"""What became of every query, beside the result it belongs to: `result.json` has `result.ranks.safetensors`, read by `polyclip compare`."""
+"""Ranks of every query beside a result: `result.json` has `result.ranks.safetensors`, read by `polyclip compare`."""
 
 import json
 from collections.abc import Iterable
@@ -17,17 +17,26 @@ FACTS = ("benchmark", "protocol", "split", "language", "seen", "direction", "gal
 
 
 def collect_outcomes(scores: Iterable[Score]) -> list[QueryOutcomes]:
-    """The outcomes that the scores know, each once, in their order."""
+    """Collect the per-query outcomes of scores, each once, in their order."""
     return list({id(score.outcome): score.outcome for score in scores if isinstance(score, PerQueryScore)}.values())
 
 
 def get_ranks_path(result: Path) -> Path:
-    """Where the ranks of a result file are."""
+    """Return the path of the ranks that belong to a result file."""
     return result.with_suffix(".ranks.safetensors")
 
 
 def write_outcomes(path: Path, outcomes: list[QueryOutcomes]) -> str:
-    """Write them whole or not at all; the file's digest."""
+    """Write outcomes atomically.
+
+    Args:
+        path: The file to write.
+        outcomes: The outcomes.
+
+    Returns:
+        The file's hash, for result.json.
+
+    """
     number = {name: n for n, name in enumerate(dict.fromkeys(name for outcome in outcomes for name in outcome.cluster))}
     tensors: dict[str, np.ndarray] = {}
     for n, outcome in enumerate(outcomes):
@@ -48,21 +57,31 @@ def write_outcomes(path: Path, outcomes: list[QueryOutcomes]) -> str:
 
 
 def read_outcomes(result: Path) -> list[QueryOutcomes]:
-    """Outcomes of a run folder or of a file that `polyclip eval --json` wrote.
+    """Read the outcomes of a run folder or of a file that `polyclip eval --json` wrote.
 
-    Raises DataError where there are none, or where they are damaged or another result's.
+    Args:
+        result: Run folder or result file.
+
+    Returns:
+        The outcomes in the order of the scores.
+
+    Raises:
+        DataError: There are none, or they are damaged or belong to another result.
+
     """
     path = result / "result.json" if result.is_dir() else result
     found = get_ranks_path(path)
     expected = read_digest(path)
     if not expected or not found.is_file():
         raise DataError(
-            f"{path} has no ranks of single queries beside it ({found.name}), which a paired comparison needs; "
-            "evaluate again with 'polyclip eval BENCHMARK --model RUN --json FILE', or give run folders and --benchmark."
+            f"{path} has no ranks of single queries beside it ({found.name}), which a paired comparison requires; "
+            "evaluate again with 'polyclip eval BENCHMARK --model RUN --json FILE', or give run folders and "
+            "--benchmark."
         )
     if hash_file(found) != expected:
         raise DataError(
-            f"{found} is damaged or does not belong to {path.name}: other contents than the result says. Evaluate again."
+            f"{found} is damaged or does not belong to {path.name}: other contents than the result says. Evaluate "
+            "again."
         )
     try:
         with safe_open(found, "np") as handle:
@@ -75,7 +94,7 @@ def read_outcomes(result: Path) -> list[QueryOutcomes]:
 
 
 def read_outcome(handle: Any, n: int, facts: dict[str, Any], names: list[str]) -> QueryOutcomes:
-    """The outcome that was written as number `n`."""
+    """Read the outcome that was written as number `n`."""
     cluster = tuple(names[row] for row in handle.get_tensor(f"{n}.cluster"))
     return QueryOutcomes(
         **facts, cluster=cluster, rank=handle.get_tensor(f"{n}.rank"), gain=handle.get_tensor(f"{n}.gain")
@@ -83,18 +102,17 @@ def read_outcome(handle: Any, n: int, facts: dict[str, Any], names: list[str]) -
 
 
 def read_digest(path: Path) -> str:
-    """The digest of its ranks that a result file names; empty where it names none.
-
-    Raises DataError for anything but a result.
-    """
+    """Read the hash of its ranks from a result file; empty where it has none, DataError if it is not a result."""
     try:
         table = json.loads(path.read_text("utf-8"))
         return str(table["origin"].get("ranks", "")) if table["schema"] == 1 else ""
     except FileNotFoundError as error:
         raise DataError(
-            f"{path} does not exist; expected a run folder with result.json, or a file that 'polyclip eval --json' wrote."
+            f"{path} does not exist; expected a run folder with result.json, or a file that 'polyclip eval --json' "
+            "wrote."
         ) from error
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} is no result of polyclip ({type(error).__name__}: {error}); expected result.json or what 'polyclip eval --json' wrote."
+            f"{path} is not a result of polyclip ({type(error).__name__}: {error}); expected result.json or what "
+            "'polyclip eval --json' wrote."
         ) from error

@@ -1,4 +1,4 @@
-"""The command that makes a run again, from its settings."""
+"""The command that reproduces a run, from its settings."""
 
 import shlex
 from dataclasses import fields
@@ -8,15 +8,23 @@ from typing import Any
 from polyclip.core.registry import find
 from polyclip.models.branch import ModelConfig
 
-ALWAYS = (
-    "text_encoder",
-    "vision_tower",
-)  # written even where they are the default: a method may have a default of its own
+# written even where they are the default: a method may have a default of its own
+ALWAYS = ("text_encoder", "vision_tower")
 SAME = ("tune", "dim", "loss", "text_layers", "vision_layers", "rank", "teacher")  # recipe keys that are options
+RENAMED = {"tune": "train-towers", "dim": "head-dim"}  # options with another name than their key
 
 
 def build_command(run: dict[str, Any], folder: Path) -> str:
-    """`polyclip align ...` that asks for the same languages, method, towers, corpus and seed, in a new folder."""
+    """Build the `polyclip align` command that reproduces a run in a new folder.
+
+    Args:
+        run: Settings in result.json or run.toml.
+        folder: The run folder; its name is used for the new one.
+
+    Returns:
+        The command with languages, method, encoders, corpus and seed.
+
+    """
     words = ["polyclip", "align"]
     words += list_continued_arguments(run["continued"]) if "continued" in run else list_new_arguments(run)
     if run["corpus"] != "emoji":
@@ -35,7 +43,7 @@ def build_command(run: dict[str, Any], folder: Path) -> str:
 
 
 def list_new_arguments(run: dict[str, Any]) -> list[str]:
-    """Of a run with new heads: languages, method, and what its recipe has that is no default."""
+    """List the arguments of a run with new heads: languages, method, and settings that are not the default."""
     languages = (
         run["languages"][:-1] if run["languages"][-1] == "en" and len(run["languages"]) > 1 else run["languages"]
     )
@@ -47,19 +55,21 @@ def list_new_arguments(run: dict[str, Any]) -> list[str]:
     for key in SAME:
         value = run["recipe"].get(key, usual[key])
         if value != usual[key]:
-            words += [f"--{key.replace('_', '-')}", str(value)]
+            words += [f"--{RENAMED.get(key, key.replace('_', '-'))}", str(value)]
     return words
 
 
 def list_continued_arguments(start: dict[str, Any]) -> list[str]:
-    """Of a run that goes on from another."""
+    """List the arguments of a run that was continued from another."""
     words = [word for code in start["new"] for word in ("--lang", code)] + ["--from", start["from"]]
     words += [] if start["shots"] == "all" else ["--shots", str(start["shots"]), "--shots-by", start["shots_by"]]
     return words + ([] if start["rehearse"] else ["--no-rehearse"])
 
 
 def list_sampling_arguments(sample: dict[str, Any]) -> list[str]:
-    """How captions and images are drawn."""
+    """List the arguments for sampling captions and images."""
     words = ["--num-augmentations", str(sample["views"])] if sample.get("views", 1) != 1 else []
-    words += [word for name, weight in (sample.get("mix") or {}).items() for word in ("--caption-weights", f"{name}={weight}")]
+    words += [
+        word for name, weight in (sample.get("mix") or {}).items() for word in ("--caption-weights", f"{name}={weight}")
+    ]
     return words + (["--temperature", str(sample["temperature"])] if sample.get("temperature") is not None else [])

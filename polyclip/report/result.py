@@ -1,4 +1,4 @@
-"""A result as JSON, schema 1. The schema is stable: other tools read it."""
+"""Results as JSON (schema 1). The schema is stable: other tools read it."""
 
 import json
 from dataclasses import asdict
@@ -12,19 +12,25 @@ from polyclip.report.per_query import collect_outcomes, get_ranks_path, write_ou
 
 
 def to_table(result: Result) -> dict[str, Any]:
-    """A result as it stands in JSON, with the means over languages; without what was kept of the towers' knowledge."""
+    """Convert a result to its JSON object, with means over languages and without retention."""
     table = {"schema": 1, **asdict(result)}
     del table["knowledge"]
     return table | {"means": compute_means(result.scores)}
 
 
 def format_json(table: dict[str, Any]) -> str:
-    """JSON that people can read."""
+    """Format an object as indented JSON."""
     return json.dumps(table, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def write_result(path: Path, result: Result) -> None:
-    """Write `result` whole or not at all, after the ranks of its queries into a file beside it."""
+    """Write a result atomically, after the ranks of its queries and before its retention.
+
+    Args:
+        path: The result file; ranks and knowledge.json are written beside it.
+        result: The result.
+
+    """
     table = to_table(result)
     outcomes = collect_outcomes(result.scores)
     if outcomes:

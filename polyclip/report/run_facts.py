@@ -1,4 +1,4 @@
-"""What a finished run folder says about itself: its files read once, for the model card and the page."""
+"""Contents of a finished run folder, read once for the model card and the page."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ DIRECTIONS = ("text_to_image", "image_to_text")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """A run's result, what was kept of the towers' knowledge, and the log of its training."""
+    """A run's result, retention, and training log."""
 
     folder: Path
     run: dict[str, Any]
@@ -28,11 +28,11 @@ class RunFacts:
 
     @property
     def protocol(self) -> str:
-        """The headline protocol: the first."""
+        """The headline protocol, which is the first."""
         return self.scores[0].protocol
 
     def get_figures(self, direction: str) -> dict[str, dict[str, Score]]:
-        """Scores of the headline protocol by language and metric; trained languages first, then by falling recall@10."""
+        """Return scores of the headline protocol by language and metric; trained languages first, then by recall@10."""
         found: dict[str, dict[str, Score]] = {}
         for score in self.scores:
             if (score.protocol, score.direction) == (self.protocol, direction):
@@ -44,20 +44,31 @@ class RunFacts:
         )
 
     def mean(self, direction: str, group: str, metric: str) -> dict[str, Any] | None:
-        """Of the headline protocol over a group of languages: all, trained or never trained; None where the group is empty."""
+        """Find the mean of the headline protocol over a group of languages; None where the group is empty."""
         wanted = {"protocol": self.protocol, "direction": direction, "group": group, "metric": metric}
         return next((line for line in self.means if all(line[key] == value for key, value in wanted.items())), None)
 
 
 def read_facts(folder: Path) -> RunFacts:
-    """Read result.json, and log.jsonl and knowledge.json where a run has them.
+    """Read result.json, and log.jsonl and knowledge.json where the run has them.
 
-    Raises RunError for a folder without a result, DataError for files that are not what polyclip writes.
+    Args:
+        folder: The run folder.
+
+    Returns:
+        Contents of the files.
+
+    Raises:
+        RunError: The folder has no result.
+        DataError: A file is not what polyclip writes.
+
     """
     path = folder / "result.json"
     if not path.is_file():
         raise RunError(
-            f"{folder} is no finished run: it has no result.json. Make one with: polyclip align --lang sw --out {folder}"
+            f"{folder} is not a finished run folder: result.json not found. Make one with: polyclip align --lang sw "
+            "--out "
+            f"{folder}"
         )
     result = parse_json(path, path.read_bytes())
     try:
@@ -84,7 +95,7 @@ def read_facts(folder: Path) -> RunFacts:
 
 
 def parse_json(path: Path, data: bytes) -> Any:
-    """JSON. Raises DataError for anything else."""
+    """Parse JSON; DataError for anything else."""
     try:
         return json.loads(data.decode("utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

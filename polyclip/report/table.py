@@ -1,4 +1,4 @@
-"""Scores as a table people can read: trained languages and languages never trained apart."""
+"""Retrieval scores as tables, trained and unseen languages apart."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,21 +17,22 @@ Figures = dict[str, Score]  # metric -> score
 
 
 def build_tables(scores: Sequence[Score]) -> list[Table]:
-    """Both directions of the first protocol, language by language, and a line for each further protocol."""
+    """Build tables of both directions of the first protocol, and an overview of all protocols."""
     protocols = list(dict.fromkeys(score.protocol for score in scores))
     found = [build_table(scores, protocols[0], direction) for direction in ("text_to_image", "image_to_text")]
     return found + ([build_overview(scores, protocols)] if len(protocols) > 1 else [])
 
 
 def build_table(scores: Sequence[Score], protocol: str, direction: str) -> Table:
-    """Rows of one protocol and direction, in percent with 95 % intervals; fits 80 columns."""
+    """Build a table of one protocol and direction, in percent with 95 % intervals; fits 80 columns."""
     by_language = group_scores(scores, protocol, direction)
     first = next(iter(by_language.values()))
-    things = "pictures" if direction == "text_to_image" else "captions"
+    things = "images" if direction == "text_to_image" else "captions"
     chance = ", ".join(f"{100 * first[metric].chance:.1f}" for metric in METRICS)
     drawn = Table(
         title=f"{first['recall@1'].benchmark} · {protocol} · {first['recall@1'].split} · {direction.replace('_', ' ')}",
-        caption=f"percent [95 % interval]; n queries among {format_range(by_language.values(), 'gallery')} {things}; chance {chance}; rank: median",
+        caption=f"percent [95 % interval]; n queries among {format_range(by_language.values(), 'gallery')} {things}; "
+        f"chance {chance}; rank: median",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -39,7 +40,7 @@ def build_table(scores: Sequence[Score], protocol: str, direction: str) -> Table
     drawn.add_column("language", max_width=18)
     for heading in ("n", *METRICS, "rank"):
         drawn.add_column(heading, justify="right", no_wrap=True)
-    for seen, heading in ((True, "trained"), (False, "never trained")):
+    for seen, heading in ((True, "trained"), (False, "unseen (zero-shot)")):
         group = {code: found for code, found in by_language.items() if found["recall@1"].seen is seen}
         if group:
             drawn.add_section()
@@ -60,7 +61,7 @@ def build_table(scores: Sequence[Score], protocol: str, direction: str) -> Table
 
 
 def build_overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:
-    """Recall@10 of every protocol, text to image: the first trained languages, and the means of the trained and of the others."""
+    """Build a table of text-to-image recall@10 by protocol: two trained languages, means of trained and unseen ones."""
     trained = list(
         dict.fromkeys(score.language for score in scores if score.seen and score.language in list_languages())
     )[:SHOWN]
@@ -68,13 +69,13 @@ def build_overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:
     known, unknown = (sum(value is wanted for value in seen.values()) for wanted in (True, False))
     drawn = Table(
         title="text to image recall@10 by protocol, percent",
-        caption=f"trained, never: unweighted means over {known} languages trained and {unknown} never trained",
+        caption=f"trained, unseen: unweighted means over {known} trained and {unknown} unseen languages",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
     drawn.add_column("protocol", no_wrap=True)
-    for heading in ("gallery", *trained, "trained", "never", "chance"):
+    for heading in ("gallery", *trained, "trained", "unseen", "chance"):
         drawn.add_column(heading, justify="right", no_wrap=True)
     for protocol in protocols:
         by_language = group_scores(scores, protocol, "text_to_image")
@@ -90,7 +91,7 @@ def build_overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:
 
 
 def group_scores(scores: Sequence[Score], protocol: str, direction: str) -> dict[str, Figures]:
-    """Scores of one protocol and direction, by language and metric."""
+    """Group the scores of one protocol and direction by language and metric."""
     found: dict[str, Figures] = {}
     for score in scores:
         if (score.protocol, score.direction) == (protocol, direction):
@@ -99,36 +100,37 @@ def group_scores(scores: Sequence[Score], protocol: str, direction: str) -> dict
 
 
 def compute_mean(group: dict[str, Figures], metric: str) -> float:
-    """Unweighted mean over languages, in percent."""
+    """Compute the unweighted mean over languages, in percent."""
     return 100 * sum(found[metric].value for found in group.values()) / len(group)
 
 
 def format_range(found: Iterable[Figures], field: str) -> str:
-    """`355`, or `282 to 355` where languages differ."""
+    """Format a number as `355`, or `282 to 355` where languages differ."""
     values = sorted({getattr(figure["recall@1"], field) for figure in found})
     return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
 def format_cell(score: Score) -> str:
-    """`12.3 [10, 15]`."""
+    """Format a score as `12.3 [10, 15]`."""
     return f"{100 * score.value:.1f} [{100 * score.low:.0f}, {100 * score.high:.0f}]"
 
 
 def format_rank(score: Score) -> str:
-    """The median rank itself, 1 is best."""
+    """Format the median rank, 1 is best."""
     return f"{round(score.value * score.gallery)}"
 
 
 def format_language(code: str) -> str:
-    """`sw Swahili`, `zh-Hant Chinese`, or the locale alone where no pack stands for it."""
+    """Format a language as `sw Swahili`, or its code where there is no pack."""
     return f"{code} {load_language(code).name.partition(' (')[0]}" if code in list_languages() else code
 
 
 def build_retention_table(kept: Sequence[Retention], since: str = "the encoder as it came") -> Table:
-    """What the alignment leaves of what the towers, or the run that it goes on from, knew."""
+    """Build a table of retention: what the encoders, or the run that was continued, could do before and after."""
     drawn = Table(
-        title=f"knowledge kept: {since}, and after alignment",
-        caption="-> recall@1 of names among those of the language after the arrow; percent [95 % of the change]",
+        title=f"retention: {since}, and after alignment",
+        caption="-> recall@1 of names among those of the language after the arrow; percent [95 % interval of the "
+        "change]",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -142,28 +144,41 @@ def build_retention_table(kept: Sequence[Retention], since: str = "the encoder a
 
 
 def describe_forgetting(kept: Sequence[Retention], most: float) -> str:
-    """A sentence where a line of text fell by more than `most` percent points; empty where none did.
+    """Describe the largest drop in retention if it exceeds the limit.
 
-    Raises DataError when nothing was measured that a gate could look at.
+    Args:
+        kept: Retention of all parts.
+        most: Largest drop that is allowed, in percentage points.
+
+    Returns:
+        A sentence; empty where no text part dropped by more.
+
+    Raises:
+        DataError: Retention of text was not measured.
+
     """
     text = [line for line in kept if line.part != VISION]
     if not text:
         raise DataError(
-            "--max-drop has nothing to look at: the corpus names too few concepts in a language that was not trained."
+            "--max-drop has nothing to check: the corpus names too few concepts in a language that was not trained."
         )
     worst = min(text, key=lambda line: line.change)
     if -100 * worst.change <= most:
         return ""
-    return f"The {worst.part} fell by {-100 * worst.change:.1f} points in {worst.question}, more than --max-drop {most:g} allows. The run is kept."
+    return (
+        f"The {worst.part} fell by {-100 * worst.change:.1f} points in {worst.question}, more than --max-drop "
+        f"{most:g} allows. The run is kept."
+    )
 
 
 def format_summary(result: Result, folder: Path) -> str:
-    """What was trained, how long it took, and what to type next."""
+    """Format what was trained, how long it took, and what to run next."""
     model, seconds = result.model, result.seconds
     return "\n".join(
         [
             f"{model['method']}: {model['trained_parameters']:,} of {model['total_parameters']:,} parameters trained "
-            f"({100 * model['trained_share']:.2f} %; {100 * model['trained_share_without_embeddings']:.2f} % without the embedding matrix)",
+            f"({100 * model['trained_share']:.2f} %; {100 * model['trained_share_without_embeddings']:.2f} % without "
+            "the embedding matrix)",
             f"encode {seconds['encode']:.0f} s, train {seconds['train']:.0f} s, evaluate {seconds['evaluate']:.0f} s",
             f"run folder: {folder}",
             f"every language: polyclip eval emoji --model {folder}",
@@ -173,5 +188,5 @@ def format_summary(result: Result, folder: Path) -> str:
 
 
 def format_notes(result: Result) -> str:
-    """What a reader of the scores must know."""
+    """Format the notes of a result."""
     return "\n".join(result.origin["notes"])

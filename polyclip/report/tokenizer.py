@@ -1,4 +1,4 @@
-"""A check-up that people can read: one language in full, several as a table, everything as JSON."""
+"""A tokenizer check-up as text: one language in full, several as a table, all as JSON."""
 
 import json
 import unicodedata
@@ -10,7 +10,16 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from polyclip.evaluation.tokenizer.findings import Checkup, Closeness, LanguageFindings, Finding, LostCharacter, RecallInterval, TokenStats, EmbeddingStats
+from polyclip.evaluation.tokenizer.findings import (
+    Checkup,
+    Closeness,
+    EmbeddingStats,
+    Finding,
+    LanguageFindings,
+    LostCharacter,
+    RecallInterval,
+    TokenStats,
+)
 from polyclip.evaluation.tokenizer.verdict import (
     ADAPTERS,
     HEADS,
@@ -36,20 +45,26 @@ ALIKE = 0.95  # mean cosine of unrelated captions from which little tells them a
 WHOLE = 80  # columns
 ESTIMATE = "An estimate from captions alone, where to begin: 'polyclip align --method auto' measures it with images."
 ADVICE = {
-    NO_LANGUAGE: "Another text encoder that knows it, or much parallel text in it, is needed; heads and adapters on a corpus of this size will not teach it.",
-    NO_SCRIPT: "Write it in a script that the tokenizer knows, or take a text encoder that has this one: nothing trained above the tokenizer brings it back.",
+    NO_LANGUAGE: "Another text encoder that knows it, or much parallel text in it, is needed; heads and adapters on "
+    "a corpus of this size will not teach it.",
+    NO_SCRIPT: "Write it in a script that the tokenizer knows, or take a text encoder that has this one: nothing "
+    "trained above the tokenizer brings it back.",
     UNSURE: "Give --corpus a pack whose images are named in English too, or let 'polyclip align --method auto' try.",
 }
 
 
 def build_report(checkup: Checkup) -> list[RenderableType]:
-    """What is printed: findings first, then one language in full or a table of several, then the thresholds."""
-    whole = describe_language(checkup, checkup.languages[0]) if len(checkup.languages) == 1 else [build_overview(checkup), format_legend(checkup)]
+    """Build what is printed: findings, then one language in full or a table of several, then the thresholds."""
+    whole = (
+        describe_language(checkup, checkup.languages[0])
+        if len(checkup.languages) == 1
+        else [build_overview(checkup), format_legend(checkup)]
+    )
     return [*format_findings(checkup.findings), *whole, build_threshold_table()]
 
 
 def format_json(checkup: Checkup) -> str:
-    """Everything, schema 1."""
+    """Format the check-up as JSON (schema 1)."""
     whole = {
         "schema": 1,
         **asdict(checkup),
@@ -60,7 +75,7 @@ def format_json(checkup: Checkup) -> str:
 
 
 def format_findings(found: Sequence[Finding]) -> list[RenderableType]:
-    """Defects before weaknesses."""
+    """Format findings, defects before weaknesses."""
     return [
         Text(
             f"{'DEFECT' if finding.defect else 'note'}: {finding.sentence}", style="red" if finding.defect else "yellow"
@@ -70,20 +85,28 @@ def format_findings(found: Sequence[Finding]) -> list[RenderableType]:
 
 
 def describe_language(checkup: Checkup, one: LanguageFindings) -> list[RenderableType]:
-    """One language."""
+    """Describe one language in full."""
     title = Text(f"{one.name} ({one.code}, {one.script}), read by {checkup.text_encoder}", style="bold")
     about = Text(f"{one.tokens.captions:,} captions of corpus {checkup.corpus}, split {checkup.split}\n")
-    return [title, about, *describe_verdict(one), build_section("tokenizer", list_tokenizer_lines(checkup, one.tokens)), *build_encoder_tables(one)]
+    return [
+        title,
+        about,
+        *describe_verdict(one),
+        build_section("tokenizer", list_tokenizer_lines(checkup, one.tokens)),
+        *build_encoder_tables(one),
+    ]
 
 
 def describe_verdict(one: LanguageFindings) -> list[RenderableType]:
-    """The verdict, why, what to type, and the pack's own recipe."""
+    """Describe the verdict, its reason, the command to run, and the language pack's own recipe."""
     found = one.verdict
     lines = [Text(f"verdict: {found.label}", style="bold"), Text(to_sentence(found.reason))]
     if found.doubt:
         lines.append(Text(to_sentence(found.doubt)))
     if found.method:
-        lines.append(Text(f"try: polyclip align --lang {get_lang_option(one.code)} --method {found.method}", overflow="fold"))
+        lines.append(
+            Text(f"try: polyclip align --lang {get_lang_option(one.code)} --method {found.method}", overflow="fold")
+        )
     else:
         lines.append(Text(ADVICE[found.label]))
     lines.append(Text(f"The language pack's own recipe: {one.recipe}.{f' {ESTIMATE}' if found.method else ''}"))
@@ -91,12 +114,12 @@ def describe_verdict(one: LanguageFindings) -> list[RenderableType]:
 
 
 def to_sentence(text: str) -> str:
-    """With a capital and one full stop."""
+    """Capitalize the first letter and end with one full stop."""
     return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
 
 
 def build_section(title: str, lines: Iterable[tuple[str, str, str]]) -> Table:
-    """Rows of what, how much, and what it means."""
+    """Build a table of measurement, value and meaning."""
     drawn = Table(title, "", "what it means", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), width=WHOLE)
     drawn.columns[0].width = 19
     drawn.columns[1].no_wrap = True
@@ -106,7 +129,7 @@ def build_section(title: str, lines: Iterable[tuple[str, str, str]]) -> Table:
 
 
 def list_tokenizer_lines(checkup: Checkup, tokens: TokenStats) -> list[tuple[str, str, str]]:
-    """Of the table `tokenizer`."""
+    """List the rows of the table `tokenizer`."""
     frame = checkup.frame
     limit = "no limit" if frame.limit is None else f"{frame.limit:,}"
     filled = {
@@ -116,8 +139,16 @@ def list_tokenizer_lines(checkup: Checkup, tokens: TokenStats) -> list[tuple[str
     }
     return [
         (f"tokens a {tokens.unit}", f"{tokens.fertility:.2f}", describe_fertility(tokens)),
-        ("unknown pieces", format_percent(tokens.unknown_tokens), f"in {format_percent(tokens.unknown_captions)} of the captions"),
-        ("single bytes", "-" if tokens.byte_tokens is None else format_percent(tokens.byte_tokens), describe_bytes(tokens)),
+        (
+            "unknown pieces",
+            format_percent(tokens.unknown_tokens),
+            f"in {format_percent(tokens.unknown_captions)} of the captions",
+        ),
+        (
+            "single bytes",
+            "-" if tokens.byte_tokens is None else format_percent(tokens.byte_tokens),
+            describe_bytes(tokens),
+        ),
         (
             "longest caption",
             f"{tokens.longest:,} tokens",
@@ -144,7 +175,7 @@ def list_tokenizer_lines(checkup: Checkup, tokens: TokenStats) -> list[tuple[str
 
 
 def describe_fertility(tokens: TokenStats) -> str:
-    """Fertility beside English."""
+    """Describe the number of tokens compared with English."""
     if tokens.relative is None:
         return "no English names to compare with"
     dear = ": words fall into pieces, so each piece says little" if tokens.relative > DEAR else ""
@@ -152,33 +183,33 @@ def describe_fertility(tokens: TokenStats) -> str:
 
 
 def describe_bytes(tokens: TokenStats) -> str:
-    """Whether letters fall into bytes."""
+    """Describe whether letters are split into bytes."""
     if tokens.byte_tokens is None:
         return "this tokenizer has none: what it does not know is <unk>"
     return "of the pieces are no whole character"
 
 
 def describe_twins(checkup: Checkup) -> str:
-    """Whether the embedding matrix is this tokenizer's."""
+    """Describe whether the embedding matrix belongs to this tokenizer."""
     if checkup.twins is None:
         return "too few pieces like cat, Cat, cats to compare"
     return "cat, Cat, cats are alike in the embedding matrix (a wrong one: 0.5)"
 
 
 def list_lost(how: str, lost: Sequence[LostCharacter]) -> str:
-    """`lost: ӗ U+04D7 x 812, ...`."""
+    """List lost characters, such as `lost: ӗ U+04D7 x 812, ...`."""
     signs = ", ".join(f"{show_character(one.character)} {one.code} x {one.times:,}" for one in lost)
     return f"{how}: {signs}, as in {lost[0].caption!r}" if lost else ""
 
 
 def show_character(character: str) -> str:
-    """A mark on a circle, what cannot be seen as nothing."""
+    """Show a combining mark on a circle, and nothing for invisible characters."""
     kind = unicodedata.category(character)
     return f"\u25cc{character}" if kind.startswith("M") else "" if kind.startswith(("C", "Z")) else character
 
 
 def build_encoder_tables(one: LanguageFindings) -> list[RenderableType]:
-    """Tables of what the encoder does and how close it is, where it could be run."""
+    """Build tables of the embeddings and of closeness, where the encoder could be run."""
     drawn: list[RenderableType] = []
     if one.vectors is not None:
         drawn.append(build_section("encoder", list_embedding_lines(one.vectors, one.closeness)))
@@ -188,7 +219,7 @@ def build_encoder_tables(one: LanguageFindings) -> list[RenderableType]:
 
 
 def list_embedding_lines(found: EmbeddingStats, close: Closeness | None) -> list[tuple[str, str, str]]:
-    """Of the table `build_encoder_tables`."""
+    """List the rows of the table `encoder`."""
     lines = [
         (
             "alone or in a batch",
@@ -196,11 +227,11 @@ def list_embedding_lines(found: EmbeddingStats, close: Closeness | None) -> list
             f"largest cosine distance, {found.captions} captions of all lengths",
         ),
         (
-            "length of vectors",
+            "embedding length",
             f"{found.shortest:.3g} to {found.longest:.3g}",
             "not normalised by the encoder: compare by cosine" if not is_unit(found) else "1",
         ),
-        ("spread", f"{found.spread:.2g}", "cosine distance from the mean direction; 0 is one vector for all"),
+        ("spread", f"{found.spread:.2g}", "cosine distance from the mean direction; 0: the same embedding for all"),
     ]
     if close is not None:
         crowded = ": hardly told apart" if close.unrelated > ALIKE else ""
@@ -218,33 +249,37 @@ def list_embedding_lines(found: EmbeddingStats, close: Closeness | None) -> list
 
 
 def is_unit(found: EmbeddingStats) -> bool:
-    """Whether lengths are 1."""
+    """Whether embeddings have length 1."""
     return max(abs(found.shortest - 1), abs(found.longest - 1)) < 1e-3
 
 
 def list_closeness_lines(code: str, close: Closeness) -> list[tuple[str, str, str]]:
-    """Of the table `how close it is`."""
+    """List the rows of the table `how close it is`."""
     asked = f"of {close.asked} names find their own first among {close.pool}"
     return [
         (f"{code} -> {close.pivot}", format_interval(close.to_pivot), asked),
         (f"{close.pivot} -> {code}", format_interval(close.from_pivot), "the other way round"),
-        ("both", format_interval(close.mean), f"decides; chance {format_percent(close.chance)}; 95 %, concept groups redrawn"),
+        (
+            "both",
+            format_interval(close.mean),
+            f"decides; chance {format_percent(close.chance)}; 95 %, concept groups redrawn",
+        ),
         ("spelled alike", format_percent(close.same), f"of the names are the same in {close.pivot}: not asked"),
     ]
 
 
 def format_interval(found: RecallInterval) -> str:
-    """`34.6 % [30, 40]`."""
+    """Format a recall as `34.6 % [30, 40]`."""
     return f"{format_percent(found.value)} [{100 * found.low:.0f}, {100 * found.high:.0f}]"
 
 
 def format_percent(share: float) -> str:
-    """One digit; what is not quite nothing does not read as nothing."""
+    """Format a fraction in percent with one decimal; small values are `< 0.1 %`, not zero."""
     return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
 def build_overview(checkup: Checkup) -> Table:
-    """One row a language; fits 80 columns."""
+    """Build a table with one row per language; fits 80 columns."""
     drawn = Table(
         title=f"{checkup.text_encoder} on the captions of corpus {checkup.corpus}, split {checkup.split}",
         header_style="bold",
@@ -262,7 +297,7 @@ def build_overview(checkup: Checkup) -> Table:
 
 
 def format_cells(one: LanguageFindings) -> tuple[str, ...]:
-    """Of one language's row."""
+    """Format the cells of one language's row."""
     tokens, close = one.tokens, one.closeness
     return (
         f"{one.code} {one.name}",
@@ -279,22 +314,26 @@ def format_cells(one: LanguageFindings) -> tuple[str, ...]:
 
 
 def format_legend(checkup: Checkup) -> Text:
-    """What the columns and verdicts of the overview mean."""
+    """Format what the columns and verdicts of the overview mean."""
     close = [one.closeness for one in checkup.languages if one.closeness is not None]
     pools = sorted({found.pool for found in close})
     pool = f"{pools[0]} to {pools[-1]} names" if len(pools) > 1 else f"{pools[0]} names" if pools else "no names"
     chance = f", chance {format_percent(max(found.chance for found in close))}" if close else ""
     methods = "; ".join(f"{SHORT[label]}: {method}" for label, method in METHODS.items() if method)
     return Text(
-        "token: a word (w) or character (c); x en: tokens of names, times English; unk %: captions with an unknown piece; "
-        f"to/fro: recall@1 from names to those of the same concept in English (for English: in another) and back, among {pool}{chance}; recall@1: both ways, "
-        "[95 % interval]; verdict ?: the interval allows another, or the pool is small; pack: the language pack's own recipe.\n"
-        f"Verdicts: {methods}; {SHORT[NO_LANGUAGE]}, {SHORT[NO_SCRIPT]}: none, --lang CODE alone says what to do. {ESTIMATE}\n"
+        "token: a word (w) or character (c); x en: tokens of names, times English; unk %: captions with an unknown "
+        "piece; "
+        "to/fro: recall@1 from names to those of the same concept in English (for English: in another) and back, "
+        f"among {pool}{chance}; recall@1: both ways, "
+        "[95 % interval]; verdict ?: the interval allows another, or the pool is small; pack: the language pack's "
+        "own recipe.\n"
+        f"Verdicts: {methods}; {SHORT[NO_LANGUAGE]}, {SHORT[NO_SCRIPT]}: none, --lang CODE alone says what to do. "
+        f"{ESTIMATE}\n"
     )
 
 
 def build_threshold_table() -> Table:
-    """Where the verdicts part, and why there."""
+    """Build a table of the thresholds of the verdicts and their reasons."""
     drawn = Table("verdict from", "", "why", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), width=WHOLE)
     for threshold in THRESHOLDS:
         drawn.add_row(threshold.of, f"{100 * threshold.value:.0f} %", threshold.reason)

@@ -1,4 +1,4 @@
-"""What a translation kept and dropped, as tables people can read and as JSON."""
+"""What a translation kept and dropped, as a table and as JSON."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ EXAMPLES = 2
 
 
 def group_candidates(outcome: Outcome) -> dict[str, list[TranslationCandidate]]:
-    """What was kept, then what was dropped, by reason, the most frequent first."""
+    """Group candidates: kept, then dropped by reason, the most frequent first."""
     found: dict[str, list[TranslationCandidate]] = {}
     for reason, candidate in outcome.dropped:
         found.setdefault(reason, []).append(candidate)
@@ -23,10 +23,11 @@ def group_candidates(outcome: Outcome) -> dict[str, list[TranslationCandidate]]:
 
 
 def build_table(outcome: Outcome) -> Table:
-    """Counts and shares by reason with two examples each; fits 80 columns."""
+    """Build a table of counts and shares by reason with two examples each; fits 80 columns."""
     whole = len(outcome.kept) + len(outcome.dropped)
     drawn = Table(
-        title=f"{outcome.language.code} {outcome.language.name} by {outcome.engine}: {outcome.sentences:,} sentences, {outcome.remembered:,} from the cache",
+        title=f"{outcome.language.code} {outcome.language.name} by {outcome.engine}: {outcome.sentences:,} sentences, "
+        f"{outcome.remembered:,} from the cache",
         title_justify="left",
         header_style="bold",
         box=SIMPLE_HEAD,
@@ -38,24 +39,37 @@ def build_table(outcome: Outcome) -> Table:
     drawn.add_column("for example", overflow="fold")
     for reason, found in group_candidates(outcome).items():
         drawn.add_row(
-            reason, f"{len(found):,}", f"{100 * len(found) / whole:.1f}", "\n".join(format_candidate(c) for c in found[:EXAMPLES])
+            reason,
+            f"{len(found):,}",
+            f"{100 * len(found) / whole:.1f}",
+            "\n".join(format_candidate(c) for c in found[:EXAMPLES]),
         )
     return drawn
 
 
 def format_candidate(candidate: TranslationCandidate) -> str:
-    """`cat -> paka`."""
+    """Format a candidate as `cat -> paka`."""
     return f"{candidate.source} -> {candidate.text or '-'}".replace("[", r"\[")
 
 
 def collect_notes(outcome: Outcome) -> list[str]:
-    """Sentences below the table."""
+    """List the sentences below the table."""
     refused = [f"the engine left out: {reason} {count:,}" for reason, count in outcome.refused.items() if count]
     return [*outcome.notes, *refused]
 
 
 def summarize_outcomes(outcomes: Sequence[Outcome], path: Path, pack: CorpusPack) -> dict[str, Any]:
-    """All of it for other programs; `pack` is what stands at `path`."""
+    """Summarize the outcomes for other programs (schema 1).
+
+    Args:
+        outcomes: Outcomes of the translations, one per language.
+        path: The corpus pack.
+        pack: Its contents.
+
+    Returns:
+        An object for `json.dumps`.
+
+    """
     return {
         "schema": 1,
         "corpus": str(path),

@@ -24,7 +24,7 @@ from polyclip.models.aligner import PolyCLIP
 from polyclip.models.encoding import encode_items
 from polyclip.search._format import Entry
 
-BATCH = 128  # images encoded before they are kept: what an interruption loses
+BATCH = 128  # images per batch: the most that an interruption loses
 FileState = tuple[str, int, int]  # path from the root, bytes, modification time in nanoseconds
 
 
@@ -201,7 +201,7 @@ def look_up_image(root: Path, known: KnownEmbeddings, path: Path) -> tuple[FileS
         image = make_image_source(path) if facts not in known.keys else None
         return facts, image or ImageSource(
             str(path), known.keys[facts], Image.Image
-        )  # the latter is never opened: its vector is there
+        )  # the latter is never opened: its embedding is known
     except DataError as error:
         return str(error)
 

@@ -39,17 +39,17 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     path: str  # from the root, with slashes
-    number: int  # in the graph; never used again for another image
-    size: int  # bytes; -1 where the file was not there when its vector was taken over
+    number: int  # in the graph; never reused for another image
+    size: int  # bytes; -1 where the file was missing when its embedding was imported
     changed: int  # modification time in nanoseconds
-    key: str  # sha256 of the file; empty where it was not there
+    key: str  # SHA-256 of the file; empty where it was missing
 
 
 class Graph(BaseModel):
     """Settings of the approximate search and its recall against an exact search."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    expansion: int  # candidates kept while the graph is walked
+    expansion: int  # size of the candidate list (ef) of a search
     recall_at_10: dict[str, float]  # by kind of query, in [0, 1]
     queries: dict[str, int]
 
@@ -67,7 +67,7 @@ class Manifest(BaseModel):
     next: int  # number of the next image
     generation: int
     bytes: dict[str, int]  # of each file
-    present: int  # images that were there when it was written
+    present: int  # images that existed when it was written
     graph: Graph | None = None
 
     def file_name(self, kind: str) -> str:

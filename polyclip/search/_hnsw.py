@@ -22,9 +22,9 @@ from polyclip.search._format import Graph
 
 CONNECTIVITY = 32  # neighbours of a row
 EXPANSION_ADD = 128
-EXPANSIONS = (64, 128, 256, 512)  # tried in turn when searching, until `ENOUGH` is found
+EXPANSIONS = (64, 128, 256, 512)  # tried in turn until recall reaches `ENOUGH`
 ENOUGH = 0.98  # recall@10 of each kind of query
-CANDIDATES = 4  # times as many as are asked for, at least `FEWEST`, are compared exactly
+CANDIDATES = 4  # factor of the requested hits that are ranked exactly, at least `FEWEST`
 FEWEST = 64
 ROWS = 4096  # added at once
 BLOCK = 64  # queries searched at once

@@ -35,7 +35,7 @@ from polyclip.search._format import (
 )
 from polyclip.search.index import Index, check_run
 
-QUERIES = 200  # of each kind, by which the recall of a graph is measured
+QUERIES = 200  # of each kind, to measure the recall of a graph
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ from polyclip.search._format import (
     read_table,
 )
 
-EXACT = 50_000  # rows: from there on a graph proposes what is compared
-DEEP = 1000  # hits: who asks for as many gets the exact search
+EXACT = 50_000  # rows from which on a graph proposes candidates
+DEEP = 1000  # hits from which on the search is exact
 BLOCK = 64  # queries compared at once with all rows
-SAMPLE = 32  # images looked for to see whether the folder is still there
+SAMPLE = 32  # images checked to see whether the folder is still there
 
 __all__ = ["EXACT", "INSIDE", "Hit", "Index"]
 
@@ -160,7 +160,9 @@ class Index:
         from polyclip.search.build import update_index
 
         run = Path(model.source if isinstance(model, PolyCLIP) else model)
-        return update_index(Path(images), run, choose_out_folder(Path(images), None if path is None else Path(path))).index
+        return update_index(
+            Path(images), run, choose_out_folder(Path(images), None if path is None else Path(path))
+        ).index
 
     def update(self) -> Any:
         """Bring the index up to date with its folder.

@@ -31,8 +31,8 @@ from polyclip.training.shots import RANDOM, Shots
 
 CACHED = OptimizerConfig(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1)
 LIVE = OptimizerConfig(epochs=1, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
-LONGEST = 4  # times as many epochs for a small share of the data, at most
-LATER = {"caption_loss": 0.0, "few": None}  # fields that came later: at these values they leave a cell's name as it was
+LONGEST = 4  # maximum factor of epochs for a small share of the data
+LATER = {"caption_loss": 0.0, "few": None}  # fields added later: at these values they do not change a cell's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,22 +54,22 @@ class Cell:
     """
 
     method: str
-    # learning rate that was tried: inside the towers, or of the heads where no tower is trained; 0 for a closed form
+    # learning rate tried: inside the encoders, or of the heads where no encoder is trained; 0 for closed forms
     rate: float
     seed: int
     languages: tuple[str, ...]  # trained
-    asked: tuple[str, ...]  # scored besides
+    asked: tuple[str, ...]  # also scored
     tower: str
     text_encoder: str = "e5-small"
     corpus: str = "emoji"
     dim: int = 96
-    epochs: int = 1  # through live towers
+    epochs: int = 1  # through trained encoders
     share: float = 1.0
     pairs: int | None = None
     text_layers: str = ""
     vision_layers: str = ""
     caption_loss: float = 0.0
-    few: ShotSpec | None = None  # where it goes on from another run
+    few: ShotSpec | None = None  # where it fine-tunes another run
 
     @property
     def name(self) -> str:
@@ -117,9 +117,9 @@ def build_config(cell: Cell, folder: Path) -> AlignConfig:
         sample=SamplingConfig(share=cell.share, pairs=cell.pairs),
         heads=heads if inside or not cell.rate else replace(heads, learning_rate=cell.rate),
         towers=towers,
-        class_names=False,  # the paper's claims are about what pairs teach
+        class_names=False,  # the paper's claims are about training on pairs
         resume=True,
-        lint=False,  # the study has looked, once for all cells
+        lint=False,  # the study has checked once for all cells
         count_flops=True,
     )
 
@@ -259,7 +259,7 @@ def run_cell(cell: Cell, folder: Path, scored: bool, threads: int) -> None:
     if scored and "ranks" not in record:
         if not (
             place / "aligner.safetensors"
-        ).exists():  # its weights were cleared away: train again, the same seed gives the same
+        ).exists():  # its weights were deleted: train again, which gives the same with the same seed
             train(cell, place)
         write_record(path, record | score(cell, place))
         shutil.rmtree(place)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-WATTS = 5.0  # of one busy core: an assumption about a server or laptop, no measurement
+WATTS = 5.0  # of one busy CPU core: an assumption, not measured
 COUNTERS = Path("/sys/class/powercap")
 
 
@@ -50,7 +50,7 @@ def measure_energy() -> Iterator[Energy]:
 
     tracker = OfflineEmissionsTracker(
         country_iso_code="USA", measure_power_secs=1, save_to_file=False, log_level="error"
-    )  # no request leaves the machine
+    )  # sends no request
     tracker.start()
     try:
         yield energy

@@ -10,7 +10,7 @@ from polyclip.studies.sheet import Sheet
 
 HUMANS, MACHINES = "human", "machine"
 ALL = "all"
-ENOUGH = 0.9  # of what all give
+ENOUGH = 0.9  # share of the full-data recall
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ METHODS = [
 ]
 QUICK = ["full", "heads", "lilt-da", "head-glu", "asif"]
 
-WHOLE = (5e-5, 1.5e-4)  # where all weights of a tower, or of some of its blocks, are trained
-SMALL = (1e-4, 3e-4)  # where new parts are
-FEW = (3e-4, 1e-3)  # where only gains and biases are
+WHOLE = (5e-5, 1.5e-4)  # where all weights of an encoder, or of some of its blocks, are trained
+SMALL = (1e-4, 3e-4)  # where new modules are trained
+FEW = (3e-4, 1e-3)  # where only gains and biases are trained
 HEADS = (2e-3, 4e-3)
 RATES = {"full": WHOLE, "lit": WHOLE, "lit-reversed": WHOLE, "first-blocks": WHOLE, "lilt-ln": FEW, "lilt-bf": FEW}
 TRIALS = len(WHOLE)

@@ -12,7 +12,7 @@ from polyclip.errors import PolyclipError
 from polyclip.studies.runner import Results, Setting, run_variants
 from polyclip.studies.sheet import Sheet
 
-BULKY = ("ranks", "groups", "log")  # of a record: they stay in its cell
+BULKY = ("ranks", "groups", "log")  # parts of a record that stay in its cell
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def summarize(name: str, claim: str, results: Results, sheet: Sheet, verdict: st
     """Collect everything for the JSON except ranks, which stay in the cells."""
     setting = {
         key: value for key, value in asdict(results.setting).items() if key not in ("folder", "jobs")
-    }  # what decides the figures
+    }  # everything that affects the results
     return {
         "schema": 1,
         "study": name,

@@ -24,7 +24,7 @@ IMPORTED = [
     "transformers.models.bert.modeling_bert",
     "timm",
     "torch._dynamo",
-]  # by every cell
+]  # imported by every cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ class Setting:
     tower: str
     text_encoder: str = "e5-small"
     corpus: str = "emoji"
-    asked: tuple[str, ...]  # never trained, but scored
-    methods: tuple[str, ...] = ()  # of the study's, those that were asked for; empty: all
+    asked: tuple[str, ...]  # unseen languages that are scored
+    methods: tuple[str, ...] = ()  # requested ones of the study's methods; empty: all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +48,10 @@ class Variant:
     """One row of a study: a method under one condition, and the learning rates to try."""
 
     label: str
-    condition: str  # such as a share of the data; empty where there is only one
-    cell: Cell  # seed 0, rate open
+    condition: str  # such as a share of the data; empty where there is only one condition
+    cell: Cell  # with seed 0; its rate is replaced
     rates: tuple[float, ...]
-    tuned_on: str = ""  # condition whose trials decide for this one too; empty: its own
+    tuned_on: str = ""  # condition whose trials choose the rate; empty: its own
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def run_all(cells: Iterable[tuple[Cell, bool]], setting: Setting, what: str) -> 
     interruption.
     """
     todo = find_missing(cells, setting)
-    threads = max(1, torch.get_num_threads() // setting.jobs)  # fewer than cores where OMP_NUM_THREADS says so
+    threads = max(1, torch.get_num_threads() // setting.jobs)  # OMP_NUM_THREADS may be less than the number of cores
     os.environ["OMP_NUM_THREADS"] = str(threads)
     with (
         Progress(f"study: {what}", len(todo)) as progress,

@@ -1,6 +1,5 @@
 """How steps are computed, which decides memory and speed but not the result: micro-batches, precision, sharding."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from polyclip.core import distributed
 from polyclip.core.device import current_device
+from polyclip.core.environment import read_variable
 from polyclip.errors import PolyclipError, UnknownName
 from polyclip.training import fsdp
 
@@ -49,7 +49,7 @@ def check_compute(compute: Compute) -> None:
         raise PolyclipError(
             "--precision fp16 requires a GPU, and torch finds none here: use bf16, which needs none, or fp32."
         )
-    dividing = [name for variable, name in DIVIDING.items() if os.environ.get(variable, "").lower() in ("true", "1")]
+    dividing = [name for variable, name in DIVIDING.items() if read_variable(variable).lower() in ("true", "1")]
     if dividing:
         raise PolyclipError(
             f"accelerate launch asks for {dividing[0]}, which cannot be combined with polyclip: use --shard instead, "
@@ -65,7 +65,7 @@ def check_compute(compute: Compute) -> None:
             "--shard works with fp32 and bf16, not with fp16, whose gradient scaler would have to look at all "
             "shares: write --precision bf16."
         )
-    asked = os.environ.get(LAUNCHER, "no")
+    asked = read_variable(LAUNCHER) or "no"
     if asked not in ("no", PRECISIONS[compute.precision]):
         raise PolyclipError(
             f"accelerate launch asks for mixed precision {asked}, polyclip for {compute.precision}: write "

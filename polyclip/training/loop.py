@@ -209,8 +209,9 @@ def run_step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: 
     )
     if not math.isfinite(loss):
         raise RunError(
-            f"The loss is {loss} at step {number} of {phase.name}: lower the learning rate, or look for damaged "
-            "features."
+            f"The loss is {loss} at step {number} of {phase.name}: lower it with --learning-rate, or look for "
+            "damaged features "
+            "with 'polyclip cache clear'."
         )
     compute.clip_gradients(accelerator, model, phase.settings.clip)
     optimizer.step()

@@ -1,4 +1,4 @@
-"""From what a user asks for to the configuration of a run: languages, method, folder, schedules."""
+"""From a user's options to the configuration of a run: languages, method, folder, schedules."""
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -47,13 +47,13 @@ DECIDED: tuple[str, ...] = (
     "vision_layers",
     "rank",
 )
-DECIDED += ("teacher", "head_dim", "class_names")  # by the run that another goes on from
-NEEDING = ("shots", "shots_by", "rehearse")  # a run to go on from
+DECIDED += ("teacher", "head_dim", "class_names")  # by the run that training continues from
+NEEDING = ("shots", "shots_by", "rehearse")  # a run to continue from
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlignOptions:
-    """What may be asked of an alignment; `polyclip align --help` explains each.
+    """Options of an alignment; `polyclip align --help` explains each.
 
     `lang` and `group` name the languages. An empty string or None leaves the choice to the method or the language pack.
     """
@@ -103,7 +103,7 @@ class AlignOptions:
 
 @dataclass(frozen=True)
 class AlignRequest:
-    """What is to be trained, once the language packs have been asked."""
+    """What is to be trained, after the language packs' advice was applied."""
 
     languages: list[Language]  # without English, unless it was asked for
     method: str
@@ -113,9 +113,17 @@ class AlignRequest:
 
 
 def resolve_request(options: AlignOptions) -> AlignRequest:
-    """Languages, method and folder: what was written wins over what the first language's pack advises.
+    """Resolve languages, method and folder; options have priority over the advice of the first language's pack.
 
-    Raises PolyclipError where no language is asked for, and for options that exclude each other.
+    Args:
+        options: Of the alignment.
+
+    Returns:
+        What is to be trained.
+
+    Raises:
+        PolyclipError: No language was named, or options exclude each other.
+
     """
     check_exclusive(options)
     languages = resolve_languages(options)
@@ -140,24 +148,33 @@ def resolve_request(options: AlignOptions) -> AlignRequest:
 
 
 def check_exclusive(options: AlignOptions) -> None:
-    """Raises PolyclipError for options that the run gone on from decides, and for those that need one."""
+    """Check that no option contradicts the run that training continues from, and that none lacks one.
+
+    Raises:
+        PolyclipError: One does.
+
+    """
     names = {name: f"--{name.replace('_', '-')}" for name in (*DECIDED, *NEEDING)}
     wrong = [names[name] for name in (DECIDED if options.start else NEEDING) if name in options.typed]
     if wrong and options.start:
         raise PolyclipError(
-            f"With --from {options.start} the run decides {', '.join(wrong)}: leave "
-            f"{'it' if len(wrong) == 1 else 'them'} out."
+            f"--from {options.start} cannot be combined with {', '.join(wrong)}: that run decides "
+            f"{'it' if len(wrong) == 1 else 'them'}."
         )
     if wrong:
         raise PolyclipError(
-            f"{', '.join(wrong)} goes on from an aligned run: add --from with its folder, such as runs/en-head-mlp."
+            f"{', '.join(wrong)} requires an aligned run: add --from with its folder, such as runs/en-head-mlp."
         )
 
 
 def resolve_languages(options: AlignOptions) -> list[Language]:
-    """The languages written, then those of the groups that the corpus has captions of: which those are, and which are not, is said.
+    """Resolve the languages named, then those of the groups that the corpus has captions of.
 
-    Raises PolyclipError where there are none.
+    Prints which languages of a group have captions, and which have not.
+
+    Raises:
+        PolyclipError: There are none.
+
     """
     found = [resolve_language(text) for text in options.lang or []]
     for name in options.group or []:
@@ -182,9 +199,11 @@ def resolve_languages(options: AlignOptions) -> list[Language]:
 
 
 def choose_corpus(options: AlignOptions) -> str:
-    """The corpus written, else that of the run gone on from.
+    """The corpus named by the options, else that of the run that training continues from.
 
-    Raises RunError for a folder that is no run.
+    Raises:
+        RunError: The folder is not a run folder.
+
     """
     if options.start is None or "corpus" in options.typed:
         return options.corpus
@@ -195,9 +214,11 @@ def choose_corpus(options: AlignOptions) -> str:
 
 
 def find_related_languages(languages: list[Language], options: AlignOptions) -> list[Language]:
-    """Related languages that the packs name, none without --related-languages or --recipe.
+    """Find the related languages that the packs name; none without --related-languages or --recipe.
 
-    Raises PolyclipError where --related-languages was written and no pack names one.
+    Raises:
+        PolyclipError: --related-languages was given and no pack names one.
+
     """
     if not (options.recipe if options.related_languages is None else options.related_languages):
         return []
@@ -212,7 +233,21 @@ def find_related_languages(languages: list[Language], options: AlignOptions) -> 
 
 
 def build_config(options: AlignOptions, request: AlignRequest) -> "AlignConfig":
-    """The run that the options describe. torch is imported only here, once the arguments are right."""
+    """Build the configuration of the run that the options describe.
+
+    torch is imported only here, once the arguments are known to be valid.
+
+    Args:
+        options: Of the alignment.
+        request: As `resolve_request` returns it.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        PolyclipError: An option contradicts the method, or does not work on this machine.
+
+    """
     from polyclip.core.registry import find
     from polyclip.data.pairs import SamplingConfig
     from polyclip.training.config import HEADS, AlignConfig
@@ -250,7 +285,7 @@ def build_config(options: AlignOptions, request: AlignRequest) -> "AlignConfig":
 
 
 def build_finetune_config(options: AlignOptions, request: AlignRequest, start: Path) -> "AlignConfig":
-    """The run that goes on from `start`: on the run's own corpus, unless another is named."""
+    """Configure the run that continues from `start`, on that run's corpus unless another is named."""
     from polyclip.core.registry import find
     from polyclip.data.pairs import SamplingConfig
     from polyclip.training.config import CONTINUED_HEADS, AlignConfig
@@ -285,7 +320,7 @@ def build_finetune_config(options: AlignOptions, request: AlignRequest, start: P
 def build_schedules(
     options: AlignOptions, heads: "OptimizerConfig", inside: bool
 ) -> tuple["OptimizerConfig", "OptimizerConfig"]:
-    """Both phases' settings; epochs and batch size that were given are those of the method's own phase."""
+    """Settings of both phases; epochs and batch size of the options are those of the method's own phase."""
     from polyclip.training.config import TOWERS
 
     asked = {
@@ -302,9 +337,11 @@ def build_schedules(
 
 
 def build_compute(options: AlignOptions) -> "Compute":
-    """How steps are computed.
+    """Configure how steps are computed.
 
-    Raises what `compute.check` raises.
+    Raises:
+        PolyclipError: See `polyclip.training.compute.check_compute`.
+
     """
     from polyclip.training.compute import Compute, check_compute
 
@@ -314,7 +351,7 @@ def build_compute(options: AlignOptions) -> "Compute":
 
 
 def build_model_config(options: AlignOptions, method: str, tower: str) -> "ModelConfig":
-    """What the aligner is made of; `tower` is the method's own."""
+    """Configure the model; `tower` is the method's default vision encoder."""
     from polyclip.core.registry import find
     from polyclip.models.branch import ModelConfig
 
@@ -336,15 +373,17 @@ def build_model_config(options: AlignOptions, method: str, tower: str) -> "Model
 
 
 def add_english(languages: list[Language]) -> list[Language]:
-    """English last, unless it was asked for already."""
+    """Append English, unless it was asked for already."""
     english = resolve_language("en")
     return languages if english in languages else [*languages, english]
 
 
 def build_budget(options: AlignOptions, request: AlignRequest) -> Budget | None:
-    """The budget of --method auto, from now on; None for a method by name.
+    """Start the time budget of --method auto; None for a method by name.
 
-    Raises PolyclipError for a budget without auto, one that is no duration, and for what auto chooses by itself.
+    Raises:
+        PolyclipError: The budget cannot be parsed, or an option contradicts --method auto.
+
     """
     budget, method = request.budget, request.method
     if method == AUTO and is_launched():
@@ -355,7 +394,8 @@ def build_budget(options: AlignOptions, request: AlignRequest) -> Budget | None:
     if method != AUTO:
         if budget:
             raise PolyclipError(
-                f"--budget {budget} is for --method auto, not for --method {method}: leave it out, or write --method "
+                f"--budget {budget} requires --method auto and cannot be combined with --method {method}: omit it, "
+                "or write --method "
                 "auto."
             )
         return None
@@ -363,7 +403,7 @@ def build_budget(options: AlignOptions, request: AlignRequest) -> Budget | None:
     given = [f"--{name.replace('_', '-')}" for name in CHOSEN if getattr(options, name) != defaults[name]]
     if given:
         raise PolyclipError(
-            f"--method auto chooses {', '.join(given)} by itself: leave {'it' if len(given) == 1 else 'them'} out, "
-            "or name a method."
+            f"--method auto cannot be combined with {', '.join(given)}, which it chooses itself: omit "
+            f"{'it' if len(given) == 1 else 'them'}, or name a method."
         )
     return Budget(parse_duration(budget))

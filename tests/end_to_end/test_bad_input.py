@@ -110,10 +110,10 @@ def test_pictures_that_cannot_be_read_are_named_skipped_and_counted(run: Path, t
     said = polyclip("search", "mraba nyekundu", "--images", pictures, "--model", run, "--html", tmp_path / "found.html")
     assert said.code == 0
     text = " ".join(said.out.split())
-    assert "2 pictures searched, 3 skipped" in text
+    assert "2 images searched, 3 skipped" in text
     for name, why in (
         ("enormous.png", "9000 x 9000 pixels"),
-        ("letter.png", "not a picture"),
+        ("letter.png", "not a readable image"),
         ("half.png", "damaged or truncated"),
     ):
         assert any(name in line and why in line for line in said.out.splitlines() if line.startswith("skipped")), (
@@ -127,7 +127,7 @@ def test_search_without_query_or_pictures(run: Path, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     Image.new("RGB", (5, 5)).save(tmp_path / "a.png")
     one_sentence(polyclip("search", "  ", "--images", tmp_path, "--model", run), "empty")
-    one_sentence(polyclip("search", "paka", "--images", tmp_path / "none", "--model", run), "has no picture")
+    one_sentence(polyclip("search", "paka", "--images", tmp_path / "none", "--model", run), "has no image")
     one_sentence(polyclip("search", "paka", "--images", tmp_path / "nowhere", "--model", run), "is no folder")
     (tmp_path / "none" / "bad.png").write_text("x")
     one_sentence(

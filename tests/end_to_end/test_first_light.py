@@ -147,7 +147,7 @@ def test_what_is_printed(run: tuple[Path, CommandResult], result: dict[str, Any]
     )
     for words in (
         "trained",
-        "never trained",
+        "unseen (zero-shot)",
         "sw Swahili",
         "mi Māori",
         "95 % interval",
@@ -163,7 +163,9 @@ def test_what_is_printed(run: tuple[Path, CommandResult], result: dict[str, Any]
     assert lines[0]["validation"] < 0.1 < lines[-1]["validation"]
 
 
-def test_eval_gives_the_same_figures_and_others(run: tuple[Path, CommandResult], result: dict[str, Any], tmp_path: Path) -> None:
+def test_eval_gives_the_same_figures_and_others(
+    run: tuple[Path, CommandResult], result: dict[str, Any], tmp_path: Path
+) -> None:
     out = tmp_path / "some.json"
     said = command("eval", "emoji", "--model", run[0], "--lang", "swh_Latn", "--lang", "Yoruba", "--json", out)
     assert said.code == 0 and "yo Yoruba" in said.out

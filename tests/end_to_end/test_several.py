@@ -74,7 +74,7 @@ def test_a_killed_process_ends_the_job_and_one_alone_goes_on(method: str, how: l
         "it was killed too late to prove anything"
     )
     assert (
-        ("lost another one" in err or "was stopped from outside" in err)
+        ("lost another process" in err or "was stopped by the launcher" in err)
         and "--resume" in err
         and "Stopped" not in err
         and out == ""

@@ -96,7 +96,7 @@ def test_the_gate_looks_at_the_worst_line_of_text() -> None:
     lines = [kept("text encoder", -0.01), kept("aligned captions", -0.05), kept("vision tower", -0.5)]
     assert describe_forgetting(lines, 5.5) == ""
     assert "aligned captions fell by 5.0 points" in describe_forgetting(lines, 4.9)
-    with pytest.raises(DataError, match="nothing to look at"):
+    with pytest.raises(DataError, match="nothing to check"):
         describe_forgetting([kept("vision tower", -0.5)], 1.0)
 
 
@@ -121,7 +121,7 @@ def test_align_says_what_was_kept_and_the_gate_ends_it_with_1(
     ]
     said = polyclip(*common, "--head-dim", 8, "--epochs", 1, "--out", tmp_path / "run", "--max-drop", 100)
     assert said.code == 0, said.err
-    assert "knowledge kept" in said.out and "aligned captions" in said.out
+    assert "retention:" in said.out and "aligned captions" in said.out
     lines = json.loads((tmp_path / "run" / "knowledge.json").read_text("utf-8"))["knowledge"]
     assert {line["part"] for line in lines} == {"text encoder", "aligned captions"}
     assert "knowledge" not in json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))

@@ -9,7 +9,7 @@ import torch
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import load_corpus
 from polyclip.evaluation.benchmarks import emoji
-from polyclip.evaluation.held_out import MIXED, list_locales, mix_styles, build_galleries
+from polyclip.evaluation.held_out import MIXED, build_galleries, list_locales, mix_styles
 from polyclip.evaluation.retrieval import Items, Request
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
@@ -90,6 +90,12 @@ def test_the_mixed_gallery_has_every_concept_once_and_all_styles() -> None:
 
 def test_a_regional_variety_of_a_trained_language_was_seen() -> None:
     request = Request(trained=frozenset({"sw", "en"}))
-    assert [request.is_seen(code) for code in ("en", "en-GB", "sw-KE", "de", "es-MX")] == [True, True, True, False, False]
+    assert [request.is_seen(code) for code in ("en", "en-GB", "sw-KE", "de", "es-MX")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
     locales = list_locales(CORPUS)
     assert locales["quz"] == "qu" and "qu" not in locales and len(locales) >= 150

@@ -11,11 +11,26 @@ from PIL import Image
 
 from polyclip.data import image_hash
 from polyclip.data.corpus import load_corpus
-from polyclip.data.image_hash import hash_images, find_near
+from polyclip.data.image_hash import find_near, hash_images
 from polyclip.data.images import make_image_source
 from polyclip.errors import DataError, UnknownName
-from polyclip.evaluation.leakage.compare import Leak, compare, identify_file, list_known_names, find_leaks, load_overlaps, to_record, refuse_leaks
-from polyclip.evaluation.leakage.sources import DatasetContents, collect_contents, collect_corpus, collect_folder, normalize_name
+from polyclip.evaluation.leakage.compare import (
+    Leak,
+    compare,
+    find_leaks,
+    identify_file,
+    list_known_names,
+    load_overlaps,
+    refuse_leaks,
+    to_record,
+)
+from polyclip.evaluation.leakage.sources import (
+    DatasetContents,
+    collect_contents,
+    collect_corpus,
+    collect_folder,
+    normalize_name,
+)
 from polyclip.languages.resolve import resolve_language
 from tests.command import polyclip
 
@@ -65,7 +80,9 @@ def test_the_starter_corpus_shares_nothing_between_its_splits() -> None:
 
 def test_one_drawing_under_two_names_is_named_and_refused() -> None:
     flag = CORPUS.reader.pictures(CORPUS.folder, "openmoji")["1F1E6-1F1FA"]
-    found = compare(DatasetContents(name="mine", labels=frozenset(), images=[flag]), collect_corpus(CORPUS, "test", [SW]))
+    found = compare(
+        DatasetContents(name="mine", labels=frozenset(), images=[flag]), collect_corpus(CORPUS, "test", [SW])
+    )
     assert [(leak.kind, leak.other) for leak in found.leaks] == [("identical picture", "1F1E6-1F1FA")]
     with pytest.raises(
         DataError, match=r"emoji \(test\) is not unseen: 1 leaks from mine, the first: identical picture"
@@ -89,7 +106,8 @@ def test_pictures_that_were_resized_compressed_or_renamed(train: Path, tmp_path:
     NOTO["1F415"].open().save(tmp_path / "another.png")
     found = {Path(leak.other).name: leak for leak in find_leaks(of(train), of(tmp_path))}
     assert {name: (leak.kind, Path(leak.train).stem) for name, leak in found.items()} == {
-        "larger.png": ("near duplicate", CONCEPTS[0]), "compressed.jpg": ("near duplicate", CONCEPTS[1]), "copy.png": ("identical picture", CONCEPTS[2]),
+        "larger.png": ("near duplicate", CONCEPTS[0]), "compressed.jpg": ("near duplicate", CONCEPTS[1]),
+        "copy.png": ("identical picture", CONCEPTS[2]),
     }  # fmt: skip
 
 
@@ -122,7 +140,7 @@ def test_hashes_are_kept_by_what_a_file_holds(train: Path, own_cache: Path, monk
     again = hash_images(pictures[::-1], "pictures")
     assert (again.bits[::-1] == first.bits).all() and len(first.bits) == 12
     (own_cache / "hashes" / "phash-256.sqlite").write_bytes(b"no database" * 100)
-    with pytest.raises(Exception, match="Cannot keep image hashes"):
+    with pytest.raises(Exception, match="Cannot store image hashes"):
         hash_images(pictures, "pictures")
 
 
@@ -151,7 +169,8 @@ def test_names_of_files_tell_pictures_that_are_not_at_hand(tmp_path: Path) -> No
         ("file name", "coco 000000341725"),
         ("file name", "coco 000000436508"),
     ]
-    assert [identify_file(name) for name in ("a/1007129816.jpg", "000411001ff7dd4f.jpg", "dog-12.png", "1F468-200D-1F9B3")] == [
+    names = ("a/1007129816.jpg", "000411001ff7dd4f.jpg", "dog-12.png", "1F468-200D-1F9B3")
+    assert [identify_file(name) for name in names] == [
         "1007129816", "000411001ff7dd4f", "", "",
     ]  # fmt: skip
 
@@ -212,7 +231,11 @@ def test_the_table_of_overlaps_names_only_its_sets_and_each_name_once() -> None:
     sets = {known.name for known in table.sets}
     assert len(table.overlaps) > 10
     assert {name for overlap in table.overlaps for name in (*overlap.first, *overlap.second)} <= sets
-    spelt = [normalize_name(name) for known in table.sets for name in {normalize_name(name) for name in (known.name, *known.names)}]
+    spelt = [
+        normalize_name(name)
+        for known in table.sets
+        for name in {normalize_name(name) for name in (known.name, *known.names)}
+    ]
     assert len(spelt) == len(set(spelt))
 
 
@@ -250,7 +273,7 @@ def test_what_is_neither_corpus_nor_folder_nor_known(tmp_path: Path) -> None:
         of("XTD12")
     with pytest.raises(DataError, match="neither images nor lists"):
         of(tmp_path)
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         collect_contents("xtd10", "test", [], list_known_names(), tmp_path / "missing")
     with pytest.raises(UnknownName, match="split"):
         of("emoji", "tests")
@@ -296,5 +319,6 @@ def test_a_flat_picture_is_not_every_flat_picture(tmp_path: Path) -> None:
         for colour in colours:
             Image.new("RGB", (50, 50 if side == "one" else 80), colour).save(tmp_path / side / f"{colour}.png")
     assert [
-        (Path(leak.train).name, Path(leak.other).name) for leak in find_leaks(of(tmp_path / "one"), of(tmp_path / "two"))
+        (Path(leak.train).name, Path(leak.other).name)
+        for leak in find_leaks(of(tmp_path / "one"), of(tmp_path / "two"))
     ] == [("white.png", "white.png")]

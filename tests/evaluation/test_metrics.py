@@ -1,4 +1,7 @@
-"""Metrics against public definitions, slow definitions and hand-made matrices; protocols with models whose score is known."""
+"""Metrics against public definitions, slow definitions and hand-made matrices.
+
+Protocols with models whose score is known.
+"""
 
 import pytest
 
@@ -109,7 +112,9 @@ def test_ties_count_against_the_model_whatever_the_hardware_rounds() -> None:
             constant.repeat(queries, 1), constant.repeat(items, 1), torch.arange(queries), torch.arange(items)
         )
         assert found.tolist() == [items - 1] * queries
-    other = compute_ranks(normalize(torch.randn(5, 384), dim=1), constant.repeat(3607, 1), torch.arange(5), torch.arange(3607))
+    other = compute_ranks(
+        normalize(torch.randn(5, 384), dim=1), constant.repeat(3607, 1), torch.arange(5), torch.arange(3607)
+    )
     assert other.tolist() == [3606] * 5
 
 
@@ -221,7 +226,7 @@ def test_vectors_without_a_direction_are_refused(bad: float, side: str) -> None:
     text, image = torch.eye(4), torch.eye(4)
     (text if side == "captions" else image)[2] = bad
     with pytest.raises(
-        WeightsError, match=f"b, xx: {side}: 1 of 4 vectors are not finite or all zero, the first is that of '2'"
+        WeightsError, match=f"b, xx: {side}: 1 of 4 embeddings are not finite or all zero, the first is that of '2'"
     ):
         scored(text, image)
 

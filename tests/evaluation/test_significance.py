@@ -1,4 +1,4 @@
-"""Paired comparison of two models: its statistics against hand-made and simulated truth, its files, table, plot and command."""
+"""Paired comparison of two models: statistics against simulated truth, files, table, plot and command."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,12 @@ from polyclip.evaluation.results import QueryOutcomes, Result, Score
 from polyclip.evaluation.retrieval import Items, score_both_directions
 from polyclip.evaluation.significance import BETTER, UNCLEAR, WORSE, Comparison, ComparisonOptions, compare
 from polyclip.languages.schema import list_languages
-from polyclip.report.comparison import format_comparison_json, build_comparison_table, summarize_comparison, write_comparison
+from polyclip.report.comparison import (
+    build_comparison_table,
+    format_comparison_json,
+    summarize_comparison,
+    write_comparison,
+)
 from polyclip.report.means import compute_means
 from polyclip.report.per_query import collect_outcomes, get_ranks_path, read_outcomes
 from polyclip.report.result import to_table, write_result
@@ -128,9 +133,9 @@ def test_many_languages_make_a_small_difference_unclear() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"queries": "other"}, r"were not asked the same in sw: other queries \(400 and 400\)"),
-        ({"gallery": 99}, "other gallery: 100 and 99"),
-        ({"split": "validation"}, "other split: test and validation"),
+        ({"queries": "other"}, r"were not scored on the same queries in sw: different queries \(400 and 400\)"),
+        ({"gallery": 99}, "different gallery: 100 and 99"),
+        ({"split": "validation"}, "different split: test and validation"),
         ({"language": "en"}, "A was scored in sw, B in en: no language to compare"),
     ],
 )
@@ -169,7 +174,9 @@ def test_the_table_fits_80_columns_and_the_plot_draws_every_name(three: Comparis
 
 
 def test_the_sentence_names_every_language(three: Comparison) -> None:
-    assert summarize_comparison(three).startswith("B is better in 1 (sw); worse in 1 (en); cannot tell in 1 (te); on average ")
+    assert summarize_comparison(three).startswith(
+        "B is better in 1 (sw); worse in 1 (en); cannot tell in 1 (te); on average "
+    )
     assert summarize_comparison(three).endswith("Left out, because only one was scored in them: mi, yo.")
 
 
@@ -217,7 +224,7 @@ def test_files_that_cannot_be_compared(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a.json does not exist"):
         read_outcomes(path)
     path.write_text("[]", "utf-8")
-    with pytest.raises(DataError, match="is no result of polyclip"):
+    with pytest.raises(DataError, match="is not a result of polyclip"):
         read_outcomes(path)
     write_result(path, result(0.4, 1))
     whole = get_ranks_path(path).read_bytes()

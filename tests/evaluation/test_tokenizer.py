@@ -1,6 +1,7 @@
 """The doctor: figures by hand, real languages in their order, and encoders with every illness it must see.
 
-Ill encoders are the real e5-small with one part exchanged; tiny random models stand in where a folder or a hub would be needed.
+Ill encoders are the real e5-small with one part exchanged; tiny random models stand in where a folder or a hub would be
+needed.
 """
 
 import copy
@@ -140,7 +141,8 @@ def test_fertility_is_the_tokenizers_own_count(healthy: Checkup, encoder: Any, s
     assert tokens.relative == count["sw"] / count["en"]
 
 
-# Ill encoders -------------------------------------------------------------------------------------------------------------------
+# Ill encoders
+# -------------------------------------------------------------------------------------------------------------------
 
 Change = Callable[[Any], dict[str, Any]]
 
@@ -331,7 +333,8 @@ def test_a_single_caption_that_is_not_finite_is_found_among_all(shallow: Backbon
     assert found.languages[0].vectors is not None and found.languages[0].verdict.label == UNSURE
 
 
-# What it does not do ------------------------------------------------------------------------------------------------------------
+# What it does not do
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_encoded_twice_and_the_test_split_is_not_read(
@@ -349,7 +352,8 @@ def test_nothing_is_encoded_twice_and_the_test_split_is_not_read(
     assert set(asked) == {"train"}
 
 
-# Figures by hand ----------------------------------------------------------------------------------------------------------------
+# Figures by hand
+# ----------------------------------------------------------------------------------------------------------------
 
 
 class Fed:
@@ -455,7 +459,8 @@ def test_closeness_of_vectors_whose_answer_is_known() -> None:
     assert constant is not None and constant.mean.value == 0.0  # ties count against the encoder
     alike = compute_closeness(eye, eye.roll(1, 0), own, [*own[:9], *other[9:]], "en")
     assert alike is not None and (alike.asked, alike.same) == (31, pytest.approx(9 / 40))
-    assert compute_closeness(eye, eye, own, [*own[:11], *other[11:]], "en") is None  # too few that spelling would not find
+    # too few that spelling would not find
+    assert compute_closeness(eye, eye, own, [*own[:11], *other[11:]], "en") is None
 
 
 def test_verdicts_part_at_the_named_thresholds(healthy: Checkup) -> None:
@@ -465,13 +470,19 @@ def test_verdicts_part_at_the_named_thresholds(healthy: Checkup) -> None:
         ADAPTERS,
         NO_LANGUAGE,
     ]
-    assert [choose_label(value - 1e-9, script=True) for value in (KNOWN, FAMILIAR, FOREIGN)] == [NORMS, ADAPTERS, NO_SCRIPT]
+    assert [choose_label(value - 1e-9, script=True) for value in (KNOWN, FAMILIAR, FOREIGN)] == [
+        NORMS,
+        ADAPTERS,
+        NO_SCRIPT,
+    ]
     german = healthy.languages[1]
     assert german.closeness is not None
     middle = replace(german.closeness, pool=400, mean=replace(german.closeness.mean, value=0.36, low=0.31, high=0.41))
     found = decide_verdict(german.tokens, middle, False)
     assert (found.label, found.method) == (NORMS, "lilt-ln") and ADAPTERS in found.doubt
-    sure = decide_verdict(german.tokens, replace(middle, mean=replace(middle.mean, value=0.42, low=0.38, high=0.46)), False)
+    sure = decide_verdict(
+        german.tokens, replace(middle, mean=replace(middle.mean, value=0.42, low=0.38, high=0.46)), False
+    )
     assert (sure.label, sure.doubt) == (NORMS, "")
     assert (
         decide_verdict(german.tokens, middle, True).label == UNSURE
@@ -480,7 +491,8 @@ def test_verdicts_part_at_the_named_thresholds(healthy: Checkup) -> None:
     assert decide_verdict(healthy.languages[3].tokens, None, False).label == NO_SCRIPT
 
 
-# The command --------------------------------------------------------------------------------------------------------------------
+# The command
+# --------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

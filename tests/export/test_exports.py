@@ -146,7 +146,7 @@ def test_what_cannot_be_merged_is_refused_with_the_methods_that_can(
 ) -> None:
     for name, why in (
         ("glu", "gated branch"),
-        ("lwa", "layers that this run's method put into"),
+        ("lwa", "layers that this run's method added to"),
         ("asif", "compares with training pairs"),
     ):
         for target in (

@@ -120,7 +120,7 @@ def trained(
     with monkeypatch.context() as patch:
         patch.setattr(PolyCLIP, "save", spy)
         if uncut:
-            patch.setattr(branch, "first_trained", lambda trunk: 0)
+            patch.setattr(branch, "find_first_trained", lambda trunk: 0)
         align(run)
     return [json.loads(line) for line in (run.out / "log.jsonl").read_text("utf-8").splitlines()], *seen[0]
 

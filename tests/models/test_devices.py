@@ -1,4 +1,4 @@
-"""Models on a device: what moves with them, and that nothing stays behind. Without a GPU, under torch's fake tensors."""
+"""Models on a device: what moves with them, and that nothing is left behind; without a GPU, by fake tensors."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from polyclip.core.progress import show_messages
 from polyclip.core.registry import find
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import describe
@@ -175,7 +176,8 @@ def test_towers_side_by_side_have_their_names_in_their_own_place() -> None:
 def test_a_tower_without_names_is_aligned_without_them_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     method = find("methods", "heads").METHOD
     recipe = ModelConfig(method="heads", vision_tower="efficientnet-lite0:,layers=5")
-    assert add_class_names(recipe, method, wanted=True) == recipe
+    with show_messages():
+        assert add_class_names(recipe, method, wanted=True) == recipe
     assert "efficientnet-lite0:,layers=5 has no class names: aligned without them." in capsys.readouterr().err
     assert (
         add_class_names(ModelConfig(method="heads", vision_tower="efficientnet-lite0"), method, wanted=False).name_units

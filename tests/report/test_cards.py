@@ -1,6 +1,7 @@
 """Model card, bill of materials, the page of a run, trackers, and what goes to the hub and comes from it.
 
-Runs are of tiny towers with random weights, since the real hub is out of reach here; the page's words are real emoji names.
+Runs are of tiny towers with random weights, since the real hub is out of reach here; the page's words are real emoji
+names.
 """
 
 import base64
@@ -93,7 +94,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A real run of two phases on toy towers, tracked by TensorBoard and by the recorder."""
     folder = tmp_path_factory.mktemp("cards")
     pack = write_corpus(folder / "corpus")
-    licence = '\n[[licences]]\npart = "captions"\nspdx = "CC-BY-NC-4.0"\nholder = "A | <b>person</b>"\nurl = "https://example.org/"\n'
+    licence = (
+        '\n[[licences]]\npart = "captions"\nspdx = "CC-BY-NC-4.0"\nholder = "A | <b>person</b>"\nurl = '
+        '"https://example.org/"\n'
+    )
     pack.write_text(pack.read_text("utf-8") + licence, "utf-8")
     text, vision = write_text_encoder(folder / "text"), write_vision_tower(folder / "vision")
     (folder / "text" / "README.md").write_text("---\nlicense: mit\n---\n# tiny\n", "utf-8")
@@ -217,7 +221,9 @@ def test_the_strictest_material_decides(made: dict[str, Any], tmp_path: Path) ->
         "MIT",
         "Apache-2.0",
     ]
-    assert summarize_licences(starter).startswith("Commercial use: yes, with conditions. They are set by pictures: openmoji")
+    assert summarize_licences(starter).startswith(
+        "Commercial use: yes, with conditions. They are set by pictures: openmoji"
+    )
     own = build_bill(read_facts(made["folder"]).run)
     assert {item.part: item.commercial for item in own} == {
         "text encoder": YES,
@@ -227,7 +233,8 @@ def test_the_strictest_material_decides(made: dict[str, Any], tmp_path: Path) ->
     }
     assert summarize_licences(own).startswith("Commercial use: no. It is forbidden by captions (CC-BY-NC-4.0")
     going_on = EMOJI | {"continued": {"from": str(made["folder"])}}
-    assert summarize_licences(build_bill(going_on)).startswith("Commercial use: no.")  # what the first run was made of counts too
+    # what the first run was made of counts too
+    assert summarize_licences(build_bill(going_on)).startswith("Commercial use: no.")
     gone = build_bill(EMOJI | {"continued": {"from": str(tmp_path / "gone")}, "corpus": str(tmp_path / "gone.toml")})
     assert summarize_licences(gone).startswith("Commercial use: not settled. To be asked about: captions and images")
 
@@ -265,7 +272,8 @@ def shown(facts: RunFacts) -> examples.RunExamples:
             corpus.reader.read(corpus.folder, corpus.get_locale(load_language(code)), "test")[:8], load_language(code)
         )
         replies = [
-            examples.QueryExample(row.captions[0], row.concept, n, 0.5, [(row.concept, 0.5)]) for n, row in enumerate(rows)
+            examples.QueryExample(row.captions[0], row.concept, n, 0.5, [(row.concept, 0.5)])
+            for n, row in enumerate(rows)
         ]
         found.best[code], found.worst[code] = replies[:4], replies[4:]
         found.grids[code] = examples.Grid(
@@ -319,7 +327,7 @@ def test_report_asks_the_run_itself(copy: Path, tmp_path: Path) -> None:
 
 
 def test_a_report_of_no_run_is_one_sentence(copy: Path, tmp_path: Path) -> None:
-    assert "is no finished run" in polyclip("report", tmp_path).err
+    assert "is not a finished run folder" in polyclip("report", tmp_path).err
     (copy / "result.json").write_text('{"schema": 1', "utf-8")
     said = polyclip("report", copy, "--no-pictures")
     assert said.code == 2 and "damaged" in said.err and "Traceback" not in said.err
@@ -375,7 +383,10 @@ def test_a_missing_tracker_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 class Hub(BaseHTTPRequestHandler):
-    """As much of the hub as huggingface_hub talks to: repositories in memory, every commit kept. Files come and go without git's large file storage."""
+    """As much of the hub as huggingface_hub talks to: repositories in memory, every commit kept.
+
+    Files come and go without git's large file storage.
+    """
 
     repositories: ClassVar[dict[str, dict[str, dict[str, bytes]]]] = {}  # name -> commit -> file -> bytes
     branches: ClassVar[dict[str, dict[str, str]]] = {}
@@ -495,7 +506,7 @@ def test_a_run_goes_to_the_hub_and_comes_back(
         (copy / extra).write_text("not sent", "utf-8")
     said = polyclip("push", copy, "people/toy", "--revision", "second")
     assert said.code == 0, said.err
-    assert "names files of this machine" in said.err and "toy.toml" in said.err
+    assert "mentions local paths" in said.err and "toy.toml" in said.err
     commit = hub.branches["people/toy"]["second"]
     sent = hub.repositories["people/toy"][commit]
     wanted = {
@@ -554,7 +565,7 @@ def test_what_is_not_pushed(copy: Path, hub: type[Hub], tmp_path: Path) -> None:
         push(copy, "people/toy")
     (copy / "log.jsonl").unlink()
     get_path(copy, "heads").write_bytes(b"")
-    with pytest.raises(RunError, match="is no finished run"):
+    with pytest.raises(RunError, match="is not a finished run"):
         push(copy, "people/toy")
     get_path(copy, "heads").unlink()
     (copy / "aligner.safetensors").write_bytes(b"\x80\x04pickle")
@@ -565,5 +576,5 @@ def test_what_is_not_pushed(copy: Path, hub: type[Hub], tmp_path: Path) -> None:
 
 def test_a_folder_has_no_revision(copy: Path) -> None:
     assert package.load(copy).source == str(copy)
-    with pytest.raises(RunError, match="leave it out"):
+    with pytest.raises(RunError, match="omit it"):
         package.load(copy, revision="main")

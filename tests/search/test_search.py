@@ -117,7 +117,7 @@ def ready(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of pictures with its index inside; tests that change it work on a copy."""
     images = write_pictures(tmp_path_factory.mktemp("ready") / "pictures")
     said = polyclip("index", images, "--model", run)
-    assert said.code == 0 and f"{len(CONCEPTS)} pictures: {len(CONCEPTS)} encoded" in said.out, said
+    assert said.code == 0 and f"{len(CONCEPTS)} images: {len(CONCEPTS)} encoded" in said.out, said
     return images
 
 
@@ -212,7 +212,7 @@ def test_an_interrupted_index_goes_on(run: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(_encode.IndexEncoder, "encode_batch", third_time)
     said = polyclip("index", images, "--model", run)
     assert said.code == 130 and "What was encoded so far is kept" in said.err
-    one_sentence(polyclip("search", "paka", "--index", images), "holds no index", "polyclip index")
+    one_sentence(polyclip("search", "paka", "--index", images), "is not an index", "polyclip index")
     changes = build.update_index(images, run, images / ".polyclip-index")
     assert changes.encoded == len(CONCEPTS) - 16 and len(changes.index) == len(CONCEPTS)
     assert not (images / ".polyclip-index" / "parts").exists()
@@ -249,26 +249,26 @@ def test_an_index_that_cannot_be_used_says_why(mine: Path, run: Path, other_run:
     one_sentence(polyclip("index", mine, "--model", other_run), "made by another model", "--out")
     with FileLock(out / "lock"):
         one_sentence(polyclip("index", mine, "--model", run), "Another process is writing", "--out")
-    one_sentence(polyclip("search", "paka", "--index", tmp_path), "holds no index")
+    one_sentence(polyclip("search", "paka", "--index", tmp_path), "is not an index")
     one_sentence(polyclip("search", "paka"), "--index DIR", "--images DIR")
-    one_sentence(polyclip("index", mine, "--model", run, "--out", mine), "is no index", "empty folder")
+    one_sentence(polyclip("index", mine, "--model", run, "--out", mine), "is not an index", "empty or new folder")
     moved = tmp_path / "elsewhere"
     shutil.copytree(out, tmp_path / "apart")
     manifest = json.loads((tmp_path / "apart" / "index.json").read_text("utf-8"))
     manifest["root"] = str(mine)
     (tmp_path / "apart" / "index.json").write_text(json.dumps(manifest), "utf-8")
     mine.rename(moved)
-    one_sentence(polyclip("search", "paka", "--index", tmp_path / "apart"), "is no folder now", "--images DIR")
+    one_sentence(polyclip("search", "paka", "--index", tmp_path / "apart"), "is not a folder any more", "--images DIR")
     (tmp_path / "empty").mkdir()
     one_sentence(
         polyclip("search", "paka", "--index", tmp_path / "apart", "--images", tmp_path / "empty"),
-        "none of the pictures",
+        "none of the images",
         "--images",
     )
     found = Index.open(tmp_path / "apart", moved)
     assert found.search_embeddings(found.embeddings[:1], 1)[0][0].path == moved / found.paths[0]
     assert Index.open(moved).root == moved  # an index inside its pictures moves with them
-    one_sentence(polyclip("index", tmp_path / "empty", "--model", run), "has no picture")
+    one_sentence(polyclip("index", tmp_path / "empty", "--model", run), "has no image")
 
 
 @pytest.mark.parametrize("kind", ["vectors", "pictures"])
@@ -295,11 +295,11 @@ def test_an_index_never_leads_out_of_its_folder(mine: Path) -> None:
         manifest = json.loads((out / "index.json").read_text("utf-8"))
         manifest["bytes"][path.name] = path.stat().st_size
         (out / "index.json").write_text(json.dumps(manifest), "utf-8")
-        with pytest.raises(DataError, match="not inside the folder of pictures"):
+        with pytest.raises(DataError, match="not inside the folder of images"):
             Index.open(mine)
     manifest["bytes"]["../../x"] = 1
     (out / "index.json").write_text(json.dumps(manifest), "utf-8")
-    with pytest.raises(DataError, match="no file of an index"):
+    with pytest.raises(DataError, match="not a file of an index"):
         Index.open(mine)
 
 
@@ -338,17 +338,17 @@ def test_what_is_no_picture_is_skipped_and_named(run: Path, tmp_path: Path) -> N
         "svg.png": "an SVG",
     }
     words |= {
-        "letter.jpg": "not a picture",
-        "twin.png": "not a picture",
-        "ghost.png": "not a picture",
+        "letter.jpg": "not a readable image",
+        "twin.png": "not a readable image",
+        "ghost.png": "not a readable image",
         "half.png": "damaged or truncated",
     }
     assert {name for name, word in words.items() if word not in told[name]} == set()
-    assert "1 pictures: 1 encoded" in said.out and f"{len(bad)} skipped" in said.out
+    assert "1 images: 1 encoded" in said.out and f"{len(bad)} skipped" in said.out
     assert len(scan_folder(folder)[0]) == len(bad) and len(select_readable(scan_folder(folder)[0])[0]) == 1
     (folder / "good.png").unlink()
     one_sentence(
-        polyclip("index", folder, "--model", run, "--out", tmp_path / "none"), "None of the 8 pictures", "can be read"
+        polyclip("index", folder, "--model", run, "--out", tmp_path / "none"), "None of the 8 images", "can be read"
     )
 
 
@@ -383,15 +383,17 @@ def test_many_pictures_are_searched_through_a_graph_whose_recall_is_stored(
 
 def test_queries_that_cannot_be_answered(ready: Path, run: Path, tmp_path: Path) -> None:
     found = Index.open(ready)
-    with pytest.raises(DataError, match="vectors of length"):
+    with pytest.raises(DataError, match="embeddings of length"):
         found.search_embeddings(torch.ones(1, 3), 1)
     with pytest.raises(DataError, match="not finite"):
         found.search_embeddings(torch.full((1, found.manifest.dim), float("nan")), 1)
     assert len(found.search_embeddings(found.embeddings[:2], 99)[1]) == len(CONCEPTS)
     (tmp_path / "no.png").write_bytes(b"Dear all")
-    one_sentence(polyclip("search", "--index", ready, "--picture", tmp_path / "no.png"), "no.png", "not a picture")
+    one_sentence(
+        polyclip("search", "--index", ready, "--picture", tmp_path / "no.png"), "no.png", "not a readable image"
+    )
     one_sentence(polyclip("search", "--index", ready, "--picture", tmp_path / "gone.png"), "gone.png", "cannot be read")
-    one_sentence(polyclip("search", "paka", "--index", ready, "--picture", tmp_path / "no.png"), "not both")
+    one_sentence(polyclip("search", "paka", "--index", ready, "--picture", tmp_path / "no.png"), "cannot be combined")
     one_sentence(polyclip("search", " ", "--index", ready), "is empty")
     one_sentence(polyclip("search", "paka", "--index", ready, "--lang", "klingon"), "'klingon'")
 
@@ -400,7 +402,7 @@ def test_a_language_never_trained_is_answered_with_a_hint(ready: Path) -> None:
     said = polyclip("search", "ologbo dudu", "--index", ready, "--lang", "yo")
     assert (
         said.code == 0
-        and "Yoruba (yo) was never trained: the model was trained on Swahili (sw), English (en)" in said.out
+        and "Yoruba (yo) is an unseen language: the model was trained on Swahili (sw), English (en)" in said.out
     )
     trained = ["sw", "en"]
     assert (
@@ -416,7 +418,7 @@ def test_a_language_never_trained_is_answered_with_a_hint(ready: Path) -> None:
         == ""
     )
     assert "looks like French (fr)" in build_hint("un chat noir dort sur le canapé de la maison", "", trained)
-    assert "script is that of no trained language" in build_hint("चूहा", "", trained)
+    assert "No trained language uses the query's script" in build_hint("चूहा", "", trained)
 
 
 def test_pictures_are_labelled_in_any_language(ready: Path, run: Path, other_run: Path, tmp_path: Path) -> None:
@@ -425,8 +427,8 @@ def test_pictures_are_labelled_in_any_language(ready: Path, run: Path, other_run
     said = polyclip("classify", ready, "--labels", labels, "--csv", tmp_path / "found.csv")
     assert (
         said.code == 0
-        and "It is no probability" in said.out
-        and "ridge has no trained scale" in " ".join(said.out.split())
+        and "It is not the probability" in said.out
+        and "ridge has no trained temperature" in " ".join(said.out.split())
     )
     assert max(map(len, said.out.splitlines()[:20])) <= 80
     rows = list(csv.DictReader((tmp_path / "found.csv").read_text("utf-8").splitlines()))
@@ -537,14 +539,14 @@ def test_clip_retrievals_layout_is_written_and_read(mine: Path, run: Path, other
     (there / "img_emb" / "img_emb_1.npy").write_bytes(pickle.dumps([1]))
     one_sentence(
         polyclip("index", mine, "--model", run, "--out", tmp_path / "no", "--from-clip-retrieval", there),
-        "no plain array",
+        "not a plain array",
     )
     assert not (tmp_path / "no" / "index.json").exists()
 
 
 def test_a_run_that_is_gone(ready: Path, run: Path, tmp_path: Path) -> None:
     assert load_file(next((ready / ".polyclip-index").glob("vectors.*")))["vectors"].dtype == torch.float32
-    with pytest.raises(RunError, match="say where the run is with --model RUN"):
+    with pytest.raises(RunError, match="give the run's new folder with --model RUN"):
         Index.open(ready, model=tmp_path)
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     assert Index.open(ready, model=copy).model == copy

@@ -201,7 +201,7 @@ def test_shots_go_on_from_the_runs_own_weights_and_leave_it_alone(
         line["captions"][0].startswith("mraba") and line["provenance"] == "human" for line in lines
     )
     assert {code for code, (seen, _) in headline(out).items() if seen} == {"sw", "en"}
-    assert "knowledge kept: the run english, and after alignment" in said.out
+    assert "retention: the run english, and after alignment" in said.out
 
 
 def test_the_last_epoch_is_kept_since_validation_has_more_captions_than_training(
@@ -210,7 +210,7 @@ def test_the_last_epoch_is_kept_since_validation_has_more_captions_than_training
     from polyclip.training import prepare
 
     values = iter([0.9, 0.1, 0.1])
-    monkeypatch.setattr(prepare, "validation", lambda *given: lambda: next(values))
+    monkeypatch.setattr(prepare, "make_validation", lambda *given: lambda: next(values))
     assert (
         polyclip("align", "--lang", "sw", "--from", start, "--shots", 5, "--epochs", 2, "--out", tmp_path / "run").code
         == 0
@@ -222,7 +222,9 @@ def test_the_last_epoch_is_kept_since_validation_has_more_captions_than_training
     assert not torch.equal(before, after)
 
 
-def test_what_changed_is_measured_against_the_run(further: tuple[Path, CommandResult, dict[str, bytes]], start: Path) -> None:
+def test_what_changed_is_measured_against_the_run(
+    further: tuple[Path, CommandResult, dict[str, bytes]], start: Path
+) -> None:
     lines = {
         line["question"]: line for line in json.loads((further[0] / "knowledge.json").read_text("utf-8"))["knowledge"]
     }
@@ -290,7 +292,7 @@ def test_a_method_inside_the_towers_goes_on_inside_them(toy: dict[str, str], tmp
         (["--shots-by", "coverage", "--no-rehearse"], ["--shots-by, --rehearse", "--from"]),
         (["--from", "RUN", "--shots", 40], ["40 shots", "'sw' names 12"]),
         (["--from", "NOWHERE", "--shots", 4], ["nowhere is not a finished run", "polyclip align"]),
-        (["--from", "RUN", "--method", "heads", "--head-dim", 8], ["the run decides --method, --head-dim"]),
+        (["--from", "RUN", "--method", "heads", "--head-dim", 8], ["cannot be combined with --method, --head-dim"]),
         (["--from", "RUN", "--shots-by", "luck"], ["'luck'", "coverage, random"]),
         (["--caption-weights", "nllb=0.5"], ["--caption-weights nllb", "it has human"]),
         (["--temperature", 0], ["--temperature 0", "above 0"]),
@@ -525,7 +527,7 @@ def test_machines_captions_make_a_second_curve(
         found = read_source_rows(corpus, language, "human")
         return [replace(row, provenance="nllb@1") for row in found] if source == "mine.toml" else found
 
-    monkeypatch.setattr(fewshot, "source_rows", rows)
+    monkeypatch.setattr(fewshot, "read_source_rows", rows)
     question = FewshotConfig(languages=("sw",), counts=(8, 512), translated="mine.toml")
     report = fewshot.run_fewshot(question, replace(_setting(tmp_path), tower="efficientnet-lite0"))
     assert report.sheet.columns == ("shots", "human", "machine", "of all, %", "retention")
@@ -563,7 +565,11 @@ def test_packs_of_translations_that_do_not_fit_are_one_sentence(toy: dict[str, s
         "en, sw",
         "polyclip translate",
     )
-    one_sentence(polyclip("fewshot", *towers(toy), "--lang", "sw", "--k", "0,400"), "--k 400", "'sw' names 12 pictures")
+    one_sentence(
+        polyclip("fewshot", *towers(toy), "--lang", "sw", "--k", "0,400"),
+        "--k 400",
+        "'sw' has captions for 12 training images",
+    )
     one_sentence(polyclip("fewshot", *towers(toy), "--lang", "sw", "--k", "0,x"), "--k '0,x'", "0,8,32,128,512")
     one_sentence(
         polyclip("fewshot", *towers(toy), "--lang", "sw", "--method", "lilt-ln", "--k", "2"),

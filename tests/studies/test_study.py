@@ -232,7 +232,7 @@ def test_every_source_goes_on_from_english_alone(
 def test_a_share_of_english_is_over_the_concepts_that_both_name(tmp_path: Path) -> None:
     cell = Cell(method="head-glu", rate=0.0, seed=0, languages=("te", "en"), asked=(), tower="t")
     half = record(cell, {"te": [0, 99, -1, 5], "en": [0, 1, 99, 3]})
-    share = find("study", "equity").of_english([half], "te")
+    share = find("study", "equity").compute_share_of_english([half], "te")
     assert share.value == pytest.approx(2 / 3) and share.low <= share.value <= share.high
     none = record(cell, {"sw": [99, 99, 99, 99], "en": [0, 1, 2, 3]})
     results = Results(

@@ -148,7 +148,7 @@ def test_the_chosen_trial_is_what_align_makes_and_nothing_is_trained_twice(
     only(monkeypatch, named(name))
     trainings: list[str] = []
     original = search.trained
-    monkeypatch.setattr(search, "trained", lambda work: trainings.append(work.run.recipe.method) or original(work))
+    monkeypatch.setattr(search, "train_run", lambda work: trainings.append(work.run.recipe.method) or original(work))
     align_within(run(toy, tmp_path / "auto"), HOUR)
     align(replace(make_trial_run(run(toy, tmp_path / "named"), named(name)), out=tmp_path / "named"))
     one, other = (load_file(tmp_path / folder / "aligner.safetensors") for folder in ("auto", "named"))
@@ -232,7 +232,7 @@ def test_a_candidate_whose_estimate_does_not_fit_is_skipped_and_the_next_is_trie
 ) -> None:
     only(monkeypatch, named("ridge"), named("head-glu"), named("heads"))
     monkeypatch.setattr(
-        search, "training_seconds", lambda work: 9999.0 if work.run.recipe.method == "head-glu" else 1.0
+        search, "estimate_training", lambda work: 9999.0 if work.run.recipe.method == "head-glu" else 1.0
     )
     _, found = align_within(run(toy, tmp_path / "auto"), Budget(600.0))
     notes = {trial.name: trial.note for trial in found.trials}
@@ -244,8 +244,8 @@ def test_a_trial_that_takes_longer_than_estimated_stops_and_keeps_its_best_epoch
     toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(monkeypatch, named("ridge"), Candidate(name="endless", method="heads", epochs=100_000))
-    monkeypatch.setattr(search, "training_seconds", lambda work: 0.0)
-    monkeypatch.setattr(search, "scoring_seconds", lambda work: estimate.Scoring(1.0, 0.0))
+    monkeypatch.setattr(search, "estimate_training", lambda work: 0.0)
+    monkeypatch.setattr(search, "estimate_scoring", lambda work: estimate.Scoring(1.0, 0.0))
     _, found = align_within(run(toy, tmp_path / "auto"), Budget(8.0))
     endless = found.trials[1]
     assert endless.note.startswith("stopped after ") and endless.note.endswith(" of 100000 epochs"), endless
@@ -319,7 +319,7 @@ def test_stopped_after_the_search_and_before_the_end(
         patched.setattr(search.shutil, "copyfile", stop)
         with pytest.raises(KeyboardInterrupt):
             align_within(run(toy, tmp_path / "auto"), HOUR)
-    monkeypatch.setattr(search, "trained", stop)
+    monkeypatch.setattr(search, "train_run", stop)
     align_within(run(toy, tmp_path / "auto", resume=True), HOUR)
     assert {path.name for path in (tmp_path / "auto").iterdir()} == FILES
 
@@ -355,11 +355,17 @@ def test_folders_that_hold_something_else(toy: dict[str, str], whole: tuple[Path
         (["--budget", "-3m"], "'-3m'"),
         (["--budget", "0"], "above zero"),
         (["--budget", "nan"], "'nan'"),
-        (["--budget", "5m", "--method", "heads"], "--budget 5m is for --method auto, not for --method heads"),
-        (["--epochs", "3"], "--method auto chooses --epochs by itself: leave it out, or name a method."),
+        (
+            ["--budget", "5m", "--method", "heads"],
+            "--budget 5m requires --method auto and cannot be combined with --method heads",
+        ),
+        (
+            ["--epochs", "3"],
+            "--method auto cannot be combined with --epochs, which it chooses itself: omit it, or name a method.",
+        ),
         (
             ["--train-towers", "text", "--rank", "4"],
-            "--method auto chooses --train-towers, --rank by itself: leave them out",
+            "--method auto cannot be combined with --train-towers, --rank, which it chooses itself: omit them",
         ),
     ],
 )

@@ -358,7 +358,7 @@ def test_training_brings_captions_nearer_to_the_teacher(
     vectors is chance.
     """
     epochs = count()
-    monkeypatch.setattr(prepare, "validation", lambda *given: lambda: float(next(epochs)))
+    monkeypatch.setattr(prepare, "make_validation", lambda *given: lambda: float(next(epochs)))
     work = prepare_run(
         dataclasses.replace(
             student(toy, method, teacher, tmp_path / "run"), heads=dataclasses.replace(QUICK, epochs=40)
@@ -468,7 +468,7 @@ def test_m2m_trains_english_alone(
             heard.append((list(languages), train.captions))
             super().__init__(teacher, train, languages, english)
 
-    monkeypatch.setattr(prepare, "Taught", Spy)
+    monkeypatch.setattr(prepare, "TeacherEmbeddings", Spy)
     said = command(toy, tmp_path / "run", "--method", "m2m", "--teacher", toy[teacher])
     assert said.code == 0, said
     assert tomllib.loads((tmp_path / "run" / "run.toml").read_text("utf-8"))["languages"] == ["en"]
@@ -486,7 +486,7 @@ def test_m2m_trains_english_alone(
     [
         ("m2m", "", ["learns from an aligned teacher", "--teacher", "clip:"]),
         ("distill", "", ["learns from an aligned teacher", "--teacher", "clip:"]),
-        ("distill", "changed", ["method lilt-ln", "vision tower", "heads"]),
+        ("distill", "changed", ["method lilt-ln", "vision encoder", "heads"]),
         (
             "distill",
             "clip:openai/clip-vit-base-patch32",

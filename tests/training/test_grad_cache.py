@@ -159,7 +159,7 @@ def test_features_are_computed_once_by_all_processes_together(
     monkeypatch.setattr(
         feature_cache,
         "encode_items",
-        lambda encoder, items, meter: computed.append(len(items)) or encode_items(encoder, items, meter),
+        lambda encoder, items, *others: computed.append(len(items)) or encode_items(encoder, items, *others),
     )
 
     def work() -> dict[str, Tensor]:
@@ -348,7 +348,7 @@ def test_the_command_line_refuses_what_is_not_for_here(monkeypatch: pytest.Monke
     assert (
         said.code == 2
         and said.err
-        == "error: 'polyclip search' is the work of one process, 2 were started: run it without torchrun or "
+        == "error: 'polyclip search' runs in one process only, but 2 were started: run it without torchrun or "
         "accelerate.\n"
     )
 

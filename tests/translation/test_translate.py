@@ -216,7 +216,7 @@ def test_killed_and_run_again(own_cache: Path, tmp_path: Path, monkeypatch: pyte
     code, _ = kill_when(lambda: len(asked(tmp_path)) > 100, arguments, signal.SIGKILL)
     assert code == -signal.SIGKILL and not (tmp_path / "out").exists()
     code, said = kill_when(lambda: len(asked(tmp_path)) > 300, arguments, signal.SIGINT)
-    assert code == 130 and "the same command goes on" in said and "Traceback" not in said
+    assert code == 130 and "run the same command to resume" in said and "Traceback" not in said
     monkeypatch.setenv("DICTIONARY_SECONDS", "0")
     assert polyclip(*arguments).code == 0
     (kept,) = (own_cache / "translations").iterdir()
@@ -341,7 +341,7 @@ def test_corpora_describes_it_and_the_table_gives_examples(
     table = said.out.partition("sw: not filtered")[0].splitlines()
     assert len(table) > 8 and max(map(len, table)) <= 80 and "machine translated: NOASSERTION" in said.out
     shown = " ".join(polyclip("corpora", "show", tmp_path / "out" / "corpus.toml").out.split())
-    for words_ in ("toy-sw-dictionary", "../toy/toy.toml", "dictionary@words", "kept beside", "machine translated"):
+    for words_ in ("toy-sw-dictionary", "../toy/toy.toml", "dictionary@words", "human captions kept", "machine translated"):
         assert words_ in shown
     assert "Unicode-3.0" in polyclip("corpora").out
 

@@ -8,7 +8,7 @@ import gzip
 import io
 import tarfile
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,7 +74,14 @@ def _openmoji() -> Path:
 
 def languages(folder: Path) -> list[str]:
     """List the locales that name at least one concept."""
-    return sorted(path.name.removesuffix(".tsv.gz") for path in (folder / "captions").glob("*.tsv.gz"))
+    captions = folder / "captions"
+    return list(_locales(captions, captions.stat().st_mtime_ns)) if captions.is_dir() else []
+
+
+@lru_cache(maxsize=4)
+def _locales(captions: Path, changed: int) -> tuple[str, ...]:
+    """Locales with a file, listed again when the folder has changed."""
+    return tuple(sorted(path.name.removesuffix(".tsv.gz") for path in captions.glob("*.tsv.gz")))
 
 
 def styles(folder: Path) -> tuple[str, ...]:
@@ -100,6 +107,13 @@ def read_captions(folder: Path, language: str) -> dict[str, tuple[str, ...]]:
     path = folder / "captions" / f"{language}.tsv.gz"
     if not path.exists():
         raise UnknownName("caption language in corpus 'emoji'", language, languages(folder))
+    stamp = path.stat()
+    return _parse_captions(path, (stamp.st_mtime_ns, stamp.st_size))
+
+
+@lru_cache(maxsize=256)
+def _parse_captions(path: Path, stamp: tuple[int, int]) -> dict[str, tuple[str, ...]]:
+    """Captions of a file, parsed once as long as it stays as it is."""
     try:
         text = gzip.decompress(path.read_bytes()).decode("utf-8")
     except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:

@@ -26,7 +26,7 @@ from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError, UnknownName
 
 STYLE = "pictures"
-SPLITS = ("train", "validation", "test")  # as in readers/_split.py
+SPLITS = ("train", "validation", "test")  # as in polyclip.data.splits
 JUDGES = 50_000  # images of validation or test at most: more make a score no surer, and are compared with each other
 WHOLE = 2.0**64
 

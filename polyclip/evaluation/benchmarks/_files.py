@@ -38,7 +38,7 @@ def read_bytes(path: Path) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}); download it again.") from error
     if len(data) > MAX_TEXT:
-        raise DataError(f"{path} is larger than {MAX_TEXT:,} bytes; that is no file of captions.")
+        raise DataError(f"{path} is larger than {MAX_TEXT:,} bytes; that is not a file of captions.")
     return data
 
 
@@ -83,7 +83,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     found = read_lines(path)
     if not found:
-        raise DataError(f"{path} is empty; expected one JSON object a line.")
+        raise DataError(f"{path} is empty; expected one JSON object per line.")
     with Progress(f"reading {path.name}", len(found)) as progress:
         for number, line in enumerate(found, 1):
             where = f"{path}:{number}"
@@ -118,7 +118,7 @@ def parse_file_name(name: object, where: str) -> str:
     """Return the name of an image file without folders; DataError if it is not a name."""
     plain = PurePosixPath(name.replace("\\", "/")).name if isinstance(name, str) else ""
     if plain in ("", ".", "..") or not plain.isprintable():
-        raise DataError(f"{where}: {str(name)[:80]!r} is no name of an image file.")
+        raise DataError(f"{where}: {str(name)[:80]!r} is not the name of an image file.")
     return plain
 
 
@@ -141,7 +141,7 @@ def read_image_names(path: Path) -> dict[str, str]:
         name = parse_file_name(line.split("#")[0].strip(), where)
         if name in found:
             raise DataError(
-                f"{where}: image {name} is already on line {found[name].rpartition(':')[2]}; every image has one line."
+                f"{where}: image {name} is already on line {found[name].rpartition(':')[2]}; each image has one line."
             )
         found[name] = where
     return found

@@ -61,7 +61,7 @@ def find_caption_files(folder: Path, others: set[str]) -> dict[str, Path]:
             continue
         if not CODE.fullmatch(path.stem):
             raise DataError(
-                f"{path}: {path.stem!r} is no code of Flores-200{hint_code(path.stem)}; expected files such as "
+                f"{path}: {path.stem!r} is not a Flores-200 code{hint_code(path.stem)}; expected files such as "
                 "swh_Latn.txt."
             )
         found[codes.get(path.stem, path.stem)] = path

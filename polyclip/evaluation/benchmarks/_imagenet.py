@@ -79,7 +79,7 @@ def read_val(data: Path, wanted: set[str], *, partial: bool) -> LabeledImages:
             "give --partial to score what is there."
         )
     if not paths:
-        raise DataError(f"{root} has no image of any of the {len(wanted)} classes asked for.")
+        raise DataError(f"{root} has no image of any of the {len(wanted)} requested classes.")
     images = []
     with Progress("reading images", len(paths)) as progress:
         for path, _ in paths:
@@ -91,7 +91,7 @@ def read_val(data: Path, wanted: set[str], *, partial: bool) -> LabeledImages:
 def find_root(data: Path) -> tuple[Path, bool]:
     """Find the folder with the images, and whether it has a folder for each synset."""
     if not data.is_dir():
-        raise DataError(f"{data} is no folder.")
+        raise DataError(f"{data} is not a folder.")
     for name in ROOTS:
         root = data / name
         if root.is_dir():
@@ -235,7 +235,7 @@ def describe_pretraining(vision_tower: str) -> list[str]:
     """Return a note if the vision encoder's name says that it was trained on these classes."""
     trained = any(word in vision_tower for word in ("efficientnet-lite", "in1k", "imagenet"))
     return (
-        [f"vision encoder {vision_tower} was trained to tell ImageNet-1k's classes apart: only the words are new to it"]
+        [f"vision encoder {vision_tower} was trained on ImageNet-1k's classes: only the class names are new"]
         if trained
         else []
     )

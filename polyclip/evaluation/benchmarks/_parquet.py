@@ -1,4 +1,7 @@
-"""Parquet copies of benchmarks as on the Hugging Face Hub: `data/<language>-00000-of-00001.parquet`, images in a column."""
+"""Parquet copies of benchmarks as on the Hugging Face Hub: one split per language, images in a column.
+
+Files are called `data/<split>-00000-of-00001.parquet`.
+"""
 
 import hashlib
 import re
@@ -88,9 +91,7 @@ def read_rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
                     )
                     progress.advance(1)
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(
-            f"{path} is no parquet file that can be read ({str(error)[:120]}); download it again."
-        ) from error
+        raise DataError(f"{path} is not a readable parquet file ({str(error)[:120]}); download it again.") from error
 
 
 def _make_image(value: object, where: str, at: tuple[Path, int, int]) -> ImageSource:
@@ -107,7 +108,7 @@ def _open(where: str, at: tuple[Path, int, int]) -> Image.Image:
     return decode_image(_read_images(path, group)[place], where)
 
 
-@lru_cache(maxsize=4)  # row groups; images are asked for in about their order
+@lru_cache(maxsize=4)  # row groups; images are read roughly in their order
 def _read_images(path: Path, group: int) -> list[bytes]:
     from pyarrow.parquet import ParquetFile
 

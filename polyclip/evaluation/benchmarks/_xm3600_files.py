@@ -225,7 +225,7 @@ def check_unique(files: Iterable[object], path: Path) -> dict[str, str]:
     for number, name in enumerate(files, 1):
         key = parse_file_name(name, f"{path}, image {number}")
         if key in found:
-            raise DataError(f"{path}, image {number}: {key} is there already; every image is there once.")
+            raise DataError(f"{path}, image {number}: {key} occurs twice; every image must occur once.")
         found[key] = f"{path}, image {number}"
     return found
 
@@ -265,5 +265,5 @@ def check_codes(found: dict[str, Any], where: object) -> dict[str, Any]:
             except PolyclipError:
                 meant = ""
             spelt = f"which spells it {meant}" if meant else f"which are {', '.join(CAPTIONS)}"
-            raise DataError(f"{where}: {code!r} is no language code of XM3600, {spelt}.")
+            raise DataError(f"{where}: {code!r} is not a language code of XM3600, {spelt}.")
     return found

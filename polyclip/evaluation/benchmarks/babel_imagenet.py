@@ -46,8 +46,8 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
     """
     if request.data is None:
         raise DataError(
-            f"babel-imagenet needs --data DIR with {LABELS[0]}, {PROMPTS} and ImageNet's validation images; see "
-            "polyclip/benchmarks."
+            f"babel-imagenet requires --data DIR with {LABELS[0]}, {PROMPTS} and ImageNet's validation images "
+            "(DIR/n01440764/*.JPEG)."
         )
     labels = read_labels(request.data)
     wanted = select_codes(labels, request.languages)

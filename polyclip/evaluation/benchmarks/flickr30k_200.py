@@ -1,4 +1,7 @@
-"""Flickr30k-200 (visheratin/nllb-clip, arXiv 2309.01859): Flickr30k's 1,000 test images, one caption each, translated by NLLB-3.3B."""
+"""Flickr30k-200 (visheratin/nllb-clip, arXiv 2309.01859): Flickr30k's test images, captions in 200 languages.
+
+1,000 images with one caption each, translated by NLLB-3.3B.
+"""
 
 from polyclip.evaluation import captioned
 from polyclip.evaluation.benchmarks import _flores

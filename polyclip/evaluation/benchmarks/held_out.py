@@ -1,4 +1,4 @@
-"""Held-out rows of a corpus of one's own: `polyclip eval held-out --corpus my/corpus.toml`, and what `align` reports."""
+"""Held-out rows of any corpus: `polyclip eval held-out --corpus my/corpus.toml`, and what `align` reports."""
 
 from polyclip.evaluation.held_out import score
 

@@ -38,8 +38,8 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
     """
     if request.data is None:
         raise DataError(
-            "imagefolder needs --data DIR with a folder of images for each class and classnames.tsv; see "
-            "polyclip/evaluation/benchmarks/imagefolder.py."
+            "imagefolder requires --data DIR with a folder of images for each class (DIR/dog/1.jpg) and their names in "
+            "DIR/classnames.tsv: a header 'class<TAB>sw<TAB>en', then a line for each folder."
         )
     names = read_classnames(request.data)
     codes = select_codes(names, request.languages, str(request.data))
@@ -85,8 +85,7 @@ def find_root(data: Path, split: str) -> tuple[Path, str]:
     others = [name for names in SAME.values() for name in names if (data / name).is_dir()]
     if others or split != DEFAULT_SPLIT:
         raise DataError(
-            f"{data} has no folder {split!r}; it has "
-            f"{', '.join(others) or 'no folder of a split, so leave --split out'}."
+            f"{data} has no folder {split!r}; it has {', '.join(others) or 'no folder of a split: omit --split'}."
         )
     return data, "all"
 

@@ -47,8 +47,8 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
     """
     if request.data is None:
         raise DataError(
-            "imagenet needs --data DIR with ImageNet's validation images; see "
-            "polyclip/evaluation/benchmarks/_imagenet.py for the layouts."
+            "imagenet requires --data DIR with ImageNet's validation images: DIR/n01440764/*.JPEG, or "
+            "DIR/ILSVRC2012_img_val with ILSVRC2012_devkit_t12 beside it."
         )
     tasks, notes = make_tasks(request.data, request)
     wanted = {key for task in tasks for key in task.classes}
@@ -88,7 +88,7 @@ def make_tasks(data: Path, request: Request) -> tuple[list[Task], list[str]]:
             f"{data} names ImageNet's classes in no language; give classnames.tsv by synset, or CLIP_benchmark's "
             f"<lang>{NAMES}."
         )
-    note = "English names are WordNet's lemmas, not those of CLIP: these figures cannot stand beside published ones"
+    note = "English names are WordNet's lemmas, not those of CLIP: these figures are not comparable with published ones"
     return [make_pack_task("en", load_lemmas(), "wordnet-lemmas", seen=request.is_seen("en"))], [note]
 
 

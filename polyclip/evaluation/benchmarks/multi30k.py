@@ -55,7 +55,7 @@ def read(request: Request) -> CaptionedDataset:
     about = (
         "captions of each language were written independently"
         if task
-        else "captions in every language but English are translations by people"
+        else "captions in every language but English are human translations"
     )
     return replace(found, missing=found.missing + lacking, notes=[about])
 
@@ -76,6 +76,8 @@ def check_raw_folder(raw: Path) -> None:
     """Check that the original captions are there, not only lower-cased tokens; DataError otherwise."""
     if not raw.is_dir():
         tokenised = (
-            " The folder tok/ holds lower-cased tokens, which are no captions." if (raw.parent / "tok").is_dir() else ""
+            " The folder tok/ holds lower-cased tokens, which are not captions."
+            if (raw.parent / "tok").is_dir()
+            else ""
         )
         raise DataError(f"{raw} is missing; give the folder of the repository multi30k/dataset with --data.{tokenised}")

@@ -43,7 +43,7 @@ def read(request: Request) -> CaptionedDataset:
     """
     if request.data is None:
         raise DataError(
-            "retrieval needs --data FILE.jsonl with one image and its captions a line; see 'polyclip corpora show "
+            "retrieval requires --data FILE.jsonl with one image and its captions per line; see 'polyclip corpora show "
             "retrieval'."
         )
     path = request.data / "captions.jsonl" if request.data.is_dir() else request.data

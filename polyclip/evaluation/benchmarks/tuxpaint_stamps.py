@@ -234,7 +234,7 @@ def draw(path: Path) -> Image.Image:
     try:
         return render_svg(path.read_text(encoding="utf-8", errors="replace"), PIXELS)
     except ValueError as error:
-        raise DataError(f"{path}: cannot be drawn ({error}); left out.") from error
+        raise DataError(f"{path}: cannot be rendered ({error}); left out.") from error
 
 
 def make_image(stamp: Stamp) -> ImageSource:

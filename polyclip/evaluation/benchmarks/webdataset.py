@@ -60,7 +60,9 @@ def read(request: Request) -> CaptionedDataset:
             for key, sample in read_samples(path).items():
                 where = f"{path}, sample {key}"
                 if key in images:
-                    raise DataError(f"{where}: an earlier shard has a sample of this name; every image is there once.")
+                    raise DataError(
+                        f"{where}: an earlier shard has a sample of this name; every image must occur once."
+                    )
                 images[key] = get_image(sample, where)
                 for code, own in read_captions(sample, where, request.languages, codes):
                     captions.setdefault(code, []).extend((key, text) for text in own)
@@ -83,7 +85,7 @@ def find_shards(request: Request) -> tuple[list[Path], list[str]]:
     """
     if request.data is None or not request.data.is_dir():
         raise DataError(
-            f"webdataset needs --data DIR with {request.split}/0.tar ... or tar files; found "
+            f"webdataset requires --data DIR with {request.split}/0.tar ... or tar files; found "
             f"{request.data or 'no --data'}."
         )
     folder = request.data / request.split if (request.data / request.split).is_dir() else request.data
@@ -142,7 +144,7 @@ def read_samples(path: Path) -> dict[str, Sample]:
                 found[key][suffix] = data if suffix in TEXTS else make_image(path, member, data)
         check_end(path)
     except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{path}: damaged or no tar file ({error}); download it again.") from error
+        raise DataError(f"{path}: damaged or not a tar file ({error}); download it again.") from error
     return found
 
 

@@ -30,11 +30,12 @@ from polyclip.models.aligner import PolyCLIP
 
 NAME = "wit"
 COLUMNS = (
-    "language", "page_url", "image_url", "page_title", "section_title", "hierarchical_section_title", "caption_reference_description",
-    "caption_attribution_description", "caption_alt_text_description", "mime_type", "original_height", "original_width", "is_main_image",
-    "attribution_passes_lang_id", "page_changed_recently", "context_page_description", "context_section_description",
+    "language", "page_url", "image_url", "page_title", "section_title", "hierarchical_section_title",
+    "caption_reference_description", "caption_attribution_description", "caption_alt_text_description", "mime_type",
+    "original_height", "original_width", "is_main_image", "attribution_passes_lang_id", "page_changed_recently",
+    "context_page_description", "context_section_description",
 )  # fmt: skip
-CAPTION = "caption_reference_description"  # what stands below the image in its article
+CAPTION = "caption_reference_description"  # the caption below the image in its article
 LONGEST = 16_000_000  # characters of one field
 
 
@@ -78,7 +79,7 @@ def read_parquet(folder: Path, request: Request) -> CaptionedDataset:
         galleries[code] = list(own)
         images |= own
         found = {
-            "pictures": (len(own), official.galleries[code]),
+            "images": (len(own), official.galleries[code]),
             "captions": (len(captions[code]), official.captions[code]),
         }
         for what, (having, expected) in found.items():
@@ -102,7 +103,7 @@ def read_language(code: str, paths: Sequence[Path]) -> tuple[dict[str, ImageSour
         for where, row in _parquet.read_rows(path, ["image_id", "image", "captions"]):
             key = f"{code}/{row['image_id']}"
             if key in images:
-                raise DataError(f"{where}: image {row['image_id']} is there already; every image has one row.")
+                raise DataError(f"{where}: image {row['image_id']} occurs twice; every image must have one row.")
             images[key] = row["image"]
             captions += [(key, text) for text in check_texts(row["captions"], where, "captions")]
     return images, captions
@@ -112,7 +113,8 @@ def read_tables(folder: Path, tables: Sequence[Path], request: Request) -> Capti
     """Read the official tables, for the images that are there."""
     if not request.partial:
         raise DataError(
-            f"{folder} has WIT's own tables, which link to images that may be gone: no score of them is whole. Give "
+            f"{folder} has WIT's own tables, which link to images that may be gone, so that a score is always "
+            "partial. Give "
             "--partial."
         )
     files = read_downloads(folder)

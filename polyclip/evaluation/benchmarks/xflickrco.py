@@ -115,7 +115,7 @@ def read_parquet(files: Mapping[str, Sequence[Path]]) -> tuple[Captions, dict[st
             for where, row in _parquet.read_rows(path, ["id", "image", "sentences"]):
                 key, said = str(row["id"]), row["sentences"]
                 if key in own:
-                    raise DataError(f"{where}: image {key} is there already; every image has one row.")
+                    raise DataError(f"{where}: image {key} occurs twice; every image must have one row.")
                 own.add(key)
                 images.setdefault(key, row["image"])
                 captions[code] += [

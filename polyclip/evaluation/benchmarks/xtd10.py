@@ -79,7 +79,7 @@ def find_caption_files(folder: Path) -> dict[str, Path]:
     for path in [path for place in FOLDERS for path in sorted((folder / place).glob(f"{PREFIX}*.txt"))]:
         code = path.stem.removeprefix(PREFIX)
         if code not in codes:
-            raise DataError(f"{path}: {code!r} is no language code of XTD10, {hint_code(code)}")
+            raise DataError(f"{path}: {code!r} is not a language code of XTD10, {hint_code(code)}")
         found.setdefault(codes[code], path)  # MIC/ has English once more
     return found
 

@@ -1,11 +1,13 @@
-"""Whether a model is tested on what it was trained on.
+"""Train/test overlap: whether a model is tested on what it was trained on.
 
-A leak is an image that is on both sides: the same file, the same image in another size (polyclip/data/image_hash.py), a file name that identifies
-an image of a public data set, a concept or group of one corpus, or an overlap that is known by name (corpora/overlaps/known.toml).
+A leak is an image that is on both sides: the same file, a near-duplicate (polyclip/data/image_hash.py), a file name
+that identifies an image of a public dataset, a concept or group of one corpus, or an overlap that is known by name
+(corpora/overlaps/known.toml).
 
-The same caption is no leak by itself. Short captions are words, and words have several meanings in every language (a bat, an orange), so
-that two images may rightly share one; they are counted. Sentences of `LONG` letters or more are hardly ever written twice: where `SHARE` of a
-benchmark's sentences were trained on, its captions leaked, whatever became of the images.
+The same caption is not a leak by itself. Short captions are words, and words have several meanings in every language (a
+bat, an orange), so that two images may rightly share one; they are counted. Sentences of `LONG` letters or more hardly
+ever occur twice by chance: if a share of `SHARE` of a benchmark's sentences is in the training data, its captions
+leaked, whatever the images are.
 """
 
 import re
@@ -22,16 +24,16 @@ from pydantic import Field
 from polyclip.core.progress import Progress
 from polyclip.core.toml import CORPORA, Pack, read_pack
 from polyclip.data.corpus import Corpus
-from polyclip.data.image_hash import BITS, NEAR, is_same_image, find_duplicates, hash_images
+from polyclip.data.image_hash import BITS, NEAR, find_duplicates, hash_images, is_same_image
 from polyclip.errors import DataError
 from polyclip.evaluation.leakage.sources import Captions, DatasetContents, collect_corpus, normalize_name
-from polyclip.languages.normalize import fold, find_pack
+from polyclip.languages.normalize import find_pack, fold
 from polyclip.languages.schema import Language
 
 KNOWN = CORPORA / "overlaps" / "known.toml"
-LONG = 20  # letters of a caption that is a sentence rather than a word
+LONG = 20  # letters; a caption of that length counts as a sentence
 SHARE = 0.1  # of a benchmark's sentences that were trained on: then its captions leaked
-FEWEST = 20  # sentences; below that their share says nothing
+FEWEST = 20  # sentences; with fewer their share is meaningless
 COCO = re.compile(r"^(?:COCO_(?:train|val|test)20\d\d_)?(\d{12})$", re.IGNORECASE)
 IDENTIFYING = re.compile(r"\d{6}|[0-9a-f]{16}", re.IGNORECASE)  # in a name that is an image's own, not just `1.jpg`
 
@@ -44,7 +46,7 @@ class KnownSet(Pack):
 
 
 class Overlap(Pack):
-    """What any set of `first` shares with any of `second`, and how one knows."""
+    """What any set of `first` shares with any of `second`, and the source of that knowledge."""
 
     first: list[str] = Field(min_length=1)
     second: list[str] = Field(min_length=1)
@@ -54,7 +56,7 @@ class Overlap(Pack):
 
 
 class Overlaps(Pack):
-    """corpora/overlaps/known.toml."""
+    """Contents of corpora/overlaps/known.toml: sets of images and their known overlaps."""
 
     sets: list[KnownSet]
     overlaps: list[Overlap]
@@ -62,7 +64,7 @@ class Overlaps(Pack):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leak:
-    """One thing that is in training and in the benchmark."""
+    """One item that is in the training data and in the benchmark."""
 
     kind: str  # known overlap, concept, identical image, near duplicate, file name, captions
     train: str
@@ -73,7 +75,7 @@ class Leak:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """Everything a comparison found."""
+    """Everything that a comparison of training data and benchmark found."""
 
     train: str
     other: str
@@ -84,12 +86,24 @@ class Findings:
 
 
 def find_leaks(train: DatasetContents, other: DatasetContents) -> list[Leak]:
-    """Everything of `other` that is in `train`; empty where nothing is."""
+    """Find everything of `other` that is in `train`; empty where nothing is."""
     return compare(train, other).leaks
 
 
 def compare(train: DatasetContents, other: DatasetContents) -> Findings:
-    """Compare names, images, captions and concepts. Raises PolyclipError where the cache of hashes cannot be written."""
+    """Compare names, images, captions and concepts of training data and benchmark.
+
+    Args:
+        train: The training data.
+        other: The benchmark or test split.
+
+    Returns:
+        Leaks, counts and notes.
+
+    Raises:
+        PolyclipError: The cache of image hashes cannot be written.
+
+    """
     images, problems = find_image_leaks(train, other)
     named, differing = find_name_leaks(train, other, {leak.other for leak in images})
     counts = count_captions(train, other)
@@ -103,17 +117,17 @@ def compare(train: DatasetContents, other: DatasetContents) -> Findings:
 
 
 def load_overlaps() -> Overlaps:
-    """The known ones."""
+    """Load the known overlaps of public datasets."""
     return read_pack(Overlaps, KNOWN)
 
 
 def list_known_names() -> list[str]:
-    """Every name of a set that something is known about."""
+    """List every name of a dataset with known overlaps."""
     return [name for known in load_overlaps().sets for name in (known.name, *known.names)]
 
 
 def find_known_leaks(train: DatasetContents, other: DatasetContents) -> list[Leak]:
-    """Overlaps of sets that the two sides are called by."""
+    """Find known overlaps between the datasets that the two sides are named after."""
     table = load_overlaps()
     mine, theirs = ({known.name for known in table.sets if is_named(known, side)} for side in (train, other))
     same = set() if train.home and train.home == other.home else mine & theirs
@@ -131,18 +145,20 @@ def find_known_leaks(train: DatasetContents, other: DatasetContents) -> list[Lea
 
 
 def is_named(known: KnownSet, side: DatasetContents) -> bool:
-    """Whether the side goes by one of the set's names."""
-    return bool({normalize_name(name) for name in (known.name, *known.names)} & {normalize_name(label) for label in side.labels})
+    """Whether the side has one of the set's names."""
+    return bool(
+        {normalize_name(name) for name in (known.name, *known.names)} & {normalize_name(label) for label in side.labels}
+    )
 
 
 def find_concept_leaks(train: DatasetContents, other: DatasetContents) -> list[Leak]:
-    """Concepts and groups on both sides of one corpus."""
+    """Find concepts and groups that are on both sides of one corpus."""
     both = sorted(train.concepts & other.concepts) if train.home and train.home == other.home else []
     return [Leak(kind="concept", train=name, other=name, detail="on both sides of a split") for name in both]
 
 
 def find_image_leaks(train: DatasetContents, other: DatasetContents) -> tuple[list[Leak], list[str]]:
-    """Images of the benchmark that were trained on, each once, and those of either side that could not be read."""
+    """Find images of the benchmark that are in the training data, and list images that could not be read."""
     if not train.images or not other.images:
         return [], []
     mine, theirs = (
@@ -165,9 +181,9 @@ def find_image_leaks(train: DatasetContents, other: DatasetContents) -> tuple[li
 
 
 def identify_file(name: str) -> str:
-    """What a file's name says about which image it is; empty where it says nothing, as `1.jpg` does.
+    """Return what identifies the image in its file name; empty where nothing does, as in `1.jpg`.
 
-    COCO's images have one number whatever the release: `COCO_train2014_000000000009.jpg` is `000000000009.jpg` of 2017.
+    COCO's images have one number in every release: `COCO_train2014_000000000009.jpg` is `000000000009.jpg` of 2017.
     """
     stem = Path(name).stem
     coco = COCO.match(stem)
@@ -177,7 +193,17 @@ def identify_file(name: str) -> str:
 
 
 def find_name_leaks(train: DatasetContents, other: DatasetContents, done: Iterable[str]) -> tuple[list[Leak], int]:
-    """Names of one image on both sides, and how many such names are of images that differ: where both are at hand, images decide."""
+    """Find names of one image on both sides; where both files are available, the images decide.
+
+    Args:
+        train: The training data.
+        other: The benchmark.
+        done: Names that are reported already.
+
+    Returns:
+        The leaks, and the number of equal names whose images differ.
+
+    """
     mine = {identify_file(name): name for name in reversed(train.listed)}
     theirs = {identify_file(name): name for name in reversed(other.listed)}
     at_hand = [{identify_file(image.name): image for image in side.images} for side in (train, other)]
@@ -191,7 +217,17 @@ def find_name_leaks(train: DatasetContents, other: DatasetContents, done: Iterab
 
 
 def fold_captions(captions: Captions, packs: Mapping[str, str], what: str) -> dict[str, set[str]]:
-    """Captions as keys to compare, by language; each language folded by the pack that `packs` names, without one where it names none."""
+    """Fold captions to comparable keys, by language.
+
+    Args:
+        captions: Captions by language.
+        packs: For each language, the code of the pack that folds it; empty for none.
+        what: Name of the side, for the progress bar.
+
+    Returns:
+        Distinct folded captions by language.
+
+    """
     found: dict[str, set[str]] = {}
     with Progress(f"reading captions of {what}", sum(map(len, captions.values()))) as progress:
         for code, texts in captions.items():
@@ -201,10 +237,21 @@ def fold_captions(captions: Captions, packs: Mapping[str, str], what: str) -> di
     return found
 
 
-def find_shared_captions(train: DatasetContents, other: DatasetContents) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-    """The benchmark's captions (language, text folded), and those of them that were trained on.
+def find_shared_captions(
+    train: DatasetContents, other: DatasetContents
+) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """Find the benchmark's captions that are in the training data.
 
-    Captions are compared within a language. Where one side does not tell the language, all of the other side's are, folded without a pack.
+    Captions are compared within a language. Where the language of one side is unknown, they are compared with all
+    captions of the other side, folded without a pack.
+
+    Args:
+        train: The training data.
+        other: The benchmark.
+
+    Returns:
+        All captions of the benchmark as (language, folded text), and those that are in the training data.
+
     """
     trained = set(train.captions)
     source = {
@@ -220,7 +267,7 @@ def find_shared_captions(train: DatasetContents, other: DatasetContents) -> tupl
 
 
 def count_captions(train: DatasetContents, other: DatasetContents) -> dict[str, int]:
-    """Distinct captions of the benchmark and its sentences among them, and how many of each were trained on."""
+    """Count the distinct captions and sentences of the benchmark, and how many of each are in the training data."""
     every, shared = find_shared_captions(train, other)
     counts = {"captions": len(every), "shared": len(shared)}
     return counts | {
@@ -230,12 +277,12 @@ def count_captions(train: DatasetContents, other: DatasetContents) -> dict[str, 
 
 
 def is_sentence(text: str) -> bool:
-    """Whether a caption is long enough to be hardly ever written twice."""
+    """Whether a caption is so long that it hardly ever occurs twice by chance."""
     return len(regex.findall(r"[\p{L}\p{M}]", text)) >= LONG
 
 
 def find_caption_leaks(train: DatasetContents, other: DatasetContents, counts: dict[str, int]) -> list[Leak]:
-    """One leak where many of the benchmark's sentences were trained on."""
+    """Report one leak where many of the benchmark's sentences are in the training data."""
     found, total = counts["shared_sentences"], counts["sentences"]
     if total < FEWEST or found < SHARE * total or (train.home and train.home == other.home):
         return []
@@ -250,7 +297,16 @@ def find_caption_leaks(train: DatasetContents, other: DatasetContents, counts: d
 
 
 def to_record(findings: Findings, reason: str = "") -> dict[str, Any]:
-    """The comparison as JSON (schema 1); `reason` is why its leaks are allowed."""
+    """Convert findings to JSON (schema 1).
+
+    Args:
+        findings: The findings of one comparison.
+        reason: Why the leaks are allowed; empty where they are not.
+
+    Returns:
+        An object for `json.dumps`.
+
+    """
     limits = {"near_bits": NEAR, "of_bits": BITS, "sentence_letters": LONG, "sentence_share": SHARE}
     return {
         "schema": 1,
@@ -262,9 +318,19 @@ def to_record(findings: Findings, reason: str = "") -> dict[str, Any]:
 
 
 def check_leakage(corpus: Corpus, languages: Sequence[Language], reason: str = "") -> dict[str, Any]:
-    """Whether the test split of a corpus is unseen by those who train on its training split: what was compared and found, for the result.
+    """Check that the test split of a corpus does not overlap with its training split.
 
-    Raises DataError where something leaked and no reason is given to go on.
+    Args:
+        corpus: The corpus.
+        languages: The languages that are trained.
+        reason: Why leaks are allowed; empty where they are not.
+
+    Returns:
+        What was compared and found, for result.json.
+
+    Raises:
+        DataError: Something leaked and no reason is given.
+
     """
     found = compare(collect_corpus(corpus, "train", languages), collect_corpus(corpus, "test", languages))
     refuse_leaks([found], reason)
@@ -273,7 +339,7 @@ def check_leakage(corpus: Corpus, languages: Sequence[Language], reason: str = "
 
 
 def describe_leakage(leaked: dict[str, Any]) -> list[str]:
-    """A sentence for those who read a result whose leaks were allowed."""
+    """Return a note for readers of a result whose leaks were allowed."""
     counts = leaked["leaks"]
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     return (
@@ -284,11 +350,21 @@ def describe_leakage(leaked: dict[str, Any]) -> list[str]:
 
 
 def refuse_leaks(findings: Sequence[Findings], reason: str = "") -> None:
-    """Raises DataError where something leaked and no reason is given to go on."""
+    """Refuse to continue with leaks that are not allowed.
+
+    Args:
+        findings: Findings of all comparisons.
+        reason: Why leaks are allowed; empty where they are not.
+
+    Raises:
+        DataError: Something leaked and no reason is given.
+
+    """
     leaked = [found for found in findings if found.leaks]
     if leaked and not reason:
         first, count = leaked[0].leaks[0], sum(len(found.leaks) for found in leaked)
         raise DataError(
-            f"{leaked[0].other} is not unseen: {count} leaks from {leaked[0].train}, the first: {first.kind} ({first.train}, {first.other}). "
+            f"{leaked[0].other} is not unseen: {count} leaks from {leaked[0].train}, the first: {first.kind} "
+            f"({first.train}, {first.other}). "
             "Take them out of the training data, or give --allow-leakage REASON, which is recorded."
         )

@@ -1,4 +1,4 @@
-"""What training data or a benchmark consists of, as far as it can be compared: images, their files' names, captions, concepts."""
+"""Collect what can be compared of training data or a benchmark: images, file names, captions, concepts."""
 
 import json
 import re
@@ -25,7 +25,7 @@ Captions = dict[str, list[str]]  # code of the language, empty where it is unkno
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetContents:
-    """One side of a comparison."""
+    """Training data or a benchmark: one side of a comparison."""
 
     name: str
     labels: frozenset[str]  # what it may be called in corpora/overlaps/known.toml
@@ -38,9 +38,20 @@ class DatasetContents:
 
 
 def collect_corpus(corpus: Corpus, split: str, languages: Sequence[Language] = ()) -> DatasetContents:
-    """A split of a corpus, or all of them; captions in `languages`, or in every language it has.
+    """Collect the contents of a split of a corpus, or of all splits.
 
-    Raises UnknownName for a split that does not exist, and what the reader raises.
+    Args:
+        corpus: The corpus to read.
+        split: Name of the split, or `all`.
+        languages: Languages of the captions; empty means all of the corpus.
+
+    Returns:
+        Images, file names, captions and concepts.
+
+    Raises:
+        UnknownName: The split does not exist.
+        DataError: The corpus cannot be read.
+
     """
     splits = list(SPLITS) if split == ALL else [split]
     reader, folder = corpus.reader, corpus.folder
@@ -73,16 +84,30 @@ def collect_corpus(corpus: Corpus, split: str, languages: Sequence[Language] = (
 
 
 def to_pack_code(locale: str) -> str:
-    """The pack's code of a corpus' locale, else the locale."""
+    """Convert a corpus' locale to the code of its pack, where there is one."""
     return next((code for code in list_languages() if load_language(code).cldr == locale), locale)
 
 
 def collect_contents(
     text: str, split: str, languages: Sequence[Language], known: Iterable[str], data: Path | None = None
 ) -> DatasetContents:
-    """What a person named: a corpus, the path of a pack, a folder (with captions.jsonl of our kind, or of any benchmark), or a set of `known`.
+    """Collect the contents of what the user named.
 
-    `data` is the folder of a benchmark that is given by name. Raises UnknownName with the nearest names, and what the readers raise.
+    Args:
+        text: A corpus, the path of a corpus pack, a folder (with our captions.jsonl, or of any benchmark), or a known
+            dataset.
+        split: Name of the split, or `all`.
+        languages: Languages of the captions; empty means all.
+        known: Names of datasets with known overlaps.
+        data: Folder of a benchmark that is given by name.
+
+    Returns:
+        Images, file names, captions and concepts.
+
+    Raises:
+        UnknownName: `text` is none of these; the message names the nearest ones.
+        DataError: The data cannot be read.
+
     """
     if data is None and (text.endswith(".toml") or text in list_corpora()):
         return collect_corpus(load_corpus(text), split, languages)
@@ -90,7 +115,7 @@ def collect_contents(
     if folder.is_dir():
         return collect_jsonl(folder, split, languages) if is_own_format(folder) else collect_folder(folder, text)
     if data is not None:
-        raise DataError(f"{data} is no folder; --data is where the files of {text} are.")
+        raise DataError(f"{data} is not a folder; give the folder with the files of {text} with --data.")
     names = sorted(known)
     if normalize_name(text) not in {normalize_name(name) for name in names}:
         raise UnknownName("corpus, folder or known set of images", text, [*list_corpora(), *names])
@@ -102,12 +127,12 @@ def collect_contents(
 
 
 def normalize_name(name: str) -> str:
-    """A name without case, hyphens, underscores and spaces."""
+    """Remove case, hyphens, underscores and spaces from a name."""
     return re.sub(r"[\W_]", "", name).casefold()
 
 
 def is_own_format(folder: Path) -> bool:
-    """Whether its captions.jsonl is of the kind polyclip trains on."""
+    """Whether the folder has a captions.jsonl in polyclip's own format."""
     path = folder / "captions.jsonl"
     if not path.is_file():
         return False
@@ -116,15 +141,27 @@ def is_own_format(folder: Path) -> bool:
 
 
 def collect_jsonl(folder: Path, split: str, languages: Sequence[Language]) -> DatasetContents:
-    """A folder of one's own, without a pack."""
+    """Collect the contents of a folder with a captions.jsonl but no pack."""
     pack = CorpusPack(name=folder.resolve().name, about="", reader="jsonl", folder=".")
     return collect_corpus(Corpus(pack, folder / "corpus.toml"), split, languages)
 
 
 def collect_folder(folder: Path, name: str) -> DatasetContents:
-    """Any benchmark's files: every image below the folder, names in lists, captions in text files and in the JSON lines of XM3600 and IGLUE.
+    """Collect what can be read of any benchmark's files.
 
-    What is of another kind is named in the notes. Raises DataError for a folder with nothing of these.
+    That is every image below the folder, names in lists, captions in text files and in the JSON Lines of XM3600 and
+    IGLUE. Other files are listed in the notes.
+
+    Args:
+        folder: The folder.
+        name: Name of the benchmark.
+
+    Returns:
+        Images, file names and captions.
+
+    Raises:
+        DataError: The folder has none of these.
+
     """
     files = sorted(
         path for path in folder.rglob("*") if path.is_file() and path.resolve().is_relative_to(folder.resolve())
@@ -134,7 +171,8 @@ def collect_folder(folder: Path, name: str) -> DatasetContents:
     unread = sorted(path.name for path in files if path.suffix.lower() not in (*SUFFIXES, *READ))
     if not paths and not listed and not captions:
         raise DataError(
-            f"{folder} has neither images nor lists of them nor captions in .txt or .jsonl files; expected a benchmark's own files."
+            f"{folder} has neither images nor lists of them nor captions in .txt or .jsonl files; expected a "
+            "benchmark's own files."
         )
     images = []
     with Progress(f"reading images of {name}", len(paths)) as progress:
@@ -143,7 +181,8 @@ def collect_folder(folder: Path, name: str) -> DatasetContents:
             progress.advance(1)
     notes += (
         [
-            f"{folder}: not read, since of another kind: {', '.join(unread[:5])}{f' and {len(unread) - 5} more' if len(unread) > 5 else ''}"
+            f"{folder}: not read, since of another kind: "
+            f"{', '.join(unread[:5])}{f' and {len(unread) - 5} more' if len(unread) > 5 else ''}"
         ]
         if unread
         else []
@@ -161,7 +200,7 @@ def collect_folder(folder: Path, name: str) -> DatasetContents:
 
 
 def read_texts(paths: Sequence[Path]) -> tuple[list[str], Captions, list[str]]:
-    """Names of images, captions by language, and what could not be read."""
+    """Read names of images, captions by language, and notes on what could not be read."""
     listed: list[str] = []
     captions: Captions = defaultdict(list)
     notes: list[str] = []
@@ -181,7 +220,16 @@ def read_texts(paths: Sequence[Path]) -> tuple[list[str], Captions, list[str]]:
 
 
 def parse_lines(lines: Sequence[str], path: Path) -> tuple[list[str], Captions]:
-    """A list of image files where every line is one (Multi30k adds `#` and a number), else captions, in the language its name tells."""
+    """Parse a text file.
+
+    Args:
+        lines: Lines of the file.
+        path: The file; its name may end in a language code.
+
+    Returns:
+        Names of images if every line is one (Multi30k adds `#` and a number), else captions by language.
+
+    """
     names = [line.strip().partition("#")[0] for line in lines]
     if all(Path(name).suffix.lower() in SUFFIXES for name in names):
         return names, {}
@@ -189,7 +237,10 @@ def parse_lines(lines: Sequence[str], path: Path) -> tuple[list[str], Captions]:
 
 
 def guess_language(stem: str) -> str:
-    """`test_1kcaptions_de`, `swh_Latn`, `test.fr`: the code of the language that a file's name ends in, empty where it does not say."""
+    """Guess the language from the end of a file name: `test_1kcaptions_de`, `swh_Latn`, `test.fr`.
+
+    Empty if there is none.
+    """
     parts = re.split(r"[_.-]", stem)
     for text in (stem, "_".join(parts[-2:]), parts[-1]):
         try:
@@ -200,10 +251,7 @@ def guess_language(stem: str) -> str:
 
 
 def parse_json_lines(lines: Sequence[str]) -> tuple[list[str], Captions]:
-    """Lines of XM3600 (image/key) or of IGLUE (img_path, sentences).
-
-    Raises DataError for lines of another kind.
-    """
+    """Parse lines of XM3600 (image/key) or of IGLUE (img_path, sentences); DataError for other lines."""
     listed: list[str] = []
     captions: Captions = defaultdict(list)
     for line in lines:
@@ -216,7 +264,7 @@ def parse_json_lines(lines: Sequence[str]) -> tuple[list[str], Captions]:
 
 
 def parse_xm3600(entry: dict[str, Any], listed: list[str], captions: Captions) -> None:
-    """One image with its captions in 36 languages."""
+    """Add one image with its captions in 36 languages."""
     listed.append(f"{entry['image/key']}.jpg")
     for code, found in entry.items():
         if isinstance(found, dict):
@@ -224,9 +272,12 @@ def parse_xm3600(entry: dict[str, Any], listed: list[str], captions: Captions) -
 
 
 def parse_iglue(entry: dict[str, Any], listed: list[str], captions: Captions) -> None:
-    """One image with its captions in the language of the folder, which the line does not say."""
+    """Add one image with its captions, whose language the line does not give."""
     listed.append(str(entry["img_path"]))
     captions[""] += entry["sentences"]
 
 
-KINDS: dict[str, Callable[[dict[str, Any], list[str], Captions], None]] = {"image/key": parse_xm3600, "img_path": parse_iglue}
+KINDS: dict[str, Callable[[dict[str, Any], list[str], Captions], None]] = {
+    "image/key": parse_xm3600,
+    "img_path": parse_iglue,
+}

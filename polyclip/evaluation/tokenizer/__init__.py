@@ -1,1 +1,1 @@
-"""Tokeniser doctor: what a text encoder makes of a language, before anything is trained. `checkup.examine` is the whole of it."""
+"""Tokenizer check-up: how a text encoder reads a language, before anything is trained. Start at `checkup.examine`."""

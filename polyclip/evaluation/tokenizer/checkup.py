@@ -1,4 +1,4 @@
-"""The whole examination on one page: captions, tokenizer, encoder, closeness, verdict."""
+"""The whole check-up on one page: captions, tokenizer, encoder, closeness, verdict."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,9 +8,16 @@ from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus
 from polyclip.data.types import Row
 from polyclip.errors import DataError, WeightsError
-from polyclip.evaluation.tokenizer.closeness import measure_closeness, is_finite, shuffle_rows
-from polyclip.evaluation.tokenizer.findings import Checkup, Closeness, LanguageFindings, Finding, TokenStats, EmbeddingStats
-from polyclip.evaluation.tokenizer.patient import ProbedEncoder, probe_encoder, check_fit
+from polyclip.evaluation.tokenizer.closeness import is_finite, measure_closeness, shuffle_rows
+from polyclip.evaluation.tokenizer.findings import (
+    Checkup,
+    Closeness,
+    EmbeddingStats,
+    Finding,
+    LanguageFindings,
+    TokenStats,
+)
+from polyclip.evaluation.tokenizer.patient import ProbedEncoder, check_fit, probe_encoder
 from polyclip.evaluation.tokenizer.tokens import Lengths, compute_parity, measure_tokens
 from polyclip.evaluation.tokenizer.vectors import check_embeddings, measure_embeddings
 from polyclip.evaluation.tokenizer.verdict import SCRIPT, decide_verdict
@@ -18,22 +25,33 @@ from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language
 from polyclip.models.backbone import BackboneSpec
 
-SPLIT = "train"  # nothing here looks at what is tested
+SPLIT = "train"  # the test split is never read
 PIVOTS = (
     "en",
     "fr",
     "de",
     "es",
-)  # a language is compared with the first of these that the corpus has and that it is not
+)  # the pivot of a language is the first other one of these that the corpus has
 CONTROL = PIVOTS[0]  # the language every encoder should read
 CAPTIONS = 400  # names of each language that are encoded: intervals of about five points
 NEEDS_VECTORS = {"out-of-range", "does-not-run"}  # without these
 
 
 def examine(tower: BackboneSpec, corpus: Corpus, languages: Sequence[Language], captions: int = CAPTIONS) -> Checkup:
-    """Examine `tower` on the training captions of `languages`; `captions` is the most names that are encoded of each, >= 30.
+    """Examine a text encoder on the training captions of some languages.
 
-    Raises DataError for a language without captions and for an encoder that does not show its tokenizer, and what building it raises.
+    Args:
+        tower: The text encoder.
+        corpus: The corpus that the captions are from.
+        languages: The languages to examine.
+        captions: Largest number of names to encode per language, >= 30.
+
+    Returns:
+        Findings, measurements and a verdict for each language.
+
+    Raises:
+        DataError: A language has no captions, or the encoder does not expose its tokenizer.
+
     """
     rows = read_training_rows(corpus, languages)
     patient = probe_encoder(tower)
@@ -49,9 +67,13 @@ def examine(tower: BackboneSpec, corpus: Corpus, languages: Sequence[Language], 
     vectors: dict[str, EmbeddingStats | None] = {}
     close: dict[str, Closeness] = {}
     if not NEEDS_VECTORS & {finding.kind for finding in findings}:
-        vectors = {code: measure_embeddings(patient.encoder, [row.captions[0] for row in rows[code]]) for code in tokens}
+        vectors = {
+            code: measure_embeddings(patient.encoder, [row.captions[0] for row in rows[code]]) for code in tokens
+        }
         findings += [
-            finding for code, found in vectors.items() for finding in check_behaviour(patient, code, tokens[code], found)
+            finding
+            for code, found in vectors.items()
+            for finding in check_behaviour(patient, code, tokens[code], found)
         ]
     if vectors and None not in vectors.values():
         close, broken = compare_languages(patient, rows, languages, captions)
@@ -74,30 +96,29 @@ def examine(tower: BackboneSpec, corpus: Corpus, languages: Sequence[Language], 
 
 
 def read_training_rows(corpus: Corpus, languages: Sequence[Language]) -> dict[str, list[Row]]:
-    """Training rows of the languages and of those they may be compared with.
-
-    Raises DataError for a language that names nothing.
-    """
+    """Read the training rows of the languages and of their possible pivots; DataError for a language without rows."""
     there = corpus.reader.languages(corpus.folder)
     rows = {language.code: read_rows(corpus, language, there) for language in languages}
     for language in languages:
         if not rows[language.code]:
             raise DataError(
-                f"Corpus {corpus.name!r} has no caption in {language.name} ({language.code}) in split {SPLIT!r}; it has {', '.join(there[:8])}"
-                f"{f' and {len(there) - 8} more' if len(there) > 8 else ''}. Leave this one out, or give --corpus a pack that names it."
+                f"Corpus {corpus.name!r} has no caption in {language.name} ({language.code}) in split {SPLIT!r}; it "
+                f"has {', '.join(there[:8])}"
+                f"{f' and {len(there) - 8} more' if len(there) > 8 else ''}. Leave this one out, or give --corpus a "
+                "pack that names it."
             )
     others = {code: read_rows(corpus, resolve_language(code), there) for code in PIVOTS if code not in rows}
     return rows | {code: found for code, found in others.items() if found}
 
 
 def read_rows(corpus: Corpus, language: Language, there: Sequence[str]) -> list[Row]:
-    """Training rows of one language; none where the corpus does not have it."""
+    """Read the training rows of one language; empty where the corpus does not have it."""
     locale = corpus.get_locale(language)
     return normalize_captions(corpus.reader.read(corpus.folder, locale, SPLIT), language) if locale in there else []
 
 
 def tokenize_rows(patient: ProbedEncoder, rows: Mapping[str, list[Row]]) -> dict[str, TokenStats]:
-    """Every caption through the tokenizer."""
+    """Tokenize every caption and measure the tokens of each language."""
     found: dict[str, TokenStats] = {}
     lengths: dict[str, Lengths] = {}
     with Progress(
@@ -112,8 +133,10 @@ def tokenize_rows(patient: ProbedEncoder, rows: Mapping[str, list[Row]]) -> dict
     return {code: replace(tokens, relative=compute_parity(lengths[code], english)) for code, tokens in found.items()}
 
 
-def check_behaviour(patient: ProbedEncoder, code: str, tokens: TokenStats, found: EmbeddingStats | None) -> list[Finding]:
-    """Findings about vectors of one language; equal vectors are no defect where the tokenizer does not know the script."""
+def check_behaviour(
+    patient: ProbedEncoder, code: str, tokens: TokenStats, found: EmbeddingStats | None
+) -> list[Finding]:
+    """Check the embeddings of one language; equal embeddings are not a defect where the script is unknown."""
     known = tokens.unknown_captions <= SCRIPT
     return check_embeddings(
         patient.encoder, resolve_language(code).name, found, known=known, left=patient.frame.side == "left"
@@ -123,7 +146,7 @@ def check_behaviour(patient: ProbedEncoder, code: str, tokens: TokenStats, found
 def compare_languages(
     patient: ProbedEncoder, rows: Mapping[str, list[Row]], languages: Sequence[Language], captions: int
 ) -> tuple[dict[str, Closeness], list[Finding]]:
-    """How close each language is to its pivot; or the defect that one of all those captions showed."""
+    """Measure how close each language is to its pivot, or report the defect that the captions showed."""
     named = {code: shuffle_rows(found) for code, found in rows.items()}
     pivots = {
         language.code: pivot
@@ -139,8 +162,10 @@ def compare_languages(
         return {}, check_embeddings(patient.encoder, "Some captions", None, known=True, left=False)
 
 
-def summarize_language(language: Language, tokens: TokenStats, vectors: EmbeddingStats | None, close: Closeness | None) -> LanguageFindings:
-    """One language's findings and verdict."""
+def summarize_language(
+    language: Language, tokens: TokenStats, vectors: EmbeddingStats | None, close: Closeness | None
+) -> LanguageFindings:
+    """Combine one language's measurements and verdict."""
     return LanguageFindings(
         code=language.code,
         name=language.name,

@@ -1,4 +1,4 @@
-"""How close an encoder already is to a language: names that look for the English name of the same concept, among all of them."""
+"""How close a text encoder already is to a language: names search the English names of the same concepts."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -16,32 +16,46 @@ from polyclip.evaluation.tokenizer.findings import Closeness, RecallInterval
 from polyclip.models import feature_cache
 from polyclip.models.backbone import BackboneSpec
 
-FEWEST = 30  # names; below that an interval says nothing
+FEWEST = 30  # names; with fewer the interval is meaningless
 BLOCK = 100  # names a file of the cache: another --captions finds those it shares
 Names = Mapping[str, Row]  # concept -> row, in the order of `shuffle_rows`
 
 
 def shuffle_rows(rows: Sequence[Row]) -> dict[str, Row]:
-    """Rows by concept, in an order that is the same in every language and on every machine, and no other."""
+    """Return rows by concept, in an order by hash that is the same in every language and on every machine."""
     return dict(
         sorted(((row.concept, row) for row in rows), key=lambda pair: hashlib.sha256(pair[0].encode()).hexdigest())
     )
 
 
 def select_common(own: Names, pivot: Names, most: int) -> list[str]:
-    """The first `most` concepts that both name."""
+    """Return the first `most` concepts that both languages name."""
     return [concept for concept in pivot if concept in own][:most]
 
 
 def measure_closeness(
     tower: BackboneSpec, encoder: Any, named: Mapping[str, Names], pivots: Mapping[str, str], most: int
 ) -> dict[str, Closeness]:
-    """Of every language that shares FEWEST concepts with its pivot; everything that is not in the cache is encoded at once.
+    """Measure the closeness of every language that shares at least FEWEST concepts with its pivot.
 
-    Raises WeightsError as `features.encode`.
+    Args:
+        tower: The text encoder.
+        encoder: The same, built.
+        named: Rows by language and concept, in the order of `shuffle_rows`.
+        pivots: Pivot of each language.
+        most: Largest number of names per language.
+
+    Returns:
+        Closeness by language.
+
+    Raises:
+        WeightsError: The encoder gives values that are not finite.
+
     """
     asked = {
-        code: found for code, pivot in pivots.items() if len(found := select_common(named[code], named[pivot], most)) >= FEWEST
+        code: found
+        for code, pivot in pivots.items()
+        if len(found := select_common(named[code], named[pivot], most)) >= FEWEST
     }
     wanted: dict[str, list[str]] = {code: list(found) for code, found in asked.items()}
     for code, found in asked.items():
@@ -64,8 +78,10 @@ def measure_closeness(
     return {code: found for code, found in close.items() if found is not None}
 
 
-def encode_names(tower: BackboneSpec, encoder: Any, texts: Mapping[str, list[str]]) -> dict[str, Float[Tensor, "name dim"]]:
-    """Embeddings by language, from the cache where they are there; the encoder that is built already makes the others."""
+def encode_names(
+    tower: BackboneSpec, encoder: Any, texts: Mapping[str, list[str]]
+) -> dict[str, Float[Tensor, "name dim"]]:
+    """Encode names by language, from the cache where they are there, else with the encoder that is built already."""
     flat = [text for found in texts.values() for text in found]
     sections = [min(BLOCK, len(found) - start) for found in texts.values() for start in range(0, len(found), BLOCK)]
     built = replace(tower, build=lambda: encoder)
@@ -73,8 +89,22 @@ def encode_names(tower: BackboneSpec, encoder: Any, texts: Mapping[str, list[str
     return dict(zip(texts, normalize(table).split([len(found) for found in texts.values()]), strict=True))
 
 
-def compute_closeness(own: Tensor, other: Tensor, rows: Sequence[Row], pivots: Sequence[Row], pivot: str) -> Closeness | None:
-    """From embeddings of the same concepts' names; None where fewer than FEWEST are spelled in another way than in the pivot."""
+def compute_closeness(
+    own: Tensor, other: Tensor, rows: Sequence[Row], pivots: Sequence[Row], pivot: str
+) -> Closeness | None:
+    """Compute closeness from embeddings of the same concepts' names in both languages.
+
+    Args:
+        own: Embeddings of the language's names, [name, dim].
+        other: Embeddings of the pivot's names, [name, dim].
+        rows: Rows of the language.
+        pivots: Rows of the pivot.
+        pivot: Code of the pivot.
+
+    Returns:
+        Recall@1 both ways and mean cosines; None where fewer than FEWEST names are spelled differently in the pivot.
+
+    """
     keys = torch.arange(len(rows))
     differ = torch.tensor(
         [
@@ -113,12 +143,12 @@ def compute_closeness(own: Tensor, other: Tensor, rows: Sequence[Row], pivots: S
 
 
 def mark_different_groups(groups: Sequence[str]) -> Tensor:
-    """True where two rows are of different concept groups; shape [row, row]."""
+    """Mark pairs of rows that belong to different concept groups, [row, row]."""
     number = {group: place for place, group in enumerate(dict.fromkeys(groups))}
     index = torch.tensor([number[group] for group in groups])
     return index[:, None] != index[None, :]
 
 
 def is_finite(tower: BackboneSpec, encoder: Any, texts: Sequence[str]) -> bool:
-    """Whether the encoder gives nothing but numbers for `texts`; the cache is not touched."""
+    """Whether the encoder gives only finite values for `texts`; the cache is not used."""
     return bool(feature_cache.forward(encoder, texts, f"captions again with {tower.name}").isfinite().all())

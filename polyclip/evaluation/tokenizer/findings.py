@@ -1,11 +1,14 @@
-"""What the doctor finds, as frozen values. Shares, recalls and chance are fractions in [0, 1]; lengths are tokens."""
+"""Frozen dataclasses of the check-up's findings.
+
+Shares, recall and chance are fractions in [0, 1], lengths are tokens.
+"""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something a person should know. A defect makes every figure doubtful; anything else is a weakness to weigh."""
+    """One finding; a defect makes every figure doubtful, anything else is a weakness."""
 
     kind: str
     defect: bool
@@ -14,7 +17,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class LostCharacter:
-    """A character that does not come back."""
+    """A character that is lost when a caption is tokenized and decoded again."""
 
     character: str
     code: str  # U+0457
@@ -24,33 +27,34 @@ class LostCharacter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """How the encoder is fed: what stands around every caption, and how rows are cut and filled up."""
+    """What the encoder adds around every caption, and how rows are truncated and padded."""
 
     start: tuple[int, ...]  # ids before every caption, the prefix included
     end: tuple[int, ...]  # ids after it
     start_text: str
     end_text: str
-    limit: int | None  # longest row; None where nothing is cut
+    limit: int | None  # longest row; None without truncation
     pad: int | None  # id that fills up shorter rows; None where none is filled up
     side: str  # right, left, or none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenStats:
-    """What the tokenizer makes of all training captions of a language."""
+    """Statistics of all training captions of a language, tokenized."""
 
     captions: int
     words: int
     characters: int  # without spaces
-    tokens: int  # without what stands around every caption
+    tokens: int  # without the frame around every caption
     fertility: float  # tokens a word, or a character where the script writes no spaces
     unit: str  # word or character
     relative: float | None  # tokens of names over those of the English names of the same concepts
     unknown_tokens: float
     unknown_captions: float
-    byte_tokens: float | None  # single bytes, or pieces that are no whole character; None for a tokenizer without bytes
+    # single bytes, or pieces that are not a whole character; None for a tokenizer without bytes
+    byte_tokens: float | None
     truncated: float  # share of captions that lose their end
-    longest: int  # row, with what stands around the caption
+    longest: int  # row length, with the frame
     highest_id: int
     lost_captions: float  # share whose text does not come back from its tokens
     lost: list[LostCharacter]  # the most frequent characters of these
@@ -60,18 +64,18 @@ class TokenStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingStats:
-    """How the encoder behaves on a few captions of a language, by itself and in a batch."""
+    """How the encoder embeds a few captions of a language, one by one and in a batch."""
 
     captions: int
     batch_distance: float  # largest cosine distance between a caption alone and the same in a batch
-    spread: float  # largest cosine distance from the mean direction: 0 where every caption gets the same vector
+    spread: float  # largest cosine distance from the mean direction: 0 where every caption has the same embedding
     shortest: float  # norms
     longest: float
 
 
 @dataclass(frozen=True, slots=True)
 class RecallInterval:
-    """Recall@1 and its 95 % interval: concept groups are redrawn."""
+    """Recall@1 and its 95 % interval; concept groups are resampled."""
 
     value: float
     low: float
@@ -80,12 +84,12 @@ class RecallInterval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closeness:
-    """How near names already are to those of the same concept in a pivot, English where it is not English itself."""
+    """How close names are to those of the same concepts in a pivot: English, or another language for English itself."""
 
     pivot: str
     pool: int  # names on each side
     chance: float
-    same: float  # share spelled as in the pivot: they are in the pool, but not asked
+    same: float  # share spelled as in the pivot: they are in the gallery, but not queries
     asked: int
     to_pivot: RecallInterval
     from_pivot: RecallInterval
@@ -98,17 +102,17 @@ class Closeness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What to do, by the thresholds of `verdict.py`."""
+    """Recommended method for a language, by the thresholds of `verdict.py`."""
 
     label: str
     method: str  # for `polyclip align --method`, with its options; empty where none would help
     reason: str
-    doubt: str  # what the interval leaves open; empty where nothing
+    doubt: str  # what the interval leaves open; may be empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanguageFindings:
-    """One language."""
+    """Measurements and verdict of one language."""
 
     code: str
     name: str
@@ -122,7 +126,7 @@ class LanguageFindings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkup:
-    """Everything found."""
+    """All findings on a text encoder."""
 
     text_encoder: str
     identity: str
@@ -130,12 +134,12 @@ class Checkup:
     split: str
     vocabulary: int
     table: int | None  # rows of the encoder's embedding matrix
-    twins: float | None  # see `vocabulary.twins`
+    twins: float | None  # see `vocabulary.measure_twins`
     frame: Frame
     findings: list[Finding] = field(default_factory=list)
     languages: list[LanguageFindings] = field(default_factory=list)
 
     @property
     def defects(self) -> list[Finding]:
-        """Those that end the command with exit code 1."""
+        """Findings that make the command exit with code 1."""
         return [finding for finding in self.findings if finding.defect]

@@ -1,4 +1,4 @@
-"""An encoder that has been built, with everything about it that no language changes, and whether that is sound."""
+"""A text encoder that is built and probed: its properties that do not depend on a language, and checks of them."""
 
 import re
 from collections.abc import Mapping
@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from polyclip.evaluation.tokenizer.findings import Finding, Frame, TokenStats
-from polyclip.evaluation.tokenizer.vocabulary import TokenizerVocabulary, get_embedding_matrix, measure_twins, read_vocabulary
-from polyclip.evaluation.tokenizer.wire import PROBES, check_frame, probe_frame, can_encode
+from polyclip.evaluation.tokenizer.vocabulary import (
+    TokenizerVocabulary,
+    get_embedding_matrix,
+    measure_twins,
+    read_vocabulary,
+)
+from polyclip.evaluation.tokenizer.wire import PROBES, can_encode, check_frame, probe_frame
 from polyclip.models.backbone import BackboneSpec
 
 UNKNOWN_CONTROL = 0.2  # share of English pieces; multilingual tokenizers have none
@@ -18,20 +23,28 @@ E5 = re.compile(r"(?<![a-z0-9])e5(?![a-z0-9])")
 
 @dataclass(frozen=True)
 class ProbedEncoder:
-    """A tower, its encoder, and how that is fed."""
+    """A text encoder with its vocabulary, frame and embedding matrix."""
 
     tower: BackboneSpec
     encoder: Any
     vocabulary: TokenizerVocabulary
     frame: Frame
     table: int | None  # rows of the embedding matrix
-    twins: float | None  # see `vocabulary.twins`
+    twins: float | None  # see `vocabulary.measure_twins`
 
 
 def probe_encoder(tower: BackboneSpec) -> ProbedEncoder:
-    """Build and probe it.
+    """Build and probe a text encoder.
 
-    Raises DataError where it does not show its tokenizer, and what building it raises.
+    Args:
+        tower: The text encoder.
+
+    Returns:
+        The encoder with its vocabulary and frame.
+
+    Raises:
+        DataError: The encoder does not expose its tokenizer.
+
     """
     encoder = tower.build()
     vocabulary, table = read_vocabulary(encoder), get_embedding_matrix(encoder)
@@ -42,22 +55,38 @@ def probe_encoder(tower: BackboneSpec) -> ProbedEncoder:
 
 
 def check_fit(patient: ProbedEncoder, tokens: Mapping[str, TokenStats], control: TokenStats | None) -> list[Finding]:
-    """What is wrong with how it is fed. `control` are the captions of a language that every encoder should read: English."""
+    """Check that tokenizer, embedding matrix and configuration fit together.
+
+    Args:
+        patient: The probed encoder.
+        tokens: Token statistics by language.
+        control: Token statistics of a language that every encoder should read: English.
+
+    Returns:
+        The defects and weaknesses found.
+
+    """
     found = check_frame(patient.encoder, patient.vocabulary, patient.frame, patient.table)
     if patient.twins is not None and patient.twins < TWINS:
-        text = f"Pieces of one word (cat, Cat, cats) are not alike in its embedding matrix ({patient.twins:.2f}, expected nearly 1): "
+        text = (
+            f"Pieces of one word (cat, Cat, cats) are not alike in its embedding matrix ({patient.twins:.2f}, "
+            "expected nearly 1): "
+        )
         found.append(
             Finding(
                 "wrong-tokenizer",
                 True,
-                text + "the tokenizer numbers pieces otherwise than the model learnt them, or it was never trained.",
+                text + "the tokenizer numbers pieces otherwise than the model learned them, or it was never trained.",
             )
         )
     if control is not None:
         found += check_english(control)
     highest = max(part.highest_id for part in tokens.values())
     if patient.table is not None and highest >= patient.table:
-        text = f"Captions get ids up to {highest:,}, the embedding matrix has {patient.table:,} rows: this is another model's tokenizer."
+        text = (
+            f"Captions get ids up to {highest:,}, the embedding matrix has {patient.table:,} rows: this is another "
+            "model's tokenizer."
+        )
         found.append(Finding("out-of-range", True, text))
     elif not can_encode(patient.encoder, PROBES[1]):
         found.append(
@@ -80,12 +109,18 @@ def check_fit(patient: ProbedEncoder, tokens: Mapping[str, TokenStats], control:
 
 
 def check_english(control: TokenStats) -> list[Finding]:
-    """A tokenizer that does not even read English is not the one the model was trained with."""
+    """Check that the tokenizer reads English; if not, the model was trained with another one."""
     found = []
     if control.unknown_tokens > UNKNOWN_CONTROL:
-        text = f"Even in English {100 * control.unknown_tokens:.0f} % of the pieces are unknown: this is not the tokenizer the model was trained with."
+        text = (
+            f"Even in English {100 * control.unknown_tokens:.0f} % of the pieces are unknown: this is not the "
+            "tokenizer the model was trained with."
+        )
         found.append(Finding("wrong-tokenizer", True, text))
     if control.lost_captions > LOST_CONTROL:
-        text = f"Even in English {100 * control.lost_captions:.0f} % of the captions come back from their ids as other text: these are another vocabulary's."
+        text = (
+            f"Even in English {100 * control.lost_captions:.0f} % of the captions come back from their ids as "
+            "other text: these are another vocabulary's."
+        )
         found.append(Finding("wrong-tokenizer", True, text))
     return found

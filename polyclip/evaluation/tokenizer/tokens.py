@@ -1,4 +1,4 @@
-"""What the tokenizer makes of captions: fertility, unknown pieces, bytes, truncation, and characters that do not come back."""
+"""Token statistics of captions: fertility, unknown pieces, bytes, truncation, and characters that are lost."""
 
 import unicodedata
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import Any
 from polyclip.data.types import Row
 from polyclip.evaluation.tokenizer.findings import Frame, LostCharacter, TokenStats
 from polyclip.evaluation.tokenizer.vocabulary import Rows, TokenizerVocabulary
-from polyclip.evaluation.tokenizer.wire import strip_frame, tokenize, strip_filler
+from polyclip.evaluation.tokenizer.wire import strip_filler, strip_frame, tokenize
 
 UNSPACED = {
     "Hans",
@@ -27,9 +27,27 @@ Lengths = dict[str, int]  # concept -> tokens of its name
 
 
 def measure_tokens(
-    encoder: Any, vocabulary: TokenizerVocabulary, frame: Frame, rows: Sequence[Row], script: str, meter: Callable[[int], None]
+    encoder: Any,
+    vocabulary: TokenizerVocabulary,
+    frame: Frame,
+    rows: Sequence[Row],
+    script: str,
+    meter: Callable[[int], None],
 ) -> tuple[TokenStats, Lengths]:
-    """Figures over every caption of `rows`, and how many tokens each concept's name has; `relative` is filled in by `compute_parity`."""
+    """Measure the tokens of every caption.
+
+    Args:
+        encoder: The text encoder, built.
+        vocabulary: Its vocabulary.
+        frame: What it adds around captions.
+        rows: Rows of one language.
+        script: Script of the language, ISO 15924.
+        meter: Called with the number of captions done, for the progress bar.
+
+    Returns:
+        Token statistics, with `relative` still None, and the number of tokens of each concept's name.
+
+    """
     texts = [caption for row in rows for caption in row.captions]
     fed = [strip_filler(row, frame.pad if frame.side == "none" else None) for row in tokenize(encoder, texts, meter)]
     bodies = [strip_frame(row, frame) for row in fed]
@@ -55,9 +73,17 @@ def measure_tokens(
 
 
 def compute_parity(own: Lengths, other: Lengths) -> float | None:
-    """Tokens of one language's names over those of another's, for the concepts both name; None where there are none.
+    """Tokens of one language's names divided by those of another's, over the concepts that both name.
 
     "Tokenization parity" of Petrov et al. 2023, arXiv 2305.15425, over all names at once.
+
+    Args:
+        own: Tokens of each concept's name.
+        other: The same in the other language.
+
+    Returns:
+        The ratio; None where no concept is named in both.
+
     """
     common = own.keys() & other.keys()
     return (
@@ -66,7 +92,7 @@ def compute_parity(own: Lengths, other: Lengths) -> float | None:
 
 
 def measure_unknown(vocabulary: TokenizerVocabulary, bodies: Rows, total: int) -> dict[str, Any]:
-    """Shares of unknown pieces and of bytes."""
+    """Measure the shares of unknown pieces and of bytes."""
     unknown = vocabulary.named.get("unk", -1)
     count = sum(ids.count(unknown) for ids in bodies)
     broken = vocabulary.find_partial({number for ids in bodies for number in ids})
@@ -78,8 +104,21 @@ def measure_unknown(vocabulary: TokenizerVocabulary, bodies: Rows, total: int) -
     }
 
 
-def measure_losses(vocabulary: TokenizerVocabulary, texts: Sequence[str], bodies: Rows, full: Sequence[bool]) -> dict[str, Any]:
-    """Captions and characters that do not come back from tokens, those of captions that were cut apart. `full`: a row has no room left."""
+def measure_losses(
+    vocabulary: TokenizerVocabulary, texts: Sequence[str], bodies: Rows, full: Sequence[bool]
+) -> dict[str, Any]:
+    """Measure what is lost when captions are tokenized and decoded; truncated captions are counted apart.
+
+    Args:
+        vocabulary: The vocabulary.
+        texts: The captions.
+        bodies: Token ids of each caption, without the frame.
+        full: Whether each row has the maximum length.
+
+    Returns:
+        Fields of TokenStats.
+
+    """
     back = decode_back(vocabulary, texts, bodies)
     cut = [was != now and at_limit for (was, now), at_limit in zip(back, full, strict=True)]
     uncut = [(text, *pair) for text, pair, gone in zip(texts, back, cut, strict=True) if not gone]
@@ -94,26 +133,27 @@ def measure_losses(vocabulary: TokenizerVocabulary, texts: Sequence[str], bodies
 
 
 def compute_share(found: Sequence[bool]) -> float:
-    """Of truths."""
+    """Fraction of values that are True, in [0, 1]."""
     return sum(found) / len(found)
 
 
 def decode_back(vocabulary: TokenizerVocabulary, texts: Sequence[str], bodies: Rows) -> list[tuple[str, str]]:
-    """Each caption under the tokenizer's own normalisation, and what its tokens say, both without spaces."""
+    """Return each caption after the tokenizer's own normalization, and decoded from its tokens, both without spaces."""
     unknown = vocabulary.named.get("unk", -1)
     said = vocabulary.decode([[number for number in ids if number != unknown] for ids in bodies])
     return [
-        (strip_spaces(vocabulary.normal(text)), strip_spaces(vocabulary.normal(back))) for text, back in zip(texts, said, strict=True)
+        (strip_spaces(vocabulary.normal(text)), strip_spaces(vocabulary.normal(back)))
+        for text, back in zip(texts, said, strict=True)
     ]
 
 
 def strip_spaces(text: str) -> str:
-    """Composed, without spaces and the sign that stands for them in pieces."""
+    """Compose characters (NFC), and remove spaces and the sign for a space in pieces."""
     return "".join(unicodedata.normalize("NFC", text).replace("\u2581", " ").split())
 
 
 def find_lost_characters(found: Sequence[tuple[str, str, str]]) -> list[LostCharacter]:
-    """Of (caption, what was, what is): the characters that were and are not, most frequent first."""
+    """Find the characters that are lost, most frequent first, from (caption, text before, text after)."""
     times: Counter[str] = Counter()
     first: dict[str, str] = {}
     for text, was, now in found:

@@ -1,7 +1,7 @@
-"""From figures to a recipe.
+"""From measurements to a recommended method.
 
-The thresholds were set on e5-small and 27 languages of the starter corpus, 400 names each; they say where to begin, and are no measurement of
-what a method gains.
+The thresholds were set on e5-small and 27 languages of the starter corpus, 400 names each; they say where to begin, and
+do not measure what a method gains.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ SCRIPT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Where two verdicts part, and why there."""
+    """The lower bound of a verdict, and the reason for it."""
 
     of: str
     value: float
@@ -47,7 +47,8 @@ THRESHOLDS = (
     Threshold(
         ADAPTERS,
         FOREIGN,
-        "recall@1: a script without one known letter gets 4 % by digits and loanwords (Cherokee); Quechua has 26, Māori 15",
+        "recall@1: a script without one known letter gets 4 % by digits and loanwords (Cherokee); Quechua has 26, "
+        "Māori 15",
     ),
     Threshold(
         NO_SCRIPT,
@@ -58,7 +59,7 @@ THRESHOLDS = (
 
 
 def choose_label(recall: float, script: bool) -> str:
-    """By recall@1; `script`: most captions hold pieces that the tokenizer does not know."""
+    """Choose the verdict by recall@1; `script` means that most captions have pieces unknown to the tokenizer."""
     if recall >= KNOWN:
         return HEADS
     if recall >= FAMILIAR:
@@ -69,7 +70,17 @@ def choose_label(recall: float, script: bool) -> str:
 
 
 def decide_verdict(tokens: TokenStats, close: Closeness | None, pivot: bool) -> Verdict:
-    """What to do for one language. `pivot`: it is English itself, measured against another language."""
+    """Decide the recommended method for one language.
+
+    Args:
+        tokens: Token statistics of the language.
+        close: Closeness to its pivot; None where there is nothing to compare with.
+        pivot: Whether the language is English itself, compared with another language.
+
+    Returns:
+        The verdict with its reason.
+
+    """
     script = max(tokens.unknown_captions, tokens.byte_tokens or 0.0) > SCRIPT
     if close is None:
         label = NO_SCRIPT if script else UNSURE
@@ -88,25 +99,30 @@ def decide_verdict(tokens: TokenStats, close: Closeness | None, pivot: bool) -> 
 
 
 def explain_without_parallel(tokens: TokenStats, script: bool) -> str:
-    """What can be said from the tokenizer alone."""
+    """Explain what the tokenizer alone says."""
     if script:
         return f"{100 * tokens.unknown_captions:.0f} % of its captions hold a piece that the tokenizer does not know."
-    return "The corpus has too few names of the same concepts in English to compare with; the tokenizer alone shows no obstacle."
+    return (
+        "The corpus has too few names of the same concepts in English to compare with; the tokenizer alone shows "
+        "no obstacle."
+    )
 
 
 def explain_label(label: str, tokens: TokenStats) -> str:
-    """The threshold that decided, in words."""
+    """Explain in words which threshold decided."""
     return {
         HEADS: "most of them, so the frozen encoder says enough",
         NORMS: "more than one in three but not most: the language is known, if not well",
         ADAPTERS: "fewer than one in three, yet more than digits and loanwords explain",
-        NO_LANGUAGE: f"fewer than one in ten, although only {100 * tokens.unknown_captions:.0f} % of its captions hold an unknown piece",
-        NO_SCRIPT: f"{100 * tokens.unknown_captions:.0f} % of its captions hold a piece that the tokenizer does not know",
+        NO_LANGUAGE: f"fewer than one in ten, although only {100 * tokens.unknown_captions:.0f} % of its captions "
+        "hold an unknown piece",
+        NO_SCRIPT: f"{100 * tokens.unknown_captions:.0f} % of its captions hold a piece that the tokenizer does not "
+        "know",
     }[label]
 
 
 def describe_doubt(close: Closeness, label: str, script: bool) -> str:
-    """Other verdicts that the interval allows, and a pool that makes it too easy."""
+    """Describe other verdicts that the interval allows, and a gallery that is too small."""
     others = {choose_label(bound, script) for bound in (close.mean.low, close.mean.high)} - {label}
     said = [f"a close call: the 95 % interval also allows {' or '.join(map(repr, sorted(others)))}"] if others else []
     if close.pool < POOL:

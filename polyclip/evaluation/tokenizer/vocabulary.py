@@ -1,4 +1,4 @@
-"""One view of a tokenizer, whichever library it is from: its pieces, its special ids, its normalisation, and text from ids."""
+"""One view of a tokenizer of any library: its pieces, special ids, normalization, and decoding."""
 
 import re
 import unicodedata
@@ -34,7 +34,16 @@ MOST_TWINS = 2000
 
 @dataclass(frozen=True)
 class TokenizerVocabulary:
-    """A tokenizer's facts; `decode` is given rows without special ids."""
+    """A tokenizer's pieces, special ids and functions.
+
+    Attributes:
+        pieces: Id by piece.
+        named: Id by role, for those of ROLES that it has.
+        decode: Text of each row of ids without special ids.
+        normal: The tokenizer's own normalization of a text.
+        byte_level: Whether it is a byte-level BPE.
+
+    """
 
     pieces: dict[str, int]
     named: dict[str, int]  # those of ROLES that it has -> id
@@ -44,12 +53,12 @@ class TokenizerVocabulary:
 
     @cached_property
     def single_bytes(self) -> frozenset[int]:
-        """Ids of <0x00> to <0xFF>; empty where the tokenizer does not fall back to bytes."""
+        """Ids of <0x00> to <0xFF>; empty where the tokenizer has no byte fallback."""
         found = frozenset(number for piece, number in self.pieces.items() if BYTE.fullmatch(piece))
         return found if len(found) == 256 else frozenset()
 
     def find_partial(self, ids: set[int]) -> set[int]:
-        """Those of `ids` that are a byte, or in byte-level BPE a piece that is no whole character."""
+        """Find those of `ids` that are a byte, or in byte-level BPE a piece that is not a whole character."""
         if not self.byte_level:
             return ids & self.single_bytes
         listed = sorted(ids)
@@ -61,10 +70,7 @@ class TokenizerVocabulary:
 
 
 def read_vocabulary(encoder: Any) -> TokenizerVocabulary:
-    """What the encoder reads with.
-
-    Raises DataError where its tokenizer cannot be found.
-    """
+    """Read the vocabulary of a text encoder's tokenizer; DataError where it cannot be found."""
     tokenizer = find_tokenizer(encoder)
     backend = getattr(tokenizer, "backend_tokenizer", None) if hasattr(tokenizer, "all_special_ids") else tokenizer
     if hasattr(tokenizer, "all_special_ids"):
@@ -92,8 +98,10 @@ def read_vocabulary(encoder: Any) -> TokenizerVocabulary:
 
 
 def find_tokenizer(encoder: Any) -> Any:
-    """The tokenizer of `tokenizers` or `transformers` that an encoder reads with: its attribute, else what its `tokenize` holds."""
-    found = getattr(encoder, "tokenizer", None) or next(find_captured_tokenizers(getattr(encoder, "tokenize", None)), None)
+    """Find the `tokenizers` or `transformers` tokenizer of an encoder: its attribute, or one that `tokenize` uses."""
+    found = getattr(encoder, "tokenizer", None) or next(
+        find_captured_tokenizers(getattr(encoder, "tokenize", None)), None
+    )
     if found is None:
         raise DataError(
             f"The encoder {type(encoder).__name__} does not show its tokenizer: give it an attribute 'tokenizer'."
@@ -102,7 +110,7 @@ def find_tokenizer(encoder: Any) -> Any:
 
 
 def find_captured_tokenizers(function: object) -> Iterator[Any]:
-    """Tokenizers among the variables a function was made with, and those of the functions among them."""
+    """Yield tokenizers among the variables that a function captures, and those of the functions among them."""
     cells = (getattr(function, "__closure__", None) or ()) if isinstance(function, FunctionType) else ()
     for cell in cells:
         content = cell.cell_contents
@@ -113,16 +121,23 @@ def find_captured_tokenizers(function: object) -> Iterator[Any]:
 
 
 def get_embedding_matrix(encoder: Any) -> Float[Tensor, "piece width"] | None:
-    """The encoder's embedding matrix: the largest of its embeddings; None where it has none."""
+    """Return the encoder's token embeddings: the largest of its embedding matrices; None where it has none."""
     tables = [module.weight for module in encoder.modules() if isinstance(module, nn.Embedding)]
     return max(tables, key=lambda table: table.numel()).detach() if tables else None
 
 
 def measure_twins(vocabulary: TokenizerVocabulary, table: Float[Tensor, "piece width"]) -> float | None:
-    """How well the embedding matrix knows that two pieces are one word (cat and Cat, dog and dogs): in [0, 1].
+    """Measure how often the embedding matrix has similar rows for forms of one word (cat and Cat, dog and dogs).
 
-    The share of such pairs whose vectors are nearer than those of a pair put together at random. A trained table gives nearly 1,
-    the table of another vocabulary, one in another order, or one never trained 0.5. None with fewer than FEWEST_TWINS pairs.
+    A trained matrix gives nearly 1; one of another vocabulary, in another order, or not trained gives 0.5.
+
+    Args:
+        vocabulary: The tokenizer's vocabulary.
+        table: The embedding matrix.
+
+    Returns:
+        Share of such pairs that are more similar than random pairs, in [0, 1]; None with fewer than FEWEST_TWINS pairs.
+
     """
     pieces = vocabulary.pieces
     pairs = [

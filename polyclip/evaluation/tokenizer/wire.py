@@ -1,4 +1,4 @@
-"""What really goes into the model: rows of ids, what stands around every caption, where rows are cut, and how they are filled up."""
+"""What is really fed to the model: rows of ids, special tokens around captions, truncation and padding."""
 
 from collections.abc import Callable, Sequence
 from itertools import takewhile
@@ -9,13 +9,13 @@ import torch
 from polyclip.evaluation.tokenizer.findings import Finding, Frame
 from polyclip.evaluation.tokenizer.vocabulary import Rows, TokenizerVocabulary
 
-PROBES = ("a", "dog", "7", "yes we can", "? !", "Zebra")  # what these have in common stands around every caption
+PROBES = ("a", "dog", "7", "yes we can", "? !", "Zebra")  # what these have in common is the frame around every caption
 LONG = 4096  # words of the longest probe: more than any encoder of captions reads
 BATCH = 256  # captions in a call of the tokenizer
 
 
 def tokenize(encoder: Any, texts: Sequence[str], meter: Callable[[int], None] = lambda _: None) -> Rows:
-    """Ids of each caption as the encoder is fed, without what fills the row up."""
+    """Tokenize captions as the encoder does, and remove the padding."""
     found: Rows = []
     for start in range(0, len(texts), BATCH):
         batch = texts[start : start + BATCH]
@@ -27,7 +27,7 @@ def tokenize(encoder: Any, texts: Sequence[str], meter: Callable[[int], None] = 
 
 
 def probe_frame(encoder: Any, vocabulary: TokenizerVocabulary) -> Frame:
-    """Found by probing: short texts, a very long one, and both in a batch."""
+    """Probe what the encoder adds around captions: with short texts, a very long one, and both in a batch."""
     filler = probe_filler(encoder, vocabulary)
     rows = [strip_filler(row, filler) for row in tokenize(encoder, PROBES)]
     unknown = vocabulary.named.get("unk")
@@ -48,18 +48,18 @@ def probe_frame(encoder: Any, vocabulary: TokenizerVocabulary) -> Frame:
 
 
 def make_long_text() -> str:
-    """LONG words."""
+    """Return a text of LONG words."""
     return " ".join(["dog"] * LONG)
 
 
 def find_common_prefix(rows: Rows, unknown: int | None) -> list[int]:
-    """What all rows begin with; an unknown piece ends it."""
+    """Find the ids that all rows begin with; an unknown piece ends it."""
     alike = takewhile(lambda ids: len(set(ids)) == 1 and ids[0] != unknown, zip(*rows, strict=False))
     return [ids[0] for ids in alike]
 
 
 def probe_padding(encoder: Any) -> tuple[int | None, str]:
-    """The id that fills up the shorter of two captions, and on which side it stands."""
+    """Return the id that pads the shorter of two captions, and on which side."""
     inputs = encoder.prepare(["a", "yes we can go"])
     mask = inputs["attention_mask"][0].bool()
     if mask.all():
@@ -68,36 +68,43 @@ def probe_padding(encoder: Any) -> tuple[int | None, str]:
 
 
 def probe_filler(encoder: Any, vocabulary: TokenizerVocabulary) -> int | None:
-    """The pad id of an encoder that reads its own padding (SigLIP): rows of one length, all of it marked as text; None otherwise."""
+    """Return the pad id of an encoder that attends to its own padding (SigLIP); None for any other."""
     pad = vocabulary.named.get("pad")
     short, longer = tokenize(encoder, PROBES[:1])[0], tokenize(encoder, ["yes we can go"])[0]
     return pad if len(short) == len(longer) and short[-2:] == [pad, pad] else None
 
 
 def strip_filler(row: list[int], filler: int | None) -> list[int]:
-    """Without trailing pad ids, where these are read as text."""
+    """Remove trailing pad ids, where these are read as text."""
     while filler is not None and row and row[-1] == filler:
         row = row[:-1]
     return row
 
 
 def strip_frame(row: list[int], frame: Frame) -> list[int]:
-    """What belongs to the caption itself, of a row that nothing fills up."""
+    """Remove what the encoder adds around the caption, from a row without padding."""
     ends = bool(frame.end) and tuple(row[-len(frame.end) :]) == frame.end
     return row[len(frame.start) : len(row) - len(frame.end) if ends else len(row)]
 
 
 def check_frame(encoder: Any, vocabulary: TokenizerVocabulary, frame: Frame, table: int | None) -> list[Finding]:
-    """Everything wrong with it."""
-    return [*check_truncation(encoder, frame), *check_special_tokens(encoder, vocabulary, frame), *check_special_ids(vocabulary, frame, table)]
+    """Check truncation, special tokens and special ids."""
+    return [
+        *check_truncation(encoder, frame),
+        *check_special_tokens(encoder, vocabulary, frame),
+        *check_special_ids(vocabulary, frame, table),
+    ]
 
 
 def check_truncation(encoder: Any, frame: Frame) -> list[Finding]:
-    """Whether what stands around captions survives truncation, and whether the model can read its longest row."""
+    """Check that special tokens survive truncation, and that the model can read its longest row."""
     row = tokenize(encoder, [make_long_text()])[0]
     found = []
     if frame.end and tuple(row[-len(frame.end) :]) != frame.end:
-        text = f"Captions of more than {len(row)} tokens lose their end, {frame.end_text}: the tokenizer must cut first and add it then."
+        text = (
+            f"Captions of more than {len(row)} tokens lose their end, {frame.end_text}: the tokenizer must cut "
+            "first and add it then."
+        )
         found.append(Finding("lost-specials", True, text))
     if tuple(row[: len(frame.start)]) != frame.start:
         found.append(
@@ -120,7 +127,7 @@ def check_truncation(encoder: Any, frame: Frame) -> list[Finding]:
 
 
 def can_encode(encoder: Any, text: str) -> bool:
-    """Whether the encoder gives a vector at all: a position or an id beyond its tables is an error of torch."""
+    """Whether the encoder can encode the text: a position or an id beyond its embeddings is an error of torch."""
     try:
         with torch.inference_mode():
             encoder(**encoder.prepare([text]))
@@ -130,7 +137,7 @@ def can_encode(encoder: Any, text: str) -> bool:
 
 
 def check_special_tokens(encoder: Any, vocabulary: TokenizerVocabulary, frame: Frame) -> list[Finding]:
-    """BERT and its kind were trained between two special tokens; a tokenizer that has them but does not add them was changed."""
+    """Check that an encoder of BERT's kind gets the special tokens that it was trained with."""
     from polyclip.models.trunk.text import Bert
 
     found = []
@@ -144,7 +151,7 @@ def check_special_tokens(encoder: Any, vocabulary: TokenizerVocabulary, frame: F
 
 
 def check_special_ids(vocabulary: TokenizerVocabulary, frame: Frame, table: int | None) -> list[Finding]:
-    """Whether the ids with a role are sane."""
+    """Check that the special ids and the padding are sound."""
     named, found = vocabulary.named, []
     for role, number in named.items():
         if table is not None and not 0 <= number < table:
@@ -156,10 +163,10 @@ def check_special_ids(vocabulary: TokenizerVocabulary, frame: Frame, table: int 
                 )
             )
     if frame.side == "left":
-        text = "Rows are filled up on the left: polyclip pools and cuts rows that are filled up on the right."
+        text = "Rows are padded on the left: polyclip pools and truncates rows that are padded on the right."
         found.append(Finding("left-padding", False, text))
     if frame.pad is not None and frame.pad != named.get("pad", frame.pad):
-        text = f"Rows are filled up with id {frame.pad}, the tokenizer's pad id is {named['pad']}."
+        text = f"Rows are padded with id {frame.pad}, the tokenizer's pad id is {named['pad']}."
         found.append(Finding("other-pad", False, text))
     unknown = named.get("unk")
     if (

@@ -11,7 +11,14 @@ from torch import Tensor
 from polyclip.errors import RunError
 from polyclip.exporters.base import ExportNotes, ExportOrder, Target
 from polyclip.exporters.head_layer import add_head_layer
-from polyclip.exporters.merge import EVERY, build_plain_encoder, compute_affine, compute_layers, find_final_norm, fold_bias
+from polyclip.exporters.merge import (
+    EVERY,
+    build_plain_encoder,
+    compute_affine,
+    compute_layers,
+    find_final_norm,
+    fold_bias,
+)
 from polyclip.exporters.preprocess_cfg import build_preprocess_cfg
 from polyclip.exporters.timm_config import find_timm_name
 from polyclip.exporters.tokenizer import write_tokenizer

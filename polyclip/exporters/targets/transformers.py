@@ -19,7 +19,14 @@ from torch import Tensor
 from polyclip.errors import RunError
 from polyclip.exporters.base import ExportNotes, ExportOrder, Target
 from polyclip.exporters.head_layer import add_head_layer
-from polyclip.exporters.merge import EVERY, build_plain_encoder, compute_affine, compute_layers, find_final_norm, fold_bias
+from polyclip.exporters.merge import (
+    EVERY,
+    build_plain_encoder,
+    compute_affine,
+    compute_layers,
+    find_final_norm,
+    fold_bias,
+)
 from polyclip.exporters.preprocess_cfg import build_preprocess_cfg
 from polyclip.exporters.timm_config import build_wrapper_config, fold_constant_channel
 from polyclip.exporters.tokenizer import write_tokenizer
@@ -27,8 +34,8 @@ from polyclip.models.branch import Branch
 
 NAME = "transformers"
 KNOWN = ("bert", "roberta", "xlm-roberta")
-LINE = 1e-4  # what is given to tanh, whose error there is a third of its square
-OUTSHINE = 1e4  # by how much the mean outweighs the first token's own vector, which is added to it
+LINE = 1e-4  # scale of tanh's input, where its relative error is a third of its square
+OUTSHINE = 1e4  # factor by which the mean dominates the first token's own state, which is added to it
 
 
 def write(order: ExportOrder) -> ExportNotes:

@@ -32,7 +32,7 @@ class DetectedLanguage:
     name: str = ""  # in English
     own_name: str = ""
     direction: str = "auto"  # ltr or rtl; auto where there is no language
-    chosen: bool = False  # by the person who asked
+    chosen: bool = False  # by the user
     sure: bool = False
 
     @property

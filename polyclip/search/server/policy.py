@@ -125,7 +125,7 @@ class Token:
         self._token = token.encode()
         self.session = hmac.new(
             self._token, b"polyclip session", hashlib.sha256
-        ).hexdigest()  # what the cookie holds instead
+        ).hexdigest()  # stored in the cookie instead
         # cookies do not tell ports apart
         self.cookie = f"polyclip-{hmac.new(self._token, b'polyclip cookie', hashlib.sha256).hexdigest()[:8]}"
 

@@ -18,7 +18,7 @@ from polyclip.search.server.thumbnails import find_image_file
 
 LONGEST = 1000  # characters of a query
 TOP, MOST = 48, 480  # images a page, and at most
-WIDEN = 8  # how many times as many images are looked at where a filter leaves too few
+WIDEN = 8  # factor by which the search depth grows where a filter leaves too few images
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,7 +29,7 @@ class SearchRequest:
     text: str = ""
     image: Image.Image | None = None
     like: int | None = None  # row in the first collection
-    lang: str = ""  # as typed; empty: to be detected
+    lang: str = ""  # as given by the user; empty: detect it
     folder: str = ""
     least: float = -1.0  # similarity
     top: int = TOP

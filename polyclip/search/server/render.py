@@ -17,7 +17,7 @@ from polyclip.search.server.upload import MAX_UPLOAD
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
-GLANCE = 24  # images shown before anything is asked
+GLANCE = 24  # images shown before any query
 TITLES = {
     401: "Token needed",
     403: "Not allowed",

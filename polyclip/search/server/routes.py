@@ -26,8 +26,8 @@ from polyclip.search.server.query import SearchAnswer, SearchRequest, answer_req
 from polyclip.search.server.render import STATIC, Views, format_answer
 from polyclip.search.server.upload import decode_upload, read_form
 
-LINE = 32  # questions that may wait; the next is told to come back
-PREVIEW = 256  # pixels of the image that was sent
+LINE = 32  # requests that may wait; further ones are refused
+PREVIEW = 256  # pixels of the preview of an uploaded image
 # kept by the browser, but asked for by its ETag: a row of another index may come to stand at the same address
 FRESH = "private, no-cache"
 

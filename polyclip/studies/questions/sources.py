@@ -30,11 +30,11 @@ ENGLISH, RELATED, LEXICON, ALL = "English only", "+ related", "+ lexicon", "all"
 SHOTS = {
     "128 shots": 128,
     "512 shots": 512,
-}  # fewer buy nothing that could be told from chance, see docs/explanation/fewshot.md
+}  # fewer are indistinguishable from zero-shot, see docs/explanation/fewshot.md
 SWITCHED = 0.5  # share of an English caption's words that the word list replaces
 UNFILTERED = Thresholds(
     script=None, language=None, length=None, copies=None, repeats=None, quantile=None
-)  # half of each caption stays English
+)  # since half of each caption stays English
 
 
 def choose_languages(setting: Setting) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ apertium-eng-spa, apertium-eng-cat, apertium-en-gl and so on. `model` may name t
 from the packs' codes.
 """
 
-import os
 import re
 import subprocess
 from collections import Counter
@@ -13,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from shutil import which
 
+from polyclip.core.environment import read_variable
 from polyclip.core.storage import hash_file, hash_parts
 from polyclip.errors import DataError
 from polyclip.languages.schema import Language
@@ -71,7 +71,7 @@ def find_data_folder() -> Path:
             "The program apertium is not installed: apt-get install apertium and a language pair such as "
             "apertium-eng-spa."
         )
-    return Path(os.environ.get("APERTIUM_DATADIR") or Path(program).parents[1] / "share" / "apertium")
+    return Path(read_variable("APERTIUM_DATADIR") or Path(program).parents[1] / "share" / "apertium")
 
 
 def list_modes(source: Language, target: Language) -> list[str]:

@@ -1,4 +1,4 @@
-"""Benchmark folders in the very layouts in which they are distributed: tiny images, captions by people from the starter corpus."""
+"""Benchmark folders in the layouts in which they are distributed: tiny images, captions of the starter corpus."""
 
 import csv
 import gzip
@@ -30,7 +30,11 @@ def spoken(code: str, count: int) -> list[str]:
     corpus = load_corpus("emoji")
     having = corpus.reader.languages(corpus.folder)
     locale = (
-        code if code in having else corpus.get_locale(load_language(code)) if code in map_codes_to_packs("xm3600").values() else "en"
+        code
+        if code in having
+        else corpus.get_locale(load_language(code))
+        if code in map_codes_to_packs("xm3600").values()
+        else "en"
     )
     rows = corpus.reader.read(corpus.folder, locale if locale in having else "en", "test")
     return list(islice(cycle([caption for row in rows for caption in row.captions]), count))
@@ -68,7 +72,10 @@ def coco(count: int) -> list[str]:
 
 
 def xm3600(folder: Path, count: int = SMALL) -> Path:
-    """captions.jsonl and images/; the official counts where all 3,600 are written, two captions each otherwise. The region is that of image number / 2."""
+    """captions.jsonl and images/; the official counts where all 3,600 are written, two captions each otherwise.
+
+    The region is that of image number / 2.
+    """
     split = load_facts("xm3600").splits["test"]
     codes = list(split.captions)
     keys = [f"{number:016x}" for number in range(count)]
@@ -196,7 +203,10 @@ def multi30k(folder: Path, split: str = "test_2016_flickr", count: int = 0) -> P
 
 
 def xflickrco(folder: Path, count: int = 2000) -> Path:
-    """annotations/<lang>/test.jsonl; the second half of each language is its own images of COCO, as ids are numbers there and text before."""
+    """annotations/<lang>/test.jsonl.
+
+    The second half of each language is its own images of COCO, as ids are numbers there and text before.
+    """
     half = count // 2
     flickr = [f"{3000 + number}.jpg" for number in range(half)]
     shared = [f"COCO_val2014_{number:012}.jpg" for number in range(half + 1)]

@@ -91,9 +91,7 @@ def test_parts_of_xm3600_say_what_they_lack(tmp_path: Path) -> None:
     (folder / "images" / f"{1:016x}.jpg").unlink()
     jsonl(lambda e: e.pop("te"), 3)(folder)
     table = xm3600.read(request(folder))
-    assert (
-        table.missing == ["5 of 3600 images"] and len(table.captions["te"]) == 8 and len(table.captions["sw"]) == 10
-    )
+    assert table.missing == ["5 of 3600 images"] and len(table.captions["te"]) == 8 and len(table.captions["sw"]) == 10
     refused(xm3600, request(folder, "yo"), "XM3600 language", "'yo'")
 
 
@@ -119,7 +117,7 @@ def test_parts_of_xm3600_say_what_they_lack(tmp_path: Path) -> None:
         (
             lambda f: edit(f / "XTD10" / "test_image_names.txt", 3, ""),
             ["ko"],
-            ["test_image_names.txt:3", "no name of an image"],
+            ["test_image_names.txt:3", "not the name of an image"],
         ),
         (lambda f: (f / "XTD10" / "test_1kcaptions_ko.txt").unlink(), [], ["no captions in ko", "--lang", "--partial"]),
         (
@@ -164,7 +162,7 @@ def test_sets_of_flores_codes(tmp_path: Path) -> None:
     folder = samples.flores(tmp_path, "test_image_names.txt", 5, 3)
     refused(xtd200, request(folder, partial=False), "captions in 3 languages, the official folder in 201")
     (folder / "sw.txt").write_text("x")
-    refused(xtd200, request(folder), "sw.txt", "no code of Flores-200, which calls it swh_Latn")
+    refused(xtd200, request(folder), "sw.txt", "not a Flores-200 code, which calls it swh_Latn")
     (folder / "sw.txt").unlink()
     refused(xtd200, request(folder, "te"), "No language in", "'te'", "Known: ")
     assert xtd200.read(request(folder)).missing == ["5 of 1000 images", "3 of 201 languages"]
@@ -250,7 +248,7 @@ def link(path: Path) -> None:
     [
         (lambda path: archive(path, ("../a.png", samples.picture(1)), ("../a.txt", b"x")), ["'../a.png'", "leads out"]),
         (lambda path: archive(path, ("/a.png", samples.picture(1))), ["'/a.png'", "leads out"]),
-        (link, ["'a.png'", "no plain file"]),
+        (link, ["'a.png'", "not a plain file"]),
         (lambda path: archive(path, ("a.png", samples.picture(1))), ["sample a", "no captions"]),
         (lambda path: archive(path, ("a.txt", b"x")), ["sample a", "0 images"]),
         (
@@ -258,9 +256,9 @@ def link(path: Path) -> None:
             ["a.txt has 1,000,001 bytes"],
         ),
         (lambda path: archive(path, ("a.txt", b"\xff"), ("a.png", samples.picture(1))), ["sample a", "not UTF-8"]),
-        (lambda path: path.write_bytes(b"no tar" * 200), ["damaged or no tar file"]),
-        (lambda path: path.write_bytes(path.read_bytes()[:2300]), ["damaged or no tar file", "too early"]),
-        (lambda path: path.write_bytes(path.read_bytes()[:2048]), ["damaged or no tar file", "too early"]),
+        (lambda path: path.write_bytes(b"no tar" * 200), ["damaged or not a tar file"]),
+        (lambda path: path.write_bytes(path.read_bytes()[:2300]), ["damaged or not a tar file", "too early"]),
+        (lambda path: path.write_bytes(path.read_bytes()[:2048]), ["damaged or not a tar file", "too early"]),
     ],
 )
 def test_shards(write: Change, words: list[str], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every benchmark's files, as distributed and as repackaged, are read: images, captions, counts, and what is said of a part."""
+"""Every benchmark's files are read, as distributed and as repackaged: images, captions, counts and notes."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from polyclip.evaluation.benchmarks import (
     xtd200,
 )
 from polyclip.evaluation.captioned import CaptionedDataset
-from polyclip.evaluation.facts import load_facts, list_benchmarks
+from polyclip.evaluation.facts import list_benchmarks, load_facts
 from polyclip.evaluation.retrieval import Request
 from polyclip.languages.schema import load_language
 from tests.evaluation.benchmarks import samples

@@ -1,4 +1,4 @@
-"""What comes out: protocols by name, figures that can be worked out by hand, PARTIAL in every output, and one real encoder."""
+"""Scores of benchmarks: protocols, figures that can be worked out by hand, PARTIAL notes, and one real encoder."""
 
 import json
 from functools import partial
@@ -14,7 +14,7 @@ from polyclip.core.run_folder import write_settings
 from polyclip.data.types import ImageSource
 from polyclip.errors import UnknownName
 from polyclip.evaluation.benchmarks import xm3600
-from polyclip.evaluation.captioned import Pool, CaptionedDataset, select_languages, score_home_and_away, score_protocols
+from polyclip.evaluation.captioned import CaptionedDataset, Pool, score_home_and_away, score_protocols, select_languages
 from polyclip.evaluation.facts import list_benchmarks
 from polyclip.evaluation.results import Score
 from polyclip.evaluation.retrieval import Items, Request
@@ -30,7 +30,7 @@ COMMON = {"benchmark": "b", "split": "test", "language": "sw", "seen": True}
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of an aligner that was never trained, on tiny towers with random weights: what is tested here is what stands around it."""
+    """A run folder of an untrained aligner with tiny random encoders: only what is around it is tested."""
     folder = tmp_path_factory.mktemp("run")
     recipe = ModelConfig(
         text_encoder=write_text_encoder(folder / "text"),
@@ -61,7 +61,10 @@ def value(scores: list[Score], protocol: str, direction: str, metric: str = "rec
 
 
 def test_protocols_by_hand() -> None:
-    """Images are the axes. b's first caption points at a, its second at b; c and d are right; a's only caption is right."""
+    """Images are the axes.
+
+    B's first caption points at a, its second at b; c and d are right; a's only caption is right.
+    """
     axes = torch.eye(4)
     keys = ["a", "b", "b", "c", "d"]
     text, image = Items(axes[[0, 0, 1, 2, 3]], keys, keys), Items(axes, list("abcd"), list("abcd"))
@@ -115,9 +118,7 @@ def test_a_part_says_so_everywhere(run: Path, tmp_path: Path) -> None:
         run, "xm3600", samples.xm3600(tmp_path / "x"), tmp_path / "x.json", "--partial", "--lang", "ar", "--lang", "te"
     )
     titles = [line for line in said.out.splitlines() if "first-caption ·" in line]
-    assert (
-        len(titles) == 2 and all("PARTIAL" in title for title in titles) and "PARTIAL: 6 of 3600 images" in said.out
-    )
+    assert len(titles) == 2 and all("PARTIAL" in title for title in titles) and "PARTIAL: 6 of 3600 images" in said.out
     assert {score["benchmark"] for score in result["scores"]} == {"xm3600 PARTIAL"}
     assert any("PARTIAL: 6 of 3600 images" in note for note in result["origin"]["notes"])
     ar = {
@@ -182,7 +183,10 @@ def test_lilts_pool_is_named_and_warned_of(run: Path, tmp_path: Path) -> None:
 def test_real_captions_by_the_real_encoder_in_two_layouts_score_the_same(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """e5-small as it comes; the tower is tiny and random, since what is compared is the same images read from two layouts."""
+    """e5-small as it comes.
+
+    The tower is tiny and random, since what is compared is the same images read from two layouts.
+    """
     aligner = PolyCLIP(
         ModelConfig(text_encoder="e5-small", vision_tower=write_vision_tower(tmp_path / "vision"), method="heads")
     ).eval()
@@ -218,7 +222,7 @@ def test_what_is_wrong_is_one_sentence_on_the_command_line(run: Path, tmp_path: 
     one_sentence(
         polyclip("eval", "xm3600", "--model", run), "--data DIR", "captions.jsonl", "polyclip corpora show xm3600"
     )
-    one_sentence(polyclip("eval", "xtd10", "--model", run, "--data", tmp_path / "none"), "is no folder")
+    one_sentence(polyclip("eval", "xtd10", "--model", run, "--data", tmp_path / "none"), "is not a folder")
     one_sentence(
         polyclip("eval", "xm3600", "--model", run, "--data", "hub"), "Cannot fetch floschne/xm3600", "HF_HUB_OFFLINE"
     )
@@ -243,6 +247,8 @@ def test_corpora_lists_and_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         and max(map(len, shown.out.splitlines())) <= 80
     )
     assert json.loads(polyclip("corpora", "show", "xtd10", "--json").out)["splits"]["test"]["captions"]["jp"] == 1000
-    assert {entry["name"] for entry in json.loads(polyclip("corpora", "--json").out)["benchmarks"]} == set(list_benchmarks())
+    assert {entry["name"] for entry in json.loads(polyclip("corpora", "--json").out)["benchmarks"]} == set(
+        list_benchmarks()
+    )
     assert "openmoji" in polyclip("corpora", "show", "emoji").out
     one_sentence(polyclip("corpora", "show", "xm360"), "'xm360'", "'xm3600'")

@@ -10,7 +10,10 @@ from polyclip.errors import DataError, UnknownName
 from polyclip.evaluation.benchmarks import tuxpaint_stamps
 from polyclip.evaluation.retrieval import Request
 
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="100pt" height="50pt"><rect width="100" height="50" fill="#00f"/></svg>'
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="100pt" height="50pt"><rect width="100" height="50" '
+    'fill="#00f"/></svg>'
+)
 
 
 def stamp(root: Path, key: str, text: str, svg: str = "") -> None:
@@ -74,7 +77,7 @@ def test_what_is_transparent_and_what_is_measured_in_points_is_drawn_on_white(fo
 def test_a_drawing_that_cannot_be_drawn_is_named_and_left_out(folder: Path) -> None:
     stamp(folder, "town/broken", "A ruin.\n", "<svg>")
     kept, unread = tuxpaint_stamps.drop_unreadable(list(both(folder).values()))
-    assert len(kept) == 13 and len(unread) == 1 and "town/broken.svg: cannot be drawn" in unread[0]
+    assert len(kept) == 13 and len(unread) == 1 and "town/broken.svg: cannot be rendered" in unread[0]
 
 
 def test_an_image_outside_the_folder_is_not_read(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -87,7 +90,7 @@ def test_an_image_outside_the_folder_is_not_read(folder: Path, tmp_path_factory:
 
 
 def test_bad_folders_and_splits_are_one_sentence(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="needs --data DIR"):
+    with pytest.raises(DataError, match="requires --data DIR"):
         tuxpaint_stamps.read(Request(split="test"))
     with pytest.raises(UnknownName, match="split of tuxpaint-stamps"):
         tuxpaint_stamps.read(Request(data=folder, split="train"))

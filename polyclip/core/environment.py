@@ -1,0 +1,35 @@
+"""Environment variables: the one place where they are read, and what each of them does."""
+
+import os
+
+VARIABLES = {
+    "POLYCLIP_CACHE": "Folder of features, converted weights and copies of shards. Default: the user's cache folder.",
+    "POLYCLIP_SHARD_BYTES": "Bytes of remote shards that are kept in the cache.",
+    "POLYCLIP_TIMEOUT": "Minutes that one process of a job waits for another. Default: 60.",
+    "POLYCLIP_TOKEN": "The secret of `polyclip serve`, in place of --token.",
+    "APERTIUM_DATADIR": "Folder of Apertium's language pairs. Default: share/apertium beside the program.",
+    "RANK": "Number of this process; set by torchrun and accelerate launch.",
+    "LOCAL_RANK": "Number of this process on its machine; set by the same.",
+    "WORLD_SIZE": "Number of processes of a job; set by the same.",
+    "ACCELERATE_MIXED_PRECISION": "Set by accelerate launch; must agree with --precision.",
+    "ACCELERATE_USE_FSDP": "Set by accelerate launch; refused, because --shard divides the encoders.",
+    "ACCELERATE_USE_DEEPSPEED": "Set by accelerate launch; refused for the same reason.",
+}
+
+
+def read_variable(name: str) -> str:
+    """Read an environment variable.
+
+    Args:
+        name: One of `VARIABLES`.
+
+    Returns:
+        Its value; empty where it is not set.
+
+    Raises:
+        KeyError: The variable is not one that polyclip reads.
+
+    """
+    if name not in VARIABLES:
+        raise KeyError(f"{name} is not in polyclip.core.environment.VARIABLES; add it there, with what it does.")
+    return os.environ.get(name, "")
