@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 PUBLIC = {  # module of each public name: imported when it is first used, so that `import polyclip` takes no time
-    "api": "AlignResult align compare doctor evaluate export get_language list_benchmarks list_languages list_methods translate",
+    "api": "AlignResult align compare doctor evaluate export get_language list_benchmarks list_languages list_methods "
+    "translate",
     "data.corpus": "Corpus",
     "errors": "AmbiguousName DataError PackError PolyclipError RunError UnknownName WeightsError",
     "evaluation.results": "Result Score",

@@ -2,7 +2,7 @@
 
     python scripts/build_emoji.py            # needs npm, and the extra `starter` for OpenMoji and resvg
 
-Captions: Unicode CLDR annotations (Unicode-3.0). Pictures: Noto (Apache-2.0), Fluent and Fluent flat (MIT), drawn once at
+Captions: Unicode CLDR annotations (Unicode-3.0). Images: Noto (Apache-2.0), Fluent and Fluent flat (MIT), drawn once at
 128 px into WebP shards. OpenMoji (CC-BY-SA-4.0) is not copied: it is drawn at run time from its PyPI package.
 """
 
@@ -18,7 +18,7 @@ import unicodedata
 from importlib.resources import files
 from pathlib import Path
 
-from polyclip.data.readers.emoji import SHARD_STYLES, get_group, find_openmoji_file, rasterize
+from polyclip.data.readers.emoji import SHARD_STYLES, find_openmoji_file, get_group, rasterize
 
 PACKAGES = (
     "cldr-core@48.2.0",
@@ -28,11 +28,14 @@ PACKAGES = (
     "@iconify-json/fluent-emoji@1.2.7",
     "@iconify-json/fluent-emoji-flat@1.2.6",
 )
-# One drawing under two concepts, in at least one style: left out -> the concept that keeps it. Two territories fly one flag, a couple has no stated
-# gender. Without this a picture would be trained on under one name and tested under the other (`polyclip leakage emoji emoji` finds them).
+# One drawing under two concepts, in at least one style: left out -> the concept that keeps it. Two territories fly one
+# flag, a couple has no stated gender. Without this an image would be trained on under one name and tested under
+# the other (`polyclip leakage emoji emoji` finds them).
 TWINS = {
-    "1F1ED-1F1F2": "1F1E6-1F1FA", "1F1E8-1F1F5": "1F1EB-1F1F7", "1F1E9-1F1EC": "1F1EE-1F1F4", "1F1EA-1F1E6": "1F1EA-1F1F8",
-    "1F1F9-1F1E9": "1F1F7-1F1F4", "1F48F": "1F469-200D-2764-200D-1F48B-200D-1F468", "1F468-200D-1F469-200D-1F466": "1F46A",
+    "1F1ED-1F1F2": "1F1E6-1F1FA", "1F1E8-1F1F5": "1F1EB-1F1F7", "1F1E9-1F1EC": "1F1EE-1F1F4",
+    "1F1EA-1F1E6": "1F1EA-1F1F8",
+    "1F1F9-1F1E9": "1F1F7-1F1F4", "1F48F": "1F469-200D-2764-200D-1F48B-200D-1F468",
+    "1F468-200D-1F469-200D-1F466": "1F46A",
     "1F468-200D-1F468-200D-1F466": "1F46A", "1F9D1-200D-1F9D1-200D-1F9D2": "1F46A", "1F1F2-1F1EB": "1F1EB-1F1F7",
     "1F431": "1F63A", "26AB": "1F311", "1F533": "25FC",
 }  # fmt: skip
@@ -104,7 +107,7 @@ def bare(code: str) -> str:
 
 
 def icons(modules: Path, style: str) -> dict[str, str]:
-    """SVG text by code-point sequence. Fluent's shaded set shares the flat set's names and has no chars.json of its own."""
+    """SVG text by code-point sequence; Fluent's shaded set has no chars.json and shares the flat set's names."""
     root = modules / "@iconify-json"
     chars = json.loads((root / ("noto" if style == "noto" else "fluent-emoji-flat") / "chars.json").read_text("utf-8"))
     pack = json.loads((root / SHARD_STYLES[style] / "icons.json").read_text("utf-8"))

@@ -1,10 +1,10 @@
-"""Write the language packs that can be derived from standards: Unicode CLDR 48.2, through its pinned npm packages, and two tables.
+"""Write the language packs that can be derived from standards: Unicode CLDR 48.2 (npm) and two tables.
 
     python scripts/build_languages.py            # needs npm
 
-Names, scripts, codes, families and speakers are CLDR's; codes of other projects come from languages/standards/schemes.toml, what neither knows
-from scripts/language_facts.toml. A pack's first line carries a digest of what was written, so that a pack that people have edited is recognised
-and left alone unless --overwrite.
+Names, scripts, codes, families and speakers are CLDR's; codes of other projects come from
+languages/standards/schemes.toml, what neither knows from scripts/language_facts.toml. A pack's first line carries a
+digest of what was written, so that a pack that people have edited is recognised and left alone unless --overwrite.
 """
 
 import argparse
@@ -20,8 +20,8 @@ import langcodes
 from build_emoji import install
 
 from polyclip.core.storage import hash_parts, write_text
-from polyclip.languages.codes import LanguageKey, find_codes, is_in_nllb, is_in_xlmr, load_schemes, list_sources
-from polyclip.languages.draft import CLDR, make_recipe, choose_steps, format_pack
+from polyclip.languages.codes import LanguageKey, find_codes, is_in_nllb, is_in_xlmr, list_sources, load_schemes
+from polyclip.languages.draft import CLDR, choose_steps, format_pack, make_recipe
 from polyclip.languages.schema import RIGHT_TO_LEFT, Language, Source
 
 PACKAGES = ("cldr-core@48.2.0", "cldr-localenames-full@48.2.0")
@@ -44,7 +44,7 @@ def supplemental(modules: Path, name: str) -> Table:
 
 
 def display_name(modules: Path, locale: str, code: str) -> str:
-    """What `locale` calls a language, with its script in brackets where the code has one; English where the locale has no word."""
+    """What `locale` calls a language, with its script in brackets where the code has one; else its English name."""
     base, _, script = code.partition("-")
     name = _display(modules, locale, "languages", base)
     return f"{name} ({_display(modules, locale, 'scripts', script)})" if script else name
@@ -72,7 +72,7 @@ def identity(modules: Path, code: str) -> LanguageKey:
 
 
 def family(modules: Path, code: str) -> list[str]:
-    """Names of ISO 639-5 from the widest group to the narrowest: CLDR's groups, entered where the facts say if CLDR lacks the language."""
+    """Names of ISO 639-5 from the widest group to the narrowest: CLDR's groups, else those of the facts."""
     base = FACTS["locale"].get(code, code).partition("-")[0]
     parent = {
         member: group
@@ -92,7 +92,7 @@ def family(modules: Path, code: str) -> list[str]:
 
 
 def speakers(modules: Path) -> Counter[str]:
-    """People who use a language in a script, by CLDR's code with _: population of each territory times CLDR's percentage."""
+    """People who use a language in a script, by CLDR's code with _: population times CLDR's percentage."""
     total: Counter[str] = Counter()
     for territory in supplemental(modules, "territoryInfo")["territoryInfo"].values():
         for code, entry in territory.get("languagePopulation", {}).items():

@@ -1,6 +1,6 @@
-"""Make polyclip/vocabulary/wordnet.tsv: the synsets that image classifiers are trained on, their hypernyms and their words.
+"""Make models/vocabulary/wordnet.tsv: the synsets that image classifiers are trained on, with hypernyms and words.
 
-Reads `data.noun` of WordNet 3.0 (Debian's package wordnet-base: `apt-get install wordnet-base`) and timm's lists of synsets.
+Reads `data.noun` of WordNet 3.0 (Debian: `apt-get install wordnet-base`) and timm's lists of synsets.
 
     python scripts/build_wordnet.py /usr/share/wordnet/data.noun
 """

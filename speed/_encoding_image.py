@@ -79,7 +79,9 @@ def polyclip(settings: dict[str, Any], turn: Turn) -> None:
     if not settings["style"]:
         opened = {image.name: image.open() for image in found}
         found = [replace(image, open=partial(opened.__getitem__, image.name)) for image in found]
-    measure_encoding(settings, turn, lambda: branch.pooled(found, "pictures", keep=False), settings["style"] or STYLE)
+    measure_encoding(
+        settings, turn, lambda: branch.encode_features(found, "pictures", keep=False), settings["style"] or STYLE
+    )
 
 
 def load_batches(settings: dict[str, Any]) -> list[Tensor]:

@@ -72,7 +72,7 @@ def polyclip(settings: dict[str, Any], turn: Turn) -> None:
     from polyclip.models.branch import ModelConfig
 
     branch = PolyCLIP(ModelConfig(method="heads", vision_tower="efficientnet-lite0")).text
-    measure_encoding(settings, turn, lambda texts: branch.pooled(texts, "captions", keep=False))
+    measure_encoding(settings, turn, lambda texts: branch.encode_features(texts, "captions", keep=False))
 
 
 def sentence_transformers(settings: dict[str, Any], turn: Turn) -> None:

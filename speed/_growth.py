@@ -109,11 +109,11 @@ def length(settings: dict[str, Any], turn: Turn) -> None:
     branch = PolyCLIP(RECIPE).text
     encoder: Any = branch.tower.build()
     found = join_captions(encoder, settings["at"], max(1, settings["tokens"] // settings["at"]))
-    branch.pooled(found[:1], "captions", keep=False)  # builds the tower
+    branch.encode_features(found[:1], "captions", keep=False)  # builds the tower
     turn(items=len(found), flops=count_flops(encoder, found))
     while True:
         started = time.monotonic()
-        branch.pooled(found, "captions", keep=False)
+        branch.encode_features(found, "captions", keep=False)
         seconds = time.monotonic() - started
         turn(seconds=seconds, encode=seconds)
 

@@ -83,7 +83,7 @@ def make_judge(settings: dict[str, Any], aligner: Any) -> Callable[[], float]:
     return build_judge(
         aligner,
         material,
-        lambda: aligner.vision.pooled(
+        lambda: aligner.vision.encode_features(
             images, "validation images", keep=False
         ),  # the encoder is frozen: only its head changes
         lambda seen: (aligner.text.embed(names, "validation captions", keep=False), aligner.vision.unit(seen)),

@@ -234,8 +234,8 @@ def explain_lost_process() -> Iterator[None]:
         if not is_launched() or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
         raise LostError(
-            f"Process {read_variable('RANK')} of {read_variable('WORLD_SIZE')} lost another process, which ended or did "
-            f"not answer within {get_timeout()}: its own message "
+            f"Process {read_variable('RANK')} of {read_variable('WORLD_SIZE')} lost another process, which ended or "
+            f"did not answer within {get_timeout()}: its own message "
             "is above, unless it was killed. The same command with --resume continues after the last epoch, with any "
             "number of processes."
         ) from error

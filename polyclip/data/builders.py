@@ -95,7 +95,7 @@ def find_caption_columns(
 
 
 def code_of(name: str) -> str:
-    """The code of the language that a column is called after (`sw`, `Swahili`, `caption_sw`); empty where it is none."""
+    """The code of the language that a column is called after (`sw`, `Swahili`, `caption_sw`); empty for none."""
     for text in (name.strip(), name.strip().split("_")[-1]):
         try:
             return resolve_language(text).code if text else ""
@@ -118,8 +118,8 @@ def build_from_folder(folder: Path, language: str | None) -> Corpus:
             found[image.relative_to(folder).as_posix()] = captions
     if not found:
         raise DataError(
-            f"{folder}: no captions found; expected image.jpg with image.sw.txt beside it, one caption a line, or folders "
-            "named by what their images show, with language."
+            f"{folder}: no captions found; expected image.jpg with image.sw.txt beside it, one caption a line, or "
+            "folders named by what their images show, with language."
         )
     return write_corpus(folder, folder.name, found, {})
 

@@ -99,13 +99,14 @@ class Corpus:
     ) -> "Corpus":
         """Make a corpus of a CSV or TSV table: one row an image, one column of captions a language.
 
-        Writes `captions.jsonl` and a pack beside the table, which `polyclip align --corpus` takes too. Rows of one image
-        are joined. Without a split column images are split by their hash: 70 % training, 10 % validation, 20 % test.
+        Writes `captions.jsonl` and a pack beside the table, which `polyclip align --corpus` takes too. Rows of one
+        image are joined. Without a split column images are split by their hash: 70 % training, 10 % validation, 20 %
+        test.
 
         Args:
             path: The table, in UTF-8 with a header; images are paths from its folder.
-            image_column: Column that names the images; found by itself where it is called image, file, filename or path.
-            caption_columns: Columns of captions by language; found by themselves where they are called as a language is.
+            image_column: Column that names the images; found by itself where it is called image, file or path.
+            caption_columns: Columns of captions by language; found by themselves where they have a language's name.
             split_column: Column that says train, validation or test.
 
         Returns:
@@ -129,7 +130,7 @@ class Corpus:
         """Make a corpus of a folder of images.
 
         Args:
-            path: The folder. `dog.jpg` has its captions in `dog.sw.txt`, one a line, in as many languages as there are files.
+            path: The folder. `dog.jpg` has its captions in `dog.sw.txt`, one a line; a file for each language.
             language: For images without such a file that lie in a folder named by what they show: that name's language.
 
         Returns:

@@ -35,7 +35,7 @@ def image_sources(images: Sequence[ImageLike]) -> list[ImageSource]:
         One source an image. Opening it gives RGB, turned upright by its EXIF orientation, transparent parts on white.
 
     Raises:
-        DataError: An element is none of these. What cannot be decoded raises a DataError that names it when it is opened.
+        DataError: An element is none of these. What cannot be decoded raises it when it is opened, and is named.
 
     """
     return [image_source(image, number, len(images)) for number, image in enumerate(images)]

@@ -152,7 +152,7 @@ def measure_vision_retention(aligner: PolyCLIP, corpus: Corpus, split: str) -> l
     images: list[ImageSource] = [drawn[style][concept] for concept, style in shown.items()]
     what = f"{split} images (mixed styles)"
     before = feature_cache.encode(side.tower, images, what)
-    after = side.pooled(images, what, keep=True)
+    after = side.encode_features(images, what, keep=True)
     was, now = (side.encoder.classify(features.to(side.device)).cpu() for features in (before, after))
     same = (was == now).float().numpy()
     return [

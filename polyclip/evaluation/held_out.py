@@ -119,7 +119,7 @@ def encode_names(aligner: PolyCLIP, rows: dict[str, list[Row]]) -> dict[str, Flo
     """
     names = {code: [row.captions[0] for row in found] for code, found in rows.items()}
     lengths = [len(found) for found in names.values()]
-    flat = aligner.text.pooled(
+    flat = aligner.text.encode_features(
         [name for found in names.values() for name in found],
         f"names in {len(names)} languages",
         keep=True,

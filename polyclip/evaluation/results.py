@@ -100,7 +100,7 @@ class Result:
         try:
             import pandas as pd
         except ImportError as error:
-            raise PolyclipError("to_dataframe() requires pandas: pip install pandas.") from error
+            raise PolyclipError("to_dataframe() requires pandas: pip install 'polyclip[dataframe]'.") from error
         names = [field.name for field in fields(Score)]
         return pd.DataFrame([{name: getattr(score, name) for name in names} for score in self.scores], columns=names)
 

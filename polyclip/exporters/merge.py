@@ -209,7 +209,7 @@ def build_plain_encoder(branch: Branch, target: str) -> Any:
         RunError: The method added layers of its own.
 
     """
-    encoder = branch.built()
+    encoder = branch.get_encoder()
     if any(isinstance(module, OWN) for module in encoder.modules()):
         raise RunError(
             f"{target} does not support the layers that this run's method added to the {branch.kind} tower. "

@@ -176,8 +176,9 @@ def draft_pack(text: str, today: date) -> tuple[str, str]:
     return code, HEADER + format_pack(ordered, _sources(ordered, today))
 
 
-HEADER = """# Drafted from CLDR and from the lists of languages/standards. Compare every line with its source, give [recipe]
-# related languages to borrow from and `family` the names that their packs use, then run: polyclip languages check FILE
+HEADER = """# Drafted from CLDR and from the lists of languages/standards. Compare every line with its source, give
+# [recipe] related languages to borrow from and `family` the names that their packs use, then run:
+# polyclip languages check FILE
 """
 
 

@@ -181,8 +181,8 @@ class PolyCLIP(nn.Module):
 
         Args:
             images: One image or several: paths, PIL images, numpy arrays [height, width, channel] or tensors
-                [channel, height, width]; integers in [0, 255], floats in [0, 1]. EXIF orientation is applied, transparent
-                parts are white.
+                [channel, height, width]; integers in [0, 255], floats in [0, 1]. EXIF orientation is applied,
+                transparent parts are white.
             batch_size: The most images in a batch; by default as many as are efficient on the device.
             convert_to_numpy: Return a numpy array in place of a tensor.
             show_progress_bar: Show progress on standard error.
@@ -291,7 +291,7 @@ class PolyCLIP(nn.Module):
         return counts((self.text, self.vision), [self.log_scale, self.logit_bias])
 
     def state(self) -> dict[str, Tensor]:
-        """Trained parameters and all of the heads, by name: also their constants, and a head taken over from a teacher."""
+        """Trained parameters and the whole heads by name, with their constants and a head taken over from a teacher."""
         heads = {
             f"{side.kind}.head.{name}": tensor
             for side in (self.text, self.vision)
@@ -319,7 +319,8 @@ class PolyCLIP(nn.Module):
             if found:
                 more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
                 raise WeightsError(
-                    f"{where} {problem} {found[0]}{more}; it was not made by method {self.config.method} on these towers."
+                    f"{where} {problem} {found[0]}{more}; it was not made by method {self.config.method} on these "
+                    "encoders."
                 )
         with torch.no_grad():
             for name, tensor in own.items():

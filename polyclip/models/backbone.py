@@ -1,4 +1,4 @@
-"""What the rest of polyclip knows of a frozen tower: facts that cost nothing, and how to build it when it is really needed."""
+"""Frozen encoders: facts that cost nothing to know, and how to build one when it is needed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -58,8 +58,8 @@ class Backbone(Protocol):
 class BackboneSpec:
     """A text encoder or a vision tower, by its facts.
 
-    `identity` is the hash of weights and preprocessing: features computed by one tower are never taken for another's, and
-    trained parts are never put on a tower they were not trained on.
+    `identity` is the hash of weights and preprocessing: features of one encoder are never taken for another's, and
+    trained parts are never put on an encoder that they were not trained on.
     """
 
     name: str
@@ -78,9 +78,18 @@ class BackboneSpec:
 def describe(kind: str, text: str) -> BackboneSpec:
     """Read `text` and ask the file that knows it.
 
-    `e5-small` is a file's own name; `timm:resnet18,weights=r18.safetensors` gives a file its argument and options; owner/name and a
-    folder's path go to `huggingface`. Vision towers joined by "+" stand side by side.
-    Raises UnknownName when nothing of that kind has the name.
+    Args:
+        kind: `encoders` for text encoders, `towers` for vision encoders.
+        text: A file's own name (`e5-small`); a name with argument and options
+            (`timm:resnet18,weights=r18.safetensors`); owner/name or a folder, which go to `huggingface`; vision
+            encoders joined by "+".
+
+    Returns:
+        The encoder's facts.
+
+    Raises:
+        UnknownName: Nothing of that kind has the name.
+
     """
     if kind == "towers" and "+" in text and "/" not in text:
         return find(kind, "side-by-side").describe(text, {})
@@ -110,7 +119,7 @@ def with_layers(kind: str, text: str, number: int) -> str:
     )
 
 
-def kept_layers(text: str, count: int, name: str) -> int:
+def parse_layer_count(text: str, count: int, name: str) -> int:
     """Value of the option `layers`.
 
     Raises DataError for anything but a number from 1 to `count`.

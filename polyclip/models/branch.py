@@ -40,12 +40,11 @@ class ModelConfig:
     vision_layers: str = ""
     rank: str = "8"  # of low-rank updates (components/lora.py)
     teacher: str = ""  # the aligned model that a taught method learns from
-    image_head: str = ""  # of a taught method, the teacher's: "pass", or kind, dim and members, as "gated 384 2"; of a joint head also its
-    # space and the dimensions of its class names, as "joint-linear 128 4 383 256"
+    # Of a taught method, the teacher's: "pass", or kind, dim and members, as "gated 384 2"; of a joint head also its
+    # space and the dimensions of its class names, as "joint-linear 128 4 383 256".
+    image_head: str = ""
     anchors: int = 0  # pairs that a relative head keeps; found by the method
-    name_units: int = (
-        0  # nodes of the vision tower's class names that stand beside the heads; 0: none; found by `class_names.add_class_names`
-    )
+    name_units: int = 0  # nodes of the vision encoder's class names beside the heads; found by `add_class_names`
     name_dim: int = 0  # dimensions that they take
     space: int = 0  # length of the vectors of joint heads; found by `class_names.add_class_names`
 
@@ -53,7 +52,7 @@ class ModelConfig:
 class Branch(nn.Module):
     """One tower with what the method put into it, and its head.
 
-    The tower is built only when something in it is trained, or when a caption or picture is encoded that is not in the cache.
+    The encoder is built only when something in it is trained, or when an item is encoded that is not in the cache.
     """
 
     def __init__(self, kind: str, tower: BackboneSpec, recipe: ModelConfig, dropout: float) -> None:
@@ -82,9 +81,16 @@ class Branch(nn.Module):
             self.cut = find_first_trained(self.encoder.trunk)
 
     def forward(self, inputs: dict[str, Any]) -> Float[Tensor, "row dim"]:
-        """Unit vectors: of features {"vectors": ...}, of hidden states at the cut {"states": [...], "order": ...}, or {"unit": ...} as they are.
+        """Embed what a training step feeds the branch with.
 
-        "kept" says what the head's dropout leaves, where that is drawn elsewhere.
+        Args:
+            inputs: Features {"vectors": [row, width]}; hidden states at the cut {"states": [...], "order": [row]}; or
+                embeddings {"unit": [row, dim]} that stay as they are. "kept" says what the head's dropout leaves, where
+                that is sampled elsewhere.
+
+        Returns:
+            Unit vectors, with gradients.
+
         """
         if "unit" in inputs:
             return inputs["unit"]
@@ -95,7 +101,7 @@ class Branch(nn.Module):
         return self.head(pooled[inputs["order"]], **kept)
 
     def train(self, mode: bool = True) -> "Branch":
-        """Only the head has a training mode: towers stay in eval mode, so that no dropout acts and no statistics move."""
+        """Set the head's mode; the encoder stays in eval mode, so that no dropout acts and no statistics move."""
         self._recent = None if mode else self._recent
         super().train(mode)
         if self.encoder is not None:
@@ -108,7 +114,7 @@ class Branch(nn.Module):
         return self._place.device
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Branch":
-        """Move or cast the branch; a frozen encoder that was built for another device or type is built again when needed."""
+        """Move or cast the branch; a frozen encoder built for another device or type is built again when needed."""
         before = (self._place.device, self._place.dtype)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if before != (self._place.device, self._place.dtype):
@@ -139,7 +145,7 @@ class Branch(nn.Module):
             Unit vectors in float32 on the CPU, one row an item.
 
         """
-        return self.unit(self.pooled(items, what, keep=keep, sections=sections, batch_size=batch_size))
+        return self.unit(self.encode_features(items, what, keep=keep, sections=sections, batch_size=batch_size))
 
     @torch.inference_mode()
     def unit(self, pooled: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
@@ -161,7 +167,7 @@ class Branch(nn.Module):
         return torch.cat(found)
 
     @torch.inference_mode()
-    def pooled(
+    def encode_features(
         self,
         items: Sequence[Any],
         what: str,
@@ -185,8 +191,8 @@ class Branch(nn.Module):
         self._recent = (list(items), vectors) if keep else None
         return vectors
 
-    def built(self) -> Any:
-        """The encoder with what is trained in it; one in which nothing is trained is built anew at each call, on the CPU."""
+    def get_encoder(self) -> Any:
+        """The encoder with what is trained in it; without anything trained a new one at each call, on the CPU."""
         return self.tower.build() if self.encoder is None else self.encoder
 
     def running(self) -> Any:
@@ -207,7 +213,7 @@ class Branch(nn.Module):
 def head_of(method: Method, kind: str, tower: BackboneSpec, recipe: ModelConfig, dropout: float) -> nn.Module:
     """The head that a method puts on a tower."""
     if method.taught and kind == "vision":
-        return taught_head(recipe.image_head, tower)
+        return make_teacher_head(recipe.image_head, tower)
     if recipe.anchors:
         return RelativeHead(tower.dim, recipe.anchors)
     hidden = method.hidden if kind == "text" else 0
@@ -224,7 +230,7 @@ def head_of(method: Method, kind: str, tower: BackboneSpec, recipe: ModelConfig,
     return JointHead(tower.dim, shape, dropout, recipe.space or shape.dim * shape.members, names)
 
 
-def taught_head(text: str, tower: BackboneSpec) -> nn.Module:
+def make_teacher_head(text: str, tower: BackboneSpec) -> nn.Module:
     """A teacher's vision head, or none where its tower's vectors are aligned already; it is not trained."""
     if text in ("", "pass"):
         return IdentityHead()
@@ -259,8 +265,8 @@ def constants(head: Any) -> int:
 def counts(sides: Sequence[Branch], logits: Sequence[nn.Parameter]) -> dict[str, int | float]:
     """Trained and total parameters, and the trained share with and without the token table.
 
-    The total is that of the model as trained: towers without their classifier or pooler, new parts, heads with their class names, and what of the logits
-    is trained.
+    The total is that of the model as trained: encoders without their classifier or pooler, new parts, heads with their
+    class names, and what of the logits is trained.
     """
     everything = [p for side in sides for p in side.parameters()] + list(logits)
     heads = sum(p.numel() for side in sides for p in side.head.parameters()) + sum(

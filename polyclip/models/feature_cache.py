@@ -1,7 +1,7 @@
 """Everything below the first trainable parameter is computed once and kept.
 
-One file per chunk of rows, named by what made it (tower, rows): an interrupted run continues with the chunks that are missing,
-two runs over the same captions share them, and reading maps files instead of copying them.
+One file per chunk of rows, named by what made it (encoder, rows): an interrupted run continues with the chunks that are
+missing, two runs over the same captions share them, and reading maps files instead of copying them.
 """
 
 from collections.abc import Sequence
@@ -33,18 +33,29 @@ CHUNK = 1024  # rows a file: a few seconds of work on a laptop is the most that 
 def encode(
     tower: BackboneSpec, items: Sequence[str] | Sequence[ImageSource], what: str, sections: Sequence[int] = ()
 ) -> Float[Tensor, "row dim"]:
-    """Pooled float32 vectors of captions or pictures, in their order; from the cache where they are there.
+    """Features of captions or images, read from the cache where they are there and kept in it where they are not.
 
-    `sections` are the lengths of runs that belong together, such as a language's captions or a style's pictures: no file of the cache
-    holds rows of two, so that another choice of languages finds those it shares. Equal items of a section are computed once.
-    Raises WeightsError for a damaged cache file or a value that is not finite, DataError for a picture that cannot be read,
-    PolyclipError on a full disk.
+    Args:
+        tower: The frozen encoder.
+        items: Captions or image sources; equal ones of a section are computed once.
+        what: What is encoded, for the progress bar and errors.
+        sections: Lengths of runs that belong together, such as a language's captions or a style's images. No file of
+            the cache holds rows of two, so that another choice of languages finds those it shares.
+
+    Returns:
+        Pooled float32 features, one row an item, in their order.
+
+    Raises:
+        WeightsError: A file of the cache is damaged, or a value is not finite.
+        DataError: An image cannot be read.
+        PolyclipError: The disk is full.
+
     """
     if tower.parts:  # each part's features serve every other tower it is part of
         return torch.cat([encode(part, items, what, sections) for part in tower.parts], dim=1)
     tables = [
         torch.cat([vectors_of(path, tower) for path in paths])[order]
-        for paths, order in kept(tower, POOLED, items, what, sections)
+        for paths, order in ensure_cached(tower, POOLED, items, what, sections)
         if paths
     ]
     return torch.cat(tables) if tables else torch.empty(0, tower.dim)
@@ -52,7 +63,7 @@ def encode(
 
 @dataclass(frozen=True)
 class States:
-    """Hidden states of many items at one position of a trunk, mapped from disk: batches are put together when they are asked for."""
+    """Hidden states of many items at one position of a trunk, mapped from disk and joined when a batch is asked for."""
 
     tower: BackboneSpec
     position: int
@@ -64,7 +75,7 @@ class States:
     def __getitem__(self, row: int) -> State:
         """The state of one item."""
         path, number = self.rows[row]
-        return unpacked(path, number)
+        return unpack_state(path, number)
 
 
 def states(
@@ -74,17 +85,29 @@ def states(
     what: str,
     sections: Sequence[int] = (),
 ) -> States:
-    """Hidden states at `position` of the frozen tower's trunk, one per item in their order; from the cache where they are there.
+    """Hidden states of items at a position of the frozen encoder's trunk, from the cache where they are there.
 
-    `sections` and errors as in `encode`.
+    Args:
+        tower: The frozen encoder.
+        position: Layers of the trunk that are run.
+        items: Captions or image sources.
+        what: What is encoded, for the progress bar and errors.
+        sections: As in `encode`.
+
+    Returns:
+        One state an item, in their order.
+
+    Raises:
+        WeightsError: As `encode` does.
+
     """
-    found = kept(tower, position, items, what, sections)
+    found = ensure_cached(tower, position, items, what, sections)
     return States(
         tower, position, [(paths[row // CHUNK], row % CHUNK) for paths, order in found for row in order.tolist()]
     )
 
 
-def kept(
+def ensure_cached(
     tower: BackboneSpec, position: int, items: Sequence[Any], what: str, sections: Sequence[int]
 ) -> list[tuple[list[Path], Int[Tensor, " row"]]]:
     """For each section its cache files, all of which exist now, and the row of each item in them."""
@@ -145,7 +168,8 @@ def vectors_of(path: Path, tower: BackboneSpec) -> Float[Tensor, "row dim"]:
     vectors = read(path)["vectors"]
     if vectors.shape[1:] != (tower.dim,):
         raise WeightsError(
-            f"{path} holds vectors of shape {tuple(vectors.shape[1:])}, {tower.name} makes ({tower.dim},). Run 'polyclip cache clear'."
+            f"{path} holds vectors of shape {tuple(vectors.shape[1:])}, {tower.name} makes ({tower.dim},). Run "
+            "'polyclip cache clear'."
         )
     return vectors
 
@@ -159,21 +183,21 @@ def read(path: Path) -> State:
 
 
 @lru_cache(maxsize=512)
-def mapped(path: Path) -> State:
+def read_mapped(path: Path) -> State:
     """The same, and the file stays mapped."""
     return read(path)
 
 
-def packed(rows: Sequence[State]) -> State:
+def pack_states(rows: Sequence[State]) -> State:
     """Rows of different lengths one after the other, with where each ends."""
     names = list(rows[0])
     ends = {f"{name}.end": torch.tensor(list(accumulate(len(row[name]) for row in rows))) for name in names}
     return {name: torch.cat([row[name] for row in rows]) for name in names} | ends
 
 
-def unpacked(path: Path, number: int) -> State:
+def unpack_state(path: Path, number: int) -> State:
     """One row of such a file."""
-    table = mapped(path)
+    table = read_mapped(path)
     names = [name for name in table if not name.endswith(".end")]
     start = {name: int(table[f"{name}.end"][number - 1]) if number else 0 for name in names}
     return {name: table[name][start[name] : int(table[f"{name}.end"][number])] for name in names}
@@ -182,7 +206,7 @@ def unpacked(path: Path, number: int) -> State:
 def compute(tower: BackboneSpec, missing: Sequence[tuple[Sequence[Any], Path]], what: str, position: int) -> None:
     """Build the tower, encode chunk by chunk, keep each chunk as soon as it is whole.
 
-    Other programs may be at the same chunks: each begins at one of its own, and passes over those that are there when it comes to them.
+    Other programs may be at the same chunks: each begins at one of its own, and skips those that exist by then.
     """
     encoder = build_encoder(tower)
     first = randrange(len(missing))
@@ -197,10 +221,10 @@ def compute(tower: BackboneSpec, missing: Sequence[tuple[Sequence[Any], Path]], 
             if position == POOLED:
                 tensors = {"vectors": encode_items(encoder, chunk, progress.advance)}
             else:
-                tensors = packed(encode_states(encoder, chunk, position, progress.advance))
+                tensors = pack_states(encode_states(encoder, chunk, position, progress.advance))
             if not all(tensor.isfinite().all() for tensor in tensors.values()):
                 raise WeightsError(
-                    f"{tower.name} gave values that are not finite for {what}; its weights are damaged or do not fit it."
+                    f"{tower.name} gave values that are not finite for {what}; its weights are damaged or do not fit."
                 )
             with write_atomically(path, what="features") as temporary:
                 save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
@@ -226,7 +250,7 @@ def forward(encoder: Any, items: Sequence[Any], what: str, batch_size: int | Non
 
 
 def finish(encoder: Any, found: States, what: str) -> Float[Tensor, "row dim"]:
-    """Features of items whose hidden states are kept: only what lies above the cut is run; several processes share the work."""
+    """Features of items whose hidden states are kept: only what lies above the cut is run, by several processes."""
     mine = range(len(found))[distributed.get_own_rows(len(found))]
     rows = [found[row] for row in mine]
     return distributed.gather_rows(

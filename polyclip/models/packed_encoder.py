@@ -1,4 +1,7 @@
-"""A text encoder without padding, for encoding: its state is {"hidden": [token, width], "lengths": [caption]} (`polyclip.models.trunk.packed_bert`)."""
+"""A text encoder without padding, for encoding on a CPU.
+
+Its state is {"hidden": [token, width], "lengths": [caption]} (`polyclip.models.trunk.packed_bert`).
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,7 +16,7 @@ BUDGET = 768  # tokens a batch, padding included: what one core keeps in its cac
 
 
 class PackedEncoder:
-    """The same function as `TextEncoder` up to the rounding of float32. `prepare` gives ids and mask, each [caption, longest caption]."""
+    """The same function as `TextEncoder` up to rounding; `prepare` gives ids and mask, each [caption, longest]."""
 
     budget = BUDGET
 

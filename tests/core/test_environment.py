@@ -10,7 +10,8 @@ from polyclip.core.environment import VARIABLES, read_variable
 
 HERE = Path(polyclip.__file__).parent
 PAGE = HERE.parent / "docs" / "reference" / "environment.md"
-WRITERS = {"studies/runner.py", "cli/_launch.py", "exporters/verify.py"}  # they set variables for processes that they start
+# They set variables for processes that they start.
+WRITERS = {"studies/runner.py", "cli/_launch.py", "exporters/verify.py"}
 
 
 def test_the_environment_is_read_in_one_place() -> None:

@@ -195,4 +195,4 @@ def test_a_run_with_views_trains_on_them_and_validates_on_pictures_alone(
 
 def test_no_view_at_all_is_refused(folder: Path, tmp_path: Path) -> None:
     said = polyclip("align", "--lang", "sw", "--num-augmentations", 0, "--out", tmp_path / "run")
-    assert said.code == 2 and "views" in said.err and not (tmp_path / "run").exists()
+    assert said.code == 2 and "augmentations" in said.err and not (tmp_path / "run").exists()

@@ -29,7 +29,7 @@ class Oracle:
         default_factory=lambda: {row.captions[0]: row.concept for row in normalize_captions(EN, load_language("en"))}
     )
 
-    def pooled(self, items: Any, what: str, *, keep: bool, sections: Any = ()) -> torch.Tensor:
+    def encode_features(self, items: Any, what: str, *, keep: bool, sections: Any = ()) -> torch.Tensor:
         return self.embed(items, what, keep=keep, sections=sections)
 
     def unit(self, pooled: torch.Tensor) -> torch.Tensor:

@@ -496,7 +496,10 @@ def test_the_command_drafts_a_pack_once(tmp_path: Path) -> None:
     before = path.read_text("utf-8")
     said = polyclip("languages", "new", "mg", "--out", path)
     assert (said.code, path.read_text("utf-8")) == (2, before)
-    assert said.err == f"error: {path} exists and is not overwritten: give another file with --out, or move it away first.\n"
+    assert (
+        said.err
+        == f"error: {path} exists and is not overwritten: give another file with --out, or move it away first.\n"
+    )
     said = polyclip("languages", "new", "sr-Cyrl")
     assert said.err.startswith("error: 'sr-Cyrl' is the pack sr (Serbian): ")
     said = polyclip("languages", "new", "klx")

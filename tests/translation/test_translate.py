@@ -341,7 +341,13 @@ def test_corpora_describes_it_and_the_table_gives_examples(
     table = said.out.partition("sw: not filtered")[0].splitlines()
     assert len(table) > 8 and max(map(len, table)) <= 80 and "machine translated: NOASSERTION" in said.out
     shown = " ".join(polyclip("corpora", "show", tmp_path / "out" / "corpus.toml").out.split())
-    for words_ in ("toy-sw-dictionary", "../toy/toy.toml", "dictionary@words", "human captions kept", "machine translated"):
+    for words_ in (
+        "toy-sw-dictionary",
+        "../toy/toy.toml",
+        "dictionary@words",
+        "human captions kept",
+        "machine translated",
+    ):
         assert words_ in shown
     assert "Unicode-3.0" in polyclip("corpora").out
 

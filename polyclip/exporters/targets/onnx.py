@@ -103,7 +103,7 @@ def prepare_encoder(branch: Branch) -> Any:
     """Return the trained encoder ready for export: a vision encoder in its fastest form, a text encoder with
     padding.
     """
-    encoder = branch.built()
+    encoder = branch.get_encoder()
     merge_low_rank(encoder)
     encoder = encoder.requires_grad_(False).eval()
     return encoder if branch.kind == "text" else get_inference_form(encoder)

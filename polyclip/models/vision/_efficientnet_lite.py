@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from polyclip.errors import DataError, WeightsError
-from polyclip.models.backbone import BackboneSpec, kept_layers, take
+from polyclip.models.backbone import BackboneSpec, parse_layer_count, take
 from polyclip.models.converted_weights import ConvertedWeights, convert_once
 from polyclip.models.preprocessing import Preprocessing
 from polyclip.models.trunk.vision import TimmEfficientNet
@@ -57,7 +57,7 @@ def describe_lite(number: int, argument: str, options: dict[str, str]) -> Backbo
     """
     name = f"efficientnet-lite{number}"
     chosen = take(options, {"size": str(SIZES[number]), "layers": str(STAGES)}, name)
-    size, layers = parse_image_size(chosen["size"], name), kept_layers(chosen["layers"], STAGES, name)
+    size, layers = parse_image_size(chosen["size"], name), parse_layer_count(chosen["layers"], STAGES, name)
     if argument not in ("", "depths"):
         raise DataError(f"{name} takes the argument 'depths' or none, found {argument!r}.")
     depths = argument == "depths"

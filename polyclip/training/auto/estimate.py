@@ -67,8 +67,10 @@ def estimate_scoring(work: Work) -> Scoring:
 
 def measure_item(branch: Branch, items: Sequence[Any]) -> float:
     """Measure the seconds of encoding an item without the cache."""
-    branch.pooled(items[:1], "one item", keep=False)  # builds the encoder
-    return measure_seconds(lambda: branch.pooled(items, "items to measure the throughput", keep=False)) / len(items)
+    branch.encode_features(items[:1], "one item", keep=False)  # builds the encoder
+    return measure_seconds(lambda: branch.encode_features(items, "items to measure the throughput", keep=False)) / len(
+        items
+    )
 
 
 def measure_language(run: AlignConfig, aligner: PolyCLIP) -> float:

@@ -1,7 +1,7 @@
 """Models of the four families small enough to be made here: random weights, then a second of training on a few phrases.
 
-The library's own classes and tokenizers, saved and read back as a hub's would be; the hub itself is out of reach of tests. Having learnt
-two target languages by heart, a model shows in its words which language it was told.
+The library's own classes and tokenizers, saved and read back as a hub's would be; the hub itself is out of reach of
+tests. Having learnt two target languages by heart, a model shows in its words which language it was told.
 """
 
 import json
