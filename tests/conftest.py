@@ -13,7 +13,7 @@ import torch
 
 LONGEST = (
     "end_to_end/test_first_light.py",
-    "export/test_exports.py",
+    "exporters/test_exports.py",
     "studies/test_fewshot.py",
     "studies/test_study.py",
     "end_to_end/test_resume.py",

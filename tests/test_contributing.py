@@ -12,7 +12,6 @@ import pytest
 
 from polyclip import load
 from polyclip.core.registry import find, list_names
-from polyclip.exporters import verify
 from polyclip.models.backbone import describe
 from tests.command import CommandResult, polyclip
 from tests.toy import COLOURS, write_corpus, write_text_encoder, write_vision_tower
@@ -158,13 +157,9 @@ def test_benchmark(page: Callable[[str], list[list[str]]], toy: dict[str, str]) 
     assert polyclip("eval", "filenames", "--model", "runs/sw", "--data", "runs").code == 2
 
 
-def test_exporter(
-    page: Callable[[str], list[list[str]]], toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_exporter(page: Callable[[str], list[list[str]]], toy: dict[str, str]) -> None:
     (export,) = page("exporter")
     make_run(toy, "runs/sw", "--method", "heads", "--no-class-names")
-    shutil.copy(verify.ALONE, tmp_path / "_readers")  # the program that runs a reader; the page's lies beside it
-    monkeypatch.setattr(verify, "ALONE", tmp_path / "_readers" / verify.ALONE.name)
     run(export, toy)
     assert Path("sw-numpy/head.npz").is_file() and '"kind": "text"' in Path("sw-numpy/export.json").read_text("utf-8")
     make_run(toy, "runs/joint", "--method", "heads")

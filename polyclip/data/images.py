@@ -19,8 +19,8 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000  # decoded, 3 bytes each: 192 MB
 MAX_BYTES = 100_000_000
-# times the edge that is wanted: from there on a JPEG is decoded at a part of its size (a photograph's vector: cosine
-# above 0.9998, see tests)
+# A JPEG of at least this many times the required edge is decoded at a part of its size (cosine of a photograph's
+# embeddings above 0.9998, see tests).
 GAP = 4
 EDGE: ContextVar[int | None] = ContextVar("edge", default=None)  # edge that images are decoded for; None: full size
 

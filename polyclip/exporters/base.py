@@ -39,6 +39,8 @@ class Target:
         write: Writes an order into its `folder` and returns notes; raises RunError where the run cannot be expressed.
         int8: Whether 8-bit weights are supported.
         checks: Further packages whose versions are recorded in export.json.
+        reader: A program with `encode(folder, captions, images)` that reads an export back with the library alone; by
+            default the file of the target's name in `polyclip/exporters/_readers`.
 
     """
 
@@ -47,6 +49,7 @@ class Target:
     write: Callable[[ExportOrder], ExportNotes]
     int8: bool = False  # whether it is supported
     checks: tuple[str, ...] = field(default=())  # further packages whose versions are recorded
+    reader: Path | None = None
 
 
 def check_installed(name: str, target: Target) -> None:

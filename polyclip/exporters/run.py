@@ -76,7 +76,7 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False) -> ExportRe
         wanted = embed_samples(load_model(run), given)  # loaded again: writing may modify an aligner
         console.print(f"reading {out} back with {plug.needs[0]} alone", highlight=False, soft_wrap=True)
         found = compute_agreements(
-            read_back(name, out.resolve(), given), wanted, given.wide, LEAST_INT8 if int8 else LEAST
+            read_back(name, out.resolve(), given, plug.reader), wanted, given.wide, LEAST_INT8 if int8 else LEAST
         )
         check_agreements(target, found, int8=int8)
         done = ExportResult(out, target, found, written.notes)

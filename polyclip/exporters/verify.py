@@ -42,13 +42,14 @@ class Agreement:
         )
 
 
-def read_back(target: str, folder: Path, given: Samples) -> dict[str, Any]:
+def read_back(target: str, folder: Path, given: Samples, reader: Path | None = None) -> dict[str, Any]:
     """Embed the samples with the export in a fresh process, offline.
 
     Args:
         target: Name of the target.
         folder: The exported folder.
         given: Captions and images.
+        reader: The program that reads it; by default polyclip's own of the target's name.
 
     Returns:
         Arrays "text" and "pictures" [item, dim], as far as the export makes them, and "rewritten", see `_readers`.
@@ -62,7 +63,8 @@ def read_back(target: str, folder: Path, given: Samples) -> dict[str, Any]:
         (material / "captions.json").write_text(json.dumps(given.captions, ensure_ascii=False), encoding="utf-8")
         for number, image in enumerate(given.images):
             image.save(material / f"{number:04}.png")
-        command = [sys.executable, "-I", str(ALONE), target, str(folder), name]
+        program = reader or ALONE.with_name(f"{target}.py")
+        command = [sys.executable, "-I", str(ALONE), str(program), str(folder), name]
         done = subprocess.run(command, env=os.environ | OFFLINE, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]

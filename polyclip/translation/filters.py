@@ -68,19 +68,17 @@ class Thresholds:
 
     unknown: bool = True
     script: float | None = 0.5  # least share of letters in the language's own script
-    # Least likelihood beside the likeliest language's, and never below the source's. Of names by people 95 % pass, of
-    # English ones instead 7 %.
+    # Least likelihood relative to the most likely language, and never below the source's. Of human names 95 % pass, of
+    # English ones in their place 7 %.
     language: float | None = 0.05
-    # Least and most of (characters + 4) / (characters + 4). Of names by people at least 98 % pass, whatever the
-    # language.
+    # Least and most of (characters + 4) / (characters + 4). Of human names at least 98 % pass in every language.
     length: tuple[float, float] | None = (0.2, 4.0)
-    # A copy of the source stays where people copied it in this share of the other languages of the script: pizza,
-    # koala.
+    # A copy of the source is kept where human captions copy it in this share of the other languages in the script, as
+    # with pizza and koala.
     copies: float | None = 0.1
     repeats: int | None = 3  # most sources that may share one translation; a concept never has it twice
-    likeness: float | None = (
-        None  # least margin of the encoder's cosine of source and translation over those of their neighbours
-    )
+    # Least margin of the encoder's cosine of source and translation over those of their neighbours.
+    likeness: float | None = None
     # Share of human pairs that the least margin, where it is not given, would drop. Of wrong pairs it drops half
     # (Swahili, Khmer) to nine tenths.
     quantile: float | None = 0.05

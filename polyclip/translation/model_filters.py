@@ -97,13 +97,13 @@ def compute_margins(
     if not asked:
         return torch.empty(0)
     sides = [list(dict.fromkeys(pair[side] for pair in asked)) for side in (0, 1)]
-    vectors = normalize(feature_cache.encode(tower, sides[0] + sides[1], what, [len(side) for side in sides])).split(
+    embeddings = normalize(feature_cache.encode(tower, sides[0] + sides[1], what, [len(side) for side in sides])).split(
         [len(side) for side in sides]
     )
     place = [{text: row for row, text in enumerate(side)} for side in sides]
-    ours, theirs = (vectors[side][[place[side][pair[side]] for pair in asked]] for side in (0, 1))
-    near_ours = average_nearest(ours, vectors[1][[place[1][text] for _, text in pool]])
-    near_theirs = average_nearest(theirs, vectors[0][[place[0][text] for text, _ in pool]])
+    ours, theirs = (embeddings[side][[place[side][pair[side]] for pair in asked]] for side in (0, 1))
+    near_ours = average_nearest(ours, embeddings[1][[place[1][text] for _, text in pool]])
+    near_theirs = average_nearest(theirs, embeddings[0][[place[0][text] for text, _ in pool]])
     return (ours * theirs).sum(1) - (near_ours + near_theirs) / 2
 
 

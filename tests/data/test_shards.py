@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+from polyclip.core.progress import show_messages
 from polyclip.core.storage import get_cache_folder
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus, load_corpus
@@ -153,13 +154,13 @@ def test_bad_samples_are_counted_named_and_bounded(
     pickled = [("x.pkl", b"\x80\x04."), ("y.pyd", b"\x80\x04.")]
     (tmp_path / "a.tar").write_bytes(sharded.make_tar([*good, *pickled, *(m for own in spoilt.values() for m in own)]))
     pack = sharded.write_pack(tmp_path, "webdataset", "a.tar")
-    with pytest.raises(DataError) as caught:
+    with show_messages(), pytest.raises(DataError) as caught:
         load_corpus(str(pack)).folder  # noqa: B018
     said = str(caught.value)
     assert "6 of 48 samples are bad (12.500%), at most 0.100% may be" in said and "--max-bad 12.6%" in said
     assert (
-        f"{tmp_path}/a.tar, sample cut: picture: damaged or truncated" in said
-        and "sample huge: picture: 8500 x 8500 pixels" in said
+        f"{tmp_path}/a.tar, sample cut: image: damaged or truncated" in said
+        and "sample huge: image: 8500 x 8500 pixels" in said
     )
     assert "sample mute: no caption" in said and "sample latin: captions are not UTF-8" in said
     assert "not read: 1 .pkl, 1 .pyd" in capsys.readouterr().err.replace("\n", " ")
@@ -169,7 +170,7 @@ def test_bad_samples_are_counted_named_and_bounded(
     assert load_corpus(str(pack)).folder == allowed.folder  # it is remembered
     with pytest.raises(PolyclipError, match="expected a share"):
         allowed.allow_bad_samples("many")
-    with pytest.raises(PackError, match="is for a corpus in shards"):
+    with pytest.raises(PackError, match="requires a corpus in shards"):
         load_corpus("emoji").allow_bad_samples("1%")
 
 
@@ -177,8 +178,8 @@ def test_shards_that_are_no_shards(items: list[Item], tmp_path: Path, own_cache:
     whole = sharded.make_tars(items[:4], 1)[0]
     for name, data, expected in (
         ("climbs", sharded.make_tar([("../../a.webp", items[0][1])]), "leads out of the archive"),
-        ("cut", whole[: len(whole) // 1024 // 2 * 1024], "damaged or no tar file"),
-        ("text", b"hello", "damaged or no tar file"),
+        ("cut", whole[: len(whole) // 1024 // 2 * 1024], "damaged, or not a tar file"),
+        ("text", b"hello", "damaged, or not a tar file"),
     ):
         (tmp_path / f"{name}.tar").write_bytes(data)
         with pytest.raises(DataError, match=expected) as caught:
@@ -191,15 +192,15 @@ def test_shards_that_are_no_shards(items: list[Item], tmp_path: Path, own_cache:
     ("reader", "files", "expected"),
     [
         ("webdataset", "s3://bucket/{0..3}.tar", "pip install s3fs"),
-        ("webdataset", "foo://a.tar", "no file system that fsspec knows"),
-        ("webdataset", "none-{0..1}.tar", "none-0.tar is not there"),
+        ("webdataset", "foo://a.tar", "fsspec does not know foo"),
+        ("webdataset", "none-{0..1}.tar", "none-0.tar not found"),
         ("webdataset", "none*.tar", "matches no file"),
-        ("webdataset", "{3..1}.tar", "is no range"),
+        ("webdataset", "{3..1}.tar", "is not a range"),
         ("webdataset", "{0..99999}{0..99}.tar", "10,000,000 shards"),
         ("parquet", "hf://datasets/owner/name/a.parquet", "names no commit"),
-        ("datasets", "owner/name", "needs its commit"),
+        ("datasets", "owner/name", "requires its commit"),
         ("datasets", "s3://a/b", "one hub name or local folder"),
-        ("jsonl", "a.tar", "takes folder"),
+        ("jsonl", "a.tar", "requires folder"),
     ],
 )
 def test_what_cannot_be_found_ends_in_one_sentence(reader: str, files: str, expected: str, tmp_path: Path) -> None:

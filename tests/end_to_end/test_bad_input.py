@@ -93,8 +93,8 @@ def test_caption_files_that_are_not_utf8_or_have_an_empty_caption(
 def test_a_folder_that_is_no_run(run: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    one_sentence(polyclip("align", "--lang", "sw", "--out", tmp_path / "mine"), "is no run folder")
-    one_sentence(polyclip("eval", "emoji", "--model", tmp_path / "mine"), "is no run folder", "polyclip align")
+    one_sentence(polyclip("align", "--lang", "sw", "--out", tmp_path / "mine"), "is not a run folder")
+    one_sentence(polyclip("eval", "emoji", "--model", tmp_path / "mine"), "is not a run folder", "polyclip align")
     one_sentence(polyclip("eval", "emojii", "--model", run), "'emojii'", "'emoji'")
 
 
@@ -128,7 +128,7 @@ def test_search_without_query_or_pictures(run: Path, tmp_path: Path) -> None:
     Image.new("RGB", (5, 5)).save(tmp_path / "a.png")
     one_sentence(polyclip("search", "  ", "--images", tmp_path, "--model", run), "empty")
     one_sentence(polyclip("search", "paka", "--images", tmp_path / "none", "--model", run), "has no image")
-    one_sentence(polyclip("search", "paka", "--images", tmp_path / "nowhere", "--model", run), "is no folder")
+    one_sentence(polyclip("search", "paka", "--images", tmp_path / "nowhere", "--model", run), "is not a folder")
     (tmp_path / "none" / "bad.png").write_text("x")
     one_sentence(
         polyclip("search", "paka", "--images", tmp_path / "none", "--model", run), "None of the 1 pictures", "bad.png"

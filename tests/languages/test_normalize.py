@@ -280,6 +280,8 @@ def holds(text: str, language: Language) -> None:
         normalize_text(unicodedata.normalize("NFD", text), language)
         == normalize_text(unicodedata.normalize("NFC", text), language)
         or "nfc" not in language.normalise
+        # `persian` before `nfc` replaces the yeh of a decomposed yeh with hamza; every pack names `nfc` first
+        or "persian" in language.normalise[: language.normalise.index("nfc")]
     )
 
 
@@ -322,7 +324,8 @@ def test_any_text_at_all(text: str) -> None:
 
 def test_captions_with_nothing_to_see_are_refused() -> None:
     row = Row(concept="cat.png", group="cat", category="", language="fa", captions=("گربه", f" {ZWNJ}\u00ad"))
-    with pytest.raises(DataError, match=r"A caption of 'cat\.png' in 'fa' has nothing to see in it: ' \\u200c\\xad'\."):
+    expected = r"Empty caption for 'cat\.png' \(fa\): it contains only invisible characters, ' \\u200c\\xad'\."
+    with pytest.raises(DataError, match=expected):
         normalize_captions([row], load_language("fa"))
     for text in ("", " \u00a0", ZWJ, "\ufeff"):
         with pytest.raises(DataError, match="Caption 0 of 1 is empty"):

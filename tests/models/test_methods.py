@@ -258,7 +258,7 @@ def test_truncated_and_foreign_files_are_refused(finished: Path, tmp_path: Path)
     save_file({"x": torch.zeros(1)}, tmp_path / "aligner.safetensors")
     with pytest.raises(WeightsError, match="is not an aligner of polyclip"):
         load_model(tmp_path)
-    with pytest.raises(RunError, match="is no run folder"):
+    with pytest.raises(RunError, match="is not a run folder"):
         load_model(tmp_path / "nowhere")
 
 

@@ -534,7 +534,7 @@ def test_machines_captions_make_a_second_curve(
     human, machine = (float(report.sheet.rows[2][column].split()[0]) for column in (1, 2))
     assert machine == pytest.approx(human - 25) and report.sheet.rows[3][2] == "-"
     assert {cell.few.source for cell in ran if cell.few and cell.few.count} == {"human", "mine.toml"}
-    with pytest.raises(DataError, match="--k 2000: 'sw' names 1"):
+    with pytest.raises(DataError, match="--k 2000: 'sw' has captions for 1"):
         fewshot.run_fewshot(replace(question, counts=(2000,)), _setting(tmp_path))
 
 
@@ -573,7 +573,7 @@ def test_packs_of_translations_that_do_not_fit_are_one_sentence(toy: dict[str, s
     one_sentence(polyclip("fewshot", *towers(toy), "--lang", "sw", "--k", "0,x"), "--k '0,x'", "0,8,32,128,512")
     one_sentence(
         polyclip("fewshot", *towers(toy), "--lang", "sw", "--method", "lilt-ln", "--k", "2"),
-        "lilt-ln trains inside one",
+        "lilt-ln trains inside an encoder",
     )
     assert not (tmp_path / "out").exists()
 

@@ -111,7 +111,7 @@ def test_the_chosen_folder_is_a_run_like_any_other(whole: tuple[Path, str], toy:
     assert result["model"]["method"] == result["run"]["recipe"]["method"] == won.method
     assert result["model"]["trained_parameters"] == won.parameters
     assert result["seconds"]["train"] == won.seconds and result["seconds"]["search"] > 0
-    assert load_model(out).recipe.method == won.method
+    assert load_model(out).config.method == won.method
     assert polyclip("eval", "held-out", "--model", out, "--corpus", toy["corpus"], "--lang", "sw").code == 0
     pictures = Path(toy["corpus"]).parent
     assert (
@@ -147,7 +147,7 @@ def test_the_chosen_trial_is_what_align_makes_and_nothing_is_trained_twice(
 ) -> None:
     only(monkeypatch, named(name))
     trainings: list[str] = []
-    original = search.trained
+    original = search.train_run
     monkeypatch.setattr(search, "train_run", lambda work: trainings.append(work.run.recipe.method) or original(work))
     align_within(run(toy, tmp_path / "auto"), HOUR)
     align(replace(make_trial_run(run(toy, tmp_path / "named"), named(name)), out=tmp_path / "named"))
@@ -188,7 +188,7 @@ def test_pictures_of_the_test_split_are_not_looked_at_before_the_winner_is_score
     ]
     for image in tests:
         (pack.parent / image).write_bytes(b"no picture")
-    with pytest.raises(DataError, match="not a picture"):
+    with pytest.raises(DataError, match="not a readable image"):
         align_within(run(toy | {"corpus": str(pack)}, tmp_path / "auto"), HOUR)
     found = read_choice(tmp_path / "auto" / "choice.json")
     assert tests and len(found.trials) == len(FEW)
@@ -206,7 +206,7 @@ def test_a_budget_too_small_for_anything_still_ends_with_the_cheapest(toy: dict[
         f"{len(CANDIDATES) - 1} candidates did not fit in the budget" in said.out
         and "over the budget of 0.1 s" in said.out
     )
-    assert load_model(tmp_path / "auto").recipe.method == "ridge"
+    assert load_model(tmp_path / "auto").config.method == "ridge"
 
 
 def test_a_candidate_that_has_no_place_is_named_and_the_next_one_is_the_cheapest(
@@ -259,7 +259,7 @@ def test_what_scoring_needs_is_set_aside_until_it_is_known_to_be_in_the_cache(
     work = prepare_run(make_trial_run(run(toy, tmp_path / "before"), named("heads")))
     before = estimate.estimate_scoring(work)
     align(replace(work.run, out=tmp_path / "named"))
-    marks = estimate.scored_marks(work.run, work.aligner)
+    marks = estimate.list_score_markers(work.run, work.aligner)
     assert set(marks) == {"pictures", "sw", "en"} and all(mark.exists() for mark in marks.values())
     after = estimate.estimate_scoring(work)
     assert 0 < after.frozen < before.frozen and after.live > 0

@@ -259,7 +259,7 @@ def test_similarity_tells_translations_from_other_captions(german: tuple[Corpus,
         names, encoder, corpus, both, ("train",), Thresholds(quantile=0.1), False
     )
     lost = sum(not verdict.keep for verdict in quantile.judge(names))
-    assert lost == 12 and "120 names by people in German" in notes[0]  # a tenth, as asked
+    assert lost == 12 and "120 human captions in German" in notes[0]  # a tenth, as asked
     turned = [candidate(c.source, other.text, c.concept) for c, other in zip(names[:30], names[30:60], strict=True)]
     (both_kinds,), _ = make_similarity_filter(
         [*names, *turned], encoder, corpus, both, ("train",), Thresholds(quantile=0.1), False
@@ -287,8 +287,8 @@ def test_without_human_pairs_the_threshold_has_to_be_given(german: tuple[Corpus,
 def test_pairs_of_others_stand_in_where_ours_must_not_be_looked_at() -> None:
     (own,), whose = collect_human_pairs(EMOJI, EN, load_language("sw"), ("train",), others=False)
     others, theirs = collect_human_pairs(EMOJI, EN, load_language("sw"), ("train",), others=True)
-    assert len(own) == 1382 and whose == "names by people in Swahili"
-    assert theirs == "names by people in Afrikaans, Azerbaijani, Breton" and [len(pairs) for pairs in others] == [
+    assert len(own) == 1382 and whose == "human captions in Swahili"
+    assert theirs == "human captions in Afrikaans, Azerbaijani, Breton" and [len(pairs) for pairs in others] == [
         1384,
         1384,
         952,

@@ -318,7 +318,7 @@ def test_a_translation_may_stand_on_another_but_not_on_itself(words: Path, tmp_p
     facts = tomllib.loads(Path(first).read_text("utf-8"))
     facts["translation"]["base"] = "../second/corpus.toml"
     Path(first).write_text(tomli_w.dumps(facts), "utf-8")
-    with pytest.raises(PackError, match="stands on it again"):
+    with pytest.raises(PackError, match="its base is based on it in turn"):
         rows(Path(second), "sw", "train")
     with pytest.raises(UnknownName, match="'te'.*am"):
         pack = translate(tmp_path / "toy" / "toy.toml", words, tmp_path / "third", "--to", "am")["corpus"]
@@ -424,9 +424,9 @@ def test_a_folder_that_holds_something_else(words: Path, tmp_path: Path) -> None
     assert other.code == 2 and "languages was ['sw'], is now ['am']" in other.err
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear", "utf-8")
-    assert "something else" in polyclip(*arguments, tmp_path / "mine", "--to", "sw").err
+    assert "exists and is not a translation" in polyclip(*arguments, tmp_path / "mine", "--to", "sw").err
     base.rename(base.with_name("corpus.toml"))
     assert (
-        "is no translation"
+        "but not a translation"
         in polyclip("translate", base.with_name("corpus.toml"), *arguments[2:], base.parent, "--to", "sw").err
     )

@@ -17,8 +17,8 @@ from polyclip.data.types import ImageSource
 from polyclip.languages.normalize import normalize_text
 from polyclip.languages.schema import Language
 
-# captions of one image among which a second one is drawn: an image that stands everywhere would make the table as wide
-# as it has captions
+# The most captions of an image that a second one is sampled from: a frequent image would make the table as wide as it
+# has captions.
 SPOTS = 16
 
 T = TypeVar("T")
@@ -149,7 +149,7 @@ class TrainingCaptions:
 
     places: Int[np.ndarray, " caption"]  # in the table's texts
     lengths: list[int]  # captions of each language
-    concept: Int[Tensor, " caption"]  # place in `pictures`
+    concept: Int[Tensor, " caption"]  # place in `images`
     weight: Float[Tensor, " caption"]  # sampling weights: those of a language sum to its weight, 1 on average
     images: Int[np.ndarray, " concept"]  # concepts of the table
     strata: Strata

@@ -1,4 +1,4 @@
-"""Usage: python -I run.py TARGET FOLDER MATERIAL; embeds MATERIAL's captions and images into MATERIAL/vectors.npz."""
+"""Usage: python -I run.py READER FOLDER MATERIAL; embeds MATERIAL's captions and images into MATERIAL/vectors.npz."""
 
 import json
 import runpy
@@ -15,7 +15,7 @@ def main() -> None:
     program, folder, material = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     captions = json.loads((material / "captions.json").read_text("utf-8"))
     images = [Image.open(path).convert("RGB") for path in sorted(material.glob("*.png"))]
-    encode = runpy.run_path(str(Path(__file__).with_name(f"{program}.py")))["encode"]
+    encode = runpy.run_path(program)["encode"]
     found = encode(folder, captions, images)
     if "polyclip" in sys.modules:
         raise ImportError("polyclip was imported: this check is to be made without it")

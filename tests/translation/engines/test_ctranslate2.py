@@ -74,7 +74,9 @@ def test_what_it_cannot_do_is_said_in_a_sentence(
 ) -> None:
     with pytest.raises(DataError, match="cannot draw translations that a seed repeats"):
         engine(converted["nllb"], sample=True)
-    with pytest.raises(WeightsError, match="needs a converted model; no model was given .*ct2-transformers-converter"):
+    with pytest.raises(
+        WeightsError, match="requires a converted model; no model was given .*ct2-transformers-converter"
+    ):
         find("translators", "ctranslate2").build(language("en"), language("sw"), TranslationOptions())
     with pytest.raises(WeightsError, match="has no model.bin"):
         engine(models["nllb"])

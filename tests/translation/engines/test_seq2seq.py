@@ -125,7 +125,7 @@ def test_a_model_of_another_family_is_no_model_of_this_engine(models: dict[str, 
 
 
 def test_beams_and_lengths_a_model_does_not_have(models: dict[str, Path]) -> None:
-    with pytest.raises(DataError, match="3 candidates need as many beams, found 1: set beams to 3"):
+    with pytest.raises(DataError, match="3 candidates require as many beams, found 1: set beams to 3"):
         engine(models, "nllb", candidates=3)
     with pytest.raises(DataError, match="max_tokens is 64, but .* writes fewer than 64 tokens"):
         engine(models, "nllb", max_tokens=64)

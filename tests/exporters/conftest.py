@@ -93,8 +93,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same checking programs without a process of their own, which would import torch once more for every test."""
 
-    def read_in_process(target: str, folder: Path, given: Samples) -> dict[str, Any]:
-        program = runpy.run_path(str(verify.ALONE.with_name(f"{target}.py")))["encode"]
+    def read_in_process(target: str, folder: Path, given: Samples, reader: Path | None = None) -> dict[str, Any]:
+        program = runpy.run_path(str(reader or verify.ALONE.with_name(f"{target}.py")))["encode"]
         found = program(folder, given.captions, [image.convert("RGB") for image in given.images])
         return {name: np.asarray(value) for name, value in found.items()}
 
