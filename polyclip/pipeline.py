@@ -8,12 +8,12 @@ from typing import Any
 from polyclip.core import distributed
 from polyclip.core.progress import console
 from polyclip.core.randomness import keep_random_state
-from polyclip.core.registry import find
 from polyclip.core.run_folder import read_settings
 from polyclip.core.storage import write_text
 from polyclip.core.timing import Clock
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import RunError
+from polyclip.evaluation.benchmark import find_benchmark
 from polyclip.evaluation.forgetting import compute_retention
 from polyclip.evaluation.held_out import read_named_rows
 from polyclip.evaluation.leakage.compare import describe_leakage
@@ -114,7 +114,7 @@ def score_run(run: AlignConfig, aligner: PolyCLIP, clock: "Clock", leaked: dict[
     request = Request(
         languages=list_reported_languages(run, corpus), trained=list_codes(run.languages), corpus=run.corpus
     )
-    report = find("benchmarks", "held-out").score(aligner.eval(), request)
+    report = find_benchmark("held-out").score(aligner.eval(), request)
     rows = read_named_rows(corpus, request)[0]
     before = run.continued
     kept = (
@@ -152,7 +152,7 @@ def evaluate(benchmark: str, model: PolyCLIP | Path, request: Request) -> Result
         PolyclipError: Whatever else loading the model and the benchmark raise.
 
     """
-    module = find("benchmarks", benchmark)
+    module = find_benchmark(benchmark)
     clock = Clock()
     aligner = model if isinstance(model, PolyCLIP) else load_model(model)
     facts = aligner.settings if isinstance(model, PolyCLIP) else read_settings(model)

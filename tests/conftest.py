@@ -28,7 +28,7 @@ SLOW = (  # files and folders that `make test-fast` leaves out; all others toget
     "evaluation/test_leakage.py",
     "evaluation/test_tokenizer.py",
     "evaluation/test_zeroshot.py",
-    "export",
+    "exporters",
     "languages/test_normalize.py",
     "languages/test_packs.py",
     "models/test_closed_form.py",

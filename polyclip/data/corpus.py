@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import Field
 
 from polyclip.core.registry import find
 from polyclip.core.toml import CORPORA, Pack, read_pack
+from polyclip.data.reader import Reader, ShardReader
 from polyclip.data.shards.schema import ShardOptions
 from polyclip.errors import PackError, UnknownName
 from polyclip.languages.schema import Language
@@ -65,7 +65,7 @@ class Corpus:
         self.pack = pack
         self.name = pack.name
         self.path = path
-        self.reader: Any = _reader(pack, path)
+        self.reader: Reader = _reader(pack, path)
 
     @classmethod
     def open(cls, name: str | Path) -> "Corpus":
@@ -203,8 +203,7 @@ class Corpus:
     @property
     def languages(self) -> list[str]:
         """Codes under which the corpus keeps its languages."""
-        found: list[str] = self.reader.languages(self.folder)
-        return found
+        return self.reader.languages(self.folder)
 
     @cached_property
     def folder(self) -> Path:
@@ -214,7 +213,11 @@ class Corpus:
             DataError: Shards cannot be read, or hold more bad samples than the pack allows.
 
         """
-        return self.reader.indexed(self.pack, self.path) if self.pack.files else self.path.parent / self.pack.folder
+        return (
+            cast(ShardReader, self.reader).indexed(self.pack, self.path)
+            if self.pack.files
+            else self.path.parent / self.pack.folder
+        )
 
     def allow_bad_samples(self, max_bad: str) -> None:
         """Allow a share of bad samples, now and whenever the corpus is read again.
@@ -232,14 +235,14 @@ class Corpus:
                 f"--max-bad {max_bad} requires a corpus in shards; with the reader {self.pack.reader!r} of "
                 f"{self.path} every row must be good."
             )
-        self.reader.indexed(self.pack, self.path, max_bad)
+        cast(ShardReader, self.reader).indexed(self.pack, self.path, max_bad)
 
     def get_locale(self, language: Language) -> str:
         """The name under which this corpus keeps the language: its CLDR locale, else its code."""
         return language.cldr if language.cldr in self.reader.languages(self.folder) else language.code
 
 
-def _reader(pack: CorpusPack, path: Path) -> ModuleType:
+def _reader(pack: CorpusPack, path: Path) -> Reader:
     try:
         reader = find("readers", pack.reader)
     except UnknownName as error:
@@ -250,7 +253,7 @@ def _reader(pack: CorpusPack, path: Path) -> ModuleType:
             f"{path}: reader {pack.reader!r} requires {wanted}; found {other if getattr(pack, other) else 'none'}. "
             f"Write {wanted} = ... in the pack."
         )
-    return reader
+    return cast(Reader, reader)
 
 
 def list_corpora() -> list[str]:

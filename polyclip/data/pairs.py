@@ -11,6 +11,7 @@ from torch import Tensor
 from polyclip.data.augment import make_augmentation
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus
+from polyclip.data.reader import ShardReader
 from polyclip.data.sampling_weights import (
     compute_language_weights,
     drop_unweighted,
@@ -258,7 +259,7 @@ def make_shard_pairs(corpus: Corpus, languages: list[Language], sample: Sampling
         DataError: A language has no caption.
 
     """
-    table = corpus.reader.table(corpus.folder)
+    table = cast(ShardReader, corpus.reader).table(corpus.folder)
     spoken = select_captions(
         table,
         {language.code: corpus.get_locale(language) for language in languages},

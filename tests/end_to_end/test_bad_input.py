@@ -131,7 +131,7 @@ def test_search_without_query_or_pictures(run: Path, tmp_path: Path) -> None:
     one_sentence(polyclip("search", "paka", "--images", tmp_path / "nowhere", "--model", run), "is not a folder")
     (tmp_path / "none" / "bad.png").write_text("x")
     one_sentence(
-        polyclip("search", "paka", "--images", tmp_path / "none", "--model", run), "None of the 1 pictures", "bad.png"
+        polyclip("search", "paka", "--images", tmp_path / "none", "--model", run), "None of the 1 images", "bad.png"
     )
     assert not Path("search.html").exists()
 

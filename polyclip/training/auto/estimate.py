@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from polyclip.core.registry import find
 from polyclip.data.corpus import load_corpus
+from polyclip.evaluation.benchmark import find_benchmark
 from polyclip.evaluation.retrieval import Request
 from polyclip.models import feature_cache
 from polyclip.models.aligner import PolyCLIP
@@ -76,7 +76,7 @@ def measure_item(branch: Branch, items: Sequence[Any]) -> float:
 def measure_language(run: AlignConfig, aligner: PolyCLIP) -> float:
     """Measure the seconds of scoring a language whose features are cached, on the validation split."""
     request = Request(languages=run.languages, corpus=run.corpus, split="validation")
-    benchmark = find("benchmarks", "held-out")
+    benchmark = find_benchmark("held-out")
     benchmark.score(aligner.eval(), request)  # encodes the names
     return measure_seconds(lambda: benchmark.score(aligner.eval(), request)) / len(run.languages)
 

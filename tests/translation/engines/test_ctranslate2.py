@@ -72,7 +72,7 @@ def test_beams_cuts_and_long_texts(converted: dict[str, Path]) -> None:
 def test_what_it_cannot_do_is_said_in_a_sentence(
     models: dict[str, Path], converted: dict[str, Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match="cannot draw translations that a seed repeats"):
+    with pytest.raises(DataError, match="cannot sample reproducible translations"):
         engine(converted["nllb"], sample=True)
     with pytest.raises(
         WeightsError, match="requires a converted model; no model was given .*ct2-transformers-converter"
