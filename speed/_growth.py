@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from polyclip.data.corpus import load_corpus
+from polyclip.data.readers import emoji
 from polyclip.languages.schema import list_languages, load_language
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import ModelConfig
@@ -37,8 +38,7 @@ def choose_languages(count: int) -> list[str]:
     full = (
         p.code
         for p in packs
-        if corpus.get_locale(p) in having
-        and len(corpus.reader.read_captions(corpus.folder, corpus.get_locale(p))) > 1900
+        if corpus.get_locale(p) in having and len(emoji.read_captions(corpus.folder, corpus.get_locale(p))) > 1900
     )
     return list(islice(full, count))
 
@@ -50,7 +50,7 @@ def build_captions(settings: dict[str, Any], codes: list[str]) -> list[dict[str,
         found = {code: cycle(load_captions(WORDS // len(codes), [code])) for code in codes}
         return [{code: [next(own)] for code, own in found.items()} for _ in range(rows)]
     corpus = load_corpus("emoji")
-    named = {code: corpus.reader.read_captions(corpus.folder, corpus.get_locale(load_language(code))) for code in codes}
+    named = {code: emoji.read_captions(corpus.folder, corpus.get_locale(load_language(code))) for code in codes}
     shared = [concept for concept in named[codes[0]] if all(concept in own for own in named.values())]
     return [{code: [own[concept][0]] for code, own in named.items()} for concept in shared[:rows]]
 

@@ -2,7 +2,6 @@
 default has, for speed.
 """
 
-import inspect
 import json
 import tomllib
 from pathlib import Path
@@ -209,11 +208,9 @@ def test_the_api_gives_unit_vectors_that_mean_something(run: tuple[Path, Command
     assert model.encode_text([]).shape == model.encode_image([]).shape == (0, text.shape[1])
     for call, message in (
         (lambda: model.encode_text(["mbwa", " "]), "Caption 1 of 2 is empty"),
-        (lambda: model.encode_text("mbwa"), "Expected a list of captions"),
-        (
-            lambda: inspect.unwrap(type(model).encode_image)(model, ["mbwa.png"]),
-            "Picture 0 of 1 is a str",
-        ),  # past the tests' type checker
+        (lambda: model.encode_text(" "), "Caption 0 of 1 is empty"),
+        (lambda: model.encode_image(["mbwa.png"]), "mbwa.png: cannot be read"),
+        (lambda: model.encode_image([b"bytes"]), "Image 0 of 1 is a bytes"),
     ):
         with pytest.raises(polyclip.errors.DataError, match=message):
             call()
