@@ -27,7 +27,7 @@ class TrainedRows(nn.Module):
 
     place: Tensor
 
-    def __init__(self, table: nn.Embedding, used: Int[Tensor, " find_used_tokens"]) -> None:
+    def __init__(self, table: nn.Embedding, used: Int[Tensor, " used"]) -> None:
         super().__init__()
         self.table = table.requires_grad_(False)
         self.rows = nn.Parameter(table.weight.detach()[used].clone())
@@ -73,7 +73,7 @@ def get_embedding_matrix(encoder: Any) -> Any:
     return model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
 
 
-def find_used_tokens(encoder: Any, captions: Sequence[str]) -> Int[Tensor, " find_used_tokens"]:
+def find_used_tokens(encoder: Any, captions: Sequence[str]) -> Int[Tensor, " used"]:
     """Find the token ids of the captions, each once, ascending, without padding."""
     found = torch.empty(0, dtype=torch.long)
     for start in range(0, len(captions), CAPTIONS):
