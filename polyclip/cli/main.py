@@ -116,7 +116,7 @@ GROUPS = {
 COMMON: dict[str, tuple[Any, object]] = {
     "device": (
         Annotated[
-            str, typer.Option(help="Device of the models: cpu, cuda, cuda:N or mps. Default: the best available.")
+            str, typer.Option(help="cpu, cuda, cuda:N or mps; GPUs are experimental. Default: the best available.")
         ],
         "auto",
     ),
