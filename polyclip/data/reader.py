@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from polyclip.data.types import ImageSource, Row
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Reads one format of corpora. A module whose functions are these is a reader; its file's name is the format's."""
 
@@ -80,6 +81,7 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
 class ShardReader(Reader, Protocol):
     """A reader of corpora in shards, which may be far away and too many to be read whole."""
 

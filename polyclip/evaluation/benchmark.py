@@ -1,12 +1,13 @@
 """What a benchmark is: a module of `evaluation/benchmarks`, or of a package that registers `polyclip.benchmarks`."""
 
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from polyclip.core.registry import find
 from polyclip.evaluation.retrieval import BenchmarkReport, Request
 from polyclip.models.aligner import PolyCLIP
 
 
+@runtime_checkable
 class Benchmark(Protocol):
     """Scores a model. A module with this function is a benchmark; its file's name is the benchmark's."""
 
