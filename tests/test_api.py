@@ -188,6 +188,15 @@ def test_a_model_saved_into_a_folder_is_loaded_from_it(run: pc.AlignResult, tmp_
         pc.PolyCLIP.from_pretrained(tmp_path / "none")
 
 
+def test_damaged_settings_are_said_and_not_passed_over(run: pc.AlignResult, tmp_path: Path) -> None:
+    run.model.save_pretrained(tmp_path / "copy")
+    (tmp_path / "copy" / "run.toml").write_text("languages = [", "utf-8")
+    with pytest.raises(pc.RunError, match="run.toml is damaged"):
+        pc.PolyCLIP.from_pretrained(tmp_path / "copy")
+    (tmp_path / "copy" / "run.toml").unlink()
+    assert pc.PolyCLIP.from_pretrained(tmp_path / "copy").languages == ()
+
+
 def test_labels_share_one(run: pc.AlignResult) -> None:
     found = run.model.classify(Image.new("RGB", (40, 40), "red"), ["mraba", "duara"], language="sw")
     assert len(found) == 1 and found[0].label in ("mraba", "duara")

@@ -24,7 +24,7 @@ from polyclip.models.hub import REPOSITORY, publish
 from polyclip.models.labels import Prediction, fill_prompts, prediction_of
 from polyclip.models.losses import LOSSES, STARTS
 from polyclip.models.method import Method
-from polyclip.models.model_file import locate, read_parts, save_model, settings_beside, write_parts
+from polyclip.models.model_file import locate, read_parts, read_settings_beside, save_model, write_parts
 
 START_SCALE = 1 / 0.07  # Radford et al. 2021
 MAX_SCALE = 100.0
@@ -367,5 +367,5 @@ def load_model(run: str | Path, *, revision: str | None = None, cache_dir: str |
                 "trained with, or align again."
             )
     model.set_state(state, str(folder))
-    model.source, model.settings = source, settings_beside(folder)
+    model.source, model.settings = source, read_settings_beside(folder)
     return model.eval().to(current_device())

@@ -4,7 +4,6 @@ files.
 
 import json
 import shutil
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from polyclip.core.run_folder import write_settings
+from polyclip.core.run_folder import read_settings, write_settings
 from polyclip.core.storage import write_atomically
 from polyclip.errors import RunError, WeightsError
 from polyclip.models.branch import ModelConfig
@@ -95,13 +94,14 @@ def read_parts(folder: Path) -> tuple[ModelConfig, dict[str, str], dict[str, Ten
     return config, metadata, state
 
 
-def settings_beside(folder: Path) -> dict[str, Any]:
-    """Settings of the run that a model lies in; empty where there are none, or where they are damaged."""
-    try:
-        found: dict[str, Any] = tomllib.loads((folder / SETTINGS).read_text("utf-8")) if folder.is_dir() else {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        return {}  # the model itself is whole; commands that need the settings say what is wrong with them
-    return found
+def read_settings_beside(folder: Path) -> dict[str, Any]:
+    """Settings of the run that a model lies in; empty for a model without a run.
+
+    Raises:
+        RunError: The settings are damaged.
+
+    """
+    return read_settings(folder) if (folder / SETTINGS).is_file() else {}
 
 
 def save_model(model: "PolyCLIP", folder: Path) -> None:
