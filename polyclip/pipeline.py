@@ -8,7 +8,7 @@ from typing import Any
 from polyclip.core import distributed
 from polyclip.core.progress import console
 from polyclip.core.randomness import keep_random_state
-from polyclip.core.run_folder import read_settings
+from polyclip.core.run_folder import as_written, lock_folder, read_settings
 from polyclip.core.storage import write_text
 from polyclip.core.timing import Clock
 from polyclip.data.corpus import load_corpus
@@ -51,14 +51,14 @@ def align(run: AlignConfig) -> Result:
 
     """
     clock = Clock()
-    with keep_random_state():
+    with lock_folder(run.out), keep_random_state():
         work = prepare_run(run)
         print_export_limits(work.aligner)
         clock.lap("encode")
         with open_trackers(run.track, run.out, collect_settings(run)) as observe:
             save_work(work, train_run(replace(work, observe=notify_all([observe, *run.observers]))))
-    clock.lap("train")
-    return score_run(run, work.aligner, clock, work.leaked)
+        clock.lap("train")
+        return score_run(run, collect_settings(run), work.aligner, clock, work.leaked)
 
 
 def notify_all(observers: Sequence[Observer]) -> Observer:
@@ -88,14 +88,15 @@ def align_within(run: AlignConfig, budget: Budget) -> tuple[Result, Choice]:
 
     """
     clock = Clock(started=budget.started)
-    with keep_random_state():
-        found = search(run, budget, clock)
-    result = score_run(replace(run, out=found.folder), load_model(found.folder), clock, found.leaked)
-    best = found.best
-    choice = finish(found)
-    with open_trackers(run.track, run.out, best.settings) as observe:  # the chosen run's curves, once it is known
-        for line in read_facts(run.out).log:
-            notify_all([observe, *run.observers])(line)
+    with lock_folder(run.out):
+        with keep_random_state():
+            found = search(run, budget, clock)
+        trial = replace(run, out=found.folder)
+        result = score_run(trial, found.best.settings, load_model(found.folder), clock, found.leaked)
+        choice = finish(found)
+        with open_trackers(run.track, run.out, found.best.settings) as observe:  # the chosen run's curves
+            for line in read_facts(run.out).log:
+                notify_all([observe, *run.observers])(line)
     return result, choice
 
 
@@ -106,9 +107,11 @@ def print_export_limits(aligner: PolyCLIP) -> None:
         console.print(limit, highlight=False, soft_wrap=True)
 
 
-def score_run(run: AlignConfig, aligner: PolyCLIP, clock: "Clock", leaked: dict[str, Any] | None) -> Result:
-    """Score a trained model on the test split and write the run's result, with the split's overlap with the training
-    data.
+def score_run(
+    run: AlignConfig, settings: dict[str, Any], aligner: PolyCLIP, clock: "Clock", leaked: dict[str, Any] | None
+) -> Result:
+    """Score a trained model on the test split and write the run's result, with `settings` and the split's overlap with
+    the training data, as this process has them in memory.
     """
     corpus = load_corpus(run.corpus)
     request = Request(
@@ -125,7 +128,9 @@ def score_run(run: AlignConfig, aligner: PolyCLIP, clock: "Clock", leaked: dict[
     clock.lap("evaluate")
     facts = describe_origin(aligner, run.heads.seed, report)
     facts |= {} if leaked is None else {"notes": [*facts["notes"], *describe_leakage(leaked)], "leakage": leaked}
-    result = Result(read_settings(run.out), collect_model_facts(aligner), clock.laps, report.scores, facts, kept)
+    result = Result(
+        as_written(settings | run.advice), collect_model_facts(aligner), clock.laps, report.scores, facts, kept
+    )
     if distributed.is_first_process():
         write_result(run.out / "result.json", result)
         write_card(run.out)

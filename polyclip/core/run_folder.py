@@ -1,16 +1,85 @@
 """The folder of a run: its settings in run.toml, and whether it may be written to."""
 
+import os
+import socket
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tomli_w
+from filelock import FileLock, Timeout
 
+from polyclip.core import distributed
 from polyclip.core.storage import PART, write_text
+from polyclip.core.toml import parse_toml
 from polyclip.errors import RunError
 
-if TYPE_CHECKING:
-    pass
+LOCK, OWNER = ".lock", ".lock-owner"  # the lock ends with its process; the other file says whose it is
+RUN_FILES = ("run.toml", "choice.json")  # of a run, and of a search among methods
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Keep other commands from writing a folder; the processes of one job share the lock.
+
+    The lock ends with the process that took it, however that ends: what a killed one leaves behind locks nobody out.
+    If the block makes no run of the folder, nothing is left in it.
+
+    Args:
+        folder: The run folder, which need not exist.
+
+    Raises:
+        RunError: Another process holds the lock, or the folder cannot be written.
+
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    lock = FileLock(folder / LOCK)
+    first = distributed.is_first_process() and not folder.is_file()  # a file is refused by `check_folder`
+    refused = distributed.broadcast(take_lock(lock, folder) if first else "")
+    if refused:
+        raise RunError(refused)
+    try:
+        yield
+    finally:
+        if first:
+            (folder / OWNER).unlink(missing_ok=True)
+            remove_unused(folder, missing)
+            lock.release()
+
+
+def take_lock(lock: FileLock, folder: Path) -> str:
+    """Take the lock of a folder and write whose it is; returns why not, empty where it was taken."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        (folder / OWNER).write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
+    except Timeout:
+        try:
+            owner = (folder / OWNER).read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            owner = "another process"
+        return f"{folder} is being written by {owner}; wait until it has ended, or choose another --out."
+    except OSError as error:
+        return f"{folder} cannot be written: {error.strerror or error}; choose another --out."
+    return ""
+
+
+def remove_unused(folder: Path, made: list[Path]) -> None:
+    """Remove the lock file of a folder without a run, and the folders that were made for it."""
+    if any((folder / name).exists() for name in RUN_FILES):
+        return
+    (folder / LOCK).unlink(missing_ok=True)
+    for path in made:
+        if any(path.iterdir()):
+            return
+        path.rmdir()
+
+
+def list_strangers(folder: Path) -> list[Path]:
+    """Files and folders that no run has written, of a folder without run.toml."""
+    return [path for path in folder.iterdir() if path.suffix != PART and path.name not in (LOCK, OWNER)]
 
 
 def check_folder(folder: Path, wanted: dict[str, Any], *, resume: bool) -> None:
@@ -30,7 +99,7 @@ def check_folder(folder: Path, wanted: dict[str, Any], *, resume: bool) -> None:
 
     """
     if not (folder / "run.toml").exists():
-        if folder.exists() and (not folder.is_dir() or any(path.suffix != PART for path in folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or list_strangers(folder)):
             raise RunError(f"{folder} exists and is not a run folder; choose another --out.")
         return
     found = read_settings(folder)
@@ -48,6 +117,11 @@ def check_folder(folder: Path, wanted: dict[str, Any], *, resume: bool) -> None:
 def write_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Write run.toml, the file that makes a folder a run folder."""
     write_text(folder / "run.toml", tomli_w.dumps(settings), what="the run's settings")
+
+
+def as_written(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as they are read back from run.toml."""
+    return parse_toml(tomli_w.dumps(settings))
 
 
 def format_changes(was: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
@@ -71,11 +145,13 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """
     path = folder / "run.toml"
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return parse_toml(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise RunError(
             f"{folder} is not a run folder: run.toml not found. Make one with: polyclip align --lang sw --out {folder}"
         ) from error
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{path} is damaged ({error}).") from error
 

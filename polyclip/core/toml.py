@@ -48,6 +48,29 @@ class PackValueError(ValueError):
         self.fault = Fault(key, found, expected)
 
 
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML, whatever it holds; a byte order mark is dropped.
+
+    Args:
+        text: The document.
+
+    Returns:
+        Its table.
+
+    Raises:
+        TOMLDecodeError: It is not TOML, is nested too deeply, or has a number of over 4,300 digits.
+
+    """
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError as error:
+        raise tomllib.TOMLDecodeError("nested too deeply") from error
+    except (ValueError, OverflowError) as error:
+        raise tomllib.TOMLDecodeError(str(error)) from error
+
+
 def read_table(path: Path) -> dict[str, Any]:
     """Read one TOML file.
 
@@ -56,7 +79,7 @@ def read_table(path: Path) -> dict[str, Any]:
 
     """
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return parse_toml(path.read_text("utf-8"))
     except UnicodeDecodeError as error:
         raise PackError(f"{path} is not UTF-8 ({error}).") from error
     except OSError as error:

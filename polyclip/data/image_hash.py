@@ -24,6 +24,7 @@ from polyclip.core.storage import get_cache_folder
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError
 
+VERSION = 2  # of how images are decoded
 SIDE = 16
 BITS = SIDE * SIDE
 NEAR = 40  # bits
@@ -64,7 +65,7 @@ def hash_images(images: Sequence[ImageSource], what: str) -> ImageHashes:
         PolyclipError: The cache cannot be written.
 
     """
-    path = get_cache_folder() / "hashes" / f"phash-{BITS}.sqlite"
+    path = get_cache_folder() / "hashes" / f"phash-{BITS}-{VERSION}.sqlite"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path)) as store:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from polyclip.data.images import flatten_on_white, open_image
+from polyclip.data.image_modes import convert_to_rgb
+from polyclip.data.images import open_image, turn_upright
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 
@@ -57,14 +58,14 @@ def from_pil(image: Image.Image, where: str) -> Image.Image:
     """RGB of a PIL image, upright.
 
     Raises:
-        DataError: Its file is damaged or truncated.
+        DataError: Its file is damaged or truncated, or its mode is refused.
 
     """
     try:
-        return flatten_on_white(ImageOps.exif_transpose(image))
-    except (OSError, ValueError, SyntaxError) as error:
-        name = getattr(image, "filename", "")
-        raise DataError(f"{where}{f' ({name})' if name else ''} cannot be decoded: {error}.") from error
+        return convert_to_rgb(turn_upright(image))
+    except Exception as error:  # a lazy image decodes here, and Pillow raises whatever a damaged file leads it to
+        name, said = getattr(image, "filename", ""), str(error).removesuffix(".")
+        raise DataError(f"{where}{f' ({name})' if name else ''} cannot be decoded: {said}.") from error
 
 
 def pixels_of(image: Any, where: str) -> np.ndarray:

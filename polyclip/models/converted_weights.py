@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from polyclip.core.json import parse_json
 from polyclip.core.storage import get_cache_folder, hash_file, hash_parts
 from polyclip.errors import PolyclipError, WeightsError
 
@@ -132,7 +133,7 @@ def _convert_whole(source: Path, folder: Path, convert: Convert) -> None:
 
 @cache
 def _read(manifest: Path) -> ConvertedWeights:
-    table = json.loads(manifest.read_text("utf-8"))
+    table = parse_json(manifest.read_text("utf-8"))
     return ConvertedWeights(manifest.parent, table["hashes"], table["facts"])
 
 

@@ -5,7 +5,6 @@ A batch is read from the files row by row instead of memory-mapped: pages of a m
 process's own until memory is short.
 """
 
-import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
 from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
@@ -196,7 +196,7 @@ def _offset(path: Path, tower: BackboneSpec) -> int:
     try:
         with path.open("rb") as handle:
             length = int.from_bytes(handle.read(8), "little")
-            facts = json.loads(handle.read(min(length, 4096)))["vectors"]
+            facts = parse_json(handle.read(min(length, 4096)))["vectors"]
         whole = 8 + length + facts["data_offsets"][1] == path.stat().st_size and facts["dtype"] == "F32"
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} is damaged ({error}). Run 'polyclip cache clear' and try again.") from error

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from polyclip.core.json import parse_json
 from polyclip.core.run_folder import read_settings, write_settings
 from polyclip.core.storage import write_atomically
 from polyclip.errors import RunError, WeightsError
@@ -84,7 +85,7 @@ def read_parts(folder: Path) -> tuple[ModelConfig, dict[str, str], dict[str, Ten
         )
     metadata, state = read_aligner(path)
     try:
-        config = ModelConfig(**json.loads(metadata["recipe"]))
+        config = ModelConfig(**parse_json(metadata["recipe"]))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"{path} has a recipe that this version of polyclip cannot read ({error}); align again, or use the "

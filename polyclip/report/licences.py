@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.toml import parse_toml
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import PolyclipError
 
@@ -132,7 +133,7 @@ def list_corpus_materials(name: str) -> Iterator[Material]:
 def list_run_materials(folder: Path, depth: int) -> Iterator[Material]:
     """Yield the materials of the run that this one was continued or distilled from."""
     try:
-        started = tomllib.loads((folder / "run.toml").read_text("utf-8"))
+        started = parse_toml((folder / "run.toml").read_text("utf-8"))
         yield from list_materials(started, depth - 1)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError):
         yield Material(
@@ -227,4 +228,4 @@ def summarize_licences(items: Sequence[Material]) -> str:
 @cache
 def load_licence_table() -> dict[str, Any]:
     """Load licences.toml, the table of known licences and models."""
-    return tomllib.loads(FILE.read_text("utf-8"))
+    return parse_toml(FILE.read_text("utf-8"))

@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from polyclip.core.json import parse_json
 from polyclip.core.storage import hash_file, write_atomically
 from polyclip.errors import DataError
 from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Score
@@ -85,7 +86,7 @@ def read_outcomes(result: Path) -> list[QueryOutcomes]:
         )
     try:
         with safe_open(found, "np") as handle:
-            facts, names = (json.loads((handle.metadata() or {})[key]) for key in ("outcomes", "clusters"))
+            facts, names = (parse_json((handle.metadata() or {})[key]) for key in ("outcomes", "clusters"))
             return [read_outcome(handle, n, table, names) for n, table in enumerate(facts)]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -104,7 +105,7 @@ def read_outcome(handle: Any, n: int, facts: dict[str, Any], names: list[str]) -
 def read_digest(path: Path) -> str:
     """Read the hash of its ranks from a result file; empty where it has none, DataError if it is not a result."""
     try:
-        table = json.loads(path.read_text("utf-8"))
+        table = parse_json(path.read_text("utf-8"))
         return str(table["origin"].get("ranks", "")) if table["schema"] == 1 else ""
     except FileNotFoundError as error:
         raise DataError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.json import parse_json
 from polyclip.errors import DataError, RunError
 from polyclip.evaluation.results import Retention, Score
 
@@ -70,15 +71,15 @@ def read_facts(folder: Path) -> RunFacts:
             "--out "
             f"{folder}"
         )
-    result = parse_json(path, path.read_bytes())
+    result = parse_file(path, path.read_bytes())
     try:
         scores = [Score(**score) for score in result["scores"]]
         kept = folder / "knowledge.json"
         knowledge = (
-            [Retention(**line) for line in parse_json(kept, kept.read_bytes())["knowledge"]] if kept.is_file() else []
+            [Retention(**line) for line in parse_file(kept, kept.read_bytes())["knowledge"]] if kept.is_file() else []
         )
         log = folder / "log.jsonl"
-        lines = [parse_json(log, line) for line in log.read_bytes().splitlines()] if log.is_file() else []
+        lines = [parse_file(log, line) for line in log.read_bytes().splitlines()] if log.is_file() else []
         facts = {key: result[key] for key in ("run", "model", "seconds", "origin")}
         found = RunFacts(
             folder=folder, scores=scores, means=result.get("means", []), knowledge=knowledge, log=lines, **facts
@@ -94,9 +95,9 @@ def read_facts(folder: Path) -> RunFacts:
     return found
 
 
-def parse_json(path: Path, data: bytes) -> Any:
+def parse_file(path: Path, data: bytes) -> Any:
     """Parse JSON; DataError for anything else."""
     try:
-        return json.loads(data.decode("utf-8"))
+        return parse_json(data.decode("utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"{path} is damaged ({error}); copy it again or align again.") from error

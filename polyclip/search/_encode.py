@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
 from polyclip.core.storage import write_atomically
 from polyclip.data.images import check_file_size, make_image_source
@@ -232,10 +233,10 @@ def read_parts(folder: Path, digest: str) -> Iterator[tuple[dict[str, Float[Tens
                 embeddings = handle.get_tensor("vectors")
             if facts.get("aligner") != digest:
                 continue
-            keys = json.loads(facts["keys"])
+            keys = parse_json(facts["keys"])
             yield (
                 dict(zip(keys, embeddings, strict=True)),
-                {(name, size, changed): key for name, size, changed, key in json.loads(facts["files"])},
+                {(name, size, changed): key for name, size, changed, key in parse_json(facts["files"])},
             )
         except (SafetensorError, KeyError, ValueError, OSError) as error:
             raise DataError(

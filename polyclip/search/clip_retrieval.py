@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polyclip.core.json import parse_json
 from polyclip.core.storage import hash_file, write_atomically, write_text
 from polyclip.data.images import select_readable
 from polyclip.errors import DataError, PolyclipError
@@ -274,7 +275,7 @@ def check_same_model(
     mine = folder / OURS
     if mine.is_file():
         try:
-            stated = json.loads(mine.read_text("utf-8"))["aligner"]
+            stated = parse_json(mine.read_text("utf-8"))["aligner"]
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise DataError(
                 f"{mine} is damaged ({error}); remove it, and images are encoded again to see which model made the "

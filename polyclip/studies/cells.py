@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from polyclip.core.json import parse_json
 from polyclip.core.registry import find
 from polyclip.core.storage import write_text
 from polyclip.data.corpus import Corpus, load_corpus
@@ -267,7 +268,7 @@ def run_cell(cell: Cell, folder: Path, scored: bool, threads: int) -> None:
 
 def read_record(path: Path) -> dict[str, Any] | None:
     """Read a cell's record; None where it has not been run."""
-    return json.loads(path.read_text("utf-8")) if path.exists() else None
+    return parse_json(path.read_text("utf-8")) if path.exists() else None
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from polyclip.core import distributed
+from polyclip.core.json import parse_json
 from polyclip.core.storage import PART, write_atomically
 from polyclip.errors import RunError
 from polyclip.models.aligner import PolyCLIP
@@ -125,7 +126,7 @@ def read(
         return TrainingState(fixed=fixed), {}
     try:
         with safe_open(path, "pt") as handle:
-            facts = json.loads(handle.metadata()["state"])
+            facts = parse_json(handle.metadata()["state"])
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise RunError(

@@ -1,6 +1,5 @@
 """Continuing from a run: its weights, new languages beside those it was trained on, and what that changed."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyclip.core.json import parse_json
 from polyclip.core.registry import find
 from polyclip.core.run_folder import read_settings
 from polyclip.core.storage import hash_file
@@ -100,7 +100,7 @@ def read_recipe(start: Path) -> ModelConfig:
             f"{start} is not a finished run: aligner.safetensors not found. Make one with: polyclip align --lang en "
             f"--out {start}"
         )
-    return ModelConfig(**json.loads(read_aligner(path)[0]["recipe"]))
+    return ModelConfig(**parse_json(read_aligner(path)[0]["recipe"]))
 
 
 def describe_continuation(continued: Continuation) -> dict[str, Any]:

@@ -140,7 +140,8 @@ def resolve_request(options: AlignOptions) -> AlignRequest:
         if options.start is None
         else f"{'all' if options.shots is None else options.shots}-shots-on-{options.start.resolve().name}"
     )
-    folder = options.out or Path("runs") / "-".join([*dict.fromkeys(labels), last])
+    seed = [f"seed-{options.seed}"] if options.seed else []
+    folder = options.out or Path("runs") / "-".join([*dict.fromkeys(labels), last, *seed])
     packs_asked = [language.code for language in (languages if borrowed else languages[:1])]
     return AlignRequest(
         languages + borrowed, method, budget, folder, {"packs": packs_asked, **advice} if advice else {}

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from polyclip.core import distributed
+from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
 from polyclip.core.storage import get_cache_folder, hash_parts
 from polyclip.errors import PolyclipError
@@ -67,7 +68,7 @@ class TranslationCache:
         """Look up the candidates of the sentences that were translated before."""
         with self.open() as table:
             found = dict(table.execute("SELECT sentence, candidates FROM translations"))
-        return {sentence: json.loads(found[sentence]) for sentence in sentences if sentence in found}
+        return {sentence: parse_json(found[sentence]) for sentence in sentences if sentence in found}
 
     def keep(self, found: Mapping[str, list[str]]) -> None:
         """Store the candidates of sentences: all of them or, where the process is killed meanwhile, none."""

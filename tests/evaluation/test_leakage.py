@@ -139,7 +139,7 @@ def test_hashes_are_kept_by_what_a_file_holds(train: Path, own_cache: Path, monk
     monkeypatch.setattr(image_hash, "hash_image", lambda picture: pytest.fail(f"{picture.name} was hashed again"))
     again = hash_images(pictures[::-1], "pictures")
     assert (again.bits[::-1] == first.bits).all() and len(first.bits) == 12
-    (own_cache / "hashes" / "phash-256.sqlite").write_bytes(b"no database" * 100)
+    (own_cache / "hashes" / "phash-256-2.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(Exception, match="Cannot store image hashes"):
         hash_images(pictures, "pictures")
 

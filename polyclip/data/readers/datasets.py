@@ -9,12 +9,14 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile, ParquetWriter
 
+from polyclip.core.json import parse_json
 from polyclip.core.storage import get_cache_folder, hash_parts, write_text
 from polyclip.data.corpus import CorpusPack
 from polyclip.data.images import MAX_BYTES
@@ -40,6 +42,7 @@ __all__ = [
     "table",
 ]
 
+VERSION = "2"  # of the copies
 BATCH = 32  # rows that are in memory together
 COPY = pa.schema([("image", pa.binary()), ("row", pa.string())])  # the image, and the other columns as JSON
 
@@ -86,7 +89,7 @@ def located(pack: CorpusPack, base: Path) -> list[Shard]:
 
 def local(shard: Shard) -> Path:
     """Return the local copy of a shard; it is streamed first if it is missing."""
-    return fetch_copy(shard.key, partial(_copy, shard))
+    return fetch_copy(hash_parts(VERSION, shard.key), partial(_copy, shard))
 
 
 def samples(shard: Shard, stored: ShardOptions) -> tuple[Iterator[Sample], Counter]:
@@ -105,7 +108,7 @@ def samples(shard: Shard, stored: ShardOptions) -> tuple[Iterator[Sample], Count
     """
     path = local(shard)
     with ParquetFile(path) as file:
-        having = ["image", *json.loads((file.schema_arrow.metadata or {}).get(b"columns", b"[]"))]
+        having = ["image", *parse_json((file.schema_arrow.metadata or {}).get(b"columns", b"[]"))]
     wanted, spoken = columns.select_columns(having, stored.model_copy(update={"image": "image"}), shard.url)
     ignored = Counter({f"column {name}": 1 for name in having if name not in wanted})
     found = columns.iterate_rows(path, shard.url, ["image", "row"])
@@ -127,7 +130,7 @@ def _sample(
             raise DataError("no image")
         return bytes(row["image"])
 
-    cells = json.loads(row["row"])
+    cells = parse_json(row["row"])
     return Sample(
         f"row {number}", (group, place), "", data, partial(columns.read_captions, cells, stored, spoken, single)
     )
@@ -158,7 +161,7 @@ def _copy(shard: Shard, target: Path) -> None:
     """Write the rows of a shard to a parquet file, unchanged."""
     import datasets
 
-    name, split, number, count = json.loads(shard.url)
+    name, split, number, count = parse_json(shard.url)
     whole = _stream(name, split, "" if Path(name).is_dir() else shard.token)
     own = whole.shard(num_shards=count, index=number)
     features = own.features or filesystem.ask_filesystem(shard.url, lambda: own._resolve_features().features)
@@ -170,9 +173,7 @@ def _copy(shard: Shard, target: Path) -> None:
     )
     having = [column for column in features if column != image]
     with ParquetWriter(target, COPY.with_metadata({"columns": json.dumps(having, ensure_ascii=False)})) as writer:
-        while batch := filesystem.ask_filesystem(
-            f"data set {name}, shard {number}", lambda: [row for row, _ in zip(rows, range(BATCH), strict=False)]
-        ):
+        while batch := filesystem.ask_filesystem(f"data set {name}, shard {number}", lambda: list(islice(rows, BATCH))):
             writer.write_table(pa.Table.from_pylist([_kept(row, image) for row in batch], schema=COPY))
 
 

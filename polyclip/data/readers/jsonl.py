@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.json import parse_json
 from polyclip.data.images import make_image_source
 from polyclip.data.splits import SPLITS, assign_split
 from polyclip.data.types import ImageSource, Row
@@ -126,7 +127,7 @@ def read_entries(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
     try:
-        entry = json.loads(line.decode("utf-8"))
+        entry = parse_json(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 ({error}); save the file as UTF-8.") from error
     except json.JSONDecodeError as error:

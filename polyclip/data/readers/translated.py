@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.json import parse_json
 from polyclip.core.storage import hash_file
 from polyclip.core.toml import read_pack
 from polyclip.data.corpus import Corpus, CorpusPack, Translation, load_corpus
@@ -182,7 +183,7 @@ def read_machine_captions(folder: Path, expected: str) -> dict[tuple[str, str, s
 def parse_line(text: bytes, where: str) -> dict[str, Any]:
     """Parse and check one line of captions.jsonl."""
     try:
-        line = json.loads(text.decode("utf-8"))
+        line = parse_json(text.decode("utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"{where}: not JSON in UTF-8 ({error}).") from error
     if not isinstance(line, dict) or line.keys() != KEYS or not isinstance(line["place"], int):

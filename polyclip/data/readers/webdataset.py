@@ -1,9 +1,9 @@
 """A corpus in WebDataset shards, `files = "s3://bucket/{00000..00099}.tar"`: tar files, read in place.
 
-A sample is the files of one name: an image (.jpg .jpeg .png .webp) and its captions, from each of these that is there:
-`key.json`, an object with "captions" by language, or "caption"; `key.sw.txt`, one caption a line in the language named;
-`key.txt`, in the language that the pack names, where no .json has captions. Other members, such as pickled ones, are
-counted and not read.
+A sample is the files of one name: an image and its captions, from each of these that is there: `key.json`, an object
+with "captions" by language, or "caption"; `key.sw.txt`, one caption a line in the language named; `key.txt`, in the
+language that the pack names (without one it is read only where no .json has captions). Other members, such as pickled
+ones, are counted and not read.
 """
 
 from collections import Counter
@@ -15,10 +15,11 @@ from polyclip.data.corpus import CorpusPack
 from polyclip.data.images import MAX_BYTES
 from polyclip.data.shards import filesystem, tar
 from polyclip.data.shards.filesystem import Shard, local
-from polyclip.data.shards.sample import MAX_TEXT, Caption, Sample, parse_json, parse_lines
+from polyclip.data.shards.sample import MAX_TEXT, Caption, Sample, parse_json_captions, parse_lines
 from polyclip.data.shards.scan import indexed
 from polyclip.data.shards.schema import ShardOptions
 from polyclip.data.shards.table import languages, pictures, read, split_concepts, styles, table
+from polyclip.data.shards.tar import PICTURES, Places, group_samples
 from polyclip.errors import DataError
 
 __all__ = [
@@ -34,9 +35,6 @@ __all__ = [
     "styles",
     "table",
 ]
-
-PICTURES = ("jpg", "jpeg", "png", "webp")
-Places = dict[str, tuple[int, int]]  # suffix -> offset and size
 
 
 def located(pack: CorpusPack, base: Path) -> list[Shard]:
@@ -65,14 +63,7 @@ def samples(shard: Shard, stored: ShardOptions) -> tuple[Iterator[Sample], Count
 
     """
     path = local(shard)
-    found: dict[str, Places] = {}
-    ignored: Counter = Counter()
-    for key, suffix, member in tar.iterate_members(path, shard.url):
-        if suffix.lower() in (*PICTURES, "txt", "json") or suffix.lower().endswith(".txt"):
-            places = found.setdefault(key, {})
-            places[suffix if suffix not in places else f"{suffix} twice"] = (member.offset_data, member.size)
-        else:
-            ignored[f".{suffix.lower()[:20]}"] += 1
+    found, ignored = group_samples(tar.iterate_members(path, shard.url))
     return (_sample(path, key, places, stored) for key, places in found.items()), ignored
 
 
@@ -107,7 +98,10 @@ def _captions(path: Path, places: Places, stored: ShardOptions) -> list[Caption]
         if suffix.lower().endswith(("txt", "json"))
     }
     found = [
-        caption for suffix, data in text.items() if suffix.lower() == "json" for caption in parse_json(data, stored)
+        caption
+        for suffix, data in text.items()
+        if suffix.lower() == "json"
+        for caption in parse_json_captions(data, stored)
     ]
     found += [
         caption
@@ -116,4 +110,6 @@ def _captions(path: Path, places: Places, stored: ShardOptions) -> list[Caption]
         for caption in parse_lines(data, suffix[:-4])
     ]
     plain = [data for suffix, data in text.items() if suffix.lower() == "txt"]
-    return found if found or not plain else parse_lines(plain[0], stored.language)
+    if plain and (stored.language or not any(suffix.lower() == "json" for suffix in text) or not found):
+        found += parse_lines(plain[0], stored.language)
+    return found

@@ -21,7 +21,7 @@ from polyclip.data.images import MAX_BYTES, decode_for_edge, decode_image
 from polyclip.data.shards.sample import Sample, check_sample_captions
 from polyclip.errors import DataError
 
-VERSION = "1"  # of the index format
+VERSION = "2"  # of the index format and of how samples are read
 WINDOW = 64  # samples whose images are in memory together
 CAPTION = pa.struct([("language", pa.string()), ("text", pa.string())])
 SCHEMA = pa.schema(

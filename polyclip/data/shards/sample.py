@@ -1,11 +1,11 @@
 """One sample of a shard: where its image is, and its captions by language, checked."""
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from polyclip.core.json import parse_json
 from polyclip.data.shards.schema import ShardOptions
 from polyclip.errors import AmbiguousName, DataError, UnknownName
 from polyclip.languages.normalize import is_visible
@@ -27,7 +27,7 @@ class Sample:
     captions: Callable[[], list[Caption]]  # both raise DataError where the sample is bad
 
 
-def parse_json(text: bytes, stored: ShardOptions) -> list[Caption]:
+def parse_json_captions(text: bytes, stored: ShardOptions) -> list[Caption]:
     """Parse the captions of `key.json`: "captions", by language or a list, else "caption".
 
     "language" names the language of captions without one.
@@ -37,7 +37,7 @@ def parse_json(text: bytes, stored: ShardOptions) -> list[Caption]:
 
     """
     try:
-        entry = json.loads(text.decode("utf-8"))
+        entry = parse_json(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise DataError(f".json is not JSON in UTF-8 ({str(error)[:80]})") from error
     if not isinstance(entry, dict):

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import pyarrow.compute as pc
 
+from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress, console
 from polyclip.core.registry import find
 from polyclip.core.storage import get_cache_folder, hash_parts, write_text
@@ -25,6 +26,7 @@ from polyclip.errors import DataError
 
 FILE, ALLOWED = "catalogue.json", "max-bad.txt"
 NAMED = 5  # bad samples in an error
+KINDS = 8  # of members that are not read, in a message
 
 
 class Format(Protocol):
@@ -156,16 +158,26 @@ def count_samples(catalogue: Catalogue) -> Catalogue:
             f"{shard.url}, sample {row['key']}: {row['problem']}"
             for row in problems.slice(0, NAMED - len(first)).to_pylist()
         ]
-        ignored.update(json.loads(table.schema.metadata[b"ignored"]))
+        ignored.update(parse_json(table.schema.metadata[b"ignored"]))
     return replace(catalogue, rows=rows, bad=wrong, first=first, ignored=dict(ignored))
 
 
 def format_catalogue(found: Catalogue, name: str) -> str:
     """Summarise a catalogue in one line."""
-    aside = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(found.ignored.items()))
+    aside = format_ignored(found.ignored)
     named = f"; the first: {'; '.join(found.first)}" if found.first else ""
     ignored = f"; not read: {aside}" if aside else ""
     return f"corpus {name}: {len(found.shards):,} shards, {found.rows:,} samples, {found.bad:,} bad{named}{ignored}"
+
+
+def format_ignored(ignored: dict[str, int]) -> str:
+    """Summarise what is not read: the most frequent kinds, and how many files of how many others."""
+    order = sorted(ignored, key=lambda kind: (-ignored[kind], kind))
+    said = [f"{ignored[kind]:,} {kind}" for kind in sorted(order[:KINDS])]
+    rest = order[KINDS:]
+    return ", ".join(
+        [*said, *([f"{sum(ignored[kind] for kind in rest):,} of {len(rest)} other kinds"] if rest else [])]
+    )
 
 
 def read_catalogue(folder: Path) -> Catalogue:
@@ -176,7 +188,7 @@ def read_catalogue(folder: Path) -> Catalogue:
 
     """
     try:
-        facts = json.loads((folder / FILE).read_text("utf-8"))
+        facts = parse_json((folder / FILE).read_text("utf-8"))
         return Catalogue(
             **facts
             | {"stored": ShardOptions(**facts["stored"]), "shards": [Shard(**shard) for shard in facts["shards"]]}

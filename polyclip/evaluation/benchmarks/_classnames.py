@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.json import parse_json
 from polyclip.errors import DataError
 from polyclip.evaluation.zeroshot import Task
 from polyclip.languages.normalize import find_pack, is_visible
@@ -123,7 +124,7 @@ def read_json_names(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
 def load_json(path: Path) -> Any:
     """Load a JSON file; DataError if it is not UTF-8 or not JSON."""
     try:
-        return json.loads(read_utf8(path))
+        return parse_json(read_utf8(path))
     except json.JSONDecodeError as error:
         raise DataError(f"{path} is not JSON ({error}).") from error
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
 from polyclip.data.images import make_image_source
 from polyclip.data.types import ImageSource
@@ -88,7 +89,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, line in enumerate(found, 1):
             where = f"{path}:{number}"
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
             except json.JSONDecodeError as error:
                 raise DataError(f"{where}: not JSON ({error}).") from error
             if not isinstance(entry, dict):
@@ -100,7 +101,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def read_json(path: Path) -> Any:
     """Read a JSON file; DataError if it is missing or not JSON."""
     try:
-        return json.loads(read_bytes(path).decode("utf-8-sig"))
+        return parse_json(read_bytes(path).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error}).") from error
     except json.JSONDecodeError as error:

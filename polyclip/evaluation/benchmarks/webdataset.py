@@ -7,16 +7,16 @@ of --lang, or with .json, an object whose "captions" has lists by language. This
 
 import hashlib
 import json
-import tarfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
+from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
 from polyclip.data.images import MAX_BYTES, decode_image
-from polyclip.data.shards.tar import check_end, split_member_name
+from polyclip.data.shards.tar import PICTURES, TEXTS, group_samples, iterate_members, read_at
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 from polyclip.evaluation.benchmarks._files import group_by_pack, read_lines
@@ -27,8 +27,6 @@ from polyclip.languages.schema import Language
 from polyclip.models.aligner import PolyCLIP
 
 NAME = "webdataset"
-IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
-TEXTS = ("txt", "json")
 MAX_TEXT = 1_000_000  # bytes of one sample's captions
 Sample = dict[str, bytes | ImageSource]  # suffix -> content
 
@@ -128,32 +126,26 @@ def read_samples(path: Path) -> dict[str, Sample]:
 
     """
     found: dict[str, Sample] = {}
-    try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                key, suffix = split_member_name(member, str(path))
-                suffix = suffix.lower()
-                if suffix not in IMAGE_SUFFIXES + TEXTS:
-                    continue
-                most = MAX_BYTES if suffix in IMAGE_SUFFIXES else MAX_TEXT
-                if member.size > most:
-                    raise DataError(f"{path}: {member.name} has {member.size:,} bytes, at most {most:,} are read.")
-                if suffix in found.setdefault(key, {}):
-                    raise DataError(f"{path}: {member.name} is there twice.")
-                data = archive.extractfile(member).read()  # type: ignore[union-attr]
-                found[key][suffix] = data if suffix in TEXTS else make_image(path, member, data)
-        check_end(path)
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{path}: damaged or not a tar file ({error}); download it again.") from error
+    groups, _ = group_samples(iterate_members(path, str(path)))
+    for key, places in groups.items():
+        for suffix, (start, size) in places.items():
+            if suffix not in (*PICTURES, *TEXTS):
+                if suffix.endswith(" twice"):
+                    raise DataError(f"{path}: {key}.{suffix.removesuffix(' twice')} is there twice.")
+                continue
+            most = MAX_BYTES if suffix in PICTURES else MAX_TEXT
+            if size > most:
+                raise DataError(f"{path}: {key}.{suffix} has {size:,} bytes, at most {most:,} are read.")
+            data = read_at(path, start, size)
+            found.setdefault(key, {})[suffix] = (
+                data if suffix in TEXTS else make_image(path, start, data, f"{path}, {key}.{suffix}")
+            )
     return found
 
 
-def make_image(path: Path, member: tarfile.TarInfo, data: bytes) -> ImageSource:
+def make_image(path: Path, start: int, data: bytes, where: str) -> ImageSource:
     """Return an image that is stored in a shard."""
-    where = f"{path}, {member.name}"
-    return ImageSource(
-        where, hashlib.sha256(data).hexdigest(), partial(open_image, path, member.offset_data, member.size, where)
-    )
+    return ImageSource(where, hashlib.sha256(data).hexdigest(), partial(open_image, path, start, len(data), where))
 
 
 def open_image(path: Path, start: int, size: int, where: str) -> Image.Image:
@@ -167,7 +159,7 @@ def get_image(sample: Sample, where: str) -> ImageSource:
     """Return the one image of a sample; DataError where it has none or several."""
     found = [content for content in sample.values() if isinstance(content, ImageSource)]
     if len(found) != 1:
-        raise DataError(f"{where}: {len(found)} images, expected one, .{', .'.join(IMAGE_SUFFIXES)}.")
+        raise DataError(f"{where}: {len(found)} images, expected one, .{', .'.join(PICTURES)}.")
     return found[0]
 
 
@@ -191,7 +183,7 @@ def read_captions(
     """
     try:
         text = {suffix: content.decode("utf-8") for suffix, content in sample.items() if isinstance(content, bytes)}
-        entry = json.loads(text["json"]) if "json" in text else {}
+        entry = parse_json(text["json"]) if "json" in text else {}
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 ({error}).") from error
     except json.JSONDecodeError as error:

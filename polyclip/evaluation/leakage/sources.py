@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
 from polyclip.data.corpus import Corpus, CorpusPack, list_corpora, load_corpus
 from polyclip.data.images import SUFFIXES, make_image_source
@@ -255,7 +256,7 @@ def parse_json_lines(lines: Sequence[str]) -> tuple[list[str], Captions]:
     listed: list[str] = []
     captions: Captions = defaultdict(list)
     for line in lines:
-        entry = json.loads(line)
+        entry = parse_json(line)
         reader = next((KINDS[key] for key in KINDS if key in entry), None) if isinstance(entry, dict) else None
         if reader is None:
             raise DataError(f"expected lines with one of {', '.join(KINDS)}, found {line[:40]!r}")

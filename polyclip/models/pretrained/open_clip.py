@@ -5,7 +5,6 @@ embeddings are in the shared space already. Safetensors only. Options: `pretrain
 as laion2b_s34b_b79k) and `revision`.
 """
 
-import json
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from polyclip.core.json import parse_json
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.hf import compute_identity, explain_loading_errors
@@ -118,7 +118,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "open_clip_config.json"
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))["model_cfg"]
+        found: dict[str, Any] = parse_json(path.read_text("utf-8"))["model_cfg"]
         int(found["embed_dim"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(

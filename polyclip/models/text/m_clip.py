@@ -5,7 +5,6 @@ CLIP's space.
 published models keep their weights pickled and have to be converted first. Option: `revision`.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from polyclip.core.json import parse_json
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.hf import compute_identity, explain_loading_errors
@@ -78,7 +78,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     """
     path = folder / "config.json"
-    found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    found: dict[str, Any] = parse_json(path.read_text("utf-8")) if path.is_file() else {}
     lacking = [key for key in ("modelBase", "transformerDimensions", "numDims") if key not in found]
     if lacking or not (folder / "model.safetensors").is_file():
         what = f"its config.json has no {', '.join(lacking)}" if lacking else "it has no model.safetensors"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from polyclip.core.run_folder import read_settings
 from polyclip.core.storage import hash_file
-from polyclip.data.images import flatten_on_white
+from polyclip.data.image_modes import convert_to_rgb
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 from polyclip.languages.normalize import normalize_input
@@ -67,7 +67,7 @@ class ServedModel:
 
     def embed_image(self, image: Image.Image) -> Float[Tensor, "1 dim"]:
         """Embed an image given by the user."""
-        return self._embed(self.aligner.vision, [ImageSource("query", "", partial(flatten_on_white, image))])
+        return self._embed(self.aligner.vision, [ImageSource("query", "", partial(convert_to_rgb, image))])
 
     def _embed(self, branch: Branch, items: Sequence[Any]) -> Float[Tensor, "1 dim"]:
         return branch.unit(encoding.encode_items(self._encoders.get_encoder(branch), items, lambda rows: None))

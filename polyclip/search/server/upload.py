@@ -1,6 +1,5 @@
 """Uploaded images: limited in bytes before they are read and in pixels before they are decoded."""
 
-import io
 from collections.abc import Awaitable, Callable
 
 from PIL import Image, UnidentifiedImageError
@@ -8,7 +7,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.types import Message
 
-from polyclip.data.images import MAX_PIXELS, decode_image
+from polyclip.data.images import MAX_PIXELS, decode_image, open_header
 from polyclip.errors import DataError
 from polyclip.search.server.errors import RequestError
 
@@ -16,7 +15,6 @@ MAX_UPLOAD = 20 * 2**20  # bytes of a whole request
 DRAINED = (
     8 * MAX_UPLOAD
 )  # a browser shows an answer only once it has sent its request; of larger ones the rest is cut off
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # of polyclip/data/images.py; no other decoder is ever tried
 READ = "JPEG, PNG, WebP, GIF, BMP and TIFF are read"
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 WHERE = "The image sent"
@@ -84,7 +82,7 @@ def decode_upload(data: bytes) -> Image.Image:
     if not data:
         raise RequestError(422, f"{WHERE} is empty (0 bytes).")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with open_header(data) as image:
             width, height = image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise RequestError(
@@ -92,7 +90,7 @@ def decode_upload(data: bytes) -> Image.Image:
         ) from error
     except UnidentifiedImageError as error:
         raise RequestError(415, f"{WHERE} is {describe_format(data)}; {READ}.") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
         raise RequestError(422, f"{WHERE} is damaged or truncated.") from error
     if width * height > MAX_PIXELS:
         raise RequestError(

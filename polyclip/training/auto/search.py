@@ -18,10 +18,11 @@ from typing import Any
 import torch
 
 from polyclip.core.durations import format_duration
+from polyclip.core.json import parse_json
 from polyclip.core.progress import console
 from polyclip.core.registry import find
-from polyclip.core.run_folder import format_changes
-from polyclip.core.storage import PART, write_atomically, write_text
+from polyclip.core.run_folder import format_changes, list_strangers
+from polyclip.core.storage import write_atomically, write_text
 from polyclip.core.timing import Clock
 from polyclip.errors import DataError, RunError
 from polyclip.evaluation.metrics import recall
@@ -325,9 +326,7 @@ def open_search(run: AlignConfig) -> list[Trial]:
     """
     path, trials = run.out / FILE, run.out / TRIALS
     if not path.exists():
-        if run.out.exists() and (
-            not run.out.is_dir() or any(found.suffix != PART and found != trials for found in run.out.iterdir())
-        ):
+        if run.out.exists() and (not run.out.is_dir() or any(found != trials for found in list_strangers(run.out))):
             raise RunError(f"{run.out} exists and holds no search of --method auto; choose another --out.")
         shutil.rmtree(trials, ignore_errors=True)
         return []
@@ -352,7 +351,7 @@ def read_choice(path: Path) -> Choice:
 
     """
     try:
-        table = json.loads(path.read_text("utf-8"))
+        table = parse_json(path.read_text("utf-8"))
         del table["schema"]
         return Choice(**table | {"trials": [Trial(**trial) for trial in table["trials"]]})
     except (ValueError, KeyError, TypeError) as error:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from polyclip.core.json import parse_json
 from polyclip.core.storage import hash_file
 from polyclip.errors import DataError
 from polyclip.languages.schema import Language
@@ -95,7 +96,7 @@ def parse_line(line: str, where: str) -> tuple[str, list[str]]:
 
     """
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON ({error}).") from error
     if not isinstance(entry, dict) or entry.keys() != {"source", "translation"}:

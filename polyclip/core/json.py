@@ -1,0 +1,51 @@
+"""One parser of JSON for everything that is read: whatever a file holds, the error is JSONDecodeError."""
+
+import json
+from json import JSONDecodeError
+from typing import Any
+
+from polyclip.core.text import is_broken
+
+__all__ = ["JSONDecodeError", "parse_json"]
+
+
+def parse_json(text: str | bytes) -> Any:
+    r"""Parse JSON; a byte order mark is dropped.
+
+    Args:
+        text: The document; bytes are UTF-8.
+
+    Returns:
+        Its value.
+
+    Raises:
+        JSONDecodeError: It is not JSON, is nested too deeply, has a number of over 4,300 digits, or half a surrogate
+            pair such as `\ud83d`, which no file and no encoder can take.
+        UnicodeDecodeError: The bytes are not UTF-8.
+
+    """
+    source = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
+    try:
+        found = json.loads(source)
+    except JSONDecodeError:
+        raise
+    except RecursionError as error:
+        raise JSONDecodeError("nested too deeply", "", 0) from error
+    except ValueError as error:  # Python parses no number of over 4,300 digits
+        raise JSONDecodeError(str(error).partition(";")[0], "", 0) from error
+    if "\\ud" in source or "\\uD" in source or is_broken(source):
+        place = find_surrogate(found)
+        if place:
+            raise JSONDecodeError(f"half a surrogate pair in {place}", "", 0)
+    return found
+
+
+def find_surrogate(found: Any) -> str:
+    """The value that holds half a surrogate pair, in ASCII and shortened; empty for none."""
+    waiting = [found]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and is_broken(value):
+            return ascii(value)[:60]
+        waiting += [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return ""
