@@ -33,6 +33,9 @@ def command(
     ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Also write the table to this CSV file.")] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Also read images that are links to outside DIR, as DVC has them.")
+    ] = False,
 ) -> None:
     """Label images zero-shot with the nearest of given labels, using the language pack's prompts."""
     from polyclip.search.classify import read_labels
@@ -43,7 +46,7 @@ def command(
     from polyclip.search.gallery import load_gallery
     from polyclip.search.query import read_trained_languages
 
-    gallery = load_gallery(folder, model)
+    gallery = load_gallery(folder, model, follow_links=follow_links)
     spelt = choose_language(named, language, read_trained_languages(gallery.run))
     found = label_images(gallery, named, spelt)
     if csv is not None:

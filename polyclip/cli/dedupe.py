@@ -27,6 +27,9 @@ def command(
         float | None, typer.Option(help="With --model: minimum cosine of a pair. Default: 0.95.", min=-1.0, max=1.0)
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Also read images that are links to outside DIR, as DVC has them.")
+    ] = False,
 ) -> None:
     """Group identical files, the same image at another size or quality, and images similar to a model. Nothing
     is deleted.
@@ -37,10 +40,10 @@ def command(
     from polyclip.search.gallery import load_gallery
 
     root = folder.resolve()
-    images, problems = read_images(root)
+    images, problems = read_images(root, follow_links=follow_links)
     vectors = {}
     if model is not None:
-        gallery = load_gallery(root, model)
+        gallery = load_gallery(root, model, follow_links=follow_links)
         vectors = {str(path): vector for path, vector in zip(gallery.paths, gallery.embeddings, strict=True)}
     least = THRESHOLD if threshold is None else threshold
     groups, unread = find_duplicates(images, vectors, least, f"images of {folder}")

@@ -74,19 +74,20 @@ def command(
 
 
 def print_scores(result: "Result", json: Path | None, form: str, out: Path) -> None:
-    """Print the scores, and write the requested files."""
+    """Write the requested files, then print the scores."""
     from polyclip.evaluation.formats import export_result
     from polyclip.report import classification
     from polyclip.report.result import write_result
     from polyclip.report.table import build_tables, format_notes
 
+    if json is not None:
+        write_result(json, result)
+    written = [*([] if json is None else [json]), *(export_result(result, form, out) if form else [])]
     console = Console()
     for table in classification.build_tables(result.scores) or build_tables(result.scores):
         console.print(table)
     console.print(format_notes(result), highlight=False, soft_wrap=True)
-    if json is not None:
-        write_result(json, result)
-    for path in [*([] if json is None else [json]), *(export_result(result, form, out) if form else [])]:
+    for path in written:
         console.print(f"result: {path}", highlight=False, soft_wrap=True)
 
 

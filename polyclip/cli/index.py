@@ -26,6 +26,9 @@ def command(
         str,
         typer.Option(help="With --to-clip-retrieval: language of the captions beside the images, for normalization."),
     ] = "",
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Also read images that are links to outside DIR, as DVC has them.")
+    ] = False,
 ) -> None:
     """Encode a folder of images into a search index; repeated, it encodes new and changed images only."""
     language = resolve_language(lang).code if lang else ""
@@ -46,7 +49,7 @@ def command(
                 soft_wrap=True,
             )
         else:
-            changes = update_index(images, model, place)
+            changes = update_index(images, model, place, follow_links=follow_links)
             index = changes.index
             for problem in changes.problems:
                 console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ exit code 2.
 
 import gc
 import inspect
+import io
 import logging
 import sys
 import warnings
@@ -255,6 +256,9 @@ for panel, commands in PANELS.items():
 def main() -> None:
     """Run the command line and exit with the command's code."""
     gc.set_threshold(OBJECTS)
+    for stream in (sys.stdout, sys.stderr):  # a pipe of Windows, or LANG=C, cannot write every letter
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # Pillow's warning about large images duplicates our error, which names the image
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     try:

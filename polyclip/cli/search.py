@@ -44,6 +44,10 @@ def command(
         Path | None,
         typer.Option(help="HTML file of the contact sheet. Default: search.html with --images, none with --index."),
     ] = None,
+    follow_links: Annotated[
+        bool,
+        typer.Option("--follow-links", help="Also read images that are links to outside the folder."),
+    ] = False,
 ) -> None:
     """Rank images by a text or image query, and write a contact sheet."""
     language = resolve_language(lang).code if lang else ""
@@ -55,7 +59,7 @@ def command(
         found = search_index(query, Index.open(index, images, model), top, language, picture)
     else:
         found = search(
-            query, images or Path(), model or Path(), top, language, picture
+            query, images or Path(), model or Path(), top, language, picture, follow_links=follow_links
         )  # `check_query` made sure that both are given
     sheet = html or (SHEET if index is None and not json else None)
     if json:

@@ -4,7 +4,7 @@ import os
 import socket
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from polyclip.core.toml import parse_toml
 from polyclip.errors import RunError
 
 LOCK, OWNER = ".lock", ".lock-owner"  # the lock ends with its process; the other file says whose it is
-RUN_FILES = ("run.toml", "choice.json")  # of a run, and of a search among methods
 
 
 @contextmanager
@@ -25,7 +24,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """Keep other commands from writing a folder; the processes of one job share the lock.
 
     The lock ends with the process that took it, however that ends: what a killed one leaves behind locks nobody out.
-    If the block makes no run of the folder, nothing is left in it.
+    If the block leaves the folder empty, it is removed.
 
     Args:
         folder: The run folder, which need not exist.
@@ -44,8 +43,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         if first:
-            (folder / OWNER).unlink(missing_ok=True)
-            remove_unused(folder, missing)
+            remove_lock(folder, missing)
             lock.release()
 
 
@@ -54,6 +52,9 @@ def take_lock(lock: FileLock, folder: Path) -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
+        while not (folder / LOCK).exists():  # whoever held it removed the file between our opening and locking it
+            lock.release()
+            lock.acquire(timeout=0)
         (folder / OWNER).write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
     except Timeout:
         try:
@@ -66,13 +67,13 @@ def take_lock(lock: FileLock, folder: Path) -> str:
     return ""
 
 
-def remove_unused(folder: Path, made: list[Path]) -> None:
-    """Remove the lock file of a folder without a run, and the folders that were made for it."""
-    if any((folder / name).exists() for name in RUN_FILES):
-        return
-    (folder / LOCK).unlink(missing_ok=True)
+def remove_lock(folder: Path, made: list[Path]) -> None:
+    """Remove the lock's files, while it is held, and the folders that were made for it and have stayed empty."""
+    for name in (OWNER, LOCK):
+        with suppress(OSError):  # Windows removes no open file
+            (folder / name).unlink(missing_ok=True)
     for path in made:
-        if any(path.iterdir()):
+        if not path.is_dir() or any(path.iterdir()):
             return
         path.rmdir()
 

@@ -1,5 +1,6 @@
 """TOML packs: where they are, and how a file becomes a validated immutable object."""
 
+import re
 import tomllib
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +17,7 @@ ROOT = (
 )  # a wheel carries the folders inside the package
 LANGUAGES = ROOT / "languages"
 CORPORA = ROOT / "corpora"
+DEEP = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*\.[ \t]*){100}""")  # a key of so many parts takes tomllib minutes
 SHOWN = 80  # characters of a value in an error
 
 
@@ -61,6 +63,8 @@ def parse_toml(text: str) -> dict[str, Any]:
         TOMLDecodeError: It is not TOML, is nested too deeply, or has a number of over 4,300 digits.
 
     """
+    if DEEP.search(text):
+        raise tomllib.TOMLDecodeError("nested too deeply")
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError:

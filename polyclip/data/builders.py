@@ -9,7 +9,7 @@ import tomli_w
 
 from polyclip.core.storage import get_cache_folder, hash_parts, write_text
 from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.images import find_images
+from polyclip.data.image_files import find_images
 from polyclip.errors import DataError, PolyclipError, UnknownName
 from polyclip.languages.resolve import resolve_language
 

@@ -49,6 +49,7 @@ class CorpusPack(Pack):
     about: str
     reader: str
     folder: str = ""  # relative to the pack
+    follow_links: bool = False  # whether images may be links that lead out of the folder; of the reader `jsonl`
     files: (
         str | list[str]
     ) = []  # in place of a folder: shards, as paths from the pack's folder or addresses that fsspec knows
@@ -253,6 +254,10 @@ def _reader(pack: CorpusPack, path: Path) -> Reader:
             f"{path}: reader {pack.reader!r} requires {wanted}; found {other if getattr(pack, other) else 'none'}. "
             f"Write {wanted} = ... in the pack."
         )
+    if pack.follow_links:
+        if not hasattr(reader, "follow_links"):
+            raise PackError(f"{path}: follow_links: reader {pack.reader!r} has no links to follow; remove it.")
+        reader.follow_links(path.parent / pack.folder)
     return cast(Reader, reader)
 
 

@@ -1,7 +1,6 @@
-"""Image files: found in a folder, limited in size, decoded, and reported by name when they cannot be read."""
+"""Image files: limited in size, decoded, and reported by name when they cannot be read."""
 
 import io
-import mimetypes
 import struct
 import warnings
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from polyclip.data.image_modes import convert_to_rgb, is_ranged
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 # What is decoded, whatever a file's name says: Pillow's decoder of EPS, for one, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000  # decoded, 3 bytes each: 192 MB
@@ -38,81 +37,6 @@ TURNS = {
 # embeddings above 0.9998, see tests).
 GAP = 4
 EDGE: ContextVar[int | None] = ContextVar("edge", default=None)  # edge that images are decoded for; None: full size
-
-
-def find_images(folder: Path) -> list[Path]:
-    """Find every image file below a folder; links that lead outside are not followed.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        Paths in alphabetical order.
-
-    Raises:
-        DataError: There is no such folder, or no image in it.
-
-    """
-    return scan_folder(folder)[0]
-
-
-def scan_folder(folder: Path) -> tuple[list[Path], list[str]]:
-    """Find every image file below a folder, and the image files of formats that are not supported, such as SVG.
-
-    Links that lead outside are not followed.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        Paths in alphabetical order, and one sentence for each unsupported file.
-
-    Raises:
-        DataError: There is no such folder, or no supported image in it.
-
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder.")
-    files = sorted(iterate_files(folder))
-    found = [path for path in files if path.suffix.lower() in SUFFIXES]
-    if not found:
-        raise DataError(f"{folder} has no image; expected files ending in {', '.join(sorted(SUFFIXES))}.")
-    kinds = [(path, mimetypes.guess_type(path.name)[0] or "") for path in files if path.suffix.lower() not in SUFFIXES]
-    return found, [
-        f"{path}: {kind} is not read; save it as PNG or JPEG." for path, kind in kinds if kind.startswith("image/")
-    ]
-
-
-def iterate_files(folder: Path) -> Iterator[Path]:
-    """Iterate over the files below a folder, without unreadable ones and those that links lead to outside it."""
-    root = folder.resolve()
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file() and path.resolve().is_relative_to(root):
-                yield path
-        except OSError:  # removed meanwhile, or a circle of links
-            continue
-
-
-def select_readable(paths: list[Path]) -> tuple[list[ImageSource], list[str]]:
-    """Select the images that can be decoded.
-
-    Args:
-        paths: Image files.
-
-    Returns:
-        The readable images, and one sentence for each other one; none is replaced by another.
-
-    """
-    images, problems = [], []
-    for path in paths:
-        try:
-            image = make_image_source(path)
-            image.open()
-            images.append(image)
-        except DataError as error:
-            problems.append(str(error))
-    return images, problems
 
 
 def make_image_source(path: Path) -> ImageSource:

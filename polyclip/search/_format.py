@@ -9,7 +9,7 @@ written.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
@@ -22,11 +22,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from polyclip.core.storage import PART, write_atomically, write_text
+from polyclip.data.image_files import INDEX, has_drive
 from polyclip.errors import DataError
 
 FORMAT = 1
 MANIFEST = "index.json"
-INSIDE = ".polyclip-index"  # where the index of a folder of images is kept, unless --out says otherwise
+INSIDE = INDEX  # where the index of a folder of images is kept, unless --out says otherwise
 KINDS = ("vectors", "pictures", "graph")
 SCHEMA = pa.schema(
     [("path", pa.string()), ("number", pa.int64()), ("size", pa.int64()), ("changed", pa.int64()), ("key", pa.string())]
@@ -69,6 +70,7 @@ class Manifest(BaseModel):
     bytes: dict[str, int]  # of each file
     present: int  # images that existed when it was written
     graph: Graph | None = None
+    follow_links: bool = False  # whether images may be links that lead out of the root
 
     def file_name(self, kind: str) -> str:
         """Return the name of the file of one kind (`vectors`, `images` or `graph`)."""
@@ -191,7 +193,7 @@ def check_paths(paths: Sequence[str], where: Path) -> None:
 
     """
     for path in paths:
-        if not path or path.startswith("/") or "\\" in path or ":" in path[:2] or ".." in path.split("/"):
+        if not path or PurePath(path).is_absolute() or has_drive(path) or ".." in PurePath(path).parts:
             raise DataError(
                 f"{where} names {path!r}, which is not inside the folder of images; it was not made by 'polyclip "
                 "index'."

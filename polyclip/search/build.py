@@ -13,7 +13,7 @@ from torch import Tensor
 from polyclip.core.run_folder import read_settings
 from polyclip.core.storage import hash_file
 from polyclip.data.corpus import load_corpus
-from polyclip.data.images import scan_folder
+from polyclip.data.image_files import scan_folder
 from polyclip.errors import DataError
 from polyclip.languages.normalize import find_pack, normalize_text
 from polyclip.models.aligner import PolyCLIP, load_model
@@ -58,7 +58,17 @@ class IndexRows:
     next: int
 
 
-def update_index(images: Path, model: Path, out: Path) -> Changes:
+@dataclass(frozen=True)
+class IndexSources:
+    """What an index is made of: the folder of images, the run and the hash of its weights."""
+
+    root: Path
+    model: Path
+    digest: str
+    follow_links: bool = False
+
+
+def update_index(images: Path, model: Path, out: Path, *, follow_links: bool = False) -> Changes:
     """Create or update the index `out` of the images below `images` with the model of a run; resumes after an
     interruption.
 
@@ -66,6 +76,7 @@ def update_index(images: Path, model: Path, out: Path) -> Changes:
         images: Folder of images, searched recursively.
         model: Run folder of the model.
         out: Folder of the index.
+        follow_links: Whether links that lead out of `images` are followed; an index that was made so keeps it.
 
     Returns:
         The index and what changed.
@@ -80,8 +91,10 @@ def update_index(images: Path, model: Path, out: Path) -> Changes:
 
     """
     root = images.resolve()
-    paths, problems = scan_folder(root)
     check_out(out)
+    made = read_manifest(out) if (out / MANIFEST).is_file() else None
+    follow_links = follow_links or (made is not None and made.follow_links)
+    paths, problems = scan_folder(root, follow_links=follow_links)
     aligner = load_model(model)
     with lock_index(out):
         old = read_manifest(out) if (out / MANIFEST).is_file() else None
@@ -104,7 +117,7 @@ def update_index(images: Path, model: Path, out: Path) -> Changes:
             join_embeddings(rows, kept, [known.embeddings[entry.key] for entry in numbered]),
             rows.next + len(numbered),
         )
-        write_index(out, old, new, root, model, digest, aligner)
+        write_index(out, old, new, IndexSources(root, model, digest, follow_links), aligner)
         rmtree(out / "parts", ignore_errors=True)
     gone = len({entry.path for entry in rows.entries} - {entry.path for entry in new.entries})
     return Changes(Index.open(out, images, model), encoded, len(numbered), gone, problems)
@@ -146,20 +159,20 @@ def join_embeddings(rows: IndexRows, kept: Sequence[Entry], new: Sequence[Tensor
     return torch.cat([part for part in (stay, torch.stack(list(new)) if new else None) if part is not None])
 
 
-def write_index(
-    out: Path, old: Manifest | None, rows: IndexRows, root: Path, model: Path, digest: str, aligner: PolyCLIP
-) -> None:
+def write_index(out: Path, old: Manifest | None, rows: IndexRows, of: IndexSources, aligner: PolyCLIP) -> None:
     """Write the next generation of the index; only the manifest where no row changed."""
+    root, model = of.root, of.model
     facts: dict[str, Any] = {
         "root": "/".join([".."] * count_levels_below(out, root)) or str(root),
         "model": str(model.resolve()),
+        "follow_links": of.follow_links,
         "present": sum((root / entry.path).is_file() for entry in rows.entries),
     }
     if old is not None and old.next == rows.next and old.rows == len(rows.entries):
         write_manifest(out, old.model_copy(update=facts))
         return
     manifest = Manifest(
-        aligner=digest,
+        aligner=of.digest,
         dim=rows.embeddings.shape[1],
         rows=len(rows.entries),
         next=rows.next,

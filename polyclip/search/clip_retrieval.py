@@ -23,13 +23,13 @@ from torch import Tensor
 
 from polyclip.core.json import parse_json
 from polyclip.core.storage import hash_file, write_atomically, write_text
-from polyclip.data.images import select_readable
+from polyclip.data.image_files import select_readable
 from polyclip.errors import DataError, PolyclipError
 from polyclip.evaluation.zeroshot import normalize_embeddings
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search._encode import read_file_state
 from polyclip.search._format import MANIFEST, Entry, check_out, check_paths, lock_index
-from polyclip.search.build import IndexRows, write_index
+from polyclip.search.build import IndexRows, IndexSources, write_index
 from polyclip.search.index import Index
 
 OURS = "polyclip.json"
@@ -143,9 +143,7 @@ def import_embeddings(folder: Path, images: Path, model: Path, out: Path) -> tup
             out,
             None,
             IndexRows(entries, embeddings, len(entries)),
-            root,
-            model,
-            hash_file(model / "aligner.safetensors"),
+            IndexSources(root, model, hash_file(model / "aligner.safetensors")),
             aligner,
         )
     return Index.open(out, images, model), how

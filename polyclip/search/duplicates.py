@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyclip.core.progress import Progress
+from polyclip.data.image_files import scan_folder
 from polyclip.data.image_hash import TRIES, ImageHashes, find_near, hash_images, is_same_image
-from polyclip.data.images import make_image_source, scan_folder
+from polyclip.data.images import make_image_source
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 
@@ -67,8 +68,12 @@ class DisjointSets:
         return ((root, rows) for root, rows in found.items() if len(rows) > 1)
 
 
-def read_images(folder: Path) -> tuple[list[ImageSource], list[str]]:
+def read_images(folder: Path, *, follow_links: bool = False) -> tuple[list[ImageSource], list[str]]:
     """Read every image file below a folder by content.
+
+    Args:
+        folder: The folder.
+        follow_links: Whether links that lead out of it are followed.
 
     Returns:
         The images, and one message for each file that cannot be read.
@@ -77,7 +82,7 @@ def read_images(folder: Path) -> tuple[list[ImageSource], list[str]]:
         DataError: There is no image.
 
     """
-    paths, problems = scan_folder(folder)
+    paths, problems = scan_folder(folder, follow_links=follow_links)
     found = []
     with Progress("reading images", len(paths)) as progress:
         for path in paths:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyclip.data.images import scan_folder, select_readable
+from polyclip.data.image_files import scan_folder, select_readable
 from polyclip.errors import DataError
 from polyclip.models.aligner import load_model
 from polyclip.search.index import Hit, Index
@@ -29,7 +29,14 @@ class SearchResult:
 
 
 def search(
-    query: str, folder: Path, model: Path, top: int, language: str = "", image: Path | None = None
+    query: str,
+    folder: Path,
+    model: Path,
+    top: int,
+    language: str = "",
+    image: Path | None = None,
+    *,
+    follow_links: bool = False,
 ) -> SearchResult:
     """Search the images below a folder by text or by an image; features of unchanged images come from the cache.
 
@@ -41,6 +48,7 @@ def search(
         language: Code of the query's language, for normalization. Default: the first trained language in the query's
             script.
         image: Image file to search by instead of text.
+        follow_links: Whether links that lead out of the folder are followed.
 
     Returns:
         Up to `top` images, most similar first.
@@ -54,7 +62,7 @@ def search(
     spelt = language if language or image else detect_query_language(query, trained)
     aligner = load_model(model)
     embedding = embed_query(aligner, query, image, spelt)[0]
-    paths, unread = scan_folder(folder)
+    paths, unread = scan_folder(folder, follow_links=follow_links)
     images, problems = select_readable(paths)
     if not images:
         raise DataError(f"None of the {len(problems)} images below {folder} can be read; the first: {problems[0]}")

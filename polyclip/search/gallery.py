@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.data.images import scan_folder, select_readable
+from polyclip.data.image_files import scan_folder, select_readable
 from polyclip.errors import DataError
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search._format import MANIFEST, find_index_folder
@@ -28,12 +28,13 @@ class SearchGallery:
     indexed: bool = False
 
 
-def load_gallery(folder: Path, model: Path | None) -> SearchGallery:
+def load_gallery(folder: Path, model: Path | None, *, follow_links: bool = False) -> SearchGallery:
     """Load the images of an index, or encode those below a folder.
 
     Args:
         folder: An index, a folder that holds one, or a folder of images. An index is used as it was written.
         model: Run folder; required where there is no index.
+        follow_links: Whether links that lead out of a folder of images are followed.
 
     Returns:
         Images and embeddings.
@@ -59,7 +60,7 @@ def load_gallery(folder: Path, model: Path | None) -> SearchGallery:
             f"{folder} has no index; make one with 'polyclip index {folder} --model RUN', or give the run that "
             "encodes its images with --model RUN."
         )
-    paths, unread = scan_folder(folder)
+    paths, unread = scan_folder(folder, follow_links=follow_links)
     aligner = load_model(model)
     images, problems = select_readable(paths)
     if not images:

@@ -49,7 +49,7 @@ def test_the_second_is_refused_and_told_whose_it_is(tmp_path: Path) -> None:
     with lock_folder(out):
         check_folder(out, {"seed": 0}, resume=True)
         assert (out / OWNER).read_text("utf-8") == f"process {os.getpid()} on {socket.gethostname()}"
-    assert sorted(path.name for path in out.iterdir()) == [LOCK, "run.toml"]
+    assert sorted(path.name for path in out.iterdir()) == ["run.toml"]
 
 
 def test_one_process_holds_it_once(tmp_path: Path) -> None:

@@ -18,11 +18,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from filelock import FileLock
+from PIL import Image
 from safetensors.torch import load_file
 
 from polyclip.core.run_folder import write_settings
 from polyclip.data.corpus import load_corpus
-from polyclip.data.images import open_image, scan_folder, select_readable
+from polyclip.data.image_files import scan_folder, select_readable
+from polyclip.data.images import open_image
 from polyclip.data.pairs import SamplingConfig, make_training_pairs
 from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.languages.schema import load_language
@@ -283,6 +285,16 @@ def test_a_truncated_index_is_named(mine: Path, kind: str) -> None:
     one_sentence(polyclip("search", "paka", "--index", mine), path.name, "is missing")
     (path.parent / "index.json").write_text("{}")
     one_sentence(polyclip("search", "paka", "--index", mine), "index.json", "damaged")
+
+
+@pytest.mark.parametrize("name", ["8:15 asubuhi.png", "picha\\paka.png", "a\nb.png", "a:b/c.png"])
+def test_odd_names_are_indexed_and_found_again(name: str, mine: Path, run: Path) -> None:
+    (mine / name).parent.mkdir(exist_ok=True)
+    Image.new("RGB", (32, 32), "teal").save(mine / name, "PNG")
+    (mine / "caf\udce9.png").write_bytes((mine / name).read_bytes())
+    said = polyclip("index", mine, "--model", run)
+    assert said.code == 0 and r"caf\xe9.png: the name is not UTF-8" in said.out
+    assert name in Index.open(mine).paths
 
 
 def test_an_index_never_leads_out_of_its_folder(mine: Path) -> None:

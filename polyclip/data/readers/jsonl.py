@@ -6,8 +6,9 @@ split; the image itself otherwise) and "category".
 """
 
 import json
+import os
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from polyclip.core.json import parse_json
@@ -17,7 +18,14 @@ from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError, UnknownName
 
 STYLE = "pictures"
+LINKED: set[Path] = set()  # folders whose pack says follow_links
 KEYS = {"image", "captions", "split", "group", "category"}
+
+
+def follow_links(folder: Path) -> None:
+    """Accept images of a folder that are links to outside it, as git-annex and DVC have them."""
+    LINKED.add(folder)
+    read_entries.cache_clear()
 
 
 def languages(folder: Path) -> list[str]:
@@ -140,11 +148,32 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
     return entry
 
 
+def check_image_path(image: object, folder: Path, where: str) -> None:
+    """Check that a line names an image file of the corpus' folder.
+
+    Raises:
+        DataError: It is no path inside the folder, is missing, or is a link that leads out and `follow_links` was not
+            called.
+
+    """
+    inside = isinstance(image, str) and "\0" not in image and not PurePath(image).is_absolute()
+    if not inside or PurePath(os.path.normpath(str(image))).parts[:1] == ("..",):
+        raise DataError(f"{where}: image is {str(image)[:80]!r}, expected a path inside {folder}.")
+    try:
+        target = (folder / str(image)).resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise DataError(f"{where}: image {folder / str(image)} is missing ({said}).") from error
+    if folder not in LINKED and not target.is_relative_to(folder.resolve()):
+        raise DataError(
+            f"{where}: image {image} is a link to outside {folder}; write follow_links = true in the pack to read it."
+        )
+    if not target.is_file():
+        raise DataError(f"{where}: image {folder / str(image)} is missing: it is not a file.")
+
+
 def _check(image: object, entry: dict[str, Any], folder: Path, where: str) -> None:
-    if not isinstance(image, str) or not (folder / image).resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{where}: image is {image!r}, expected a path inside {folder}.")
-    if not (folder / image).is_file():
-        raise DataError(f"{where}: image {folder / image} is missing.")
+    check_image_path(image, folder, where)
     if entry.get("split", "train") not in SPLITS:
         raise DataError(f"{where}: split is {entry['split']!r}, expected {', '.join(SPLITS)}.")
     captions = entry["captions"]

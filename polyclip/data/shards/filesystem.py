@@ -244,7 +244,7 @@ def resolve_beside(url: str, name: str) -> str:
 
     """
     parts = name.replace("\\", "/").split("/")
-    if not name or name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or not name.isprintable():
+    if not name or name.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":") or not name.isprintable():
         raise DataError(f"the path {name[:80]!r} leads out of the shard's folder")
     folder = url.rpartition("/")[0]
     return f"{folder}/{name}" if folder else name

@@ -17,6 +17,7 @@ from polyclip.errors import DataError
 PICTURES = tuple(sorted(suffix[1:] for suffix in SUFFIXES))
 TEXTS = ("txt", "json")
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")  # of `key.sw.txt` where no image says so
+FAULTS = (tarfile.TarError, OSError, ValueError, OverflowError)  # of a damaged file: headers may hold any number
 Places = dict[str, tuple[int, int]]  # suffix -> offset and size
 
 
@@ -33,7 +34,7 @@ def explain_tar_errors(path: Path, shown: str) -> Iterator[None]:
     """Turn errors of tarfile and the disk into a DataError that names the damaged shard, shown as `shown`."""
     try:
         yield
-    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:  # headers may hold any number
+    except FAULTS as error:
         packed = (
             " Compressed shards (.tar.gz) must be decompressed to .tar first."
             if shown.endswith((".gz", ".tgz", ".zst"))
@@ -56,12 +57,18 @@ def iterate_members(path: Path, shown: str) -> Iterator[Member]:
         DataError: The shard is damaged or truncated, a member is not a plain file, or its path leads out.
 
     """
-    with explain_tar_errors(path, shown), tarfile.open(path, "r:") as archive:
+    with explain_tar_errors(path, shown):
+        yield from read_members(path, shown)
+
+
+def read_members(path: Path, shown: str) -> Iterator[Member]:
+    """Iterate over the plain files of a tar file; raises tarfile's own errors (`FAULTS`) where it is damaged."""
+    with tarfile.open(path, "r:") as archive:
         for member in archive:
             archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every member it has seen
             if not member.isdir():
                 yield Member(check_member(member, shown), member.offset_data, member.size)
-        check_end(path)
+    check_end(path)
 
 
 def check_end(path: Path) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.progress import Progress
-from polyclip.data.images import find_images, make_image_source
+from polyclip.data.image_files import find_images
+from polyclip.data.images import make_image_source
 from polyclip.errors import DataError
 from polyclip.evaluation.zeroshot import LabeledImages
 

@@ -9,7 +9,8 @@ those.
 from pathlib import Path
 
 from polyclip.core.progress import Progress
-from polyclip.data.images import SUFFIXES, find_images, make_image_source
+from polyclip.data.image_files import find_images
+from polyclip.data.images import SUFFIXES, make_image_source
 from polyclip.errors import DataError
 from polyclip.evaluation.benchmarks._classnames import Names, make_pack_task, read_classnames, select_codes
 from polyclip.evaluation.retrieval import BenchmarkReport, Request

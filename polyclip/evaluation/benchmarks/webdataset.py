@@ -16,7 +16,7 @@ from PIL import Image
 from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
 from polyclip.data.images import MAX_BYTES, decode_image
-from polyclip.data.shards.tar import PICTURES, TEXTS, group_samples, iterate_members, read_at
+from polyclip.data.shards.tar import FAULTS, PICTURES, TEXTS, group_samples, read_at, read_members
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 from polyclip.evaluation.benchmarks._files import group_by_pack, read_lines
@@ -126,7 +126,10 @@ def read_samples(path: Path) -> dict[str, Sample]:
 
     """
     found: dict[str, Sample] = {}
-    groups, _ = group_samples(iterate_members(path, str(path)))
+    try:
+        groups, _ = group_samples(read_members(path, str(path)))
+    except FAULTS as error:
+        raise DataError(f"{path}: damaged or not a tar file ({error}); download it again.") from error
     for key, places in groups.items():
         for suffix, (start, size) in places.items():
             if suffix not in (*PICTURES, *TEXTS):

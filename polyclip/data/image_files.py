@@ -1,0 +1,181 @@
+"""Image files below a folder; whatever is left out is named, with how many there are."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+
+from polyclip.core.text import is_broken, show_name
+from polyclip.data.images import SUFFIXES, make_image_source
+from polyclip.data.types import ImageSource
+from polyclip.errors import DataError
+
+INDEX = ".polyclip-index"  # the folder of an index inside the folder of its images
+# Formats of images that are not decoded. Not from the system's table of types, which differs between machines.
+OTHER = {
+    **dict.fromkeys((".svg", ".svgz"), "image/svg+xml"),
+    **dict.fromkeys((".heic", ".heif"), "image/heic"),
+    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"), "a camera's raw image"),
+    **dict.fromkeys((".jp2", ".j2k", ".jpx"), "image/jp2"),
+    **dict.fromkeys((".pbm", ".pgm", ".ppm", ".pnm"), "image/x-portable-anymap"),
+    **dict.fromkeys((".psd", ".xcf", ".kra"), "a drawing program's file"),
+    **dict.fromkeys((".eps", ".ai"), "application/postscript"),
+    **{f".{name}": f"image/{name}" for name in ("avif", "jxl", "ico", "icns", "tga", "pcx", "xpm", "xbm", "qoi")},
+}
+
+
+@dataclass
+class FolderScan:
+    """What a walk through a folder found, and what it left out."""
+
+    files: list[Path] = field(default_factory=list)
+    outside: list[Path] = field(default_factory=list)  # links that lead out of the folder
+    nowhere: list[Path] = field(default_factory=list)  # links whose target is missing
+    hidden: list[Path] = field(default_factory=list)  # folders with images such as .thumbnails, .Trash-1000
+    broken: list[str] = field(default_factory=list)  # files and folders whose name no index may hold
+    closed: list[str] = field(default_factory=list)  # one sentence for each folder that may not be entered
+
+    def describe_skipped(self, root: Path) -> list[str]:
+        """One sentence for each reason why files were left out, with their number and the first one."""
+        outside = [path for path in self.outside if path.suffix.lower() in SUFFIXES or path.is_dir()]
+        nowhere = [path for path in self.nowhere if path.suffix.lower() in SUFFIXES]
+        said = [
+            (outside, f"links that lead out of {root} (not followed; --follow-links reads them)"),
+            (nowhere, "links whose target is missing"),
+            (self.hidden, "hidden folders with images (not searched)"),
+        ]
+        return [
+            *(f"{len(paths):,} {what}, the first: {min(paths)}" for paths, what in said if paths),
+            *self.closed,
+            *(
+                f"{name}: the name is not UTF-8, or starts as a drive of Windows; rename it."
+                for name in sorted(self.broken)
+            ),
+            *(
+                f"{path}: {OTHER[path.suffix.lower()]} is not read; save it as PNG or JPEG."
+                for path in self.files
+                if path.suffix.lower() in OTHER
+            ),
+        ]
+
+
+def find_images(folder: Path, *, follow_links: bool = False) -> list[Path]:
+    """Find every image file below a folder.
+
+    Args:
+        folder: The folder.
+        follow_links: Whether links that lead outside are followed.
+
+    Returns:
+        Paths in alphabetical order.
+
+    Raises:
+        DataError: There is no such folder, or no image in it.
+
+    """
+    return scan_folder(folder, follow_links=follow_links)[0]
+
+
+def scan_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Path], list[str]]:
+    """Find every image file below a folder, and say what is left out.
+
+    Left out are hidden folders, folders that may not be entered, links that lead nowhere or, unless they are followed,
+    out of the folder, and formats that are not supported, such as SVG.
+
+    Args:
+        folder: The folder.
+        follow_links: Whether links that lead outside are followed.
+
+    Returns:
+        Paths in alphabetical order, and one sentence for each reason and each unsupported file.
+
+    Raises:
+        DataError: There is no such folder, or no supported image in it.
+
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder.")
+    scan = walk_folder(folder, follow_links=follow_links)
+    found = [path for path in scan.files if path.suffix.lower() in SUFFIXES]
+    skipped = scan.describe_skipped(folder)
+    if not found:
+        aside = f" Left out: {'; '.join(skipped[:3])}" if skipped else ""
+        raise DataError(f"{folder} has no image; expected files ending in {', '.join(sorted(SUFFIXES))}.{aside}")
+    return found, skipped
+
+
+def walk_folder(folder: Path, *, follow_links: bool = False) -> FolderScan:
+    """List the files below a folder in alphabetical order, each folder once, however links lead."""
+    root, scan = folder.resolve(), FolderScan()
+    seen = {str(root)}
+
+    def refuse(error: OSError) -> None:
+        scan.closed.append(f"{error.filename}: the folder cannot be entered ({error.strerror or error}).")
+
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        paths = [Path(place, name) for name in sorted(folders) if not name.startswith(".")]
+        scan.hidden += [path for name in folders if holds_images(path := Path(place, name))]
+        kept = {path.name: os.path.realpath(path) for path in paths if enter(path, root, scan, follow=follow_links)}
+        folders[:] = [name for name, real in kept.items() if real not in seen]
+        seen.update(kept.values())
+        scan.files += [path for name in names if enter(path := Path(place, name), root, scan, follow=follow_links)]
+    scan.files = sorted(path for path in scan.files if path.is_file())
+    return scan
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether an image file lies below a folder that is hidden and no index."""
+    return (
+        folder.name.startswith(".")
+        and folder.name != INDEX
+        and any(Path(name).suffix.lower() in SUFFIXES for _, _, names in os.walk(folder) for name in names)
+    )
+
+
+def has_drive(name: str) -> bool:
+    r"""Whether a name would lead to another place on Windows, as `C:\a.png`; `8:15.png` is a name everywhere else."""
+    return PureWindowsPath(name).drive != "" and PureWindowsPath(name).is_absolute()
+
+
+def enter(path: Path, root: Path, scan: FolderScan, *, follow: bool) -> bool:
+    """Whether a file or folder is to be read; if not, the scan keeps why."""
+    if is_broken(path.name) or has_drive(path.name):
+        scan.broken.append(show_name(str(path)))
+        return False
+    if not path.is_symlink():
+        return True
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError):  # removed, or a circle of links
+        scan.nowhere.append(path)
+        return False
+    if not follow and not target.is_relative_to(root):
+        scan.outside.append(path)
+        return False
+    return True
+
+
+def iterate_files(folder: Path) -> Iterator[Path]:
+    """Iterate over the files below a folder, without unreadable ones and those that links lead to outside it."""
+    return iter(walk_folder(folder).files)
+
+
+def select_readable(paths: Iterable[Path]) -> tuple[list[ImageSource], list[str]]:
+    """Select the images that can be decoded.
+
+    Args:
+        paths: Image files.
+
+    Returns:
+        The readable images, and one sentence for each other one; none is replaced by another.
+
+    """
+    images, problems = [], []
+    for path in paths:
+        try:
+            image = make_image_source(path)
+            image.open()
+            images.append(image)
+        except DataError as error:
+            problems.append(str(error))
+    return images, problems
