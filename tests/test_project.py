@@ -58,7 +58,7 @@ def test_every_import_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = [
         text
-        for name in ("starter", "study", "translation", "energy", "serve", "export", "track", "dataframe")
+        for name in ("starter", "study", "translation", "energy", "serve", "export", "track", "dataframe", "tables")
         for text in project["optional-dependencies"][name]
     ]
     declared = {re.split(r"[\[<>=]", text)[0].replace("-", "_") for text in project["dependencies"] + extras}

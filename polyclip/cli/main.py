@@ -37,6 +37,7 @@ PANELS: dict[str, dict[str, str]] = {  # first paragraph of each help: 'polyclip
         "methods": "List the alignment methods, or count the trainable parameters of one.",
     },
     "Data": {
+        "corpus": "Make a corpus of photographs and a spreadsheet with their captions.",
         "corpora": "List the corpora and benchmarks, or show one.",
         "languages": "List the languages, show one, draft a new pack, or check packs.",
         "translate": "Translate a corpus' captions, filter them, and write a corpus for 'polyclip align --corpus'.",
@@ -111,6 +112,7 @@ GROUPS = {
     "methods": ("count",),
     "languages": ("show", "new", "check"),
     "corpora": ("show",),
+    "corpus": ("new",),
 }  # files that hold several commands
 
 

@@ -1,6 +1,6 @@
 """Corpora made from what people have: a table, a folder of images, a data set, shards."""
 
-import csv
+import glob
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,10 +10,9 @@ import tomli_w
 from polyclip.core.storage import get_cache_folder, hash_parts, write_text
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.image_files import find_images
-from polyclip.errors import DataError, PolyclipError, UnknownName
+from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
 
-IMAGE_COLUMNS = ("image", "file", "filename", "file_name", "path", "filepath", "picture")
 CAPTIONS = "captions.jsonl"
 
 
@@ -24,104 +23,73 @@ def build_from_csv(
     split_column: str | None,
 ) -> Corpus:
     """Make a corpus of a table whose rows name an image and its captions; see `Corpus.from_csv`."""
-    rows = read_table(path)
-    header = list(rows[0])
-    image = find_image_column(path, header, image_column)
-    columns = find_caption_columns(path, header, caption_columns)
-    found: dict[str, dict[str, list[str]]] = {}
-    splits: dict[str, str] = {}
-    for number, row in enumerate(rows, 2):
-        name = (row[image] or "").strip()
-        if not name:
-            raise DataError(f"{path}:{number}: column {image!r} is empty; expected the path of an image.")
-        for code, names in columns.items():
-            texts = [text.strip() for column in names if (text := row[column] or "").strip()]
-            found.setdefault(name, {}).setdefault(code, []).extend(texts)
-        if split_column is not None:
-            splits[name] = (row.get(split_column) or "").strip()
-    return write_corpus(path.parent, path.stem, found, splits)
+    from polyclip.data.tables.build import draft_table
+    from polyclip.data.tables.columns import find_columns
+    from polyclip.data.tables.table import read_table
 
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV or TSV file with a header, in UTF-8.
-
-    Raises:
-        DataError: The file is missing, is not UTF-8, or has no header or no rows.
-
-    """
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 ({error}).") from error
-    first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
-    rows = list(csv.DictReader(text.splitlines(), delimiter=delimiter))
-    if not rows:
-        raise DataError(f"{path}: expected a header and at least one row, found {len(text.splitlines())} line(s).")
-    return rows
-
-
-def find_image_column(path: Path, header: Sequence[str], asked: str | None) -> str:
-    """The column that names the images: the one asked for, else one with a usual name."""
-    if asked is not None:
-        if asked not in header:
-            raise UnknownName(f"column in {path}", asked, header)
-        return asked
-    usual = [name for name in header if name.strip().lower() in IMAGE_COLUMNS]
-    if len(usual) != 1:
-        raise DataError(f"{path}: say which of the columns {', '.join(header)} names the images, with image_column.")
-    return usual[0]
-
-
-def find_caption_columns(
-    path: Path, header: Sequence[str], asked: Mapping[str, str | Sequence[str]] | None
-) -> dict[str, list[str]]:
-    """Columns of captions by language code: those asked for, else every column that is called as a language is."""
-    if asked is None:
-        named = {name: code for name in header if (code := code_of(name))}
-        if not named:
-            raise DataError(
-                f"{path}: none of the columns {', '.join(header)} is called as a language; give caption_columns."
-            )
-        return {code: [name for name in named if named[name] == code] for code in named.values()}
-    found = {}
-    for text, names in asked.items():
-        columns = [names] if isinstance(names, str) else list(names)
-        for column in columns:
-            if column not in header:
-                raise UnknownName(f"column in {path}", column, header)
-        found[resolve_language(text).code] = columns
-    return found
-
-
-def code_of(name: str) -> str:
-    """The code of the language that a column is called after (`sw`, `Swahili`, `caption_sw`); empty for none."""
-    for text in (name.strip(), name.strip().split("_")[-1]):
-        try:
-            return resolve_language(text).code if text else ""
-        except PolyclipError:
-            continue
-    return ""
+    table = read_table(path)
+    draft = draft_table(table, find_columns(table, image_column, caption_columns, split_column), path.parent)
+    if draft.missing:
+        name, number = next(iter(draft.missing.items()))
+        raise DataError(
+            f"{path}:{number}: image {name!r} is not in {path.parent} ({len(draft.missing)} such name(s)); copy the "
+            "images there, or leave the rows out."
+        )
+    captions = {
+        image: {code: own[image] for code, own in draft.captions.items() if image in own} for image in draft.found
+    }
+    return write_corpus(path.parent, path.stem, captions, draft.splits)
 
 
 def build_from_folder(folder: Path, language: str | None) -> Corpus:
     """Make a corpus of images with captions beside them; see `Corpus.from_folder`."""
+    return write_corpus(folder, folder.name, read_beside(folder, language), {})
+
+
+def read_beside(folder: Path, language: str | None) -> dict[str, dict[str, list[str]]]:
+    """Read the captions beside the images of a folder.
+
+    Args:
+        folder: The folder. `dog.jpg` has its captions in `dog.sw.txt`, one a line, or in `dog.txt`.
+        language: The language of `dog.txt`, and of folders named by what their images show.
+
+    Returns:
+        Captions by image and language code.
+
+    Raises:
+        DataError: There are no captions, `dog.txt` is there without a language, or a file is not UTF-8.
+        UnknownName: There is no pack for a language.
+
+    """
+    code = resolve_language(language).code if language else ""
     found: dict[str, dict[str, list[str]]] = {}
     for image in find_images(folder):
         captions = {}
-        for text in sorted(image.parent.glob(f"{image.stem}.*.txt")):
-            code = resolve_language(text.name.removesuffix(".txt").rsplit(".", 1)[1]).code
-            captions[code] = [line.strip() for line in text.read_text("utf-8-sig").splitlines() if line.strip()]
-        if not captions and language and image.parent != folder:
-            captions = {resolve_language(language).code: [image.parent.name.replace("_", " ")]}
+        for text in sorted(image.parent.glob(f"{glob.escape(image.stem)}.*.txt")):
+            captions[resolve_language(text.name.removesuffix(".txt").rsplit(".", 1)[1]).code] = read_lines(text)
+        plain = image.with_suffix(".txt")
+        if plain.is_file():
+            if not code:
+                raise DataError(f"{plain}: in which language are the captions? Say --lang CODE, or call it *.CODE.txt.")
+            captions[code] = read_lines(plain)
+        if not captions and code and image.parent != folder:
+            captions = {code: [image.parent.name.replace("_", " ")]}
         if captions:
             found[image.relative_to(folder).as_posix()] = captions
     if not found:
         raise DataError(
-            f"{folder}: no captions found; expected image.jpg with image.sw.txt beside it, one caption a line, or "
-            "folders named by what their images show, with language."
+            f"{folder}: no captions found; expected a table, image.jpg with image.sw.txt beside it, one caption a "
+            "line, or folders named by what their images show, with their language."
         )
-    return write_corpus(folder, folder.name, found, {})
+    return found
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read the lines of a text file that are not empty."""
+    try:
+        return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 ({error}); save the file as UTF-8.") from error
 
 
 def write_corpus(

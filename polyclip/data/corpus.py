@@ -14,6 +14,8 @@ from polyclip.data.shards.schema import ShardOptions
 from polyclip.errors import PackError, UnknownName
 from polyclip.languages.schema import Language
 
+PACK = "corpus.toml"  # of a corpus in a folder of its own
+
 
 class Licence(Pack):
     """The licence of one part of a corpus: SPDX identifier, holder and address."""
@@ -50,6 +52,7 @@ class CorpusPack(Pack):
     reader: str
     folder: str = ""  # relative to the pack
     follow_links: bool = False  # whether images may be links that lead out of the folder; of the reader `jsonl`
+    images: str = ""  # in corpus.toml of the reader `jsonl`: folder of the images, where they are not in `folder`
     files: (
         str | list[str]
     ) = []  # in place of a folder: shards, as paths from the pack's folder or addresses that fsspec knows
@@ -98,15 +101,16 @@ class Corpus:
         caption_columns: Mapping[str, str | Sequence[str]] | None = None,
         split_column: str | None = None,
     ) -> "Corpus":
-        """Make a corpus of a CSV or TSV table: one row an image, one column of captions a language.
+        """Make a corpus of a table: one row an image, one column of captions a language.
 
         Writes `captions.jsonl` and a pack beside the table, which `polyclip align --corpus` takes too. Rows of one
         image are joined. Without a split column images are split by their hash: 70 % training, 10 % validation, 20 %
         test.
 
         Args:
-            path: The table, in UTF-8 with a header; images are paths from its folder.
-            image_column: Column that names the images; found by itself where it is called image, file or path.
+            path: The table with a header: CSV, TSV or XLSX in any usual encoding, JSON lines, COCO's captions or a
+                token file of Flickr30k. Images are looked up in its folder.
+            image_column: Column that names the images; found by itself by its name or by the file names in it.
             caption_columns: Columns of captions by language; found by themselves where they have a language's name.
             split_column: Column that says train, validation or test.
 
@@ -132,7 +136,7 @@ class Corpus:
 
         Args:
             path: The folder. `dog.jpg` has its captions in `dog.sw.txt`, one a line; a file for each language.
-            language: For images without such a file that lie in a folder named by what they show: that name's language.
+            language: The language of captions in `dog.txt`, and of the names of folders whose images have no such file.
 
         Returns:
             The corpus; `captions.jsonl` and a pack are written into the folder.
@@ -248,6 +252,10 @@ def _reader(pack: CorpusPack, path: Path) -> Reader:
         reader = find("readers", pack.reader)
     except UnknownName as error:
         raise PackError(f"{path}: reader: {error}") from error
+    if pack.images and (pack.reader, path.name, pack.folder) != ("jsonl", PACK, "."):
+        raise PackError(
+            f'{path}: images requires the name {PACK}, reader = "jsonl" and folder = "."; leave images out.'
+        )
     wanted, other = ("files", "folder") if hasattr(reader, "indexed") else ("folder", "files")
     if getattr(pack, other) or not getattr(pack, wanted):
         raise PackError(
@@ -270,7 +278,8 @@ def load_corpus(name: str) -> Corpus:
     """Load a corpus by name, or by the path of a pack of your own.
 
     Args:
-        name: A name such as "emoji", or a path that ends in .toml.
+        name: A name such as "emoji", a path that ends in .toml, or what a corpus can be made of: a table such as
+            photos.xlsx, or a folder.
 
     Returns:
         The corpus.
@@ -278,20 +287,49 @@ def load_corpus(name: str) -> Corpus:
     Raises:
         UnknownName: There is no such corpus; the message lists the nearest names.
         PackError: The pack is invalid.
+        DataError: No corpus can be made of the table or folder.
 
     Example:
         >>> load_corpus("emoji").name
         'emoji'
 
     """
-    path = Path(name) if name.endswith(".toml") else CORPORA / f"{name}.toml"
-    if not path.is_file():
-        raise UnknownName(
-            "corpus", name, list_corpora(), "A corpus of your own is the path of a pack, such as my/corpus.toml."
-        )
+    path = find_pack_file(name)
     stamp = path.stat()
     found = _open_pack(path, (stamp.st_mtime_ns, stamp.st_size))
     return Corpus(found.pack, path) if found.pack.files else found  # shards may have changed: look again
+
+
+def find_pack_file(name: str) -> Path:
+    """Find the pack of a corpus, or make one of a table or folder.
+
+    Args:
+        name: As for `load_corpus`.
+
+    Returns:
+        Path of the pack.
+
+    Raises:
+        UnknownName: There is no such corpus, table or folder.
+        DataError: No corpus can be made of the table or folder.
+
+    """
+    from polyclip.data.tables.create import find_or_make_pack
+    from polyclip.data.tables.table import SUFFIXES
+
+    given = Path(name)
+    if given.suffix == ".toml" and given.is_file():
+        return given
+    if (CORPORA / f"{name}.toml").is_file():
+        return CORPORA / f"{name}.toml"
+    if given.is_dir() or (given.is_file() and given.suffix.lower() in SUFFIXES):
+        return find_or_make_pack(given)
+    raise UnknownName(
+        "corpus",
+        name,
+        list_corpora(),
+        "A corpus of your own is a table such as photos.xlsx, a folder, or the path of a pack, such as my/corpus.toml.",
+    )
 
 
 @lru_cache(maxsize=16)

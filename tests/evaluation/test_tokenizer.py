@@ -105,7 +105,7 @@ def healthy(e5: BackboneSpec, encoder: Any, small: Path) -> Checkup:
 
 
 def test_a_healthy_encoder_has_no_finding_and_its_languages_are_in_order(healthy: Checkup) -> None:
-    assert healthy.findings == []
+    assert [one.kind for one in healthy.findings] == ["double-images"]  # of `small`: two emoji are drawn alike
     english, german, swahili, cherokee = healthy.languages
     found = [one.closeness.mean.value for one in (german, swahili, cherokee) if one.closeness]
     assert len(found) == 3 and found[0] > found[1] + 0.1 > found[2] + 0.2
@@ -308,7 +308,7 @@ def test_normalised_vectors_may_claim_to_be(shallow: BackboneSpec, built: Any, s
         return {"unit": True, "finish": lambda state, position: normalize(encoder.finish(state, position))}
 
     found = examine(ill(shallow, built, normalised), load_corpus(str(small)), [resolve_language("en")], 30)
-    assert found.findings == []
+    assert [one.kind for one in found.findings] == ["double-images"]
 
 
 def test_a_single_caption_that_is_not_finite_is_found_among_all(shallow: BackboneSpec, built: Any, small: Path) -> None:

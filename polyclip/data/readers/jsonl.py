@@ -2,16 +2,18 @@
 
 One JSON object a line: {"image": "dogs/rex.jpg", "captions": {"sw": ["mbwa mweusi"], "en": ["a black dog"]}}, and
 optionally "split" (train, validation or test; by hash of the group otherwise), "group" (rows that must stay in one
-split; the image itself otherwise) and "category".
+split; the image itself otherwise) and "category". The images may be in another folder, which corpus.toml beside the
+captions names as `images`.
 """
 
 import json
 import os
-from functools import cache
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
 from polyclip.core.json import parse_json
+from polyclip.core.toml import read_table
 from polyclip.data.images import make_image_source
 from polyclip.data.splits import SPLITS, assign_split
 from polyclip.data.types import ImageSource, Row
@@ -24,8 +26,8 @@ KEYS = {"image", "captions", "split", "group", "category"}
 
 def follow_links(folder: Path) -> None:
     """Accept images of a folder that are links to outside it, as git-annex and DVC have them."""
-    LINKED.add(folder)
-    read_entries.cache_clear()
+    LINKED.update((folder, find_image_folder(folder)))
+    _read_entries.cache_clear()
 
 
 def languages(folder: Path) -> list[str]:
@@ -85,14 +87,20 @@ def pictures(folder: Path, style: str) -> dict[str, ImageSource]:
     """
     if style != STYLE:
         raise UnknownName(f"image style in {folder}", style, [STYLE])
-    return {image: make_image_source(folder / image) for image in read_entries(folder)}
+    root = find_image_folder(folder)
+    return {image: make_image_source(root / image) for image in read_entries(folder)}
 
 
 def _row(image: str, entry: dict[str, Any], language: str) -> Row:
     return Row(image, entry["group"], entry["category"], language, tuple(entry["captions"].get(language, ())))
 
 
-@cache
+def find_image_folder(folder: Path) -> Path:
+    """The folder of the images: `images` of corpus.toml in the folder, else the folder itself."""
+    pack = folder / "corpus.toml"
+    return folder / str(read_table(pack).get("images", ".")) if pack.is_file() else folder
+
+
 def read_entries(folder: Path) -> dict[str, dict[str, Any]]:
     """Read and check captions.jsonl, by image.
 
@@ -110,13 +118,21 @@ def read_entries(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / "captions.jsonl"
     if not path.is_file():
         raise DataError(f"{path} is missing; expected one JSON object a line with image and captions.")
+    stamp = path.stat()
+    return _read_entries(folder, find_image_folder(folder), (stamp.st_mtime_ns, stamp.st_size))
+
+
+@lru_cache(maxsize=16)
+def _read_entries(folder: Path, root: Path, stamp: tuple[int, int]) -> dict[str, dict[str, Any]]:
+    """Entries of captions.jsonl, read once as long as it stays as it is."""
+    path = folder / "captions.jsonl"
     found: dict[str, dict[str, Any]] = {}
     side: dict[str, str] = {}
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         where = f"{path}:{number}"
         entry = _parse(line, where)
         image = entry["image"]
-        _check(image, entry, folder, where)
+        _check(image, entry, root, where)
         if image in found:
             raise DataError(f"{where}: image {image} is already on an earlier line; put all its captions on one.")
         entry["group"] = str(entry.get("group", image))

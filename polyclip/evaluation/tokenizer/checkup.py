@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from polyclip.core.progress import Progress
+from polyclip.data.caption_checks import check_corpus
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus
 from polyclip.data.types import Row
@@ -63,7 +64,9 @@ def examine(tower: BackboneSpec, corpus: Corpus, languages: Sequence[Language], 
             if code in rows
         },
     )
-    findings = check_fit(patient, tokens, tokens.get(CONTROL))
+    asked = {language.code: rows[language.code] for language in languages}
+    findings = [Finding(one.kind, one.defect, one.sentence) for one in check_corpus(corpus, asked)]
+    findings += check_fit(patient, tokens, tokens.get(CONTROL))
     vectors: dict[str, EmbeddingStats | None] = {}
     close: dict[str, Closeness] = {}
     if not NEEDS_VECTORS & {finding.kind for finding in findings}:

@@ -1,0 +1,87 @@
+"""Command `polyclip corpus`: a corpus of one's own from photographs and a spreadsheet."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from polyclip.errors import DataError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Make a corpus of photographs and a spreadsheet with their captions.",
+)
+
+
+@app.callback()
+def group() -> None:
+    """Make a corpus of photographs and a spreadsheet with their captions."""
+
+
+def new(
+    photos: Annotated[
+        Path, typer.Argument(help="Folder of the images; folders below it are searched too.", show_default=False)
+    ],
+    table: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Captions: .xlsx, .csv, .tsv, .jsonl, COCO's .json or a Flickr30k token file. Without it PHOTOS has "
+            "metadata.csv, metadata.jsonl, or name.txt beside name.jpg.",
+            show_default=False,
+        ),
+    ] = None,
+    lang: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lang",
+            help="LANGUAGE=COLUMN, such as ha=caption; repeat for several. LANGUAGE alone where one column has text. "
+            "Default: the columns that are named as a language.",
+            show_default=False,
+        ),
+    ] = None,
+    image_column: Annotated[
+        str | None, typer.Option(help="Column that names the images. Default: found out.", show_default=False)
+    ] = None,
+    split_column: Annotated[
+        str | None,
+        typer.Option(help="Column that says train, validation or test. Default: one called split, else by hash."),
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook. Default: the first with cells.")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of a text file, such as cp1252. Default: found out.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for corpus.toml and captions.jsonl.")] = Path("ours"),
+) -> None:
+    """Make a corpus of photographs and a table of captions, and say what was understood and what looks wrong."""
+    from polyclip.data.tables.create import TableOptions, draft_corpus, write_draft
+    from polyclip.data.tables.describe import describe_draft
+
+    options = TableOptions(
+        image_column=image_column,
+        captions=parse_columns(lang or []),
+        split_column=split_column,
+        sheet=sheet,
+        encoding=encoding,
+    )
+    draft = draft_corpus(photos, table, options)
+    pack = write_draft(draft, out)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for line in describe_draft(draft):
+        console.print(line)
+    languages = " ".join(f"--lang {code}" for code in draft.captions)
+    console.print(f"Written: {pack} and captions.jsonl. The images stay where they are.")
+    console.print(f"Next: polyclip align {languages} --corpus {shlex.quote(str(out))}")
+
+
+def parse_columns(given: list[str]) -> dict[str, list[str]] | None:
+    """Parse `--lang ha=caption`: columns by language, an empty name where none is given."""
+    found: dict[str, list[str]] = {}
+    for text in given:
+        language, equals, column = text.partition("=")
+        if not language.strip() or (equals and not column.strip()):
+            raise DataError(f"--lang {text}: expected LANGUAGE=COLUMN, such as ha=caption, or LANGUAGE alone.")
+        found.setdefault(language.strip(), []).append(column.strip())
+    return found or None

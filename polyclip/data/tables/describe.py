@@ -1,0 +1,40 @@
+"""What was understood of a table, in lines for a terminal."""
+
+from collections.abc import Iterator
+
+from polyclip.data.tables.build import Draft
+from polyclip.languages.resolve import resolve_language
+
+SHOWN = 48  # characters of an example
+
+
+def describe_draft(draft: Draft) -> Iterator[str]:
+    """Say what a corpus was made of: file, columns, images, languages, splits, and what looks wrong.
+
+    Args:
+        draft: The corpus.
+
+    Yields:
+        Lines without markup.
+
+    """
+    yield f"{draft.source}: {draft.about}"
+    width = max((len(name) for name, *_ in draft.columns), default=0)
+    for name, use, example in draft.columns:
+        told = f"captions in {resolve_language(use).name}" if use in draft.captions else use or "not read"
+        short = example if len(example) <= SHOWN else f"{example[:SHOWN]}..."
+        yield f"  {name:<{width}}  {told}, such as {short!r}" if example else f"  {name:<{width}}  {told}"
+    found = draft.found
+    named = len(found) + len(draft.missing) - ("" in draft.missing)
+    yield f"{draft.rows:,} rows; {len(found):,} images with captions found in {draft.images}" + (
+        f", {named - len(found):,} of {named:,} missing" if named > len(found) else ""
+    )
+    for code, own in draft.captions.items():
+        total = sum(map(len, own.values()))
+        yield f"{resolve_language(code).name} ({code}): {total:,} captions of {len(own):,} images"
+    how = "as the table says" if draft.splits else "by hash"
+    yield "splits: " + ", ".join(f"{count:,} {split}" for split, count in draft.count_splits().items()) + f" ({how})"
+    if draft.suspicions:
+        yield "What looks wrong:"
+    for one in draft.suspicions:
+        yield f"  {'DEFECT: ' if one.defect else ''}{one.sentence}"
