@@ -14,6 +14,7 @@ from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
 
 if TYPE_CHECKING:
+    from polyclip.search.confidence import Confidence
     from polyclip.search.folder import SearchResult
 
 SHEET = Path("search.html")
@@ -101,6 +102,8 @@ def print_hits(found: "SearchResult") -> None:
     for number, hit in enumerate(found.hits, 1):
         table.add_row(str(number), f"{hit.similarity:.3f}", escape(str(hit.path.relative_to(found.root))))
     console.print(table)
+    if found.confidence is not None:
+        console.print(describe_confidence(found.confidence), markup=False, highlight=False, soft_wrap=True)
     for problem in found.problems:
         console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if found.hint:
@@ -114,6 +117,12 @@ def print_hits(found: "SearchResult") -> None:
     )
 
 
+def describe_confidence(sure: "Confidence") -> str:
+    """Say how likely the first image is right."""
+    said = f"confidence in the first image: {sure.level} ({100 * sure.confidence:.0f} %)"
+    return said if sure.level != "low" else f"{said}: no good match"
+
+
 def format_result(found: "SearchResult") -> dict[str, object]:
     """Convert a result to JSON values (schema 1)."""
     return {
@@ -121,6 +130,8 @@ def format_result(found: "SearchResult") -> dict[str, object]:
         "query": found.query,
         "language": found.language,
         "hint": found.hint,
+        "confidence": None if found.confidence is None else found.confidence.confidence,
+        "level": None if found.confidence is None else found.confidence.level,
         "searched": found.searched,
         "recall_at_10": found.recall,
         "skipped": found.problems,

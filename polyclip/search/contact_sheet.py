@@ -23,29 +23,33 @@ small{color:#555;display:block;overflow-wrap:anywhere}
 
 
 def write_contact_sheet(path: Path, found: SearchResult) -> None:
-    """Write thumbnails in order, each with rank, similarity and file name; texts are escaped, and right-to-left queries
-    run right to left.
+    """Write thumbnails in order, each with rank, similarity and its name below the folder, which may be moved.
+
+    Texts are escaped, and right-to-left queries run right to left.
     """
     query = html.escape(found.query)
-    cards = "\n".join(render_card(number, hit.path, hit.similarity) for number, hit in enumerate(found.hits, 1))
+    cards = "\n".join(
+        render_card(number, hit.path, hit.similarity, found.root) for number, hit in enumerate(found.hits, 1)
+    )
     page = (
         '<!doctype html>\n<html><head><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width">\n<title>{query}</title>'
         f'<style>{STYLE}</style></head>\n<body><h1 dir="auto">{query}</h1>\n<p>{found.searched:,} images searched, '
         f"{len(found.problems)} skipped</p>\n"
         f"{f'<p>{html.escape(found.hint)}</p>' if found.hint else ''}"
+        f"{'<p>No good match.</p>' if found.confidence and found.confidence.level == 'low' else ''}"
         f"<ol>\n{cards}\n</ol></body></html>\n"
     )
     write_text(path, page, what="the contact sheet")
 
 
-def render_card(rank: int, path: Path, similarity: float) -> str:
+def render_card(rank: int, path: Path, similarity: float, root: Path) -> str:
     """Render one image of the sheet, or a message where it can no longer be read."""
-    name = html.escape(str(path))
+    name = html.escape(path.relative_to(root).as_posix())
     try:
         shown = f'<img alt="{name}" src="data:image/webp;base64,{encode_thumbnail(path)}">'
     except DataError as error:
-        shown = f"<small>{html.escape(str(error))}</small>"
+        shown = f"<small>{html.escape(str(error).replace(str(path), path.name))}</small>"
     return f"<li>{shown}<b>{rank}</b> · {similarity:.3f}<small>{name}</small></li>"
 
 

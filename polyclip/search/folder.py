@@ -6,6 +6,7 @@ from pathlib import Path
 from polyclip.data.image_files import scan_folder, select_readable
 from polyclip.errors import DataError
 from polyclip.models.aligner import load_model
+from polyclip.search.confidence import Confidence, measure_confidence
 from polyclip.search.index import Hit, Index
 from polyclip.search.query import build_hint, detect_query_language, embed_query, read_trained_languages
 
@@ -26,6 +27,7 @@ class SearchResult:
     recall: float | None = (
         None  # recall@10 of the approximate search for this kind of query, in [0, 1]; None where it was exact
     )
+    confidence: Confidence | None = None  # in the first hit; None for image queries and fewer than 8 images
 
 
 def search(
@@ -66,11 +68,16 @@ def search(
     images, problems = select_readable(paths)
     if not images:
         raise DataError(f"None of the {len(problems)} images below {folder} can be read; the first: {problems[0]}")
-    similarity = (aligner.vision.embed(images, f"images of {folder}", keep=True) @ embedding).tolist()
+    cosine = aligner.vision.embed(images, f"images of {folder}", keep=True) @ embedding
+    similarity = cosine.tolist()
     order = sorted(range(len(images)), key=lambda row: -similarity[row])[:top]
     hits = [Hit(Path(images[row].name), similarity[row]) for row in order]
     said = "" if image else build_hint(query, language, trained)
-    return SearchResult(query or str(image), hits, len(images), [*unread, *problems], folder, spelt, said)
+    best = sorted(similarity, reverse=True)
+    sure = measure_confidence(best[0], best[1], cosine, len(best)) if len(best) > 1 and not image else None
+    return SearchResult(
+        query or str(image), hits, len(images), [*unread, *problems], folder, spelt, said, confidence=sure
+    )
 
 
 def search_index(query: str, index: Index, top: int, language: str = "", image: Path | None = None) -> SearchResult:
@@ -106,4 +113,5 @@ def search_index(query: str, index: Index, top: int, language: str = "", image: 
         spelt,
         said,
         index.lookup_recall("pictures" if image else "texts", top),
+        None if image else index.measure_confidence(embedding),
     )

@@ -25,10 +25,12 @@ from polyclip.search._format import (
     read_manifest,
     read_table,
 )
+from polyclip.search.confidence import Confidence, measure_confidence
 
 EXACT = 50_000  # rows from which on a graph proposes candidates
 DEEP = 1000  # hits from which on the search is exact
 BLOCK = 64  # queries compared at once with all rows
+SCORED = 10_000  # rows, at most, that say how a query's scores are distributed
 SAMPLE = 32  # images checked to see whether the folder is still there
 
 __all__ = ["EXACT", "INSIDE", "Hit", "Index"]
@@ -197,15 +199,53 @@ class Index:
             >>> index.search("mbwa mweusi", top_k=3)
 
         """
+        return self.search_embeddings(self._embed(query, language), top_k)[0]
+
+    def confidence(self, query: str, language: str | None = None) -> Confidence | None:
+        """Say how likely the first hit of a text is what it asks for.
+
+        Args:
+            query: A text.
+            language: As in `search`.
+
+        Returns:
+            `confidence` in [0, 1] and `level` ("high", "medium" or "low"); None for fewer than 8 images.
+
+        Raises:
+            DataError: The query is empty.
+            UnknownName: There is no pack for the language.
+
+        Example:
+            >>> index.confidence("mbwa mweusi").level
+
+        """
+        return self.measure_confidence(self._embed(query, language))
+
+    def measure_confidence(self, query: Float[Tensor, "1 dim"]) -> Confidence | None:
+        """Say how likely the first hit of a text's embedding is right: as `confidence`.
+
+        Args:
+            query: The embedding [1, dim] of a text; those of images have other cosines and were not fitted.
+
+        Returns:
+            The confidence; None for fewer than 8 images.
+
+        """
+        if len(self) < 2:
+            return None
+        best, second = (hit.similarity for hit in self.search_embeddings(query, 2)[0])
+        sample = self.embeddings[:: -(-len(self) // SCORED)]
+        return measure_confidence(best, second, sample @ query[0].float(), len(self))
+
+    def _embed(self, query: str | Path | Image.Image, language: str | None) -> Float[Tensor, "1 dim"]:
+        """Embed a text or an image with the model that made the index, loaded at the first query."""
         if self._loaded is None:
             self._loaded = self.load_aligner()
-        if isinstance(query, str):
-            trained = list(self._loaded.languages)
-            code = resolve_language(language).code if language else match_script(query, trained)
-            found = self._loaded.encode_text([query], code)
-        else:
-            found = self._loaded.encode_image([query])
-        return self.search_embeddings(found, top_k)[0]
+        if not isinstance(query, str):
+            return self._loaded.encode_image([query])
+        trained = list(self._loaded.languages)
+        code = resolve_language(language).code if language else match_script(query, trained)
+        return self._loaded.encode_text([query], code)
 
     def search_embeddings(self, queries: Float[Tensor, "query dim"], top: int) -> list[list[Hit]]:
         """Find the most similar images of each query; similarities are exact even where a graph proposes the images.

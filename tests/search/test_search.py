@@ -162,6 +162,11 @@ def test_swahili_names_find_their_emoji_and_the_index_answers_as_the_folder_does
     assert [hit["path"] for hit in said["hits"]] == [str(hit.path.resolve()) for hit in slow.hits]
     assert [hit["similarity"] for hit in said["hits"]] == pytest.approx([hit.similarity for hit in slow.hits], abs=1e-5)
     assert (said["language"], said["hint"], said["searched"], said["recall_at_10"]) == ("sw", "", len(CONCEPTS), None)
+    sure = opened.confidence(name, "sw")
+    assert sure is not None and slow.confidence is not None and said["level"] == sure.level == "high"
+    assert said["confidence"] == pytest.approx(sure.confidence) == pytest.approx(slow.confidence.confidence, abs=1e-4)
+    shown = polyclip("search", name, "--index", ready)
+    assert f"confidence in the first image: high ({100 * sure.confidence:.0f} %)" in shown.out
     sheet = tmp_path / "found.html"
     image = polyclip(
         "search",
@@ -175,7 +180,7 @@ def test_swahili_names_find_their_emoji_and_the_index_answers_as_the_folder_does
         sheet,
     )
     assert image.code == 0 and image.out.split("1.000")[1].split()[0] == opened.paths[7]
-    assert sheet.read_text("utf-8").count("data:image/webp") == 3
+    assert sheet.read_text("utf-8").count("data:image/webp") == 3 and "confidence" not in image.out
 
 
 def test_only_new_and_changed_pictures_are_encoded(

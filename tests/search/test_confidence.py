@@ -1,0 +1,71 @@
+"""Confidence in the first hit: what it rises and falls with, its levels, and where there is none."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from polyclip.search.confidence import FEWEST, HIGH, LARGEST, MEDIUM, describe_scores, measure_confidence
+from polyclip.search.contact_sheet import write_contact_sheet
+from polyclip.search.folder import SearchResult
+from polyclip.search.index import Hit
+
+ROW = torch.tensor([0.0, 0.1, 0.2, 0.1, 0.0, 0.1, 0.2, 0.1])  # mean 0.1
+
+
+def value(scores: torch.Tensor, count: int | None = None) -> float:
+    first, second = scores.topk(2).values.tolist()
+    found = measure_confidence(first, second, scores, len(scores) if count is None else count)
+    assert found is not None
+    return found.confidence
+
+
+def test_scores_are_described_in_their_own_standard_deviations() -> None:
+    height, lead, size = describe_scores(0.2, 0.2, ROW, 8)
+    spread = math.sqrt(4 * 0.01 / 7)
+    assert (height, lead, size) == pytest.approx((0.1 / spread, 0.0, math.log(8)), rel=1e-5)
+    assert describe_scores(0.5, 0.2, ROW, 8)[1] == pytest.approx(0.3 / spread, rel=1e-5)
+
+
+def test_confidence_does_not_depend_on_the_models_scale_of_cosines() -> None:
+    clear = torch.cat([ROW, torch.tensor([0.6])])
+    assert value(clear) == pytest.approx(value(0.3 * clear + 0.2), rel=1e-4)
+
+
+def test_confidence_rises_with_the_lead_and_falls_with_the_number_of_images() -> None:
+    values = [value(torch.cat([ROW, torch.tensor([best])])) for best in (0.2, 0.25, 0.35, 0.6)]
+    assert values == sorted(values) and values[-1] > values[0] + 0.3
+    sizes = [value(torch.cat([ROW, torch.tensor([0.6])]), count) for count in (9, 90, LARGEST, 20_000, 1_000_000)]
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 5
+
+
+def test_the_levels_are_cut_where_they_are_said_to_be() -> None:
+    found = [measure_confidence(best, 0.2, ROW, 200) for best in torch.linspace(0.2, 0.6, 200).tolist()]
+    levels = [each.level for each in found if each is not None]
+    assert set(levels) == {"low", "medium", "high"}
+    for each in found:
+        assert each is not None
+        assert (each.level == "high") == (each.confidence >= HIGH)
+        assert (each.level == "low") == (each.confidence < MEDIUM)
+
+
+@pytest.mark.parametrize("count", [1, FEWEST - 1])
+def test_a_few_images_are_no_distribution(count: int) -> None:
+    assert measure_confidence(0.9, 0.1, ROW[:count], count) is None
+    assert measure_confidence(0.9, 0.1, ROW, FEWEST) is not None
+
+
+def test_equal_scores_give_a_number() -> None:
+    assert 0 <= value(torch.full((20,), 0.3)) < MEDIUM
+
+
+def test_the_contact_sheet_names_images_from_the_folder_so_that_it_may_be_moved(tmp_path: Path) -> None:
+    gone = tmp_path / "below" / "gone.png"
+    sheet = tmp_path / "sheet.html"
+    low = measure_confidence(0.2, 0.2, ROW, 200)
+    write_contact_sheet(sheet, SearchResult("cat", [Hit(gone, 0.5)], 1, [], tmp_path, confidence=low))
+    text = sheet.read_text("utf-8")
+    assert "below/gone.png" in text and str(tmp_path) not in text and "No good match." in text
+    write_contact_sheet(sheet, SearchResult("cat", [Hit(gone, 0.5)], 1, [], tmp_path))
+    assert "No good match." not in sheet.read_text("utf-8")
