@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core import distributed
+from polyclip.core.matmul import multiply_at_full_rate
 from polyclip.core.progress import console
 from polyclip.core.randomness import keep_random_state
 from polyclip.core.run_folder import as_written, lock_folder, read_settings
@@ -51,7 +52,7 @@ def align(run: AlignConfig) -> Result:
 
     """
     clock = Clock()
-    with lock_folder(run.out), keep_random_state():
+    with lock_folder(run.out), keep_random_state(), multiply_at_full_rate():
         work = prepare_run(run)
         print_export_limits(work.aligner)
         clock.lap("encode")
@@ -89,7 +90,7 @@ def align_within(run: AlignConfig, budget: Budget) -> tuple[Result, Choice]:
     """
     clock = Clock(started=budget.started)
     with lock_folder(run.out):
-        with keep_random_state():
+        with keep_random_state(), multiply_at_full_rate():
             found = search(run, budget, clock)
         trial = replace(run, out=found.folder)
         result = score_run(trial, found.best.settings, load_model(found.folder), clock, found.leaked)
@@ -117,7 +118,8 @@ def score_run(
     request = Request(
         languages=list_reported_languages(run, corpus), trained=list_codes(run.languages), corpus=run.corpus
     )
-    report = find_benchmark("held-out").score(aligner.eval(), request)
+    with multiply_at_full_rate():
+        report = find_benchmark("held-out").score(aligner.eval(), request)
     rows = read_named_rows(corpus, request)[0]
     before = run.continued
     kept = (
@@ -166,7 +168,8 @@ def evaluate(benchmark: str, model: PolyCLIP | Path, request: Request) -> Result
             "The model does not come from a run: expected one that align returned or from_pretrained loaded."
         )
     clock.lap("load")
-    report = module.score(aligner, Request(**{**request.__dict__, "trained": frozenset(facts["languages"])}))
+    with multiply_at_full_rate():
+        report = module.score(aligner, Request(**{**request.__dict__, "trained": frozenset(facts["languages"])}))
     clock.lap("evaluate")
     laps = {"encode": 0.0, "train": 0.0, **clock.laps}
     return Result(

@@ -8,8 +8,8 @@ import io
 import logging
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache, wraps
 from importlib import import_module
 from typing import Annotated, Any, get_type_hints
@@ -123,6 +123,16 @@ COMMON: dict[str, tuple[Any, object]] = {
         ],
         "auto",
     ),
+    "encode_precision": (
+        Annotated[
+            str,
+            typer.Option(
+                help="Number format of the frozen encoders: fp32, bf16, or int8 (CPUs alone). Default: bf16 on a CPU "
+                "that multiplies it in hardware, else fp32."
+            ),
+        ],
+        "auto",
+    ),
     "quiet": (
         Annotated[bool, typer.Option("--quiet", help="Print results only, without progress and messages.")],
         False,
@@ -135,11 +145,13 @@ COMMON: dict[str, tuple[Any, object]] = {
 
 
 def add_common_options(name: str, command: Callable[..., None]) -> Callable[..., None]:
-    """Add --quiet and --verbose to a command, and --device where it encodes or trains."""
+    """Add --quiet and --verbose to a command; --device and --encode-precision where it encodes or trains."""
 
-    def run(*, quiet: bool, verbose: bool, device: str = "auto", **given: object) -> None:
+    def run(
+        *, quiet: bool, verbose: bool, device: str = "auto", encode_precision: str = "auto", **given: object
+    ) -> None:
         def inner() -> None:
-            with show_messages(not quiet), run_on(device):
+            with show_messages(not quiet), run_on(device, encode_precision):
                 command(**given)
 
         if verbose:
@@ -150,7 +162,7 @@ def add_common_options(name: str, command: Callable[..., None]) -> Callable[...,
 
     signature = inspect.signature(command)
     own = {key: hint for key, hint in get_type_hints(command, include_extras=True).items() if key != "return"}
-    extra = COMMON if name in ENCODING else {key: value for key, value in COMMON.items() if key != "device"}
+    extra = COMMON if name in ENCODING else {key: COMMON[key] for key in ("quiet", "verbose")}
     parameters = [
         inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
         for key, (hint, default) in extra.items()
@@ -161,13 +173,19 @@ def add_common_options(name: str, command: Callable[..., None]) -> Callable[...,
     return run
 
 
-def run_on(device: str) -> AbstractContextManager[object]:
-    """Select the requested device; the default needs no selection and does not import torch."""
-    if device == "auto":
-        return nullcontext()
-    from polyclip.core.device import use_device
+@contextmanager
+def run_on(device: str, precision: str) -> Iterator[None]:
+    """Select the requested device and number format; the defaults need no selection and do not import torch."""
+    with ExitStack() as selected:
+        if device != "auto":
+            from polyclip.core.device import use_device
 
-    return use_device(device)
+            selected.enter_context(use_device(device))
+        if precision != "auto":
+            from polyclip.core.encode_precision import use_encode_precision
+
+            selected.enter_context(use_encode_precision(precision))
+        yield
 
 
 def guard_command(command: Callable[..., None]) -> Callable[..., None]:

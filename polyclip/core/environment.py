@@ -4,6 +4,7 @@ import os
 
 VARIABLES = {
     "POLYCLIP_CACHE": "Folder of features, converted weights and copies of shards. Default: the user's cache folder.",
+    "POLYCLIP_ENCODE_PRECISION": "fp32, bf16, int8 or auto, where --encode-precision is not given. Default: auto.",
     "POLYCLIP_SHARD_BYTES": "Bytes of remote shards that are kept in the cache.",
     "POLYCLIP_TIMEOUT": "Minutes that one process of a job waits for another. Default: 60.",
     "POLYCLIP_TOKEN": "The secret of `polyclip serve`, in place of --token.",

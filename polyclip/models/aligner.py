@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from polyclip.core.device import current_device, pick_device
+from polyclip.core.encode_precision import name_precision
 from polyclip.core.progress import show_messages
 from polyclip.core.randomness import keep_random_state
 from polyclip.core.registry import find
@@ -65,7 +66,7 @@ class PolyCLIP(nn.Module):
         *,
         revision: str | None = None,
         device: str | torch.device | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         cache_dir: str | Path | None = None,
     ) -> "PolyCLIP":
         """Load a model that `polyclip align` made.
@@ -74,7 +75,9 @@ class PolyCLIP(nn.Module):
             name_or_path: A run folder, or owner/name of a run on the Hugging Face hub.
             revision: Branch, tag or commit on the hub.
             device: Where it runs: `cpu`, `cuda`, `cuda:1`, `mps`; by default the best there is.
-            dtype: Of the weights in use: `torch.float32`, `torch.bfloat16` or `torch.float16`.
+            dtype: Of the encoders: `torch.float32`, `torch.bfloat16`, on a GPU also `torch.float16`; on a CPU that of
+                their matrix products alone, with weights, sums and embeddings in float32. By default bfloat16 on a CPU
+                that multiplies it in hardware, else float32.
             cache_dir: Where files from the hub are kept; by default the hub's own cache.
 
         Returns:
@@ -84,7 +87,7 @@ class PolyCLIP(nn.Module):
             RunError: `name_or_path` is not a run folder, or `revision` was given for a folder.
             WeightsError: A repository cannot be fetched or is not a run, a file is damaged, or the encoders at hand are
                 not those that the model was trained on.
-            PolyclipError: There is no such device.
+            PolyclipError: There is no such device, or `dtype` does not work on it.
 
         Example:
             >>> model = PolyCLIP.from_pretrained("runs/sw-head-mlp")
@@ -92,9 +95,11 @@ class PolyCLIP(nn.Module):
             torch.Size([383])
 
         """
-        return load_model(name_or_path, revision=revision, cache_dir=cache_dir).to(
-            device=pick_device(device), dtype=dtype
-        )
+        place = pick_device(device)
+        model = load_model(name_or_path, revision=revision, cache_dir=cache_dir).to(place)
+        for side in (model.text, model.vision):
+            side.precision = name_precision(dtype, place)
+        return model if dtype is None or place.type == "cpu" else model.to(dtype)
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write the model into a folder that `from_pretrained` reads.

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from polyclip.core.device import use_device
+from polyclip.core.encode_precision import current_encode_precision, use_encode_precision
 from polyclip.core.registry import find
 from polyclip.models import feature_cache
 from polyclip.models.backbone import BackboneSpec
@@ -69,7 +70,8 @@ class Branch(nn.Module):
         self._recent: tuple[list[Any], Tensor] | None = (
             None  # what a live tower said last, as long as it is not trained on
         )
-        self._built: list[Any] = []  # a frozen encoder, built at first use and kept out of the module tree
+        self.precision = ""  # in which a frozen encoder encodes (core/encode_precision); empty: the one in use
+        self._built: dict[str, Any] = {}  # a frozen encoder by precision, built at first use, out of the module tree
         parts, layers = (
             (method.text, recipe.text_layers or method.text_layers)
             if kind == "text"
@@ -177,6 +179,13 @@ class Branch(nn.Module):
         batch_size: int | None = None,
     ) -> Float[Tensor, "row width"]:
         """Features of the encoder, with what was trained inside it; arguments as in `embed`."""
+        with use_encode_precision(self.precision):
+            return self.fetch_features(items, what, keep, sections, batch_size)
+
+    def fetch_features(
+        self, items: Sequence[Any], what: str, keep: bool, sections: Sequence[int], batch_size: int | None
+    ) -> Float[Tensor, "row width"]:
+        """Features from the cache, or from the encoder on the device and in the precision in use."""
         if keep and self.encoder is None:
             with use_device(self.device):
                 return feature_cache.encode(self.tower, items, what, sections)
@@ -197,17 +206,19 @@ class Branch(nn.Module):
 
     def running(self) -> Any:
         """The encoder in the form that encodes fastest on the branch's device."""
-        if self.encoder is not None:
-            return get_inference_form(self.encoder)
-        return build_encoder(self.tower, self.device, self._place.dtype)
+        with use_encode_precision(self.precision):
+            if self.encoder is not None:
+                return get_inference_form(self.encoder, current_encode_precision(self.device))
+            return build_encoder(self.tower, self.device, self._place.dtype)
 
     def running_encoder(self) -> Any:
         """The encoder on the branch's device, built at first use and kept."""
         if self.encoder is not None:
             return self.encoder
-        if not self._built:
-            self._built.append(self.running())
-        return self._built[0]
+        precision = self.precision or current_encode_precision(self.device)
+        if precision not in self._built:
+            self._built = {precision: self.running()}
+        return self._built[precision]
 
 
 def head_of(method: Method, kind: str, tower: BackboneSpec, recipe: ModelConfig, dropout: float) -> nn.Module:

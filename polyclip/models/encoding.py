@@ -14,8 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyclip.core.device import current_device
+from polyclip.core.encode_precision import BF16, FP32, current_encode_precision
+from polyclip.core.matmul import multiply_at_full_rate
 from polyclip.core.progress import Progress
 from polyclip.models.backbone import BackboneSpec
+from polyclip.models.packed_encoder import PackedEncoder
+from polyclip.models.products import round_linear_layers
 from polyclip.models.trunk import State, run_below
 
 Meter = Callable[[int], None]  # receives the number of rows just done
@@ -24,28 +28,50 @@ AHEAD = 2  # batches that each worker may prepare before a GPU has taken them
 WORKERS = 8
 
 
-def build_encoder(spec: BackboneSpec, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> Any:
+def build_encoder(
+    spec: BackboneSpec,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+    precision: str | None = None,
+) -> Any:
     """Build a frozen encoder for encoding alone, in the form that is fastest on its device.
 
     Args:
         spec: A text or vision encoder.
         device: Where it runs; by default the one in use (`polyclip.core.device.current_device`).
-        dtype: Of its weights.
+        dtype: Of its weights on a GPU.
+        precision: Format of its matrix products on a CPU; by default the one in use
+            (`polyclip.core.encode_precision.current_encode_precision`).
 
     Returns:
         The encoder in eval mode.
 
     """
     device = current_device() if device is None else device
-    if device.type == "cpu":
-        light = get_inference_form(getattr(spec.build, "build_light", spec.build)()) if dtype == torch.float32 else None
-        return spec.build().to(dtype) if light is None else light
-    return get_inference_form(spec.build().to(device)).to(dtype)
+    if precision is None:
+        precision = current_encode_precision(device)
+    if device.type != "cpu":
+        dtype = torch.bfloat16 if precision == BF16 and dtype == torch.float32 else dtype
+        return get_inference_form(spec.build().to(device)).to(dtype)
+    form = get_inference_form(getattr(spec.build, "build_light", spec.build)(), precision)
+    if precision != FP32 and not isinstance(form, PackedEncoder):
+        round_linear_layers(form, precision)  # in place: nobody else has it
+    return form
 
 
-def get_inference_form(encoder: Any) -> Any:
-    """The same function in the form that is fastest without gradients, where the encoder has one for its device."""
-    return encoder.get_inference_form() if hasattr(encoder, "get_inference_form") else encoder
+def get_inference_form(encoder: Any, precision: str = FP32) -> Any:
+    """The same function in the form that is fastest without gradients, where the encoder has one for its device.
+
+    Args:
+        encoder: A built encoder, which is left as it is.
+        precision: Format of the matrix products of a text encoder without padding; others stay float32.
+
+    Returns:
+        The encoder, or its other form.
+
+    """
+    form = encoder.get_inference_form() if hasattr(encoder, "get_inference_form") else encoder
+    return form.in_precision(precision) if isinstance(form, PackedEncoder) else form
 
 
 def get_device(encoder: Any) -> torch.device:
@@ -139,7 +165,7 @@ def finish_states(encoder: Any, rows: Sequence[State], position: int, what: str)
         Features in float32 on the CPU, one row a state.
 
     """
-    running = get_inference_form(encoder)
+    running = get_inference_form(encoder, current_encode_precision(get_device(encoder)))
     out = torch.empty(len(rows), encoder.dim)
 
     def run(inputs: State, batch: list[int]) -> Callable[[], None]:
@@ -178,7 +204,8 @@ def run_in_batches(
         def both(batch: list[int]) -> None:
             run(prepare(batch), batch)()
 
-        run_on_every_core(both, plan_batches(costs, encoder.budget, torch.get_num_threads(), batch_size), meter)
+        with multiply_at_full_rate():
+            run_on_every_core(both, plan_batches(costs, encoder.budget, torch.get_num_threads(), batch_size), meter)
     else:
         run_ahead(prepare, run, plan_batches(costs, LARGER * encoder.budget, 1, batch_size), meter, device)
 

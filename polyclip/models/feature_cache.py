@@ -18,12 +18,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from polyclip.core import distributed
+from polyclip.core.encode_precision import FP32, current_encode_precision
 from polyclip.core.progress import Progress
 from polyclip.core.storage import get_cache_folder, hash_parts, write_atomically
 from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec
-from polyclip.models.encoding import build_encoder, encode_items, encode_states, finish_states, get_inference_form
+from polyclip.models.encoding import (
+    build_encoder,
+    encode_items,
+    encode_states,
+    finish_states,
+    get_device,
+    get_inference_form,
+)
 from polyclip.models.trunk import State
 
 POOLED = -1  # the position of pooled vectors
@@ -157,9 +165,10 @@ def plan(items: Sequence[Any]) -> tuple[list[Sequence[Any]], Int[Tensor, " row"]
 
 
 def chunk_path(tower: BackboneSpec, chunk: Sequence[str | ImageSource], position: int) -> Path:
-    """Cache file of a chunk."""
+    """Cache file of a chunk; its folder is named by the encoder and by the format it is run in."""
     rows = hash_parts(*(f"text {item}" if isinstance(item, str) else f"picture {item.key}" for item in chunk))
-    folder = get_cache_folder() / "features" / tower.identity[:16]
+    precision = current_encode_precision()
+    folder = get_cache_folder() / "features" / (tower.identity[:16] + ("" if precision == FP32 else f"-{precision}"))
     return (folder if position == POOLED else folder / str(position)) / f"{rows[:32]}.safetensors"
 
 
@@ -245,7 +254,8 @@ def forward(encoder: Any, items: Sequence[Any], what: str, batch_size: int | Non
     """
     mine = items[distributed.get_own_rows(len(items))]
     with Progress(f"encoding {what}", len(mine)) as progress:
-        found = encode_items(get_inference_form(encoder), mine, progress.advance, batch_size)
+        form = get_inference_form(encoder, current_encode_precision(get_device(encoder)))
+        found = encode_items(form, mine, progress.advance, batch_size)
     return distributed.gather_rows(found, distributed.count_own_rows(len(items)))
 
 

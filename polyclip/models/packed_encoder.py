@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polyclip.core.encode_precision import FP32
 from polyclip.models.trunk import State, run_above
 from polyclip.models.trunk.packed_bert import PackedBert
 
@@ -20,8 +21,16 @@ class PackedEncoder:
 
     budget = BUDGET
 
-    def __init__(self, prepare: Callable[[Sequence[str]], State], trunk: PackedBert, dim: int, pooling: str) -> None:
+    def __init__(
+        self,
+        prepare: Callable[[Sequence[str]], State],
+        trunk: PackedBert,
+        dim: int,
+        pooling: str,
+        precision: str = FP32,
+    ) -> None:
         self.prepare, self.trunk, self.dim, self.pooling = prepare, trunk, dim, pooling
+        self.precision = precision  # of the trunk's matrix products
 
     def costs(self, items: Sequence[str]) -> list[int]:
         """Tokens of each caption."""
@@ -29,7 +38,13 @@ class PackedEncoder:
 
     def parameters(self) -> Iterator[Tensor]:
         """Weights in use, as a module's: they tell the device."""
-        return (tensor for layer in self.trunk.layers for tensor in layer.qkv)
+        return (tensor for layer in self.trunk.layers for tensor in layer.state.values())
+
+    def in_precision(self, precision: str) -> "PackedEncoder":
+        """The same encoder with its matrix products in a format; itself where they are in it."""
+        if precision == self.precision:
+            return self
+        return PackedEncoder(self.prepare, self.trunk.in_precision(precision), self.dim, self.pooling, precision)
 
     def start(self, inputs: State) -> State:
         """Token ids as they are."""

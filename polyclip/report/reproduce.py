@@ -39,6 +39,9 @@ def build_command(run: dict[str, Any], folder: Path) -> str:
         "--seed",
         str(run["heads"]["seed"]),
     ]
+    words += ["--precision", run["precision"]] if "precision" in run else []
+    words += [] if run.get("class_names", True) else ["--no-class-names"]
+    words += ["--encode-precision", run.get("encode_precision", "fp32")]
     return shlex.join([*words, "--out", str(Path("runs") / folder.resolve().name)])
 
 

@@ -123,7 +123,7 @@ def test_after_an_unreadable_image_torch_has_the_threads_it_had(model: PolyCLIP,
 def test_batches_hold_as_many_as_was_asked(model: PolyCLIP, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     encoder = model.text.running_encoder()
-    monkeypatch.setattr(model.text, "_built", [Counting(encoder, sizes)])
+    monkeypatch.setattr(model.text, "_built", {"fp32": Counting(encoder, sizes)})
     texts = [f"text {number}" for number in range(10)]
     found = model.encode_text(texts, batch_size=3)
     assert max(sizes) <= 3 and sum(sizes) == 10

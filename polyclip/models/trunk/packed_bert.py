@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
+from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
+from polyclip.core.encode_precision import FP32
+from polyclip.models.products import make_product
 from polyclip.models.trunk import State
 from polyclip.models.trunk.text import Bert
 
@@ -33,27 +35,39 @@ class PackedLayer:
         heads: Attention heads.
         activation: Of the feed-forward block.
         epsilon: Of its norms.
+        precision: Of its four matrix products.
 
     """
 
     @torch.inference_mode()
     def __init__(
-        self, state: Mapping[str, Tensor], heads: int, activation: Callable[[Tensor], Tensor], epsilon: float
+        self,
+        state: Mapping[str, Tensor],
+        heads: int,
+        activation: Callable[[Tensor], Tensor],
+        epsilon: float,
+        precision: str = FP32,
     ) -> None:
         def pair(path: str) -> Pair:
             return state[f"{path}.weight"], state[f"{path}.bias"]
 
-        self.heads, self.activation, self.epsilon = heads, activation, epsilon
-        self.qkv = torch.cat([pair(path)[0] for path in QKV]), torch.cat([pair(path)[1] for path in QKV])
-        self.mix, self.mixed = pair("attention.output.dense"), pair("attention.output.LayerNorm")
-        self.widen, self.narrow, self.last = pair("intermediate.dense"), pair("output.dense"), pair("output.LayerNorm")
+        self.state, self.heads, self.activation, self.epsilon = state, heads, activation, epsilon
+        qkv = torch.cat([pair(path)[0] for path in QKV]), torch.cat([pair(path)[1] for path in QKV])
+        self.qkv, self.mix = make_product(*qkv, precision), make_product(*pair("attention.output.dense"), precision)
+        self.widen = make_product(*pair("intermediate.dense"), precision)
+        self.narrow = make_product(*pair("output.dense"), precision)
+        self.mixed, self.last = pair("attention.output.LayerNorm"), pair("output.LayerNorm")
 
     def __call__(self, hidden: Float[Tensor, "token width"], together: Runs) -> Float[Tensor, "token width"]:
-        """Apply the layer to all tokens."""
-        seen = attend(linear(hidden, *self.qkv), together, self.heads)
-        hidden = layer_norm(add_linear(hidden, seen, self.mix), hidden.shape[1:], *self.mixed, self.epsilon)
-        inner = self.activation(linear(hidden, *self.widen))
-        return layer_norm(add_linear(hidden, inner, self.narrow), hidden.shape[1:], *self.last, self.epsilon)
+        """Apply the layer to all tokens; attention, norms and sums are float32 in any precision."""
+        seen = attend(self.qkv(hidden).float(), together, self.heads)
+        hidden = layer_norm(self.mix.add_to(hidden, seen), hidden.shape[1:], *self.mixed, self.epsilon)
+        inner = self.activation(self.widen(hidden))
+        return layer_norm(self.narrow.add_to(hidden, inner), hidden.shape[1:], *self.last, self.epsilon)
+
+    def in_precision(self, precision: str) -> "PackedLayer":
+        """The same layer with its matrix products in another format."""
+        return PackedLayer(self.state, self.heads, self.activation, self.epsilon, precision)
 
 
 class PackedBert:
@@ -67,6 +81,10 @@ class PackedBert:
 
     def __init__(self, embed: Callable[[State], Tensor], layers: Sequence[PackedLayer]) -> None:
         self.embed, self.layers = embed, layers
+
+    def in_precision(self, precision: str) -> "PackedBert":
+        """The same trunk with its matrix products in another format."""
+        return PackedBert(self.embed, [layer.in_precision(precision) for layer in self.layers])
 
     def begin(self, inputs: State) -> State:
         """Embeddings of the real tokens, packed."""
@@ -124,14 +142,6 @@ def is_untouched(module: nn.Module) -> bool:
 def group_lengths(lengths: Tensor) -> Runs:
     """Group neighbouring captions of equal length; sorted captions make few groups."""
     return [(len(list(same)), length) for length, same in groupby(lengths.tolist())]
-
-
-def add_linear(
-    hidden: Float[Tensor, "token width"], seen: Float[Tensor, "token inner"], pair: Pair
-) -> Float[Tensor, "token width"]:
-    """Add a linear map of `seen` to `hidden`, with one pass over memory less than map and sum would take."""
-    weight, bias = pair
-    return torch.add(hidden, bias).addmm_(seen, weight.t())
 
 
 def attend(mapped: Float[Tensor, "token three_widths"], together: Runs, heads: int) -> Float[Tensor, "token width"]:
