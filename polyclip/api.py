@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from polyclip.core.device import use_device
+from polyclip.core.encode_precision import use_encode_precision
 from polyclip.core.progress import show_messages
 from polyclip.data.corpus import Corpus
 from polyclip.errors import UnknownName
@@ -83,6 +84,7 @@ def align(
     time_budget: str | None = None,
     device: str | torch.device | None = None,
     precision: str = "fp32",
+    encode_precision: str = "auto",
     seed: int = 0,
     resume: bool = False,
     callbacks: Sequence[Callable[[dict[str, Any]], None]] = (),
@@ -107,6 +109,8 @@ def align(
         time_budget: For `method="auto"`: `90s`, `5m`, `1h`.
         device: `cpu`, `cuda`, `cuda:N` or `mps`; by default the best there is.
         precision: `fp32`, `bf16` or `fp16` in training.
+        encode_precision: `fp32`, `bf16` or, on a CPU, `int8`, in which frozen encoders encode; by default bf16 on a CPU
+            that multiplies it in hardware.
         seed: Of initial weights, batches and dropout.
         resume: Go on with an interrupted run in the same folder.
         callbacks: Called with each line of the training log as it is written.
@@ -149,7 +153,8 @@ def align(
         **given,
         **own,
     )
-    with show_messages(show_progress_bar), use_device(device):
+    encode_precision = "" if encode_precision == "auto" else encode_precision
+    with show_messages(show_progress_bar), use_device(device), use_encode_precision(encode_precision):
         return run_alignment(asked, model, optimizer, callbacks)
 
 

@@ -54,8 +54,13 @@ def build_encoder(
         dtype = torch.bfloat16 if precision == BF16 and dtype == torch.float32 else dtype
         return get_inference_form(spec.build().to(device)).to(dtype)
     form = get_inference_form(getattr(spec.build, "build_light", spec.build)(), precision)
-    if precision != FP32 and not isinstance(form, PackedEncoder):
-        round_linear_layers(form, precision)  # in place: nobody else has it
+    if isinstance(form, PackedEncoder):
+        return form
+    for module in form.modules():  # in place: nobody else has it
+        if hasattr(module, "fuse_for_cpu"):
+            module.fuse_for_cpu()
+    if precision != FP32:
+        round_linear_layers(form, precision)
     return form
 
 

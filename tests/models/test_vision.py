@@ -23,9 +23,10 @@ from polyclip.data.readers.emoji import pictures
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, UnknownName, WeightsError
 from polyclip.models.backbone import describe
-from polyclip.models.encoding import encode_items
+from polyclip.models.encoding import build_encoder, encode_items, get_inference_form
 from polyclip.models.preprocessing import Preprocessing
 from polyclip.models.vision import _efficientnet_lite
+from polyclip.models.vision._fused import ClippedConv2d
 
 RECOGNISED = {"2602": "umbrella", "1F528": "hammer", "1F3BB": "violin", "1F34C": "banana"}
 
@@ -233,3 +234,22 @@ def test_unknown_towers_suggest() -> None:
         describe("towers", "side-by-side")
     with pytest.raises(UnknownName, match="'xlm-roberta-base'.*written huggingface:NAME"):
         describe("encoders", "xlm-roberta-base")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["efficientnet-lite0:depths,size=96", "efficientnet-lite0:,size=100", "efficientnet-lite1:,size=132,layers=4"],
+)
+def test_the_form_for_cpus_is_the_same_function(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With even and odd maps, where TensorFlow's padding differs, and with and without oneDNN's operation."""
+    spec = describe("towers", name)
+    items = list(pictures(CORPORA / "emoji", "noto").values())[:5]
+    wanted = encode_items(get_inference_form(spec.build()), items, lambda rows: None)
+    fused = build_encoder(spec, precision="fp32")
+    assert not any(type(module).__name__ == "Conv2dSame" for module in fused.modules())
+    assert sum(type(module) is ClippedConv2d for module in fused.modules()) > 9
+    torch.testing.assert_close(encode_items(fused, items, lambda rows: None), wanted, atol=1e-4, rtol=1e-4)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    plain = build_encoder(spec, precision="fp32")
+    assert not any(type(module) is ClippedConv2d for module in plain.modules())
+    torch.testing.assert_close(encode_items(plain, items, lambda rows: None), wanted, atol=1e-4, rtol=1e-4)

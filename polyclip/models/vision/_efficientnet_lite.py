@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float, Int
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import BackboneSpec, parse_layer_count, take
 from polyclip.models.converted_weights import ConvertedWeights, convert_once
 from polyclip.models.preprocessing import Preprocessing
 from polyclip.models.trunk.vision import TimmEfficientNet
+from polyclip.models.vision._fused import fold_norms, fuse_activations, replace_uneven_padding
 from polyclip.models.vision._images import ImageEncoder
 from polyclip.models.vocabulary.classes import Classifier, list_synsets
 
@@ -202,20 +202,10 @@ class EfficientNetLite(ImageEncoder):
         if not any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules()):
             return self
         twin = copy.deepcopy(self)
-        for module in twin.model.modules():
-            fold_children(module)
+        fold_norms(twin.model)
         return twin
 
-
-def fold_children(module: nn.Module) -> None:
-    """Fold each BatchNorm that directly follows a convolution among `module`'s children, keeping its activation.
-
-    In these blocks the order of the children is the order of the computation; a test compares outputs.
-    """
-    before: nn.Module | None = None
-    for name, child in list(module.named_children()):
-        if isinstance(before, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
-            statistics = (child.running_mean, child.running_var, child.eps, child.weight, child.bias)
-            before.weight, before.bias = fuse_conv_bn_weights(before.weight, before.bias, *statistics)  # type: ignore[arg-type]
-            setattr(module, name, getattr(child, "act", nn.Identity()))
-        before = child
+    def fuse_for_cpu(self) -> None:
+        """Take padding and activations of an inference form into its convolutions, in place."""
+        replace_uneven_padding(self.model, self.preprocessing.size)
+        fuse_activations(self.model)

@@ -1,0 +1,84 @@
+"""EfficientNet-Lite with fewer passes over memory: for encoding on a CPU alone, the same function up to rounding.
+
+BatchNorm goes into the convolution before it, TensorFlow's uneven padding into the kernel, ReLU6 into oneDNN's
+convolution. In these blocks the order of the children is the order of the computation; a test compares outputs.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+SIX = 6.0  # where ReLU6 ends
+
+
+def fold_norms(model: nn.Module) -> None:
+    """Fold each BatchNorm that directly follows a convolution into it, keeping its activation; in place."""
+    for module in list(model.modules()):
+        before: nn.Module | None = None
+        for name, child in list(module.named_children()):
+            if isinstance(before, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
+                statistics = (child.running_mean, child.running_var, child.eps, child.weight, child.bias)
+                before.weight, before.bias = fuse_conv_bn_weights(before.weight, before.bias, *statistics)  # type: ignore[arg-type]
+                setattr(module, name, getattr(child, "act", nn.Identity()))
+            before = child
+
+
+def replace_uneven_padding(model: nn.Module, size: int) -> None:
+    """Replace TensorFlow's padding, which copies the map, by a kernel with a row and a column of zeros; in place.
+
+    Args:
+        model: timm's model, with its norms folded.
+        size: Edge of its input in pixels: whether padding is uneven depends on it.
+
+    """
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Conv2d) and type(child) is not nn.Conv2d and child.stride == (2, 2):
+                setattr(module, name, pad_evenly(child, size))
+                size = -(-size // 2)
+
+
+def pad_evenly(layer: nn.Conv2d, size: int) -> nn.Conv2d:
+    """A convolution of stride 2 with even padding that equals one with TensorFlow's, for inputs of one size."""
+    edge = layer.kernel_size[0]
+    total = max((-(-size // 2) - 1) * 2 + edge - size, 0)
+    more = total % 2  # how many pixels TensorFlow pads more at the end: as many zeros before the kernel
+    even = total // 2 + more
+    channels = (layer.in_channels, layer.out_channels)
+    twin = nn.Conv2d(*channels, edge + more, stride=2, padding=even, groups=layer.groups, bias=layer.bias is not None)
+    weight = pad(layer.weight, (more, 0, more, 0))
+    twin.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
+    twin.bias = layer.bias
+    return twin.eval()
+
+
+class ClippedConv2d(nn.Module):
+    """A convolution whose result is clipped to [0, 6] while it is in the cache: oneDNN's, with ReLU6 inside."""
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        self.where = [list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups]
+
+    def forward(self, maps: Float[Tensor, "image channel height width"]) -> Float[Tensor, "image out height2 width2"]:
+        """Apply convolution and ReLU6."""
+        clip = ("hardtanh", [0.0, SIX], "")
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(maps, self.weight, self.bias, *self.where, *clip)
+        return found
+
+
+def fuse_activations(model: nn.Module) -> None:
+    """Put each ReLU6 into the plain convolution before it, where this torch has oneDNN's operation; in place."""
+    operations: Any = torch.ops.mkldnn
+    if not torch.backends.mkldnn.is_available() or not hasattr(operations, "_convolution_pointwise"):
+        return
+    for module in list(model.modules()):
+        children = list(module.named_children())
+        for (name, layer), (after, activation) in zip(children, children[1:], strict=False):
+            if type(layer) is nn.Conv2d and isinstance(activation, nn.ReLU6):
+                setattr(module, name, ClippedConv2d(layer))
+                setattr(module, after, nn.Identity())
