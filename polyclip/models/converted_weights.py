@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from polyclip.core.json import parse_json
-from polyclip.core.storage import get_cache_folder, hash_file, hash_parts
+from polyclip.core.storage import describe_file, get_cache_folder, hash_file, hash_parts, write_text
 from polyclip.errors import PolyclipError, WeightsError
 
 Convert = Callable[[Path, Path], dict[str, int]]
@@ -52,6 +52,7 @@ class ConvertedWeights:
                 f"{path} is damaged: its SHA-256 is {found[:16]}, expected {self.hashes[name][:16]}. "
                 "Run 'polyclip cache clear' and try again; it will be converted anew."
             )
+        remember_verified(path)
         return path
 
     def load(self, name: str) -> dict[str, Tensor]:
@@ -59,6 +60,16 @@ class ConvertedWeights:
         from safetensors.torch import load_file
 
         return load_file(self.get_file(name))
+
+
+def remember_verified(path: Path) -> None:
+    """Note size and time of a verified file beside it, for `polyclip.search.quick`."""
+    try:
+        note = path.with_suffix(".verified")
+        if not note.exists() or note.read_text("utf-8") != describe_file(path):
+            write_text(note, describe_file(path), what="a note on converted weights")
+    except (OSError, PolyclipError):
+        return
 
 
 def hash_mapped_file(path: Path) -> str:

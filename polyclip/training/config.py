@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from polyclip.core.encode_precision import FP32, current_encode_precision
+from polyclip.core.encode_precision import current_encode_precision
 from polyclip.core.registry import find
 from polyclip.data.pairs import SamplingConfig
 from polyclip.languages.schema import Language
@@ -82,7 +82,7 @@ def collect_settings(run: AlignConfig) -> dict[str, Any]:
         "towers": asdict(run.towers),
         **({} if run.continued is None else {"continued": describe_continuation(run.continued)}),
         **({} if run.compute.precision == "fp32" else {"precision": run.compute.precision}),
-        **({} if current_encode_precision() == FP32 else {"encode_precision": current_encode_precision()}),
+        "encode_precision": current_encode_precision(),
         **({} if run.class_names else {"class_names": False}),
     }
 

@@ -1,0 +1,74 @@
+"""One text query of a run to its embedding, where that needs no torch."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from polyclip.core.storage import describe_file, get_cache_folder, hash_parts
+from polyclip.models.e5_file import FILE_SHA256, LAYERS, PREFIX, name_identity
+from polyclip.search.quick.encoder import Array, encode
+from polyclip.search.quick.head import apply, can_apply
+from polyclip.search.quick.tokens import Pieces, get_pieces_path, tokenize
+
+HEAD = "text.head."
+OTHERS = ("vision.", "log_scale", "logit_bias")  # tensors that a text query does not need
+
+
+def embed_text(run: Path, text: str) -> Array | None:
+    """Embed a text, normalized already, with a run's text side.
+
+    Args:
+        run: The run folder.
+        text: The query.
+
+    Returns:
+        A unit vector [dim]; None where the run has another text encoder, something trained in it, or another kind of
+        head, or where its encoder's files were not verified on this machine yet.
+
+    """
+    head = read_head(run / "aligner.safetensors")
+    weights, pieces = find_weights(), get_pieces_path()
+    if head is None or weights is None or not pieces.is_file():
+        return None
+    return apply(head, encode(weights, tokenize(PREFIX + text, Pieces(pieces))))
+
+
+def read_head(path: Path) -> dict[str, Array] | None:
+    """Tensors of the text head by name; None where the text side is another than this package can run."""
+    try:
+        with safe_open(path, "numpy") as handle:
+            metadata, names = handle.metadata() or {}, list(handle.keys())
+            if metadata.get("text_encoder") != compute_identity():
+                return None
+            own = {name.removeprefix(HEAD): name for name in names if name.startswith(HEAD)}
+            if any(not name.startswith((HEAD, *OTHERS)) for name in names) or not can_apply(dict.fromkeys(own)):
+                return None
+            return {name: handle.get_tensor(full).astype(np.float32) for name, full in own.items()}
+    except (SafetensorError, OSError):
+        return None  # torch's side says what is wrong with it
+
+
+def compute_identity() -> str:
+    """Identity of the default text encoder as converted on this machine; empty where it was not."""
+    manifest = get_folder() / "manifest.json"
+    try:
+        hashes = json.loads(manifest.read_text("utf-8"))["hashes"]
+    except (OSError, ValueError, KeyError):
+        return ""
+    return hash_parts(json.dumps(hashes, sort_keys=True), name_identity(PREFIX, LAYERS))
+
+
+def get_folder() -> Path:
+    """Folder of the converted weights."""
+    return get_cache_folder() / "weights" / f"e5-small-{FILE_SHA256[:12]}"
+
+
+def find_weights() -> Path | None:
+    """The converted weights, if nobody wrote to them since their hash was verified."""
+    path = get_folder() / "model.safetensors"
+    try:
+        return path if path.with_suffix(".verified").read_text("utf-8") == describe_file(path) else None
+    except OSError:
+        return None

@@ -1,0 +1,148 @@
+"""A query without torch: the same tokens, the same embedding, and only where the model is one that it can run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+
+from polyclip.core.toml import CORPORA
+from polyclip.data.readers import emoji
+from polyclip.models.aligner import PolyCLIP
+from polyclip.models.backbone import describe
+from polyclip.models.branch import ModelConfig
+from polyclip.models.e5_file import PREFIX
+from polyclip.search.quick.embed import embed_text, find_weights, get_folder
+from polyclip.search.quick.tokens import Pieces, tokenize, write_pieces
+from tests.toy import write_text_encoder, write_vision_tower
+
+ODD = [
+    "",
+    "<s>",
+    "</s> x",
+    "  two  spaces ",
+    "\u200b\u200c",
+    "a" * 600,
+    "xyz " * 700,
+    "𠀀𠀁 ༃ 🫠",
+    "e\u0301 é",
+    "ﬁne ①",
+    "ＡＢＣ",
+]
+
+
+@pytest.fixture(scope="module")
+def ready(one_cache: Path) -> Path:
+    """The encoder's weights are verified, and its vocabulary is sorted."""
+    describe("encoders", "e5-small").build()
+    return write_pieces()
+
+
+@pytest.fixture(scope="module")
+def captions() -> list[str]:
+    return [
+        row.captions[0]
+        for locale in emoji.languages(CORPORA / "emoji")
+        for row in emoji.read(CORPORA / "emoji", locale, "validation")[::20]
+    ]
+
+
+def save(folder: Path, **given: Any) -> PolyCLIP:
+    """A model with untrained heads, in a run folder."""
+    settings = {"text_encoder": "e5-small", "vision_tower": "efficientnet-lite0:,size=64", "method": "heads", "dim": 16}
+    model = PolyCLIP(ModelConfig(**settings | given)).eval()
+    with torch.no_grad():
+        for side in (model.text, model.vision):
+            for name, tensor in side.head.state_dict().items():
+                tensor.copy_(torch.rand_like(tensor) + 0.5 if "deviation" in name or "lengths" in name else tensor)
+                if name in ("mean", "names.inner", "names.inner_bias", "names.outer", "space"):
+                    tensor.copy_(torch.randn_like(tensor) * 0.3)
+    folder.mkdir()
+    model.save(folder / "aligner.safetensors")
+    return model
+
+
+def test_tokens_of_every_language(ready: Path, captions: list[str]) -> None:
+    whole, pieces = Tokenizer.from_file(str(get_folder() / "tokenizer.json")), Pieces(ready)
+    assert len(captions) > 1000
+    for text in (PREFIX + caption for caption in (*captions, *ODD)):
+        assert tokenize(text, pieces) == whole.encode(text).ids, text
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "heads"},
+        {"method": "heads", "dim": 8},
+        {"method": "head-mlp"},
+        {"method": "head-mlp", "name_units": 20, "name_dim": 12, "space": 30},
+    ],
+    ids=["one map", "eight dimensions", "hidden layer", "class names, folded"],
+)
+def test_the_embedding_is_the_models(ready: Path, captions: list[str], tmp_path: Path, given: dict[str, Any]) -> None:
+    save(tmp_path / "run", **given)
+    model = PolyCLIP.from_pretrained(tmp_path / "run", dtype=torch.float32, device="cpu")
+    chosen = captions[:: len(captions) // 12]
+    for text, wanted in zip(chosen, model.encode_text(chosen), strict=True):
+        found = embed_text(tmp_path / "run", text)
+        assert found is not None and found.dtype == np.float32
+        torch.testing.assert_close(torch.from_numpy(found), wanted, atol=2e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["lilt-ln", "lora", "asif", "head-glu"])
+def test_other_text_sides_are_left_to_torch(ready: Path, tmp_path: Path, method: str) -> None:
+    save(tmp_path / "run", method=method, **({"anchors": 8} if method == "asif" else {}))
+    assert embed_text(tmp_path / "run", "mbwa") is None
+
+
+def test_another_encoder_is_left_to_torch(ready: Path, tmp_path: Path) -> None:
+    tower = write_vision_tower(tmp_path)
+    save(tmp_path / "toy", text_encoder=write_text_encoder(tmp_path / "xlm-r"), vision_tower=tower)
+    save(tmp_path / "cut", text_encoder="e5-small:,layers=3")
+    assert embed_text(tmp_path / "toy", "mbwa") is None and embed_text(tmp_path / "cut", "mbwa") is None
+
+
+def test_weights_that_changed_since_they_were_verified_are_left_to_torch(
+    ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = get_folder() / "model.verified"
+    assert find_weights() == get_folder() / "model.safetensors"
+    before = note.read_text("utf-8")
+    try:
+        note.write_text("1 2 3", "utf-8")
+        assert find_weights() is None
+    finally:
+        note.write_text(before, "utf-8")
+    monkeypatch.setenv("POLYCLIP_CACHE", str(tmp_path))
+    assert find_weights() is None
+
+
+def test_a_damaged_model_is_left_to_torch(ready: Path, tmp_path: Path) -> None:
+    save(tmp_path / "run")
+    path = tmp_path / "run" / "aligner.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert embed_text(tmp_path / "run", "mbwa") is None
+    path.write_bytes(whole)
+    state = load_file(path)
+    save_file(state | {"text.head.other": torch.zeros(1)}, path)
+    assert embed_text(tmp_path / "run", "mbwa") is None
+
+
+def test_nothing_heavy_is_imported(ready: Path, tmp_path: Path) -> None:
+    save(tmp_path / "run")
+    code = (
+        "import json, sys; from pathlib import Path; from polyclip.search.quick import embed_text; "
+        "found = embed_text(Path(sys.argv[1]), 'mbwa'); print(json.dumps([found is not None, *sys.modules]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True, check=True
+    )
+    found, *modules = json.loads(done.stdout)
+    assert found and not {"torch", "transformers", "timm", "jaxtyping", "PIL"} & set(modules)
