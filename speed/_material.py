@@ -12,7 +12,7 @@ from polyclip.data.types import ImageSource
 from polyclip.languages.schema import load_language
 from polyclip.models.backbone import describe
 from polyclip.models.converted_weights import convert_once
-from polyclip.models.text.e5_small import FILE_SHA256, MAX_TOKENS, convert, find_source
+from polyclip.models.e5_file import FILE_SHA256, MAX_TOKENS, convert, find_source
 from speed._worker import Turn
 
 LANGUAGES = ("sw", "te", "th", "zh", "en")

@@ -11,7 +11,7 @@ from typing import Any
 from polyclip.data.types import ImageSource
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.branch import ModelConfig
-from polyclip.models.text.e5_small import PREFIX
+from polyclip.models.e5_file import PREFIX
 from polyclip.training import compute
 from polyclip.training.config import HEADS, TOWERS, AlignConfig
 from polyclip.training.loop import get_rate_factor, prepare_training, run_step

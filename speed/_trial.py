@@ -24,7 +24,7 @@ from polyclip.data.types import ImageSource
 from polyclip.evaluation.metrics import compute_ranks, recall
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.backbone import describe
-from polyclip.models.text.e5_small import PREFIX
+from polyclip.models.e5_file import PREFIX
 from speed._machine import make_flop_counter
 from speed._material import TOWER
 from speed._worker import Spent, Turn, measure_spending

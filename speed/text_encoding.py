@@ -28,7 +28,7 @@ from polyclip.languages.schema import load_language
 from polyclip.models import feature_cache
 from polyclip.models.backbone import describe
 from polyclip.models.converted_weights import convert_once
-from polyclip.models.text.e5_small import FILE_SHA256, MAX_TOKENS, PREFIX, convert, find_source
+from polyclip.models.e5_file import FILE_SHA256, MAX_TOKENS, PREFIX, convert, find_source
 
 LANGUAGES = ("sw", "te", "th", "zh", "en")
 LEAST = 0.9999  # cosine of the two vectors of a caption

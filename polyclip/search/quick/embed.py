@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from polyclip.core.json import parse_json
 from polyclip.core.storage import describe_file, get_cache_folder, hash_parts
 from polyclip.models.e5_file import FILE_SHA256, LAYERS, PREFIX, name_identity
 from polyclip.search.quick.encoder import Array, encode
@@ -54,7 +55,7 @@ def compute_identity() -> str:
     """Identity of the default text encoder as converted on this machine; empty where it was not."""
     manifest = get_folder() / "manifest.json"
     try:
-        hashes = json.loads(manifest.read_text("utf-8"))["hashes"]
+        hashes = parse_json(manifest.read_bytes())["hashes"]
     except (OSError, ValueError, KeyError):
         return ""
     return hash_parts(json.dumps(hashes, sort_keys=True), name_identity(PREFIX, LAYERS))
