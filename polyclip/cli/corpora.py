@@ -2,6 +2,7 @@
 
 import json as json_text
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -53,7 +54,7 @@ def show(
     json: AsJson = False,
 ) -> None:
     """Show where a corpus or benchmark comes from, its licence, size, exact layout, counts and traps."""
-    is_corpus = name in list_corpora() or name.endswith(".toml")
+    is_corpus = name in list_corpora() or name.endswith(".toml") or Path(name).exists()
     if not is_corpus and name.replace("_", "-") not in list_benchmarks():
         raise UnknownName("corpus or benchmark", name, list_corpora() + list_benchmarks())
     found = load_corpus(name).pack if is_corpus else load_facts(name)

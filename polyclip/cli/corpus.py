@@ -2,12 +2,15 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from polyclip.errors import DataError
+
+if TYPE_CHECKING:
+    from polyclip.data.tables.create import TableOptions
 
 app = typer.Typer(
     add_completion=False,
@@ -29,7 +32,7 @@ def new(
         Path | None,
         typer.Argument(
             help="Captions: .xlsx, .csv, .tsv, .jsonl, COCO's .json or a Flickr30k token file. Without it PHOTOS has "
-            "metadata.csv, metadata.jsonl, or name.txt beside name.jpg.",
+            "metadata.csv, metadata.jsonl, or name.txt beside name.jpg, or is a data set: OWNER/NAME on the hub.",
             show_default=False,
         ),
     ] = None,
@@ -49,6 +52,7 @@ def new(
         str | None,
         typer.Option(help="Column that says train, validation or test. Default: one called split, else by hash."),
     ] = None,
+    split: Annotated[str, typer.Option(help="Split of a data set that is read.")] = "train",
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook. Default: the first with cells.")] = None,
     encoding: Annotated[
         str | None, typer.Option(help="Encoding of a text file, such as cp1252. Default: found out.")
@@ -58,6 +62,7 @@ def new(
     """Make a corpus of photographs and a table of captions, and say what was understood and what looks wrong."""
     from polyclip.data.tables.create import TableOptions, draft_corpus, write_draft
     from polyclip.data.tables.describe import describe_draft
+    from polyclip.data.tables.hub import is_dataset
 
     options = TableOptions(
         image_column=image_column,
@@ -66,6 +71,9 @@ def new(
         sheet=sheet,
         encoding=encoding,
     )
+    if table is None and is_dataset(photos):
+        print_dataset(photos, options, split, out)
+        return
     draft = draft_corpus(photos, table, options)
     pack = write_draft(draft, out)
     console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -74,6 +82,24 @@ def new(
     languages = " ".join(f"--lang {code}" for code in draft.captions)
     console.print(f"Written: {pack} and captions.jsonl. The images stay where they are.")
     console.print(f"Next: polyclip align {languages} --corpus {shlex.quote(str(out))}")
+
+
+def print_dataset(place: Path, options: "TableOptions", split: str, out: Path) -> None:
+    """Write a pack for a data set, and say what its first rows were understood as."""
+    from polyclip.data.tables.build import describe_columns
+    from polyclip.data.tables.describe import format_columns
+    from polyclip.data.tables.hub import write_dataset
+
+    corpus, table, columns = write_dataset(place, options, split, out)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{place}: {table.about}")
+    for line in format_columns(describe_columns(table, columns)):
+        console.print(line)
+    languages = " ".join(f"--lang {code}" for code in columns.captions)
+    where = shlex.quote(str(out))
+    console.print(f"Written: {corpus.path}. Its rows are read when they are first used.")
+    console.print(f"Next: polyclip doctor {languages} --corpus {where}  (checks captions and images)")
+    console.print(f"      polyclip align {languages} --corpus {where}")
 
 
 def parse_columns(given: list[str]) -> dict[str, list[str]] | None:

@@ -111,7 +111,7 @@ def translate_with(wanted: TranslateOptions) -> None:
     from polyclip.translation.config import Job
 
     corpus = wanted.corpus
-    stem = Path(corpus).resolve().parent.name if corpus.endswith(".toml") else corpus
+    stem = Path(corpus).resolve().parent.name if corpus.endswith(".toml") else Path(corpus).stem
     job = Job(
         corpus=corpus,
         engine=wanted.engine,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.run_folder import is_unfinished, read_settings
+from polyclip.data.corpus import list_corpora
 from polyclip.errors import RunError
 from polyclip.models.hub import NEEDED, REPOSITORY, RUN_FILES, publish
 from polyclip.models.model_file import read_aligner
@@ -67,7 +68,7 @@ def find_local_paths(run: dict[str, Any]) -> list[str]:
     """
     recipe = run["recipe"]
     named = [
-        run["corpus"] if run["corpus"].endswith(".toml") else "",
+        run["corpus"] if run["corpus"] not in list_corpora() else "",
         run.get("continued", {}).get("from", ""),
         recipe.get("teacher", ""),
     ]

@@ -11,7 +11,7 @@ import tomli_w
 
 from polyclip.core.storage import PART, hash_file, write_text
 from polyclip.core.toml import read_pack
-from polyclip.data.corpus import CorpusPack, Licence, Translation, load_corpus
+from polyclip.data.corpus import CorpusPack, Licence, Translation, list_corpora, load_corpus
 from polyclip.errors import PackError, RunError
 from polyclip.translation.config import Job, Outcome
 
@@ -89,14 +89,15 @@ def write_pack(job: Job, outcomes: Sequence[Outcome]) -> Path:
 
 def describe_translation(job: Job, engines: Sequence[str], captions: str) -> Translation:
     """Make [translation] of the pack: how the captions were made."""
-    named = not job.corpus.endswith(".toml")
+    named = job.corpus in list_corpora()
+    base = load_corpus(job.corpus).path.resolve()
     limits: dict[str, Any] = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in asdict(job.limits).items()
         if value is not None
     }
     return Translation(
-        base=job.corpus if named else Path(os.path.relpath(Path(job.corpus).resolve(), job.out.resolve())).as_posix(),
+        base=job.corpus if named else Path(os.path.relpath(base, job.out.resolve())).as_posix(),
         engine=job.engine,
         names=list(engines),
         source=job.source.code,

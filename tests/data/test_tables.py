@@ -444,3 +444,21 @@ def test_the_command_says_what_it_understood(photos: Path) -> None:
         and "'none.png' (row 3)" in said
     )
     assert "Hausa (ha): 1 captions of 1 images" in said and f"--lang ha --lang en --corpus {out}" in said
+
+
+def test_a_dataset_becomes_a_corpus_and_offline_is_one_sentence(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    columns = {"picture": [str(photos / name) for name in HAUSA], "Hausa": list(HAUSA.values()), "id": [1, 2, 3, 4]}
+    made = datasets.Dataset.from_dict(columns).cast_column("picture", datasets.Image())
+    made.save_to_disk(str(photos.parent / "saved"))
+    monkeypatch.setenv("POLYCLIP_CACHE", str(photos.parent / "cache"))
+    ran = polyclip("corpus", "new", photos.parent / "saved", "--out", photos.parent / "ours")
+    assert ran.code == 0 and "captions in Hausa" in ran.out and "id       not read" in ran.out, ran
+    corpus = load_corpus(str(photos.parent / "ours"))
+    rows = [row for split in ("train", "validation", "test") for row in corpus.reader.read(corpus.folder, "ha", split)]
+    assert {text for row in rows for text in row.captions} == set(HAUSA.values())
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(photos)
+    ran = polyclip("corpus", "new", "owner/name", "--out", "x")
+    assert ran.code == 2 and "HF_HUB_OFFLINE is set" in " ".join(ran.err.split()) and not Path("x").exists()

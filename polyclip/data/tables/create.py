@@ -146,9 +146,10 @@ def is_own(out: Path) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return True
     try:
-        return bool(read_pack(CorpusPack, out / PACK).images)
+        pack = read_pack(CorpusPack, out / PACK)
     except PackError:
         return False
+    return bool(pack.images) or pack.reader == "datasets"
 
 
 def find_or_make_pack(path: Path) -> Path:

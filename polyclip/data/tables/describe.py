@@ -1,11 +1,20 @@
 """What was understood of a table, in lines for a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from polyclip.data.tables.build import Draft
 from polyclip.languages.resolve import resolve_language
 
 SHOWN = 48  # characters of an example
+
+
+def format_columns(columns: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    """Say what each column was understood as: its name, its use (`image`, `split`, a language or none), an example."""
+    width = max((len(name) for name, *_ in columns), default=0)
+    for name, use, example in columns:
+        told = use if use in ("image", "split") else f"captions in {resolve_language(use).name}" if use else "not read"
+        short = example if len(example) <= SHOWN else f"{example[:SHOWN]}..."
+        yield f"  {name:<{width}}  {told}, such as {short!r}" if example else f"  {name:<{width}}  {told}"
 
 
 def describe_draft(draft: Draft) -> Iterator[str]:
@@ -19,11 +28,7 @@ def describe_draft(draft: Draft) -> Iterator[str]:
 
     """
     yield f"{draft.source}: {draft.about}"
-    width = max((len(name) for name, *_ in draft.columns), default=0)
-    for name, use, example in draft.columns:
-        told = f"captions in {resolve_language(use).name}" if use in draft.captions else use or "not read"
-        short = example if len(example) <= SHOWN else f"{example[:SHOWN]}..."
-        yield f"  {name:<{width}}  {told}, such as {short!r}" if example else f"  {name:<{width}}  {told}"
+    yield from format_columns(draft.columns)
     found = draft.found
     named = len(found) + len(draft.missing) - ("" in draft.missing)
     yield f"{draft.rows:,} rows; {len(found):,} images with captions found in {draft.images}" + (

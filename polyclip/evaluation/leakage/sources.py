@@ -110,7 +110,7 @@ def collect_contents(
         DataError: The data cannot be read.
 
     """
-    if data is None and (text.endswith(".toml") or text in list_corpora()):
+    if data is None and (text.endswith(".toml") or text in list_corpora() or Path(text).is_file()):
         return collect_corpus(load_corpus(text), split, languages)
     folder = data or Path(text)
     if folder.is_dir():
