@@ -13,7 +13,7 @@ from polyclip.core.run_folder import as_written, lock_folder, read_settings
 from polyclip.core.storage import write_text
 from polyclip.core.timing import Clock
 from polyclip.data.corpus import load_corpus
-from polyclip.errors import RunError
+from polyclip.errors import PolyclipError, RunError
 from polyclip.evaluation.benchmark import find_benchmark
 from polyclip.evaluation.forgetting import compute_retention
 from polyclip.evaluation.held_out import read_named_rows
@@ -136,10 +136,19 @@ def score_run(
     if distributed.is_first_process():
         write_result(run.out / "result.json", result)
         write_card(run.out)
-        for mark in list_score_markers(run, aligner).values():
-            write_text(mark, "", what="a note that test features are in the cache")
         checkpoint.remove(run.out)
+        note_scored(run, aligner)
     return result
+
+
+def note_scored(run: AlignConfig, aligner: PolyCLIP) -> None:
+    """Note in the cache that test features are there; a cache that may not be written ends no finished run."""
+    try:
+        for mark in list_score_markers(run, aligner).values():
+            if not mark.exists():
+                write_text(mark, "", what="a note that test features are in the cache")
+    except PolyclipError as error:
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
 
 
 def evaluate(benchmark: str, model: PolyCLIP | Path, request: Request) -> Result:

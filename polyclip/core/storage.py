@@ -46,14 +46,26 @@ def write_atomically(path: Path, *, what: str) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o644)
         temporary.replace(path)
-    except OSError as error:
+    except Exception as error:
+        if not is_disk_error(error):
+            raise
         raise PolyclipError(
-            f"Cannot write {what} to {path}: {error.strerror or error}. Nothing was left half-written; "
+            f"Cannot write {what} to {path}: {describe_disk_error(error)}. Nothing was left half-written; "
             "free some space or name another folder (POLYCLIP_CACHE moves the cache), then run the same command again."
         ) from error
     finally:
         if temporary != path:
             temporary.unlink(missing_ok=True)
+
+
+def is_disk_error(error: Exception) -> bool:
+    """Whether an error says that a file could not be written; that of safetensors, in Rust, is no OSError."""
+    return isinstance(error, OSError) or type(error).__name__ == "SafetensorError"
+
+
+def describe_disk_error(error: Exception) -> str:
+    """What went wrong, without the class of the error: `No space left on device`."""
+    return getattr(error, "strerror", None) or str(error).removeprefix("Error while serializing: ")
 
 
 def write_text(path: Path, text: str, *, what: str) -> None:

@@ -108,14 +108,15 @@ def compute_language_weights(named: Mapping[str, int], temperature: float | None
         Weights by language code, with mean 1.
 
     Raises:
-        DataError: The temperature is not above 0.
+        DataError: The temperature is below 0.01 or above 1e6.
 
     """
     if temperature is None:
         return dict.fromkeys(named, 1.0)
-    if not temperature > 0:
+    if not 0.01 <= temperature <= 1e6:
         raise DataError(
-            f"--temperature {temperature:g}: expected a number above 0; 1 is proportional, 3.33 is XLM-R's."
+            f"--temperature {temperature:g}: expected a number above 0 (0.01 to 1e6); 1 is proportional, 3.33 is "
+            "XLM-R's."
         )
     return scale_to_mean_one({code: count ** (1 / temperature) for code, count in named.items()})
 

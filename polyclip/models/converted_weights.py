@@ -11,10 +11,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from torch import Tensor
 
 from polyclip.core.json import parse_json
-from polyclip.core.storage import describe_file, get_cache_folder, hash_file, hash_parts, write_text
+from polyclip.core.storage import (
+    describe_disk_error,
+    describe_file,
+    get_cache_folder,
+    hash_file,
+    hash_parts,
+    is_disk_error,
+    write_text,
+)
 from polyclip.errors import PolyclipError, WeightsError
 
 Convert = Callable[[Path, Path], dict[str, int]]
@@ -123,23 +132,34 @@ def check_source(source: Path, expected: str) -> None:
 
 
 def _convert_whole(source: Path, folder: Path, convert: Convert) -> None:
-    """Convert into a temporary folder and move it into place; if another process was faster, its folder is kept."""
+    """Convert in one process at a time; what a killed one has left is removed."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-            work = Path(temporary) / "whole"
-            work.mkdir()
-            facts = convert(source, work)
-            hashes = {path.name: hash_file(path) for path in sorted(work.iterdir())}
-            (work / "manifest.json").write_text(json.dumps({"hashes": hashes, "facts": facts}, indent=1), "utf-8")
-            if not (folder / "manifest.json").exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                work.rename(folder)
-    except OSError as error:
+        with FileLock(folder.parent / f".{folder.name}.lock"):  # the others wait, and find it converted
+            if (folder / "manifest.json").exists():
+                return
+            for left in folder.parent.glob(f".{folder.name}.*/"):
+                shutil.rmtree(left, ignore_errors=True)
+            _convert(source, folder, convert)
+    except Exception as error:
+        if not is_disk_error(error):
+            raise
         raise PolyclipError(
-            f"Cannot write converted weights to {folder}: {error.strerror or error}. Nothing was left half-written; "
+            f"Cannot write converted weights to {folder}: {describe_disk_error(error)}. Nothing was left half-written; "
             "free some space or set POLYCLIP_CACHE to another folder, then run the same command again."
         ) from error
+
+
+def _convert(source: Path, folder: Path, convert: Convert) -> None:
+    """Convert beside the folder and move all files into place together."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        work = Path(temporary) / "whole"
+        work.mkdir()
+        facts = convert(source, work)
+        hashes = {path.name: hash_file(path) for path in sorted(work.iterdir())}
+        (work / "manifest.json").write_text(json.dumps({"hashes": hashes, "facts": facts}, indent=1), "utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        work.rename(folder)
 
 
 @cache

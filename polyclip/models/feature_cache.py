@@ -62,7 +62,7 @@ def encode(
     if tower.parts:  # each part's features serve every other tower it is part of
         return torch.cat([encode(part, items, what, sections) for part in tower.parts], dim=1)
     tables = [
-        torch.cat([vectors_of(path, tower) for path in paths])[order]
+        torch.cat([vectors_of(path, tower, rows) for path, rows in zip(paths, count_rows(order), strict=True)])[order]
         for paths, order in ensure_cached(tower, POOLED, items, what, sections)
         if paths
     ]
@@ -172,14 +172,28 @@ def chunk_path(tower: BackboneSpec, chunk: Sequence[str | ImageSource], position
     return (folder if position == POOLED else folder / str(position)) / f"{rows[:32]}.safetensors"
 
 
-def vectors_of(path: Path, tower: BackboneSpec) -> Float[Tensor, "row dim"]:
-    """Pooled vectors of one chunk, mapped from disk."""
-    vectors = read(path)["vectors"]
-    if vectors.shape[1:] != (tower.dim,):
+def count_rows(order: Int[Tensor, " row"]) -> list[int]:
+    """The number of rows of each file, from the row of each item in all of them."""
+    whole = int(order.max()) + 1
+    return [min(CHUNK, whole - start) for start in range(0, whole, CHUNK)]
+
+
+def vectors_of(path: Path, tower: BackboneSpec, rows: int) -> Float[Tensor, "row dim"]:
+    """Pooled vectors of one chunk, mapped from disk.
+
+    Raises:
+        WeightsError: The file is damaged: not `rows` rows of the tower's size, or a value that is not finite.
+
+    """
+    vectors = read(path).get("vectors")
+    shape = None if vectors is None else tuple(vectors.shape)
+    if vectors is None or shape != (rows, tower.dim) or vectors.dtype != torch.float32:
         raise WeightsError(
-            f"{path} holds vectors of shape {tuple(vectors.shape[1:])}, {tower.name} makes ({tower.dim},). Run "
-            "'polyclip cache clear'."
+            f"{path} holds vectors of shape {shape}, expected {(rows, tower.dim)} of {tower.name}. Run 'polyclip cache "
+            "clear' and try again."
         )
+    if not vectors.isfinite().all():
+        raise WeightsError(f"{path} holds values that are not finite. Run 'polyclip cache clear' and try again.")
     return vectors
 
 

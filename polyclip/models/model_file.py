@@ -58,6 +58,8 @@ def read_aligner(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             state = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise WeightsError(f"{path} is damaged or truncated ({error}); copy it again or align again.") from error
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
     if metadata.get("polyclip") != FORMAT:
         found = metadata.get("polyclip")
         raise WeightsError(f"{path} is not an aligner of polyclip (format {found!r}, expected {FORMAT!r}).")

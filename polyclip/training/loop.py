@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from polyclip.core import distributed
 from polyclip.core.progress import Progress
+from polyclip.core.randomness import fold_seed
 from polyclip.data.pairs import Pairs
 from polyclip.errors import RunError
 from polyclip.models.aligner import PolyCLIP
@@ -186,7 +187,7 @@ def run_step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: 
         RunError: The loss is not finite.
 
     """
-    seed = phase.settings.seed * 1_000_003 + number
+    seed = fold_seed(phase.settings.seed) * 1_000_003 + number
     torch.manual_seed(seed)  # dropout of this step
     caption, image, concept = phase.pairs.sample(phase.batch, seed)
     model.train()

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from polyclip.core import distributed
+from polyclip.core.randomness import fold_seed
 from polyclip.core.registry import find
 from polyclip.core.run_folder import check_folder, write_settings
 from polyclip.core.storage import write_text
@@ -71,7 +72,7 @@ def prepare_run(run: AlignConfig) -> Work:
     distributed.wait()  # all have looked before the first one writes
     train, held_out, picked = load_pairs(run)
     teacher = load_teacher(get_method(run), run.recipe.teacher)
-    torch.manual_seed(run.heads.seed)
+    torch.manual_seed(fold_seed(run.heads.seed))
     begun = None if run.continued is None else load_model(run.continued.start)
     aligner = (
         begun.cpu()

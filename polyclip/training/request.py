@@ -48,6 +48,12 @@ DECIDED: tuple[str, ...] = (
     "rank",
 )
 DECIDED += ("teacher", "head_dim", "class_names")  # by the run that training continues from
+BOUNDS = {  # of what training can work with: beyond them it overflows or stands still
+    "learning_rate": (1e-9, 100.0),
+    "weight_decay": (0.0, 100.0),
+    "warmup": (0.0, 1.0),
+    "max_drop": (0.0, 100.0),
+}
 NEEDING = ("shots", "shots_by", "rehearse")  # a run to continue from
 
 
@@ -126,6 +132,7 @@ def resolve_request(options: AlignOptions) -> AlignRequest:
 
     """
     check_exclusive(options)
+    check_numbers(options)
     languages = resolve_languages(options)
     own = languages[0].recipe
     borrowed = find_related_languages(languages, options)
@@ -146,6 +153,19 @@ def resolve_request(options: AlignOptions) -> AlignRequest:
     return AlignRequest(
         languages + borrowed, method, budget, folder, {"packs": packs_asked, **advice} if advice else {}
     )
+
+
+def check_numbers(options: AlignOptions) -> None:
+    """Check that numbers are in the range with which training can work.
+
+    Raises:
+        PolyclipError: One is not a number, infinite, or far too small or large.
+
+    """
+    for name, (least, most) in BOUNDS.items():
+        value = getattr(options, name)
+        if value is not None and not least <= value <= most:  # NaN compares false
+            raise PolyclipError(f"--{name.replace('_', '-')} {value:g}: expected a number from {least:g} to {most:g}.")
 
 
 def check_exclusive(options: AlignOptions) -> None:

@@ -23,7 +23,9 @@ def list_score_markers(run: AlignConfig, aligner: PolyCLIP) -> dict[str, Path]:
 
     """
     corpus = load_corpus(run.corpus)
-    files = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in sorted(corpus.folder.iterdir())]
+    # the files themselves: a link may lead nowhere, as the one that an editor leaves while a file is open
+    facts = [(path, path.lstat()) for path in sorted(corpus.folder.iterdir())]
+    files = [f"{path} {fact.st_size} {fact.st_mtime_ns}" for path, fact in facts]
     wanted = {"pictures": aligner.vision} | {
         language.code: aligner.text for language in list_reported_languages(run, corpus)
     }

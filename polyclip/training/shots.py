@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polyclip.core.randomness import fold_seed
 from polyclip.core.vectors import normalize
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus, load_corpus
@@ -191,7 +192,7 @@ def order_farthest_first(vectors: Float[Tensor, "item dim"], seed: int) -> list[
         All item numbers in this order.
 
     """
-    first = int(torch.randint(len(vectors), (1,), generator=torch.Generator().manual_seed(seed)))
+    first = int(torch.randint(len(vectors), (1,), generator=torch.Generator().manual_seed(fold_seed(seed))))
     order, distance = [first], torch.full((len(vectors),), torch.inf)
     while len(order) < len(vectors):
         distance = torch.minimum(distance, (vectors - vectors[order[-1]]).norm(dim=1))

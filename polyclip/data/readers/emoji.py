@@ -4,7 +4,6 @@ Layout below corpora/emoji: `concepts.tsv`, `captions/<locale>.tsv.gz`, one tar 
 rendered from the SVG files of its own package.
 """
 
-import gzip
 import io
 import tarfile
 from dataclasses import replace
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from polyclip.core.gzip import FAULTS, read_gzip
 from polyclip.core.storage import hash_parts
 from polyclip.data.images import render_svg
 from polyclip.data.splits import SPLITS, assign_split
@@ -115,11 +115,11 @@ def read_captions(folder: Path, language: str) -> dict[str, tuple[str, ...]]:
 def _parse_captions(path: Path, stamp: tuple[int, int]) -> dict[str, tuple[str, ...]]:
     """Captions of a file, parsed once as long as it stays as it is."""
     try:
-        text = gzip.decompress(path.read_bytes()).decode("utf-8")
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+        text = read_gzip(path).decode("utf-8")
+    except (UnicodeDecodeError, *FAULTS) as error:
         raise DataError(f"{path} is not gzipped UTF-8 text ({error}); restore it from the repository.") from error
     found = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         cells = line.split("\t")
         if len(cells) != 3 or not cells[1].strip():
             raise DataError(

@@ -128,7 +128,7 @@ def _read_entries(folder: Path, root: Path, stamp: tuple[int, int]) -> dict[str,
     path = folder / "captions.jsonl"
     found: dict[str, dict[str, Any]] = {}
     side: dict[str, str] = {}
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(_read_lines(path), 1):
         where = f"{path}:{number}"
         entry = _parse(line, where)
         image = entry["image"]
@@ -147,6 +147,13 @@ def _read_entries(folder: Path, root: Path, stamp: tuple[int, int]) -> dict[str,
     if not found:
         raise DataError(f"{path} is empty.")
     return found
+
+
+def _read_lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """Checked reading of a benchmark's text, JSON and image files: every error names file and line."""
 
-import gzip
 import json
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from polyclip.core.gzip import read_gzip
 from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
 from polyclip.data.images import make_image_source
@@ -34,13 +34,13 @@ def read_bytes(path: Path) -> bytes:
     if not path.is_file():
         raise DataError(f"{path} is missing.")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as handle:
-            data = handle.read(MAX_TEXT + 1)
+        if path.suffix == ".gz":
+            return read_gzip(path, MAX_TEXT)
+        if path.stat().st_size > MAX_TEXT:
+            raise DataError(f"{path} is larger than {MAX_TEXT:,} bytes; that is not a file of captions.")
+        return path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}); download it again.") from error
-    if len(data) > MAX_TEXT:
-        raise DataError(f"{path} is larger than {MAX_TEXT:,} bytes; that is not a file of captions.")
-    return data
 
 
 def read_lines(path: Path) -> list[str]:

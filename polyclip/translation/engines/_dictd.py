@@ -4,12 +4,12 @@ Layout (dictd's manual, dictfmt): a line of the index is headword, offset and le
 an entry is text for readers, so translations are extracted with heuristics.
 """
 
-import gzip
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from zlib import error as ZlibError
 
+from polyclip.core.gzip import read_gzip
 from polyclip.core.storage import hash_parts
 from polyclip.errors import DataError
 from polyclip.translation.engines._tables import read_lines, to_phrase_key
@@ -65,7 +65,7 @@ def read_content(index: Path) -> bytes:
     """
     packed, plain = index.with_suffix(".dict.dz"), index.with_suffix(".dict")
     try:
-        return gzip.decompress(packed.read_bytes()) if packed.is_file() else plain.read_bytes()
+        return read_gzip(packed) if packed.is_file() else plain.read_bytes()
     except (OSError, EOFError, ZlibError) as error:
         raise DataError(
             f"{packed if packed.is_file() else plain} cannot be read ({error}); it belongs beside {index.name}."
