@@ -198,7 +198,10 @@ class AlignCommand:
     allow_leakage: Annotated[
         str, typer.Option(help="Reason to allow train/test overlap of images; recorded in the result.")
     ] = ""
-    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/<languages>-<method>, with -seed-N for other seeds than 0.")] = None
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Run folder; default runs/<languages>-<method>, and -seed-N for another seed than 0."),
+    ] = None
     max_bad: Annotated[
         str,
         typer.Option(
