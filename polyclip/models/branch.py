@@ -115,6 +115,11 @@ class Branch(nn.Module):
         """Where the branch encodes: it moves with `.to(device)`."""
         return self._place.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the branch's weights."""
+        return self._place.dtype
+
     def _apply(self, fn: Any, recurse: bool = True) -> "Branch":
         """Move or cast the branch; a frozen encoder built for another device or type is built again when needed."""
         before = (self._place.device, self._place.dtype)

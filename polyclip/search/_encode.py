@@ -23,6 +23,7 @@ from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.encoding import encode_items
+from polyclip.models.image_features import ImageFeatures
 from polyclip.search._format import Entry
 
 BATCH = 128  # images per batch: the most that an interruption loses
@@ -115,6 +116,7 @@ class IndexEncoder:
 
     def __init__(self, aligner: PolyCLIP, digest: str, parts: Path) -> None:
         self.aligner, self.digest, self.parts = aligner, digest, parts
+        self._running: object = None  # the encoder, built for the first image that needs it
 
     def encode(
         self, root: Path, paths: Sequence[Path], known: KnownEmbeddings
@@ -136,7 +138,7 @@ class IndexEncoder:
         """
         found: list[tuple[FileState, str]] = []
         problems: list[str] = []
-        encoded, running = 0, None
+        encoded = 0
         with Progress("encoding images", len(paths)) as progress, ThreadPoolExecutor() as pool:
             for start in range(0, len(paths), BATCH):
                 batch = list(pool.map(partial(look_up_image, root, known), paths[start : start + BATCH]))
@@ -144,8 +146,7 @@ class IndexEncoder:
                 pairs = [pair for pair in batch if not isinstance(pair, str)]
                 new = list({image.key: image for _, image in pairs if image.key not in known.embeddings}.values())
                 if new:
-                    running = running or self.aligner.vision.running()
-                    bad = self.encode_batch(new, pairs, known, running)
+                    bad = self.encode_batch(new, pairs, known)
                     problems += [
                         bad[image.key].replace(find_tried_name(new, image), image.name, 1)
                         for _, image in pairs
@@ -162,14 +163,10 @@ class IndexEncoder:
         new: Sequence[ImageSource],
         pairs: Sequence[tuple[FileState, ImageSource]],
         known: KnownEmbeddings,
-        running: object,
     ) -> dict[str, str]:
         """Encode a batch and save it on disk and in `known`; returns decoding problems by content hash."""
         guard = DecodeGuard()
-        with torch.inference_mode():
-            embeddings = self.aligner.vision.unit(
-                encode_items(running, [guard.wrap(image) for image in new], lambda _: None)
-            )
+        embeddings = self.aligner.vision.unit(self.compute_features(new, guard))
         good = [row for row, image in enumerate(new) if image.key not in guard.problems]
         if not embeddings[good].isfinite().all():
             raise WeightsError(
@@ -188,6 +185,27 @@ class IndexEncoder:
             ) as temporary:
                 save_file({"vectors": embeddings[good].contiguous()}, temporary, metadata=facts)
         return guard.problems
+
+    @torch.inference_mode()
+    def compute_features(self, new: Sequence[ImageSource], guard: DecodeGuard) -> Float[Tensor, "image width"]:
+        """Features of images: those of a frozen encoder are read where an earlier index kept them, and kept."""
+        vision = self.aligner.vision
+        kept = ImageFeatures(vision.tower) if vision.encoder is None and vision.dtype == torch.float32 else None
+        have = {} if kept is None else kept.read([image.key for image in new])
+        absent = [image for image in new if image.key not in have]
+        if absent:
+            wrapped = [guard.wrap(image) for image in absent]
+            self._running = self._running or vision.running()
+            rows = encode_items(self._running, wrapped, lambda _: None)
+            good = [
+                row
+                for row, image in enumerate(absent)
+                if image.key not in guard.problems and bool(rows[row].isfinite().all())
+            ]
+            if kept is not None and good:
+                kept.write([absent[row].key for row in good], rows[good])
+            have |= {image.key: row for image, row in zip(absent, rows, strict=True)}
+        return torch.stack([have[image.key] for image in new])
 
 
 def find_tried_name(new: Sequence[ImageSource], image: ImageSource) -> str:

@@ -205,6 +205,26 @@ def test_only_new_and_changed_pictures_are_encoded(
     assert {path.name for path in out.iterdir()} == {"index.json", "lock", *changes.index.manifest.bytes}
 
 
+def test_another_model_on_the_same_tower_indexes_without_decoding_or_encoding(
+    ready: Path, other_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = load_model(other_run).vision.embed(select_readable(scan_folder(ready)[0])[0], "images", keep=False)
+
+    def refuse(*given: object) -> None:
+        raise AssertionError("an image was encoded again")
+
+    monkeypatch.setattr(_encode, "encode_items", refuse)
+    changes = build.update_index(ready, other_run, tmp_path / "other")
+    assert changes.encoded == len(CONCEPTS)
+    torch.testing.assert_close(changes.index.embeddings, right, atol=1e-5, rtol=0)
+    NOTO[CONCEPTS[0]].open().rotate(45).save(ready.parent / "new.png")
+    new = tmp_path / "new"
+    new.mkdir()
+    shutil.copy(ready.parent / "new.png", new)
+    with pytest.raises(AssertionError, match="encoded again"):
+        build.update_index(new, other_run, tmp_path / "unknown")
+
+
 def test_an_interrupted_index_goes_on(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = write_pictures(tmp_path / "pictures")
     monkeypatch.setattr(_encode, "BATCH", 8)
