@@ -105,7 +105,7 @@ def label_images(gallery: SearchGallery, labels: dict[str, list[str]], language:
         prompts=pack.prompts if pack else [NEUTRAL],
     )
     classes = embed_classes(gallery.aligner, task, "labels")
-    similarity = normalize_embeddings(gallery.embeddings, "pictures") @ classes.T
+    similarity = normalize_embeddings(gallery.embeddings, "images") @ classes.T
     share = compute_shares(gallery.aligner, similarity)
     order = share.sort(dim=1, descending=True, stable=True).indices[:, :2].tolist()
     names = list(labels)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from polyclip.data.images import open_image
 from polyclip.languages.normalize import is_visible
+from polyclip.search.confidence import Confidence
 from polyclip.search.server.collections import Catalog, Collection
 from polyclip.search.server.errors import RequestError
 from polyclip.search.server.language import DetectedLanguage, build_hint, detect_language
@@ -51,12 +52,15 @@ class FoundImage:
 
 @dataclass(frozen=True, eq=False)
 class ModelAnswer:
-    """Results of one model, whether there are more, and a hint about the query's language."""
+    """Results of one model, whether there are more, a hint about the query's language, and how likely the best image of
+    the whole index is right (None for image queries, searches in a folder and fewer than 8 images).
+    """
 
     collection: Collection
     hits: list[FoundImage]
     more: bool
     hint: str
+    confidence: Confidence | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +162,7 @@ def answer_request(asked: SearchRequest) -> SearchAnswer:
                 hits[: asked.top],
                 len(hits) > asked.top < MOST,
                 build_hint(language, each.model.trained) if words else "",
+                each.index.measure_confidence(embedding) if words and not asked.folder else None,
             )
         )
     return SearchAnswer(asked, language, columns, time.perf_counter() - begun)

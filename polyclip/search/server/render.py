@@ -166,10 +166,12 @@ def format_model_answer(column: ModelAnswer) -> dict[str, Any]:
         | {"thumbnail": f"/small/{each.name}/{hit.row}", "picture": f"/large/{each.name}/{hit.row}"}
         for hit in column.hits
     ]
-    facts = {
+    facts: dict[str, Any] = {
         "index": each.name,
         "model": each.model.name,
         "trained": list(each.model.trained),
         "searched": len(each.index),
     }
+    sure = column.confidence
+    facts["confidence"] = {"confidence": round(sure.confidence, 4), "level": sure.level} if sure else None
     return facts | {"hint": column.hint, "more": column.more, "hits": hits}

@@ -92,6 +92,22 @@ def png(size: tuple[int, int] = (64, 64), colour: str = "red") -> bytes:
     return buffer.getvalue()
 
 
+def test_the_page_and_the_json_say_how_likely_the_first_image_is_right(client: TestClient, home: Home) -> None:
+    words = {"high": "Good match", "medium": "Possible match", "low": "No good match"}
+    own = home.catalog.collections["index"]
+    for word in ("bluu", "red", "zzzz"):
+        found = asked(client, q=word, lang="sw")["results"][0]["confidence"]
+        expected = own.index.measure_confidence(own.model.embed_text(word, "sw"))
+        assert expected and found["level"] == expected.level
+        assert found["confidence"] == pytest.approx(expected.confidence, abs=1e-4)
+        page = client.get("/", params={"q": word, "lang": "sw"}).text
+        shown = page.split('<p class="sure ')[1].split("</p>")[0]
+        assert shown.startswith(f'{expected.level}"') and words[expected.level] in shown, shown
+    for unsaid in ({"like": 0}, {"q": "bluu", "folder": "red"}):
+        assert asked(client, **unsaid)["results"][0]["confidence"] is None
+        assert 'class="sure' not in client.get("/", params=unsaid).text
+
+
 def test_words_find_pictures_in_either_language(client: TestClient, home: Home) -> None:
     for word, code, colour in (("bluu", "sw", "blue"), ("yellow", "en", "yellow"), ("kijani", "sw", "green")):
         found = asked(client, q=word, lang=code, top=4)
@@ -275,7 +291,7 @@ def test_a_picture_finds_pictures(client: TestClient) -> None:
     assert answer.status_code == 200 and answer.json()["query"] == {"kind": "picture", "text": "", "language": None}
     assert [len(column["hits"]) for column in answer.json()["results"]] == [3, 3]
     page = client.post("/", files={"picture": ("red.png", png())})
-    assert page.status_code == 200 and "data:image/webp;base64," in page.text and "Pictures like yours" in page.text
+    assert page.status_code == 200 and "data:image/webp;base64," in page.text and "Images like yours" in page.text
 
 
 @pytest.mark.parametrize(
@@ -498,7 +514,7 @@ def by_a_picture(browser: Browser, folder: Path) -> None:
     (folder / "bad.png").write_bytes(BOMB)
     browser.choose("#picture", folder / "red.png")
     browser.until(
-        "document.querySelector('#results h1')?.textContent === 'Pictures like yours' && "
+        "document.querySelector('#results h1')?.textContent === 'Images like yours' && "
         "document.querySelector('.query').naturalWidth > 0"
     )
     before = browser.js("document.querySelector('.query').src")
