@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from polyclip.models.aligner import PolyCLIP as PolyCLIP
     from polyclip.models.branch import ModelConfig as ModelConfig
     from polyclip.models.labels import Prediction as Prediction
-    from polyclip.search.index import Hit as Hit
     from polyclip.search.index import Index as Index
+    from polyclip.search.results import Hit as Hit
     from polyclip.training.config import OptimizerConfig as OptimizerConfig
 
 __version__ = "0.1.0"

@@ -37,6 +37,7 @@ def command(
     from polyclip.search.build import update_index
     from polyclip.search.clip_retrieval import export_index, import_embeddings
     from polyclip.search.index import choose_out_folder
+    from polyclip.search.quick.prepare import prepare
 
     place, console = choose_out_folder(images, out), Console()
     try:
@@ -66,6 +67,7 @@ def command(
                 highlight=False,
                 soft_wrap=True,
             )
+        prepare(index.model)
         console.print(f"index: {place}", markup=False, highlight=False, soft_wrap=True)
         if to_clip_retrieval is not None:
             console.print(

@@ -15,7 +15,7 @@ from polyclip.languages.resolve import resolve_language
 
 if TYPE_CHECKING:
     from polyclip.search.confidence import Confidence
-    from polyclip.search.folder import SearchResult
+    from polyclip.search.results import SearchResult
 
 SHEET = Path("search.html")
 
@@ -53,15 +53,7 @@ def command(
     """Rank images by a text or image query, and write a contact sheet."""
     language = resolve_language(lang).code if lang else ""
     check_query(query, picture, lang, index, images, model)
-    from polyclip.search.folder import search, search_index
-    from polyclip.search.index import Index
-
-    if index is not None:
-        found = search_index(query, Index.open(index, images, model), top, language, picture)
-    else:
-        found = search(
-            query, images or Path(), model or Path(), top, language, picture, follow_links=follow_links
-        )  # `check_query` made sure that both are given
+    found = run_search(query, index, images, model, picture, top, language, follow_links)
     sheet = html or (SHEET if index is None and not json else None)
     if json:
         typer.echo(json_text.dumps(format_result(found), ensure_ascii=False, indent=1))
@@ -73,6 +65,35 @@ def command(
         write_contact_sheet(sheet, found)
         if not json:
             Console().print(f"contact sheet: {sheet}", markup=False, highlight=False, soft_wrap=True)
+
+
+def run_search(
+    query: str,
+    index: Path | None,
+    images: Path | None,
+    model: Path | None,
+    picture: Path | None,
+    top: int,
+    language: str,
+    follow_links: bool,
+) -> "SearchResult":
+    """Search an index, without torch where the query is a text; or a folder of images."""
+    if index is not None and picture is None:
+        from polyclip.search.quick_search import search_quickly
+
+        quick = search_quickly(query, index, images, model, top, language)
+        if quick is not None:
+            return quick
+    from polyclip.search.folder import search, search_index
+    from polyclip.search.index import Index
+    from polyclip.search.quick.prepare import prepare
+
+    if index is None:  # `check_query` made sure that the others are given
+        return search(query, images or Path(), model or Path(), top, language, picture, follow_links=follow_links)
+    opened = Index.open(index, images, model)
+    found = search_index(query, opened, top, language, picture)
+    prepare(opened.model)
+    return found
 
 
 def check_query(

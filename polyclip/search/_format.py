@@ -15,11 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from polyclip.core.storage import PART, write_atomically, write_text
 from polyclip.data.image_files import INDEX, has_drive
@@ -125,33 +121,6 @@ def read_manifest(folder: Path) -> Manifest:
     return found
 
 
-def read_embeddings(folder: Path, manifest: Manifest) -> Float[Tensor, "row dim"]:
-    """Read the embeddings, memory-mapped.
-
-    Args:
-        folder: The index's own folder.
-        manifest: Its manifest.
-
-    Returns:
-        Embeddings [row, dim], float32, of length 1.
-
-    Raises:
-        DataError: The file is damaged, or its shape is not that of the manifest.
-
-    """
-    path = folder / manifest.file_name("vectors")
-    try:
-        embeddings = load_file(path)["vectors"]
-    except (SafetensorError, KeyError, OSError) as error:
-        raise DataError(f"{path} is damaged ({error}). Remove {folder} and index again.") from error
-    if tuple(embeddings.shape) != (manifest.rows, manifest.dim):
-        raise DataError(
-            f"{path} holds {list(embeddings.shape)} values, expected {[manifest.rows, manifest.dim]}. Remove "
-            f"{folder} and index again."
-        )
-    return embeddings
-
-
 def read_table(folder: Path, manifest: Manifest, columns: Sequence[str] = COLUMNS) -> dict[str, list[Any]]:
     """Read columns of the table of images.
 
@@ -207,12 +176,6 @@ def read_entries(folder: Path, manifest: Manifest) -> list[Entry]:
         Entry.model_construct(**dict(zip(COLUMNS, row, strict=True)))
         for row in zip(*(table[name] for name in COLUMNS), strict=True)
     ]
-
-
-def write_embeddings(path: Path, embeddings: Float[Tensor, "row dim"]) -> None:
-    """Write the embeddings atomically."""
-    with write_atomically(path, what="the index") as temporary:
-        save_file({"vectors": embeddings.contiguous()}, temporary)
 
 
 def write_entries(path: Path, entries: Sequence[Entry]) -> None:

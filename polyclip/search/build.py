@@ -18,6 +18,7 @@ from polyclip.errors import DataError
 from polyclip.languages.normalize import find_pack, normalize_text
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search import index as index_module
+from polyclip.search._embeddings import read_embeddings, write_embeddings
 from polyclip.search._encode import IndexEncoder, KnownEmbeddings, read_parts, split_changed_files
 from polyclip.search._format import (
     MANIFEST,
@@ -26,14 +27,13 @@ from polyclip.search._format import (
     Manifest,
     check_out,
     lock_index,
-    read_embeddings,
     read_entries,
     read_manifest,
-    write_embeddings,
     write_entries,
     write_manifest,
 )
-from polyclip.search.index import Index, check_run
+from polyclip.search._origin import check_run
+from polyclip.search.index import Index
 
 QUERIES = 200  # of each kind, to measure the recall of a graph
 

@@ -7,10 +7,9 @@ image. The logistic regression was fitted by scripts/measure_search.py on valida
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
 
 Level = Literal["high", "medium", "low"]
 
@@ -34,9 +33,7 @@ class Confidence:
     level: Level
 
 
-def describe_scores(
-    best: float, second: float, scores: Float[Tensor, " row"], count: int
-) -> tuple[float, float, float]:
+def describe_scores(best: float, second: float, scores: Any, count: int) -> tuple[float, float, float]:
     """Describe how the best score stands above the others.
 
     In galleries larger than those measured the best of many scores is higher by chance alone, by about the growth of
@@ -45,7 +42,8 @@ def describe_scores(
     Args:
         best: The highest cosine.
         second: The second highest.
-        scores: Cosines of the query with all images, or with an even sample of them, at least two.
+        scores: Cosines of the query with all images, or with an even sample of them, at least two: [row], of torch or
+            numpy.
         count: Images of the gallery.
 
     Returns:
@@ -53,13 +51,14 @@ def describe_scores(
         logarithm of the number of images.
 
     """
-    spread = max(float(scores.std()), 1e-6)
+    scores = np.asarray(scores, np.float32)
+    spread = max(float(scores.std(ddof=1)), 1e-6)
     known = min(count, LARGEST)
     by_chance = math.sqrt(2 * math.log(count)) - math.sqrt(2 * math.log(known))
     return (best - float(scores.mean())) / spread - by_chance, (best - second) / spread, math.log(known)
 
 
-def measure_confidence(best: float, second: float, scores: Float[Tensor, " row"], count: int) -> Confidence | None:
+def measure_confidence(best: float, second: float, scores: Any, count: int) -> Confidence | None:
     """Return the confidence in the best image of a text query.
 
     Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 from polyclip.core.storage import write_text
 from polyclip.data.images import open_image
 from polyclip.errors import DataError
-from polyclip.search.folder import SearchResult
+from polyclip.search.results import SearchResult
 
 THUMBNAIL = 256  # pixels on the longer side
 STYLE = """

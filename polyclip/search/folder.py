@@ -1,33 +1,44 @@
 """Search images with a query in any language: in a folder as it is now, or in an index."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from jaxtyping import Float
+from torch import Tensor
+
 from polyclip.data.image_files import scan_folder, select_readable
+from polyclip.data.images import open_image
 from polyclip.errors import DataError
-from polyclip.models.aligner import load_model
-from polyclip.search.confidence import Confidence, measure_confidence
-from polyclip.search.index import Hit, Index
-from polyclip.search.query import build_hint, detect_query_language, embed_query, read_trained_languages
+from polyclip.models.aligner import PolyCLIP, load_model
+from polyclip.search.confidence import measure_confidence
+from polyclip.search.index import Index
+from polyclip.search.query import build_hint, detect_query_language, read_trained_languages
+from polyclip.search.results import Hit, SearchResult
 
 __all__ = ["SearchResult", "Hit", "search", "search_index"]
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """The best images, how many were searched, messages for unreadable files, and a hint for the user."""
+def embed_query(aligner: PolyCLIP, text: str, image: Path | None, language: str) -> Float[Tensor, "1 dim"]:
+    """Embed a text, normalized by its language's pack, or an image file.
 
-    query: str
-    hits: list[Hit]
-    searched: int
-    problems: list[str]
-    root: Path
-    language: str = ""  # whose pack normalised the query; empty: none
-    hint: str = ""
-    recall: float | None = (
-        None  # recall@10 of the approximate search for this kind of query, in [0, 1]; None where it was exact
-    )
-    confidence: Confidence | None = None  # in the first hit; None for image queries and fewer than 8 images
+    Args:
+        aligner: The model.
+        text: Query text; "" with `image`.
+        image: Image file; None with `text`.
+        language: Code of the text's language; "" for none.
+
+    Returns:
+        One embedding [1, dim].
+
+    Raises:
+        DataError: Neither or both are given, or the image cannot be read.
+        UnknownName: The language has no pack.
+
+    """
+    if (image is None) == (not text):
+        raise DataError("Expected either a text query or an image with --picture FILE.")
+    if image is not None:
+        return aligner.encode_image([open_image(image)])
+    return aligner.encode_text([text], language)
 
 
 def search(

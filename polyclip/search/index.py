@@ -2,7 +2,6 @@
 graph.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +10,29 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
-from polyclip.core.storage import hash_file
-from polyclip.errors import DataError, RunError
+from polyclip.errors import DataError
 from polyclip.languages.normalize import match_script
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.aligner import PolyCLIP, load_model
+from polyclip.search._embeddings import read_embeddings
 from polyclip.search._format import (
     INSIDE,
     Graph,
     Manifest,
     find_index_folder,
-    read_embeddings,
     read_manifest,
     read_table,
 )
+from polyclip.search._origin import check_root, check_run
 from polyclip.search.confidence import Confidence, measure_confidence
+from polyclip.search.results import Hit
 
 EXACT = 50_000  # rows from which on a graph proposes candidates
 DEEP = 1000  # hits from which on the search is exact
 BLOCK = 64  # queries compared at once with all rows
 SCORED = 10_000  # rows, at most, that say how a query's scores are distributed
-SAMPLE = 32  # images checked to see whether the folder is still there
 
 __all__ = ["EXACT", "INSIDE", "Hit", "Index"]
-
-
-@dataclass(frozen=True)
-class Hit:
-    """An image and its cosine similarity with the query, in [-1, 1]."""
-
-    path: Path
-    similarity: float
 
 
 class Index:
@@ -92,21 +83,8 @@ class Index:
             if read_manifest(folder).generation == manifest.generation:
                 raise
             return cls.open(folder, images, model)  # it was written again between the reading of two files
-        index._check_root()
+        check_root(folder, manifest, root, index.paths)
         return index
-
-    def _check_root(self) -> None:
-        if not self.root.is_dir():
-            raise DataError(
-                f"{self.folder} is the index of images in {self.root}, which is not a folder any more; give their "
-                "new folder with --images DIR."
-            )
-        step = max(1, len(self.paths) // SAMPLE)
-        if self.manifest.present and not any((self.root / path).is_file() for path in self.paths[::step]):
-            raise DataError(
-                f"{self.root} has none of the images of {self.folder} that were checked, such as {self.paths[0]}; "
-                "give their new folder with --images DIR."
-            )
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -286,33 +264,6 @@ class Index:
         return [
             Hit(self.root / self.paths[place], float(similarity[row])) for place, row in zip(places, order, strict=True)
         ]
-
-
-def check_run(run: Path, digest: str, folder: Path) -> None:
-    """Check that a run made an index.
-
-    Args:
-        run: Run folder.
-        digest: SHA-256 of the aligner.safetensors that made the index.
-        folder: The index, for messages.
-
-    Raises:
-        RunError: The run is gone, or is not the one that made the index.
-
-    """
-    path = run / "aligner.safetensors"
-    if not path.is_file():
-        raise RunError(
-            f"{folder} was made by the run {run}, where aligner.safetensors is not found any more; give the run's "
-            "new folder with --model RUN."
-        )
-    found = hash_file(path)
-    if found != digest:
-        raise RunError(
-            f"{folder} was made by another model than {run}: its aligner begins {digest[:12]}, that of {run} "
-            f"{found[:12]}. "
-            f"Give the run that made it with --model, or index again into another folder with --out."
-        )
 
 
 def choose_out_folder(images: Path, out: Path | None) -> Path:

@@ -1,44 +1,15 @@
-"""Embed a text or image query, and warn where the model was not trained on the query's language."""
+"""The language of a query, and a warning where the model was not trained on it; without torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import regex
-from jaxtyping import Float
-from torch import Tensor
 
 from polyclip.core.run_folder import read_settings
-from polyclip.data.images import open_image
-from polyclip.errors import DataError
 from polyclip.languages.identify import guess_language
 from polyclip.languages.normalize import check_captions, find_pack, match_script
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import get_lang_option
-from polyclip.models.aligner import PolyCLIP
-
-
-def embed_query(aligner: PolyCLIP, text: str, image: Path | None, language: str) -> Float[Tensor, "1 dim"]:
-    """Embed a text, normalized by its language's pack, or an image file.
-
-    Args:
-        aligner: The model.
-        text: Query text; "" with `image`.
-        image: Image file; None with `text`.
-        language: Code of the text's language; "" for none.
-
-    Returns:
-        One embedding [1, dim].
-
-    Raises:
-        DataError: Neither or both are given, or the image cannot be read.
-        UnknownName: The language has no pack.
-
-    """
-    if (image is None) == (not text):
-        raise DataError("Expected either a text query or an image with --picture FILE.")
-    if image is not None:
-        return aligner.encode_image([open_image(image)])
-    return aligner.encode_text([text], language)
 
 
 def read_trained_languages(model: Path) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
@@ -18,8 +19,12 @@ from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
 from polyclip.models.branch import ModelConfig
 from polyclip.models.e5_file import PREFIX
+from polyclip.search.folder import search_index
+from polyclip.search.index import Index
 from polyclip.search.quick.embed import embed_text, find_weights, get_folder
 from polyclip.search.quick.tokens import Pieces, tokenize, write_pieces
+from polyclip.search.quick_search import search_quickly
+from tests.command import polyclip as command
 from tests.toy import write_text_encoder, write_vision_tower
 
 ODD = [
@@ -146,3 +151,63 @@ def test_nothing_heavy_is_imported(ready: Path, tmp_path: Path) -> None:
     )
     found, *modules = json.loads(done.stdout)
     assert found and not {"torch", "transformers", "timm", "jaxtyping", "PIL"} & set(modules)
+
+
+@pytest.fixture(scope="module")
+def index(ready: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of twenty emoji by a model with untrained heads; returns the folder of images."""
+    folder = tmp_path_factory.mktemp("quick")
+    (folder / "images").mkdir()
+    drawn = emoji.pictures(CORPORA / "emoji", "noto")
+    for name in sorted(drawn)[:20]:
+        drawn[name].open().save(folder / "images" / f"{name}.png")
+    save(folder / "run", method="head-mlp")
+    said = command("index", folder / "images", "--model", folder / "run")
+    assert said.code == 0, said
+    return folder / "images"
+
+
+@pytest.mark.parametrize("query", ["mbwa mweusi", "ein Hund", "कुत्ता", "🐕", "x"])
+def test_the_result_is_that_of_torch(index: Path, query: str) -> None:
+    wanted = search_index(query, Index.open(index), 20)
+    found = search_quickly(query, index, None, None, 20, "")
+    assert found is not None
+    assert [hit.path for hit in found.hits] == [hit.path for hit in wanted.hits]
+    for first, second in zip(found.hits, wanted.hits, strict=True):
+        assert first.similarity == pytest.approx(second.similarity, abs=2e-6)
+    assert (found.language, found.hint, found.root) == (wanted.language, wanted.hint, wanted.root)
+    assert found.confidence is not None and wanted.confidence is not None
+    assert found.confidence.confidence == pytest.approx(wanted.confidence.confidence, abs=1e-4)
+
+
+def test_the_command_imports_no_torch(index: Path) -> None:
+    code = "import sys; from polyclip.cli.main import main; sys.argv[0] = 'polyclip'; main()"
+    spy = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr)); {code}"
+    done = subprocess.run(
+        [sys.executable, "-c", spy, "search", "mbwa", "--index", str(index), "--json"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stderr.strip() == "False", done.stderr
+    assert len(json.loads(done.stdout)["hits"]) == 12
+
+
+def test_errors_are_those_of_torch(index: Path, tmp_path: Path) -> None:
+    for arguments, said in (
+        (("mbwa", "--index", tmp_path), "is not an index"),
+        (("\u200b", "--index", index), "visible"),
+        (("mbwa", "--index", index, "--model", tmp_path), "aligner.safetensors is not found"),
+        (("mbwa", "--index", index, "--images", tmp_path / "gone"), "not a folder any more"),
+    ):
+        done = command("search", *arguments)
+        assert done.code == 2 and said in " ".join(done.err.split()), done
+
+
+def test_a_model_that_gives_no_numbers_is_left_to_torch(index: Path, tmp_path: Path) -> None:
+    run = index.parent / "run"
+    state = load_file(run / "aligner.safetensors")
+    with safe_open(run / "aligner.safetensors", "pt") as handle:
+        metadata = handle.metadata()
+    (tmp_path / "bad").mkdir()
+    for value in (float("nan"), 0.0):
+        broken = {key: tensor * value if "text.head.members" in key else tensor for key, tensor in state.items()}
+        save_file(broken, tmp_path / "bad" / "aligner.safetensors", metadata=metadata)
+        assert embed_text(tmp_path / "bad", "mbwa") is None

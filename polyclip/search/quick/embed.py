@@ -33,7 +33,8 @@ def embed_text(run: Path, text: str) -> Array | None:
     weights, pieces = find_weights(), get_pieces_path()
     if head is None or weights is None or not pieces.is_file():
         return None
-    return apply(head, encode(weights, tokenize(PREFIX + text, Pieces(pieces))))
+    found = apply(head, encode(weights, tokenize(PREFIX + text, Pieces(pieces))))
+    return found if np.isfinite(found).all() and found.any() else None  # torch's side says what is wrong with the head
 
 
 def read_head(path: Path) -> dict[str, Array] | None:

@@ -21,7 +21,8 @@ from polyclip.languages.normalize import normalize_input
 from polyclip.models import encoding
 from polyclip.models.aligner import load_model
 from polyclip.models.branch import Branch
-from polyclip.search.index import Hit, Index
+from polyclip.search.index import Index
+from polyclip.search.results import Hit
 
 REMEMBERED = 256  # embeddings of queries kept for each model: filters and "more" ask for the same again
 

@@ -1,0 +1,63 @@
+"""Whether the run and the images of an index are where it says."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from polyclip.core.storage import hash_file
+from polyclip.errors import DataError, RunError
+from polyclip.search._format import Manifest
+
+SAMPLE = 32  # images checked to see whether the folder is still there
+
+
+def check_root(folder: Path, manifest: Manifest, root: Path, paths: Sequence[str]) -> None:
+    """Check that an index's images are still there.
+
+    Args:
+        folder: The index.
+        manifest: Its manifest.
+        root: Folder of the images.
+        paths: Of the images, from the root.
+
+    Raises:
+        DataError: The folder is gone, or none of the images that were looked for is in it.
+
+    """
+    if not root.is_dir():
+        raise DataError(
+            f"{folder} is the index of images in {root}, which is not a folder any more; give their new folder with "
+            "--images DIR."
+        )
+    step = max(1, len(paths) // SAMPLE)
+    if manifest.present and not any((root / path).is_file() for path in paths[::step]):
+        raise DataError(
+            f"{root} has none of the images of {folder} that were checked, such as {paths[0]}; give their new folder "
+            "with --images DIR."
+        )
+
+
+def check_run(run: Path, digest: str, folder: Path) -> None:
+    """Check that a run made an index.
+
+    Args:
+        run: Run folder.
+        digest: SHA-256 of the aligner.safetensors that made the index.
+        folder: The index, for messages.
+
+    Raises:
+        RunError: The run is gone, or is not the one that made the index.
+
+    """
+    path = run / "aligner.safetensors"
+    if not path.is_file():
+        raise RunError(
+            f"{folder} was made by the run {run}, where aligner.safetensors is not found any more; give the run's "
+            "new folder with --model RUN."
+        )
+    found = hash_file(path)
+    if found != digest:
+        raise RunError(
+            f"{folder} was made by another model than {run}: its aligner begins {digest[:12]}, that of {run} "
+            f"{found[:12]}. "
+            f"Give the run that made it with --model, or index again into another folder with --out."
+        )
