@@ -21,7 +21,7 @@ from polyclip.evaluation.leakage.compare import describe_leakage
 from polyclip.evaluation.provenance import describe_origin
 from polyclip.evaluation.results import Choice, Result
 from polyclip.evaluation.retrieval import Request
-from polyclip.exporters.support import describe_limits
+from polyclip.exporters.support import describe_limits, plan_of
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.report.model_card import write_card
 from polyclip.report.result import write_result
@@ -103,7 +103,7 @@ def align_within(run: AlignConfig, budget: Budget) -> tuple[Result, Choice]:
 
 def print_export_limits(aligner: PolyCLIP) -> None:
     """Say before training to which export targets the run will not be able to go, and what would."""
-    limit = describe_limits(aligner.method, aligner.config.vision_tower)
+    limit = describe_limits(plan_of(aligner.config))
     if limit:
         console.print(limit, highlight=False, soft_wrap=True)
 

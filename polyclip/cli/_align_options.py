@@ -32,6 +32,16 @@ class AlignCommand:
             )
         ),
     ] = ""
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            help=(
+                "Export target: choose a method and a vision encoder that can go there; repeatable. 'polyclip methods' "
+                "lists the targets."
+            ),
+        ),
+    ] = None
     budget: Annotated[
         str,
         typer.Option(help="Time for --method auto, encoding and scoring included: 90s, 5m, 1h. Default: the pack's."),

@@ -14,6 +14,7 @@ from polyclip.evaluation.results import Choice, Result
 from polyclip.languages.schema import get_pack_file
 from polyclip.training.library_model import apply_library_model
 from polyclip.training.request import (
+    AlignOptions,
     AlignRequest,
     build_budget,
     build_config,
@@ -28,6 +29,8 @@ def align_with(command: AlignCommand) -> None:
     evaluate them.
     """
     options = apply_library_model(command.plain())
+    if command.targets:
+        options = choose_for_exports(options, command.targets)
     if options.max_bad:
         load_corpus(choose_corpus(options)).allow_bad_samples(options.max_bad)
     request = resolve_request(options)
@@ -40,6 +43,15 @@ def align_with(command: AlignCommand) -> None:
     print_scores(result, request, choice)
     if options.max_drop is not None:
         check_forgetting(result, options.max_drop)
+
+
+def choose_for_exports(options: AlignOptions, targets: list[str]) -> AlignOptions:
+    """Choose what can be exported to the targets, and print it."""
+    from polyclip.exporters.choose import choose_for_targets
+
+    chosen, line = choose_for_targets(options, targets)
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return chosen
 
 
 command = make_command(AlignCommand, align_with)

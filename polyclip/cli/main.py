@@ -34,7 +34,9 @@ PANELS: dict[str, dict[str, str]] = {  # first paragraph of each help: 'polyclip
             "Publish a run on the Hugging Face hub: weights, settings, scores and model card. "
             'polyclip.load("owner/name") loads it.'
         ),
-        "methods": "List the alignment methods, or count the trainable parameters of one.",
+        "methods": (
+            "List the alignment methods and what each exports to, show one, or count its trainable parameters."
+        ),
     },
     "Data": {
         "corpus": "Make a corpus of photographs and a spreadsheet with their captions.",
@@ -109,7 +111,7 @@ OLD_NAMES = {  # of options, until the next release
     "--dim": "--head-dim",
 }
 GROUPS = {
-    "methods": ("count",),
+    "methods": ("count", "show"),
     "languages": ("show", "new", "check"),
     "corpora": ("show",),
     "corpus": ("new",),
@@ -134,11 +136,11 @@ COMMON: dict[str, tuple[Any, object]] = {
         "auto",
     ),
     "quiet": (
-        Annotated[bool, typer.Option("--quiet", help="Print results only, without progress and messages.")],
+        Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, without progress and messages.")],
         False,
     ),
     "verbose": (
-        Annotated[bool, typer.Option("--verbose", help="Print library logs and tracebacks of errors too.")],
+        Annotated[bool, typer.Option("--verbose", "-v", help="Print library logs and tracebacks of errors too.")],
         False,
     ),
 }
@@ -266,6 +268,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of every command too
 )
 app.callback()(root)
 for panel, commands in PANELS.items():

@@ -1,7 +1,7 @@
 """Command `polyclip methods`."""
 
 import json as json_text
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -10,18 +10,27 @@ from rich.table import Table
 
 from polyclip.core.registry import find, list_names
 
+if TYPE_CHECKING:
+    from polyclip.exporters.limits import Plan
+
+TextEncoder = Annotated[str, typer.Option("--text-encoder", help="As in 'polyclip align'.")]
+VisionTower = Annotated[str, typer.Option("--vision-tower", help="As in 'polyclip align'. Default: each method's own.")]
+
 app = typer.Typer(
     add_completion=False,
     invoke_without_command=True,
-    help="List the alignment methods, or count the trainable parameters of one.",
+    help="List the alignment methods and what each exports to, show one, or count its trainable parameters.",
 )
 
 
 @app.callback()
 def print_methods(
-    context: typer.Context, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+    context: typer.Context,
+    text_encoder: TextEncoder = "e5-small",
+    vision_tower: VisionTower = "",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the alignment methods, one line each."""
+    """List the alignment methods, one line each, and where runs on these encoders can be exported to."""
     if context.invoked_subcommand is not None:
         return
     from polyclip.exporters.support import format_targets, list_targets
@@ -34,7 +43,7 @@ def print_methods(
                 "about": method.about,
                 "source": method.source,
                 "tower": method.tower,
-                "exports": list_targets(method, method.tower),
+                "exports": list_targets(make_plan(name, text_encoder, vision_tower)),
             }
             for name, method in methods.items()
         ]
@@ -42,8 +51,30 @@ def print_methods(
         return
     table = Table("method", "what is trained", "exports to", header_style="bold", box=SIMPLE_HEAD)
     for name, method in methods.items():
-        table.add_row(name, method.about, format_targets(method, method.tower))
+        table.add_row(name, method.about, format_targets(make_plan(name, text_encoder, vision_tower)))
     Console().print(table)
+
+
+def make_plan(method: str, text_encoder: str, vision_tower: str) -> "Plan":
+    """Make the plan of a run; without a vision encoder it is on the method's own."""
+    from polyclip.exporters.limits import Plan
+
+    return Plan(method, text_encoder, vision_tower or find("methods", method).METHOD.tower)
+
+
+def show(
+    method: Annotated[str, typer.Argument(help="One of 'polyclip methods'.")],
+    text_encoder: TextEncoder = "e5-small",
+    vision_tower: VisionTower = "",
+) -> None:
+    """Show a method, and for each export target whether a run could go there, with every reason against it."""
+    from polyclip.cli.export import build_targets_table
+
+    found, plan = find("methods", method).METHOD, make_plan(method, text_encoder, vision_tower)
+    console = Console()
+    for line in (f"{method}: {found.about}", found.source, f"text encoder {text_encoder}, {plan.vision_tower}"):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(build_targets_table(plan))
 
 
 def count(

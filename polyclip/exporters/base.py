@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from polyclip.errors import RunError
+from polyclip.exporters.limits import Limits, Plan
 from polyclip.models.aligner import PolyCLIP
 
 
@@ -41,6 +42,9 @@ class Target:
         checks: Further packages whose versions are recorded in export.json.
         reader: A program with `encode(folder, captions, images)` that reads an export back with the library alone; by
             default the file of the target's name in `polyclip/exporters/_readers`.
+        limits: Reasons, known before anything is loaded, why captions or images of a run cannot go there; by default
+            none. `polyclip methods`, `align --for` and `export` all ask it.
+        text_only: Whether a run whose captions alone can be expressed is written without its images.
 
     """
 
@@ -50,6 +54,8 @@ class Target:
     int8: bool = False  # whether it is supported
     checks: tuple[str, ...] = field(default=())  # further packages whose versions are recorded
     reader: Path | None = None
+    limits: Callable[[Plan], Limits] = Limits.none
+    text_only: bool = False
 
 
 def check_installed(name: str, target: Target) -> None:

@@ -45,16 +45,34 @@ class Layers:
     outer: Affine
 
 
+def find_obstacles(method: Method, kind: str) -> list[str]:
+    """List what a method puts into a branch that does not reduce to plain weights and one map.
+
+    That map is linear for images, linear or Linear-GELU-Linear for captions.
+
+    Args:
+        method: The method.
+        kind: `text` or `vision`.
+
+    Returns:
+        Phrases such as "a gated branch in its heads"; empty where there is nothing.
+
+    """
+    joined = method.members == 1 or bool(method.hidden)
+    found = {
+        "heads that compare with training pairs": method.relative,
+        "heads with a gated branch": method.gated,
+        "several heads that join into no map": not (joined or method.gated),
+        f"layers added to the {kind} encoder": any(part not in IN_PLACE for part in getattr(method, kind)),
+    }
+    return [phrase for phrase, present in found.items() if present]
+
+
 def is_mergeable(method: Method) -> bool:
     """Whether a method's trained parts reduce to plain weights, one linear map of images and one map or
     Linear-GELU-Linear of captions.
     """
-    joined = method.members == 1 or bool(method.hidden)
-    return (
-        joined
-        and not (method.gated or method.relative)
-        and all(part in IN_PLACE for part in (*method.text, *method.vision))
-    )
+    return not (find_obstacles(method, "text") or find_obstacles(method, "vision"))
 
 
 def suggest_methods() -> str:

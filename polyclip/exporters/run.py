@@ -22,6 +22,7 @@ from polyclip.core.storage import hash_file, write_text
 from polyclip.errors import PolyclipError, RunError
 from polyclip.exporters.base import ExportNotes, ExportOrder, Target, check_installed
 from polyclip.exporters.samples import Samples, load_samples
+from polyclip.exporters.support import check_plan, read_plan
 from polyclip.exporters.verify import LEAST, LEAST_INT8, Agreement, check_agreements, compute_agreements, read_back
 from polyclip.models.aligner import PolyCLIP, load_model
 
@@ -39,6 +40,8 @@ class ExportResult:
     target: str
     agreements: list[Agreement]
     notes: tuple[str, ...]
+    text: bool = True  # whether it embeds captions
+    images: bool = True
 
 
 def export(run: Path, target: str, out: Path, *, int8: bool = False) -> ExportResult:
@@ -68,6 +71,7 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False) -> ExportRe
         raise RunError(f"{target} does not support --int8: remove it, or choose --to onnx.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} is not empty: name a new folder with --out, or remove it first.")
+    check_plan(read_plan(run), target)
     with remove_on_failure(out):
         written = write_and_move(
             plug, ExportOrder(aligner=load_model(run), run=run, folder=out, final=out.resolve(), int8=int8)
@@ -79,7 +83,7 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False) -> ExportRe
             read_back(name, out.resolve(), given, plug.reader), wanted, given.wide, LEAST_INT8 if int8 else LEAST
         )
         check_agreements(target, found, int8=int8)
-        done = ExportResult(out, target, found, written.notes)
+        done = ExportResult(out, target, found, written.notes, written.text, written.images)
         write_text(out / "export.json", format_facts(done, run, plug), what="facts of the export")
     return done
 

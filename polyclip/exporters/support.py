@@ -1,40 +1,87 @@
-"""Predict which targets a run can be exported to, from its method and vision encoder, before training."""
+"""Where a run can be exported to, and why not elsewhere, before anything is trained or loaded: what each target's own
+`limits` say.
+"""
 
-from polyclip.core.registry import list_names
-from polyclip.exporters.merge import is_mergeable
-from polyclip.models.method import Method
+from pathlib import Path
 
-ANY = "onnx"  # takes every method and tower
+from polyclip.core.registry import find, list_names
+from polyclip.errors import RunError
+from polyclip.exporters.base import Target
+from polyclip.exporters.limits import Limits, Plan
+from polyclip.exporters.merge import suggest_methods
+from polyclip.models.branch import ModelConfig
+from polyclip.models.model_file import read_parts
+
+ANY = "onnx"  # takes every method
 
 
-def list_targets(method: Method, vision_tower: str) -> list[str]:
-    """List the targets that can hold a run.
+def plan_of(config: ModelConfig) -> Plan:
+    """Make the plan of a model's configuration."""
+    return Plan(config.method, config.text_encoder, config.vision_tower, hidden=bool(config.name_units))
 
-    Text encoders that a target does not support are found only when the export is written.
 
-    Args:
-        method: The alignment method.
-        vision_tower: Vision encoder, as in a recipe.
+def read_plan(run: Path) -> Plan:
+    """Read the plan of a trained run.
 
-    Returns:
-        All targets, or onnx alone.
+    Raises:
+        RunError: It is not a run folder.
+        WeightsError: Its weights are damaged.
 
     """
-    return list_names("exports") if is_mergeable(method) and is_plain(vision_tower) else [ANY]
+    return plan_of(read_parts(run)[0])
 
 
-def is_plain(vision_tower: str) -> bool:
-    """Whether a vision encoder is one whole timm model: one encoder, its last layer only."""
-    head, _, rest = vision_tower.partition(":")
-    options = rest.split(",")
-    return "+" not in vision_tower and (
-        head == "timm"
-        or (
-            head.startswith("efficientnet-lite")
-            and options[0] != "depths"
-            and not any(one.startswith("layers=") for one in options)
-        )
-    )
+def find_limits(plan: Plan, target: str) -> Limits:
+    """Find the reasons against the export of a run to a target.
+
+    Raises:
+        UnknownName: The target does not exist.
+
+    """
+    plug: Target = find("exports", target).TARGET
+    return plug.limits(plan)
+
+
+def list_reasons(plan: Plan, target: str, *, text_only: bool = False) -> list[str]:
+    """List the reasons against an export, each once.
+
+    Args:
+        plan: The run.
+        target: Name of the target.
+        text_only: Leave out the reasons against images.
+
+    Returns:
+        One phrase a reason; empty where the run can go there.
+
+    """
+    found = find_limits(plan, target)
+    return list(dict.fromkeys(found.text if text_only else (*found.text, *found.images)))
+
+
+def list_targets(plan: Plan) -> list[str]:
+    """List the targets that take a run whole, captions and images."""
+    return [name for name in list_names("exports") if not list_reasons(plan, name)]
+
+
+def check_plan(plan: Plan, target: str) -> None:
+    """Check that a run can be exported to a target; one that takes captions alone is content with these.
+
+    Raises:
+        RunError: It cannot; the message names every reason at once.
+
+    """
+    text_only = find("exports", target).TARGET.text_only
+    reasons = list_reasons(plan, target, text_only=text_only)
+    if reasons:
+        raise RunError(f"{format_refusal('This run', target, reasons)} {suggest_methods()}")
+
+
+def format_refusal(what: str, target: str, reasons: list[str]) -> str:
+    """Return a sentence with all reasons against an export."""
+    if len(reasons) == 1:
+        return f"{what} cannot be exported to {target}: {reasons[0]}."
+    numbered = "; ".join(f"({number}) {reason}" for number, reason in enumerate(reasons, 1))
+    return f"{what} cannot be exported to {target}, for {len(reasons)} reasons: {numbered}."
 
 
 def name_plain_tower(vision_tower: str) -> str:
@@ -42,21 +89,39 @@ def name_plain_tower(vision_tower: str) -> str:
     return vision_tower.replace(":depths", "")
 
 
-def format_targets(method: Method, vision_tower: str) -> str:
+def format_targets(plan: Plan) -> str:
     """Format the targets for `polyclip methods`: `all`, `onnx`, or `onnx; all with --vision-tower
     efficientnet-lite0`.
     """
-    if list_targets(method, vision_tower) != [ANY]:
-        return "all"
-    other = name_plain_tower(vision_tower)
-    return f"{ANY}; all with --vision-tower {other}" if list_targets(method, other) != [ANY] else ANY
+    said = join_targets(list_targets(plan))
+    other = with_plain_tower(plan)
+    more = list_targets(other)
+    better = len(more) > len(list_targets(plan))
+    return f"{said}; {join_targets(more)} with --vision-tower {other.vision_tower}" if better else said
 
 
-def describe_limits(method: Method, vision_tower: str) -> str:
-    """Return a sentence where a run can be exported to onnx alone, with the change that allows all targets; else ""."""
-    if list_targets(method, vision_tower) != [ANY]:
+def join_targets(targets: list[str]) -> str:
+    """Join target names: "all" where none is missing, "nothing" where all are."""
+    return "all" if targets == list_names("exports") else ", ".join(targets) or "nothing"
+
+
+def with_plain_tower(plan: Plan) -> Plan:
+    """Return the plan on the same vision encoder without earlier layers."""
+    return Plan(plan.method_name, plan.text_encoder, name_plain_tower(plan.vision_tower), plan.hidden)
+
+
+def describe_limits(plan: Plan) -> str:
+    """Return a sentence where a run cannot be exported to every target, with the change that allows more; else ""."""
+    targets = list_targets(plan)
+    others = [name for name in list_names("exports") if name not in targets]
+    if not others:
         return ""
-    other = name_plain_tower(vision_tower)
-    instead = f"--vision-tower {other}" if list_targets(method, other) != [ANY] else "--method head-mlp"
-    others = ", ".join(name for name in list_names("exports") if name != ANY)
-    return f"This run can be exported to {ANY} only; for {others}: {instead}."
+    other, default = with_plain_tower(plan), Plan("head-mlp", plan.text_encoder, plan.vision_tower)
+    changes = {
+        f"--vision-tower {other.vision_tower}": other,
+        "--method head-mlp": default,
+        f"--method head-mlp --vision-tower {other.vision_tower}": with_plain_tower(default),
+    }
+    instead = next((f" {said}" for said, one in changes.items() if not list_reasons(one, others[0])), "")
+    only = join_targets(targets)
+    return f"This run can be exported to {only} only; for {', '.join(others)}:{instead or ' another text encoder'}."

@@ -75,6 +75,36 @@ class BackboneSpec:
     )  # of a vision tower whose classes have names
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextModel:
+    """What other libraries need to know of a transformers text encoder, from its configuration alone."""
+
+    type: str  # transformers' model_type
+    pooling: str  # mean or cls
+    activation: str  # of its feed-forward blocks
+    alone: bool = True  # not the half of an encoder-decoder
+
+
+def describe_text_model(text: str) -> TextModel | None:
+    """Describe the transformers model that a text encoder is; no weights are read.
+
+    Args:
+        text: As in `describe`.
+
+    Returns:
+        Its description; None for an encoder that is no plain transformers model.
+
+    Raises:
+        UnknownName: There is no such text encoder.
+        WeightsError: Its configuration cannot be found.
+
+    """
+    name, argument, given = parse_spec("encoders", text)
+    read = getattr(find("encoders", name), "describe_text_model", None)
+    found: TextModel | None = read(argument, given) if read else None
+    return found
+
+
 def describe(kind: str, text: str) -> BackboneSpec:
     """Read `text` and ask the file that knows it.
 
@@ -91,17 +121,35 @@ def describe(kind: str, text: str) -> BackboneSpec:
         UnknownName: Nothing of that kind has the name.
 
     """
+    name, argument, given = parse_spec(kind, text)
+    return find(kind, name).describe(argument, given)
+
+
+def parse_spec(kind: str, text: str) -> tuple[str, str, dict[str, str]]:
+    """Split what names an encoder, as `describe` reads it.
+
+    Args:
+        kind: `encoders` or `towers`.
+        text: As in `describe`.
+
+    Returns:
+        The name of the file that knows it, its argument, and its options.
+
+    Raises:
+        UnknownName: Nothing of that kind has the name.
+
+    """
     if kind == "towers" and "+" in text and "/" not in text:
-        return find(kind, "side-by-side").describe(text, {})
+        return "side-by-side", text, {}
     known = list_names(kind)
     head, colon, rest = text.partition(":")
     if text in known:
-        return find(kind, text).describe("", {})
+        return text, "", {}
     if colon and head.replace("_", "-") in known:
         argument, *pairs = rest.split(",")
-        return find(kind, head).describe(argument, options(pairs, text))
+        return head, argument, options(pairs, text)
     if "/" in text or text.startswith("."):
-        return find(kind, "huggingface").describe(text, {})
+        return "huggingface", text, {}
     raise UnknownName(
         SINGULAR[kind], text, known, "A hub name has its owner before it (owner/name), or is written huggingface:NAME."
     )

@@ -294,31 +294,3 @@ def test_huggingface_encoder_is_transformers_output(toy: dict[str, str]) -> None
             hidden = XLMRobertaModel.from_pretrained(folder, add_pooling_layer=False).eval()(**inputs).last_hidden_state
             wanted = hidden[:, 0] if pooling == "cls" else torch.stack([hidden[0, :6].mean(0), hidden[1, :5].mean(0)])
             torch.testing.assert_close(built(**inputs), wanted, atol=1e-6, rtol=1e-5)
-
-
-def test_where_a_run_can_go_is_known_before_it_is_trained() -> None:
-    from polyclip.exporters.support import describe_limits, format_targets, list_targets
-
-    every = list_names("exports")
-    methods = {name: find("methods", name).METHOD for name in list_names("methods")}
-    for tower, found in (
-        ("efficientnet-lite2", every),
-        ("efficientnet-lite2:,size=96", every),
-        ("timm:vit_small_patch16_224", every),
-    ):
-        assert list_targets(methods["head-mlp"], tower) == found, tower
-    for tower in (
-        "efficientnet-lite2:depths",
-        "efficientnet-lite2:,layers=5",
-        "efficientnet-lite0+efficientnet-lite1",
-        "owner/name",
-    ):
-        assert list_targets(methods["head-mlp"], tower) == ["onnx"], tower
-    assert [
-        format_targets(methods[name], methods[name].tower) for name in ("head-mlp", "lilt-ln", "lilt-lwa", "asif")
-    ] == [
-        *("all", "onnx; all with --vision-tower efficientnet-lite0", "onnx", "onnx"),
-    ]
-    assert describe_limits(methods["head-mlp"], "efficientnet-lite2") == ""
-    assert "--vision-tower efficientnet-lite2." in describe_limits(methods["head-mlp"], "efficientnet-lite2:depths")
-    assert "--method head-mlp." in describe_limits(methods["head-glu"], "efficientnet-lite2")

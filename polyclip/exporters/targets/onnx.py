@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from polyclip.core.vectors import normalize
 from polyclip.errors import RunError
 from polyclip.exporters.base import ExportNotes, ExportOrder, Target
+from polyclip.exporters.limits import Limits, Plan, limit_tokenizer
 from polyclip.exporters.merge import merge_low_rank
 from polyclip.exporters.preprocess_cfg import build_preprocess_cfg
 from polyclip.exporters.tokenizer import write_tokenizer
@@ -180,10 +181,16 @@ def write_json(path: Path, table: dict[str, Any]) -> None:
     path.write_text(json.dumps(table, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
+def find_limits(plan: Plan) -> Limits:
+    """Reasons against an export, as `polyclip.exporters.base.Target.limits`: a tokenizer that cannot be written."""
+    return Limits(limit_tokenizer(plan))
+
+
 TARGET = Target(
     about="graphs of both towers in immich's layout; every method",
     needs=("onnx", "onnxscript", "onnxruntime"),
     write=write,
+    limits=find_limits,
     int8=True,
     checks=("torch",),
 )

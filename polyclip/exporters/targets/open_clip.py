@@ -11,6 +11,7 @@ from torch import Tensor
 from polyclip.errors import RunError
 from polyclip.exporters.base import ExportNotes, ExportOrder, Target
 from polyclip.exporters.head_layer import add_head_layer
+from polyclip.exporters.limits import Limits, Plan, limit_head_layer, limit_images, limit_text
 from polyclip.exporters.merge import (
     EVERY,
     build_plain_encoder,
@@ -140,9 +141,15 @@ def export_vision_tower(branch: Branch) -> tuple[dict[str, Tensor], dict[str, An
     return state, config, cfg
 
 
+def find_limits(plan: Plan) -> Limits:
+    """Reasons against an export, as `polyclip.exporters.base.Target.limits`."""
+    return Limits(limit_text(plan, NAME, KNOWN) + limit_head_layer(plan, NAME), limit_images(plan, NAME))
+
+
 TARGET = Target(
     about="a folder that open_clip loads by local-dir:",
     needs=("open_clip",),
     write=write,
+    limits=find_limits,
     checks=("timm", "transformers"),
 )

@@ -17,6 +17,7 @@ from torch import nn
 
 from polyclip.errors import RunError
 from polyclip.exporters.base import ExportNotes, ExportOrder, Target
+from polyclip.exporters.limits import Limits, Plan, limit_images, limit_text
 from polyclip.exporters.merge import EVERY, OWN, compute_affine, compute_layers, suggest_methods
 from polyclip.exporters.preprocess_cfg import build_preprocess_cfg
 from polyclip.exporters.timm_config import find_timm_name
@@ -135,9 +136,15 @@ def make_lora_config(ranks: dict[str, int]) -> Any:
     )
 
 
+def find_limits(plan: Plan) -> Limits:
+    """Reasons against an export, as `polyclip.exporters.base.Target.limits`."""
+    return Limits(limit_text(plan, NAME), limit_images(plan, NAME))
+
+
 TARGET = Target(
     about="what was trained, in peft's layout, beside the towers",
     needs=("peft",),
     write=write,
+    limits=find_limits,
     checks=("transformers", "timm"),
 )

@@ -10,6 +10,7 @@ from torch import nn
 
 from polyclip.errors import RunError
 from polyclip.exporters.base import ExportNotes, ExportOrder, Target
+from polyclip.exporters.limits import Limits, Plan, limit_images, limit_text
 from polyclip.exporters.merge import EVERY, Affine, build_plain_encoder, compute_affine, compute_layers
 from polyclip.exporters.timm_config import write_timm
 from polyclip.exporters.tokenizer import write_tokenizer
@@ -47,7 +48,7 @@ def write(order: ExportOrder) -> ExportNotes:
     )
     SentenceTransformer(modules=[*routed, Normalize()], device="cpu").save(str(order.folder), create_model_card=False)
     shutil.rmtree(order.folder / "work")
-    return ExportNotes(images=bool(images), notes=(f"text only: {why}",) if why else ())
+    return ExportNotes(images=bool(images), notes=(f"captions only, no images: {why}",) if why else ())
 
 
 def build_text_modules(branch: Branch, work: Path) -> list[nn.Module]:
@@ -114,9 +115,16 @@ def build_dense(map_: Affine, activation: nn.Module | None = None) -> nn.Module:
     )
 
 
+def find_limits(plan: Plan) -> Limits:
+    """Reasons against an export, as `polyclip.exporters.base.Target.limits`."""
+    return Limits(limit_text(plan, NAME), limit_images(plan, NAME))
+
+
 TARGET = Target(
     about="a SentenceTransformer; images too where the tower is timm's",
     needs=("sentence_transformers",),
     write=write,
+    limits=find_limits,
+    text_only=True,
     checks=("transformers",),
 )

@@ -19,6 +19,7 @@ from torch import Tensor
 from polyclip.errors import RunError
 from polyclip.exporters.base import ExportNotes, ExportOrder, Target
 from polyclip.exporters.head_layer import add_head_layer
+from polyclip.exporters.limits import Limits, Plan, limit_constant, limit_head_layer, limit_images, limit_text
 from polyclip.exporters.merge import (
     EVERY,
     build_plain_encoder,
@@ -180,9 +181,18 @@ def build_image_processor(cfg: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def find_limits(plan: Plan) -> Limits:
+    """Reasons against an export, as `polyclip.exporters.base.Target.limits`."""
+    return Limits(
+        limit_text(plan, NAME, KNOWN) + limit_head_layer(plan, NAME),
+        limit_images(plan, NAME) + limit_constant(plan, NAME),
+    )
+
+
 TARGET = Target(
     about="a VisionTextDualEncoderModel of transformers, no remote code",
     needs=("transformers",),
     write=write,
+    limits=find_limits,
     checks=("timm", "torch"),
 )

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm
 
-from polyclip.models.backbone import BackboneSpec, parse_layer_count, take
+from polyclip.models.backbone import BackboneSpec, TextModel, parse_layer_count, take
 from polyclip.models.converted_weights import ConvertedWeights, build_without_memory, convert_once
 from polyclip.models.e5_file import (
     CONFIG,
@@ -62,6 +62,11 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
         build=Builder(weights, prefix, layers),
         layers=LAYERS,
     )
+
+
+def describe_text_model(argument: str, options: dict[str, str]) -> TextModel:
+    """Describe the transformers model that this encoder is, as `polyclip.models.backbone.describe_text_model`."""
+    return TextModel(type="bert", pooling="mean", activation=CONFIG["hidden_act"])  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

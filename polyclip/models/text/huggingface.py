@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from polyclip.errors import DataError
-from polyclip.models.backbone import BackboneSpec, take
+from polyclip.models.backbone import BackboneSpec, TextModel, take
 from polyclip.models.converted_weights import build_without_memory
 from polyclip.models.hf import compute_identity, explain_loading_errors
 
@@ -53,6 +53,18 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
         parameters=parameters,
         embeddings=embeddings,
         build=lambda: build(argument, chosen),
+    )
+
+
+def describe_text_model(argument: str, options: dict[str, str]) -> TextModel:
+    """Describe the model from its configuration, as `polyclip.models.backbone.describe_text_model`."""
+    chosen = take(options, DEFAULTS, "huggingface")
+    config = read_config(argument, chosen["revision"])
+    return TextModel(
+        type=config.model_type,
+        pooling=chosen["pooling"],
+        activation=str(getattr(config, "hidden_act", getattr(config, "activation_function", ""))),
+        alone=not config.is_encoder_decoder,
     )
 
 
