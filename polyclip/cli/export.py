@@ -20,6 +20,9 @@ def command(
     to: Annotated[str, typer.Option(help="open_clip, sentence-transformers, transformers, onnx or peft.")] = "",
     out: Annotated[Path | None, typer.Option(help="New or empty folder.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Write 8-bit weights (onnx).")] = False,
+    width: Annotated[
+        int, typer.Option(min=0, help="Pad embeddings with zeros to this length (onnx): 512 for immich.")
+    ] = 0,
     text_only: Annotated[
         bool, typer.Option("--text-only", help="Accept an export of captions alone; without it, exit code 1.")
     ] = False,
@@ -40,7 +43,7 @@ def command(
     find("exports", to)
     from polyclip.exporters.run import export
 
-    done = export(run, to, out, int8=int8)
+    done = export(run, to, out, int8=int8, width=width)
     console = Console()
     for line in (*(one.format_sentence() for one in done.agreements), *done.notes, f"export: {done.folder}"):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

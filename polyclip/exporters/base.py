@@ -19,6 +19,7 @@ class ExportOrder:
     folder: Path  # where files are written
     final: Path  # absolute; the final folder
     int8: bool = False
+    width: int = 0  # embeddings are padded with zeros to this length; 0: they are not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class Target:
         needs: Import names of required packages.
         write: Writes an order into its `folder` and returns notes; raises RunError where the run cannot be expressed.
         int8: Whether 8-bit weights are supported.
+        pads: Whether embeddings can be padded to another length.
         checks: Further packages whose versions are recorded in export.json.
         reader: A program with `encode(folder, captions, images)` that reads an export back with the library alone; by
             default the file of the target's name in `polyclip/exporters/_readers`.
@@ -52,6 +54,7 @@ class Target:
     needs: tuple[str, ...]  # import names of required packages
     write: Callable[[ExportOrder], ExportNotes]
     int8: bool = False  # whether it is supported
+    pads: bool = False
     checks: tuple[str, ...] = field(default=())  # further packages whose versions are recorded
     reader: Path | None = None
     limits: Callable[[Plan], Limits] = Limits.none

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class ExportResult:
     images: bool = True
 
 
-def export(run: Path, target: str, out: Path, *, int8: bool = False) -> ExportResult:
+def export(run: Path, target: str, out: Path, *, int8: bool = False, width: int = 0) -> ExportResult:
     """Export a run to another library and check the result.
 
     Args:
@@ -52,6 +52,7 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False) -> ExportRe
         target: Name of a module in polyclip/exporters/targets.
         out: New or empty folder.
         int8: Whether to write 8-bit weights, where the target supports them.
+        width: Length to which embeddings are padded with zeros, where the target supports it; 0: as they are.
 
     Returns:
         The export; on an error nothing is left in `out`.
@@ -69,15 +70,19 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False) -> ExportRe
     check_installed(target, plug)
     if int8 and not plug.int8:
         raise RunError(f"{target} does not support --int8: remove it, or choose --to onnx.")
+    if width and not plug.pads:
+        raise RunError(f"{target} does not support --width: remove it, or choose --to onnx.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} is not empty: name a new folder with --out, or remove it first.")
     check_plan(read_plan(run), target)
+    aligner = load_model(run)
+    if 0 < width < aligner.dim:
+        raise RunError(f"--width {width} is less than the {aligner.dim} numbers of this run's embeddings.")
     with remove_on_failure(out):
-        written = write_and_move(
-            plug, ExportOrder(aligner=load_model(run), run=run, folder=out, final=out.resolve(), int8=int8)
-        )
+        order = ExportOrder(aligner=aligner, run=run, folder=out, final=out.resolve(), int8=int8, width=width)
+        written = write_and_move(plug, order)
         given = load_samples(run)
-        wanted = embed_samples(load_model(run), given)  # loaded again: writing may modify an aligner
+        wanted = embed_samples(load_model(run), given, width)  # loaded again: writing may modify an aligner
         console.print(f"reading {out} back with {plug.needs[0]} alone", highlight=False, soft_wrap=True)
         found = compute_agreements(
             read_back(name, out.resolve(), given, plug.reader), wanted, given.wide, LEAST_INT8 if int8 else LEAST
@@ -88,10 +93,11 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False) -> ExportRe
     return done
 
 
-def embed_samples(aligner: PolyCLIP, given: Samples) -> dict[str, np.ndarray]:
-    """Embed the sample captions and images with the run."""
+def embed_samples(aligner: PolyCLIP, given: Samples, width: int = 0) -> dict[str, np.ndarray]:
+    """Embed the sample captions and images with the run, padded with zeros to a width."""
     text = aligner.text.embed(given.captions, "captions of the check", keep=False)
-    return {"text": text.numpy(), "pictures": aligner.encode_image(given.images).numpy()}
+    found = {"text": text.numpy(), "pictures": aligner.encode_image(given.images).numpy()}
+    return {kind: np.pad(rows, ((0, 0), (0, max(0, width - rows.shape[1])))) for kind, rows in found.items()}
 
 
 def write_and_move(plug: Target, order: ExportOrder) -> ExportNotes:
@@ -107,9 +113,7 @@ def write_and_move(plug: Target, order: ExportOrder) -> ExportNotes:
         with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{final.name}.") as name:
             work = Path(name) / "whole"
             work.mkdir()
-            written = plug.write(
-                ExportOrder(aligner=order.aligner, run=order.run, folder=work, final=final, int8=order.int8)
-            )
+            written = plug.write(replace(order, folder=work))
             shutil.rmtree(final, ignore_errors=True)  # empty, as was checked
             work.rename(final)
     except OSError as error:

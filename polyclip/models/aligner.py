@@ -25,6 +25,7 @@ from polyclip.models.hub import REPOSITORY, publish
 from polyclip.models.labels import Prediction, fill_prompts, prediction_of
 from polyclip.models.losses import LOSSES, STARTS
 from polyclip.models.method import Method
+from polyclip.models.model_checks import check_finite, check_head
 from polyclip.models.model_file import locate, read_parts, read_settings_beside, save_model, write_parts
 
 START_SCALE = 1 / 0.07  # Radford et al. 2021
@@ -371,6 +372,10 @@ def load_model(run: str | Path, *, revision: str | None = None, cache_dir: str |
                 f"{identities[key][:16]} in the file, {branch.tower.identity[:16]} at hand. Install the version it was "
                 "trained with, or align again."
             )
+    check_finite(state, str(folder))
     model.set_state(state, str(folder))
+    model.eval()
+    for branch in (model.text, model.vision):
+        check_head(branch, str(folder))
     model.source, model.settings = source, read_settings_beside(folder)
     return model.eval().to(current_device())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT = "1"
 FILE, SETTINGS = NEEDED
+PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # what torch.save and pickle write first
 
 
 def write_parts(model: "PolyCLIP", path: Path) -> None:
@@ -37,6 +38,20 @@ def write_parts(model: "PolyCLIP", path: Path) -> None:
     with write_atomically(path, what="trained parts") as temporary:
         tensors = {n: (t.half() if t.ndim > 1 else t.float() if t.is_floating_point() else t) for n, t in state.items()}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=metadata)
+        sort_metadata(temporary)
+
+
+def sort_metadata(path: Path) -> None:
+    """Sort the metadata of a safetensors file, whose order is another in every process: equal models, equal files."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) > size:
+            raise WeightsError(f"The header of {path.name} grew while it was sorted; please report this.")
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def read_aligner(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -57,6 +72,12 @@ def read_aligner(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             metadata = handle.metadata() or {}
             state = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
+        with path.open("rb") as file:
+            if file.read(4).startswith(PICKLES):
+                raise WeightsError(
+                    f"{path} is a pickle (PyTorch), which can run code when it is read; polyclip reads safetensors "
+                    "only."
+                ) from error
         raise WeightsError(f"{path} is damaged or truncated ({error}); copy it again or align again.") from error
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -69,6 +69,19 @@ class ConstantJointHead(nn.Module):
         )
 
 
+class PaddedHead(nn.Module):
+    """A head whose embeddings are followed by zeros, which change no cosine: for programs that fix the length."""
+
+    def __init__(self, head: nn.Module, width: int) -> None:
+        super().__init__()
+        self.head, self.width = head, width
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features [row, dim of the encoder] to embeddings [row, width]."""
+        found = self.head(features)
+        return nn.functional.pad(found, (0, self.width - found.shape[1]))
+
+
 def write(order: ExportOrder) -> ExportNotes:
     """Write both graphs, the tokenizer and the configuration.
 
@@ -82,10 +95,10 @@ def write(order: ExportOrder) -> ExportNotes:
     textual = prepare_encoder(aligner.text)
     tokenizer = write_tokenizer(textual, folder / "textual", aligner.text.tower.name)
     ids = torch.tensor([[5, 6, 7, 8, 9], [5, 6, 7, 8, tokenizer.pad_token_id]], dtype=torch.int32)
-    text = TextGraph(textual, prepare_head(aligner.text.head), tokenizer.pad_token_id).eval()
+    text = TextGraph(textual, prepare_head(aligner.text.head, order.width), tokenizer.pad_token_id).eval()
     write_graph(text, ids, folder / "textual" / "model.onnx", {0: "batch", 1: "tokens"}, int8=order.int8)
     height, width = preprocess["size"]
-    image = ImageGraph(visual, prepare_head(aligner.vision.head)).eval()
+    image = ImageGraph(visual, prepare_head(aligner.vision.head, order.width)).eval()
     write_graph(
         image, torch.zeros(2, 3, height, width), folder / "visual" / "model.onnx", {0: "batch"}, int8=order.int8
     )
@@ -110,8 +123,10 @@ def prepare_encoder(branch: Branch) -> Any:
     return encoder if branch.kind == "text" else get_inference_form(encoder)
 
 
-def prepare_head(head: Any) -> nn.Module:
+def prepare_head(head: Any, width: int = 0) -> nn.Module:
     """Return the head ready for export; the number of anchors becomes a constant of the graph."""
+    if width:
+        return PaddedHead(prepare_head(head), width)
     if isinstance(head, RelativeHead):
         nearest = int(head.nearest)
         del head.nearest
@@ -192,5 +207,6 @@ TARGET = Target(
     write=write,
     limits=find_limits,
     int8=True,
+    pads=True,
     checks=("torch",),
 )

@@ -1,0 +1,52 @@
+"""Check that a model can tell captions and images apart, before it answers anything."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polyclip.core.vectors import normalize
+from polyclip.errors import WeightsError
+from polyclip.models.branch import Branch
+
+PROBES = 8
+SAME = 1e-5  # 1 - cosine below which two embeddings are the same
+AGAIN = "The run diverged or its file is damaged: align again, with a lower learning rate if it happens twice."
+
+
+def check_finite(state: dict[str, Tensor], where: str) -> None:
+    """Check that no tensor holds NaN or Inf.
+
+    Raises:
+        WeightsError: One does; it is named.
+
+    """
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            count = int((~tensor.isfinite()).sum())
+            raise WeightsError(f"{where}: {count} of {tensor.numel()} values of {name} are NaN or infinite. {AGAIN}")
+
+
+@torch.inference_mode()
+def check_head(branch: Branch, where: str) -> None:
+    """Check that a head maps different features to different embeddings.
+
+    Args:
+        branch: The branch, on the CPU.
+        where: The model's folder, for messages.
+
+    Raises:
+        WeightsError: All embeddings are zero, not finite, or the same.
+
+    """
+    head: Any = branch.head
+    width = branch.tower.dim
+    noise = torch.randn(PROBES, width, generator=torch.Generator().manual_seed(0))
+    mean, deviation = getattr(head, "mean", torch.zeros(width)), getattr(head, "deviation", torch.ones(width))
+    found = head(mean + deviation * noise)
+    kind = {"text": "captions", "vision": "images"}[branch.kind]
+    if not found.isfinite().all() or not found.any(dim=1).all():
+        raise WeightsError(f"{where}: its {branch.kind} head gives {kind} no embeddings but zeros or NaN. {AGAIN}")
+    unit = normalize(found)
+    if (unit @ unit.T).min() > 1 - SAME:
+        raise WeightsError(f"{where}: its {branch.kind} head gives all {kind} the same embedding (collapse). {AGAIN}")
