@@ -183,6 +183,10 @@ def run_alignment(
     from polyclip.pipeline import align_within
 
     options = apply_library_model(options)
+    if options.targets:
+        from polyclip.exporters.choose import choose_for_targets
+
+        options, _ = choose_for_targets(options, options.targets)
     if model is not None:
         options = replace(options, method=model.method)
     request = resolve_request(options)

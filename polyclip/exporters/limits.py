@@ -20,7 +20,7 @@ class Plan:
 
     @property
     def method(self) -> Method:
-        """The method itself."""
+        """The alignment method that the name stands for."""
         found: Method = find("methods", self.method_name).METHOD
         return found
 

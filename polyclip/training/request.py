@@ -67,6 +67,7 @@ class AlignOptions:
     lang: list[str] | None = None
     group: list[str] | None = None
     method: str = ""
+    targets: list[str] | None = None  # of exports, which choose method and vision encoder
     budget: str = ""
     related_languages: bool | None = None
     recipe: bool = False
