@@ -133,12 +133,10 @@ def prepare_training(accelerator: Accelerator, aligner: PolyCLIP, phase: Phase) 
     """Prepare the model and its optimizer for the steps of a phase."""
     model = compute.prepare_model(accelerator, aligner, phase.trained, phase.compute.shard)
     inner = accelerator.unwrap_model(model)
-    each = (
-        False if fsdp.is_sharded(inner) else None
-    )  # one parameter at a time: divided and whole ones cannot be stacked
-    optimizer = torch.optim.AdamW(
-        group_parameters(inner, phase.settings, phase.trained), betas=(0.9, 0.98), eps=1e-6, foreach=each
-    )
+    groups = group_parameters(inner, phase.settings, phase.trained)
+    # All parameters in one pass; of divided and whole ones, which cannot be stacked, one at a time.
+    how = {"foreach": False} if fsdp.is_sharded(inner) else {"fused": True}
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-6, **how)
     return model, accelerator.prepare_optimizer(optimizer)
 
 
