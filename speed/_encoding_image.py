@@ -23,6 +23,7 @@ from speed._material import TIMM_NAME, TOWER, load_images, load_trunk, text_enco
 from speed._worker import Turn, repeat_rounds
 
 BATCH = 32
+FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 STYLE = "noto"
 LARGE = 8  # images of 12 megapixels that are decoded in a round
 
@@ -90,8 +91,9 @@ def load_batches(settings: dict[str, Any]) -> list[Tensor]:
 
 
 def timm_model(settings: dict[str, Any], turn: Turn) -> None:
-    """Encode tensors with timm's forward in one of three forms."""
-    model, batches = build_timm_model(), load_batches(settings)
+    """Encode tensors with timm's forward in one of three forms, in a format."""
+    kind = FORMATS[settings["format"]]
+    model, batches = build_timm_model().to(kind), [batch.to(kind) for batch in load_batches(settings)]
     if settings["form"] != "eager":
         model = model.to(memory_format=torch.channels_last)
         batches = [batch.contiguous(memory_format=torch.channels_last) for batch in batches]
@@ -107,10 +109,11 @@ def open_clip(settings: dict[str, Any], turn: Turn) -> None:
     from speed._training_open_clip import NAME, register_model
 
     register_model(Path(mkdtemp(dir=settings["work"])), text_encoder_folder(settings), settings["pixels"], 77)
+    kind = FORMATS[settings["format"]]
     model: Any = create_model(NAME).eval()
     load_trunk(model.visual.trunk)
     model.visual.head = nn.Identity()
-    batches = load_batches(settings)
+    model, batches = model.to(kind), [batch.to(kind) for batch in load_batches(settings)]
     measure_encoding(settings, turn, lambda: torch.cat([model.encode_image(batch) for batch in batches]))
 
 
@@ -120,7 +123,8 @@ def transformers(settings: dict[str, Any], turn: Turn) -> None:
 
     model: Any = TimmWrapperModel(TimmWrapperConfig(architecture=TIMM_NAME)).eval()
     load_trunk(model.timm_model)
-    batches = load_batches(settings)
+    kind = FORMATS[settings["format"]]
+    model, batches = model.to(kind), [batch.to(kind) for batch in load_batches(settings)]
     measure_encoding(settings, turn, lambda: torch.cat([model(pixel_values=batch).pooler_output for batch in batches]))
 
 

