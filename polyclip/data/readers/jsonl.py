@@ -2,18 +2,22 @@
 
 One JSON object a line: {"image": "dogs/rex.jpg", "captions": {"sw": ["mbwa mweusi"], "en": ["a black dog"]}}, and
 optionally "split" (train, validation or test; by hash of the group otherwise), "group" (rows that must stay in one
-split; the image itself otherwise) and "category". The images may be in another folder, which corpus.toml beside the
-captions names as `images`.
+split; the image itself otherwise) and "category". A language may be written by any of its codes, a single caption
+without its list; null means that there is none, and blank lines are skipped.
+
+The images may be in another folder, which corpus.toml beside the captions names as `images`.
 """
 
 import json
 import os
+from codecs import BOM_UTF8
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
 from polyclip.core.json import parse_json
 from polyclip.core.toml import read_table
+from polyclip.data.caption_lines import clean_captions, plan_names
 from polyclip.data.images import make_image_source
 from polyclip.data.splits import SPLITS, assign_split
 from polyclip.data.types import ImageSource, Row
@@ -129,6 +133,8 @@ def _read_entries(folder: Path, root: Path, stamp: tuple[int, int]) -> dict[str,
     found: dict[str, dict[str, Any]] = {}
     side: dict[str, str] = {}
     for number, line in enumerate(_read_lines(path), 1):
+        if not line.strip():
+            continue
         where = f"{path}:{number}"
         entry = _parse(line, where)
         image = entry["image"]
@@ -146,12 +152,15 @@ def _read_entries(folder: Path, root: Path, stamp: tuple[int, int]) -> dict[str,
         found[image] = entry
     if not found:
         raise DataError(f"{path} is empty.")
+    names = plan_names(code for entry in found.values() for code in entry["captions"])
+    for entry in found.values():
+        entry["captions"] = {names[code]: texts for code, texts in entry["captions"].items()}
     return found
 
 
 def _read_lines(path: Path) -> list[bytes]:
     try:
-        return path.read_bytes().splitlines()
+        return path.read_bytes().removeprefix(BOM_UTF8).splitlines()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
@@ -197,11 +206,6 @@ def check_image_path(image: object, folder: Path, where: str) -> None:
 
 def _check(image: object, entry: dict[str, Any], folder: Path, where: str) -> None:
     check_image_path(image, folder, where)
-    if entry.get("split", "train") not in SPLITS:
+    if (entry.get("split") or "train") not in SPLITS:
         raise DataError(f"{where}: split is {entry['split']!r}, expected {', '.join(SPLITS)}.")
-    captions = entry["captions"]
-    lists = isinstance(captions, dict) and all(isinstance(texts, list) and texts for texts in captions.values())
-    if not lists or not all(isinstance(text, str) and text.strip() for texts in captions.values() for text in texts):
-        raise DataError(
-            f"{where}: an empty caption, or captions that are not lists of text by language: {str(captions)[:80]}."
-        )
+    entry["captions"] = clean_captions(entry["captions"], where)

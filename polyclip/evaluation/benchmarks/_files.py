@@ -88,6 +88,9 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     with Progress(f"reading {path.name}", len(found)) as progress:
         for number, line in enumerate(found, 1):
             where = f"{path}:{number}"
+            progress.advance(1)
+            if not line.strip():
+                continue
             try:
                 entry = parse_json(line)
             except json.JSONDecodeError as error:
@@ -95,7 +98,6 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             if not isinstance(entry, dict):
                 raise DataError(f"{where}: expected a JSON object, found {line[:80]}.")
             yield where, entry
-            progress.advance(1)
 
 
 def read_json(path: Path) -> Any:

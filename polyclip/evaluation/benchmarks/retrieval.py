@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.progress import Progress
+from polyclip.data.caption_lines import clean_captions
 from polyclip.data.images import make_image_source
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
@@ -58,7 +59,7 @@ def read(request: Request) -> CaptionedDataset:
             if key in images:
                 raise DataError(f"{where}: image {key} is already on an earlier line; put all its captions on one.")
             images[key], groups[key] = make_image_source(file), str(entry.get("group", key))
-            for code, own in group_by_pack(entry["captions"], where, codes):
+            for code, own in group_by_pack(clean_captions(entry["captions"], where), where, codes):
                 captions.setdefault(code, []).extend((key, text) for text in own)
             progress.advance(1)
     notes = [f"{others} line(s) of other splits left out"] if others else []
