@@ -1,5 +1,6 @@
 """The contributing pages: each example is installed as a third party's package would be, and its commands are run."""
 
+import json
 import re
 import shlex
 import shutil
@@ -12,7 +13,9 @@ import pytest
 
 from polyclip import load
 from polyclip.core.registry import find, list_names
+from polyclip.errors import PackError
 from polyclip.models.backbone import describe
+from polyclip.search.server.translations import FOLDER, read_translation
 from tests.command import CommandResult, polyclip
 from tests.toy import COLOURS, write_corpus, write_text_encoder, write_vision_tower
 
@@ -174,6 +177,28 @@ def test_translation_engine(page: Callable[[str], list[list[str]]], toy: dict[st
     assert "mraba nyekundu ndogo" in text
     refused = polyclip("translate", toy["--corpus"], "--to", "fr", "--with", "glossary", "--out", "other")
     assert refused.code == 2 and "glossary does not have French" in refused.err
+
+
+def test_interface_translation(page: Callable[[str], list[list[str]]], tmp_path: Path) -> None:
+    page("interface-translation")
+    text = (PAGES / "interface-translation.md").read_text("utf-8")
+    own = tmp_path / "polyclip/search/server/static/translations/sw.toml"
+    shown = tomllib.loads(own.read_text("utf-8"))
+    english = tomllib.loads((FOLDER / "en.toml").read_text("utf-8"))["messages"]
+    swahili = tomllib.loads((FOLDER / "sw.toml").read_text("utf-8"))["messages"]
+    assert f"of the {len(english)} messages" in text
+    assert (FOLDER.parents[4] / own.relative_to(tmp_path)).is_file() and shown["messages"].items() <= swahili.items()
+    with pytest.raises(PackError, match="lacks messages: skip"):
+        read_translation(own, english)
+    own.write_text(
+        own.read_text("utf-8") + toml_lines({k: v for k, v in swahili.items() if k not in shown["messages"]})
+    )
+    assert read_translation(own, english).made_by == "Asha Juma"
+
+
+def toml_lines(messages: dict[str, str]) -> str:
+    """Messages as lines of a TOML table."""
+    return "".join(f"{key} = {json.dumps(text, ensure_ascii=False)}\n" for key, text in messages.items())
 
 
 def test_language(page: Callable[[str], list[list[str]]], toy: dict[str, str]) -> None:

@@ -43,10 +43,10 @@ class Gate:
         if request.method == "POST" and request.url.path == "/enter":
             given = str((await request.form(max_files=0, max_fields=2, max_part_size=2**10)).get("token", ""))
         if not given:
-            return self.views.render_enter(request, "")
+            return self.views.render_enter(request, wrong=False)
         if not self.token.matches(given):
             await asyncio.sleep(PATIENCE)
-            return self.views.render_enter(request, "This is not the token. The person who started the server has it.")
+            return self.views.render_enter(request, wrong=True)
         welcome = self.views.render_welcome(request)
         secure = request.url.scheme == "https"
         welcome.set_cookie(

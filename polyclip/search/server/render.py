@@ -1,5 +1,6 @@
 """Render answers as HTML and JSON."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -8,24 +9,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from polyclip.data.images import MAX_PIXELS
 from polyclip.languages.schema import load_languages
 from polyclip.search.server.collections import Catalog, Collection
 from polyclip.search.server.errors import RequestError
 from polyclip.search.server.examples import Example, choose_examples
 from polyclip.search.server.query import MOST, ModelAnswer, SearchAnswer, SearchRequest
-from polyclip.search.server.upload import MAX_UPLOAD
+from polyclip.search.server.translations import Interface, choose_interface, load_interfaces
+from polyclip.search.server.upload import FORMATS, MAX_UPLOAD
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 GLANCE = 24  # images shown before any query
-TITLES = {
-    401: "Token needed",
-    403: "Not allowed",
-    404: "Not found",
-    413: "Too large",
-    415: "Not an image",
-    421: "Wrong name",
-    503: "Busy",
+LIMITS = {  # of the placeholders in messages about errors
+    "size": MAX_UPLOAD // 2**20,
+    "pixels": MAX_PIXELS // 10**6,
+    "formats": ", ".join(FORMATS),
 }
 
 
@@ -47,37 +46,52 @@ class Views:
             [code for each in catalog.collections.values() for code in each.model.trained]
         )
         self.pages.globals.update(
-            catalog=catalog, packs=self.packs, trained=self.trained, examples=self.examples, max_upload=MAX_UPLOAD
+            catalog=catalog,
+            packs=self.packs,
+            own_names={pack.code: pack.own_name for pack in self.packs},
+            trained=self.trained,
+            examples=self.examples,
+            interfaces=load_interfaces(),
+            limits=LIMITS,
+            max_upload=MAX_UPLOAD,
         )
 
-    def render_page(self, name: str, status: int = 200, **facts: Any) -> HTMLResponse:
-        """Render a template; browsers must not cache it, since queries are private."""
-        return HTMLResponse(self.pages.get_template(name).render(facts), status, headers={"cache-control": "no-store"})
+    def render_page(self, request: Request, name: str, status: int = 200, **facts: Any) -> HTMLResponse:
+        """Render a template in the visitor's language; browsers must not cache it, since queries are private."""
+        ui = choose_interface(request)
+        kept = [(key, value) for key, value in request.query_params.multi_items() if key not in ("ui", "token")]
+        path = request.url.path
+        own = {"ui": ui, "link": partial(build_link, ui)}
+        own |= {"here": path if path.startswith("/picture/") else "/", "kept": kept if path == "/" else []}
+        page = self.pages.get_template(name).render(own | facts)
+        return HTMLResponse(page, status, headers={"cache-control": "no-store", "content-language": ui.code})
 
-    def render_home(self, asked: SearchRequest) -> Response:
+    def render_home(self, request: Request, asked: SearchRequest) -> Response:
         """Render the page before any query, with images from all over the index."""
         each = asked.collections[0]
         step = max(1, len(each.index) // GLANCE)
         rows = range(0, len(each.index), step)[:GLANCE]
         return self.render_page(
+            request,
             "search.html",
             asked=asked,
             answer=None,
-            problem="",
+            problem=None,
             glance=[(row, each.index.paths[row]) for row in rows],
             query="",
         )
 
-    def render_results(self, found: SearchAnswer, preview: str = "") -> Response:
+    def render_results(self, request: Request, found: SearchAnswer, preview: str = "") -> Response:
         """Render the page with an answer; `preview` is an uploaded query image as a data: URL."""
         return self.render_page(
+            request,
             "search.html",
             asked=found.question,
             answer=found,
-            problem="",
+            problem=None,
             glance=[],
             query=preview,
-            more=build_more_url(found.question),
+            more=build_more_url(found.question, choose_interface(request)),
         )
 
     def render_problem(self, request: Request, error: RequestError) -> Response:
@@ -86,22 +100,20 @@ class Views:
             collections=(next(iter(self.catalog.collections.values())),), text=request.query_params.get("q", "")[:1000]
         )
         return self.render_page(
-            "search.html", error.status, asked=asked, answer=None, problem=str(error), glance=[], query=""
+            request, "search.html", error.status, asked=asked, answer=None, problem=error, glance=[], query=""
         )
 
     def render_refusal(self, request: Request, error: RequestError) -> Response:
         """Render an error message: as JSON below /api, else as a page of its own."""
         if request.url.path.startswith("/api/"):
             return render_problem_json(error)
-        return self.render_page(
-            "message.html", error.status, title=TITLES.get(error.status, "That did not work"), sentence=str(error)
-        )
+        return self.render_page(request, "message.html", error.status, problem=error)
 
-    def render_image(self, each: Collection, row: int) -> Response:
+    def render_image(self, request: Request, each: Collection, row: int) -> Response:
         """Render a page with one large image, for browsers without JavaScript."""
-        return self.render_page("picture.html", each=each, row=row, path=each.index.paths[row])
+        return self.render_page(request, "picture.html", each=each, row=row, path=each.index.paths[row])
 
-    def render_enter(self, request: Request, wrong: str) -> Response:
+    def render_enter(self, request: Request, *, wrong: bool) -> Response:
         """Render the form that asks for the token."""
         if request.url.path.startswith("/api/"):
             answer = render_problem_json(
@@ -109,7 +121,7 @@ class Views:
             )
             answer.headers["www-authenticate"] = "Bearer"
             return answer
-        return self.render_page("enter.html", 401, wrong=wrong)
+        return self.render_page(request, "enter.html", 401, wrong=wrong)
 
     def render_welcome(self, request: Request) -> Response:
         """Render a page that forwards to the search page.
@@ -117,7 +129,7 @@ class Views:
         A redirect would not do: after one that began on another site, browsers withhold strict cookies.
         """
         rest = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != "token"])
-        return self.render_page("welcome.html", target=f"/?{rest}" if rest else "/")
+        return self.render_page(request, "welcome.html", target=f"/?{rest}" if rest else "/")
 
 
 def render_problem_json(error: RequestError) -> Response:
@@ -125,7 +137,13 @@ def render_problem_json(error: RequestError) -> Response:
     return JSONResponse({"error": str(error)}, error.status, headers={"cache-control": "no-store"})
 
 
-def build_more_url(asked: SearchRequest) -> str:
+def build_link(ui: Interface, path: str = "/", **fields: Any) -> str:
+    """Return a URL of this server that keeps the interface language where the visitor chose it."""
+    rest = urlencode(fields | ui.parameter)
+    return f"{path}?{rest}" if rest else path
+
+
+def build_more_url(asked: SearchRequest, ui: Interface) -> str:
     """Return the URL of the same request with more results; "" for an uploaded image, which no URL holds."""
     if asked.image is not None:
         return ""
@@ -133,8 +151,8 @@ def build_more_url(asked: SearchRequest) -> str:
     rest: dict[str, Any] = {"beside": asked.collections[1].name} if len(asked.collections) > 1 else {}
     rest |= {"least": asked.least} if asked.least > -1 else {}
     rest |= {"like": asked.like} if asked.like is not None else {}
-    return "/?" + urlencode(
-        {name: value for name, value in given.items() if value} | rest | {"top": min(2 * asked.top, MOST)}
+    return build_link(
+        ui, "/", **{name: value for name, value in given.items() if value}, **rest, top=min(2 * asked.top, MOST)
     )
 
 

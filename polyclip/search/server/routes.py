@@ -47,11 +47,11 @@ class Endpoints:
         try:
             asked, sent = await self.read_request(request)
             if asked.is_empty:
-                return self.views.render_home(asked)
+                return self.views.render_home(request, asked)
             found = await self.answer_request_in_turn(asked)
         except RequestError as error:
             return self.views.render_problem(request, error)
-        return self.views.render_results(found, encode_preview(sent) if sent is not None else "")
+        return self.views.render_results(request, found, encode_preview(sent) if sent is not None else "")
 
     async def get_api(self, request: Request) -> Response:
         """GET and POST /api/search: results as JSON."""
@@ -78,7 +78,7 @@ class Endpoints:
         """GET /picture/INDEX/ROW: a page with one image."""
         each = find_collection(self.catalog, request.path_params["name"])
         thumbnails.find_image_file(each.index, request.path_params["row"])
-        return self.views.render_image(each, request.path_params["row"])
+        return self.views.render_image(request, each, request.path_params["row"])
 
     async def get_small(self, request: Request) -> Response:
         """GET /small/INDEX/ROW: at most 320 pixels a side."""

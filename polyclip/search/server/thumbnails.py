@@ -83,7 +83,9 @@ def encode_webp(path: Path, edge: int) -> bytes:
         image = open_image(path)
     except DataError as error:
         raise RequestError(
-            422, f"{path.name} cannot be shown: it is damaged, larger than is decoded, or no image."
+            422,
+            f"{path.name} cannot be shown: it is damaged, larger than is decoded, or no image.",
+            key="error_image",
         ) from error
     image.thumbnail((edge, edge), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

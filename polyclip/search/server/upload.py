@@ -15,7 +15,7 @@ MAX_UPLOAD = 20 * 2**20  # bytes of a whole request
 DRAINED = (
     8 * MAX_UPLOAD
 )  # a browser shows an answer only once it has sent its request; of larger ones the rest is cut off
-READ = "JPEG, PNG, WebP, GIF, BMP and TIFF are read"
+FORMATS = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF")
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 WHERE = "The image sent"
 
@@ -80,7 +80,7 @@ def decode_upload(data: bytes) -> Image.Image:
 
     """
     if not data:
-        raise RequestError(422, f"{WHERE} is empty (0 bytes).")
+        raise RequestError(422, f"{WHERE} is empty (0 bytes).", key="error_image")
     try:
         with open_header(data) as image:
             width, height = image.size
@@ -89,9 +89,11 @@ def decode_upload(data: bytes) -> Image.Image:
             413, f"{WHERE} has too many pixels, at most {MAX_PIXELS:,} are decoded. Make it smaller."
         ) from error
     except UnidentifiedImageError as error:
-        raise RequestError(415, f"{WHERE} is {describe_format(data)}; {READ}.") from error
+        raise RequestError(
+            415, f"{WHERE} is {describe_format(data)}; {', '.join(FORMATS[:-1])} and {FORMATS[-1]} are read."
+        ) from error
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        raise RequestError(422, f"{WHERE} is damaged or truncated.") from error
+        raise RequestError(422, f"{WHERE} is damaged or truncated.", key="error_image") from error
     if width * height > MAX_PIXELS:
         raise RequestError(
             413,
@@ -100,7 +102,7 @@ def decode_upload(data: bytes) -> Image.Image:
     try:
         return decode_image(data, WHERE)
     except DataError as error:
-        raise RequestError(422, str(error)) from error
+        raise RequestError(422, str(error), key="error_image") from error
 
 
 def describe_format(data: bytes) -> str:

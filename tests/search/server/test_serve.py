@@ -291,7 +291,7 @@ def test_a_picture_finds_pictures(client: TestClient) -> None:
     assert answer.status_code == 200 and answer.json()["query"] == {"kind": "picture", "text": "", "language": None}
     assert [len(column["hits"]) for column in answer.json()["results"]] == [3, 3]
     page = client.post("/", files={"picture": ("red.png", png())})
-    assert page.status_code == 200 and "data:image/webp;base64," in page.text and "Images like yours" in page.text
+    assert page.status_code == 200 and "data:image/webp;base64," in page.text and "Similar images" in page.text
 
 
 @pytest.mark.parametrize(
@@ -413,6 +413,48 @@ def test_another_host_demands_a_token_and_errors_are_sentences(home: Home, tmp_p
     taken.close()
 
 
+def test_the_page_is_in_the_visitor_s_language_and_stays_in_the_one_chosen(client: TestClient) -> None:
+    swahili = client.get("/", headers={"accept-language": "sw-KE,en;q=0.5"})
+    assert '<html lang="sw" dir="ltr">' in swahili.text and "Picha ionyeshe nini?" in swahili.text
+    assert swahili.headers["content-language"] == "sw" and "ui=sw" not in swahili.text
+    assert "/static/translations/sw.toml" in swahili.text and "Imetafsiriwa na mashine." in swahili.text
+    file = client.get("/static/translations/sw.toml")
+    assert file.status_code == 200 and 'made_by = "machine"' in file.text and "interface-translation.md" in file.text
+    assert "translations/en.toml" not in client.get("/").text
+    chosen = client.get("/", params={"q": "bluu", "ui": "he", "top": 4}, headers={"accept-language": "sw"}).text
+    assert '<html lang="he" dir="rtl">' in chosen and '<input type="hidden" name="ui" value="he">' in chosen
+    assert '<input type="hidden" name="q" value="bluu">' in chosen
+    for link in re.findall(r'(?:href|data-like|action|formaction)="(/(?!static|small|large)[^"]*)"', chosen):
+        assert "ui=he" in link or link == "/", link
+    assert re.search(r'<p class="sure \w+" dir="rtl">.*<bdi class="value" dir="ltr"', chosen)
+
+
+def test_an_error_is_told_in_the_visitor_s_language_and_json_stays_english(client: TestClient) -> None:
+    swahili = {"accept-language": "sw"}
+    for path, status, words, detail in (
+        ("/?q=x&lang=klingonese", 422, "Kuna kitu kisicho sahihi katika ombi.", "No language called &#39;klingonese"),
+        ("/nowhere", 404, "Hakuna kitu kwenye anwani hii.", "no such page"),
+        ("/?q=x&model=nope", 404, "Hakuna kitu kwenye anwani hii.", "there are index"),
+    ):
+        found = client.get(path, headers=swahili)
+        assert found.status_code == status and words in found.text and detail in found.text, path
+        assert words not in client.get(path).text and detail in client.get(path).text
+    sent = client.post("/", files={"picture": ("a.svg", b"<svg/>")}, headers=swahili)
+    assert sent.status_code == 415 and "Zinazosomeka: JPEG, PNG, WebP, GIF, BMP, TIFF." in sent.text
+    hint = client.get("/", params={"q": "แมวดำ"}, headers=swahili).text
+    assert "Modeli haikufunzwa kwa lugha hii" in hint and '<bdi lang="sw">Kiswahili</bdi> · <bdi lang="en">' in hint
+    json_error = client.get("/api/search", params={"q": "x", "lang": "klingonese"}, headers=swahili).json()["error"]
+    assert json_error.startswith("No language called 'klingonese'")
+
+
+def test_the_token_is_asked_for_in_the_visitor_s_language(home: Home) -> None:
+    guest = TestClient(build_application(home.catalog, Hosts("0.0.0.0"), Token(TOKEN)), HOME)
+    asking = guest.get("/?ui=sw")
+    assert asking.status_code == 401 and 'action="/enter?ui=sw"' in asking.text and "Anayeshiriki picha" in asking.text
+    assert "Huu si msimbo sahihi." in guest.post("/enter?ui=sw", data={"token": "wrong"}).text
+    assert 'content="0; url=/?ui=sw"' in guest.post("/enter?ui=sw", data={"token": TOKEN}).text
+
+
 @pytest.fixture(scope="module")
 def address(home: Home) -> Iterator[str]:
     """The page on a free port of the loopback."""
@@ -442,6 +484,7 @@ def test_in_a_browser(address: str, tmp_path: Path) -> None:
         by_an_input_method(browser)
         by_a_picture(browser, tmp_path)
         on_a_phone(browser, address)
+        in_other_languages(browser, address)
         origins = browser.js(
             "[...new Set(performance.getEntriesByType('resource').map(e => new URL(e.name).protocol + new "
             "URL(e.name).host))]"
@@ -514,7 +557,7 @@ def by_a_picture(browser: Browser, folder: Path) -> None:
     (folder / "bad.png").write_bytes(BOMB)
     browser.choose("#picture", folder / "red.png")
     browser.until(
-        "document.querySelector('#results h1')?.textContent === 'Images like yours' && "
+        "document.querySelector('#results h1')?.textContent === 'Similar images' && "
         "document.querySelector('.query').naturalWidth > 0"
     )
     before = browser.js("document.querySelector('.query').src")
@@ -547,3 +590,35 @@ def on_a_phone(browser: Browser, address: str) -> None:
         )
         == 1
     )
+
+
+def in_other_languages(browser: Browser, address: str) -> None:
+    """The menu changes the page and keeps the query; from the right everything is mirrored but names and scores."""
+    menu = "document.querySelector('.tongue select')"
+    browser.js(f"{menu}.value = 'ar'; {menu}.dispatchEvent(new Event('change', {{bubbles: true}}))")
+    browser.until("document.documentElement?.dir === 'rtl' && document.readyState === 'complete'")
+    browser.until("document.querySelectorAll('#results .card').length === 24")
+    assert browser.js("location.search") == "?q=bluu&ui=ar"
+    left = "[...document.querySelectorAll('#results .card')].slice(0, 2).map(c => c.getBoundingClientRect().left)"
+    first, second = browser.js(left)
+    assert first > second
+    assert browser.js("getComputedStyle(document.querySelector('.card .value')).direction") == "ltr"
+    browser.js("document.getElementById('q').select()")
+    browser.type("red")
+    browser.until("document.querySelector('#results h1')?.textContent === 'red' && location.search === '?ui=ar&q=red'")
+    browser.js("document.querySelector('.card').click()")
+    browser.until("document.getElementById('large').open")
+    before = browser.js("document.querySelector('#large .path').textContent")
+    browser.press("ArrowLeft")
+    assert browser.js("document.querySelector('#large .path').textContent") != before
+    browser.press("Escape")
+    for code in ("de", "fi", "te", "quz", "mi", "ar"):
+        for width in (320, 360):
+            browser.size(width, 740, phone=True)
+            browser.open(f"{address}?q=red&beside=index-2&ui={code}")
+            browser.until("document.querySelectorAll('#results .card').length > 40")
+            wide = "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth)"
+            assert browser.js("document.documentElement.scrollWidth") <= width, (
+                code,
+                browser.js(f"{wide}.map(String)"),
+            )

@@ -36,7 +36,7 @@ async function search(push) {
   running = new AbortController();
   results().setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(picture === null ? where : "/", { ...request(), signal: running.signal, cache: "no-store" });
+    const answer = await fetch(picture === null ? where : form.querySelector("[formaction]").getAttribute("formaction"), { ...request(), signal: running.signal, cache: "no-store" });
     show(await answer.text());
   } catch (error) {
     if (error.name !== "AbortError") say("silent");
@@ -62,7 +62,7 @@ function show(text) {
   document.title = page.title;
   const spoken = found.dataset.lang;
   if (picture === null) input.lang = spoken;
-  form.elements.lang.options[0].textContent = found.dataset.detected ? `Detected: ${found.dataset.detected}` : "Detect it";
+  form.elements.lang.options[0].textContent = found.dataset.detected;
   settle();
 }
 
@@ -101,6 +101,11 @@ form.addEventListener("change", (event) => {
   if (event.target !== input) search(true);
 });
 window.addEventListener("popstate", () => location.reload());
+document.querySelector(".tongue select").addEventListener("change", (event) => {
+  const given = new URL(location.href);
+  given.searchParams.set("ui", event.target.value);
+  location.assign(given);
+});
 
 // Pictures
 function byPicture(chosen) {
@@ -161,8 +166,9 @@ document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
   const card = document.activeElement?.closest?.("#results .card");
   if (dialog.open) {
-    if (event.key === "ArrowRight") step(1);
-    if (event.key === "ArrowLeft") step(-1);
+    const on = document.documentElement.dir === "rtl" ? -1 : 1;
+    if (event.key === "ArrowRight") step(on);
+    if (event.key === "ArrowLeft") step(-on);
   } else if (card && event.key in WAYS) {
     const next = neighbour(card, WAYS[event.key]);
     if (next) focusCard(next, event);
