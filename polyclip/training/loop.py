@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from polyclip.core import distributed
+from polyclip.core.matmul import multiply_at_full_rate
 from polyclip.core.progress import Progress
 from polyclip.core.randomness import fold_seed
 from polyclip.data.pairs import Pairs
@@ -178,6 +179,7 @@ def run_epoch(
     return losses, counter.get_total_flops()
 
 
+@multiply_at_full_rate()
 def run_step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: Phase, number: int) -> float:
     """Make one optimizer step; return the loss.
 

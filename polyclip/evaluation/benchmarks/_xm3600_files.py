@@ -1,5 +1,6 @@
 """Crossmodal-3600's files, official and repackaged: images, captions by the benchmark's own codes, and regions."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ CAPTIONS = FACTS.splits["test"].captions
 BABEL = "xm3600.json"
 CLIP_BENCHMARK = "crossmodal3600_captions-"
 UCLIP = "captions_"
+KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,14 @@ def read_official(folder: Path, *, partial: bool) -> Xm3600Files:
     named: dict[str, str] = {}
     for where, entry in read_json_lines(folder / "captions.jsonl"):
         key = entry.get("image/key")
-        if not isinstance(key, str) or not key.isalnum():
-            raise DataError(f"{where}: image/key is {key!r:.40}, expected letters and digits only.")
+        if not isinstance(key, str) or KEY.fullmatch(key) is None:
+            raise DataError(f"{where}: image/key is {key!r:.40}, expected letters, digits, _ and - only.")
         if f"{key}.jpg" in named:
             raise DataError(f"{where}: image {key} is already on an earlier line; every image has one line.")
         named[f"{key}.jpg"] = where
         homes[f"{key}.jpg"] = str(entry.get("image/locale", ""))
         for code, found in read_line_captions(entry, where, partial=partial).items():
-            captions[code] += [(f"{key}.jpg", text) for text in found]
+            captions.setdefault(code, []).extend((f"{key}.jpg", text) for text in found)
     try:
         images = collect_images(named, folder, FACTS.places[:1], partial=partial)
     except DataError as error:
@@ -245,7 +247,7 @@ def select_languages(files: dict[str, Any], codes: list[str]) -> dict[str, Any]:
 
 
 def check_codes(found: dict[str, Any], where: object) -> dict[str, Any]:
-    """Check that every key is a language code of XM3600 and return the same dict.
+    """Check that every key is a language code of XM3600, or of a language with which somebody extended it.
 
     Args:
         found: Anything by language code.
@@ -255,15 +257,25 @@ def check_codes(found: dict[str, Any], where: object) -> dict[str, Any]:
         `found`, unchanged.
 
     Raises:
-        DataError: A key is another code; the message names the right one, such as quz for Quechua.
+        DataError: A key has no language pack, or is another code of one of XM3600's languages, such as qu for Quechua;
+            the message names the right one.
 
     """
     for code in found:
-        if code not in CAPTIONS:
-            try:
-                meant = resolve_language(code).codes.xm3600
-            except PolyclipError:
-                meant = ""
-            spelt = f"which spells it {meant}" if meant else f"which are {', '.join(CAPTIONS)}"
-            raise DataError(f"{where}: {code!r} is not a language code of XM3600, {spelt}.")
+        if code in CAPTIONS:
+            continue
+        try:
+            meant = resolve_language(code).codes.xm3600
+        except PolyclipError as error:
+            raise DataError(
+                f"{where}: {code!r} is not a language code of XM3600, which are {', '.join(CAPTIONS)}; nor is it one "
+                "of a further language that has a pack ('polyclip languages')."
+            ) from error
+        if meant:
+            raise DataError(f"{where}: {code!r} is not a language code of XM3600, which spells it {meant}.")
     return found
+
+
+def list_further(captions: Captions) -> dict[str, str]:
+    """The languages with which somebody extended the benchmark: code in the files, and code of the pack."""
+    return {code: resolve_language(code).code for code in captions if code not in CAPTIONS}

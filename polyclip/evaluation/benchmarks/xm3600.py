@@ -1,15 +1,15 @@
 """Crossmodal-3600 (Thapliyal et al. 2022, arXiv 2205.12522): 3,600 photographs, 261,375 human captions, 36 languages.
 
-Layouts below --data, see `_xm3600_files`: the official `captions.jsonl` and `images/`, and four repackagings. 100
-photographs are from where each of the languages is spoken: beside `first-caption` and `all-captions` there are
-`all-captions/home` and `all-captions/away`.
+Layouts below --data, see `_xm3600_files`: the official `captions.jsonl` and `images/`, and four repackagings; further
+languages, with which communities extend it, are scored too and named. 100 photographs are from where each of the
+languages is spoken: beside `first-caption` and `all-captions` there are `all-captions/home` and `all-captions/away`.
 """
 
 from pathlib import Path
 
 from polyclip.errors import DataError, UnknownName
 from polyclip.evaluation.benchmarks._files import map_codes_to_packs
-from polyclip.evaluation.benchmarks._xm3600_files import CAPTIONS, Xm3600Files, read_layout
+from polyclip.evaluation.benchmarks._xm3600_files import CAPTIONS, Xm3600Files, list_further, read_layout
 from polyclip.evaluation.captioned import CaptionedDataset, get_data_folder
 from polyclip.evaluation.captioned import score as score_table
 from polyclip.evaluation.facts import load_facts
@@ -54,12 +54,14 @@ def read(request: Request) -> CaptionedDataset:
     """
     folder = get_data_folder(request, NAME)
     packs = map_codes_to_packs("xm3600")
+    codes = [language.codes.xm3600 or language.code for language in request.languages]
+    found = read_layout(folder, codes, partial=request.partial)
+    further = list_further(found.captions)
+    packs |= further
     for language in request.languages:
         if language.code not in packs.values():
             raise UnknownName("XM3600 language", language.code, packs.values())
-    codes = [language.codes.xm3600 for language in request.languages]
-    found = read_layout(folder, codes, partial=request.partial)
-    missing = check_counts(found, codes, folder, partial=request.partial)
+    missing = check_counts(found, [code for code in codes if code in CAPTIONS], folder, partial=request.partial)
     captions = {
         packs[code]: [(key, text) for key, text in own if key in found.images]
         for code, own in found.captions.items()
@@ -71,9 +73,15 @@ def read(request: Request) -> CaptionedDataset:
         images=found.images,
         captions=captions,
         homes={key: packs[home] for key, home in found.homes.items() if home in packs},
-        notes=[f"read from {found.layout}"],
+        notes=[f"read from {found.layout}", *describe_further(found, further)],
         missing=missing,
     )
+
+
+def describe_further(found: Xm3600Files, further: dict[str, str]) -> list[str]:
+    """Say which languages are not of the official files."""
+    own = [f"{pack} ({len(found.captions[code]):,} captions)" for code, pack in further.items() if found.captions[code]]
+    return [f"not of the official 36 languages: {', '.join(own)}"] if own else []
 
 
 def check_counts(found: Xm3600Files, codes: list[str], folder: Path, *, partial: bool) -> list[str]:

@@ -64,7 +64,7 @@ def refused(module: ModuleType, asked: Request, *words: str) -> None:
             True,
             ["captions.jsonl:2", "already on an earlier line"],
         ),
-        (jsonl(lambda e: e.update({"image/key": "../secret"})), True, ["captions.jsonl:2", "letters and digits"]),
+        (jsonl(lambda e: e.update({"image/key": "../secret"})), True, ["captions.jsonl:2", "letters, digits, _ and -"]),
         (jsonl(lambda e: e["te"].update(caption="text")), True, ["captions.jsonl:2", "te.caption", "expected a list"]),
         (lambda f: edit(f / "captions.jsonl", 3, "{"), True, ["captions.jsonl:3", "not JSON"]),
         (
@@ -93,6 +93,20 @@ def test_parts_of_xm3600_say_what_they_lack(tmp_path: Path) -> None:
     table = xm3600.read(request(folder))
     assert table.missing == ["5 of 3600 images"] and len(table.captions["te"]) == 8 and len(table.captions["sw"]) == 10
     refused(xm3600, request(folder, "yo"), "XM3600 language", "'yo'")
+
+
+def test_xm3600_with_a_further_language_and_keys_of_ones_own(tmp_path: Path) -> None:
+    folder = samples.xm3600(tmp_path)
+    (folder / "images" / f"{0:016x}.jpg").rename(folder / "images" / "IMG_2024-05.jpg")
+    jsonl(lambda e: e.update({"image/key": "IMG_2024-05"}), 1)(folder)
+    for line in (1, 2, 3):
+        jsonl(lambda e: e.update(yor_Latn={"caption": ["aja dudu", "ologbo"]}), line)(folder)
+    table = xm3600.read(request(folder))
+    assert len(table.captions["yo"]) == 6 and table.captions["yo"][0] == ("IMG_2024-05.jpg", "aja dudu")
+    assert "not of the official 36 languages: yo (6 captions)" in table.notes
+    assert len(xm3600.read(request(folder, "yo")).captions["yo"]) == 6
+    jsonl(lambda e: e.update(zzz={"caption": ["x"]}), 4)(folder)
+    refused(xm3600, request(folder), "captions.jsonl:4", "'zzz'", "further language")
 
 
 @pytest.mark.parametrize(
