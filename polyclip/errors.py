@@ -9,12 +9,30 @@ PolyclipError
 └── RunError          a run folder that cannot be used, resumed or written
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
 class PolyclipError(Exception):
     """Base class of all errors; the message says where, what was found, what was expected and what to do."""
+
+
+FEW = 10  # names that are all listed in a message
+LISTED_BY = {  # commands that list all names of a kind
+    "language": "polyclip languages",
+    "language pack": "polyclip languages",
+    "method": "polyclip methods",
+    "corpus or benchmark": "polyclip corpora",
+}
+
+
+def list_known(kind: str, names: Sequence[str]) -> str:
+    """List the known names where they are few; else say how many there are, and the command that lists them."""
+    if len(names) <= FEW:
+        return f"Known: {', '.join(names)}."
+    if kind in LISTED_BY:
+        return f"'{LISTED_BY[kind]}' lists all {len(names)}."
+    return f"There are {len(names)}, such as {', '.join(names[:: len(names) // 5][:5])}."
 
 
 class UnknownName(PolyclipError):
@@ -23,17 +41,18 @@ class UnknownName(PolyclipError):
     Args:
         kind: What is named, such as "method".
         name: The unknown name.
-        known: All valid names.
+        known: All valid names; one may say more about itself in brackets, as in `sw (Swahili)`.
         hint: A sentence appended to the message.
 
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         names = sorted(known)
-        near = get_close_matches(name, names, n=3, cutoff=0.5)
-        guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-        listed = ", ".join(names[:40]) + (f", ... ({len(names)} in all)" if len(names) > 40 else "")
-        super().__init__(f"No {kind} called {name!r}.{guess} Known: {listed}.{' ' + hint if hint else ''}")
+        by_key = {text.partition(" (")[0]: text for text in names}
+        told = len(names) == 1 and names[0] not in by_key  # the list says as much
+        near = [] if told else get_close_matches(name, by_key, n=3, cutoff=0.5)
+        guess = f" Did you mean {' or '.join(repr(key) + by_key[key][len(key) :] for key in near)}?" if near else ""
+        super().__init__(f"No {kind} called {name!r}.{guess} {list_known(kind, names)}{' ' + hint if hint else ''}")
 
 
 class AmbiguousName(PolyclipError):

@@ -7,7 +7,8 @@ import typer
 from rich.console import Console
 
 from polyclip.core.distributed import is_first_process
-from polyclip.errors import UnknownName
+from polyclip.core.nearby import find_kind, hint_folder
+from polyclip.errors import PolyclipError, UnknownName
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language
 
@@ -26,7 +27,7 @@ def command(
             )
         ),
     ],
-    model: Annotated[Path, typer.Option(help="Run folder made by 'polyclip align'.")],
+    model: Annotated[Path | None, typer.Option(help="Run folder made by 'polyclip align'.", show_default=False)] = None,
     lang: Annotated[
         list[str] | None,
         typer.Option("--lang", help="Only this language; repeat for several. Default: all the benchmark has."),
@@ -57,6 +58,11 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder for the files of --format.")] = Path("results"),
 ) -> None:
     """Evaluate a model on a benchmark, with confidence intervals, trained and unseen languages apart."""
+    if model is None:
+        raise PolyclipError(
+            f"What is to be scored?{hint_folder(name)} Write a benchmark and a run folder: polyclip eval emoji --model "
+            f"{name if find_kind(Path(name)) else 'RUN'}"
+        )
     languages = [resolve_language(code) for code in lang or []]
     from polyclip.evaluation.formats import FORMATS
 

@@ -1,7 +1,5 @@
-"""One way to show progress: rich's bar with rate and time left on a terminal, a line now and then in a log.
-
-A library call shows nothing. The command line, and who asks for it in Python, shows it with `show_messages`.
-
+"""One way to show progress: rich's bar with rate and time left on a terminal, one line that is
+written over in a notebook, a line now and then in a log.
 A library call shows nothing. The command line, and whoever asks for it in Python, shows it with `show_messages`.
 """
 
@@ -45,6 +43,7 @@ class Messages:
 terminal = Console(stderr=True, quiet=not is_first_process())
 console = Messages()
 EVERY = 15.0  # seconds between lines where there is no terminal
+REDRAWN = 0.5  # seconds between two states of a notebook's line
 
 
 class RateColumn(ProgressColumn):
@@ -59,7 +58,7 @@ class Progress:
     """Context that counts rows. On Ctrl-C the bar is closed before the message."""
 
     def __init__(self, label: str, total: int) -> None:
-        self.label, self.total, self.done, self.note = label, total, 0, ""
+        self.label, self.total, self.done, self.note, self.width = label, total, 0, "", 0
         self.started = self.spoken = time.monotonic()
         columns = (
             TextColumn("{task.description}"),
@@ -86,25 +85,30 @@ class Progress:
         if self.bar:
             self.bar.stop()
         elif kind is None and self.spoken > self.started:
-            self.say()
+            self.say(ended=True)
+        elif self.width:  # an error's message stands on a line of its own
+            sys.stderr.write("\n")
 
     def advance(self, rows: int) -> None:
         """Count `rows` more as done."""
         self.done += rows
         if self.bar:
             self.bar.update(self.task, advance=rows, note=self.note)
-        elif time.monotonic() - self.spoken > EVERY:
+        elif time.monotonic() - self.spoken > (REDRAWN if terminal.is_jupyter else EVERY):
             self.say()
 
-    def say(self) -> None:
-        """Print one line for a log, with rate and time left."""
+    def say(self, *, ended: bool = False) -> None:
+        """Print one line with rate and time left; in a notebook over the one before, until all has `ended`."""
         if not self.shown:
             return
         self.spoken = time.monotonic()
         rate = self.done / max(self.spoken - self.started, 1e-9)
         left = (self.total - self.done) / max(rate, 1e-9)
-        terminal.print(
-            f"{self.label}: {self.done:,}/{self.total:,}, {rate:,.0f}/s, {left:,.0f} s left {self.note}".rstrip(),
-            highlight=False,
-            soft_wrap=True,
-        )
+        line = f"{self.label}: {self.done:,}/{self.total:,}, {rate:,.0f}/s, {left:,.0f} s left {self.note}".rstrip()
+        if terminal.is_jupyter:  # rich would show each line as an output of its own
+            if not terminal.quiet:
+                sys.stderr.write(f"\r{line:<{self.width}}" + "\n" * ended)
+                sys.stderr.flush()
+            self.width = len(line)
+        else:
+            terminal.print(line, highlight=False, soft_wrap=True)

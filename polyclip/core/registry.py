@@ -5,6 +5,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
+from polyclip.core.nearby import hint_folder
 from polyclip.errors import UnknownName
 
 PACKAGE = Path(__file__).parents[1]
@@ -79,4 +80,4 @@ def find(kind: str, name: str) -> ModuleType:
             module = point.load()
             if isinstance(module, ModuleType):
                 return module
-    raise UnknownName(SINGULAR[kind], name, list_names(kind))
+    raise UnknownName(SINGULAR[kind], name, list_names(kind), hint_folder(name).strip())

@@ -12,6 +12,7 @@ import tomli_w
 from filelock import FileLock, Timeout
 
 from polyclip.core import distributed
+from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.storage import PART, write_text
 from polyclip.core.toml import parse_toml
 from polyclip.errors import RunError
@@ -149,7 +150,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
         return parse_toml(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise RunError(
-            f"{folder} is not a run folder: run.toml not found. Make one with: polyclip align --lang sw --out {folder}"
+            f"{folder} is not a run folder: run.toml not found.{hint_folder(folder, RUN_FOLDER)} Make one with: "
+            f"polyclip align --lang sw --out {folder}"
         ) from error
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}.") from error

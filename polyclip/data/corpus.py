@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 from pydantic import Field
 
+from polyclip.core.nearby import CORPUS_FOLDER, hint_folder
 from polyclip.core.registry import find
 from polyclip.core.toml import CORPORA, Pack, read_pack
 from polyclip.data.reader import Reader, ShardReader
@@ -324,11 +325,13 @@ def find_pack_file(name: str) -> Path:
         return CORPORA / f"{name}.toml"
     if given.is_dir() or (given.is_file() and given.suffix.lower() in SUFFIXES):
         return find_or_make_pack(given)
+    near = hint_folder(name, CORPUS_FOLDER, lambda other: other.is_dir() or other.suffix.lower() in SUFFIXES)
     raise UnknownName(
         "corpus",
         name,
         list_corpora(),
-        "A corpus of your own is a table such as photos.xlsx, a folder, or the path of a pack, such as my/corpus.toml.",
+        "A corpus of your own is a table such as photos.xlsx, a folder, or the path of a pack, such as my/corpus.toml."
+        f"{near}",
     )
 
 

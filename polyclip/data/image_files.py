@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 
+from polyclip.core.nearby import FOLDER, hint_folder
 from polyclip.core.text import is_broken, show_name
 from polyclip.data.images import SUFFIXES, make_image_source
 from polyclip.data.types import ImageSource
@@ -94,7 +95,7 @@ def scan_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Path]
 
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder.")
+        raise DataError(f"{folder} is not a folder.{hint_folder(folder, FOLDER)}")
     scan = walk_folder(folder, follow_links=follow_links)
     found = [path for path in scan.files if path.suffix.lower() in SUFFIXES]
     skipped = scan.describe_skipped(folder)

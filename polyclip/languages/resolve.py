@@ -24,7 +24,7 @@ SCHEMES = {
     "xtd": "XTD-10",
     "moses": "sacremoses",
 }
-HINT = "A language is a file languages/<code>.toml; 'polyclip languages' lists them."
+HINT = "A language is a file languages/<code>.toml."
 
 Spellings = dict[str, dict[str, list[str]]]  # spelling -> code of a pack -> what the spelling is to it
 

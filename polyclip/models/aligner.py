@@ -52,6 +52,13 @@ class PolyCLIP(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=trained and self.loss != "mse")
         self.logit_bias = nn.Parameter(torch.tensor(bias), requires_grad=trained and self.loss in STARTS)
 
+    def __repr__(self) -> str:
+        """One line: the method, both encoders, the languages and the folder, where they are known."""
+        recipe, languages = self.config, self.settings.get("languages", [])
+        named = f", languages={'+'.join(languages)}" if languages else ""
+        where = f", source={self.source!r}" if self.source else ""
+        return f"PolyCLIP({recipe.method}: {recipe.text_encoder} + {recipe.vision_tower}, dim={self.dim}{named}{where})"
+
     def scale(self) -> Float[Tensor, ""]:
         """Inverse temperature, at most 100 (Radford et al. 2021)."""
         return self.log_scale.clamp(max=math.log(MAX_SCALE)).exp()

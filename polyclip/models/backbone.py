@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from jaxtyping import Float
@@ -148,7 +149,7 @@ def parse_spec(kind: str, text: str) -> tuple[str, str, dict[str, str]]:
     if colon and head.replace("_", "-") in known:
         argument, *pairs = rest.split(",")
         return head, argument, options(pairs, text)
-    if "/" in text or text.startswith("."):
+    if "/" in text or text.startswith(".") or Path(text).is_dir():
         return "huggingface", text, {}
     raise UnknownName(
         SINGULAR[kind], text, known, "A hub name has its owner before it (owner/name), or is written huggingface:NAME."

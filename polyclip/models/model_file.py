@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from polyclip.core.json import parse_json
+from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.run_folder import read_settings, write_settings
 from polyclip.core.storage import write_atomically
 from polyclip.errors import RunError, WeightsError
@@ -104,7 +105,8 @@ def read_parts(folder: Path) -> tuple[ModelConfig, dict[str, str], dict[str, Ten
     path = folder / FILE if folder.is_dir() else folder
     if not path.is_file():
         raise RunError(
-            f"{folder} is not a run folder: {FILE} not found. Make one with: polyclip align --lang sw --out {folder}"
+            f"{folder} is not a run folder: {FILE} not found.{hint_folder(folder, RUN_FOLDER)} Make one with: "
+            f"polyclip align --lang sw --out {folder}"
         )
     metadata, state = read_aligner(path)
     try:

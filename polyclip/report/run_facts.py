@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.json import parse_json
+from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.errors import DataError, RunError
 from polyclip.evaluation.results import Retention, Score
 
@@ -67,9 +68,8 @@ def read_facts(folder: Path) -> RunFacts:
     path = folder / "result.json"
     if not path.is_file():
         raise RunError(
-            f"{folder} is not a finished run folder: result.json not found. Make one with: polyclip align --lang sw "
-            "--out "
-            f"{folder}"
+            f"{folder} is not a finished run folder: result.json not found.{hint_folder(folder, RUN_FOLDER)} Make one "
+            f"with: polyclip align --lang sw --out {folder}"
         )
     result = parse_file(path, path.read_bytes())
     try:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from polyclip.core.nearby import FOLDER, INDEX_FOLDER, find_kind, hint_folder
 from polyclip.core.storage import PART, write_atomically, write_text
 from polyclip.data.image_files import INDEX, has_drive
 from polyclip.errors import DataError
@@ -97,9 +98,10 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         found = Manifest.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
+        plain = find_kind(folder) == FOLDER  # of images, perhaps
         raise DataError(
-            f"{folder} is not an index: {MANIFEST} not found. Create one with: polyclip index IMAGES --model RUN "
-            f"--out {folder}"
+            f"{folder} is not an index: {MANIFEST} not found.{hint_folder(folder, INDEX_FOLDER)} Create one "
+            f"with: polyclip index {f'{folder} --model RUN' if plain else f'IMAGES --model RUN --out {folder}'}"
         ) from error
     except (ValidationError, OSError) as error:
         raise DataError(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from polyclip.core.json import parse_json
+from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.registry import find
 from polyclip.core.run_folder import read_settings
 from polyclip.core.storage import hash_file
@@ -97,8 +98,8 @@ def read_recipe(start: Path) -> ModelConfig:
     path = start / "aligner.safetensors"
     if not path.is_file():
         raise RunError(
-            f"{start} is not a finished run: aligner.safetensors not found. Make one with: polyclip align --lang en "
-            f"--out {start}"
+            f"{start} is not a finished run: aligner.safetensors not found.{hint_folder(start, RUN_FOLDER)} Make one "
+            f"with: polyclip align --lang en --out {start}"
         )
     return ModelConfig(**parse_json(read_aligner(path)[0]["recipe"]))
 

@@ -118,3 +118,10 @@ def test_equal_models_are_equal_files(toy: ModelConfig, tmp_path: Path) -> None:
         assert torch.equal(state[name], tensor.half() if tensor.ndim > 1 else tensor), name
     metadata = read_aligner(files[0])[0]
     assert list(json.loads(metadata["recipe"])) == list(toy.__dict__) and metadata["polyclip"] == "1"
+
+
+def test_a_model_prints_in_one_line(toy: ModelConfig) -> None:
+    model = PolyCLIP(toy)
+    assert repr(model) == f"PolyCLIP(heads: {toy.text_encoder} + {toy.vision_tower}, dim=8)"
+    model.source, model.settings = "runs/sw", {"languages": ["sw", "en"]}
+    assert repr(model).endswith(", dim=8, languages=sw+en, source='runs/sw')") and "\n" not in repr(model)
