@@ -30,8 +30,9 @@ def command(
         bool, typer.Option("--list", help="List where the run can be exported to, and why not elsewhere.")
     ] = False,
 ) -> None:
-    """Export a run to another library, and verify that its embeddings agree with the run's. Exit code 1 where
-    images are lacking.
+    """Export a run to another library, and verify that its embeddings agree with the run's.
+
+    Exit code 1 where images are lacking.
     """
     if list_targets:
         print_targets(run)

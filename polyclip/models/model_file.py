@@ -46,7 +46,7 @@ def sort_metadata(path: Path) -> None:
     """Sort the metadata of a safetensors file, whose order is another in every process: equal models, equal files."""
     with path.open("r+b") as file:
         size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
+        header = parse_json(file.read(size))
         header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         if len(text) > size:
