@@ -18,8 +18,9 @@ from torch.profiler import ProfilerActivity, profile
 from polyclip.data.pairs import SamplingConfig
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.backbone import describe
+from polyclip.models.batches import plan_batches
 from polyclip.models.branch import ModelConfig
-from polyclip.models.encoding import get_inference_form, plan_batches
+from polyclip.models.encoding import get_inference_form
 from polyclip.training import compute
 from polyclip.training.config import HEADS, TOWERS, AlignConfig
 from polyclip.training.loop import prepare_training, run_step

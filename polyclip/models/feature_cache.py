@@ -24,12 +24,12 @@ from polyclip.core.storage import get_cache_folder, hash_parts, write_atomically
 from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec
+from polyclip.models.batches import get_device
 from polyclip.models.encoding import (
     build_encoder,
     encode_items,
     encode_states,
     finish_states,
-    get_device,
     get_inference_form,
 )
 from polyclip.models.trunk import State

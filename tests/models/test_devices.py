@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from polyclip.core.device import best_device, current_device, pick_device, use_device
 from polyclip.errors import DataError, PolyclipError
-from polyclip.models import encoding
+from polyclip.models import batches
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import ModelConfig
 from polyclip.models.losses import LOSSES, LossInputs
@@ -80,7 +80,7 @@ def on_cuda(model: PolyCLIP, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
         branch.tower = replace(branch.tower, build=lambda built=built: built)
     fake(model, mode)
     move = {"state": lambda state, device: {name: mode.from_tensor(t).to(device) for name, t in state.items()}}
-    monkeypatch.setattr(encoding, "move_state", move["state"])
+    monkeypatch.setattr(batches, "move_state", move["state"])
     with mode:
         yield model, mode
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from polyclip.errors import PolyclipError, WeightsError
 from polyclip.models import encoding, feature_cache
 from polyclip.models.backbone import BackboneSpec
+from polyclip.models.batches import Meter, plan_batches
 
 
 class Letters(nn.Module):
@@ -80,7 +81,7 @@ def test_two_programs_share_what_is_missing(own_cache: Path, monkeypatch: pytest
     letters, others, texts = Letters(), Letters(), ["a", "b", "c", "ab", "bc", "ca"]
     encode_items = encoding.encode_items
 
-    def meanwhile(encoder: Letters, items: list[str], meter: encoding.Meter) -> Tensor:
+    def meanwhile(encoder: Letters, items: list[str], meter: Meter) -> Tensor:
         if encoder is letters and not others.seen:
             feature_cache.encode(tower(others), texts, "texts")
         return encode_items(encoder, items, meter)
@@ -131,12 +132,12 @@ def test_a_full_disk_leaves_nothing_half_written(own_cache: Path, monkeypatch: p
     [([1] * 6, 2, [3, 3]), ([9] * 5, 1, [5]), ([2] * 9, 4, [3, 3, 3]), ([0], 2, [1]), ([], 2, [])],
 )
 def test_every_core_gets_as_many_batches(costs: list[int], cores: int, lengths: list[int]) -> None:
-    assert [len(batch) for batch in encoding.plan_batches(costs, 50, cores)] == lengths
+    assert [len(batch) for batch in plan_batches(costs, 50, cores)] == lengths
 
 
 @pytest.mark.parametrize("budget", [1, 7, 100])
 def test_batches_hold_every_row_once_within_the_budget(budget: int) -> None:
     costs = [3, 1, 9, 2, 2, 5]
-    batches = list(encoding.plan_batches(costs, budget, 2))
+    batches = list(plan_batches(costs, budget, 2))
     assert sorted(row for batch in batches for row in batch) == list(range(6))
     assert all(len(batch) == 1 or len(batch) * max(costs[row] for row in batch) <= budget for batch in batches)

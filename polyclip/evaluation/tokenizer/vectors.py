@@ -9,7 +9,7 @@ from torch import Tensor
 
 from polyclip.core.vectors import normalize
 from polyclip.evaluation.tokenizer.findings import EmbeddingStats, Finding
-from polyclip.models.encoding import run_on_every_core
+from polyclip.models.batches import run_on_every_core
 
 PROBED = 12  # captions, of all lengths
 FILLER = " ".join(["dog"] * 24)  # a long caption, so that every other one in its batch is filled up
