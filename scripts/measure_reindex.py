@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import torch
 from PIL import Image
 
+from polyclip.core.encode_precision import current_encode_precision
 from polyclip.data.images import make_image_source
 from polyclip.models.aligner import load_model
 from polyclip.models.image_features import ImageFeatures
@@ -31,7 +32,9 @@ def main() -> None:
             color = (number % 256, number // 256 % 256, number // 65_536)
             Image.new("RGB", (8, 8), color).save(images / f"{number}.bmp")
         keys = [make_image_source(path).key for path in sorted(images.iterdir())]
-        ImageFeatures(vision.tower).write(keys, torch.rand(count, vision.tower.dim))
+        ImageFeatures(vision.tower, current_encode_precision(vision.device)).write(
+            keys, torch.rand(count, vision.tower.dim)
+        )
         begun = time.perf_counter()
         changes = update_index(images, run, Path(folder) / "index")
         print(f"{len(changes.index):,} images in {time.perf_counter() - begun:.1f} s")

@@ -1,14 +1,13 @@
 """Image files below a folder; whatever is left out is named, with how many there are."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 
 from polyclip.core.nearby import FOLDER, hint_folder
 from polyclip.core.text import is_broken, show_name
-from polyclip.data.images import SUFFIXES, make_image_source
-from polyclip.data.types import ImageSource
+from polyclip.data.images import SUFFIXES
 from polyclip.errors import DataError
 
 INDEX = ".polyclip-index"  # the folder of an index inside the folder of its images
@@ -159,24 +158,3 @@ def enter(path: Path, root: Path, scan: FolderScan, *, follow: bool) -> bool:
 def iterate_files(folder: Path) -> Iterator[Path]:
     """Iterate over the files below a folder, without unreadable ones and those that links lead to outside it."""
     return iter(walk_folder(folder).files)
-
-
-def select_readable(paths: Iterable[Path]) -> tuple[list[ImageSource], list[str]]:
-    """Select the images that can be decoded.
-
-    Args:
-        paths: Image files.
-
-    Returns:
-        The readable images, and one sentence for each other one; none is replaced by another.
-
-    """
-    images, problems = [], []
-    for path in paths:
-        try:
-            image = make_image_source(path)
-            image.open()
-            images.append(image)
-        except DataError as error:
-            problems.append(str(error))
-    return images, problems

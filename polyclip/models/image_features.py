@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polyclip.core.encode_precision import FP32
 from polyclip.core.storage import get_cache_folder
 from polyclip.errors import PolyclipError
 from polyclip.models.backbone import BackboneSpec
@@ -20,14 +21,16 @@ from polyclip.models.backbone import BackboneSpec
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """Features of one frozen encoder, float32, in a file of the cache."""
+    """Features of one frozen encoder in one format of its products, kept as float32 in a file of the cache."""
 
     tower: BackboneSpec
+    precision: str = FP32
 
     @property
     def path(self) -> Path:
         """The encoder's file in the cache."""
-        return get_cache_folder() / "features" / self.tower.identity[:16] / "images.sqlite"
+        folder = self.tower.identity[:16] + ("" if self.precision == FP32 else f"-{self.precision}")
+        return get_cache_folder() / "features" / folder / "images.sqlite"
 
     def read(self, keys: Sequence[str]) -> dict[str, Float[Tensor, " width"]]:
         """Read the features that are there.

@@ -3,12 +3,11 @@
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from PIL import Image
 from safetensors import SafetensorError, safe_open
@@ -20,13 +19,11 @@ from polyclip.core.progress import Progress
 from polyclip.core.storage import write_atomically
 from polyclip.data.images import check_file_size, make_image_source
 from polyclip.data.types import ImageSource
-from polyclip.errors import DataError, WeightsError
+from polyclip.errors import DataError
 from polyclip.models.aligner import PolyCLIP
-from polyclip.models.encoding import encode_items
-from polyclip.models.image_features import ImageFeatures
 from polyclip.search._format import Entry
+from polyclip.search._images import BATCH, DecodeGuard, ImageEncoder
 
-BATCH = 128  # images per batch: the most that an interruption loses
 FileState = tuple[str, int, int]  # path from the root, bytes, modification time in nanoseconds
 
 
@@ -90,33 +87,12 @@ def split_changed_files(
     return [entry for facts, entry in old.items() if facts in kept], fresh, problems
 
 
-class DecodeGuard:
-    """Keeps one unreadable file from ending a batch: a white pixel takes its place, and its row is dropped
-    afterwards.
-    """
-
-    def __init__(self) -> None:
-        self.problems: dict[str, str] = {}
-
-    def wrap(self, image: ImageSource) -> ImageSource:
-        """Return the same image source, opened through this guard."""
-        return replace(image, open=partial(self.open, image))
-
-    def open(self, image: ImageSource) -> Image.Image:
-        """Open the image; on failure record the problem and return a white pixel."""
-        try:
-            return image.open()
-        except DataError as error:
-            self.problems[image.key] = str(error)
-            return Image.new("RGB", (1, 1), "white")
-
-
 class IndexEncoder:
     """Encodes new images with one model and saves the embeddings in `parts` until the index is complete."""
 
     def __init__(self, aligner: PolyCLIP, digest: str, parts: Path) -> None:
-        self.aligner, self.digest, self.parts = aligner, digest, parts
-        self._running: object = None  # the encoder, built for the first image that needs it
+        self.digest, self.parts = digest, parts
+        self._encoder = ImageEncoder(aligner)
 
     def encode(
         self, root: Path, paths: Sequence[Path], known: KnownEmbeddings
@@ -146,14 +122,10 @@ class IndexEncoder:
                 pairs = [pair for pair in batch if not isinstance(pair, str)]
                 new = list({image.key: image for _, image in pairs if image.key not in known.embeddings}.values())
                 if new:
-                    bad = self.encode_batch(new, pairs, known)
-                    problems += [
-                        bad[image.key].replace(find_tried_name(new, image), image.name, 1)
-                        for _, image in pairs
-                        if image.key in bad
-                    ]
-                    pairs = [pair for pair in pairs if pair[1].key not in bad]
-                    encoded += len(new) - len(bad)
+                    guard = self.encode_batch(new, pairs, known)
+                    problems += [guard.describe(image) for _, image in pairs if image.key in guard.problems]
+                    pairs = [pair for pair in pairs if pair[1].key not in guard.problems]
+                    encoded += len(new) - len(guard.problems)
                 found += [(facts, image.key) for facts, image in pairs]
                 progress.advance(len(batch))
         return found, problems, encoded
@@ -163,15 +135,11 @@ class IndexEncoder:
         new: Sequence[ImageSource],
         pairs: Sequence[tuple[FileState, ImageSource]],
         known: KnownEmbeddings,
-    ) -> dict[str, str]:
-        """Encode a batch and save it on disk and in `known`; returns decoding problems by content hash."""
+    ) -> DecodeGuard:
+        """Encode a batch and save it on disk and in `known`; returns what could not be decoded."""
         guard = DecodeGuard()
-        embeddings = self.aligner.vision.unit(self.compute_features(new, guard))
+        embeddings = self._encoder.embed(new, guard)
         good = [row for row, image in enumerate(new) if image.key not in guard.problems]
-        if not embeddings[good].isfinite().all():
-            raise WeightsError(
-                f"{self.aligner.vision.tower.name} gave values that are not finite for images; its weights are damaged."
-            )
         if good:
             known.embeddings.update({new[row].key: embeddings[row].clone() for row in good})
             files = [[*facts, image.key] for facts, image in pairs if image.key in known.embeddings]
@@ -184,33 +152,7 @@ class IndexEncoder:
                 self.parts / f"{choose_next_number(self.parts)}.safetensors", what="the index"
             ) as temporary:
                 save_file({"vectors": embeddings[good].contiguous()}, temporary, metadata=facts)
-        return guard.problems
-
-    @torch.inference_mode()
-    def compute_features(self, new: Sequence[ImageSource], guard: DecodeGuard) -> Float[Tensor, "image width"]:
-        """Features of images: those of a frozen encoder are read where an earlier index kept them, and kept."""
-        vision = self.aligner.vision
-        kept = ImageFeatures(vision.tower) if vision.encoder is None and vision.dtype == torch.float32 else None
-        have = {} if kept is None else kept.read([image.key for image in new])
-        absent = [image for image in new if image.key not in have]
-        if absent:
-            wrapped = [guard.wrap(image) for image in absent]
-            self._running = self._running or vision.running()
-            rows = encode_items(self._running, wrapped, lambda _: None)
-            good = [
-                row
-                for row, image in enumerate(absent)
-                if image.key not in guard.problems and bool(rows[row].isfinite().all())
-            ]
-            if kept is not None and good:
-                kept.write([absent[row].key for row in good], rows[good])
-            have |= {image.key: row for image, row in zip(absent, rows, strict=True)}
-        return torch.stack([have[image.key] for image in new])
-
-
-def find_tried_name(new: Sequence[ImageSource], image: ImageSource) -> str:
-    """Return the name of the file that was decoded, where several files have the same bytes."""
-    return next(other.name for other in new if other.key == image.key)
+        return guard
 
 
 def look_up_image(root: Path, known: KnownEmbeddings, path: Path) -> tuple[FileState, ImageSource] | str:

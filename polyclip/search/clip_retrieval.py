@@ -23,12 +23,12 @@ from torch import Tensor
 
 from polyclip.core.json import parse_json
 from polyclip.core.storage import hash_file, write_atomically, write_text
-from polyclip.data.image_files import select_readable
 from polyclip.errors import DataError, PolyclipError
 from polyclip.evaluation.zeroshot import normalize_embeddings
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search._encode import read_file_state
 from polyclip.search._format import MANIFEST, Entry, check_out, check_paths, lock_index
+from polyclip.search._images import embed_files
 from polyclip.search.build import IndexRows, IndexSources, write_index
 from polyclip.search.index import Index
 
@@ -287,20 +287,19 @@ def check_same_model(
         return f"made by {model}, as {OURS} says"
     there = [row for row, path in enumerate(paths) if path.is_file()]
     rows = there[:: max(1, len(there) // CHECKED)][:CHECKED]
-    found, _ = select_readable([paths[row] for row in rows])
+    found, recomputed, _ = embed_files(aligner, [paths[row] for row in rows], "some images again")
     if not found:
         raise DataError(
             f"{folder} does not say which model made it, and none of its images can be read to find out; give the "
             "folder of the images as DIR."
         )
-    place = {str(paths[row]): row for row in rows}
-    recomputed = aligner.vision.embed(found, "some images again", keep=False)
+    place = {paths[row]: row for row in rows}
     if recomputed.shape[1] != embeddings.shape[1]:
         raise DataError(
             f"{folder} was made by another model than {model}: its embeddings have length {embeddings.shape[1]}, "
             f"those of {model} {recomputed.shape[1]}."
         )
-    least = float((recomputed * embeddings[[place[image.name] for image in found]]).sum(1).min())
+    least = float((recomputed * embeddings[[place[path] for path in found]]).sum(1).min())
     if least < SAME:
         raise DataError(
             f"{folder} was made by another model than {model}, or of other images: encoded again, the cosine of one "

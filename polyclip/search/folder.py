@@ -5,11 +5,11 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.data.image_files import scan_folder, select_readable
 from polyclip.data.images import open_image
 from polyclip.errors import DataError
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search.confidence import measure_confidence
+from polyclip.search.gallery import encode_folder
 from polyclip.search.index import Index
 from polyclip.search.query import build_hint, detect_query_language, read_trained_languages
 from polyclip.search.results import Hit, SearchResult
@@ -75,20 +75,16 @@ def search(
     spelt = language if language or image else detect_query_language(query, trained)
     aligner = load_model(model)
     embedding = embed_query(aligner, query, image, spelt)[0]
-    paths, unread = scan_folder(folder, follow_links=follow_links)
-    images, problems = select_readable(paths)
-    if not images:
-        raise DataError(f"None of the {len(problems)} images below {folder} can be read; the first: {problems[0]}")
-    cosine = aligner.vision.embed(images, f"images of {folder}", keep=True) @ embedding
-    similarity = cosine.tolist()
-    order = sorted(range(len(images)), key=lambda row: -similarity[row])[:top]
-    hits = [Hit(Path(images[row].name), similarity[row]) for row in order]
+    gallery = encode_folder(folder, aligner, model, follow_links=follow_links)
+    cosine = gallery.embeddings @ embedding
+    order = cosine.sort(descending=True, stable=True).indices.tolist()
+    hits = [Hit(gallery.paths[row], float(cosine[row])) for row in order[:top]]
     said = "" if image else build_hint(query, language, trained)
-    best = sorted(similarity, reverse=True)
-    sure = measure_confidence(best[0], best[1], cosine, len(best)) if len(best) > 1 and not image else None
-    return SearchResult(
-        query or str(image), hits, len(images), [*unread, *problems], folder, spelt, said, confidence=sure
-    )
+    sure = None
+    if len(order) > 1 and not image:
+        best, second = (float(cosine[row]) for row in order[:2])
+        sure = measure_confidence(best, second, cosine, len(order))
+    return SearchResult(query or str(image), hits, len(order), gallery.problems, folder, spelt, said, confidence=sure)
 
 
 def search_index(query: str, index: Index, top: int, language: str = "", image: Path | None = None) -> SearchResult:

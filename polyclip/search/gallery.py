@@ -8,10 +8,11 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from polyclip.data.image_files import scan_folder, select_readable
+from polyclip.data.image_files import scan_folder
 from polyclip.errors import DataError
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search._format import MANIFEST, find_index_folder
+from polyclip.search._images import embed_files
 from polyclip.search.index import Index
 
 
@@ -60,12 +61,27 @@ def load_gallery(folder: Path, model: Path | None, *, follow_links: bool = False
             f"{folder} has no index; make one with 'polyclip index {folder} --model RUN', or give the run that "
             "encodes its images with --model RUN."
         )
+    return encode_folder(folder, load_model(model), model, follow_links=follow_links)
+
+
+def encode_folder(folder: Path, aligner: PolyCLIP, run: Path, *, follow_links: bool = False) -> SearchGallery:
+    """Encode the images below a folder, each decoded once; features of a frozen encoder are kept in the cache.
+
+    Args:
+        folder: Folder of images, searched recursively.
+        aligner: The model.
+        run: Its run folder.
+        follow_links: Whether links that lead out of the folder are followed.
+
+    Returns:
+        Images and embeddings.
+
+    Raises:
+        DataError: There is no image, or none can be read.
+
+    """
     paths, unread = scan_folder(folder, follow_links=follow_links)
-    aligner = load_model(model)
-    images, problems = select_readable(paths)
-    if not images:
+    found, embeddings, problems = embed_files(aligner, paths, f"images of {folder}")
+    if not found:
         raise DataError(f"None of the {len(problems)} images below {folder} can be read; the first: {problems[0]}")
-    embeddings = aligner.vision.embed(images, f"images of {folder}", keep=True)
-    return SearchGallery(
-        folder, [Path(image.name) for image in images], embeddings, aligner, model, [*unread, *problems]
-    )
+    return SearchGallery(folder, found, embeddings, aligner, run, [*unread, *problems])

@@ -10,9 +10,10 @@ from polyclip.models.backbone import BackboneSpec
 from polyclip.models.image_features import ImageFeatures
 
 
-def make(identity: str, dim: int = 3) -> ImageFeatures:
+def make(identity: str, dim: int = 3, precision: str = "fp32") -> ImageFeatures:
     return ImageFeatures(
-        BackboneSpec(name="toy", identity=identity * 64, dim=dim, parameters=0, embeddings=0, build=lambda: None)
+        BackboneSpec(name="toy", identity=identity * 64, dim=dim, parameters=0, embeddings=0, build=lambda: None),
+        precision,
     )
 
 
@@ -27,7 +28,7 @@ def test_features_come_back_bit_for_bit_and_for_their_encoder_only() -> None:
     found = make("a").read(["two", "three", "one"])
     assert set(found) == {"one", "two"}
     assert torch.equal(found["one"], rows[0]) and torch.equal(found["two"], rows[1])
-    assert make("b").read(["one"]) == {}
+    assert make("b").read(["one"]) == make("a", precision="bf16").read(["one"]) == {}
     make("a").write(["one"], rows[1:])
     assert torch.equal(make("a").read(["one"])["one"], rows[1])
 

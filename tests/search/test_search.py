@@ -23,14 +23,15 @@ from safetensors.torch import load_file
 
 from polyclip.core.run_folder import write_settings
 from polyclip.data.corpus import load_corpus
-from polyclip.data.image_files import scan_folder, select_readable
-from polyclip.data.images import open_image
+from polyclip.data.image_files import scan_folder
+from polyclip.data.images import make_image_source, open_image
 from polyclip.data.pairs import SamplingConfig, make_training_pairs
 from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.languages.schema import load_language
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.branch import ModelConfig
-from polyclip.search import _encode, build, index
+from polyclip.search import _encode, _images, build, index
+from polyclip.search._images import embed_files
 from polyclip.search.classify import read_labels
 from polyclip.search.folder import search
 from polyclip.search.index import Index
@@ -208,12 +209,14 @@ def test_only_new_and_changed_pictures_are_encoded(
 def test_another_model_on_the_same_tower_indexes_without_decoding_or_encoding(
     ready: Path, other_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = load_model(other_run).vision.embed(select_readable(scan_folder(ready)[0])[0], "images", keep=False)
+    right = load_model(other_run).vision.embed(
+        [make_image_source(path) for path in scan_folder(ready)[0]], "images", keep=False
+    )
 
     def refuse(*given: object) -> None:
         raise AssertionError("an image was encoded again")
 
-    monkeypatch.setattr(_encode, "encode_items", refuse)
+    monkeypatch.setattr(_images, "encode_items", refuse)
     changes = build.update_index(ready, other_run, tmp_path / "other")
     assert changes.encoded == len(CONCEPTS)
     torch.testing.assert_close(changes.index.embeddings, right, atol=1e-5, rtol=0)
@@ -382,7 +385,10 @@ def test_what_is_no_picture_is_skipped_and_named(run: Path, tmp_path: Path) -> N
     }
     assert {name for name, word in words.items() if word not in told[name]} == set()
     assert "1 images: 1 encoded" in said.out and f"{len(bad)} skipped" in said.out
-    assert len(scan_folder(folder)[0]) == len(bad) and len(select_readable(scan_folder(folder)[0])[0]) == 1
+    assert (
+        len(scan_folder(folder)[0]) == len(bad)
+        and len(embed_files(load_model(run), scan_folder(folder)[0], "images")[0]) == 1
+    )
     (folder / "good.png").unlink()
     one_sentence(
         polyclip("index", folder, "--model", run, "--out", tmp_path / "none"), "None of the 8 images", "can be read"
