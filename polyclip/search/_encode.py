@@ -22,7 +22,7 @@ from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 from polyclip.models.aligner import PolyCLIP
 from polyclip.search._format import Entry
-from polyclip.search._images import BATCH, DecodeGuard, ImageEncoder
+from polyclip.search._images import BATCH, DecodeGuard, ImageEmbedder
 
 FileState = tuple[str, int, int]  # path from the root, bytes, modification time in nanoseconds
 
@@ -92,7 +92,7 @@ class IndexEncoder:
 
     def __init__(self, aligner: PolyCLIP, digest: str, parts: Path) -> None:
         self.digest, self.parts = digest, parts
-        self._encoder = ImageEncoder(aligner)
+        self._encoder = ImageEmbedder(aligner)
 
     def encode(
         self, root: Path, paths: Sequence[Path], known: KnownEmbeddings

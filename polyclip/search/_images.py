@@ -51,7 +51,7 @@ class DecodeGuard:
         return said.replace(tried, image.name, 1)
 
 
-class ImageEncoder:
+class ImageEmbedder:
     """Embeds images with one model. The encoder is built for the first image whose features are not kept."""
 
     def __init__(self, aligner: PolyCLIP) -> None:
@@ -121,7 +121,7 @@ def embed_files(
         WeightsError: The model returned values that are not finite.
 
     """
-    encoder, guard = ImageEncoder(aligner), DecodeGuard()
+    encoder, guard = ImageEmbedder(aligner), DecodeGuard()
     embeddings: dict[str, Tensor] = {}
     found: list[ImageSource | str] = []
     with Progress(f"encoding {what}", len(paths)) as progress, ThreadPoolExecutor() as pool:
