@@ -18,6 +18,7 @@ from polyclip.evaluation.benchmark import find_benchmark
 from polyclip.evaluation.forgetting import compute_retention
 from polyclip.evaluation.held_out import read_named_rows
 from polyclip.evaluation.leakage.compare import describe_leakage
+from polyclip.evaluation.pooling import INTERVAL
 from polyclip.evaluation.provenance import describe_origin
 from polyclip.evaluation.results import Choice, Result
 from polyclip.evaluation.retrieval import Request
@@ -31,6 +32,18 @@ from polyclip.training.auto.budget import Budget
 from polyclip.training.auto.search import finish, search
 from polyclip.training.config import AlignConfig, collect_settings
 from polyclip.training.finetune import measure_retention
+from polyclip.training.folds import (
+    TrainedFolds,
+    check_test_split,
+    check_unseen,
+    describe_folds,
+    encode_whole,
+    plan_folds,
+    refuse_folds,
+    score_folds,
+    train_folds,
+    train_kept,
+)
 from polyclip.training.prepare import prepare_run, save_work, train_run
 from polyclip.training.scoring_plan import list_codes, list_reported_languages, list_score_markers
 from polyclip.training.trackers import Observer, open_trackers
@@ -52,6 +65,10 @@ def align(run: AlignConfig) -> Result:
 
     """
     clock = Clock()
+    run = plan_folds(run)
+    if run.folds != 1:
+        return align_folds(run, clock)
+    check_test_split(run)
     with lock_folder(run.out), keep_random_state(), multiply_at_full_rate():
         work = prepare_run(run)
         print_export_limits(work.aligner)
@@ -60,6 +77,18 @@ def align(run: AlignConfig) -> Result:
             save_work(work, train_run(replace(work, observe=notify_all([observe, *run.observers]))))
         clock.lap("train")
         return score_run(run, collect_settings(run), work.aligner, clock, work.leaked)
+
+
+def align_folds(run: AlignConfig, clock: Clock) -> Result:
+    """Align a small corpus: the scores are those of several folds, the model is trained for the epochs they chose."""
+    with lock_folder(run.out), keep_random_state(), multiply_at_full_rate(), encode_whole(run):
+        clock.lap("encode")
+        folds = train_folds(run)
+        with open_trackers(run.track, run.out, collect_settings(run)) as observe:
+            work, log = train_kept(run, folds, notify_all([observe, *run.observers]))
+        save_work(work, log)
+        clock.lap("train")
+        return score_run(run, collect_settings(run), work.aligner, clock, None, folds)
 
 
 def notify_all(observers: Sequence[Observer]) -> Observer:
@@ -89,6 +118,8 @@ def align_within(run: AlignConfig, budget: Budget) -> tuple[Result, Choice]:
 
     """
     clock = Clock(started=budget.started)
+    refuse_folds(run)
+    check_test_split(run)
     with lock_folder(run.out):
         with keep_random_state(), multiply_at_full_rate():
             found = search(run, budget, clock)
@@ -109,27 +140,38 @@ def print_export_limits(aligner: PolyCLIP) -> None:
 
 
 def score_run(
-    run: AlignConfig, settings: dict[str, Any], aligner: PolyCLIP, clock: "Clock", leaked: dict[str, Any] | None
+    run: AlignConfig,
+    settings: dict[str, Any],
+    aligner: PolyCLIP,
+    clock: "Clock",
+    leaked: dict[str, Any] | None,
+    folds: TrainedFolds | None = None,
 ) -> Result:
     """Score a trained model on the test split and write the run's result, with `settings` and the split's overlap with
-    the training data, as this process has them in memory.
+    the training data, as this process has them in memory. With folds these are scored, and the first one's retention
+    is measured.
     """
-    corpus = load_corpus(run.corpus)
+    first = run if folds is None else folds.folds[0].work.run
+    corpus = load_corpus(first.corpus)
     request = Request(
-        languages=list_reported_languages(run, corpus), trained=list_codes(run.languages), corpus=run.corpus
+        languages=list_reported_languages(run, corpus), trained=list_codes(run.languages), corpus=first.corpus
     )
+    tested = aligner.eval() if folds is None else folds.folds[0].work.aligner
     with multiply_at_full_rate():
-        report = find_benchmark("held-out").score(aligner.eval(), request)
+        report = find_benchmark("held-out").score(tested, request) if folds is None else score_folds(run, folds)
     rows = read_named_rows(corpus, request)[0]
     before = run.continued
     kept = (
-        compute_retention(aligner, corpus, rows, request.trained, request.split)
+        compute_retention(tested, corpus, rows, request.trained, request.split)
         if before is None
         else measure_retention(before, aligner, corpus, rows, request.split)
     )
     clock.lap("evaluate")
     facts = describe_origin(aligner, run.heads.seed, report)
     facts |= {} if leaked is None else {"notes": [*facts["notes"], *describe_leakage(leaked)], "leakage": leaked}
+    if folds is not None:
+        table, notes = describe_folds(run, folds)
+        facts |= {"folds": table, "notes": [*notes, *facts["notes"]], "interval": INTERVAL}
     result = Result(
         as_written(settings | run.advice), collect_model_facts(aligner), clock.laps, report.scores, facts, kept
     )
@@ -137,7 +179,8 @@ def score_run(
         write_result(run.out / "result.json", result)
         write_card(run.out)
         checkpoint.remove(run.out)
-        note_scored(run, aligner)
+        if folds is None:
+            note_scored(run, aligner)
     return result
 
 
@@ -176,6 +219,7 @@ def evaluate(benchmark: str, model: PolyCLIP | Path, request: Request) -> Result
         raise RunError(
             "The model does not come from a run: expected one that align returned or from_pretrained loaded."
         )
+    check_unseen(facts, benchmark, request.corpus)
     clock.lap("load")
     with multiply_at_full_rate():
         report = module.score(aligner, Request(**{**request.__dict__, "trained": frozenset(facts["languages"])}))

@@ -208,6 +208,22 @@ class AlignCommand:
     allow_leakage: Annotated[
         str, typer.Option(help="Reason to allow train/test overlap of images; recorded in the result.")
     ] = ""
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=(
+                "Test each image once, by one of so many models trained without it; 1: one split. Default: 5 below "
+                "300 captioned images without a test split of their own."
+            ),
+        ),
+    ] = None
+    final: Annotated[
+        bool,
+        typer.Option(
+            "--final", help="After the folds, train the model that is kept on every image, for the epochs they chose."
+        ),
+    ] = False
     out: Annotated[
         Path | None,
         typer.Option(help="Run folder; default runs/<languages>-<method>, and -seed-N for another seed than 0."),

@@ -70,12 +70,18 @@ def check_forgetting(result: Result, most: float) -> None:
 def print_scores(result: Result, request: AlignRequest, choice: Choice | None) -> None:
     """Print the scores, and for --method auto the trials and the choice."""
     from polyclip.report.auto import build_trials_table, describe_choice
-    from polyclip.report.table import build_retention_table, build_tables, format_summary
+    from polyclip.report.table import (
+        build_retention_table,
+        build_tables,
+        describe_training,
+        format_summary,
+        format_verdicts,
+    )
 
     printed = Console()
     if choice is not None:
         printed.print(build_trials_table(choice))
-    for table in build_tables(result.scores):
+    for table in build_tables(result.scores, result.origin.get("without_score", [])):
         printed.print(table)
     if result.knowledge:
         since = (
@@ -84,6 +90,8 @@ def print_scores(result: Result, request: AlignRequest, choice: Choice | None) -
             else "the encoder as it came"
         )
         printed.print(build_retention_table(result.knowledge, since))
+    for line in [*format_verdicts(result.scores, result.run["languages"]), *describe_training(result)]:
+        printed.print(line, highlight=False, soft_wrap=True)
     printed.print(format_summary(result, request.folder), highlight=False, soft_wrap=True)
     if request.advice:
         printed.print(format_advice(request.advice), highlight=False, soft_wrap=True)

@@ -90,7 +90,9 @@ def print_scores(result: "Result", json: Path | None, form: str, out: Path) -> N
         write_result(json, result)
     written = [*([] if json is None else [json]), *(export_result(result, form, out) if form else [])]
     console = Console()
-    for table in classification.build_tables(result.scores) or build_tables(result.scores):
+    for table in classification.build_tables(result.scores) or build_tables(
+        result.scores, result.origin.get("without_score", [])
+    ):
         console.print(table)
     console.print(format_notes(result), highlight=False, soft_wrap=True)
     for path in written:

@@ -295,6 +295,11 @@ def load_corpus(name: str) -> Corpus:
         'emoji'
 
     """
+    from polyclip.data.folds import open_part, split_part
+
+    whole, part = split_part(name)
+    if part:
+        return open_part(load_corpus(whole), part)
     path = find_pack_file(name)
     stamp = path.stat()
     found = _open_pack(path, (stamp.st_mtime_ns, stamp.st_size))

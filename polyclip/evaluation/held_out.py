@@ -61,7 +61,8 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
             return scores
 
         scores = score_each(rows, one)
-    notes = [f"left out, fewer than {FEWEST} names in this split: {', '.join(few)}"] if few else []
+    why = f"no captions in split {request.split!r}" if request.languages else f"fewer than {FEWEST} names in this split"
+    notes = [f"without score, {why}: {', '.join(few)}"] if few else []
     machine = [code for code, found in rows.items() if all(row.provenance != HUMAN for row in found)]
     notes += [f"machine-translated names, not human captions: {', '.join(machine)}"] if machine else []
     return BenchmarkReport(
@@ -71,6 +72,7 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
             "pictures": sum(len(gallery.keys) for name, gallery in galleries.items() if name != MIXED),
         },
         notes,
+        [language.code for language in request.languages if language.code in few],
     )
 
 

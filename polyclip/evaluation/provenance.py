@@ -39,4 +39,5 @@ def describe_origin(aligner: PolyCLIP, seed: int, report: "BenchmarkReport") -> 
         "counts": report.counts,
         "notes": report.notes,
         "interval": "95 % percentile bootstrap, 1000 draws of whole clusters",
+        **({"without_score": report.without} if report.without else {}),
     }

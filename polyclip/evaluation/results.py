@@ -29,6 +29,7 @@ class Score:
     queries: int
     gallery: int
     chance: float
+    p_chance: float | None = None  # of a random ranking to be as good, one-sided; of recalls alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class QueryOutcomes:
     cluster: tuple[str, ...]  # the cluster that each query is resampled with
     rank: Int[np.ndarray, " query"]  # 0 is best
     gain: Float[np.ndarray, " query"]  # nDCG@10, in [0, 1]
+    folds: int = 1  # models and galleries that these are pooled over
 
 
 class PerQueryScore(Score):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from polyclip.core.storage import hash_parts
 from polyclip.errors import DataError, WeightsError
+from polyclip.evaluation.chance import RECALLS, compute_chance_p
 from polyclip.evaluation.metrics import PER_QUERY, Bootstrap, Chance, compute_query_metrics, ndcg, rank_positives
 from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Score
 from polyclip.languages.schema import Language
@@ -53,6 +54,7 @@ class BenchmarkReport:
     scores: list[Score]
     counts: dict[str, int]
     notes: list[str]
+    without: list[str] = field(default_factory=list)  # codes of requested languages without a caption to score
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,21 @@ def score_direction(query: Items, gallery: Items, facts: dict[str, Any]) -> list
     median = np.sort(share)[(len(share) - 1) // 2]
     rows.append(("median_rank", median, *bootstrap.median(share), chance.median()))
     common = facts | {"queries": len(query.keys), "gallery": size}
+    p = {
+        name: compute_chance_p(column, query.clusters, level)
+        for name, column, level in zip(PER_QUERY, columns.T, chance.per_query(), strict=True)
+        if name in RECALLS
+    }
     return [
-        PerQueryScore(outcome, metric=m, value=float(v), low=float(a), high=float(b), chance=float(c), **common)
+        PerQueryScore(
+            outcome,
+            metric=m,
+            value=float(v),
+            low=float(a),
+            high=float(b),
+            chance=float(c),
+            p_chance=p.get(m),
+            **common,
+        )
         for m, v, a, b, c in rows
     ]

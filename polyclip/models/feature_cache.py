@@ -4,12 +4,15 @@ One file per chunk of rows, named by what made it (encoder, rows): an interrupte
 missing, two runs over the same captions share them, and reading maps files instead of copying them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from random import randrange
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -35,6 +38,8 @@ from polyclip.models.encoding import (
 from polyclip.models.trunk import State
 
 POOLED = -1  # the position of pooled vectors
+NOTHING: Mapping[str, dict[str, Tensor]] = MappingProxyType({})
+_remembered = ContextVar("_remembered", default=NOTHING)  # features by tower and item, see `remember`
 CHUNK = 1024  # rows a file: a few seconds of work on a laptop is the most that an interruption loses
 
 
@@ -61,12 +66,68 @@ def encode(
     """
     if tower.parts:  # each part's features serve every other tower it is part of
         return torch.cat([encode(part, items, what, sections) for part in tower.parts], dim=1)
+    known = _remembered.get().get(name_memory(tower), {})
+    if known and items:
+        absent: dict[str, Any] = {key: item for item in items if (key := get_key(item)) not in known}
+        with forget():
+            rest: list[Any] = list(absent.values())
+            found = known | dict(zip(absent, encode(tower, rest, what), strict=True))
+        return torch.stack([found[get_key(item)] for item in items])
     tables = [
         torch.cat([vectors_of(path, tower, rows) for path, rows in zip(paths, count_rows(order), strict=True)])[order]
         for paths, order in ensure_cached(tower, POOLED, items, what, sections)
         if paths
     ]
     return torch.cat(tables) if tables else torch.empty(0, tower.dim)
+
+
+@contextmanager
+def remember(tower: BackboneSpec, items: Sequence[Any], what: str, sections: Sequence[int] = ()) -> Iterator[None]:
+    """Encode items, and give their features to every `encode` inside the block, however they are grouped there.
+
+    Files of the cache hold runs of items: without this each fold of a corpus would encode its captions again.
+
+    Args:
+        tower: The frozen encoder.
+        items: Captions or image sources.
+        what: What is encoded, for the progress bar and errors.
+        sections: As in `encode`.
+
+    """
+    if tower.parts:
+        with ExitStack() as stack:
+            for part in tower.parts:
+                stack.enter_context(remember(part, items, what, sections))
+            yield
+        return
+    table = encode(tower, items, what, sections)
+    own = {get_key(item): row for item, row in zip(items, table, strict=True)}
+    before = _remembered.get()
+    token = _remembered.set({**before, name_memory(tower): before.get(name_memory(tower), {}) | own})
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
+
+
+@contextmanager
+def forget() -> Iterator[None]:
+    """Encode as if nothing were remembered."""
+    token = _remembered.set(NOTHING)
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
+
+
+def name_memory(tower: BackboneSpec) -> str:
+    """Name of what is remembered of an encoder in the format that it is run in now."""
+    return f"{tower.identity} {current_encode_precision()}"
+
+
+def get_key(item: Any) -> str:
+    """The key of a caption or an image in the cache."""
+    return f"text {item}" if isinstance(item, str) else f"picture {item.key}"
 
 
 @dataclass(frozen=True)
@@ -166,7 +227,7 @@ def plan(items: Sequence[Any]) -> tuple[list[Sequence[Any]], Int[Tensor, " row"]
 
 def chunk_path(tower: BackboneSpec, chunk: Sequence[str | ImageSource], position: int) -> Path:
     """Cache file of a chunk; its folder is named by the encoder and by the format it is run in."""
-    rows = hash_parts(*(f"text {item}" if isinstance(item, str) else f"picture {item.key}" for item in chunk))
+    rows = hash_parts(*map(get_key, chunk))
     precision = current_encode_precision()
     folder = get_cache_folder() / "features" / (tower.identity[:16] + ("" if precision == FP32 else f"-{precision}"))
     return (folder if position == POOLED else folder / str(position)) / f"{rows[:32]}.safetensors"

@@ -66,10 +66,13 @@ def summarize_comparison(found: Comparison) -> str:
     said = "; ".join(
         f"{verdict} in {len(codes)}" + (f" ({', '.join(codes)})" if codes else "") for verdict, codes in named.items()
     )
+    cut, size = found.metric.partition("@")[2], found.gallery[1]
+    deep = found.metric.startswith("recall@") and cut != "1" and 10 * int(cut) > size
+    vague = f" {found.metric} says little among {size} images: compare with --metric recall@1." if deep else ""
     out = f" Left out, because only one was scored in them: {', '.join(found.left_out)}." if found.left_out else ""
     return (
         f"B is {said}; on average {found.mean.verdict}. Two models were compared, not two methods: another seed is "
-        f"another model.{out}"
+        f"another model.{vague}{out}"
     )
 
 

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polyclip.core.storage import write_text
+from polyclip.evaluation.chance import VERDICT, is_at_chance, is_telling
+from polyclip.evaluation.results import Score
 from polyclip.languages.schema import list_languages, load_language
 from polyclip.report.charts import draw_bar, draw_curve
 from polyclip.report.examples import Grid, QueryExample, RunExamples
 from polyclip.report.licences import UNKNOWN, WORDS, Material, build_bill, summarize_licences
 from polyclip.report.model_card import format_language_name
 from polyclip.report.reproduce import build_command
-from polyclip.report.run_facts import DIRECTIONS, HEADLINE, RunFacts
+from polyclip.report.run_facts import DIRECTIONS, RunFacts
 from polyclip.report.table import format_language
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -29,13 +31,14 @@ def write_page(path: Path, facts: RunFacts, found: RunExamples | None) -> None:
 
 def render_page(facts: RunFacts, found: RunExamples | None) -> str:
     """Render the whole HTML document."""
+    seen = " (of images that it was trained on)" if facts.run.get("final") else ""
     title = escape(f"{facts.folder.resolve().name} · polyclip")
     parts = [
         ("curves", "Learning curves", render_curves(facts)),
         ("recall", "Recall by language", "".join(render_recall(facts, direction) for direction in DIRECTIONS)),
         ("knowledge", "Retention", render_retention(facts)),
-        ("map", "Words by images", "" if found is None else render_maps(found)),
-        ("queries", "Best and worst queries", "" if found is None else render_queries(found)),
+        ("map", f"Words by images{seen}", "" if found is None else render_maps(found)),
+        ("queries", f"Best and worst queries{seen}", "" if found is None else render_queries(found)),
         ("materials", "Bill of materials", render_materials(build_bill(facts.run))),
         ("making", "How it was made", render_origin(facts)),
     ]
@@ -57,7 +60,9 @@ def render_heading(facts: RunFacts) -> str:
     model, recipe = facts.model, facts.run["recipe"]
     figures = facts.get_figures("text_to_image")
     code = facts.run["languages"][0] if facts.run["languages"][0] in figures else next(iter(figures))
-    score = figures[code]["recall@10"]
+    metric = facts.get_metrics("text_to_image")[-1]
+    score, first = figures[code][metric], int(metric.partition("@")[2])
+    verdict = f"; {VERDICT}" if is_at_chance(score) else ""
     named = ", ".join(format_language_name(trained) for trained in facts.run["languages"])
     return (
         f"<h1>{escape(facts.folder.resolve().name)}</h1><p>{escape(named)}: {escape(recipe['text_encoder'])} and "
@@ -65,8 +70,12 @@ def render_heading(facts: RunFacts) -> str:
         f"method {escape(model['method'])}; {model['trained_parameters']:,} of {model['total_parameters']:,} "
         "parameters trained.</p>"
         f'<p class="verdict">{escape(format_language(code))}: {100 * score.value:.1f} % of {score.queries} names find '
-        f"their image among the first 10 of {score.gallery} "
-        f"(95 % interval {100 * score.low:.1f} to {100 * score.high:.1f}; by chance {100 * score.chance:.1f}).</p>"
+        f"their image {'first' if first == 1 else f'among the first {first}'} of {score.gallery} "
+        f"(95 % interval {100 * score.low:.1f} to {100 * score.high:.1f}; by chance {100 * score.chance:.1f}{verdict})."
+        "</p>"
+        + "".join(
+            f'<p class="soft">{escape(note)}</p>' for note in facts.origin.get("notes", []) if "folds" in facts.run
+        )
     )
 
 
@@ -93,34 +102,42 @@ def render_curves(facts: RunFacts) -> str:
 
 
 def render_recall(facts: RunFacts, direction: str) -> str:
-    """Render recall of every language under the headline protocol, trained ones first; the bar is recall@10."""
+    """Render recall of every language under the headline protocol, trained ones first; the bar is the largest k's."""
     rows = []
+    metrics = facts.get_metrics(direction)
     for code, found in facts.get_figures(direction).items():
-        ten = found["recall@10"]
-        numbers = [
-            f"{100 * found[m].value:.1f} [{100 * found[m].low:.0f}, {100 * found[m].high:.0f}]" for m in HEADLINE
-        ]
+        last = found[metrics[-1]]
         rows.append(
             [
                 escape(format_language(code)),
-                "trained" if ten.seen else "unseen",
-                draw_bar(ten),
-                *reversed(numbers),
-                f"{ten.queries} / {ten.gallery}",
+                "trained" if last.seen else "unseen",
+                draw_bar(last) if is_telling(last) else "",
+                *(render_recall_cell(found[metric]) for metric in reversed(metrics)),
+                f"{last.queries} / {last.gallery}",
             ]
         )
+    for line in facts.origin.get("without_score", []) if rows else []:
+        rows.append([escape(format_language(line)), "no captions", "", *("-" for _ in metrics), "0"])
     said = (
         f"{direction.replace('_', ' ').capitalize()}, {facts.scores[0].benchmark}, {facts.protocol}, "
         f"{facts.scores[0].split}: percent [95 % interval]. "
-        "The bar shows recall@10 from 0 to 100: dot the value, thick line the interval, upright mark chance."
+        f"The bar shows {metrics[-1]} from 0 to 100: dot the value, thick line the interval, upright mark chance."
     )
-    drawn = render_table(said, ["language", "", "recall@10 chart", *reversed(HEADLINE), "queries / gallery"], rows)
+    drawn = render_table(said, ["language", "", f"{metrics[-1]} chart", *reversed(metrics), "queries / gallery"], rows)
     title = direction.replace("_", " ").capitalize()
     return (
         f"<h3>{title}</h3>{drawn}"
         if direction == DIRECTIONS[0]
         else f"<details><summary>{title}</summary>{drawn}</details>"
     )
+
+
+def render_recall_cell(score: Score) -> str:
+    """Render a recall with its interval and, where it is not above chance, the verdict; `-` where k says nothing."""
+    if not is_telling(score):
+        return "-"
+    text = f"{100 * score.value:.1f} [{100 * score.low:.0f}, {100 * score.high:.0f}]"
+    return text + (f'<br><span class="soft">{VERDICT}</span>' if is_at_chance(score) else "")
 
 
 def render_retention(facts: RunFacts) -> str:

@@ -65,9 +65,9 @@ def summarize_metric(metric: str, scores: Sequence[Score], clusters: dict[str, n
 def compute_interval(
     metric: str, scores: Sequence[Score], clusters: dict[str, np.ndarray]
 ) -> tuple[float, float] | tuple[None, None]:
-    """Compute the interval of the mean over languages."""
+    """Compute the interval of the mean over languages; none where scores are pooled over folds."""
     outcomes = [score.outcome for score in scores if isinstance(score, PerQueryScore)]
-    if metric not in PER_QUERY or len(outcomes) != len(scores):
+    if metric not in PER_QUERY or len(outcomes) != len(scores) or any(outcome.folds > 1 for outcome in outcomes):
         return None, None
     column = PER_QUERY.index(metric)
     values = [compute_query_metrics(outcome.rank, outcome.gain)[:, column] for outcome in outcomes]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.storage import hash_parts, write_text
+from polyclip.evaluation.chance import VERDICT, is_at_chance, is_telling
 from polyclip.evaluation.results import Score
 from polyclip.languages.schema import list_languages, load_language
 from polyclip.report.licences import (
@@ -122,8 +123,10 @@ def list_evaluations(facts: RunFacts) -> Iterator[Any]:
 
     for direction in DIRECTIONS:
         for code, found in facts.get_figures(direction).items():
-            for metric in HEADLINE if found["recall@10"].seen else ():
+            for metric in HEADLINE if found["recall@1"].seen else ():
                 score = found[metric]
+                if not is_telling(score):
+                    continue
                 yield EvalResult(
                     task_type="retrieval",
                     task_name="image-text retrieval",
@@ -176,42 +179,53 @@ def render_usage(facts: RunFacts) -> str:
 
 def render_results(facts: RunFacts) -> str:
     """Render recall of every language in both directions."""
-    first = next(iter(facts.get_figures("text_to_image").values()))["recall@10"]
-    chance = ", ".join(
-        format_percent(next(iter(facts.get_figures("text_to_image").values()))[metric].chance) for metric in HEADLINE
-    )
+    leading = next(iter(facts.get_figures("text_to_image").values()))
+    first, metrics = leading["recall@1"], facts.get_metrics("text_to_image")
+    chance = ", ".join(format_percent(leading[metric].chance) for metric in metrics)
     head = (
         f"## Results\n\nBenchmark `{first.benchmark}`, protocol `{first.protocol}`, split `{first.split}`: "
         f"{first.queries} queries among {first.gallery} "
         "images in the first language below; percent [95 % interval], "
-        f"{facts.origin.get('interval', 'bootstrap over clusters')}; chance {chance}. "
-        "Nothing of that split was trained on, in any language."
+        f"{facts.origin.get('interval', 'bootstrap over clusters')}; chance {chance} for "
+        f"{', '.join(metrics)}. {describe_unseen(facts)}"
     )
     return "\n\n".join(
         [head, *(render_direction_table(facts, direction) for direction in DIRECTIONS), *facts.origin.get("notes", [])]
     )
 
 
+def describe_unseen(facts: RunFacts) -> str:
+    """Say what of the tested images the scored model, or the scored models, had seen."""
+    if "folds" not in facts.run:
+        return "Nothing of that split was trained on, in any language."
+    return "Each image was tested by a model that was trained without it, in any language; see the notes below."
+
+
 def render_direction_table(facts: RunFacts, direction: str) -> str:
     """Render a Markdown table: all trained languages, the best and worst unseen ones, means."""
     found = facts.get_figures(direction)
-    trained, others = ([code for code in found if found[code]["recall@10"].seen is seen] for seen in (True, False))
+    metrics = facts.get_metrics(direction)
+    trained, others = ([code for code in found if found[code]["recall@1"].seen is seen] for seen in (True, False))
     shown = others if len(others) <= 2 * FEW else [*others[:FEW], *others[-FEW:]]
     cut = f"; of {len(others)} unseen languages the best and the worst {FEW}" if len(shown) < len(others) else ""
     rows = [
         [
             format_language(code),
             "yes" if code in trained else "no",
-            str(found[code]["recall@10"].queries),
-            *(format_cell(found[code][m]) for m in HEADLINE),
+            str(found[code]["recall@1"].queries),
+            *(format_cell(found[code][m]) for m in metrics),
         ]
         for code in trained + shown
     ]
+    rows += [
+        [format_language(code), "", "0", *("no score" for _ in metrics)]
+        for code in facts.origin.get("without_score", [])
+    ]
     for group, heading in (("trained", "trained"), ("never trained", "unseen")):
-        cells = [format_mean_cell(facts.mean(direction, group, metric)) for metric in HEADLINE]
+        cells = [format_mean_cell(facts.mean(direction, group, metric)) for metric in metrics]
         rows += [[f"mean, {heading}", "", "", *cells]] if any(cells) else []
     return f"### {direction.replace('_', ' ').capitalize()}{cut}\n\n" + render_markdown_table(
-        ["language", "trained", "queries", *HEADLINE], rows
+        ["language", "trained", "queries", *metrics], rows
     )
 
 
@@ -253,11 +267,8 @@ def render_link(item: Material) -> str:
 def render_limits(facts: RunFacts) -> str:
     """Render the limits of the model."""
     found = facts.get_figures("text_to_image")
-    weak = [
-        format_language(code)
-        for code, figures in found.items()
-        if figures["recall@10"].low <= 2 * figures["recall@10"].chance
-    ]
+    last = facts.get_metrics("text_to_image")[-1]
+    weak = [format_language(code) for code, figures in found.items() if figures[last].low <= 2 * figures[last].chance]
     said = [
         f"It was trained on the corpus `{Path(facts.run['corpus']).name.removesuffix('.toml')}` alone: expect less on "
         "other kinds of "
@@ -310,8 +321,11 @@ def format_percent(value: float) -> str:
 
 
 def format_cell(score: Score) -> str:
-    """Format a score as `12.3 [10.1, 15.2]`."""
-    return f"{format_percent(score.value)} [{format_percent(score.low)}, {format_percent(score.high)}]"
+    """Format a score as `12.3 [10.1, 15.2]`, with a verdict where it is not above chance; `-` where k says nothing."""
+    if not is_telling(score):
+        return "-"
+    text = f"{format_percent(score.value)} [{format_percent(score.low)}, {format_percent(score.high)}]"
+    return f"{text}, {VERDICT}" if is_at_chance(score) else text
 
 
 def format_mean_cell(line: dict[str, Any] | None) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 from polyclip.core.json import parse_json
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.errors import DataError, RunError
+from polyclip.evaluation.chance import RECALLS, list_telling
 from polyclip.evaluation.results import Retention, Score
 
-HEADLINE = ("recall@1", "recall@5", "recall@10")
+HEADLINE = RECALLS
 DIRECTIONS = ("text_to_image", "image_to_text")
 
 
@@ -33,17 +34,19 @@ class RunFacts:
         """The headline protocol, which is the first."""
         return self.scores[0].protocol
 
+    def get_metrics(self, direction: str) -> tuple[str, ...]:
+        """Return the recalls of the headline protocol that mean something, smallest k first."""
+        headline = [score for score in self.scores if (score.protocol, score.direction) == (self.protocol, direction)]
+        return list_telling(headline)
+
     def get_figures(self, direction: str) -> dict[str, dict[str, Score]]:
-        """Return scores of the headline protocol by language and metric; trained languages first, then by recall@10."""
+        """Return scores of the headline protocol by language and metric; trained languages first, then the best."""
         found: dict[str, dict[str, Score]] = {}
         for score in self.scores:
             if (score.protocol, score.direction) == (self.protocol, direction):
                 found.setdefault(score.language, {})[score.metric] = score
-        return dict(
-            sorted(
-                found.items(), key=lambda pair: (not pair[1]["recall@10"].seen, -pair[1]["recall@10"].value, pair[0])
-            )
-        )
+        last = self.get_metrics(direction)[-1]
+        return dict(sorted(found.items(), key=lambda pair: (not pair[1][last].seen, -pair[1][last].value, pair[0])))
 
     def mean(self, direction: str, group: str, metric: str) -> dict[str, Any] | None:
         """Find the mean of the headline protocol over a group of languages; None where the group is empty."""

@@ -1,44 +1,56 @@
 """Retrieval scores as tables, trained and unseen languages apart."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from polyclip.errors import DataError
+from polyclip.evaluation.chance import RECALLS, VERDICT, describe_chance, is_at_chance, is_telling, list_telling
 from polyclip.evaluation.results import Result, Retention, Score
 from polyclip.languages.schema import list_languages, load_language
 
-METRICS = ("recall@1", "recall@5", "recall@10")
+MARK = "~"  # beside a score that cannot be told apart from chance
 VISION = "vision tower"
 SHOWN = 2  # languages with a column of their own in the overview: it fits 80 columns
 Figures = dict[str, Score]  # metric -> score
 
 
-def build_tables(scores: Sequence[Score]) -> list[Table]:
-    """Build tables of both directions of the first protocol, and an overview of all protocols."""
+def build_tables(scores: Sequence[Score], without: Sequence[str] = ()) -> list[Table]:
+    """Build tables of both directions of the first protocol, and an overview of all protocols.
+
+    Args:
+        scores: Scores of a result.
+        without: Codes of languages that were asked for and have no captions to score; each gets a row.
+
+    """
     protocols = list(dict.fromkeys(score.protocol for score in scores))
-    found = [build_table(scores, protocols[0], direction) for direction in ("text_to_image", "image_to_text")]
+    found = [build_table(scores, protocols[0], direction, without) for direction in ("text_to_image", "image_to_text")]
     return found + ([build_overview(scores, protocols)] if len(protocols) > 1 else [])
 
 
-def build_table(scores: Sequence[Score], protocol: str, direction: str) -> Table:
-    """Build a table of one protocol and direction, in percent with 95 % intervals; fits 80 columns."""
+def build_table(scores: Sequence[Score], protocol: str, direction: str, without: Sequence[str] = ()) -> Table:
+    """Build a table of one protocol and direction, in percent with 95 % intervals; fits 80 columns.
+
+    Recalls of a k that is a large part of the gallery are left out, see `polyclip.evaluation.chance`.
+    """
     by_language = group_scores(scores, protocol, direction)
     first = next(iter(by_language.values()))
+    metrics = list_telling(score for found in by_language.values() for score in found.values())
     things = "images" if direction == "text_to_image" else "captions"
-    chance = ", ".join(f"{100 * first[metric].chance:.1f}" for metric in METRICS)
+    chance = ", ".join(f"{100 * first[metric].chance:.1f}" for metric in metrics)
+    marked = any(MARK in format_cell(found[metric]) for found in by_language.values() for metric in metrics)
     drawn = Table(
         title=f"{first['recall@1'].benchmark} · {protocol} · {first['recall@1'].split} · {direction.replace('_', ' ')}",
         caption=f"percent [95 % interval]; n queries among {format_range(by_language.values(), 'gallery')} {things}; "
-        f"chance {chance}; rank: median",
+        f"chance {chance}; rank: median{f'; {MARK} {VERDICT}' if marked else ''}",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
     drawn.add_column("language", max_width=18)
-    for heading in ("n", *METRICS, "rank"):
+    for heading in ("n", *metrics, "rank"):
         drawn.add_column(heading, justify="right", no_wrap=True)
     for seen, heading in ((True, "trained"), (False, "unseen (zero-shot)")):
         group = {code: found for code, found in by_language.items() if found["recall@1"].seen is seen}
@@ -47,28 +59,37 @@ def build_table(scores: Sequence[Score], protocol: str, direction: str) -> Table
             drawn.add_row(
                 f"[bold]{heading}[/bold]",
                 "",
-                *(f"[bold]mean {compute_mean(group, metric):.1f}[/bold]" for metric in METRICS),
+                *(f"[bold]{format_mean(group, metric)}[/bold]" for metric in metrics),
                 "",
             )
-        for code, found in sorted(group.items(), key=lambda pair: -pair[1]["recall@10"].value):
+        for code, found in sorted(group.items(), key=lambda pair: -pair[1][metrics[-1]].value):
             drawn.add_row(
                 format_language(code),
                 f"{found['recall@1'].queries}",
-                *(format_cell(found[m]) for m in METRICS),
+                *(format_cell(found[m]) for m in metrics),
                 format_rank(found["median_rank"]),
             )
+    if without:
+        drawn.add_section()
+        drawn.add_row("[bold]no captions here[/bold]", "", *("[bold]no score[/bold]" for _ in metrics), "")
+        for code in without:
+            drawn.add_row(format_language(code), "0", *("-" for _ in metrics), "-")
     return drawn
 
 
 def build_overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:
-    """Build a table of text-to-image recall@10 by protocol: two trained languages, means of trained and unseen ones."""
+    """Build a table of text-to-image recall by protocol: two trained languages, means of trained and unseen ones.
+
+    The recall is the one of the largest k that means something under every protocol.
+    """
     trained = list(
         dict.fromkeys(score.language for score in scores if score.seen and score.language in list_languages())
     )[:SHOWN]
     seen = {score.language: score.seen for score in scores}
     known, unknown = (sum(value is wanted for value in seen.values()) for wanted in (True, False))
+    metric = choose_metric(scores)
     drawn = Table(
-        title="text to image recall@10 by protocol, percent",
+        title=f"text to image {metric} by protocol, percent",
         caption=f"trained, unseen: unweighted means over {known} trained and {unknown} unseen languages",
         header_style="bold",
         box=SIMPLE_HEAD,
@@ -79,15 +100,28 @@ def build_overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:
         drawn.add_column(heading, justify="right", no_wrap=True)
     for protocol in protocols:
         by_language = group_scores(scores, protocol, "text_to_image")
-        values = [
-            f"{100 * by_language[code]['recall@10'].value:.1f}" if code in by_language else "-" for code in trained
-        ]
+        values = [f"{100 * by_language[code][metric].value:.1f}" if code in by_language else "-" for code in trained]
         for wanted in (True, False):
             group = {code: found for code, found in by_language.items() if found["recall@1"].seen is wanted}
-            values.append(f"{compute_mean(group, 'recall@10'):.1f}" if group else "-")
-        chance = next(iter(by_language.values()))["recall@10"].chance
+            values.append(f"{compute_mean(group, metric):.1f}" if group else "-")
+        chance = next(iter(by_language.values()))[metric].chance
         drawn.add_row(protocol, format_range(by_language.values(), "gallery"), *values, f"{100 * chance:.1f}")
     return drawn
+
+
+def choose_metric(scores: Iterable[Score]) -> str:
+    """Choose the recall of the largest k that means something wherever it stands, text to image.
+
+    Args:
+        scores: Scores of any protocols and languages.
+
+    Returns:
+        Name of the metric.
+
+    """
+    asked = [score for score in scores if score.direction == "text_to_image" and score.metric in RECALLS]
+    unclear = {score.metric for score in asked if not is_telling(score)}
+    return next(metric for metric in reversed(RECALLS) if metric not in unclear)
 
 
 def group_scores(scores: Sequence[Score], protocol: str, direction: str) -> dict[str, Figures]:
@@ -104,6 +138,12 @@ def compute_mean(group: dict[str, Figures], metric: str) -> float:
     return 100 * sum(found[metric].value for found in group.values()) / len(group)
 
 
+def format_mean(group: dict[str, Figures], metric: str) -> str:
+    """Format the mean over languages, where the metric means something in all of them."""
+    telling = all(is_telling(found[metric]) for found in group.values())
+    return f"mean {compute_mean(group, metric):.1f}" if telling else "-"
+
+
 def format_range(found: Iterable[Figures], field: str) -> str:
     """Format a number as `355`, or `282 to 355` where languages differ."""
     values = sorted({getattr(figure["recall@1"], field) for figure in found})
@@ -111,8 +151,29 @@ def format_range(found: Iterable[Figures], field: str) -> str:
 
 
 def format_cell(score: Score) -> str:
-    """Format a score as `12.3 [10, 15]`."""
-    return f"{100 * score.value:.1f} [{100 * score.low:.0f}, {100 * score.high:.0f}]"
+    """Format a score as `12.3 [10, 15]`, with a mark where it is not above chance; `-` where k says nothing."""
+    if not is_telling(score):
+        return "-"
+    mark = f" {MARK}" if is_at_chance(score) else ""
+    return f"{100 * score.value:.1f} [{100 * score.low:.0f}, {100 * score.high:.0f}]{mark}"
+
+
+def format_verdicts(scores: Sequence[Score], named: Collection[str]) -> list[str]:
+    """Say in words which of the named languages do no better than chance.
+
+    Args:
+        scores: Scores of a result.
+        named: Codes of the languages to look at.
+
+    Returns:
+        A sentence for each of them.
+
+    """
+    first = {score.language: score for score in reversed(scores) if score.metric == RECALLS[0]}
+    return [
+        f"{format_language(code)}: {VERDICT} with {first[code].queries} captions"
+        for code in describe_chance(scores, named)
+    ]
 
 
 def format_rank(score: Score) -> str:
@@ -185,6 +246,11 @@ def format_summary(result: Result, folder: Path) -> str:
             f'search: polyclip search "paka mweusi" --images PICTURES --model {folder}',
         ]
     )
+
+
+def describe_training(result: Result) -> list[str]:
+    """Say how much of a corpus tested in folds the scores and the model that is kept learnt from; else nothing."""
+    return [note for note in result.origin["notes"] if "captioned images" in note] if "folds" in result.origin else []
 
 
 def format_notes(result: Result) -> str:

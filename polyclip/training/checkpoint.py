@@ -41,7 +41,7 @@ class TrainingState:
         self.epoch = line["epoch"]
         self.log.append(line)
         if last or line["validation"] > self.best_value:
-            self.best_value = line["validation"]
+            self.best_value = line.get("validation", self.best_value)
             self.best = {name: tensor.clone() for name, tensor in select_changing(aligner, self.fixed).items()}
 
 

@@ -61,6 +61,8 @@ class AlignConfig:
     class_names: bool = True  # whether to use the vision encoder's own class names beside the heads, where it has any
     lint: bool = True  # whether to check for train/test overlap first
     allow_leakage: str = ""  # why overlap is accepted
+    folds: int | None = None  # 1: one split; None: several where the corpus is small and has no test split of its own
+    final: bool = False  # whether the model that is kept learns from every image, after the folds
     until: float = math.inf  # moment of time.monotonic() when training stops and keeps its best epoch
     track: tuple[str, ...] = ()  # trackers beside log.jsonl: tensorboard, wandb, trackio
     observers: tuple[Callable[[dict[str, Any]], None], ...] = ()  # called with each line of the training log
@@ -84,6 +86,7 @@ def collect_settings(run: AlignConfig) -> dict[str, Any]:
         **({} if run.compute.precision == "fp32" else {"precision": run.compute.precision}),
         "encode_precision": current_encode_precision(),
         **({} if run.class_names else {"class_names": False}),
+        **({} if run.folds in (None, 1) else {"folds": run.folds, "final": run.final}),
     }
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,6 +48,9 @@ class Phase:
     compute: Compute = Compute()
     count_flops: bool = False  # of the first step, into the log
     last: bool = False  # keep the last epoch rather than the best: where validation has more captions than training
+    resumable: bool = True  # whether a checkpoint is written after each epoch
+    stop: int | None = None  # epochs after which training ends, of a schedule of `settings.epochs`; None: all
+    judged: str = "validation"  # what `validate` measures, as the log calls it
     until: float = (
         math.inf
     )  # moment of time.monotonic() when the loop stops; the epoch that is then under way is dropped
@@ -73,7 +76,12 @@ class Phase:
 
 
 def fit(aligner: PolyCLIP, phase: Phase) -> list[dict[str, Any]]:
-    """Train a phase: validate before the first and after each epoch, and keep the best epoch's weights.
+    """Train a phase as `train_epochs` does, and return the whole log, one line for each epoch."""
+    return list(train_epochs(aligner, phase))
+
+
+def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
+    """Train a phase, epoch by epoch: validate before the first and after each epoch, and keep the best epoch's weights.
 
     A checkpoint is written to `phase.folder` after each epoch. A run that was killed continues from there and ends with
     the same weights, bit for bit on a CPU, because each step's pairs and dropout depend on the seed and the step's
@@ -83,51 +91,51 @@ def fit(aligner: PolyCLIP, phase: Phase) -> list[dict[str, Any]]:
         aligner: The model; receives the weights of the best epoch, or of the last one if the phase says so.
         phase: What is trained, on what, and for how long.
 
-    Returns:
-        The log, one line for each epoch.
+    Yields:
+        The log, one line for each epoch, while the model has the weights of that epoch.
 
     Raises:
         RunError: The loss is not finite, or the checkpoint does not fit.
 
     """
-    settings = phase.settings
-    total = settings.epochs * phase.steps_per_epoch
+    total = phase.settings.epochs * phase.steps_per_epoch
     accelerator = compute.create_accelerator(phase.compute)
     fixed = frozenset(name for name, parameter in aligner.named_parameters() if parameter.requires_grad) - set(
         phase.trained
     )
-    state, moments = checkpoint.read(phase.folder, phase.name, settings, aligner, fixed)
+    state, moments = checkpoint.read(phase.folder, phase.name, phase.settings, aligner, fixed)
     model, optimizer = prepare_training(accelerator, aligner, phase)
     checkpoint.restore(optimizer, moments)
     peaks = [group["lr"] for group in optimizer.param_groups]
     judge = partial(compute.run_validation, accelerator, model, aligner, phase.trained, phase.validate)
     with Progress(f"training {phase.name}", total * phase.batch) as progress, distributed.explain_lost_process():
         progress.advance(state.epoch * phase.steps_per_epoch * phase.batch)
+        yield from state.log
         if not state.log:  # a phase that does not improve validation ends where it began
-            state.record({"phase": phase.name, "epoch": 0, "validation": judge()}, aligner, phase.last)
-            phase.observe(state.log[-1])
-        for epoch in range(state.epoch, settings.epochs):
+            record_line({"phase": phase.name, "epoch": 0, phase.judged: judge()}, state, aligner, phase)
+            yield state.log[-1]
+        for epoch in range(state.epoch, phase.settings.epochs if phase.stop is None else phase.stop):
             started = time.monotonic()
             losses, flops = run_epoch(epoch, accelerator, model, optimizer, phase, peaks, progress)
             if len(losses) < phase.steps_per_epoch:
                 break
             value = judge()
-            progress.note = f"loss {sum(losses) / len(losses):.3f}, validation recall {value:.3f}"
-            line = {
-                "phase": phase.name,
-                "epoch": epoch + 1,
-                "batch": phase.batch,
-                "loss": sum(losses) / len(losses),
-                "validation": value,
-            }
+            progress.note = f"loss {sum(losses) / len(losses):.3f}, {phase.judged} recall {value:.3f}"
+            line = {"epoch": epoch + 1, "batch": phase.batch, "loss": sum(losses) / len(losses), phase.judged: value}
             line |= {"scale": aligner.scale().item(), "seconds": time.monotonic() - started}
             line |= {"flops": flops * phase.steps_per_epoch} if phase.count_flops else {}
-            state.record(line, aligner, phase.last)
-            phase.observe(line)
-            checkpoint.write(phase.folder, phase.name, settings, aligner, optimizer, state)
+            record_line({"phase": phase.name, **line}, state, aligner, phase)
+            if phase.resumable:
+                checkpoint.write(phase.folder, phase.name, phase.settings, aligner, optimizer, state)
+            yield state.log[-1]
     compute.release_model(accelerator, model, aligner)
     aligner.set_state(checkpoint.select_changing(aligner, frozenset(state.best)) | state.best, "the best epoch")
-    return state.log
+
+
+def record_line(line: dict[str, Any], state: checkpoint.TrainingState, aligner: PolyCLIP, phase: Phase) -> None:
+    """Add a line to the log, with the weights if they are the best so far, and pass it on."""
+    state.record(line, aligner, phase.last)
+    phase.observe(line)
 
 
 def prepare_training(accelerator: Accelerator, aligner: PolyCLIP, phase: Phase) -> tuple[nn.Module, Any]:

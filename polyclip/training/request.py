@@ -102,6 +102,8 @@ class AlignOptions:
     max_drop: float | None = None
     track: list[str] | None = None
     allow_leakage: str = ""
+    folds: int | None = None
+    final: bool = False
     out: Path | None = None
     max_bad: str = ""
     resume: bool = False
@@ -303,6 +305,8 @@ def build_config(options: AlignOptions, request: AlignRequest) -> "AlignConfig":
         advice={"advice": request.advice} if request.advice else {},
         resume=options.resume,
         allow_leakage=options.allow_leakage,
+        folds=options.folds,
+        final=options.final,
     )
 
 
@@ -336,6 +340,8 @@ def build_finetune_config(options: AlignOptions, request: AlignRequest, start: P
         continued=continued,
         resume=options.resume,
         allow_leakage=options.allow_leakage,
+        folds=options.folds,
+        final=options.final,
     )
 
 
