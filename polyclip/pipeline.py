@@ -37,6 +37,7 @@ from polyclip.training.folds import (
     check_test_split,
     check_unseen,
     describe_folds,
+    describe_unlearnt,
     encode_whole,
     plan_folds,
     refuse_folds,
@@ -169,7 +170,9 @@ def score_run(
     clock.lap("evaluate")
     facts = describe_origin(aligner, run.heads.seed, report)
     facts |= {} if leaked is None else {"notes": [*facts["notes"], *describe_leakage(leaked)], "leakage": leaked}
-    if folds is not None:
+    if folds is None:
+        facts["notes"] += describe_unlearnt(run)
+    else:
         table, notes = describe_folds(run, folds)
         facts |= {"folds": table, "notes": [*notes, *facts["notes"]], "interval": INTERVAL}
     result = Result(

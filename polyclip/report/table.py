@@ -40,11 +40,13 @@ def build_table(scores: Sequence[Score], protocol: str, direction: str, without:
     metrics = list_telling(score for found in by_language.values() for score in found.values())
     things = "images" if direction == "text_to_image" else "captions"
     chance = ", ".join(f"{100 * first[metric].chance:.1f}" for metric in metrics)
+    left_out = f"; means without {', '.join(without)}" if without else ""
     marked = any(MARK in format_cell(found[metric]) for found in by_language.values() for metric in metrics)
     drawn = Table(
         title=f"{first['recall@1'].benchmark} · {protocol} · {first['recall@1'].split} · {direction.replace('_', ' ')}",
         caption=f"percent [95 % interval]; n queries among {format_range(by_language.values(), 'gallery')} {things}; "
-        f"chance {chance}; rank: median{f'; {MARK} {VERDICT}' if marked else ''}",
+        f"chance {chance}; rank: median{f'; {MARK} {VERDICT}' if marked else ''}"
+        f"{left_out}",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -249,8 +251,8 @@ def format_summary(result: Result, folder: Path) -> str:
 
 
 def describe_training(result: Result) -> list[str]:
-    """Say how much of a corpus tested in folds the scores and the model that is kept learnt from; else nothing."""
-    return [note for note in result.origin["notes"] if "captioned images" in note] if "folds" in result.origin else []
+    """Say how much of a small corpus the scored models and the one that is kept learnt from; nothing of a large one."""
+    return [note for note in result.origin["notes"] if "captioned images" in note]
 
 
 def format_notes(result: Result) -> str:

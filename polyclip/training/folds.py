@@ -188,10 +188,11 @@ def encode_whole(run: AlignConfig) -> Iterator[None]:
     write_settings(run.out, settings | run.advice)
     pairs = make_training_pairs(whole, run.languages, "train", run.sample)
     rows = read_named_rows(whole, Request(languages=list_reported_languages(run, corpus), corpus=run.corpus))[0]
-    names = {code: [row.captions[0] for row in found] for code, found in rows.items()}
-    captions = [*pairs.captions, *(name for own in names.values() for name in own)]
+    known = set(pairs.captions)
+    names = [[row.captions[0] for row in found if row.captions[0] not in known] for found in rows.values()]
+    captions = [*pairs.captions, *(name for own in names for name in own)]
     text, tower = describe("encoders", run.recipe.text_encoder), describe("towers", run.recipe.vision_tower)
-    sections = [*pairs.sections[0], *map(len, names.values())]
+    sections = [*pairs.sections[0], *map(len, names)]
     with ExitStack() as stack:
         stack.enter_context(feature_cache.remember(text, captions, "captions of all folds", sections))
         stack.enter_context(feature_cache.remember(tower, pairs.images, "images of all folds", pairs.sections[1]))
@@ -404,6 +405,22 @@ def describe_folds(run: AlignConfig, folds: TrainedFolds) -> tuple[dict[str, Any
         "kept": {"final": run.final, "trained_on": len(kept), "epochs": folds.epochs},
     }
     return facts, [*notes, *dict.fromkeys(leaked)]
+
+
+def describe_unlearnt(run: AlignConfig) -> list[str]:
+    """Say how much of a small corpus a run with one split did not learn from; nothing where folds cannot be made."""
+    if explain_no_folds(run):
+        return []
+    every = list_captioned(run, load_corpus(run.corpus))
+    held = len(every - set(read_train_concepts(run)))
+    return (
+        [
+            f"Trained on {len(every) - held} of {len(every)} captioned images; the other {held} validate and test. "
+            "--final tests in folds and trains on all."
+        ]
+        if held and len(every) < SMALL
+        else []
+    )
 
 
 def read_train_concepts(run: AlignConfig) -> list[str]:
