@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from polyclip.evaluation.results import Score
-from polyclip.report.table import Figures, compute_mean, format_cell, format_language, group_scores
+from polyclip.report.table import Figures, compute_mean, format_interval, format_language, group_scores
 
 DIRECTION = "classification"
 CAPTION = (
@@ -58,8 +58,8 @@ def format_row(code: str, found: Figures) -> list[str]:
     acc5 = f"{100 * found['acc5'].value:.1f}" if "acc5" in found else "-"
     return [
         format_language(code),
-        format_cell(found["acc1_corrected"]),
-        format_cell(acc1),
+        format_interval(found["acc1_corrected"]),
+        format_interval(acc1),
         f"{100 * acc1.chance:.1f}",
         acc5,
         f"{acc1.gallery}",

@@ -156,8 +156,12 @@ def format_cell(score: Score) -> str:
     """Format a score as `12.3 [10, 15]`, with a mark where it is not above chance; `-` where k says nothing."""
     if not is_telling(score):
         return "-"
-    mark = f" {MARK}" if is_at_chance(score) else ""
-    return f"{100 * score.value:.1f} [{100 * score.low:.0f}, {100 * score.high:.0f}]{mark}"
+    return format_interval(score) + (f" {MARK}" if is_at_chance(score) else "")
+
+
+def format_interval(score: Score) -> str:
+    """Format a score in percent with its interval, as `12.3 [10, 15]`."""
+    return f"{100 * score.value:.1f} [{100 * score.low:.0f}, {100 * score.high:.0f}]"
 
 
 def format_verdicts(scores: Sequence[Score], named: Collection[str]) -> list[str]:

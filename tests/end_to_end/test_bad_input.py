@@ -179,6 +179,6 @@ def test_a_test_picture_that_is_trained_on_is_refused_unless_a_reason_is_given(
     found = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))["origin"]
     assert found["leakage"]["leaks"] == {"identical picture": 1} and found["leakage"]["allowed"] == "only to try"
     assert (
-        found["notes"][-1]
-        == "Not unseen: the test split shares 1 identical picture with the training split; allowed: only to try"
+        "Not unseen: the test split shares 1 identical picture with the training split; allowed: only to try"
+        in found["notes"]
     )

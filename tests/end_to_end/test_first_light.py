@@ -84,6 +84,7 @@ def test_the_schema_other_tools_read(result: dict[str, Any]) -> None:
         "queries",
         "gallery",
         "chance",
+        "p_chance",
     }
     for score in result["scores"]:
         assert set(score) == keys

@@ -75,18 +75,7 @@ def test_small_corpora_are_tested_in_folds(runs: dict[str, pc.AlignResult]) -> N
     assert folds["kept"]["trained_on"] < 24 and "folds" in result["origin"]["interval"]
     said = " ".join(result["origin"]["notes"])
     assert f"did not learn from the other {24 - folds['kept']['trained_on']} of 24: --final trains on all" in said
-    assert (
-        sorted(path.name for path in runs["usual"].path.iterdir())
-        == [
-            "README.md",
-            "aligner.safetensors",
-            "log.jsonl",
-            "result.json",
-            "result.ranks.safetensors",
-            "run.toml",
-        ]
-        or (runs["usual"].path / "knowledge.json").is_file()
-    )
+    assert not (runs["usual"].path / "folds").exists() and (runs["usual"].path / "aligner.safetensors").is_file()
 
 
 def test_the_epoch_is_the_best_on_validation_over_the_folds(runs: dict[str, pc.AlignResult]) -> None:
@@ -114,7 +103,7 @@ def test_final_learns_from_everything_and_says_whose_the_scores_are(runs: dict[s
 def test_a_final_model_is_not_tested_on_what_it_learnt(runs: dict[str, pc.AlignResult], corpus: str) -> None:
     with pytest.raises(RunError, match="trained on every image of 'toy'"):
         pc.evaluate(runs["final"].path, "held-out", corpus=corpus)
-    assert pc.evaluate(runs["usual"].path, "held-out", corpus=corpus).scores
+    assert pc.evaluate(runs["usual"].path, "held-out", corpus=corpus, languages="sw").scores
 
 
 def test_card_and_report_say_that_folds_were_tested(runs: dict[str, pc.AlignResult]) -> None:
