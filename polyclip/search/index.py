@@ -17,6 +17,7 @@ from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search._embeddings import read_embeddings
 from polyclip.search._format import (
     INSIDE,
+    MANIFEST,
     Graph,
     Manifest,
     find_index_folder,
@@ -264,6 +265,11 @@ class Index:
         return [
             Hit(self.root / self.paths[place], float(similarity[row])) for place, row in zip(places, order, strict=True)
         ]
+
+
+def find_manifest(folder: Path) -> Path:
+    """The file of an index that is written last, each time that it is written."""
+    return find_index_folder(folder) / MANIFEST
 
 
 def choose_out_folder(images: Path, out: Path | None) -> Path:

@@ -10,7 +10,8 @@ from polyclip.search.server.errors import RequestError
 from polyclip.search.server.policy import Hosts, Token, check_site
 from polyclip.search.server.render import Views
 
-OPEN = "/static/"  # style and script of the page that asks for the token
+HEALTH = "/health"
+OPEN = ("/static/", HEALTH)  # style and script of the page that asks for the token; a container's health check
 PATIENCE = 0.3  # seconds before a wrong token is rejected
 KEPT = 30 * 24 * 3600  # seconds a browser keeps the cookie
 
@@ -37,7 +38,12 @@ class Gate:
 
     async def check_token(self, request: Request) -> Response | None:
         """Return None for an authorized request, else the token form or the page after it."""
-        if self.token is None or request.url.path.startswith(OPEN) or self.token.is_authorized(request):
+        if (
+            self.token is None
+            or request.url.path.startswith(OPEN)
+            or request.url.path == HEALTH
+            or self.token.is_authorized(request)
+        ):
             return None
         given = request.query_params.get("token", "") if request.method == "GET" else ""
         if request.method == "POST" and request.url.path == "/enter":

@@ -1,13 +1,15 @@
 """The indexes served and their models: each model is in memory once, and models on the same backbones share them."""
 
+import logging
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import anyio
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -16,14 +18,16 @@ from polyclip.core.run_folder import read_settings
 from polyclip.core.storage import hash_file
 from polyclip.data.image_modes import convert_to_rgb
 from polyclip.data.types import ImageSource
-from polyclip.errors import DataError
+from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.languages.normalize import normalize_input
 from polyclip.models import encoding
 from polyclip.models.aligner import load_model
 from polyclip.models.branch import Branch
-from polyclip.search.index import Index
+from polyclip.search.index import Index, find_manifest
 from polyclip.search.results import Hit
 
+LOG = logging.getLogger(__name__)
+Stamp = tuple[int, int] | None
 REMEMBERED = 256  # embeddings of queries kept for each model: filters and "more" ask for the same again
 
 
@@ -66,11 +70,29 @@ class ServedModel:
             self._recent.popitem(last=False)
         return self._recent[key]
 
+    def remember_texts(self, texts: Sequence[tuple[str, str]]) -> None:
+        """Embed several texts in one batch for `embed_text`; those that cannot be read are left to it.
+
+        Args:
+            texts: Query and language of each; at most as many as are kept.
+
+        """
+        new: dict[tuple[str, str], str] = {}
+        for query, language in texts:
+            try:
+                if (query, language) not in self._recent:
+                    new[query, language] = normalize_input([query], language)[0]
+            except PolyclipError:
+                continue
+        if len(new) > 1:
+            for key, row in zip(new, self._embed(self.aligner.text, list(new.values())), strict=True):
+                self._recent[key] = row[None]
+
     def embed_image(self, image: Image.Image) -> Float[Tensor, "1 dim"]:
         """Embed an image given by the user."""
         return self._embed(self.aligner.vision, [ImageSource("query", "", partial(convert_to_rgb, image))])
 
-    def _embed(self, branch: Branch, items: Sequence[Any]) -> Float[Tensor, "1 dim"]:
+    def _embed(self, branch: Branch, items: Sequence[Any]) -> Float[Tensor, "item dim"]:
         return branch.unit(encoding.encode_items(self._encoders.get_encoder(branch), items, lambda rows: None))
 
 
@@ -83,6 +105,11 @@ class Collection:
     model: ServedModel
     rows: dict[str, int]  # of each path
     folders: dict[str, int]  # every folder below the root, and how many images are in it and below
+    stamp: Stamp  # of the index's manifest when it was opened
+
+    def is_outdated(self) -> bool:
+        """Whether the index was written again since it was opened."""
+        return read_stamp(self.index.folder) not in (self.stamp, None)
 
     @property
     def label(self) -> str:
@@ -109,6 +136,7 @@ class Catalog:
     """All collections that are served, in the given order."""
 
     collections: dict[str, Collection]
+    _opening: set[str] = field(default_factory=set)
 
     @classmethod
     def open(cls, folders: Sequence[Path]) -> "Catalog":
@@ -129,19 +157,59 @@ class Catalog:
         models: dict[str, ServedModel] = {}
         found: dict[str, Collection] = {}
         for folder in folders:
-            index = Index.open(folder)
+            stamp, index = read_stamp(folder), Index.open(folder)
             key = identify_weights(index.model)
             if key not in models:
                 models[key] = ServedModel(index.model, encoders)
             name = choose_name(folder, found)
-            rows = {path: row for row, path in enumerate(index.paths)}
-            found[name] = Collection(name, index, models[key], rows, count_by_folder(index.paths))
+            found[name] = make_collection(name, index, models[key], stamp)
         return cls(found)
+
+    async def refresh(self) -> None:
+        """Open indexes that were written again; requests under way keep the old ones.
+
+        An index that cannot be opened, or is now of another model, is served as it was, and the log says so.
+        """
+        for name, each in list(self.collections.items()):
+            if name not in self._opening and each.is_outdated():
+                self._opening.add(name)
+                try:
+                    self.collections[name] = await anyio.to_thread.run_sync(reopen, each)
+                finally:
+                    self._opening.discard(name)
 
     def warm_up(self) -> None:
         """Build the text encoders, so that the first query does not wait for them."""
         for collection in self.collections.values():
             collection.model.embed_text("warm", "")
+
+
+def make_collection(name: str, index: Index, model: ServedModel, stamp: Stamp) -> Collection:
+    """A collection of an index; the stamp was read before the index was opened."""
+    rows = {path: row for row, path in enumerate(index.paths)}
+    return Collection(name, index, model, rows, count_by_folder(index.paths), stamp)
+
+
+def reopen(each: Collection) -> Collection:
+    """A collection with its index as it is now; as it was, with another stamp, where that cannot be served."""
+    stamp = read_stamp(each.index.folder)
+    try:
+        index = Index.open(each.index.folder)
+        if index.manifest.aligner != each.index.manifest.aligner:
+            raise RunError(f"{each.index.folder} is now an index by another model; restart 'polyclip serve'.")
+        return make_collection(each.name, index, each.model, stamp)
+    except PolyclipError as error:
+        LOG.warning("index %s is served as it was: %s", each.name, error)
+        return replace(each, stamp=stamp)
+
+
+def read_stamp(folder: Path) -> Stamp:
+    """Time of change and size of an index's manifest; None where there is none."""
+    try:
+        facts = find_manifest(folder).stat()
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size
 
 
 def identify_weights(run: Path) -> str:

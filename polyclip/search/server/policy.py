@@ -98,6 +98,14 @@ def parse_hostname(header: str) -> str:
         return ""
 
 
+def parse_netloc(origin: str) -> str:
+    """Host and port of an Origin header; "" for what is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
 def check_site(headers: Headers, method: str) -> None:
     """Check that a request does not come from another site's page; following a link from there is allowed.
 
@@ -109,7 +117,7 @@ def check_site(headers: Headers, method: str) -> None:
     followed = method == "GET" and mode == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
     foreign = site in ("cross-site", "same-site") and not followed
     origin = headers.get("origin")
-    if foreign or (method != "GET" and origin is not None and urlsplit(origin).netloc != headers.get("host")):
+    if foreign or (method != "GET" and origin is not None and parse_netloc(origin) != headers.get("host")):
         raise RequestError(403, "This request came from another site's page; open this page itself and ask there.")
 
 

@@ -18,28 +18,27 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from polyclip.search.server import thumbnails
-from polyclip.search.server.auth import Gate
-from polyclip.search.server.collections import Catalog
+from polyclip.search.server.auth import HEALTH, Gate
+from polyclip.search.server.collections import Catalog, Collection
 from polyclip.search.server.errors import RequestError
 from polyclip.search.server.policy import HEADERS, Hosts, Token, add_headers
-from polyclip.search.server.query import SearchAnswer, SearchRequest, answer_request, find_collection, parse_request
+from polyclip.search.server.query import SearchRequest, find_collection, parse_request
 from polyclip.search.server.render import STATIC, Views, format_answer
 from polyclip.search.server.upload import decode_upload, read_form
+from polyclip.search.server.waiting import WaitingLine
 
-LINE = 32  # requests that may wait; further ones are refused
+DIGITS = 12  # of a row's number, fewer
 PREVIEW = 256  # pixels of the preview of an uploaded image
 # kept by the browser, but asked for by its ETag: a row of another index may come to stand at the same address
 FRESH = "private, no-cache"
 
 
 class Endpoints:
-    """Request handlers. Models answer one request at a time in a thread, images are encoded in others; the event loop
-    stays free.
-    """
+    """Request handlers. Models answer in one thread, images are encoded in others; the event loop stays free."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog, self.views = catalog, Views(catalog)
-        self.model_limiter = anyio.CapacityLimiter(1)
+        self.line = WaitingLine()
         self.image_limiter = anyio.CapacityLimiter(min(4, os.cpu_count() or 1))
 
     async def get_page(self, request: Request) -> Response:
@@ -48,7 +47,7 @@ class Endpoints:
             asked, sent = await self.read_request(request)
             if asked.is_empty:
                 return self.views.render_home(request, asked)
-            found = await self.answer_request_in_turn(asked)
+            found = await self.line.ask(asked)
         except RequestError as error:
             return self.views.render_problem(request, error)
         return self.views.render_results(request, found, encode_preview(sent) if sent is not None else "")
@@ -56,9 +55,13 @@ class Endpoints:
     async def get_api(self, request: Request) -> Response:
         """GET and POST /api/search: results as JSON."""
         asked, _ = await self.read_request(request)
-        return JSONResponse(
-            format_answer(await self.answer_request_in_turn(asked)), headers={"cache-control": "no-store"}
-        )
+        return JSONResponse(format_answer(await self.line.ask(asked)), headers={"cache-control": "no-store"})
+
+    async def get_health(self, request: Request) -> Response:
+        """GET /health: that the server answers, without a token and without names, for a container's health check."""
+        pictures = sum(len(each.index) for each in self.catalog.collections.values())
+        found = {"status": "ready", "indexes": len(self.catalog.collections), "pictures": pictures}
+        return JSONResponse(found | {"waiting": len(self.line)}, headers={"cache-control": "no-store"})
 
     async def get_indexes(self, request: Request) -> Response:
         """GET /api/indexes: the collections as JSON."""
@@ -76,9 +79,21 @@ class Endpoints:
 
     async def get_view(self, request: Request) -> Response:
         """GET /picture/INDEX/ROW: a page with one image."""
-        each = find_collection(self.catalog, request.path_params["name"])
-        thumbnails.find_image_file(each.index, request.path_params["row"])
-        return self.views.render_image(request, each, request.path_params["row"])
+        each, row = self.find_row(request)
+        thumbnails.find_image_file(each.index, row)
+        return self.views.render_image(request, each, row)
+
+    def find_row(self, request: Request) -> tuple[Collection, int]:
+        """The collection and the row that a path names.
+
+        Raises:
+            RequestError: (404) There is no such collection, or the row is no number.
+
+        """
+        row = request.path_params["row"]
+        if not (row.isascii() and row.isdecimal() and len(row) < DIGITS):
+            raise RequestError(404, "There is no such page here.")
+        return find_collection(self.catalog, request.path_params["name"]), int(row)
 
     async def get_small(self, request: Request) -> Response:
         """GET /small/INDEX/ROW: at most 320 pixels a side."""
@@ -90,8 +105,8 @@ class Endpoints:
 
     async def send_image(self, request: Request, edge: int, draw: Callable[..., bytes]) -> Response:
         """Send an image as WebP, or 304 where the browser has it."""
-        each = find_collection(self.catalog, request.path_params["name"])
-        path = thumbnails.find_image_file(each.index, request.path_params["row"])
+        each, row = self.find_row(request)
+        path = thumbnails.find_image_file(each.index, row)
         tag = f'"{thumbnails.compute_etag(path, edge)}"'
         headers = {"etag": tag, "cache-control": FRESH}
         if request.headers.get("if-none-match") == tag:
@@ -109,6 +124,7 @@ class Endpoints:
             RequestError: The request or the image is invalid.
 
         """
+        await self.catalog.refresh()
         if request.method != "POST":
             return parse_request(self.catalog, dict(request.query_params)), None
         form = await read_form(request)
@@ -120,17 +136,6 @@ class Endpoints:
         await form.close()
         image = await anyio.to_thread.run_sync(decode_upload, data, limiter=self.image_limiter)
         return parse_request(self.catalog, fields, image), image
-
-    async def answer_request_in_turn(self, asked: SearchRequest) -> SearchAnswer:
-        """Answer a request once earlier ones are done.
-
-        Raises:
-            RequestError: (503) The queue is full.
-
-        """
-        if self.model_limiter.statistics().tasks_waiting >= LINE:
-            raise RequestError(503, f"{LINE} questions are waiting already; ask again in a moment.")
-        return await anyio.to_thread.run_sync(answer_request, asked, limiter=self.model_limiter)
 
     async def refuse(self, request: Request, error: Exception) -> Response:
         """Answer every error with one sentence; unexpected ones are logged, and the server keeps running."""
@@ -144,7 +149,10 @@ class Endpoints:
                 "Something went wrong here that is not your fault; the server's log says what. Ask again, or ask "
                 "something else.",
             )
-        return self.views.render_refusal(request, error)
+        answer = self.views.render_refusal(request, error)
+        if error.status == 503:
+            answer.headers["retry-after"] = "1"
+        return answer
 
 
 def encode_preview(image: Image.Image) -> str:
@@ -178,7 +186,8 @@ def build_application(catalog: Catalog, hosts: Hosts, token: Token | None = None
         Route("/", endpoints.get_page, methods=["GET", "POST"]),
         Route("/api/search", endpoints.get_api, methods=["GET", "POST"]),
         Route("/api/indexes", endpoints.get_indexes),
-        *(Route(f"{path}/{{name:str}}/{{row:int}}", endpoint) for path, endpoint in rows.items()),
+        Route(HEALTH, endpoints.get_health),
+        *(Route(f"{path}/{{name:str}}/{{row:str}}", endpoint) for path, endpoint in rows.items()),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     app = Starlette(routes=routes, exception_handlers={RequestError: refuse, HTTPException: refuse, Exception: refuse})

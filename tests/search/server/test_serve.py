@@ -5,12 +5,15 @@ coloured squares.
 import io
 import json
 import re
+import shutil
 import threading
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,9 +26,10 @@ from starlette.testclient import TestClient
 
 from polyclip.errors import RunError
 from polyclip.languages.schema import load_language
+from polyclip.models import encoding
 from polyclip.models.branch import ModelConfig
 from polyclip.search.build import update_index
-from polyclip.search.server import policy, upload
+from polyclip.search.server import policy, upload, waiting
 from polyclip.search.server.collections import Catalog
 from polyclip.search.server.language import guess_language
 from polyclip.search.server.policy import Hosts, Token
@@ -622,3 +626,74 @@ def in_other_languages(browser: Browser, address: str) -> None:
                 code,
                 browser.js(f"{wide}.map(String)"),
             )
+
+
+def test_health_needs_no_token_and_names_nothing(home: Home) -> None:
+    app = build_application(home.catalog, Hosts("127.0.0.1"), Token(TOKEN))
+    with TestClient(app, HOME) as client:
+        found = client.get("/health")
+        assert found.status_code == 200
+        assert found.json() == {"status": "ready", "indexes": 2, "pictures": 48, "waiting": 0}
+        assert client.get("/api/indexes").status_code == 401
+
+
+def test_many_at_once_are_answered_and_each_gets_its_own(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """128 queries in 128 threads: encoded together, and each answer is that of its own text."""
+    sizes: list[int] = []
+    encode = encoding.encode_items
+
+    def counted(encoder: Any, items: list[str], meter: Any) -> Any:
+        sizes.append(len(items))
+        return encode(encoder, items, meter)
+
+    monkeypatch.setattr(encoding, "encode_items", counted)
+    texts = [f"mraba {number}" for number in range(126)] + ["", "mraba"]
+    with (
+        TestClient(build_application(home.catalog, Hosts("127.0.0.1")), HOME) as client,
+        ThreadPoolExecutor(128) as pool,
+    ):
+        found = list(pool.map(lambda text: client.get("/api/search", params={"q": text, "lang": "sw"}), texts))
+    assert [each.status_code for each in found] == [200] * 126 + [422, 200]
+    assert [each.json()["query"]["text"] for each in found[:126]] == texts[:126]
+    assert len(sizes) < 100 and max(sizes) > 8
+    again = home.catalog.collections["index"].model
+    for text, each in list(zip(texts, found, strict=True))[:126:25]:
+        wanted = home.catalog.collections["index"].index.search_embeddings(again.embed_text(text, "sw"), 1)[0][0]
+        assert each.json()["results"][0]["hits"][0]["similarity"] == pytest.approx(wanted.similarity, abs=1e-4)
+
+
+def test_a_full_queue_says_when_to_come_back(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LINE", 0)
+    with TestClient(build_application(home.catalog, Hosts("127.0.0.1")), HOME) as client:
+        found = client.get("/api/search", params={"q": "mraba"})
+    assert found.status_code == 503 and found.headers["retry-after"] == "1" and "waiting" in found.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/small/index/" + "9" * 5000, "/large/index/x", "/picture/index/-1", "/small/index/1e3"]
+)
+def test_a_row_that_is_no_number_is_not_found(client: TestClient, path: str) -> None:
+    found = client.get(path)
+    assert found.status_code == 404 and "content-security-policy" in found.headers
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "//", "null", "\u00ff", "http://" + "a" * 5000])
+def test_an_origin_that_is_no_address_is_refused(client: TestClient, origin: str) -> None:
+    found = client.post("/api/search", data={"q": "mraba"}, headers={"origin": origin.encode("latin-1")})
+    assert found.status_code == 403 and "content-security-policy" in found.headers
+
+
+def test_an_index_that_is_written_again_is_noticed(home: Home, tmp_path: Path) -> None:
+    pictures = tmp_path / "squares"
+    shutil.copytree(home.pictures, pictures)
+    update_index(pictures, home.catalog.collections["index"].index.model, tmp_path / "index")
+    catalog = Catalog.open([tmp_path / "index"])
+    with TestClient(build_application(catalog, Hosts("127.0.0.1")), HOME) as client:
+        assert client.get("/health").json()["pictures"] == 24
+        Image.new("RGB", (64, 64), "orange").save(pictures / "new.png")
+        update_index(pictures, home.catalog.collections["index"].index.model, tmp_path / "index")
+        assert client.get("/api/search", params={"q": "mraba"}).status_code == 200
+        assert client.get("/health").json()["pictures"] == 25
+        (tmp_path / "index" / "index.json").write_text("{}", "utf-8")  # damaged: what was read is served on
+        assert client.get("/api/search", params={"q": "mraba"}).status_code == 200
+        assert client.get("/health").json()["pictures"] == 25

@@ -1,0 +1,87 @@
+"""The queue before the models: what waits together is encoded together."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import anyio
+
+from polyclip.errors import PolyclipError
+from polyclip.search.server.collections import ServedModel
+from polyclip.search.server.errors import RequestError
+from polyclip.search.server.language import detect_language
+from polyclip.search.server.query import SearchAnswer, SearchRequest, answer_request
+
+LINE = 256  # requests that may wait; further ones are refused
+BATCH = 64  # requests answered in one go
+
+
+class WaitingLine:
+    """Answers requests in turn, with one thread; requests that wait meanwhile are taken together."""
+
+    def __init__(self) -> None:
+        self._limiter = anyio.CapacityLimiter(1)
+        self._waiting: deque[tuple[SearchRequest, asyncio.Future[SearchAnswer]]] = deque()
+        self._working: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    async def ask(self, asked: SearchRequest) -> SearchAnswer:
+        """Answer a request once earlier ones are done.
+
+        Raises:
+            RequestError: (503) The queue is full; or the request has no answer.
+
+        """
+        if len(self._waiting) >= LINE:
+            raise RequestError(503, f"{LINE} questions are waiting already; ask again in a moment.")
+        answer: asyncio.Future[SearchAnswer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((asked, answer))
+        if self._working is None or self._working.done():
+            self._working = asyncio.create_task(self._work())
+        return await answer
+
+    async def _work(self) -> None:
+        while self._waiting:
+            taken = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            wanted = [(asked, answer) for asked, answer in taken if not answer.done()]  # others have hung up
+            found = await anyio.to_thread.run_sync(
+                answer_together, [asked for asked, _ in wanted], limiter=self._limiter
+            )
+            for (_, answer), one in zip(wanted, found, strict=True):
+                if answer.done():
+                    continue
+                if isinstance(one, Exception):
+                    answer.set_exception(one)
+                else:
+                    answer.set_result(one)
+
+
+def answer_together(asked: Sequence[SearchRequest]) -> list[SearchAnswer | Exception]:
+    """Answer several requests, whose texts are encoded in one batch; what one of them raises is its own answer."""
+    embed_together(asked)
+    found: list[SearchAnswer | Exception] = []
+    for one in asked:
+        try:
+            found.append(answer_request(one))
+        except Exception as error:  # noqa: BLE001 (raised where it is awaited: said to this visitor, and to no other)
+            found.append(error)
+    return found
+
+
+def embed_together(asked: Sequence[SearchRequest]) -> None:
+    """Encode the texts of several requests, so that each finds its own ready; what cannot be encoded is left out."""
+    wanted: dict[ServedModel, list[tuple[str, str]]] = {}
+    for one in asked:
+        if one.is_empty or one.image is not None or one.like is not None:
+            continue
+        try:
+            trained = {code for each in one.collections for code in each.model.trained}
+            language = detect_language(one.text, one.lang, trained).code
+        except PolyclipError:
+            continue  # answered with this sentence in its turn
+        for each in one.collections:
+            wanted.setdefault(each.model, []).append((one.text, language))
+    for model, texts in wanted.items():
+        model.remember_texts(texts)
