@@ -11,6 +11,7 @@ from polyclip.core.device import use_device
 from polyclip.core.encode_precision import use_encode_precision
 from polyclip.core.progress import show_messages
 from polyclip.data.corpus import Corpus
+from polyclip.data.joined import name_corpora
 from polyclip.errors import UnknownName
 from polyclip.evaluation.results import Choice, Result, Score
 from polyclip.languages.resolve import resolve_language
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from polyclip.exporters.run import ExportResult
 
 Languages = str | Sequence[str]
+OneCorpus = str | Path | Corpus
 __all__ = [
     "align",
     "compare",
@@ -69,9 +71,9 @@ class AlignResult:
 
 
 def align(
-    languages: Languages,
+    languages: Languages | None = None,
     *,
-    corpus: str | Path | Corpus = "emoji",
+    corpus: OneCorpus | Sequence[OneCorpus] = "emoji",
     method: str | None = None,
     output_dir: str | Path | None = None,
     base: str | Path | None = None,
@@ -94,8 +96,9 @@ def align(
     """Align languages to images, and score the model on held-out images.
 
     Args:
-        languages: Code or name of a language, or several.
-        corpus: Name of a corpus, path of a pack, or a `Corpus`.
+        languages: Code or name of a language, or several; None with `settings`, which names them.
+        corpus: Name of a corpus, path of a pack, table or folder, a `Corpus`, or a list of several; "ours=3" draws each
+            caption of `ours` three times as often.
         method: One of `list_methods()`, or `auto`: what validates best within `time_budget`. By default what the first
             language's pack advises.
         output_dir: Run folder; by default `runs/<languages>-<method>`.
@@ -116,7 +119,8 @@ def align(
         callbacks: Called with each line of the training log as it is written.
         show_progress_bar: Show progress on standard error.
         **options: Any other option of `polyclip align`, with underscores: `text_encoder`, `vision_tower`, `english`,
-            `class_names`, `head_dim`, `train_towers`, `caption_weights`, ...
+            `class_names`, `head_dim`, `train_towers`, `caption_weights`, ... `settings`, a run's folder
+            or run.toml, decides everything else; `changes` is a list such as `["heads.epochs=5"]`.
 
     Returns:
         The model, its scores and its folder.
@@ -139,13 +143,14 @@ def align(
         "epochs": epochs,
         "budget": time_budget,
     }
+    options |= {"settings": Path(options["settings"])} if options.get("settings") else {}
     named |= {"batch_size": batch_size, "learning_rate": learning_rate, "out": output_dir and Path(output_dir)}
     given = {key: value for key, value in (named | options).items() if value is not None}
     check_options(given)
-    where = corpus.path if isinstance(corpus, Corpus) else corpus
-    own: dict[str, Any] = {"corpus": str(where)} if base is None or str(where) != "emoji" else {}
+    where = name_corpora(corpus)
+    own: dict[str, Any] = {"corpus": where} if where != "emoji" else {}
     asked = AlignOptions(
-        lang=[languages] if isinstance(languages, str) else list(languages),
+        lang=[languages] if isinstance(languages, str) else list(languages or []),
         precision=precision,
         seed=seed,
         resume=resume,
@@ -209,7 +214,7 @@ def evaluate(
     languages: Languages | None = None,
     data_dir: str | Path | None = None,
     split: str = "test",
-    corpus: str | Path | Corpus = "emoji",
+    corpus: OneCorpus | Sequence[OneCorpus] = "emoji",
     partial: bool = False,
     device: str | torch.device | None = None,
     show_progress_bar: bool = False,
@@ -222,7 +227,7 @@ def evaluate(
         languages: Codes or names; by default all that the benchmark has.
         data_dir: Folder of the benchmark's files (`polyclip corpora show NAME` says which).
         split: `train`, `validation` or `test`, or a set of the benchmark.
-        corpus: For `held-out`: a corpus.
+        corpus: For `held-out`: a corpus, or a list of several.
         partial: Accept a part of the official files; every figure says so.
         device: As in `align`; by default the model's own.
         show_progress_bar: Show progress on standard error.
@@ -242,13 +247,12 @@ def evaluate(
     from polyclip.pipeline import evaluate as evaluate_run
 
     asked = [] if languages is None else [languages] if isinstance(languages, str) else list(languages)
-    where = corpus.path if isinstance(corpus, Corpus) else corpus
     request = Request(
         languages=[resolve_language(code) for code in asked],
         split=split,
         data=None if data_dir is None else Path(data_dir),
         partial=partial,
-        corpus=str(where),
+        corpus=name_corpora(corpus),
     )
     place = model.device if isinstance(model, PolyCLIP) and device is None else device
     with show_messages(show_progress_bar), use_device(place):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core import distributed
+from polyclip.core.encode_precision import use_encode_precision
 from polyclip.core.matmul import multiply_at_full_rate
 from polyclip.core.progress import console
 from polyclip.core.randomness import keep_random_state
@@ -18,6 +19,7 @@ from polyclip.evaluation.benchmark import find_benchmark
 from polyclip.evaluation.forgetting import compute_retention
 from polyclip.evaluation.held_out import read_named_rows
 from polyclip.evaluation.leakage.compare import describe_leakage
+from polyclip.evaluation.per_corpus import split_request
 from polyclip.evaluation.pooling import INTERVAL
 from polyclip.evaluation.provenance import describe_origin
 from polyclip.evaluation.results import Choice, Result
@@ -45,8 +47,9 @@ from polyclip.training.folds import (
     train_folds,
     train_kept,
 )
+from polyclip.training.preflight import check_before_training, plan_scoring
 from polyclip.training.prepare import prepare_run, save_work, train_run
-from polyclip.training.scoring_plan import list_codes, list_reported_languages, list_score_markers
+from polyclip.training.scoring_plan import list_score_markers
 from polyclip.training.trackers import Observer, open_trackers
 
 
@@ -67,10 +70,13 @@ def align(run: AlignConfig) -> Result:
     """
     clock = Clock()
     run = plan_folds(run)
+    precision = use_encode_precision(run.encode_precision)
     if run.folds != 1:
-        return align_folds(run, clock)
+        with precision:
+            return align_folds(run, clock)
     check_test_split(run)
-    with lock_folder(run.out), keep_random_state(), multiply_at_full_rate():
+    with lock_folder(run.out), keep_random_state(), multiply_at_full_rate(), precision:
+        check_before_training(run)
         work = prepare_run(run)
         print_export_limits(work.aligner)
         clock.lap("encode")
@@ -121,7 +127,8 @@ def align_within(run: AlignConfig, budget: Budget) -> tuple[Result, Choice]:
     clock = Clock(started=budget.started)
     refuse_folds(run)
     check_test_split(run)
-    with lock_folder(run.out):
+    with lock_folder(run.out), use_encode_precision(run.encode_precision):
+        check_before_training(run)
         with keep_random_state(), multiply_at_full_rate():
             found = search(run, budget, clock)
         trial = replace(run, out=found.folder)
@@ -153,13 +160,12 @@ def score_run(
     is measured.
     """
     first = run if folds is None else folds.folds[0].work.run
-    corpus = load_corpus(first.corpus)
-    request = Request(
-        languages=list_reported_languages(run, corpus), trained=list_codes(run.languages), corpus=first.corpus
-    )
     tested = aligner.eval() if folds is None else folds.folds[0].work.aligner
+    request = plan_scoring(run, first.corpus)
     with multiply_at_full_rate():
         report = find_benchmark("held-out").score(tested, request) if folds is None else score_folds(run, folds)
+    request = split_request(request)[0]  # of several corpora: retention is measured on the first
+    corpus = load_corpus(request.corpus)
     rows = read_named_rows(corpus, request)[0]
     before = run.continued
     kept = (

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from polyclip.data.joined import join_names
 from polyclip.training.request import AlignOptions
 
 
@@ -112,8 +113,16 @@ class AlignCommand:
         ),
     ] = ""
     corpus: Annotated[
-        str, typer.Option(help="Corpus to train on: a name, or the path of your own pack. With --from: the run's.")
-    ] = "emoji"
+        list[str] | None,
+        typer.Option(
+            "--corpus",
+            help=(
+                "Corpus to train on: a name, a table, a folder or a pack; repeat for several. NAME=3 draws each of its "
+                "captions three times as often: the weight stands with its corpus, so that neither can be given "
+                "without the other. Default: emoji; with --from: the run's."
+            ),
+        ),
+    ] = None
     english: Annotated[bool, typer.Option(help="Also train English.")] = True
     class_names: Annotated[
         bool,
@@ -234,9 +243,26 @@ class AlignCommand:
             help="Share of a sharded corpus' samples that may be unreadable, such as 0.1%. Default: the pack's."
         ),
     ] = ""
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            help="Train again with the settings of a run: its folder, or its run.toml; they decide everything else."
+        ),
+    ] = None
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help=(
+                "With --settings: KEY=VALUE changes one of them, such as heads.epochs=5; optimizer. is the section of "
+                "the method's own phase. Repeatable."
+            ),
+        ),
+    ] = None
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in the same folder.")] = False
     typed: frozenset[str] = frozenset()  # names of the options given on the command line
 
     def plain(self) -> AlignOptions:
         """Return the options without the fields that only the command line needs."""
-        return AlignOptions(**{field.name: getattr(self, field.name) for field in fields(AlignOptions)})
+        given = {field.name: getattr(self, field.name) for field in fields(AlignOptions)}
+        return AlignOptions(**given | {"corpus": join_names(self.corpus or ["emoji"])})

@@ -37,6 +37,10 @@ def align_with(command: AlignCommand) -> None:
     limit = build_budget(options, request)
     check_trackers(options.track or [])
     run = replace(build_config(options, request), track=tuple(options.track or []))
+    if options.max_drop is not None:
+        from polyclip.training.preflight import check_forgetting_is_measured
+
+        check_forgetting_is_measured(run)
     from polyclip.pipeline import align, align_within
 
     result, choice = (align(run), None) if limit is None else align_within(run, limit)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from polyclip.core.distributed import is_first_process
 from polyclip.core.nearby import find_kind, hint_folder
+from polyclip.data.joined import join_names
 from polyclip.errors import PolyclipError, UnknownName
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language
@@ -36,8 +37,11 @@ def command(
         str, typer.Option(help="train, validation or test, or a set of the benchmark such as test_2017_mscoco.")
     ] = "test",
     corpus: Annotated[
-        str, typer.Option(help="For held-out: a corpus name, or the path of a pack of your own.")
-    ] = "emoji",
+        list[str] | None,
+        typer.Option(
+            "--corpus", help="For held-out: a name, a table, a folder or a pack; repeat for several. Default: emoji."
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -72,8 +76,9 @@ def command(
     from polyclip.evaluation.retrieval import Request
     from polyclip.pipeline import evaluate
 
+    corpora = join_names(corpus or ["emoji"])
     result = evaluate(
-        name, model, Request(languages=languages, split=split, data=folder, partial=partial, corpus=corpus)
+        name, model, Request(languages=languages, split=split, data=folder, partial=partial, corpus=corpora)
     )
     if is_first_process():
         print_scores(result, json, form, out)

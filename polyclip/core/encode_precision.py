@@ -62,6 +62,11 @@ def current_encode_precision(device: torch.device | None = None) -> str:
     return pick_encode_precision(_scoped.get() or read_variable(VARIABLE) or AUTO, device)
 
 
+def get_chosen_precision() -> str:
+    """The format of the innermost `use_encode_precision` block; empty where none was chosen."""
+    return _scoped.get()
+
+
 def name_precision(dtype: torch.dtype | None, device: torch.device) -> str:
     """The format that a torch type stands for; empty where the one in use is meant.
 

@@ -12,10 +12,12 @@ from polyclip.core.registry import find
 from polyclip.core.toml import CORPORA, Pack, read_pack
 from polyclip.data.reader import Reader, ShardReader
 from polyclip.data.shards.schema import ShardOptions
+from polyclip.data.types import Row
 from polyclip.errors import PackError, UnknownName
 from polyclip.languages.schema import Language
 
 PACK = "corpus.toml"  # of a corpus in a folder of its own
+BETWEEN = "\t"  # a corpus' name and a group, where several corpora are used together
 
 
 class Licence(Pack):
@@ -66,11 +68,14 @@ class CorpusPack(Pack):
 class Corpus:
     """A corpus pack together with the reader of its format."""
 
-    def __init__(self, pack: CorpusPack, path: Path) -> None:
+    def __init__(
+        self, pack: CorpusPack, path: Path, reader: Reader | None = None, weights: Mapping[str, float] | None = None
+    ) -> None:
         self.pack = pack
         self.name = pack.name
         self.path = path
-        self.reader: Reader = _reader(pack, path)
+        self.reader: Reader = reader or _reader(pack, path)
+        self.weights = weights  # sampling weights of joined corpora by their names, see polyclip/data/joined.py
 
     @classmethod
     def open(cls, name: str | Path) -> "Corpus":
@@ -243,6 +248,18 @@ class Corpus:
             )
         cast(ShardReader, self.reader).indexed(self.pack, self.path, max_bad)
 
+    def get_weight(self, row: Row) -> float:
+        """The sampling weight of a caption's corpus, where several are used together.
+
+        Args:
+            row: A row of captions that the corpus' reader returned.
+
+        Returns:
+            The weight relative to other corpora, > 0; 1 for a corpus alone.
+
+        """
+        return 1.0 if self.weights is None else self.weights[row.group.partition(BETWEEN)[0]]
+
     def get_locale(self, language: Language) -> str:
         """The name under which this corpus keeps the language: its CLDR locale, else its code."""
         return language.cldr if language.cldr in self.reader.languages(self.folder) else language.code
@@ -279,8 +296,8 @@ def load_corpus(name: str) -> Corpus:
     """Load a corpus by name, or by the path of a pack of your own.
 
     Args:
-        name: A name such as "emoji", a path that ends in .toml, or what a corpus can be made of: a table such as
-            photos.xlsx, or a folder.
+        name: A name such as "emoji", a path that ends in .toml, what a corpus can be made of (a table such as
+            photos.xlsx, or a folder), or several of these joined by " + ".
 
     Returns:
         The corpus.
@@ -296,10 +313,13 @@ def load_corpus(name: str) -> Corpus:
 
     """
     from polyclip.data.folds import open_part, split_part
+    from polyclip.data.joined import is_joined, open_joined
 
     whole, part = split_part(name)
     if part:
         return open_part(load_corpus(whole), part)
+    if is_joined(name):
+        return open_joined(name)
     path = find_pack_file(name)
     stamp = path.stat()
     found = _open_pack(path, (stamp.st_mtime_ns, stamp.st_size))

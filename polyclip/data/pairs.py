@@ -183,7 +183,7 @@ def make_training_pairs(
     weights = compute_language_weights(named, sample.temperature)
     if chosen is not None:
         weights = weigh_replay(weights, chosen.rows, chosen.rehearsal)
-    weighed = {code: _weighed(found, sample, kept[code]) for code, found in rows.items()}
+    weighed = {code: _weighed(corpus, found, sample, kept[code]) for code, found in rows.items()}
     wanted = {row.concept for found in rows.values() for row in found}
     in_order = [concept for concept in corpus.reader.split_concepts(corpus.folder, split) if concept in wanted]
     return _joined(corpus, in_order, weighed, sample, weights, sum(named.values()) if chosen is None else chosen.named)
@@ -302,9 +302,10 @@ def select_rows(rows: list[Row], sample: SamplingConfig, language: str) -> list[
     return [row for row in rows if row.concept in chosen]
 
 
-def _weighed(rows: list[Row], sample: SamplingConfig, kept: Collection[str]) -> Weighed:
+def _weighed(corpus: Corpus, rows: list[Row], sample: SamplingConfig, kept: Collection[str]) -> Weighed:
     """Weigh the captions of a language, names first; concepts that are not `kept` get weight 0."""
-    weights = [get_caption_weight(row.provenance, sample.mix) if row.concept in kept else 0.0 for row in rows]
+    mix, weigh = sample.mix, corpus.get_weight
+    weights = [get_caption_weight(row.provenance, mix) * weigh(row) if row.concept in kept else 0.0 for row in rows]
     names = sum(weights)
     further = sum(weight * (len(row.captions) - 1) for weight, row in zip(weights, rows, strict=True))
     share = 1.0 if further == 0 else sample.name_share

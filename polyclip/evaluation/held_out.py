@@ -34,7 +34,7 @@ PLAIN = {"Flags", "Symbols"}
 
 
 def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
-    """Score every requested language; by default every language that names at least 30 concepts of the split.
+    """Score every requested language; by default the trained ones and those that name 30 concepts of the split.
 
     Args:
         aligner: The model to score.
@@ -97,12 +97,12 @@ def read_named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Ro
         )
         for code, locale in locales.items()
     }
-    fewest = 1 if request.languages else FEWEST
-    few = sorted(code for code, found in rows.items() if len(found) < fewest)
-    rows = {code: found for code, found in rows.items() if len(found) >= fewest}
+    least = FEWEST if not request.languages else 1
+    few = sorted(code for code, found in rows.items() if len(found) < (1 if request.is_seen(code) else least))
+    rows = {code: found for code, found in rows.items() if code not in few}
     if not rows:
         raise DataError(
-            f"None of the languages {', '.join(few)} names {fewest} concepts of split {request.split!r} in corpus "
+            f"None of the languages {', '.join(few)} names {least} concepts of split {request.split!r} in corpus "
             f"{corpus.name!r}."
         )
     return rows, few

@@ -6,6 +6,7 @@ from typing import Any
 
 from polyclip.core.run_folder import is_unfinished, read_settings
 from polyclip.data.corpus import list_corpora
+from polyclip.data.joined import split_name
 from polyclip.errors import RunError
 from polyclip.models.hub import NEEDED, REPOSITORY, RUN_FILES, publish
 from polyclip.models.model_file import read_aligner
@@ -68,7 +69,7 @@ def find_local_paths(run: dict[str, Any]) -> list[str]:
     """
     recipe = run["recipe"]
     named = [
-        run["corpus"] if run["corpus"] not in list_corpora() else "",
+        *(part.name for part in split_name(run["corpus"]) if part.name not in list_corpora()),
         run.get("continued", {}).get("from", ""),
         recipe.get("teacher", ""),
     ]

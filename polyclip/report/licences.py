@@ -9,6 +9,7 @@ from typing import Any
 
 from polyclip.core.toml import parse_toml
 from polyclip.data.corpus import load_corpus
+from polyclip.data.joined import split_name
 from polyclip.errors import PolyclipError
 
 YES, CONDITIONS, UNCLEAR, NO = "yes", "conditions", "unclear", "no"
@@ -56,7 +57,8 @@ def list_materials(run: dict[str, Any], depth: int) -> Iterator[Material]:
         yield describe_model("vision tower", part)
     if recipe.get("teacher"):
         yield from list_teacher_materials(recipe["teacher"], depth)
-    yield from list_corpus_materials(run["corpus"])
+    for corpus in split_name(run["corpus"]):
+        yield from list_corpus_materials(corpus.name)
     if "continued" in run and depth:
         yield from list_run_materials(Path(run["continued"]["from"]), depth)
     yield Material(

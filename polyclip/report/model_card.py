@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.storage import hash_parts, write_text
+from polyclip.data.joined import split_name
 from polyclip.evaluation.chance import VERDICT, is_at_chance, is_telling
 from polyclip.evaluation.results import Score
 from polyclip.languages.schema import list_languages, load_language
@@ -264,13 +265,19 @@ def render_link(item: Material) -> str:
     return f"[{name}]({item.url})" if item.url else name
 
 
+def describe_corpora(name: str) -> str:
+    """Describe what a model was trained on: "the corpus `emoji`", or several."""
+    names = [f"`{Path(part.name).name.removesuffix('.toml')}`" for part in split_name(name)]
+    return f"the corpus {names[0]}" if len(names) == 1 else f"the corpora {' and '.join(names)}"
+
+
 def render_limits(facts: RunFacts) -> str:
     """Render the limits of the model."""
     found = facts.get_figures("text_to_image")
     last = facts.get_metrics("text_to_image")[-1]
     weak = [format_language(code) for code, figures in found.items() if figures[last].low <= 2 * figures[last].chance]
     said = [
-        f"It was trained on the corpus `{Path(facts.run['corpus']).name.removesuffix('.toml')}` alone: expect less on "
+        f"It was trained on {describe_corpora(facts.run['corpus'])} alone: expect less on "
         "other kinds of "
         "images and longer captions, and measure with images of your own (`polyclip eval retrieval`).",
         "Both encoders have the biases of what they were pretrained on; similarity is no judgement of people, and "

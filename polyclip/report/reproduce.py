@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.registry import find
+from polyclip.data.joined import split_name
 from polyclip.models.branch import ModelConfig
 
 # written even where they are the default: a method may have a default of its own
@@ -28,7 +29,7 @@ def build_command(run: dict[str, Any], folder: Path) -> str:
     words = ["polyclip", "align"]
     words += list_continued_arguments(run["continued"]) if "continued" in run else list_new_arguments(run)
     if run["corpus"] != "emoji":
-        words += ["--corpus", run["corpus"]]
+        words += [word for part in split_name(run["corpus"]) for word in ("--corpus", str(part))]
     words += list_sampling_arguments(run.get("sample", {}))
     own = run["towers" if find("methods", run["recipe"]["method"]).METHOD.trains_towers else "heads"]
     words += [

@@ -10,6 +10,7 @@ from polyclip.errors import DataError
 from polyclip.evaluation.chance import RECALLS, VERDICT, describe_chance, is_at_chance, is_telling, list_telling
 from polyclip.evaluation.results import Result, Retention, Score
 from polyclip.languages.schema import list_languages, load_language
+from polyclip.report.hints import format_next_steps
 
 MARK = "~"  # beside a score that cannot be told apart from chance
 VISION = "vision tower"
@@ -18,7 +19,7 @@ Figures = dict[str, Score]  # metric -> score
 
 
 def build_tables(scores: Sequence[Score], without: Sequence[str] = ()) -> list[Table]:
-    """Build tables of both directions of the first protocol, and an overview of all protocols.
+    """Build tables of both directions of each corpus' first protocol, and an overview of all protocols.
 
     Args:
         scores: Scores of a result.
@@ -26,7 +27,10 @@ def build_tables(scores: Sequence[Score], without: Sequence[str] = ()) -> list[T
 
     """
     protocols = list(dict.fromkeys(score.protocol for score in scores))
-    found = [build_table(scores, protocols[0], direction, without) for direction in ("text_to_image", "image_to_text")]
+    first = {score.benchmark: score.protocol for score in reversed(scores)}  # of each of several corpora
+    headlines = [first[name] for name in dict.fromkeys(score.benchmark for score in scores)]
+    directions = ("text_to_image", "image_to_text")
+    found = [build_table(scores, protocol, direction, without) for protocol in headlines for direction in directions]
     return found + ([build_overview(scores, protocols)] if len(protocols) > 1 else [])
 
 
@@ -248,8 +252,7 @@ def format_summary(result: Result, folder: Path) -> str:
             "the embedding matrix)",
             f"encode {seconds['encode']:.0f} s, train {seconds['train']:.0f} s, evaluate {seconds['evaluate']:.0f} s",
             f"run folder: {folder}",
-            f"every language: polyclip eval emoji --model {folder}",
-            f'search: polyclip search "paka mweusi" --images PICTURES --model {folder}',
+            *format_next_steps(result.run, folder),
         ]
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from polyclip.core.encode_precision import current_encode_precision
 from polyclip.core.registry import find
+from polyclip.data.joined import describe_corpora
 from polyclip.data.pairs import SamplingConfig
 from polyclip.languages.schema import Language
 from polyclip.models.branch import ModelConfig
@@ -64,6 +65,7 @@ class AlignConfig:
     folds: int | None = None  # 1: one split; None: several where the corpus is small and has no test split of its own
     final: bool = False  # whether the model that is kept learns from every image, after the folds
     until: float = math.inf  # moment of time.monotonic() when training stops and keeps its best epoch
+    encode_precision: str = ""  # of the frozen encoders; empty: the caller's
     track: tuple[str, ...] = ()  # trackers beside log.jsonl: tensorboard, wandb, trackio
     observers: tuple[Callable[[dict[str, Any]], None], ...] = ()  # called with each line of the training log
 
@@ -78,6 +80,7 @@ def collect_settings(run: AlignConfig) -> dict[str, Any]:
     return {
         "languages": [language.code for language in run.languages],
         "corpus": run.corpus,
+        **describe_corpora(run.corpus),
         "sample": {key: value for key, value in asdict(run.sample).items() if value is not None},  # TOML has no null
         "recipe": asdict(run.recipe),
         "heads": asdict(run.heads),

@@ -128,6 +128,8 @@ def explain_no_folds(run: AlignConfig) -> str:
         )
     if is_launched():
         return "--folds and --final run in one process only: run them without torchrun or accelerate."
+    if load_corpus(run.corpus).weights is not None:
+        return "--folds and --final cannot be combined with several corpora."
     if load_corpus(run.corpus).pack.files:
         return "--folds and --final cannot be combined with a corpus in shards."
     return ""

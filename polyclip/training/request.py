@@ -106,6 +106,8 @@ class AlignOptions:
     final: bool = False
     out: Path | None = None
     max_bad: str = ""
+    settings: Path | None = None  # of another run, which decide everything that run.toml records
+    changes: list[str] | None = None  # of these settings: KEY=VALUE
     resume: bool = False
     typed: frozenset[str] = frozenset()  # names of those that were written
 
@@ -134,6 +136,10 @@ def resolve_request(options: AlignOptions) -> AlignRequest:
         PolyclipError: No language was named, or options exclude each other.
 
     """
+    if options.settings or options.changes:
+        from polyclip.training.settings import request_from_settings
+
+        return request_from_settings(options)
     check_exclusive(options)
     check_numbers(options)
     languages = resolve_languages(options)
@@ -276,6 +282,11 @@ def build_config(options: AlignOptions, request: AlignRequest) -> "AlignConfig":
     from polyclip.data.pairs import SamplingConfig
     from polyclip.training.config import HEADS, AlignConfig
 
+    if options.settings is not None:
+        from polyclip.training.settings import config_from_settings
+
+        return config_from_settings(options, request.folder)
+
     if options.start is not None:
         return build_finetune_config(options, request, options.start)
     method = DEFAULT if request.method == AUTO else request.method  # what auto chooses takes its place
@@ -316,6 +327,7 @@ def build_finetune_config(options: AlignOptions, request: AlignRequest, start: P
     from polyclip.data.pairs import SamplingConfig
     from polyclip.training.config import CONTINUED_HEADS, AlignConfig
     from polyclip.training.finetune import plan_continuation, read_recipe
+    from polyclip.training.rehearsal import choose_finetune_corpus
     from polyclip.training.shots import Shots
 
     recipe = read_recipe(start)
@@ -327,7 +339,7 @@ def build_finetune_config(options: AlignOptions, request: AlignRequest, start: P
     return AlignConfig(
         languages=continued.trained,
         recipe=recipe,
-        corpus=choose_corpus(options),
+        corpus=choose_finetune_corpus(choose_corpus(options), continued),
         heads=heads,
         towers=towers,
         sample=SamplingConfig(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from polyclip.core.storage import get_cache_folder, hash_parts
 from polyclip.data.corpus import Corpus, load_corpus
+from polyclip.data.joined import list_parts
 from polyclip.languages.schema import Language, list_languages, load_language
 from polyclip.models.aligner import PolyCLIP
 from polyclip.training.config import AlignConfig
@@ -24,7 +25,7 @@ def list_score_markers(run: AlignConfig, aligner: PolyCLIP) -> dict[str, Path]:
     """
     corpus = load_corpus(run.corpus)
     # the files themselves: a link may lead nowhere, as the one that an editor leaves while a file is open
-    facts = [(path, path.lstat()) for path in sorted(corpus.folder.iterdir())]
+    facts = [(path, path.lstat()) for part in list_parts(corpus) for path in sorted(part.folder.iterdir())]
     files = [f"{path} {fact.st_size} {fact.st_mtime_ns}" for path, fact in facts]
     wanted = {"pictures": aligner.vision} | {
         language.code: aligner.text for language in list_reported_languages(run, corpus)

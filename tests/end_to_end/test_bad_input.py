@@ -70,7 +70,7 @@ def test_unknown_names_suggest_the_nearest(
 
 def test_a_language_without_captions(toy: dict[str, str], tmp_path: Path) -> None:
     said = polyclip("align", "--lang", "te", *inputs(toy), "--out", tmp_path / "run")
-    one_sentence(said, "'te'", "en, sw")
+    one_sentence(said, "te (Telugu)", "en, sw")
     assert not (tmp_path / "run").exists()
 
 
@@ -85,7 +85,7 @@ def test_caption_files_that_are_not_utf8_or_have_an_empty_caption(
     pack = write_corpus(tmp_path / "corpus")
     lines = (pack.parent / "captions.jsonl").read_bytes().splitlines()
     (pack.parent / "captions.jsonl").write_bytes(b"\n".join([lines[0], line, *lines[2:]]))
-    said = polyclip("align", "--lang", "sw", *inputs(toy), "--corpus", pack, "--out", tmp_path / "run")
+    said = polyclip("align", "--lang", "sw", *inputs(toy | {"corpus": str(pack)}), "--out", tmp_path / "run")
     one_sentence(said, "captions.jsonl:2", words)
     assert not (tmp_path / "run").exists()
 
@@ -171,7 +171,7 @@ def test_a_test_picture_that_is_trained_on_is_refused_unless_a_reason_is_given(
     lines = [json.loads(line) for line in (folder / "captions.jsonl").read_text("utf-8").splitlines()]
     trained, tested = (next(line["image"] for line in lines if line["split"] == split) for split in ("train", "test"))
     (folder / tested).write_bytes((folder / trained).read_bytes())
-    given = ["align", "--lang", "sw", *inputs(toy), "--corpus", str(pack), "--out", str(tmp_path / "run")]
+    given = ["align", "--lang", "sw", *inputs(toy | {"corpus": str(pack)}), "--out", str(tmp_path / "run")]
     one_sentence(polyclip(*given), "toy (test) is not unseen", trained, tested, "--allow-leakage REASON")
     assert not (tmp_path / "run").exists()
     with start_process(*given, "--allow-leakage", "only to try") as allowed:

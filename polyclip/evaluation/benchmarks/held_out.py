@@ -1,5 +1,5 @@
 """Held-out rows of any corpus: `polyclip eval held-out --corpus my/corpus.toml`, and what `align` reports."""
 
-from polyclip.evaluation.held_out import score
+from polyclip.evaluation.per_corpus import score
 
 __all__ = ["score"]

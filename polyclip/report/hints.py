@@ -1,0 +1,65 @@
+"""What to type next after a run: commands with its own folder, corpus and language."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from polyclip.data.captions import normalize_captions
+from polyclip.data.corpus import load_corpus
+from polyclip.data.joined import split_name
+from polyclip.data.sampling_weights import select_human
+from polyclip.data.types import Row
+from polyclip.languages.schema import load_language
+
+LONGEST = 60  # characters of a query in a command
+SPLITS = ("test", "validation", "train")  # where a query is looked for, in this order
+
+
+def format_next_steps(run: dict[str, Any], folder: Path) -> list[str]:
+    """Format the commands that score and search with a run.
+
+    Args:
+        run: Settings of the run.
+        folder: Its folder.
+
+    Returns:
+        Lines, each with what it is for.
+
+    """
+    model = shlex.quote(str(folder))
+    corpora = [part.name for part in split_name(run["corpus"])]
+    own = [f" held-out --corpus {shlex.quote(name)}" if name != "emoji" else " emoji" for name in corpora]
+    lines = [f"every language: polyclip eval{benchmark} --model {model}" for benchmark in own]
+    query = choose_query(run)
+    return [*lines, f"search: polyclip search {shlex.quote(query)} --images PICTURES --model {model}"]
+
+
+def choose_query(run: dict[str, Any]) -> str:
+    """Choose a caption of the run's own test images in its first language: one of several words, as people search.
+
+    Args:
+        run: Settings of the run.
+
+    Returns:
+        The caption; the language's name where the corpora have none.
+
+    """
+    code = (run.get("continued", {}).get("new") or run["languages"])[0]
+    for found in read_captions(run, code):
+        short = [row.captions[0] for row in found if len(row.captions[0]) <= LONGEST]
+        several = [caption for caption in short if " " in caption]
+        if short:
+            return (several or short)[0]
+    return load_language(code).own_name
+
+
+def read_captions(run: dict[str, Any], code: str) -> Iterator[list[Row]]:
+    """Read human captions in a language, test split first; the last corpus first, which is the newest."""
+    language = load_language(code)
+    for split in SPLITS:
+        for part in reversed(split_name(run["corpus"])):
+            corpus = load_corpus(part.name)
+            locale = corpus.get_locale(language)
+            if locale in corpus.languages:
+                yield normalize_captions(select_human(corpus.reader.read(corpus.folder, locale, split)), language)
