@@ -47,7 +47,7 @@ from polyclip.training.folds import (
     train_folds,
     train_kept,
 )
-from polyclip.training.preflight import check_before_training, plan_scoring
+from polyclip.training.preflight import check_before_training, check_training_languages, plan_scoring
 from polyclip.training.prepare import prepare_run, save_work, train_run
 from polyclip.training.scoring_plan import list_score_markers
 from polyclip.training.trackers import Observer, open_trackers
@@ -128,7 +128,7 @@ def align_within(run: AlignConfig, budget: Budget) -> tuple[Result, Choice]:
     refuse_folds(run)
     check_test_split(run)
     with lock_folder(run.out), use_encode_precision(run.encode_precision):
-        check_before_training(run)
+        check_training_languages(run)
         with keep_random_state(), multiply_at_full_rate():
             found = search(run, budget, clock)
         trial = replace(run, out=found.folder)

@@ -122,7 +122,7 @@ def test_without_rehearsal_the_old_languages_are_still_measured(place: Path, sta
 @pytest.mark.parametrize(
     ("spoil", "arguments", "sentence"),
     [
-        ("split", ["--lang", "ha", "--folds", 1], "has no images in split 'test', so the model could not be scored"),
+        ("split", ["--lang", "ha", "--folds", 1], "has no test captions in ha"),
         ("image", ["--lang", "ha"], "images of the test split of corpus 'ours' cannot be read"),
         ("", ["--lang", "yo"], "Corpus 'ours' has no captions in yo (Yoruba); it has ha."),
         ("", ["--lang", "ha", "--max-drop", 5], "--max-drop has nothing to check: corpus 'ours'"),
