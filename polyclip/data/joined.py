@@ -250,9 +250,9 @@ class JoinedReader:
                     found.setdefault(self._name(own, concept), image)
         return found
 
-    def count_left_out(self, corpus: Corpus) -> int:
-        """Number of a part's images that are not trained on, since another part holds them out."""
-        return len(self._left_out["train"][corpus.name] | self._left_out["validation"][corpus.name])
+    def count_left_out(self, corpus: Corpus, *splits: str) -> int:
+        """Number of a part's images that are left out of training and validation, since another part holds them out."""
+        return len(set().union(*(self._left_out[split][corpus.name] for split in splits or ("train", "validation"))))
 
     def _locales(self, corpus: Corpus) -> dict[str, str]:
         """A part's own name of each language, by the joined corpus' name of it."""

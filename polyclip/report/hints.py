@@ -1,7 +1,7 @@
 """What to type next after a run: commands with its own folder, corpus and language."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +10,40 @@ from polyclip.data.corpus import load_corpus
 from polyclip.data.joined import split_name
 from polyclip.data.sampling_weights import select_human
 from polyclip.data.types import Row
+from polyclip.evaluation.held_out import FEWEST, list_locales
+from polyclip.evaluation.results import Score
 from polyclip.languages.schema import load_language
 
 LONGEST = 60  # characters of a query in a command
 SPLITS = ("test", "validation", "train")  # where a query is looked for, in this order
 
 
-def format_next_steps(run: dict[str, Any], folder: Path) -> list[str]:
+def format_next_steps(run: dict[str, Any], folder: Path, scored: Sequence[Score]) -> list[str]:
     """Format the commands that score and search with a run.
 
     Args:
         run: Settings of the run.
         folder: Its folder.
+        scored: Its scores; a corpus all of whose languages are among them needs no further command.
 
     Returns:
         Lines, each with what it is for.
 
     """
     model = shlex.quote(str(folder))
-    corpora = [part.name for part in split_name(run["corpus"])]
+    corpora = [part.name for part in split_name(run["corpus"]) if has_more_languages(part.name, scored)]
     own = [f" held-out --corpus {shlex.quote(name)}" if name != "emoji" else " emoji" for name in corpora]
     lines = [f"every language: polyclip eval{benchmark} --model {model}" for benchmark in own]
     query = choose_query(run)
     return [*lines, f"search: polyclip search {shlex.quote(query)} --images PICTURES --model {model}"]
+
+
+def has_more_languages(name: str, scored: Sequence[Score]) -> bool:
+    """Whether a corpus has languages with enough test captions that were not scored yet."""
+    corpus = load_corpus(name)
+    done = {score.language for score in scored if score.benchmark == corpus.name}
+    others = (locale for code, locale in list_locales(corpus).items() if code not in done)
+    return any(len(corpus.reader.read(corpus.folder, locale, "test")) >= FEWEST for locale in others)
 
 
 def choose_query(run: dict[str, Any]) -> str:

@@ -252,7 +252,7 @@ def format_summary(result: Result, folder: Path) -> str:
             "the embedding matrix)",
             f"encode {seconds['encode']:.0f} s, train {seconds['train']:.0f} s, evaluate {seconds['evaluate']:.0f} s",
             f"run folder: {folder}",
-            *format_next_steps(result.run, folder),
+            *format_next_steps(result.run, folder, result.scores),
         ]
     )
 

@@ -13,6 +13,7 @@ from polyclip.evaluation.per_corpus import split_request
 from polyclip.evaluation.retrieval import Request
 from polyclip.training.config import AlignConfig, collect_settings
 from polyclip.training.scoring_plan import list_codes, list_reported_languages
+from polyclip.training.shared_images import report_shared_images
 
 
 def plan_scoring(run: AlignConfig, corpus: str = "") -> Request:
@@ -37,6 +38,7 @@ def check_before_training(run: AlignConfig) -> None:
     check_folder(run.out, collect_settings(run), resume=run.resume)
     find_benchmark("held-out")
     check_training_languages(run)
+    report_shared_images(run.corpus)
     for request in split_request(plan_scoring(run)):
         corpus = load_corpus(request.corpus)
         if not corpus.reader.split_concepts(corpus.folder, request.split):
@@ -62,7 +64,8 @@ def check_training_languages(run: AlignConfig) -> None:
     if lacking:
         few = f"{', '.join(having[:12])}{f', ... ({len(having)} in all)' if len(having) > 12 else ''}"
         names = ", ".join(f"{language.code} ({language.name})" for language in lacking)
-        raise DataError(f"Corpus {corpus.name!r} has no captions in {names}; it has {few}.")
+        without = " Train without English: --no-english." if [one.code for one in lacking] == ["en"] else ""
+        raise DataError(f"Corpus {corpus.name!r} has no captions in {names}; it has {few}.{without}")
 
 
 def check_test_images(request: Request) -> None:
@@ -76,8 +79,8 @@ def check_test_images(request: Request) -> None:
     problems = hash_images(collect_corpus(corpus, request.split, request.languages[:1]).images, "test images").problems
     if problems:
         raise DataError(
-            f"{len(problems)} images of the test split of corpus {corpus.name!r} cannot be read, so the model could "
-            f"not be scored. The first: {problems[0]}"
+            f"Test images of corpus {corpus.name!r} cannot be read ({len(problems)} in all), so the model could not be "
+            f"scored. The first: {problems[0]}"
         )
 
 

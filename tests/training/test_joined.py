@@ -123,7 +123,7 @@ def test_without_rehearsal_the_old_languages_are_still_measured(place: Path, sta
     ("spoil", "arguments", "sentence"),
     [
         ("split", ["--lang", "ha", "--folds", 1], "has no test captions in ha"),
-        ("image", ["--lang", "ha"], "images of the test split of corpus 'ours' cannot be read"),
+        ("image", ["--lang", "ha"], "Test images of corpus 'ours' cannot be read (1 in all), so"),
         ("", ["--lang", "yo"], "Corpus 'ours' has no captions in yo (Yoruba); it has ha."),
         ("", ["--lang", "ha", "--max-drop", 5], "--max-drop has nothing to check: corpus 'ours'"),
     ],
