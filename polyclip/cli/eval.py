@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from polyclip.core.distributed import is_first_process
-from polyclip.core.nearby import find_kind, hint_folder
+from polyclip.core.nearby import RUN_FOLDER, find_kind, hint_folder
 from polyclip.data.joined import join_names
 from polyclip.errors import PolyclipError, UnknownName
 from polyclip.languages.resolve import resolve_language
@@ -63,9 +63,12 @@ def command(
 ) -> None:
     """Evaluate a model on a benchmark, with confidence intervals, trained and unseen languages apart."""
     if model is None:
+        from polyclip.report.hints import format_own_score
+
+        is_run = find_kind(Path(name)) == RUN_FOLDER
+        example = format_own_score(Path(name)) if is_run else "polyclip eval emoji --model RUN"
         raise PolyclipError(
-            f"What is to be scored?{hint_folder(name)} Write a benchmark and a run folder: polyclip eval emoji --model "
-            f"{name if find_kind(Path(name)) else 'RUN'}"
+            f"What is to be scored?{hint_folder(name)} Write a benchmark and a run folder, such as: {example}"
         )
     languages = [resolve_language(code) for code in lang or []]
     from polyclip.evaluation.formats import FORMATS

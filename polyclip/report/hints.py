@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.run_folder import read_settings
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import load_corpus
 from polyclip.data.joined import split_name
@@ -32,10 +33,27 @@ def format_next_steps(run: dict[str, Any], folder: Path, scored: Sequence[Score]
     """
     model = shlex.quote(str(folder))
     corpora = [part.name for part in split_name(run["corpus"]) if has_more_languages(part.name, scored)]
-    own = [f" held-out --corpus {shlex.quote(name)}" if name != "emoji" else " emoji" for name in corpora]
-    lines = [f"every language: polyclip eval{benchmark} --model {model}" for benchmark in own]
+    lines = [f"every language: polyclip eval {name_benchmark(name)} --model {model}" for name in corpora]
     query = choose_query(run)
     return [*lines, f"search: polyclip search {shlex.quote(query)} --images PICTURES --model {model}"]
+
+
+def name_benchmark(corpus: str) -> str:
+    """The arguments of `polyclip eval` that name a corpus' own test split."""
+    return "emoji" if corpus == "emoji" else f"held-out --corpus {shlex.quote(corpus)}"
+
+
+def format_own_score(folder: Path) -> str:
+    """Format the command that scores a run on its own newest corpus, in its own first language.
+
+    Raises:
+        RunError: The folder has no settings.
+
+    """
+    run = read_settings(folder)
+    code = (run.get("continued", {}).get("new") or run["languages"])[0]
+    corpus = split_name(run["corpus"])[-1].name
+    return f"polyclip eval {name_benchmark(corpus)} --lang {code} --model {shlex.quote(str(folder))}"
 
 
 def has_more_languages(name: str, scored: Sequence[Score]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from polyclip.core.encode_precision import get_chosen_precision
+from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.registry import find
 from polyclip.core.run_folder import read_settings
 from polyclip.core.toml import parse_toml
@@ -96,7 +97,10 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     try:
         return parse_toml(path.read_text("utf-8"))
     except OSError as error:
-        raise RunError(f"--settings {path} cannot be read: {error.strerror or error}; give a run.toml.") from error
+        raise RunError(
+            f"--settings {path} cannot be read: {error.strerror or error}; give a run.toml or its folder."
+            f"{hint_folder(path, RUN_FOLDER)}"
+        ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RunError(f"--settings {path} is not TOML ({error}).") from error
 

@@ -77,9 +77,11 @@ def test_every_reader_of_folders_gives_the_hint(here: Path) -> None:
 
 
 def test_eval_of_a_run_alone_says_what_is_missing(here: Path) -> None:
-    said = polyclip("eval", "myrun")
-    assert said.code == 2 and said.err.count("\n") == 1
-    assert said.err.endswith("polyclip eval emoji --model myrun\n") and "myrun is a run folder" in said.err
+    for corpus, scored in (("emoji", "emoji"), ("emoji + our photos=2", "held-out --corpus 'our photos'")):
+        (here / "myrun" / "run.toml").write_text(f'languages = ["ha", "en"]\ncorpus = "{corpus}"\n', "utf-8")
+        said = polyclip("eval", "myrun")
+        assert said.code == 2 and said.err.count("\n") == 1 and "myrun is a run folder" in said.err
+        assert said.err.endswith(f"such as: polyclip eval {scored} --lang ha --model myrun\n")
     assert "polyclip eval emoji --model RUN" in polyclip("eval", "nosuch").err
 
 
