@@ -1,6 +1,7 @@
 """The queue before the models: what waits together is encoded together."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from polyclip.search.server.errors import RequestError
 from polyclip.search.server.language import detect_language
 from polyclip.search.server.query import SearchAnswer, SearchRequest, answer_request
 
+LOG = logging.getLogger(__name__)
 LINE = 256  # requests that may wait; further ones are refused
 BATCH = 64  # requests answered in one go
 
@@ -60,7 +62,10 @@ class WaitingLine:
 
 def answer_together(asked: Sequence[SearchRequest]) -> list[SearchAnswer | Exception]:
     """Answer several requests, whose texts are encoded in one batch; what one of them raises is its own answer."""
-    embed_together(asked)
+    try:
+        embed_together(asked)
+    except Exception:  # one text that breaks the encoder must not leave the others without an answer
+        LOG.exception("%d texts could not be encoded together; each is encoded alone", len(asked))
     found: list[SearchAnswer | Exception] = []
     for one in asked:
         try:

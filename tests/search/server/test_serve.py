@@ -33,6 +33,7 @@ from polyclip.search.server import policy, upload, waiting
 from polyclip.search.server.collections import Catalog
 from polyclip.search.server.language import guess_language
 from polyclip.search.server.policy import Hosts, Token
+from polyclip.search.server.query import SearchAnswer, parse_request
 from polyclip.search.server.routes import build_application
 from polyclip.search.server.server import ServerOptions, bind_socket, format_address
 from polyclip.training.config import HEADS, AlignConfig
@@ -697,3 +698,25 @@ def test_an_index_that_is_written_again_is_noticed(home: Home, tmp_path: Path) -
         (tmp_path / "index" / "index.json").write_text("{}", "utf-8")  # damaged: what was read is served on
         assert client.get("/api/search", params={"q": "mraba"}).status_code == 200
         assert client.get("/health").json()["pictures"] == 25
+
+
+def test_one_text_that_breaks_the_encoder_leaves_the_others_their_answers(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch fails as a whole; alone, only the text at fault does, and the line works on."""
+    encode = encoding.encode_items
+
+    def breaks(encoder: Any, items: list[str], meter: Any) -> Any:
+        if any("vunja" in str(item) for item in items):
+            raise TypeError("no text")
+        return encode(encoder, items, meter)
+
+    monkeypatch.setattr(encoding, "encode_items", breaks)
+    catalog = home.catalog
+    asked = [parse_request(catalog, {"q": text, "lang": "sw"}) for text in ("vunja moja", "duara kubwa", "duara ndogo")]
+    broken, *whole = waiting.answer_together(asked)
+    assert isinstance(broken, TypeError)
+    assert [one.question.text for one in whole if isinstance(one, SearchAnswer)] == ["duara kubwa", "duara ndogo"]
+    with TestClient(build_application(catalog, Hosts("127.0.0.1")), HOME, raise_server_exceptions=False) as client:
+        statuses = [client.get("/api/search", params={"q": q, "lang": "sw"}).status_code for q in ("vunja", "duara")]
+    assert statuses == [500, 200]
