@@ -11,7 +11,7 @@ from polyclip.search.server.policy import Hosts, Token, check_site
 from polyclip.search.server.render import Views
 
 HEALTH = "/health"
-OPEN = ("/static/", HEALTH)  # style and script of the page that asks for the token; a container's health check
+OPEN = "/static/"  # style and script of the page that asks for the token
 PATIENCE = 0.3  # seconds before a wrong token is rejected
 KEPT = 30 * 24 * 3600  # seconds a browser keeps the cookie
 
