@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import regex
+
 from polyclip.core.run_folder import read_settings
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import load_corpus
@@ -16,6 +18,7 @@ from polyclip.evaluation.results import Score
 from polyclip.languages.schema import load_language
 
 LONGEST = 60  # characters of a query in a command
+WORDS = regex.compile(r"[\p{L}\p{M}]+([ '’-][\p{L}\p{M}]+)+")
 SPLITS = ("test", "validation", "train")  # where a query is looked for, in this order
 
 
@@ -65,7 +68,8 @@ def has_more_languages(name: str, scored: Sequence[Score]) -> bool:
 
 
 def choose_query(run: dict[str, Any]) -> str:
-    """Choose a caption of the run's own test images in its first language: one of several words, as people search.
+    """Choose a caption of the run's own test images in its first language: one of several words without signs, if
+    there is one, as people search.
 
     Args:
         run: Settings of the run.
@@ -78,8 +82,9 @@ def choose_query(run: dict[str, Any]) -> str:
     for found in read_captions(run, code):
         short = [row.captions[0] for row in found if len(row.captions[0]) <= LONGEST]
         several = [caption for caption in short if " " in caption]
+        words = [caption for caption in several if WORDS.fullmatch(caption)]
         if short:
-            return (several or short)[0]
+            return (words or several or short)[0]
     return load_language(code).own_name
 
 
