@@ -25,7 +25,7 @@ def build_from_csv(
     """Make a corpus of a table whose rows name an image and its captions; see `Corpus.from_csv`."""
     from polyclip.data.tables.build import draft_table
     from polyclip.data.tables.columns import find_columns
-    from polyclip.data.tables.table import read_table
+    from polyclip.data.tables.read import read_table
 
     table = read_table(path)
     draft = draft_table(table, find_columns(table, image_column, caption_columns, split_column), path.parent)

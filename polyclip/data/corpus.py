@@ -341,7 +341,7 @@ def find_pack_file(name: str) -> Path:
 
     """
     from polyclip.data.tables.create import find_or_make_pack
-    from polyclip.data.tables.table import SUFFIXES
+    from polyclip.data.tables.read import SUFFIXES
 
     given = Path(name)
     if given.suffix == ".toml" and given.is_file():

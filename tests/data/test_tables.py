@@ -16,7 +16,7 @@ from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.tables.build import Draft
 from polyclip.data.tables.columns import code_of
 from polyclip.data.tables.create import TableOptions, draft_corpus, write_draft
-from polyclip.data.tables.table import read_table
+from polyclip.data.tables.read import read_table
 from polyclip.errors import DataError, PackError, PolyclipError, UnknownName
 from tests.command import polyclip
 

@@ -20,7 +20,7 @@ from polyclip.data.corpus import PACK, CorpusPack
 from polyclip.data.tables.build import Draft, draft_table, finish
 from polyclip.data.tables.columns import find_columns, find_unread
 from polyclip.data.tables.describe import describe_draft
-from polyclip.data.tables.table import read_table
+from polyclip.data.tables.read import read_table
 from polyclip.errors import DataError, PackError
 
 METADATA = ("metadata.csv", "metadata.jsonl")  # of the imagefolder layout
