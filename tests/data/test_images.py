@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, TiffImagePlugin
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
 
 from polyclip.data.image_hash import hash_image
 from polyclip.data.image_modes import convert_to_rgb
@@ -135,6 +135,15 @@ def test_malformed_tags_leave_the_image_whole(tag: int, kind: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert decode_image(with_exif(tag, kind, b"\xff\xff\xff\xff"), "a").size in ((2, 4), (4, 2))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_pillows_own(orientation: int) -> None:
+    exif, out = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    Image.fromarray(np.arange(24, dtype=np.uint8).reshape(2, 4, 3)).save(out, "PNG", exif=exif)
+    wanted = ImageOps.exif_transpose(Image.open(io.BytesIO(out.getvalue())))
+    assert np.array_equal(np.asarray(decode_image(out.getvalue(), "a")), np.asarray(wanted))
 
 
 def test_orientation_is_applied_or_left() -> None:

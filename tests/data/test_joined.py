@@ -44,6 +44,7 @@ def two(tmp_path: Path) -> list[str]:
         "r": (50, "train", {"ha": "biyar"}),
         "s": (60, "validation", {"ha": "shida"}),
         "t": (30, "test", {"ha": "uku"}),  # validated on in the first
+        "u": (70, "train", {"ha": "bakwai"}),  # validated on in the first
     }
     return [str(write(tmp_path / "first", first)), str(write(tmp_path / "second", second))]
 
@@ -107,7 +108,7 @@ def test_names_go_there_and_back(two: list[str]) -> None:
     assert name_corpora([Corpus.open("emoji"), f"{two[0]}=0.5"]).endswith(f"emoji.toml + {two[0]}=0.5")
     assert name_corpora("emoji") == join_names(["emoji"]) == "emoji"
     assert describe_corpora("emoji") == {}
-    assert [entry["held_out_elsewhere"] for entry in describe_corpora(join_names(two))["corpora"]] == [1, 1]
+    assert [entry["held_out_elsewhere"] for entry in describe_corpora(join_names(two))["corpora"]] == [1, 2]
 
 
 def test_emoji_speaks_the_same_languages_beside_another_corpus(two: list[str]) -> None:

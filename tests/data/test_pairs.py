@@ -1,5 +1,6 @@
 """Training pairs: a pure function of the seed, each language and kind of caption with its share."""
 
+import json
 from collections import Counter
 from copy import copy
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.pairs import NAMES, AddedLanguages, Pairs, SamplingConfig, make_training_pairs
@@ -58,6 +60,20 @@ def test_every_style_of_a_concept_is_drawn(emoji: Pairs) -> None:
     assert emoji.image_count.max() == 4 and emoji.image_count.min() >= 1
     drawn = torch.cat([emoji.sample(512, seed)[1] for seed in range(60)])
     assert len(set(drawn.tolist())) > 0.9 * len(emoji.images)
+
+
+@pytest.mark.parametrize("order", [("fa", "en", "am"), ("en", "am", "fa"), ("am", "fa", "en")])
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_each_caption_is_normalized_by_its_own_language(tmp_path: Path, order: tuple[str, ...], split: str) -> None:
+    written = {"fa": "\u0643\u064a", "en": "a\u00a0cat \u0643\u064a", "am": "ድመት\u1361ውሻ"}
+    wanted = {"fa": "\u06a9\u06cc", "en": "a cat \u0643\u064a", "am": "ድመት ውሻ"}
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    line = {"image": "a.png", "captions": {code: [text] for code, text in written.items()}, "split": split}
+    (tmp_path / "captions.jsonl").write_text(json.dumps(line), "utf-8")
+    (tmp_path / "c.toml").write_text('name = "c"\nabout = ""\nreader = "jsonl"\nfolder = "."\n', "utf-8")
+    corpus = load_corpus(str(tmp_path / "c.toml"))
+    pairs = make_training_pairs(corpus, [resolve_language(code) for code in order], split, SamplingConfig())
+    assert list(pairs.captions) == [wanted[code] for code in order]
 
 
 def test_errors_name_what_is_missing(tmp_path: Path) -> None:
