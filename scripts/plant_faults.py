@@ -1,6 +1,6 @@
 """Plant the faults of scripts/faults.toml one at a time in a copy of this tree, and see which test turns red.
 
-    python scripts/plant_faults.py                    # all, about half an hour
+    python scripts/plant_faults.py                    # all, about an hour
     python scripts/plant_faults.py --room search      # those of one room
     python scripts/plant_faults.py --match pooling    # those whose description has this word
 
@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FAULTS = Path(__file__).with_name("faults.toml")
-LEFT_OUT = (".git", "__pycache__", ".*_cache", ".venv", "runs", "site", "dist")
+LEFT_OUT = (".git", "__pycache__", ".*_cache", ".venv*", "runs", "site", "dist")
 PATIENCE = 900  # seconds for a test file
 RED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
