@@ -8,10 +8,10 @@ A fault is noticed where a test fails that passes without it. Exit code 1 if a f
 """
 
 import argparse
+import multiprocessing
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +23,9 @@ ROOT = Path(__file__).parents[1]
 FAULTS = Path(__file__).with_name("faults.toml")
 LEFT_OUT = (".git", "__pycache__", ".*_cache", ".venv*", "runs", "site", "dist")
 PATIENCE = 900  # seconds for a test file
+# Imported once, not by every process; nothing of this package is among them.
+LIBRARIES = ["pytest", "torch", "torchvision", "timm", "transformers", "accelerate", "peft", "datasets", "scipy.io"]
+WARM = multiprocessing.get_context("forkserver")
 RED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 
@@ -82,7 +85,7 @@ def find_outdated(faults: list[Fault], root: Path = ROOT) -> list[str]:
 
 
 def run_tests(root: Path, what: str) -> str:
-    """Run a test file, or one test, up to the first failure.
+    """Run a test file, or one test, up to the first failure, in a process that has the libraries already.
 
     Args:
         root: Root of the tree.
@@ -95,17 +98,36 @@ def run_tests(root: Path, what: str) -> str:
         RuntimeError: No test was run.
 
     """
-    environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-    options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "--tb=no"]
-    command = [sys.executable, "-W", "ignore", "-m", "pytest", *options, what]
-    try:
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        return f"{what} (no end within {PATIENCE} s)"
-    if done.returncode not in (0, 1, 2):
-        raise RuntimeError(f"{what}: pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    red = RED.search(done.stdout)
-    return (red[1] if red else what) if done.returncode else ""
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as said:
+        process = WARM.Process(target=run_pytest, args=(root, what, said.name))
+        process.start()
+        process.join(PATIENCE)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            return f"{what} (no end within {PATIENCE} s)"
+        text = said.read()
+    if process.exitcode not in (0, 1, 2):
+        raise RuntimeError(f"{what}: pytest ended with {process.exitcode}:\n{text[-2000:]}")
+    red = RED.search(text)
+    return (red[1] if red else what) if process.exitcode else ""
+
+
+def run_pytest(root: Path, what: str, said: str) -> None:
+    """Run pytest on a tree and end the process with its exit code; what it prints goes into a file."""
+    os.chdir(root)
+    sys.path.insert(0, str(root))
+    os.environ["PYTHONPATH"] = str(root)  # of the processes that tests start
+    sys.dont_write_bytecode = True
+    with Path(said).open("w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    import pytest
+
+    options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "--tb=no", "-W", "ignore"]
+    code = int(pytest.main([*options, what]))
+    sys.stdout.flush()
+    sys.exit(code)
 
 
 def plant(fault: Fault, root: Path) -> str:
@@ -144,6 +166,7 @@ def main() -> int:
     if outdated := find_outdated(faults):
         print("\n".join(outdated), file=sys.stderr)
         return 2
+    WARM.set_forkserver_preload(LIBRARIES)
     chosen = [f for f in faults if given.room in (None, f.room) and given.match in f"{f.breaks} {f.file}"]
     green: set[str] = set()  # tests that pass without a fault
     survivors = 0

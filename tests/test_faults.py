@@ -1,11 +1,12 @@
 """The seeded faults of scripts/faults.toml can still be planted."""
 
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from tests.script import load_script
+from tests.script import FOLDER, load_script
 
 ROOMS = (
     "data",
@@ -42,8 +43,11 @@ def test_a_text_that_is_gone_and_a_missing_test_are_named(tmp_path: Path) -> Non
     assert sum("tests/test_a.py is missing" in line for line in found) == 2
 
 
-def test_a_planted_fault_turns_a_test_red_and_is_taken_out_again(tmp_path: Path) -> None:
-    script = load_script("plant_faults")
+def test_a_planted_fault_turns_a_test_red_and_is_taken_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    script = import_module("plant_faults")  # by its name, which its processes import too
     (tmp_path / "pytest.ini").write_text("[pytest]\n", "utf-8")
     (tmp_path / "code.py").write_text("def one() -> int:\n    return 1\n", "utf-8")
     (tmp_path / "test_code.py").write_text(
