@@ -117,7 +117,7 @@ def run_pytest(root: Path, what: str, said: str) -> None:
     """Run pytest on a tree and end the process with its exit code; what it prints goes into a file."""
     os.chdir(root)
     sys.path.insert(0, str(root))
-    os.environ["PYTHONPATH"] = str(root)  # of the processes that tests start
+    os.environ |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}  # of the processes that tests start
     sys.dont_write_bytecode = True
     with Path(said).open("w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
