@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.table import Table
 
+from polyclip.report.plot import GREEN, open_plot
 from speed._tables import make_table
 from speed._turns import Contender, Job, Measurement
 
@@ -132,29 +133,26 @@ def build_tables(stored: dict[str, Any]) -> list[Table]:
 
 def draw_plot(stored: dict[str, Any], path: Path) -> None:
     """Draw seconds and peak memory of every cell, one panel per growing quantity."""
-    import matplotlib
+    with open_plot(path, 13.0, 3.2, what="the plot of growth") as figure:
+        for panel, kind in zip(figure.subplots(1, 4), TITLES, strict=True):
+            draw_panel(stored["cells"], kind, panel)
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 4, figsize=(13, 3.2), constrained_layout=True)
-    for panel, kind in zip(panels, TITLES, strict=True):
-        cells = [cell for cell in stored["cells"] if cell["kind"] == kind]
-        where = [cell["at"] for cell in cells]
-        memory = panel.twinx()
-        panel.plot(where, [max(cell[TIMED_KEY[kind]], 0.01) for cell in cells], "o-", color="#1f77b4")
-        memory.plot(where, [cell["peak_mb"] for cell in cells], "s--", color="#d62728")
-        memory.set_ylim(0, 1.1 * max(cell["peak_mb"] for cell in stored["cells"]))
-        panel.set(
-            xscale="log", yscale="log", xlabel=TITLES[kind], xticks=where, xticklabels=[f"{at:,}" for at in where]
-        )
-        panel.minorticks_off()
-        seconds = sorted(max(cell[TIMED_KEY[kind]], 0.01) for cell in cells)
-        ticks = [seconds[0], seconds[-1]] if len(seconds) < 3 else [seconds[0], seconds[len(seconds) // 2], seconds[-1]]
-        panel.set(
-            yticks=ticks, yticklabels=[f"{tick:.2g}" for tick in ticks], ylim=(seconds[0] / 1.5, seconds[-1] * 1.5)
-        )
-        panel.set_ylabel(f"{'training' if TIMED_KEY[kind] == 'train' else 'encoding'}, s", color="#1f77b4")
-        memory.set_ylabel("peak memory, MB", color="#d62728")
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+def draw_panel(every: list[dict[str, Any]], kind: str, panel: Any) -> None:
+    """Draw seconds (left axis, solid) and peak memory (right axis, dashed) of one growing quantity."""
+    cells = [cell for cell in every if cell["kind"] == kind]
+    where = [cell["at"] for cell in cells]
+    seconds = [max(cell[TIMED_KEY[kind]], 0.01) for cell in cells]
+    memory = panel.twinx()
+    panel.plot(where, seconds, "o-", color=GREEN)
+    memory.plot(where, [cell["peak_mb"] for cell in cells], "s--", color="#d55e00")
+    memory.set_ylim(0, 1.1 * max(cell["peak_mb"] for cell in every))
+    memory.grid(visible=False)
+    low, *between, high = sorted(seconds)
+    ticks = [low, *between[len(between) // 2 : len(between) // 2 + 1], high]
+    panel.set(xscale="log", yscale="log", xlabel=TITLES[kind], ylim=(low / 1.5, high * 1.5))
+    panel.set_xticks(where, [f"{at:,}" for at in where])
+    panel.set_yticks(ticks, [f"{tick:.2g}" for tick in ticks])
+    panel.minorticks_off()
+    panel.set_ylabel(f"{'training' if TIMED_KEY[kind] == 'train' else 'encoding'}, s (solid)", color=GREEN)
+    memory.set_ylabel("peak memory, MB (dashed)", color="#d55e00")

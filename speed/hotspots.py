@@ -21,6 +21,7 @@ from polyclip.models.backbone import describe
 from polyclip.models.batches import plan_batches
 from polyclip.models.branch import ModelConfig
 from polyclip.models.encoding import get_inference_form
+from polyclip.report.plot import HATCHES, add_legend, open_plot
 from polyclip.training import compute
 from polyclip.training.config import HEADS, TOWERS, AlignConfig
 from polyclip.training.loop import prepare_training, run_step
@@ -41,8 +42,8 @@ KINDS = {  # how operations begin, in this order; the first that fits counts
     "attention": ("aten::_scaled_dot", "aten::scaled_dot", "aten::_softmax", "aten::softmax"),
     "norms": ("aten::native_layer_norm", "aten::layer_norm", "aten::native_batch_norm", "aten::batch_norm"),
     "activations": ("aten::gelu", "aten::hardtanh", "aten::relu", "aten::clamp", "aten::silu"),
-    "token table": ("aten::embedding", "aten::index_select", "aten::gather", "aten::index"),
-    "optimiser": (
+    "token embeddings": ("aten::embedding", "aten::index_select", "aten::gather", "aten::index"),
+    "optimizer": (
         "Optimizer",
         "aten::_foreach",
         "aten::_fused",
@@ -54,6 +55,7 @@ KINDS = {  # how operations begin, in this order; the first that fits counts
     "copies, sums, products": ("aten::",),
 }
 REST = "outside torch (tokens, pixels, Python)"
+COLOURS = (*(f"C{number}" for number in range(len(HATCHES))), "#a8b0ae", "#dedad2")  # of the kinds, and of the rest
 STEPS = 3  # of training under the profiler
 
 
@@ -117,23 +119,19 @@ def make_training(folder: Path, **recipe: str) -> Callable[[], Any]:
 
 def draw_bars(found: dict[str, dict[str, float]], path: Path) -> None:
     """Draw stacked bars, one per workload."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, panel = pyplot.subplots(figsize=(9, 3.2), constrained_layout=True)
-    left = [0.0] * len(found)
-    for number, kind in enumerate([*KINDS, REST]):
-        widths = [100 * one.get(kind, 0.0) for one in found.values()]
-        panel.barh(list(found), widths, left=left, label=kind, color=pyplot.get_cmap("tab10")(number))
-        left = [a + b for a, b in zip(left, widths, strict=True)]
-    panel.invert_yaxis()
-    panel.set(xlabel="% of the time, one thread", xlim=(0, 100))
-    panel.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    with open_plot(path, 10.0, 3.2, what="the plot of shares") as figure:
+        panel = figure.subplots()
+        left = [0.0] * len(found)
+        for number, kind in enumerate([*KINDS, REST]):
+            widths = [100 * one.get(kind, 0.0) for one in found.values()]
+            look = {"hatch": (*HATCHES, "", "///")[number], "edgecolor": "white", "linewidth": 0.5}
+            panel.barh(list(found), widths, left=left, label=kind, color=COLOURS[number], **look)
+            left = [a + b for a, b in zip(left, widths, strict=True)]
+        panel.invert_yaxis()
+        panel.grid(axis="y", visible=False)
+        panel.set(xlabel="% of the time, one thread", xlim=(0, 100))
+        add_legend(panel)
 
 
 def main(

@@ -3,21 +3,23 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from polyclip.core.storage import write_atomically, write_text
+from polyclip.core.storage import write_text
 from polyclip.errors import PolyclipError
 from polyclip.evaluation.significance import BETTER, UNCLEAR, WORSE, Comparison, Difference
+from polyclip.report.plot import GREEN, GREY, add_legend, open_plot
 from polyclip.report.table import format_language
 
 LOOK = {
-    BETTER: ("o", "#0072b2"),
+    BETTER: ("o", GREEN),
     WORSE: ("s", "#d55e00"),
-    UNCLEAR: ("D", "#777777"),
+    UNCLEAR: ("D", GREY),
 }  # marker and colour; told apart without colour too
 SHOWN = {BETTER: "[bold green]better[/]", WORSE: "[bold red]worse[/]", UNCLEAR: "cannot tell"}
 
@@ -95,58 +97,46 @@ def write_comparison(folder: Path, found: Comparison) -> list[Path]:
         PolyclipError: matplotlib is not installed.
 
     """
-    figure = plot_forest(found)
+    if find_spec("matplotlib") is None:
+        raise PolyclipError(
+            "The plot needs matplotlib, which is not installed: pip install 'polyclip[study]'; without --out there "
+            "is no plot."
+        )
     write_text(folder / "compare.json", format_comparison_json(found), what="the comparison")
-    with write_atomically(folder / "compare.png", what="the comparison's plot") as temporary:
-        figure.savefig(temporary, format="png")
+    height = 1.6 + 0.24 * (len(found.languages) + 1)
+    with open_plot(folder / "compare.png", 8.0, height, what="the comparison's plot") as figure:
+        draw_forest(found, figure.subplots())
     return [folder / "compare.json", folder / "compare.png"]
 
 
-def plot_forest(found: Comparison) -> Any:
-    """Plot the difference and its interval for each language, in percentage points, and the mean below.
+def draw_forest(found: Comparison, axes: Any) -> None:
+    """Draw the difference and its interval for each language, in percentage points, and the mean below.
 
     Names are in Latin letters, so that every font has them.
 
     Args:
         found: The comparison.
-
-    Returns:
-        A matplotlib figure.
-
-    Raises:
-        PolyclipError: matplotlib is not installed.
+        axes: Empty matplotlib axes.
 
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise PolyclipError(
-            "The plot needs matplotlib, which is not installed: pip install 'polyclip[study]'; without --out there "
-            "is no plot."
-        ) from error
     lines = [*sort_by_gain(found.languages), found.mean]
-    figure = Figure(figsize=(7, 1.6 + 0.24 * len(lines)), layout="constrained", dpi=120)
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    axes.axvline(0, color=GREY, linewidth=0.9)
+    axes.axhline(len(lines) - 1.5, color=GREY, linewidth=0.5)
     for verdict, (marker, colour) in LOOK.items():
         own = [(place, line) for place, line in enumerate(lines) if line.verdict == verdict]
         if own:
             plot_points(axes, own, marker, colour, verdict)
-    axes.axvline(0, color="black", linewidth=0.8)
-    axes.axhline(len(lines) - 1.5, color="black", linewidth=0.4)
     names = [format_language(line.language) for line in lines[:-1]] + [f"mean of {len(found.languages)}"]
-    axes.set_yticks(range(len(lines)), names, fontsize=8)
+    axes.set_yticks(range(len(lines)), names)
     axes.set_ylim(len(lines) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
     axes.set(xlabel=f"{found.metric}, B - A, percentage points [95 % of each language alone]")
     axes.set_title(
         f"{found.benchmark} · {found.protocol} · {found.direction.replace('_', ' ')}\nA: {Path(found.a).name}   B: "
         f"{Path(found.b).name}",
-        fontsize=9,
+        fontsize=10,
     )
-    axes.legend(title=f"B is ({found.correction})", fontsize=7, title_fontsize=7, loc="best")
-    axes.grid(axis="x", alpha=0.25)
-    return figure
+    add_legend(axes, f"B is\n({found.correction})")
 
 
 def plot_points(axes: Any, own: Sequence[tuple[int, Difference]], marker: str, colour: str, name: str) -> None:
@@ -162,8 +152,7 @@ def plot_points(axes: Any, own: Sequence[tuple[int, Difference]], marker: str, c
         xerr=error,
         fmt=marker,
         color=colour,
-        capsize=2,
-        markersize=4,
-        linewidth=1,
+        markersize=4.5,
+        linewidth=1.2,
         label=name,
     )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from polyclip.studies.drawing import draw_lines
 from polyclip.studies.figures import Estimate, compute_recall
 from polyclip.studies.runner import Results
 from polyclip.studies.sheet import Sheet
@@ -30,21 +31,5 @@ def build_sheet(results: Results, title: str, languages: list[str], caption: str
 
 def draw_curves(results: Results, axes: Any, languages: list[str], xlabel: str) -> None:
     """Draw one line per method, with intervals."""
-    conditions = results.list_conditions()
-    for number, method in enumerate(results.list_labels()):
-        found = compute_curve(results, method, languages)
-        places = [conditions.index(condition) for condition in found]
-        values = [100 * figure.value for figure in found.values()]
-        error = [[100 * (f.value - f.low) for f in found.values()], [100 * (f.high - f.value) for f in found.values()]]
-        axes.errorbar(
-            [place + 0.04 * number for place in places],
-            values,
-            yerr=error,
-            marker="o",
-            capsize=2,
-            label=method,
-            color=f"C{number % 10}",
-        )
-    axes.set_xticks(range(len(conditions)), conditions)
-    axes.set(xlabel=xlabel, ylabel="text to image recall@10, %")
-    axes.legend(loc="best", fontsize=7)
+    lines = {method: compute_curve(results, method, languages) for method in results.list_labels()}
+    draw_lines(axes, results.list_conditions(), lines, xlabel)

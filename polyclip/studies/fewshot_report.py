@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from polyclip.studies.drawing import draw_shots
 from polyclip.studies.figures import Estimate, Record, compute_recall_over_seeds
 from polyclip.studies.runner import Results
 from polyclip.studies.sheet import Sheet
@@ -82,46 +83,16 @@ class Curves:
         """Draw one line per language and kind over shots on a logarithmic scale, with zero-shot and full-data
         levels.
         """
-        styles = {HUMANS: ("o", "-"), MACHINES: ("s", "--")}
-        for number, code in enumerate(self.languages):
-            for kind in self.kinds:
-                records = self.select_records(results, code, kind)
-                found = {name: compute_recall_over_seeds(cells, [code]) for name, cells in records.items()}
-                marker, line = styles[kind]
-                drawn = {
-                    axis_position(name) + 0.08 * (len(self.kinds) * number + self.kinds.index(kind)): figure
-                    for name, figure in found.items()
-                    if name != ALL
-                }
-                values = [100 * figure.value for figure in drawn.values()]
-                error = [
-                    [100 * (f.value - f.low) for f in drawn.values()],
-                    [100 * (f.high - f.value) for f in drawn.values()],
-                ]
-                label = f"{code}, {kind} captions"
-                axes.errorbar(
-                    list(drawn),
-                    values,
-                    yerr=error,
-                    marker=marker,
-                    linestyle=line,
-                    capsize=2,
-                    label=label,
-                    color=f"C{number % 10}",
-                )
-                if kind == HUMANS:
-                    draw_level(axes, found[ALL], f"{code}, all {self.there[code]}", "-.", f"C{number % 10}")
-                    draw_level(
-                        axes,
-                        found["0"],
-                        f"{code}, {', '.join(list_previous_languages(records['0']))} only",
-                        ":",
-                        f"C{number % 10}",
-                    )
-        names = ["0", *(str(count) for count in sorted(self.counts) if count)]
-        axes.set_xticks([axis_position(name) for name in names], names)
-        axes.set(xlabel="named images of the language", ylabel="text to image recall@10, %")
-        axes.legend(loc="lower right", fontsize=7)
+        curves, levels = {}, []
+        for code in self.languages:
+            found = {kind: self.select_records(results, code, kind) for kind in self.kinds}
+            curves[code] = {
+                kind: {name: compute_recall_over_seeds(cells, [code]) for name, cells in own.items()}
+                for kind, own in found.items()
+            }
+            human = curves[code][HUMANS]
+            levels.append((f"{code}, all {self.there[code]}", human[ALL], human["0"]))
+        draw_shots(axes, curves, ["0", *(str(count) for count in sorted(self.counts) if count)], levels)
 
     def verdict(self, results: Results) -> str:
         """Say for each language how many captions reach 90 % of the full-data recall."""
@@ -170,17 +141,6 @@ def interpolate_shots(values: dict[int, float], goal: float) -> int:
             return round(2 ** ((1 - share) * math.log2(before + 1) + share * math.log2(count + 1)) - 1)
         before = count
     return before
-
-
-def axis_position(name: str) -> float:
-    """Return the position on the axis: log2 of the number of shots plus one."""
-    return math.log2(int(name) + 1) if name != ALL else math.nan
-
-
-def draw_level(axes: Any, figure: Estimate, label: str, line: str, colour: str) -> None:
-    """Draw a horizontal line with its interval."""
-    axes.axhline(100 * figure.value, linestyle=line, linewidth=1, color=colour, label=label)
-    axes.axhspan(100 * figure.low, 100 * figure.high, alpha=0.06, color=colour)
 
 
 def compute_retention(records: list[Record]) -> Estimate:

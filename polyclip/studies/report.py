@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.registry import find
-from polyclip.core.storage import write_atomically, write_text
+from polyclip.core.storage import write_text
 from polyclip.errors import PolyclipError
+from polyclip.report.plot import open_plot
 from polyclip.studies.runner import Results, Setting, run_variants
 from polyclip.studies.sheet import Sheet
 
@@ -109,15 +110,8 @@ def summarize(name: str, claim: str, results: Results, sheet: Sheet, verdict: st
 
 
 def draw_plot(study: Any, results: Results, title: str, path: Path) -> None:
-    """Draw the plot with matplotlib, without a window."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained", dpi=120)
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    study.plot(results, axes)
-    axes.set_title(title)
-    axes.grid(alpha=0.25)
-    with write_atomically(path, what="the study's plot") as temporary:
-        figure.savefig(temporary, format="png")
+    """Draw the plot and write it as a PNG."""
+    with open_plot(path, 8.6, 4.8, what="the study's plot") as figure:
+        axes = figure.subplots()
+        axes.set_title(title)
+        study.plot(results, axes)

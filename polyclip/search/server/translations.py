@@ -15,7 +15,8 @@ from polyclip.languages.schema import Language, load_language
 FOLDER = Path(__file__).parent / "static" / "translations"
 ORIGINAL = "en"  # what the others are translated from, and what visitors of other languages get
 MACHINE = "machine"
-ALSO = {"nn": "no"}  # readers of a language without a translation who read another one with ease
+ALSO = {"nn": "no", "yue": "zh-Hant"}  # readers of a language without a translation who read another one with ease
+ALSO |= {f"zh-{region}": "zh-Hant" for region in ("tw", "hk", "mo")}  # where traditional characters are written
 LONGEST = 1000  # characters read of an Accept-Language header
 NARROW = "\N{NARROW NO-BREAK SPACE}"  # between thousands: a comma or point would be a decimal sign to many
 

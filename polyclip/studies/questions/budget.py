@@ -5,6 +5,7 @@
 from itertools import accumulate
 from typing import Any
 
+from polyclip.report.plot import add_legend
 from polyclip.studies.energy import WATTS
 from polyclip.studies.figures import Record, compute_recall, list_trained_languages
 from polyclip.studies.plan import plan_all_methods
@@ -93,20 +94,17 @@ def table(results: Results) -> Sheet:
 
 def plot(results: Results, axes: Any) -> None:
     """Draw the best validation recall so far over CPU seconds, seed 0."""
-    for number, ((method, _), records) in enumerate(results.records.items()):
+    for (method, _), records in results.records.items():
         log, busy = records[0]["log"], records[0]["processor_seconds"] / max(records[0]["seconds"], 1e-9)
         spent = [max(value, 0.1) for value in accumulate(line.get("seconds", 0.0) * busy for line in log)]
         best = list(accumulate((100 * line["validation"] for line in log), max))
         axes.plot(
             spent,
             best,
-            marker="." if len(spent) > 1 else "o",
-            color=f"C{number % 10}",
-            linestyle="-" if number < 10 else "--",
             label=method,
         )
     axes.set(xscale="log", xlabel="CPU seconds of training", ylabel="best validation recall so far, %")
-    axes.legend(loc="lower right", fontsize=7, ncols=2)
+    add_legend(axes)
 
 
 def find_leader(values: dict[str, float]) -> str:

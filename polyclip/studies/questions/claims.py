@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from polyclip.studies.drawing import draw_against_share
 from polyclip.studies.figures import (
     Record,
     compute_recall,
@@ -10,7 +11,6 @@ from polyclip.studies.figures import (
     list_trained_languages,
     list_unseen_languages,
 )
-from polyclip.studies.labels import annotate_points
 from polyclip.studies.plan import TRIALS, plan_all_methods
 from polyclip.studies.runner import Results, Setting, Variant
 from polyclip.studies.sheet import Sheet
@@ -78,36 +78,19 @@ def format_share(records: list[Record], reference: list[Record] | None, language
 def plot(results: Results, axes: Any) -> None:
     """Draw recall over the share of trainable parameters."""
     first = next(iter(results.records.values()))[0]
-    points = []
-    for languages, marker, label in (
-        (list_trained_languages(first), "o", "trained languages"),
-        (list_unseen_languages(first), "s", "unseen languages"),
-    ):
-        for (method, _), records in results.records.items():
-            figure = compute_recall(records, languages)
-            share = max(100 * records[0]["model"]["trained_share_without_embeddings"], 0.1)
-            error = [[100 * (figure.value - figure.low)], [100 * (figure.high - figure.value)]]
-            axes.errorbar(
-                share,
-                100 * figure.value,
-                yerr=error,
-                fmt=marker,
-                color="C0" if marker == "o" else "C1",
-                label=label,
-                capsize=2,
+    trained, unseen = list_trained_languages(first), list_unseen_languages(first)
+    draw_against_share(
+        axes,
+        [
+            (
+                method,
+                100 * records[0]["model"]["trained_share_without_embeddings"],
+                compute_recall(records, trained),
+                compute_recall(records, unseen),
             )
-            if marker == "o":
-                points.append((share, 100 * figure.value, method))
-            label = "_"
-    for limit in (1, 7):
-        axes.axvline(limit, color="grey", linewidth=0.7, linestyle=":")
-    axes.set(
-        xscale="log",
-        xlabel="trained parameters, % without the embedding matrix (0 drawn at 0.1)",
-        ylabel="text to image recall@10, %",
+            for (method, _), records in results.records.items()
+        ],
     )
-    annotate_points(axes, points)
-    axes.legend(loc="upper left", fontsize=7)
 
 
 def verdict(results: Results) -> str:

@@ -8,6 +8,7 @@ from polyclip.data.corpus import load_corpus
 from polyclip.evaluation.metrics import Bootstrap
 from polyclip.languages.schema import list_languages, load_language
 from polyclip.studies.cells import Cell
+from polyclip.studies.drawing import draw_ratios
 from polyclip.studies.figures import Estimate, Record, compute_mean_hits, compute_recall
 from polyclip.studies.plan import list_rates
 from polyclip.studies.runner import Results, Setting, Variant
@@ -95,14 +96,7 @@ def table(results: Results) -> Sheet:
 
 def plot(results: Results, axes: Any) -> None:
     """Draw the ratio to English by language."""
-    found = sort_languages(results)
-    values = [share.value for _, _, share in found]
-    error = [[share.value - share.low for _, _, share in found], [share.high - share.value for _, _, share in found]]
-    axes.errorbar(range(len(found)), values, yerr=error, fmt="o", capsize=2)
-    axes.axhline(AIM, color="grey", linewidth=0.7, linestyle=":")
-    axes.axhline(1, color="grey", linewidth=0.7)
-    axes.set_xticks(range(len(found)), [code for code, _, _ in found], rotation=90, fontsize=7)
-    axes.set(ylabel="recall@10 as a share of English")
+    draw_ratios(axes, [(code, share) for code, _, share in sort_languages(results)], AIM)
 
 
 def verdict(results: Results) -> str:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from polyclip.studies.drawing import draw_change
 from polyclip.studies.figures import Record, compute_recall, list_unseen_languages
-from polyclip.studies.labels import annotate_points
 from polyclip.studies.plan import plan_all_methods
 from polyclip.studies.runner import Results, Setting, Variant
 from polyclip.studies.sheet import Sheet
@@ -91,16 +91,10 @@ def average_agreement(records: list[Record]) -> float:
 def plot(results: Results, axes: Any) -> None:
     """Draw the change in the text encoder over the agreement of the vision encoder."""
     points = [
-        (100 * average_agreement(records), 100 * average_change(records), method)
+        (method, 100 * average_agreement(records), 100 * average_change(records))
         for (method, _), records in results.records.items()
     ]
-    for x, y, _ in points:
-        axes.scatter(x, y, color="C0")
-    annotate_points(axes, points, "left")
-    axes.set(
-        xlabel="images that keep their ImageNet class, %",
-        ylabel="text encoder, unseen languages: change of recall@1, points",
-    )
+    draw_change(axes, points)
 
 
 def verdict(results: Results) -> str:

@@ -10,6 +10,7 @@ from polyclip.data.corpus import load_corpus
 from polyclip.errors import PolyclipError
 from polyclip.languages.schema import load_language
 from polyclip.studies.cells import Cell, ShotSpec
+from polyclip.studies.drawing import draw_bars
 from polyclip.studies.figures import Estimate, Record, compute_recall_over_seeds
 from polyclip.studies.runner import Results, Setting, Variant
 from polyclip.studies.sheet import Sheet
@@ -149,27 +150,7 @@ def table(results: Results) -> Sheet:
 
 def plot(results: Results, axes: Any) -> None:
     """Draw bars of each condition, grouped by language."""
-    found = compute_estimates(results)
-    conditions = [ENGLISH, RELATED, LEXICON, *SHOTS, ALL]
-    width = 0.8 / len(conditions)
-    for number, name in enumerate(conditions):
-        there = [(place, one[name]) for place, one in enumerate(found.values()) if name in one]
-        values = [100 * figure.value for _, figure in there]
-        error = [
-            [100 * (figure.value - figure.low) for _, figure in there],
-            [100 * (figure.high - figure.value) for _, figure in there],
-        ]
-        axes.bar(
-            [place + (number - (len(conditions) - 1) / 2) * width for place, _ in there],
-            values,
-            width,
-            yerr=error,
-            label=name,
-            error_kw={"linewidth": 0.7},
-        )
-    axes.set_xticks(range(len(found)), list(found))
-    axes.set(ylabel="text to image recall@10, %")
-    axes.legend(fontsize=7, ncols=len(conditions), loc="upper center", bbox_to_anchor=(0.5, -0.08))
+    draw_bars(axes, compute_estimates(results), [ENGLISH, RELATED, LEXICON, *SHOTS, ALL])
 
 
 def verdict(results: Results) -> str:

@@ -40,6 +40,18 @@ def test_all_languages_of_xm3600_have_the_page() -> None:
     assert {pack.code for pack in load_languages() if pack.xm3600} <= set(load_interfaces())
 
 
+def test_large_languages_without_xm3600_have_it_too() -> None:
+    interfaces = load_interfaces()
+    assert {"zh-Hant", "am", "yo", "zu", "ha", "sw"} <= set(interfaces)
+    assert all(interfaces[code].by_machine for code in ("zh-Hant", "am", "yo", "zu"))
+
+
+def test_traditional_characters_are_not_the_simplified_ones() -> None:
+    interfaces = load_interfaces()
+    simple, traditional = ("".join(interfaces[code].translation.messages.values()) for code in ("zh", "zh-Hant"))
+    assert "图" in simple and "图" not in traditional and "圖" in traditional and "圖" not in simple
+
+
 def test_every_message_is_used_and_no_other() -> None:
     named = set(re.findall(r"""\bui\(\s*["']([a-z_]+)["']""", TEMPLATES)) | set(KEYS.values())
     named |= {f"match_{level}" for level in ("high", "medium", "low")}
@@ -82,7 +94,11 @@ def test_a_header_is_read_by_weight(header: str, tags: list[str]) -> None:
     ("header", "code"),
     [
         ("sw-KE,sw;q=0.9,en;q=0.8", "sw"),
-        ("zh-TW", "zh"),
+        ("zh-TW", "zh-Hant"),
+        ("zh-Hant-HK,zh;q=0.5", "zh-Hant"),
+        ("yue-HK", "zh-Hant"),
+        ("zh-SG", "zh"),
+        ("yo-NG", "yo"),
         ("zh-Hans-CN", "zh"),
         ("nb-NO", "no"),
         ("nn", "no"),

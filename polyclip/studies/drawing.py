@@ -1,0 +1,166 @@
+"""Drawings of studies from plain estimates: of records that were just made, or of figures that were kept."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from polyclip.report.plot import GREEN, GREY, HATCHES, ORANGE, add_legend
+from polyclip.studies.figures import Estimate
+from polyclip.studies.labels import annotate_points
+
+RECALL = "text to image recall@10, %"
+NOBODY = 0.1  # %, where a logarithmic axis shows that nothing is trained
+
+
+def in_percent(found: Sequence[Estimate], factor: float = 100.0) -> tuple[list[float], list[list[float]]]:
+    """Values and their distances to both ends of the intervals, as `errorbar` takes them."""
+    return [factor * one.value for one in found], [
+        [factor * (one.value - one.low) for one in found],
+        [factor * (one.high - one.value) for one in found],
+    ]
+
+
+def draw_lines(axes: Any, conditions: Sequence[str], lines: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> None:
+    """Draw one line per method over conditions.
+
+    Args:
+        axes: Empty matplotlib axes.
+        conditions: In order.
+        lines: Recall in [0, 1] by method and condition.
+        xlabel: What the conditions are.
+
+    """
+    for number, (method, found) in enumerate(lines.items()):
+        values, error = in_percent(list(found.values()))
+        places = [conditions.index(condition) + 0.04 * number for condition in found]
+        axes.errorbar(places, values, yerr=error, elinewidth=0.9, label=method)
+    axes.set_xticks(range(len(conditions)), conditions)
+    axes.set(xlabel=xlabel, ylabel=RECALL)
+    add_legend(axes)
+
+
+def draw_against_share(axes: Any, points: Sequence[tuple[str, float, Estimate, Estimate]]) -> None:
+    """Draw recall over the share of trained parameters.
+
+    Args:
+        axes: Empty matplotlib axes.
+        points: Method, trained share in percent, recall of trained and of unseen languages.
+
+    """
+    shares = [max(share, NOBODY) for _, share, _, _ in points]
+    for place, marker, colour, label in ((2, "o", GREEN, "trained languages"), (3, "s", ORANGE, "unseen languages")):
+        values, error = in_percent([point[place] for point in points])  # type: ignore[misc]
+        axes.errorbar(shares, values, yerr=error, fmt=marker, color=colour, elinewidth=0.9, label=label)
+    for limit in (1, 7):
+        axes.axvline(limit, color=GREY, linewidth=0.9, linestyle=":")
+    axes.set(
+        xscale="log",
+        xlim=(NOBODY / 1.5, 400),  # room for the last name
+        xlabel=f"trained parameters, % without the embedding matrix (0 drawn at {NOBODY:g})",
+        ylabel=RECALL,
+    )
+    annotate_points(
+        axes, [(share, 100 * point[2].value, point[0]) for share, point in zip(shares, points, strict=True)]
+    )
+    add_legend(axes)
+
+
+def draw_change(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
+    """Draw the change in the text encoder over the agreement of the vision encoder.
+
+    Args:
+        axes: Empty matplotlib axes.
+        points: Method, images that keep their class in percent, change of recall in points.
+
+    """
+    axes.scatter([x for _, x, _ in points], [y for _, _, y in points], color=GREEN, marker="o")
+    annotate_points(axes, [(x, y, method) for method, x, y in points], "left")
+    axes.set(
+        xlabel="images that keep their ImageNet class, %",
+        ylabel="text encoder, unseen languages:\nchange of recall@1, points",
+    )
+
+
+def draw_ratios(axes: Any, found: Sequence[tuple[str, Estimate]], goal: float) -> None:
+    """Draw recall as a share of English.
+
+    Args:
+        axes: Empty matplotlib axes.
+        found: Language code and ratio, best first.
+        goal: The ratio that is aimed at.
+
+    """
+    axes.axhline(1, color=GREY, linewidth=0.9)
+    axes.axhline(goal, color=GREY, linewidth=0.9, linestyle=":", label=f"goal, {goal:g}")
+    values, error = in_percent([one for _, one in found], 1.0)
+    axes.errorbar(range(len(found)), values, yerr=error, fmt="o", color=GREEN, elinewidth=0.9, label="language")
+    axes.set_xticks(range(len(found)), [code for code, _ in found], rotation=90)
+    axes.grid(axis="x", visible=False)
+    axes.set(ylabel="recall@10 as a share of English")
+    add_legend(axes)
+
+
+def draw_bars(axes: Any, found: Mapping[str, Mapping[str, Estimate]], conditions: Sequence[str]) -> None:
+    """Draw bars of each condition, grouped by language.
+
+    Args:
+        axes: Empty matplotlib axes.
+        found: Recall in [0, 1] by language and condition.
+        conditions: In order.
+
+    """
+    width = 0.84 / len(conditions)
+    for number, name in enumerate(conditions):
+        there = [(place, one[name]) for place, one in enumerate(found.values()) if name in one]
+        values, error = in_percent([one for _, one in there])
+        axes.bar(
+            [place + (number - (len(conditions) - 1) / 2) * width for place, _ in there],
+            values,
+            width,
+            yerr=error,
+            label=name,
+            hatch=HATCHES[number % len(HATCHES)],
+            edgecolor="white",
+            linewidth=0.5,
+            error_kw={"linewidth": 0.8, "capsize": 1.5, "ecolor": GREY},
+        )
+    axes.set_xticks(range(len(found)), list(found))
+    axes.grid(axis="x", visible=False)
+    axes.set(ylabel=RECALL)
+    add_legend(axes)
+
+
+def draw_shots(
+    axes: Any,
+    curves: Mapping[str, Mapping[str, Mapping[str, Estimate]]],
+    names: Sequence[str],
+    levels: Sequence[tuple[str, Estimate, Estimate]],
+) -> None:
+    """Draw one line per language and kind over shots on a logarithmic scale, with zero-shot and full-data levels.
+
+    Args:
+        axes: Empty matplotlib axes.
+        curves: Recall in [0, 1] by language, kind of captions and number of shots.
+        names: Numbers of shots, in order, as texts.
+        levels: For each language what full data are called, their recall, and recall without any.
+
+    """
+    for number, (code, kinds) in enumerate(curves.items()):
+        for place, (kind, found) in enumerate(kinds.items()):
+            drawn = {name: found[name] for name in names if name in found}
+            values, error = in_percent(list(drawn.values()))
+            places = [axis_position(name) + 0.08 * (len(kinds) * number + place) for name in drawn]
+            axes.errorbar(places, values, yerr=error, elinewidth=0.9, label=f"{code}, {kind} captions")
+        whole, every, none = levels[number]
+        colour = f"C{number * len(kinds)}"
+        for label, level, line in ((whole, every, "-."), (f"{code}, no captions", none, ":")):
+            axes.axhline(100 * level.value, linestyle=line, linewidth=1.1, color=colour, label=label)
+            axes.axhspan(100 * level.low, 100 * level.high, alpha=0.07, color=colour, linewidth=0)
+    axes.set_xticks([axis_position(name) for name in names], names)
+    axes.set(xlabel="named images of the language", ylabel=RECALL)
+    add_legend(axes)
+
+
+def axis_position(name: str) -> float:
+    """Return the position on the axis: log2 of the number of shots plus one."""
+    return math.log2(int(name) + 1)
