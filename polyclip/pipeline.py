@@ -200,7 +200,7 @@ def note_scored(run: AlignConfig, aligner: PolyCLIP) -> None:
             if not mark.exists():
                 write_text(mark, "", what="a note that test features are in the cache")
     except PolyclipError as error:
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        console.print(str(error), highlight=False, soft_wrap=True)
 
 
 def evaluate(benchmark: str, model: PolyCLIP | Path, request: Request) -> Result:

@@ -20,6 +20,8 @@ LONGEST = (
     "end_to_end/test_resume.py",
 )
 SLOW = (  # files and folders that `make test-fast` leaves out; all others together take less than a minute on two cores
+    "cli/test_options.py",
+    "cli/test_terminal.py",
     "data/test_pairs.py",
     "data/test_shards.py",
     "end_to_end",

@@ -10,11 +10,11 @@ from functools import wraps
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
-
 from polyclip.core import distributed
 from polyclip.core.distributed import LostError
 from polyclip.core.environment import read_variable
+from polyclip.core.terminal import PlainConsole
+from polyclip.core.text import show_line
 from polyclip.errors import PolyclipError
 
 TOGETHER = ("align", "eval", "translate")  # commands that several processes share
@@ -66,18 +66,28 @@ def share_command(name: str, command: Callable[..., None]) -> Callable[..., None
 def report_error(error: PolyclipError) -> None:
     """Print an error on standard error, once for all processes that raised it."""
     where = ""
-    if distributed.is_launched():
+    if _is_launched():
         at_once = distributed.is_first_process() or isinstance(error, LostError)
         signal.signal(signal.SIGTERM, signal.SIG_IGN if at_once else signal.SIG_DFL)  # printed completely or not at all
         time.sleep(0.0 if at_once else PATIENCE)
         where = "" if distributed.is_first_process() else f" in process {read_variable('RANK')}"
-    Console(stderr=True).print(f"error{where}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    PlainConsole(stderr=True).print(
+        f"error{where}: {show_line(str(error))}", style="red", highlight=False, soft_wrap=True
+    )
 
 
 def report_interrupt(error: KeyboardInterrupt, kept: str) -> None:
     """Say on standard error what was kept; a stopped process has said so already."""
     if not isinstance(error, JobStopped) and distributed.is_first_process():
-        Console(stderr=True).print(f"Interrupted. {kept}", markup=False, soft_wrap=True)
+        PlainConsole(stderr=True).print(f"Interrupted. {kept}", soft_wrap=True)
+
+
+def _is_launched() -> bool:
+    """Whether this is one of several processes; not where the launcher's own variables are the error."""
+    try:
+        return distributed.is_launched()
+    except PolyclipError:
+        return False
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

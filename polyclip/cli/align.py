@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from polyclip.cli._align_options import AlignCommand
 from polyclip.cli._options import make_command
 from polyclip.core.progress import console
+from polyclip.core.terminal import PlainConsole
 from polyclip.data.corpus import load_corpus
 from polyclip.evaluation.results import Choice, Result
 from polyclip.languages.schema import get_pack_file
@@ -54,7 +53,7 @@ def choose_for_exports(options: AlignOptions, targets: list[str]) -> AlignOption
     from polyclip.exporters.choose import choose_for_targets
 
     chosen, line = choose_for_targets(options, targets)
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(line, highlight=False, soft_wrap=True)
     return chosen
 
 
@@ -67,7 +66,7 @@ def check_forgetting(result: Result, most: float) -> None:
 
     sentence = describe_forgetting(result.knowledge, most)
     if sentence:
-        console.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+        console.print(sentence, style="red", highlight=False, soft_wrap=True)
         raise SystemExit(1)
 
 
@@ -82,7 +81,7 @@ def print_scores(result: Result, request: AlignRequest, choice: Choice | None) -
         format_verdicts,
     )
 
-    printed = Console()
+    printed = PlainConsole()
     if choice is not None:
         printed.print(build_trials_table(choice))
     for table in build_tables(result.scores, result.origin.get("without_score", [])):

@@ -4,18 +4,18 @@ from typing import Annotated, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
 from polyclip.core.storage import clear_cache, get_cache_folder, measure_cache
+from polyclip.core.terminal import PlainConsole
 
 
 def command(
     action: Annotated[Literal["show", "clear"], typer.Argument(help="show its size, or clear it")] = "show",
 ) -> None:
     """Show or clear converted weights and cached features; both are recomputed when needed."""
-    console = Console()
+    console = PlainConsole()
     if action == "clear":
         freed = sum(measure_cache().values())
         clear_cache()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from polyclip.core.terminal import PlainConsole
+from polyclip.core.text import show_line
 from polyclip.languages.resolve import resolve_language
 
 if TYPE_CHECKING:
@@ -94,17 +94,15 @@ def format_csv(gallery: "SearchGallery", found: "list[LabelledImage]") -> str:
 
 def print_labels(gallery: "SearchGallery", found: "list[LabelledImage]", meaning: str) -> None:
     """Print the table, skipped images, and the meaning of its numbers."""
-    console = Console()
+    console = PlainConsole()
     table = Table(header_style="bold", box=SIMPLE_HEAD)
     for name in ("image", "label", "similarity", "share", "next label", "share"):
         table.add_column(name, overflow="fold")
     for image, label, similarity, share, second, second_share in build_rows(gallery, found):
-        table.add_row(
-            escape(image), escape(label), f"{similarity:.3f}", f"{share:.2f}", escape(second), f"{second_share:.2f}"
-        )
+        table.add_row(show_line(image), label, f"{similarity:.3f}", f"{share:.2f}", second, f"{second_share:.2f}")
     console.print(table)
     for problem in gallery.problems:
-        console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"skipped {show_line(problem)}", style="yellow", highlight=False, soft_wrap=True)
     where = ", as they were when indexed" if gallery.indexed else ""
-    console.print(f"{len(found):,} images{where}, {len(gallery.problems)} skipped", markup=False, highlight=False)
-    console.print(meaning, markup=False, highlight=False)
+    console.print(f"{len(found):,} images{where}, {len(gallery.problems)} skipped", highlight=False)
+    console.print(meaning, highlight=False)

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from polyclip.core.terminal import PlainConsole
 from polyclip.languages.resolve import resolve_language
 
 
@@ -63,11 +63,11 @@ def command(
     else:
         first, second = (read_outcomes(side) for side in (a, b))
     found = compare(first, second, question, (str(a), str(b)))
-    console = Console()
+    console = PlainConsole()
     if json:
         typer.echo(format_comparison_json(found), nl=False)
     else:
         console.print(build_comparison_table(found))
         console.print(summarize_comparison(found), highlight=False, soft_wrap=True)
     for path in write_comparison(out, found) if out is not None else []:
-        Console(stderr=json).print(f"written: {path}", highlight=False, soft_wrap=True)
+        PlainConsole(stderr=json).print(f"written: {path}", highlight=False, soft_wrap=True)

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from polyclip.core.terminal import PlainConsole, make_text
 from polyclip.data.corpus import CorpusPack, Translation, list_corpora, load_corpus
 from polyclip.errors import UnknownName
 from polyclip.evaluation.facts import BenchmarkFacts, list_benchmarks, load_facts
@@ -39,14 +39,14 @@ def print_corpora(context: typer.Context, json: AsJson = False) -> None:
         )
         return
     for pack in packs:
-        Console().print(build_corpus_table(pack))
+        PlainConsole().print(build_corpus_table(pack))
     drawn = build_table(
         "benchmark: polyclip eval NAME",
         ("benchmark", "what it is", "licence"),
         [(f.name, f.about, f.licence) for f in benchmarks],
     )
     drawn.caption = "files, counts, layouts and traps: polyclip corpora show NAME"
-    Console().print(drawn)
+    PlainConsole().print(drawn)
 
 
 def show(
@@ -61,11 +61,11 @@ def show(
     if json:
         print_json(found.model_dump(mode="json"))
     elif isinstance(found, BenchmarkFacts):
-        Console().print(build_benchmark_table(found))
+        PlainConsole().print(build_benchmark_table(found))
     else:
-        Console().print(build_corpus_table(found))
+        PlainConsole().print(build_corpus_table(found))
         if found.translation is not None:
-            Console().print(build_translation_table(found.translation))
+            PlainConsole().print(build_translation_table(found.translation))
 
 
 def build_corpus_table(pack: CorpusPack) -> Table:
@@ -88,13 +88,13 @@ def build_translation_table(translation: Translation) -> Table:
 
 def build_benchmark_table(found: BenchmarkFacts) -> Table:
     """Build a table of everything known about a benchmark before its files are read."""
-    rows: list[tuple[str, ...]] = [("from", text) for text in found.where]
+    rows: list[tuple[str | Text, ...]] = [("from", text) for text in found.where]
     rows += [("licence", found.licence), ("size", found.size), ("protocols", ", ".join(found.protocols))]
     rows += [
         (f"hub, {copy.repository}", copy.revision or "name a revision: hub:OWNER/NAME@REVISION") for copy in found.hub
     ]
     for layout in found.layouts:
-        rows.append(("layout", f"[bold]{escape(layout.called)}[/bold]"))
+        rows.append(("layout", make_text(layout.called, "bold")))
         rows += [("", f"{file.path}: {file.what}") for file in layout.files]
     rows += [
         (f"split {name}", text) for name, split in found.splits.items() if (text := format_counts(split.model_dump()))
@@ -112,13 +112,13 @@ def format_counts(split: dict[str, Any]) -> str:
     return "; ".join(said)
 
 
-def build_table(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
-    """Build a table that folds long text at the terminal's width; only the names of layouts are marked up."""
-    drawn = Table(title=escape(title), title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+def build_table(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str | Text, ...]]) -> Table:
+    """Build a table that folds long text at the terminal's width."""
+    drawn = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     for heading in headings:
         drawn.add_column(heading, overflow="fold")
     for row in rows:
-        drawn.add_row(*(text if text.startswith("[bold]") else escape(text) for text in row))
+        drawn.add_row(*row)
     return drawn
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from polyclip.core.terminal import PlainConsole
 from polyclip.errors import DataError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def new(
         return
     draft = draft_corpus(photos, table, options)
     pack = write_draft(draft, out)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = PlainConsole(soft_wrap=True, highlight=False)
     for line in describe_draft(draft):
         console.print(line)
     languages = " ".join(f"--lang {code}" for code in draft.captions)
@@ -91,7 +91,7 @@ def print_dataset(place: Path, options: "TableOptions", split: str, out: Path) -
     from polyclip.data.tables.hub import write_dataset
 
     corpus, table, columns = write_dataset(place, options, split, out)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = PlainConsole(soft_wrap=True, highlight=False)
     console.print(f"{place}: {table.about}")
     for line in format_columns(describe_columns(table, columns)):
         console.print(line)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from polyclip.core.terminal import PlainConsole
+from polyclip.core.text import show_line
 from polyclip.errors import DataError
 
 if TYPE_CHECKING:
@@ -72,24 +73,22 @@ def command(
 
 def print_groups(root: Path, groups: "list[DuplicateGroup]", problems: list[str], pictures: int) -> None:
     """Print each group with its criterion, largest file first."""
-    console = Console()
+    console = PlainConsole()
     for group in groups:
         cosine = "" if group.similarity is None else f", cosine {group.similarity:.3f} or more"
-        console.print(f"{group.kind}{cosine}", style="bold", markup=False, highlight=False)
+        console.print(f"{group.kind}{cosine}", style="bold", highlight=False)
         for path in group.paths:
             console.print(
-                f"  {path.relative_to(root)}  {path.stat().st_size:,} bytes",
-                markup=False,
+                f"  {show_line(str(path.relative_to(root)))}  {path.stat().st_size:,} bytes",
                 highlight=False,
                 soft_wrap=True,
             )
     for problem in problems:
-        console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"skipped {show_line(problem)}", style="yellow", highlight=False, soft_wrap=True)
     extra = sum(len(group.paths) - 1 for group in groups)
     console.print(
         f"{pictures:,} images, {len(groups):,} groups, {extra:,} redundant images; {len(problems)} skipped; nothing "
         "was deleted",
-        markup=False,
         highlight=False,
         soft_wrap=True,
     )

@@ -3,8 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from polyclip.core.terminal import PlainConsole
 from polyclip.data.corpus import load_corpus
 from polyclip.languages.resolve import resolve_language
 
@@ -34,7 +34,7 @@ def command(
     if json:
         typer.echo(format_json(found))
     else:
-        console = Console()
+        console = PlainConsole()
         for piece in build_report(found):
             console.print(piece)
     if found.defects:

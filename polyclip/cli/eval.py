@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from polyclip.core.distributed import is_first_process
 from polyclip.core.nearby import RUN_FOLDER, find_kind, hint_folder
+from polyclip.core.terminal import PlainConsole
 from polyclip.data.joined import join_names
 from polyclip.errors import PolyclipError, UnknownName
 from polyclip.languages.resolve import resolve_language
@@ -97,7 +97,7 @@ def print_scores(result: "Result", json: Path | None, form: str, out: Path) -> N
     if json is not None:
         write_result(json, result)
     written = [*([] if json is None else [json]), *(export_result(result, form, out) if form else [])]
-    console = Console()
+    console = PlainConsole()
     for table in classification.build_tables(result.scores) or build_tables(
         result.scores, result.origin.get("without_score", [])
     ):

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from polyclip.core.registry import find, list_names
+from polyclip.core.terminal import PlainConsole
 from polyclip.errors import PolyclipError
 
 if TYPE_CHECKING:
@@ -45,13 +45,12 @@ def command(
     from polyclip.exporters.run import export
 
     done = export(run, to, out, int8=int8, width=width)
-    console = Console()
+    console = PlainConsole()
     for line in (*(one.format_sentence() for one in done.agreements), *done.notes, f"export: {done.folder}"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     if not done.images and not text_only:
-        Console(stderr=True).print(
+        PlainConsole(stderr=True).print(
             f"{out} holds captions alone, without images (exit code 1). If that is what you want, add --text-only.",
-            markup=False,
             highlight=False,
             soft_wrap=True,
         )
@@ -62,7 +61,7 @@ def print_targets(run: Path) -> None:
     """Print a table of the targets with what speaks against each."""
     from polyclip.exporters.support import read_plan
 
-    Console().print(build_targets_table(read_plan(run)))
+    PlainConsole().print(build_targets_table(read_plan(run)))
 
 
 def build_targets_table(plan: "Plan") -> Table:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from polyclip.core.registry import find
+from polyclip.core.terminal import PlainConsole
 from polyclip.errors import PolyclipError
 from polyclip.languages.resolve import resolve_language
 
@@ -69,7 +69,7 @@ def command(
         asked=(),
     )
     report = run_fewshot(question, setting)
-    console = Console()
+    console = PlainConsole()
     if json:
         typer.echo(report.files[0].read_text("utf-8"), nl=False)
         return

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from polyclip.core.terminal import PlainConsole
+from polyclip.core.text import show_line
 from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
 
@@ -39,13 +40,12 @@ def command(
     from polyclip.search.index import choose_out_folder
     from polyclip.search.quick.prepare import prepare
 
-    place, console = choose_out_folder(images, out), Console()
+    place, console = choose_out_folder(images, out), PlainConsole()
     try:
         if from_clip_retrieval is not None:
             index, how = import_embeddings(from_clip_retrieval, images, model, place)
             console.print(
                 f"{len(index):,} embeddings imported from {from_clip_retrieval}: {how}",
-                markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
@@ -53,29 +53,27 @@ def command(
             changes = update_index(images, model, place, follow_links=follow_links)
             index = changes.index
             for problem in changes.problems:
-                console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+                console.print(f"skipped {show_line(problem)}", style="yellow", highlight=False, soft_wrap=True)
             facts = (
                 f"{changes.encoded:,} encoded, {changes.added:,} new or changed, {changes.removed:,} deleted, "
                 f"{len(changes.problems):,} skipped"
             )
-            console.print(f"{len(index):,} images: {facts}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{len(index):,} images: {facts}", highlight=False, soft_wrap=True)
         if index.manifest.graph:
             recall = ", ".join(f"{value:.3f} for {kind}" for kind, value in index.manifest.graph.recall_at_10.items())
             console.print(
                 f"approximate search; recall@10 against an exact one: {recall}",
-                markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
         prepare(index.model)
-        console.print(f"index: {place}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"index: {place}", highlight=False, soft_wrap=True)
         if to_clip_retrieval is not None:
             console.print(
                 f"{to_clip_retrieval}: {export_index(index, to_clip_retrieval, language)}",
-                markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
     except KeyboardInterrupt:
-        Console(stderr=True).print(INTERRUPTED, markup=False, soft_wrap=True)
+        PlainConsole(stderr=True).print(INTERRUPTED, soft_wrap=True)
         raise SystemExit(130) from None

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from polyclip.core.terminal import PlainConsole
+from polyclip.core.text import show_line
 from polyclip.core.toml import LANGUAGES
 from polyclip.errors import PolyclipError
 from polyclip.languages.resolve import resolve_language
@@ -42,7 +43,7 @@ def print_languages(context: typer.Context, json: AsJson = False) -> None:
             "yes" if pack.in_xlmr else "-",
             "yes" if pack.xm3600 else "-",
         )
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def show(
@@ -60,7 +61,7 @@ def show(
         table.add_row(key, value)
     for source in pack.sources:
         table.add_row(f"source, {source.checked}", f"{source.url}: {', '.join(source.fields)}")
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def flatten_pack(pack: Language) -> list[tuple[str, str]]:
@@ -113,7 +114,7 @@ def check(
     else:
         for path, faults in found.items():
             for fault in faults:
-                typer.echo(f"{path}: {fault}")
+                typer.echo(show_line(f"{path}: {fault}"))
         wrong = sum(bool(faults) for faults in found.values())
         typer.echo(f"{len(found)} pack(s) checked, {wrong or 'none'} with faults.")
     if any(found.values()):

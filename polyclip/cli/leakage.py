@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from polyclip.core.terminal import PlainConsole
 from polyclip.languages.resolve import resolve_language
 
 
@@ -57,10 +57,10 @@ def command(
     if json:
         typer.echo(text)
     else:
-        console = Console()
+        console = PlainConsole()
         if found.leaks:
             console.print(build_table(found))
         for line in format_lines(found, allow_leakage):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(line, highlight=False, soft_wrap=True)
     if found.leaks and not allow_leakage:
         raise SystemExit(1)

@@ -4,7 +4,6 @@ exit code 2.
 
 import gc
 import inspect
-import io
 import logging
 import sys
 import warnings
@@ -18,11 +17,11 @@ import typer
 from typer.core import TyperGroup
 
 from polyclip.core.progress import show_messages
+from polyclip.core.terminal import keep_streams, repair_size
 from polyclip.errors import PolyclipError
 
 # allocations between two garbage collections: importing torch makes a million objects, and Python's 700 cost a second
 OBJECTS = 20_000
-KEPT = "What was encoded and trained so far is kept: run the same 'polyclip align ...' with --resume."
 PANELS: dict[str, dict[str, str]] = {  # first paragraph of each help: 'polyclip --help' imports no command
     "Model": {
         "align": (
@@ -102,6 +101,7 @@ ENCODING = (
     "study",
     "translate",
 )
+RESUMED = ("eval", "fewshot", "index", "study", "translate")  # a repeated one goes on where it was
 OLD_NAMES = {  # of options, until the next release
     "--tune": "--train-towers",
     "--views": "--num-augmentations",
@@ -160,7 +160,7 @@ def add_common_options(name: str, command: Callable[..., None]) -> Callable[...,
             logging.basicConfig(level=logging.INFO)
             inner()
         else:
-            guard_command(inner)()
+            guard_command(name, inner)()
 
     signature = inspect.signature(command)
     own = {key: hint for key, hint in get_type_hints(command, include_extras=True).items() if key != "return"}
@@ -190,7 +190,21 @@ def run_on(device: str, precision: str) -> Iterator[None]:
         yield
 
 
-def guard_command(command: Callable[..., None]) -> Callable[..., None]:
+def describe_kept(name: str) -> str:
+    """Say what is left of a command that was interrupted, and what to run."""
+    again = f"run the same 'polyclip {name} ...'"
+    if name == "align":
+        return f"What was encoded and trained so far is kept: {again} with --resume."
+    if name == "serve":
+        return f"The server has stopped: {again} to start it."
+    if name in RESUMED:
+        return f"What is finished so far is kept: {again} to resume."
+    if name in ENCODING:
+        return f"What was encoded so far is kept: {again} again."
+    return f"Nothing was left half-written: {again} again."
+
+
+def guard_command(name: str, command: Callable[..., None]) -> Callable[..., None]:
     """Wrap a command so that our errors and Ctrl-C end it with one sentence instead of a traceback."""
 
     @wraps(command)
@@ -205,7 +219,7 @@ def guard_command(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt as error:
             from polyclip.cli._launch import report_interrupt
 
-            report_interrupt(error, KEPT)
+            report_interrupt(error, describe_kept(name))
             sys.exit(130)
 
     return run
@@ -279,12 +293,12 @@ for panel, commands in PANELS.items():
 def main() -> None:
     """Run the command line and exit with the command's code."""
     gc.set_threshold(OBJECTS)
-    for stream in (sys.stdout, sys.stderr):  # a pipe of Windows, or LANG=C, cannot write every letter
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     # Pillow's warning about large images duplicates our error, which names the image
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     try:
-        guard_command(lambda: app())()  # again, since the lists of packs and methods are callbacks, not commands
+        with keep_streams(), repair_size():
+            guard_command(
+                " ".join(sys.argv[1:2]), lambda: app()
+            )()  # again, since the lists of packs and methods are callbacks, not commands
     finally:
         gc.freeze()  # so that no garbage collection runs at exit

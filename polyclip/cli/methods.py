@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from polyclip.core.registry import find, list_names
+from polyclip.core.terminal import PlainConsole
 
 if TYPE_CHECKING:
     from polyclip.exporters.limits import Plan
@@ -52,7 +52,7 @@ def print_methods(
     table = Table("method", "what is trained", "exports to", header_style="bold", box=SIMPLE_HEAD)
     for name, method in methods.items():
         table.add_row(name, method.about, format_targets(make_plan(name, text_encoder, vision_tower)))
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def make_plan(method: str, text_encoder: str, vision_tower: str) -> "Plan":
@@ -71,9 +71,9 @@ def show(
     from polyclip.cli.export import build_targets_table
 
     found, plan = find("methods", method).METHOD, make_plan(method, text_encoder, vision_tower)
-    console = Console()
+    console = PlainConsole()
     for line in (f"{method}: {found.about}", found.source, f"text encoder {text_encoder}, {plan.vision_tower}"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     console.print(build_targets_table(plan))
 
 
@@ -113,4 +113,4 @@ def count(
     table = Table("method", "trained", "total", "share", "without embeddings", header_style="bold", box=SIMPLE_HEAD)
     shares = (f"{100 * found[key]:.2f} %" for key in ("trained_share", "trained_share_without_embeddings"))
     table.add_row(method, f"{found['trained_parameters']:,}", f"{found['total_parameters']:,}", *shares)
-    Console().print(table)
+    PlainConsole().print(table)

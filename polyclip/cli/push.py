@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from polyclip.core.progress import console
+from polyclip.core.terminal import PlainConsole
 
 
 def command(
@@ -25,10 +25,8 @@ def command(
     done = push(run, name, revision=revision, private=private)
     if done.local:
         said = f"run.toml mentions local paths, which others do not have: {', '.join(done.local)}"
-        console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    printed = Console()
+        console.print(said, style="yellow", highlight=False, soft_wrap=True)
+    printed = PlainConsole()
     printed.print(f"sent: {', '.join(done.files)}", highlight=False, soft_wrap=True)
-    printed.print(f"commit: {done.commit}\n{done.url}", markup=False, highlight=False, soft_wrap=True)
-    printed.print(
-        f'load: polyclip.load("{name}", revision="{done.commit}")', markup=False, highlight=False, soft_wrap=True
-    )
+    printed.print(f"commit: {done.commit}\n{done.url}", highlight=False, soft_wrap=True)
+    printed.print(f'load: polyclip.load("{name}", revision="{done.commit}")', highlight=False, soft_wrap=True)

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from polyclip.core.terminal import PlainConsole
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
 
@@ -28,7 +28,7 @@ def command(
     from polyclip.report.run_facts import read_facts
 
     facts = read_facts(run)
-    console, found = Console(), None
+    console, found = PlainConsole(), None
     if pictures:
         from polyclip.report.examples import collect_examples
         from polyclip.report.fonts import find_missing_fonts
@@ -40,7 +40,7 @@ def command(
             facts.run["languages"],
         )
         for sentence in find_missing_fonts(found.texts()):
-            console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
+            console.print(sentence, style="yellow", highlight=False, soft_wrap=True)
     path = out or run / "report.html"
     write_page(path, facts, found)
     card = write_card(run)

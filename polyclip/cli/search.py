@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from polyclip.core.terminal import PlainConsole
+from polyclip.core.text import show_line
 from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
 
@@ -64,7 +64,7 @@ def command(
 
         write_contact_sheet(sheet, found)
         if not json:
-            Console().print(f"contact sheet: {sheet}", markup=False, highlight=False, soft_wrap=True)
+            PlainConsole().print(f"contact sheet: {sheet}", highlight=False, soft_wrap=True)
 
 
 def run_search(
@@ -117,22 +117,21 @@ def check_query(
 
 def print_hits(found: "SearchResult") -> None:
     """Print the hits, skipped images, and a hint."""
-    console = Console()
+    console = PlainConsole()
     table = Table("rank", "similarity", header_style="bold", box=SIMPLE_HEAD)
     table.add_column("image", overflow="fold")
     for number, hit in enumerate(found.hits, 1):
-        table.add_row(str(number), f"{hit.similarity:.3f}", escape(str(hit.path.relative_to(found.root))))
+        table.add_row(str(number), f"{hit.similarity:.3f}", show_line(str(hit.path.relative_to(found.root))))
     console.print(table)
     if found.confidence is not None:
-        console.print(describe_confidence(found.confidence), markup=False, highlight=False, soft_wrap=True)
+        console.print(describe_confidence(found.confidence), highlight=False, soft_wrap=True)
     for problem in found.problems:
-        console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"skipped {show_line(problem)}", style="yellow", highlight=False, soft_wrap=True)
     if found.hint:
-        console.print(found.hint, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(found.hint, style="yellow", highlight=False, soft_wrap=True)
     about = "" if found.recall is None else f", approximate search with recall@10 of {100 * found.recall:.1f} %"
     console.print(
         f"{found.searched:,} images searched, {len(found.problems)} skipped{about}",
-        markup=False,
         highlight=False,
         soft_wrap=True,
     )

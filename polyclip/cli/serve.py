@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from polyclip.core.terminal import PlainConsole
 from polyclip.errors import RunError
 
 NEEDED = ("starlette", "uvicorn", "jinja2", "python_multipart")
@@ -39,7 +39,7 @@ def command(
     from polyclip.search.server.server import ServerOptions, serve
 
     options = ServerOptions(host=host, port=port, token=token, names=tuple(allow_host or ()))
-    console = Console()
+    console = PlainConsole()
     asks = " (asks for the token)" if token else ""
     serve(
         index,

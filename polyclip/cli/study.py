@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from polyclip.core.terminal import PlainConsole
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
@@ -70,7 +70,7 @@ def command(
         methods=tuple(method or ()),
     )
     report = run_study(name, setting)
-    console = Console()
+    console = PlainConsole()
     console.print(report.sheet.to_rich())
     console.print(report.verdict, highlight=False, soft_wrap=True)
     for path in report.files:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from polyclip.cli._options import make_command
 from polyclip.core.progress import console
+from polyclip.core.terminal import PlainConsole
 from polyclip.core.toml import read_pack
 from polyclip.data.corpus import CorpusPack
 from polyclip.languages.resolve import resolve_language
@@ -168,24 +168,21 @@ def run_translation(job: "Job", *, json: bool) -> None:
     try:
         outcomes, path = translate(job)
     except KeyboardInterrupt:
-        console.print(INTERRUPTED, markup=False, soft_wrap=True)
+        console.print(INTERRUPTED, soft_wrap=True)
         raise SystemExit(130) from None
     pack = read_pack(CorpusPack, path)
     if json:
         typer.echo(json_text.dumps(summarize_outcomes(outcomes, path, pack), ensure_ascii=False, indent=1))
         return
-    printed = Console()
+    printed = PlainConsole()
     for outcome in outcomes:
         printed.print(build_table(outcome))
         for note in collect_notes(outcome):
-            printed.print(f"{outcome.language.code}: {note}", markup=False, highlight=False, soft_wrap=True)
+            printed.print(f"{outcome.language.code}: {note}", highlight=False, soft_wrap=True)
     for licence in pack.licences[-len(outcomes) :]:
-        printed.print(
-            f"licence: {licence.part}: {licence.spdx} ({licence.holder})", markup=False, highlight=False, soft_wrap=True
-        )
+        printed.print(f"licence: {licence.part}: {licence.spdx} ({licence.holder})", highlight=False, soft_wrap=True)
     printed.print(
         f"train with it: polyclip align --lang {get_lang_option(job.targets[0].code)} --corpus {path}",
-        markup=False,
         highlight=False,
         soft_wrap=True,
     )

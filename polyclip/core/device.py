@@ -7,7 +7,7 @@ from contextvars import ContextVar
 import torch
 
 from polyclip.core.distributed import is_launched
-from polyclip.core.environment import read_variable
+from polyclip.core.environment import read_variable, read_whole_number
 from polyclip.errors import PolyclipError
 
 AUTO = "auto"
@@ -17,8 +17,10 @@ _scoped: ContextVar[torch.device | None] = ContextVar("polyclip device", default
 def best_device() -> torch.device:
     """The fastest kind of device that torch finds: CUDA, then Apple's MPS, then the CPU."""
     if torch.cuda.is_available():
-        local = read_variable("LOCAL_RANK") if is_launched() else ""  # each process of a job has a GPU of its own
-        return torch.device("cuda") if not local else torch.device("cuda", int(local) % torch.cuda.device_count())
+        if not (is_launched() and read_variable("LOCAL_RANK")):
+            return torch.device("cuda")
+        local = read_whole_number("LOCAL_RANK", 0)  # each process of a job has a GPU of its own
+        return torch.device("cuda", local % torch.cuda.device_count())
     return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
 
 

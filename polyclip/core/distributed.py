@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from polyclip.core.environment import read_variable
+from polyclip.core.environment import read_minutes, read_variable, read_whole_number
 from polyclip.errors import PolyclipError, RunError
 
 if TYPE_CHECKING:
@@ -29,13 +29,23 @@ class LostError(RunError):
 
 
 def is_launched() -> bool:
-    """Whether a launcher started this process as one of several."""
-    return int(read_variable("WORLD_SIZE") or 1) > 1 and bool(read_variable("RANK"))
+    """Whether a launcher started this process as one of several.
+
+    Raises:
+        PolyclipError: WORLD_SIZE or RANK is no such number.
+
+    """
+    size, rank = read_whole_number("WORLD_SIZE", 1, least=1), read_whole_number("RANK", 0)
+    if size == 1 or not read_variable("RANK"):
+        return False
+    if rank >= size:
+        raise PolyclipError(f"RANK is {rank}, expected a number below WORLD_SIZE, which is {size}.")
+    return True
 
 
 def is_first_process() -> bool:
     """Whether this is process 0, which prints and writes the files of the run."""
-    return not is_launched() or read_variable("RANK") == "0"
+    return not is_launched() or read_whole_number("RANK", 0) == 0
 
 
 def start() -> None:
@@ -52,7 +62,7 @@ def start() -> None:
 
     from polyclip.core.device import current_device
 
-    with explain_lost_process():
+    with explain_lost_process(), explain_launcher():
         PartialState(cpu=current_device().type == "cpu", timeout=get_timeout())
     _together[0] = True
 
@@ -72,21 +82,17 @@ def stop() -> None:
 
 def get_timeout() -> timedelta:
     """The longest time that a process waits for another, from POLYCLIP_TIMEOUT (minutes, default 60)."""
-    text = read_variable(MINUTES) or str(LONGEST)
-    try:
-        return timedelta(minutes=float(text))
-    except (ValueError, OverflowError) as error:
-        raise PolyclipError(f"{MINUTES} is {text!r}, expected minutes such as 60.") from error
+    return timedelta(minutes=read_minutes(MINUTES, LONGEST))
 
 
 def get_world_size() -> int:
     """Number of processes that work together; 1 before `start`."""
-    return int(read_variable("WORLD_SIZE")) if _together[0] else 1
+    return read_whole_number("WORLD_SIZE", 1) if _together[0] else 1
 
 
 def get_rank() -> int:
     """Number of this process, from 0."""
-    return int(read_variable("RANK")) if _together[0] else 0
+    return read_whole_number("RANK", 0) if _together[0] else 0
 
 
 def share_items(items: Sequence[T]) -> Sequence[T]:
@@ -219,6 +225,23 @@ def sum_over_processes(values: "Tensor") -> "Tensor":
 
 
 @contextmanager
+def explain_launcher() -> Iterator[None]:
+    """Turn accelerate's errors about a launcher's variables into one sentence.
+
+    Raises:
+        PolyclipError: RANK, WORLD_SIZE, MASTER_ADDR or another of them is missing or no number.
+
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise PolyclipError(
+            f"The variables that a launcher sets (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT) cannot be "
+            f"used: {error}. Start several processes with torchrun or accelerate launch, or unset these variables."
+        ) from error
+
+
+@contextmanager
 def explain_lost_process() -> Iterator[None]:
     """Turn torch's error about a lost process into one sentence.
 
@@ -236,6 +259,6 @@ def explain_lost_process() -> Iterator[None]:
         raise LostError(
             f"Process {read_variable('RANK')} of {read_variable('WORLD_SIZE')} lost another process, which ended or "
             f"did not answer within {get_timeout()}: its own message "
-            "is above, unless it was killed. The same command with --resume continues after the last epoch, with any "
+            "is above, unless it was killed. The same command continues, 'polyclip align' with --resume, with any "
             "number of processes."
         ) from error

@@ -59,6 +59,8 @@ def pick_encode_precision(name: str = AUTO, device: torch.device | None = None) 
 
 def current_encode_precision(device: torch.device | None = None) -> str:
     """The format of the innermost `use_encode_precision` block, else of the environment, else the device's best."""
+    if not _scoped.get() and read_variable(VARIABLE) not in ("", *PRECISIONS):
+        raise PolyclipError(f"{VARIABLE} is {read_variable(VARIABLE)[:40]!r}, expected one of {', '.join(PRECISIONS)}.")
     return pick_encode_precision(_scoped.get() or read_variable(VARIABLE) or AUTO, device)
 
 

@@ -1,7 +1,12 @@
 """Environment variables: the one place where they are read, and what each of them does."""
 
+import math
 import os
 
+from polyclip.errors import PolyclipError
+
+DIGITS = 20  # more make no number of anything
+YEAR = 525_600  # minutes
 VARIABLES = {
     "POLYCLIP_CACHE": "Folder of features, converted weights and copies of shards. Default: the user's cache folder.",
     "POLYCLIP_ENCODE_PRECISION": "fp32, bf16, int8 or auto, where --encode-precision is not given. Default: auto.",
@@ -34,3 +39,50 @@ def read_variable(name: str) -> str:
     if name not in VARIABLES:
         raise KeyError(f"{name} is not in polyclip.core.environment.VARIABLES; add it there, with what it does.")
     return os.environ.get(name, "")
+
+
+def read_whole_number(name: str, default: int, least: int = 0) -> int:
+    """Read an environment variable that is a whole number.
+
+    Args:
+        name: One of `VARIABLES`.
+        default: The number where it is not set.
+        least: The smallest number that makes sense.
+
+    Returns:
+        The number.
+
+    Raises:
+        PolyclipError: It is anything else.
+
+    """
+    text = read_variable(name).strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < DIGITS) or int(text) < least:
+        raise PolyclipError(f"{name} is {text[:40]!r}, expected a whole number from {least}, or no {name} at all.")
+    return int(text)
+
+
+def read_minutes(name: str, default: float) -> float:
+    """Read an environment variable that is a number of minutes above 0.
+
+    Args:
+        name: One of `VARIABLES`.
+        default: The minutes where it is not set.
+
+    Returns:
+        Minutes, at most a year.
+
+    Raises:
+        PolyclipError: It is anything else.
+
+    """
+    text = read_variable(name) or str(default)
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not 0 < minutes <= YEAR:
+        raise PolyclipError(f"{name} is {text[:40]!r}, expected minutes such as 60, above 0 and at most {YEAR:,}.")
+    return minutes

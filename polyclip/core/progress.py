@@ -11,12 +11,12 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
 from polyclip.core.distributed import is_first_process
+from polyclip.core.terminal import PlainConsole
 
 _shown: ContextVar[bool] = ContextVar("polyclip messages", default=False)
 
@@ -31,16 +31,21 @@ def show_messages(on: bool = True) -> Iterator[None]:
         _shown.reset(token)
 
 
+def is_shown() -> bool:
+    """Whether messages are shown, by this process: of several the first one speaks."""
+    return _shown.get() and is_first_process()
+
+
 class Messages:
     """Standard error, for those who asked for messages."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as rich does, where messages are shown."""
-        if _shown.get():
+        if is_shown():
             terminal.print(*objects, **options)
 
 
-terminal = Console(stderr=True, quiet=not is_first_process())
+terminal = PlainConsole(stderr=True)
 console = Messages()
 EVERY = 15.0  # seconds between lines where there is no terminal
 REDRAWN = 0.5  # seconds between two states of a notebook's line
@@ -61,17 +66,15 @@ class Progress:
         self.label, self.total, self.done, self.note, self.width = label, total, 0, "", 0
         self.started = self.spoken = time.monotonic()
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             RateColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
-        self.shown = _shown.get()  # read here: a thread that reports progress has no such context
-        self.bar = (
-            Bar(*columns, console=terminal) if self.shown and sys.stderr.isatty() and not terminal.quiet else None
-        )
+        self.shown = is_shown()  # read here: a thread that reports progress has no such context
+        self.bar = Bar(*columns, console=terminal) if self.shown and sys.stderr.isatty() else None
 
     def __enter__(self) -> "Progress":
         if self.bar:
@@ -106,9 +109,8 @@ class Progress:
         left = (self.total - self.done) / max(rate, 1e-9)
         line = f"{self.label}: {self.done:,}/{self.total:,}, {rate:,.0f}/s, {left:,.0f} s left {self.note}".rstrip()
         if terminal.is_jupyter:  # rich would show each line as an output of its own
-            if not terminal.quiet:
-                sys.stderr.write(f"\r{line:<{self.width}}" + "\n" * ended)
-                sys.stderr.flush()
+            sys.stderr.write(f"\r{line:<{self.width}}" + "\n" * ended)
+            sys.stderr.flush()
             self.width = len(line)
         else:
             terminal.print(line, highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from polyclip.core.text import is_broken, show_name
 from polyclip.data.images import SUFFIXES
 from polyclip.errors import DataError
 
+FOLLOW = "--follow-links"  # of index, search, classify and dedupe
 INDEX = ".polyclip-index"  # the folder of an index inside the folder of its images
 # Formats of images that are not decoded. Not from the system's table of types, which differs between machines.
 OTHER = {
@@ -35,12 +36,21 @@ class FolderScan:
     broken: list[str] = field(default_factory=list)  # files and folders whose name no index may hold
     closed: list[str] = field(default_factory=list)  # one sentence for each folder that may not be entered
 
-    def describe_skipped(self, root: Path) -> list[str]:
-        """One sentence for each reason why files were left out, with their number and the first one."""
+    def describe_skipped(self, root: Path, option: str = FOLLOW) -> list[str]:
+        """One sentence for each reason why files were left out, with their number and the first one.
+
+        Args:
+            root: The folder.
+            option: The option that reads links to outside; empty where there is none.
+
+        Returns:
+            The sentences.
+
+        """
         outside = [path for path in self.outside if path.suffix.lower() in SUFFIXES or path.is_dir()]
         nowhere = [path for path in self.nowhere if path.suffix.lower() in SUFFIXES]
         said = [
-            (outside, f"links that lead out of {root} (not followed; --follow-links reads them)"),
+            (outside, f"links that lead out of {root} (not followed{f'; {option} reads them' if option else ''})"),
             (nowhere, "links whose target is missing"),
             (self.hidden, "hidden folders with images (not searched)"),
         ]
@@ -73,10 +83,10 @@ def find_images(folder: Path, *, follow_links: bool = False) -> list[Path]:
         DataError: There is no such folder, or no image in it.
 
     """
-    return scan_folder(folder, follow_links=follow_links)[0]
+    return scan_folder(folder, follow_links=follow_links, option="")[0]
 
 
-def scan_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Path], list[str]]:
+def scan_folder(folder: Path, *, follow_links: bool = False, option: str = FOLLOW) -> tuple[list[Path], list[str]]:
     """Find every image file below a folder, and say what is left out.
 
     Left out are hidden folders, folders that may not be entered, links that lead nowhere or, unless they are followed,
@@ -85,6 +95,7 @@ def scan_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Path]
     Args:
         folder: The folder.
         follow_links: Whether links that lead outside are followed.
+        option: The option of the command that follows them, for messages; empty where it has none.
 
     Returns:
         Paths in alphabetical order, and one sentence for each reason and each unsupported file.
@@ -97,7 +108,7 @@ def scan_folder(folder: Path, *, follow_links: bool = False) -> tuple[list[Path]
         raise DataError(f"{folder} is not a folder.{hint_folder(folder, FOLDER)}")
     scan = walk_folder(folder, follow_links=follow_links)
     found = [path for path in scan.files if path.suffix.lower() in SUFFIXES]
-    skipped = scan.describe_skipped(folder)
+    skipped = scan.describe_skipped(folder, option)
     if not found:
         aside = f" Left out: {'; '.join(skipped[:3])}" if skipped else ""
         raise DataError(f"{folder} has no image; expected files ending in {', '.join(sorted(SUFFIXES))}.{aside}")

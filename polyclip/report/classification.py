@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
+from polyclip.core.terminal import make_text
 from polyclip.evaluation.results import Score
 from polyclip.report.table import Figures, compute_mean, format_interval, format_language, group_scores
 
@@ -41,15 +43,16 @@ def build_table(scores: Sequence[Score], protocol: str) -> Table:
         if group:
             drawn.add_section()
             corrected, acc1, acc5 = (format_mean(group, metric) for metric in MEANS)
-            drawn.add_row(f"[bold]{heading}[/bold]", corrected, acc1, "", acc5, "", "")
+            drawn.add_row(make_text(heading, "bold"), corrected, acc1, "", acc5, "", "")
         for code, found in sorted(group.items(), key=lambda pair: -pair[1]["acc1_corrected"].value):
             drawn.add_row(*format_row(code, found))
     return drawn
 
 
-def format_mean(group: dict[str, Figures], metric: str) -> str:
+def format_mean(group: dict[str, Figures], metric: str) -> Text:
     """Format the unweighted mean over languages; empty where a language has too few classes for the metric."""
-    return f"[bold]{compute_mean(group, metric):.1f}[/bold]" if all(metric in found for found in group.values()) else ""
+    value = f"{compute_mean(group, metric):.1f}" if all(metric in found for found in group.values()) else ""
+    return make_text(value, "bold")
 
 
 def format_row(code: str, found: Figures) -> list[str]:

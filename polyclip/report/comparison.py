@@ -9,8 +9,10 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from polyclip.core.storage import write_text
+from polyclip.core.terminal import make_text
 from polyclip.errors import PolyclipError
 from polyclip.evaluation.significance import BETTER, UNCLEAR, WORSE, Comparison, Difference
 from polyclip.report.plot import GREEN, GREY, add_legend, open_plot
@@ -21,7 +23,7 @@ LOOK = {
     WORSE: ("s", "#d55e00"),
     UNCLEAR: ("D", GREY),
 }  # marker and colour; told apart without colour too
-SHOWN = {BETTER: "[bold green]better[/]", WORSE: "[bold red]worse[/]", UNCLEAR: "cannot tell"}
+SHOWN = {BETTER: ("better", "bold green"), WORSE: ("worse", "bold red"), UNCLEAR: ("cannot tell", "")}
 
 
 def build_comparison_table(found: Comparison) -> Table:
@@ -44,7 +46,7 @@ def build_comparison_table(found: Comparison) -> Table:
     for line in sort_by_gain(found.languages):
         drawn.add_row(format_language(line.language), *format_cells(line))
     drawn.add_section()
-    drawn.add_row(f"[bold]mean of {len(found.languages)}[/bold]", *format_cells(found.mean))
+    drawn.add_row(make_text(f"mean of {len(found.languages)}", "bold"), *format_cells(found.mean))
     return drawn
 
 
@@ -53,10 +55,10 @@ def sort_by_gain(lines: Sequence[Difference]) -> list[Difference]:
     return sorted(lines, key=lambda line: (-line.difference, line.language))
 
 
-def format_cells(line: Difference) -> tuple[str, ...]:
+def format_cells(line: Difference) -> tuple[str | Text, ...]:
     """Format both values, the difference with its interval, p and the verdict."""
     change = f"{100 * line.difference:+.1f} [{100 * line.low:+.1f}, {100 * line.high:+.1f}]"
-    return f"{100 * line.a:.1f}", f"{100 * line.b:.1f}", change, f"{line.adjusted:.4f}", SHOWN[line.verdict]
+    return f"{100 * line.a:.1f}", f"{100 * line.b:.1f}", change, f"{line.adjusted:.4f}", make_text(*SHOWN[line.verdict])
 
 
 def summarize_comparison(found: Comparison) -> str:

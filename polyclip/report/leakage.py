@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
+from polyclip.core.text import show_line
 from polyclip.evaluation.leakage.compare import LONG, Findings, Leak
 
 SHOWN = 5  # of each kind
@@ -16,7 +16,7 @@ SHOWN = 5  # of each kind
 def build_table(findings: Findings) -> Table:
     """Build a table of the first leaks of each kind and their numbers."""
     drawn = Table(
-        title=escape(f"{findings.train} in {findings.other}"),
+        title=f"{findings.train} in {findings.other}",
         header_style="bold",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -30,14 +30,9 @@ def build_table(findings: Findings) -> Table:
         for leak in found[:SHOWN]:
             drawn.add_row(
                 kind,
-                *map(
-                    escape,
-                    (
-                        shorten_path(leak.train),
-                        shorten_path(leak.other),
-                        f"{leak.detail}{f' ({leak.source})' if leak.source else ''}",
-                    ),
-                ),
+                show_line(shorten_path(leak.train)),
+                show_line(shorten_path(leak.other)),
+                f"{leak.detail}{f' ({leak.source})' if leak.source else ''}",
             )
         if number > SHOWN:
             drawn.add_row("", f"and {number - SHOWN:,} more", "", "")

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from polyclip.core.terminal import make_text
 from polyclip.errors import DataError
 from polyclip.evaluation.chance import RECALLS, VERDICT, describe_chance, is_at_chance, is_telling, list_telling
 from polyclip.evaluation.results import Result, Retention, Score
@@ -63,9 +64,9 @@ def build_table(scores: Sequence[Score], protocol: str, direction: str, without:
         if group:
             drawn.add_section()
             drawn.add_row(
-                f"[bold]{heading}[/bold]",
+                make_text(heading, "bold"),
                 "",
-                *(f"[bold]{format_mean(group, metric)}[/bold]" for metric in metrics),
+                *(make_text(format_mean(group, metric), "bold") for metric in metrics),
                 "",
             )
         for code, found in sorted(group.items(), key=lambda pair: -pair[1][metrics[-1]].value):
@@ -77,7 +78,7 @@ def build_table(scores: Sequence[Score], protocol: str, direction: str, without:
             )
     if without:
         drawn.add_section()
-        drawn.add_row("[bold]no captions here[/bold]", "", *("[bold]no score[/bold]" for _ in metrics), "")
+        drawn.add_row(make_text("no captions here", "bold"), "", *(make_text("no score", "bold") for _ in metrics), "")
         for code in without:
             drawn.add_row(format_language(code), "0", *("-" for _ in metrics), "-")
     return drawn

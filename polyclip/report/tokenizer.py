@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from polyclip.core.terminal import make_text
 from polyclip.evaluation.tokenizer.findings import (
     Checkup,
     Closeness,
@@ -77,7 +78,7 @@ def format_json(checkup: Checkup) -> str:
 def format_findings(found: Sequence[Finding]) -> list[RenderableType]:
     """Format findings, defects before weaknesses."""
     return [
-        Text(
+        make_text(
             f"{'DEFECT' if finding.defect else 'note'}: {finding.sentence}", style="red" if finding.defect else "yellow"
         )
         for finding in sorted(found, key=lambda finding: not finding.defect)
@@ -86,8 +87,8 @@ def format_findings(found: Sequence[Finding]) -> list[RenderableType]:
 
 def describe_language(checkup: Checkup, one: LanguageFindings) -> list[RenderableType]:
     """Describe one language in full."""
-    title = Text(f"{one.name} ({one.code}, {one.script}), read by {checkup.text_encoder}", style="bold")
-    about = Text(f"{one.tokens.captions:,} captions of corpus {checkup.corpus}, split {checkup.split}\n")
+    title = make_text(f"{one.name} ({one.code}, {one.script}), read by {checkup.text_encoder}", style="bold")
+    about = make_text(f"{one.tokens.captions:,} captions of corpus {checkup.corpus}, split {checkup.split}\n")
     return [
         title,
         about,
@@ -100,16 +101,18 @@ def describe_language(checkup: Checkup, one: LanguageFindings) -> list[Renderabl
 def describe_verdict(one: LanguageFindings) -> list[RenderableType]:
     """Describe the verdict, its reason, the command to run, and the language pack's own recipe."""
     found = one.verdict
-    lines = [Text(f"verdict: {found.label}", style="bold"), Text(to_sentence(found.reason))]
+    lines = [make_text(f"verdict: {found.label}", style="bold"), make_text(to_sentence(found.reason))]
     if found.doubt:
-        lines.append(Text(to_sentence(found.doubt)))
+        lines.append(make_text(to_sentence(found.doubt)))
     if found.method:
         lines.append(
-            Text(f"try: polyclip align --lang {get_lang_option(one.code)} --method {found.method}", overflow="fold")
+            make_text(
+                f"try: polyclip align --lang {get_lang_option(one.code)} --method {found.method}", overflow="fold"
+            )
         )
     else:
-        lines.append(Text(ADVICE[found.label]))
-    lines.append(Text(f"The language pack's own recipe: {one.recipe}.{f' {ESTIMATE}' if found.method else ''}"))
+        lines.append(make_text(ADVICE[found.label]))
+    lines.append(make_text(f"The language pack's own recipe: {one.recipe}.{f' {ESTIMATE}' if found.method else ''}"))
     return [Text.assemble(*[part for line in lines for part in (line, "\n")])]
 
 
@@ -124,7 +127,7 @@ def build_section(title: str, lines: Iterable[tuple[str, str, str]]) -> Table:
     drawn.columns[0].width = 19
     drawn.columns[1].no_wrap = True
     for line in lines:
-        drawn.add_row(*(Text(cell) for cell in line))
+        drawn.add_row(*line)
     return drawn
 
 
@@ -292,7 +295,7 @@ def build_overview(checkup: Checkup) -> Table:
     for heading in ("verdict", "pack"):
         drawn.add_column(heading, no_wrap=True)
     for one in checkup.languages:
-        drawn.add_row(*(Text(cell) for cell in format_cells(one)))
+        drawn.add_row(*format_cells(one))
     return drawn
 
 
@@ -320,7 +323,7 @@ def format_legend(checkup: Checkup) -> Text:
     pool = f"{pools[0]} to {pools[-1]} names" if len(pools) > 1 else f"{pools[0]} names" if pools else "no names"
     chance = f", chance {format_percent(max(found.chance for found in close))}" if close else ""
     methods = "; ".join(f"{SHORT[label]}: {method}" for label, method in METHODS.items() if method)
-    return Text(
+    return make_text(
         "token: a word (w) or character (c); x en: tokens of names, times English; unk %: captions with an unknown "
         "piece; "
         "to/fro: recall@1 from names to those of the same concept in English (for English: in another) and back, "

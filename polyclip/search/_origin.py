@@ -25,14 +25,14 @@ def check_root(folder: Path, manifest: Manifest, root: Path, paths: Sequence[str
     """
     if not root.is_dir():
         raise DataError(
-            f"{folder} is the index of images in {root}, which is not a folder any more; give their new folder with "
-            "--images DIR."
+            f"{folder} is the index of images in {root}, which is not a folder any more; 'polyclip search "
+            "--images DIR' takes their new folder, 'polyclip index DIR' indexes it."
         )
     step = max(1, len(paths) // SAMPLE)
     if manifest.present and not any((root / path).is_file() for path in paths[::step]):
         raise DataError(
-            f"{root} has none of the images of {folder} that were checked, such as {paths[0]}; give their new folder "
-            "with --images DIR."
+            f"{root} has none of the images of {folder} that were checked, such as {paths[0]}; 'polyclip search "
+            "--images DIR' takes their new folder, 'polyclip index DIR' indexes it."
         )
 
 
@@ -51,13 +51,13 @@ def check_run(run: Path, digest: str, folder: Path) -> None:
     path = run / "aligner.safetensors"
     if not path.is_file():
         raise RunError(
-            f"{folder} was made by the run {run}, where aligner.safetensors is not found any more; give the run's "
-            "new folder with --model RUN."
+            f"{folder} was made by the run {run}, where aligner.safetensors is not found any more; 'polyclip search "
+            "--model RUN' takes the run's new folder, 'polyclip index' indexes again."
         )
     found = hash_file(path)
     if found != digest:
         raise RunError(
             f"{folder} was made by another model than {run}: its aligner begins {digest[:12]}, that of {run} "
             f"{found[:12]}. "
-            f"Give the run that made it with --model, or index again into another folder with --out."
+            "Give the run that made it with --model, or index again: 'polyclip index DIR --model RUN --out FOLDER'."
         )

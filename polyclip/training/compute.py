@@ -98,9 +98,10 @@ def create_accelerator(compute: Compute) -> Accelerator:
     handlers = [
         DistributedDataParallelKwargs(find_unused_parameters=True)
     ]  # an encoder may have parameters that its features do not use
-    return Accelerator(
-        cpu=device.type == "cpu", mixed_precision=PRECISIONS[compute.precision], kwargs_handlers=handlers
-    )
+    with distributed.explain_launcher():
+        return Accelerator(
+            cpu=device.type == "cpu", mixed_precision=PRECISIONS[compute.precision], kwargs_handlers=handlers
+        )
 
 
 def prepare_model(accelerator: Accelerator, aligner: Any, trained: list[str], shard: bool = False) -> Any:

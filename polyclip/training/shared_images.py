@@ -35,7 +35,6 @@ def report_shared_images(name: str) -> None:
             console.print(
                 f"corpus {own.name!r}: {out} of {train + count_images(own, 'validation')} training and validation "
                 "images left out, since another corpus of this run holds them out",
-                markup=False,
                 highlight=False,
                 soft_wrap=True,
             )

@@ -589,7 +589,7 @@ def test_clip_retrievals_layout_is_written_and_read(mine: Path, run: Path, other
 
 def test_a_run_that_is_gone(ready: Path, run: Path, tmp_path: Path) -> None:
     assert load_file(next((ready / ".polyclip-index").glob("vectors.*")))["vectors"].dtype == torch.float32
-    with pytest.raises(RunError, match="give the run's new folder with --model RUN"):
+    with pytest.raises(RunError, match="'polyclip search --model RUN' takes the run's new folder"):
         Index.open(ready, model=tmp_path)
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     assert Index.open(ready, model=copy).model == copy

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import fsspec
 from fsspec.registry import known_implementations
 
-from polyclip.core.environment import read_variable
+from polyclip.core.environment import read_whole_number
 from polyclip.core.storage import get_cache_folder, hash_parts, write_atomically
 from polyclip.errors import DataError, PackError
 
@@ -223,7 +223,7 @@ def _fetch(shard: Shard, target: Path) -> None:
 
 
 def _trim(newest: Path) -> None:
-    most = int(read_variable("POLYCLIP_SHARD_BYTES") or KEPT)
+    most = read_whole_number("POLYCLIP_SHARD_BYTES", KEPT)
     others = sorted(
         (path for path in newest.parent.iterdir() if path != newest and not path.name.startswith(".")),
         key=lambda path: path.stat().st_mtime,

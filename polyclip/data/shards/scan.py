@@ -113,7 +113,7 @@ def indexed(pack: CorpusPack, path: Path, max_bad: str = "") -> Path:
         found = count_samples(Catalogue(pack.reader, str(path), pack.shards, shards, indexes, 0, 0, [], {}))
         facts = asdict(found) | {"stored": found.stored.model_dump()}
         write_text(folder / FILE, json.dumps(facts, ensure_ascii=False, indent=1), what="a catalogue of shards")
-        console.print(format_catalogue(found, pack.name), markup=False, highlight=False, soft_wrap=True)
+        console.print(format_catalogue(found, pack.name), highlight=False, soft_wrap=True)
     if max_bad:
         parse_share(max_bad)
         write_text(folder / ALLOWED, max_bad, what="how many samples may be bad")
@@ -220,6 +220,6 @@ def check_bad_samples(found: Catalogue, folder: Path) -> None:
         raise DataError(
             f"{found.where}: {found.bad:,} of {found.rows:,} samples are bad ({found.bad / found.rows:.3%}), at most "
             f"{allowed:.3%} may be. "
-            f"The first: {'; '.join(found.first)}. Fix them, or allow more with --max-bad "
-            f"{found.bad / found.rows * 100 + 0.05:.1f}%."
+            f"The first: {'; '.join(found.first)}. Fix them, or allow more: 'polyclip align --max-bad "
+            f"{found.bad / found.rows * 100 + 0.05:.1f}%', or max_bad in the pack."
         )

@@ -1,6 +1,7 @@
 """Corpora made of a spreadsheet, an annotation file or a folder: drafted, described, written."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from polyclip.data.tables.describe import describe_draft
 from polyclip.data.tables.read import read_table
 from polyclip.errors import DataError, PackError
 
+OPTION = re.compile(r"(?<![\w-])--[a-z]")  # in a message
 METADATA = ("metadata.csv", "metadata.jsonl")  # of the imagefolder layout
 
 
@@ -162,7 +164,7 @@ def find_or_make_pack(path: Path) -> Path:
         Path of the pack.
 
     Raises:
-        DataError: No corpus can be made of it without further options.
+        DataError: No corpus can be made of it without further options; the message names the command that has them.
 
     """
     if (path / PACK).is_file():
@@ -173,7 +175,12 @@ def find_or_make_pack(path: Path) -> Path:
         write_text(pack, text, what="a corpus pack")
         return pack
     stamp = path.stat()
-    return _made(path.resolve(), (stamp.st_mtime_ns, stamp.st_size))
+    try:
+        return _made(path.resolve(), (stamp.st_mtime_ns, stamp.st_size))
+    except DataError as error:
+        if OPTION.search(str(error)) is None:
+            raise
+        raise DataError(f"{error} These are options of 'polyclip corpus new {path}': make a corpus with it.") from error
 
 
 @lru_cache(maxsize=16)
@@ -184,7 +191,7 @@ def _made(path: Path, stamp: tuple[int, int]) -> Path:
     if table and below:  # the same names, and so the same splits, as `polyclip corpus new` gives
         draft = draft_corpus(images / below, table, TableOptions())
     for line in describe_draft(draft):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     key = hash_parts(path.as_posix(), draft.images.resolve().as_posix(), draft.format_lines())[:16]
     out = get_cache_folder() / "corpora" / key / path.stem
     return out / PACK if (out / PACK).is_file() else write_draft(draft, out, move_together=False)

@@ -9,7 +9,7 @@ those.
 from pathlib import Path
 
 from polyclip.core.progress import Progress
-from polyclip.data.image_files import find_images
+from polyclip.data.image_files import holds_images, iterate_files, scan_folder
 from polyclip.data.images import SUFFIXES, make_image_source
 from polyclip.errors import DataError
 from polyclip.evaluation.benchmarks._classnames import Names, make_pack_task, read_classnames, select_codes
@@ -19,6 +19,7 @@ from polyclip.models.aligner import PolyCLIP
 
 NAME = "imagefolder"
 PROTOCOL = "pack-prompts"
+FEW = 5  # reasons why files are left out that are told
 DEFAULT_SPLIT = "test"
 SAME = {"validation": ("validation", "val"), "test": ("test",), "train": ("train",)}
 
@@ -45,7 +46,7 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
     names = read_classnames(request.data)
     codes = select_codes(names, request.languages, str(request.data))
     root, split = find_root(request.data, request.split)
-    gallery, absent = read_folders(root, names, partial=request.partial)
+    gallery, absent, left_out = read_folders(root, names, partial=request.partial)
     tasks = [make_pack_task(code, names[code], PROTOCOL, seen=request.is_seen(code)) for code in codes]
     scores = classify(aligner, gallery, tasks, NAME, split)
     notes = [f"PARTIAL: no images of {', '.join(absent)}"] if absent else []
@@ -53,6 +54,7 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
     notes += (
         [f"languages that name only some of the {len(list_classes(names))} classes: {', '.join(few)}"] if few else []
     )
+    notes += left_out[:FEW] + ([f"and {len(left_out) - FEW:,} more reasons"] if len(left_out) > FEW else [])
     counts = {
         "pictures": len(gallery.images),
         "classes": len(list_classes(names)),
@@ -91,7 +93,7 @@ def find_root(data: Path, split: str) -> tuple[Path, str]:
     return data, "all"
 
 
-def read_folders(root: Path, names: Names, *, partial: bool) -> tuple[LabeledImages, list[str]]:
+def read_folders(root: Path, names: Names, *, partial: bool) -> tuple[LabeledImages, list[str], list[str]]:
     """Read images with their class.
 
     Args:
@@ -100,7 +102,7 @@ def read_folders(root: Path, names: Names, *, partial: bool) -> tuple[LabeledIma
         partial: Accept named classes without images.
 
     Returns:
-        Images with their classes, and the classes without images.
+        Images with their classes, the classes without images, and a sentence for each reason why files are left out.
 
     Raises:
         DataError: A folder with images has no name in any language, or, unless `partial`, a named class has no images.
@@ -108,7 +110,9 @@ def read_folders(root: Path, names: Names, *, partial: bool) -> tuple[LabeledIma
     """
     wanted = list_classes(names)
     strangers = [
-        path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name not in wanted and has_images(path)
+        path.name
+        for path in sorted(root.iterdir())
+        if path.is_dir() and path.name not in wanted and not path.name.startswith(".") and has_images(path)
     ]
     if strangers:
         raise DataError(
@@ -121,13 +125,17 @@ def read_folders(root: Path, names: Names, *, partial: bool) -> tuple[LabeledIma
             f"{root} has no images in a folder {absent[0]!r}, which the class names list ({len(absent)} such "
             "classes); see --partial."
         )
-    paths = [(path, key) for key in wanted if key not in absent for path in find_images(root / key)]
+    scans = {key: scan_folder(root / key, option="") for key in wanted if key not in absent}
+    paths = [(path, key) for key, (found, _) in scans.items() for path in found]
+    left_out = [sentence for _, skipped in scans.values() for sentence in skipped]
+    hidden = [path for path in sorted(root.iterdir()) if holds_images(path)]
+    left_out += [f"hidden folder with images (not searched): {path}" for path in hidden]
     images = []
     with Progress("reading images", len(paths)) as progress:
         for path, _ in paths:
             images.append(make_image_source(path))
             progress.advance(1)
-    return LabeledImages(images, [key for _, key in paths]), absent
+    return LabeledImages(images, [key for _, key in paths]), absent, left_out
 
 
 def is_class_folder(root: Path, key: str) -> bool:
@@ -136,5 +144,5 @@ def is_class_folder(root: Path, key: str) -> bool:
 
 
 def has_images(folder: Path) -> bool:
-    """Whether any file below has the suffix of an image."""
-    return any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*"))
+    """Whether any file below, outside hidden folders, has the suffix of an image."""
+    return any(path.suffix.lower() in SUFFIXES for path in iterate_files(folder))

@@ -11,6 +11,7 @@ from typing import Any
 from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
 from polyclip.data.corpus import Corpus, CorpusPack, list_corpora, load_corpus
+from polyclip.data.image_files import iterate_files
 from polyclip.data.images import SUFFIXES, make_image_source
 from polyclip.data.splits import SPLITS
 from polyclip.data.types import ImageSource
@@ -164,9 +165,7 @@ def collect_folder(folder: Path, name: str) -> DatasetContents:
         DataError: The folder has none of these.
 
     """
-    files = sorted(
-        path for path in folder.rglob("*") if path.is_file() and path.resolve().is_relative_to(folder.resolve())
-    )
+    files = sorted(iterate_files(folder))
     paths = [path for path in files if path.suffix.lower() in SUFFIXES]
     listed, captions, notes = read_texts([path for path in files if path.suffix.lower() in READ])
     unread = sorted(path.name for path in files if path.suffix.lower() not in (*SUFFIXES, *READ))
