@@ -25,6 +25,7 @@ from polyclip.models.losses import Loss, LossInputs, mean_over_members
 from polyclip.training import checkpoint, compute, fsdp
 from polyclip.training.compute import Compute
 from polyclip.training.config import OptimizerConfig
+from polyclip.training.divergence import explain_divergence
 from polyclip.training.grad_cache import Inputs, Objective, StepPairs, backward
 from polyclip.training.trackers import Observer, ignore_line
 
@@ -192,7 +193,7 @@ def run_step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: 
     """Make one optimizer step; return the loss.
 
     Raises:
-        RunError: The loss is not finite.
+        RunError: The loss is not finite; the message names rows of the step.
 
     """
     seed = fold_seed(phase.settings.seed) * 1_000_003 + number
@@ -217,11 +218,8 @@ def run_step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: 
         else backward_whole(accelerator, model, shown, phase.objective)
     )
     if not math.isfinite(loss):
-        raise RunError(
-            f"The loss is {loss} at step {number} of {phase.name}: lower it with --learning-rate, or look for "
-            "damaged features "
-            "with 'polyclip cache clear'."
-        )
+        why = explain_divergence(phase.pairs, shown, taught=phase.taught)
+        raise RunError(f"The loss is {loss} at step {number} of {phase.name}. {why}")
     compute.clip_gradients(accelerator, model, phase.settings.clip)
     optimizer.step()
     return loss
