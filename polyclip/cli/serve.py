@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,6 +27,14 @@ def command(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Additional host name of the server, such as a proxy's.")
     ] = None,
+    cors: Annotated[
+        list[str] | None,
+        typer.Option(help="Origin of another site whose pages may ask, such as https://example.org; repeat for more."),
+    ] = None,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        typer.Option(help="Least level of what is logged; info has a line for each request, without its query."),
+    ] = "warning",
 ) -> None:
     """Serve a web page to search images in any language; reachable from this machine only, unless --host says
     otherwise.
@@ -38,7 +46,14 @@ def command(
         )
     from polyclip.search.server.server import ServerOptions, serve
 
-    options = ServerOptions(host=host, port=port, token=token, names=tuple(allow_host or ()))
+    options = ServerOptions(
+        host=host,
+        port=port,
+        token=token,
+        names=tuple(allow_host or ()),
+        origins=tuple(cors or ()),
+        log_level=log_level,
+    )
     console = PlainConsole()
     asks = " (asks for the token)" if token else ""
     serve(

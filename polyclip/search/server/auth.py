@@ -1,6 +1,7 @@
 """Access control before the pages: checks every request and asks for the token once."""
 
 import asyncio
+from collections.abc import Collection
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,8 +20,10 @@ KEPT = 30 * 24 * 3600  # seconds a browser keeps the cookie
 class Gate:
     """ASGI middleware that enforces the access rules. Without a token everyone who can reach the server may search."""
 
-    def __init__(self, app: ASGIApp, views: Views, hosts: Hosts, token: Token | None) -> None:
-        self.app, self.views, self.hosts, self.token = app, views, hosts, token
+    def __init__(
+        self, app: ASGIApp, views: Views, hosts: Hosts, token: Token | None, origins: Collection[str] = ()
+    ) -> None:
+        self.app, self.views, self.hosts, self.token, self.origins = app, views, hosts, token, origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it to the application."""
@@ -30,7 +33,7 @@ class Gate:
         request = Request(scope, receive)
         try:
             self.hosts.check(request.headers.get("host", ""))
-            check_site(request.headers, request.method)
+            check_site(request.headers, request.method, self.origins)
             answer = await self.check_token(request)
         except RequestError as error:
             answer = self.views.render_refusal(request, error)

@@ -14,6 +14,13 @@ KEYS = {
     503: "no_answer",
 }
 
+API = ("/api/", "/small/", "/large/", "/health", "/metrics", "/openapi.json")  # read by programs: errors are JSON
+
+
+def is_api(path: str) -> bool:
+    """Whether errors of an address are answered as JSON."""
+    return path.startswith(API)
+
 
 class RequestError(PolyclipError):
     """A request that is answered with a message and an HTTP status from 400 to 503."""

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -26,6 +26,8 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "x-frame-options": "DENY",
 }
+PORTS = {"http": 80, "https": 443}  # which browsers leave out of an origin
+RETRY = "1"  # seconds, in every 503
 
 
 def add_headers(app: ASGIApp, headers: dict[str, str]) -> ASGIApp:
@@ -39,6 +41,8 @@ def add_headers(app: ASGIApp, headers: dict[str, str]) -> ASGIApp:
                 own = MutableHeaders(scope=message)
                 for name, value in headers.items():
                     own.setdefault(name, value)
+                if message["status"] == 503:
+                    own.setdefault("retry-after", RETRY)
             await send(message)
 
         await app(scope, receive, sent if scope["type"] == "http" else send)
@@ -106,8 +110,13 @@ def parse_netloc(origin: str) -> str:
         return ""
 
 
-def check_site(headers: Headers, method: str) -> None:
+def check_site(headers: Headers, method: str, allowed: Collection[str] = ()) -> None:
     """Check that a request does not come from another site's page; following a link from there is allowed.
+
+    Args:
+        headers: Of the request.
+        method: Of the request.
+        allowed: Origins of other sites whose pages may ask.
 
     Raises:
         RequestError: (403) Another site's page made the request.
@@ -117,8 +126,33 @@ def check_site(headers: Headers, method: str) -> None:
     followed = method == "GET" and mode == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
     foreign = site in ("cross-site", "same-site") and not followed
     origin = headers.get("origin")
+    if origin in allowed:
+        return
     if foreign or (method != "GET" and origin is not None and parse_netloc(origin) != headers.get("host")):
         raise RequestError(403, "This request came from another site's page; open this page itself and ask there.")
+
+
+def check_origin(origin: str) -> str:
+    """Return an origin whose pages may ask this server.
+
+    Raises:
+        RunError: It is not what browsers send: `scheme://host` or `scheme://host:port`, in lower case.
+
+    """
+    try:
+        parts = urlsplit(origin)
+        host = parts.hostname or ""
+        port = "" if parts.port in (None, PORTS.get(parts.scheme)) else f":{parts.port}"
+        exact = f"{parts.scheme}://[{host}]{port}" if ":" in host else f"{parts.scheme}://{host}{port}"
+        right = origin == exact and bool(host) and parts.scheme in PORTS
+    except ValueError:
+        right = False
+    if not right or not origin.isascii() or not origin.isprintable() or set(origin) & set("*@ "):
+        raise RunError(
+            f"--cors {origin!r} is not an origin; expected what browsers send, such as https://photos.example.org or "
+            "http://localhost:3000, without a path or *."
+        )
+    return origin
 
 
 class Token:

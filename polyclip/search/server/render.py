@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from polyclip.data.images import MAX_PIXELS
 from polyclip.languages.schema import load_languages
 from polyclip.search.server.collections import Catalog, Collection
-from polyclip.search.server.errors import RequestError
+from polyclip.search.server.errors import RequestError, is_api
 from polyclip.search.server.examples import Example, choose_examples
 from polyclip.search.server.query import MOST, ModelAnswer, SearchAnswer, SearchRequest
 from polyclip.search.server.translations import Interface, choose_interface, load_interfaces
@@ -104,8 +104,8 @@ class Views:
         )
 
     def render_refusal(self, request: Request, error: RequestError) -> Response:
-        """Render an error message: as JSON below /api, else as a page of its own."""
-        if request.url.path.startswith("/api/"):
+        """Render an error message: as JSON for programs, else as a page of its own."""
+        if is_api(request.url.path):
             return render_problem_json(error)
         return self.render_page(request, "message.html", error.status, problem=error)
 
@@ -115,7 +115,7 @@ class Views:
 
     def render_enter(self, request: Request, *, wrong: bool) -> Response:
         """Render the form that asks for the token."""
-        if request.url.path.startswith("/api/"):
+        if is_api(request.url.path):
             answer = render_problem_json(
                 RequestError(401, "A token is needed: send the header 'Authorization: Bearer TOKEN'.")
             )

@@ -3,7 +3,7 @@
 import base64
 import io
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
@@ -11,22 +11,28 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from polyclip.search.server import thumbnails
 from polyclip.search.server.auth import HEALTH, Gate
+from polyclip.search.server.body import MEDIA, read_json
 from polyclip.search.server.collections import Catalog, Collection
 from polyclip.search.server.errors import RequestError
+from polyclip.search.server.metrics import Metrics
+from polyclip.search.server.observer import FAULT, Observer
+from polyclip.search.server.openapi import describe_api
 from polyclip.search.server.policy import HEADERS, Hosts, Token, add_headers
 from polyclip.search.server.query import SearchRequest, find_collection, parse_request
 from polyclip.search.server.render import STATIC, Views, format_answer
 from polyclip.search.server.upload import decode_upload, read_form
 from polyclip.search.server.waiting import WaitingLine
 
+CORS_AGE = 600  # seconds that a browser keeps what another site may ask
 DIGITS = 12  # of a row's number, fewer
 PREVIEW = 256  # pixels of the preview of an uploaded image
 # kept by the browser, but asked for by its ETag: a row of another index may come to stand at the same address
@@ -39,6 +45,7 @@ class Endpoints:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog, self.views = catalog, Views(catalog)
         self.line = WaitingLine()
+        self.metrics = Metrics(lambda: len(self.line))
         self.image_limiter = anyio.CapacityLimiter(min(4, os.cpu_count() or 1))
 
     async def get_page(self, request: Request) -> Response:
@@ -62,6 +69,14 @@ class Endpoints:
         pictures = sum(len(each.index) for each in self.catalog.collections.values())
         found = {"status": "ready", "indexes": len(self.catalog.collections), "pictures": pictures}
         return JSONResponse(found | {"waiting": len(self.line)}, headers={"cache-control": "no-store"})
+
+    async def get_metrics(self, request: Request) -> Response:
+        """GET /metrics: counts in Prometheus' text format."""
+        return PlainTextResponse(self.metrics.format_text(), headers={"cache-control": "no-store"})
+
+    async def get_description(self, request: Request) -> Response:
+        """GET /openapi.json: the description of the API."""
+        return JSONResponse(describe_api(thumbnails.SMALL, thumbnails.LARGE))
 
     async def get_indexes(self, request: Request) -> Response:
         """GET /api/indexes: the collections as JSON."""
@@ -127,6 +142,8 @@ class Endpoints:
         await self.catalog.refresh()
         if request.method != "POST":
             return parse_request(self.catalog, dict(request.query_params)), None
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == MEDIA:
+            return parse_request(self.catalog, await read_json(request)), None
         form = await read_form(request)
         sent = form.get("picture")
         fields = {name: value for name, value in form.items() if isinstance(value, str)}
@@ -138,21 +155,16 @@ class Endpoints:
         return parse_request(self.catalog, fields, image), image
 
     async def refuse(self, request: Request, error: Exception) -> Response:
-        """Answer every error with one sentence; unexpected ones are logged, and the server keeps running."""
+        """Answer an error with one sentence."""
         if isinstance(error, HTTPException):
             error = RequestError(
                 error.status_code, f"{error.detail}." if error.status_code != 404 else "There is no such page here."
             )
+        if isinstance(error, ClientDisconnect):
+            error = RequestError(400, "The connection ended before the request had arrived.")
         if not isinstance(error, RequestError):
-            error = RequestError(
-                500,
-                "Something went wrong here that is not your fault; the server's log says what. Ask again, or ask "
-                "something else.",
-            )
-        answer = self.views.render_refusal(request, error)
-        if error.status == 503:
-            answer.headers["retry-after"] = "1"
-        return answer
+            error = RequestError(500, FAULT)
+        return self.views.render_refusal(request, error)
 
 
 def encode_preview(image: Image.Image) -> str:
@@ -163,13 +175,16 @@ def encode_preview(image: Image.Image) -> str:
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def build_application(catalog: Catalog, hosts: Hosts, token: Token | None = None) -> ASGIApp:
+def build_application(
+    catalog: Catalog, hosts: Hosts, token: Token | None = None, origins: Sequence[str] = ()
+) -> ASGIApp:
     """Build the ASGI application: pages, images and API behind the access rules.
 
     Args:
         catalog: The collections served.
         hosts: Host names that the server answers to.
         token: The token that visitors need; None for none.
+        origins: Other sites whose pages may ask; they send the token, never a cookie.
 
     Returns:
         An ASGI application.
@@ -187,8 +202,21 @@ def build_application(catalog: Catalog, hosts: Hosts, token: Token | None = None
         Route("/api/search", endpoints.get_api, methods=["GET", "POST"]),
         Route("/api/indexes", endpoints.get_indexes),
         Route(HEALTH, endpoints.get_health),
+        Route("/metrics", endpoints.get_metrics),
+        Route("/openapi.json", endpoints.get_description),
         *(Route(f"{path}/{{name:str}}/{{row:str}}", endpoint) for path, endpoint in rows.items()),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    app = Starlette(routes=routes, exception_handlers={RequestError: refuse, HTTPException: refuse, Exception: refuse})
-    return add_headers(Gate(app, endpoints.views, hosts, token), HEADERS)
+    handled = (RequestError, HTTPException, ClientDisconnect, Exception)
+    app: ASGIApp = Starlette(routes=routes, exception_handlers=dict.fromkeys(handled, refuse))
+    app = Gate(app, endpoints.views, hosts, token, origins)
+    if origins:
+        app = CORSMiddleware(
+            app,
+            origins,
+            ["GET", "POST"],
+            ["authorization", "content-type"],
+            expose_headers=["retry-after"],
+            max_age=CORS_AGE,
+        )
+    return add_headers(Observer(app, endpoints.metrics, endpoints.views.render_refusal), HEADERS)

@@ -3,7 +3,9 @@
 import secrets
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import uvicorn
@@ -11,21 +13,24 @@ from starlette.types import ASGIApp
 
 from polyclip.errors import RunError
 from polyclip.search.server.collections import Catalog
-from polyclip.search.server.policy import Hosts, Token, is_loopback
+from polyclip.search.server.connections import IDLE, Connection
+from polyclip.search.server.logs import Level, log_to_stderr
+from polyclip.search.server.policy import Hosts, Token, check_origin, is_loopback
 from polyclip.search.server.routes import build_application
 
-CONNECTIONS = 256  # at a time; uvicorn answers 503 to more
-IDLE = 15  # seconds a connection may stay without a request
+GRACE = 10  # seconds for requests under way when the server is stopped
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """Where the server listens, its host names, and its token (empty: none)."""
+    """Where the server listens, its host names, its token (empty: none), other sites that may ask, and its log."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     token: str = ""
     names: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    log_level: Level = "warning"
 
     def make_token(self) -> Token | None:
         """Return the token, or None where none is needed.
@@ -79,7 +84,7 @@ def open_application(indexes: Sequence[Path], options: ServerOptions) -> ASGIApp
 
     Args:
         indexes: Index folders, or folders of images that hold one.
-        options: Host names and token.
+        options: Host names, token and origins.
 
     Returns:
         An ASGI application.
@@ -89,18 +94,18 @@ def open_application(indexes: Sequence[Path], options: ServerOptions) -> ASGIApp
         RunError: The options are insecure, or a run does not match its index.
 
     """
-    token = options.make_token()
+    token, origins = options.make_token(), [check_origin(origin) for origin in options.origins]
     catalog = Catalog.open(indexes)
     catalog.warm_up()
-    return build_application(catalog, Hosts(options.host, options.names), token)
+    return build_application(catalog, Hosts(options.host, options.names), token, origins)
 
 
 def serve(indexes: Sequence[Path], options: ServerOptions, ready: Callable[[str], None]) -> None:
-    """Serve until interrupted. Requests are not logged: their URLs hold queries.
+    """Serve until interrupted.
 
     Args:
         indexes: Index folders, or folders of images that hold one.
-        options: Address, host names and token.
+        options: Address, host names, token, origins and logging.
         ready: Called with the URL once the server listens.
 
     Raises:
@@ -108,20 +113,23 @@ def serve(indexes: Sequence[Path], options: ServerOptions, ready: Callable[[str]
         RunError: The address cannot be bound, the options are insecure, or a run does not match its index.
 
     """
-    options.make_token()
-    bound = bind_socket(options)
-    try:
+    options.make_token(), [check_origin(origin) for origin in options.origins]  # before anything is loaded
+    with closing(bind_socket(options)) as bound, log_to_stderr(options.log_level):
         app = open_application(indexes, options)
         ready(format_address(bound))
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            limit_concurrency=CONNECTIONS,
-            timeout_keep_alive=IDLE,
-            lifespan="off",
-        )
-        uvicorn.Server(config).run(sockets=[bound])
-    finally:
-        bound.close()
+        uvicorn.Server(configure_uvicorn(app)).run(sockets=[bound])
+
+
+def configure_uvicorn(app: ASGIApp) -> uvicorn.Config:
+    """Return uvicorn's settings: our own limits and time-outs, and our own log."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_keep_alive=ceil(IDLE),
+        timeout_graceful_shutdown=GRACE,
+    )

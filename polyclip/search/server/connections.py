@@ -1,0 +1,126 @@
+"""Connections that send or take too little are ended, and those without a request make room for others.
+
+uvicorn itself waits without end for the first request of a connection, for the rest of a slow one, and for a client
+that does not take its answer.
+"""
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from polyclip.search.server.logs import LOG
+from polyclip.search.server.policy import HEADERS, RETRY
+
+MOST = 512  # connections with a request at a time; as many more may wait to be told that there is no room
+PER_CLIENT = 256  # of one address; a proxy is one
+LOOK = 2.5  # seconds between two looks at a connection
+IDLE = 12.5  # seconds a connection may stay without the whole head of a request
+SLOW = 10.0  # seconds for which a body may come slower than `RATE`, or an answer not be taken
+RATE = 4096  # bytes a second
+LONGEST = 300.0  # seconds in which a body has to arrive
+CROWDED = ("503 Service Unavailable", "Too many connections; ask again in a moment.")
+LATE = ("408 Request Timeout", "The request did not arrive in time.")
+UNREADABLE = ("400 Bad Request", "This is not an HTTP request that can be read.")
+
+
+def format_refusal(status: str, sentence: str) -> bytes:
+    """Return a whole answer for a connection whose request does not reach the application."""
+    more = {"retry-after": RETRY} if status.startswith("503") else {}
+    headers = HEADERS | more | {"content-type": "text/plain; charset=utf-8", "connection": "close"}
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, f"content-length: {len(sentence)}", "", sentence]).encode("ascii")
+
+
+class Connection(H11Protocol):
+    """A connection of uvicorn's with time-outs, and with limits on their number, in all and for each client."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection if there is room; the one longest without a request ends to make some."""
+        super().connection_made(transport)
+        self.since = self._steady = self.loop.time()  # of its state, and when a body last came fast enough
+        self._received = 0  # bytes since the last look
+        self._stuck: float | None = None  # since when the client does not take its answer
+        self._timer = self.loop.call_later(LOOK, self._look)
+        others = [each for each in self.connections if isinstance(each, Connection) and each is not self]
+        self.refused = not find_room(self, others)
+        if self.refused and len(others) >= 2 * MOST:
+            transport.abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being read or answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; where there is no room, say so."""
+        if self.refused:
+            self._end(*CROWDED)
+            return
+        was_idle = self.is_idle
+        self._received += len(data)
+        super().data_received(data)
+        if was_idle and not self.is_idle:
+            self.since = self._steady = self.loop.time()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        self.since = self._steady = self.loop.time()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Note since when the client does not take its answer."""
+        self._stuck = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that the client took its answer."""
+        self._stuck = None
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Look no more."""
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, with the headers of every answer."""
+        self._end(*UNREADABLE)
+
+    def _look(self) -> None:
+        """End the connection if it is too slow, else look again later."""
+        now, received = self.loop.time(), self._received
+        self._received = 0
+        if received >= RATE * LOOK:
+            self._steady = now
+        self._timer = self.loop.call_later(LOOK, self._look)
+        if self.transport.is_closing():
+            self._stuck = self._stuck or now  # what is left of the answer
+        if self._stuck is not None and now - self._stuck > SLOW:
+            self.transport.abort()
+        elif self.is_idle and now - self.since > IDLE and self.conn.trailing_data[0]:
+            self._end(*LATE)  # of a head that never became whole
+        elif self.refused or (self.is_idle and now - self.since > IDLE):
+            self.transport.close()
+        elif self._is_body_late(now):
+            self._end(*LATE)
+
+    def _is_body_late(self, now: float) -> bool:
+        reading = not self.is_idle and self.cycle.more_body
+        return reading and (now - self._steady > SLOW or now - self.since > LONGEST)
+
+    def _end(self, status: str, sentence: str) -> None:
+        LOG.info("A connection was ended: %s", sentence)
+        if self.is_idle or not self.cycle.response_started:
+            self.transport.write(format_refusal(status, sentence))
+        self.transport.close()
+
+
+def find_room(new: Connection, others: list[Connection]) -> bool:
+    """Say whether a connection may stay; where its client or all together have enough, one without a request ends."""
+    taken = [each for each in others if not each.refused and not each.transport.is_closing()]
+    own = [each for each in taken if new.client and each.client and each.client[0] == new.client[0]]
+    crowd = taken if len(taken) >= MOST else own if len(own) >= PER_CLIENT else []
+    idle = [each for each in crowd if each.is_idle]
+    if idle:
+        min(idle, key=lambda each: each.since).transport.abort()
+    return not crowd or bool(idle)
