@@ -11,8 +11,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from polyclip.search.server.logs import LOG
 from polyclip.search.server.policy import HEADERS, RETRY
 
-MOST = 512  # connections with a request at a time; as many more may wait to be told that there is no room
+MOST = 512  # connections with a request, or that may send one
 PER_CLIENT = 256  # of one address; a proxy is one
+TOLD = 128  # connections beyond them that are told that there is no room; more are cut off
 LOOK = 2.5  # seconds between two looks at a connection
 IDLE = 12.5  # seconds a connection may stay without the whole head of a request
 SLOW = 10.0  # seconds for which a body may come slower than `RATE`, or an answer not be taken
@@ -43,7 +44,7 @@ class Connection(H11Protocol):
         self._timer = self.loop.call_later(LOOK, self._look)
         others = [each for each in self.connections if isinstance(each, Connection) and each is not self]
         self.refused = not find_room(self, others)
-        if self.refused and len(others) >= 2 * MOST:
+        if self.refused and len(others) >= MOST + TOLD:
             transport.abort()
 
     @property
