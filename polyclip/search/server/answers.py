@@ -93,6 +93,6 @@ class Health(Schema):
 
 
 class Refusal(Schema):
-    """Any error."""
+    """The answer of every error."""
 
     error: str = Field(description="One sentence.")

@@ -79,7 +79,7 @@ class Connection(H11Protocol):
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Look no more."""
+        """Look at the connection no more."""
         self._timer.cancel()
         super().connection_lost(exc)
 

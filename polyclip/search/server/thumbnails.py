@@ -42,8 +42,16 @@ def find_image_file(index: Index, row: int) -> Path:
 
 
 def compute_etag(path: Path, edge: int) -> str:
-    """Return a string that changes whenever the image does."""
-    facts = path.stat()
+    """Return a string that changes whenever the image does.
+
+    Raises:
+        RequestError: (404) The file is gone.
+
+    """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise RequestError(404, f"{path.name} is no longer where the index found it.") from error
     return hash_parts(os.fsencode(path), str(facts.st_mtime_ns), str(facts.st_size), str(edge))[:32]
 
 

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from polyclip.errors import RunError
-from polyclip.search.server import answers, body, collections
+from polyclip.search.server import answers, body, collections, thumbnails
 from polyclip.search.server.body import LARGEST
+from polyclip.search.server.errors import RequestError
 from polyclip.search.server.logs import log_to_stderr
 from polyclip.search.server.metrics import SECONDS, Metrics
 from polyclip.search.server.observer import ADDRESSES, FOLDERS
@@ -302,3 +304,9 @@ def test_the_log_goes_to_standard_error_and_leaves_logging_as_it_was(capsys: pyt
     with pytest.raises(ZeroDivisionError), log_to_stderr("debug"):
         assert json.dumps(1 // 0)
     assert before == [(each.level, each.propagate, list(each.handlers)) for each in (own, uvicorn)]
+
+
+def test_an_image_that_goes_away_while_it_is_asked_for_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(RequestError) as caught:
+        thumbnails.encode_small(tmp_path / "gone.png")
+    assert caught.value.status == 404 and "gone.png" in str(caught.value)
