@@ -34,19 +34,8 @@ from polyclip.training.auto.budget import Budget
 from polyclip.training.auto.search import finish, search
 from polyclip.training.config import AlignConfig, collect_settings
 from polyclip.training.finetune import measure_retention
-from polyclip.training.folds import (
-    TrainedFolds,
-    check_test_split,
-    check_unseen,
-    describe_folds,
-    describe_unlearnt,
-    encode_whole,
-    plan_folds,
-    refuse_folds,
-    score_folds,
-    train_folds,
-    train_kept,
-)
+from polyclip.training.fold_plan import check_test_split, check_unseen, describe_unlearnt, plan_folds, refuse_folds
+from polyclip.training.folds import TrainedFolds, describe_folds, encode_whole, score_folds, train_folds, train_kept
 from polyclip.training.preflight import check_before_training, check_training_languages, plan_scoring
 from polyclip.training.prepare import prepare_run, save_work, train_run
 from polyclip.training.scoring_plan import list_score_markers

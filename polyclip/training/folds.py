@@ -1,4 +1,4 @@
-"""Several folds of a small corpus: when they are made, how they are trained, and how their epoch is chosen.
+"""Several folds of a small corpus: how they are trained, and how their epoch is chosen.
 
 Fold f tests its own images, validates on those of fold f + 1 and trains on the others. All folds train side by side,
 an epoch each in turn, so that the epoch can be chosen by the mean of their validations without keeping the weights of
@@ -14,13 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyclip.core.distributed import is_launched
-from polyclip.core.progress import Progress, console, show_messages
+from polyclip.core.progress import Progress, show_messages
 from polyclip.core.run_folder import check_folder, write_settings
-from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.folds import check_folds, has_own_test, name_fold, name_whole
+from polyclip.data.corpus import load_corpus
+from polyclip.data.folds import check_folds, name_fold, name_whole
 from polyclip.data.pairs import make_training_pairs
-from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.evaluation import held_out
 from polyclip.evaluation.held_out import read_named_rows
 from polyclip.evaluation.leakage.compare import describe_leakage
@@ -29,15 +27,13 @@ from polyclip.evaluation.retrieval import BenchmarkReport, Request
 from polyclip.models import feature_cache
 from polyclip.models.backbone import describe
 from polyclip.training.class_names import fold_heads
-from polyclip.training.config import AlignConfig, collect_settings, get_method
+from polyclip.training.config import AlignConfig, collect_settings
+from polyclip.training.fold_plan import check_parts, list_captioned, read_train_concepts
 from polyclip.training.loop import train_epochs
 from polyclip.training.prepare import Work, make_phase, prepare_run
 from polyclip.training.scoring_plan import list_codes, list_reported_languages
 from polyclip.training.trackers import Observer, ignore_line
 
-USUAL = 5  # folds
-SMALL = 300  # captioned images below which a corpus without a test split of its own is tested in folds
-HELD_OUT, EMOJI = "held-out", "emoji"  # benchmarks that read a corpus
 FOLDER = "folds"  # below the run folder, while they are trained
 
 
@@ -75,109 +71,6 @@ class TrainedFolds:
     epochs: int
 
 
-def plan_folds(run: AlignConfig) -> AlignConfig:
-    """Decide in how many folds a run is tested; 1 is one split. Says so where the user did not.
-
-    Args:
-        run: With `folds` None where it is to be decided.
-
-    Returns:
-        The run with a number of folds.
-
-    Raises:
-        PolyclipError: Folds were asked for and cannot be made.
-
-    """
-    asked = run.final or (run.folds or 1) > 1
-    hindrance = explain_no_folds(run)
-    if run.folds == 1 and run.final:
-        raise PolyclipError("--final trains for the epochs that folds chose and cannot be combined with --folds 1.")
-    if asked and (run.folds == 2 or hindrance):
-        raise PolyclipError(
-            hindrance or "--folds 2 leaves nothing to train on beside test and validation: give 3 or more."
-        )
-    if hindrance or run.folds == 1:
-        return replace(run, folds=1)
-    count, corpus = run.folds or USUAL, load_corpus(run.corpus)
-    captioned = len(list_captioned(run, corpus))
-    if not asked and (captioned < 2 * count or captioned >= SMALL or has_own_test(corpus)):
-        return replace(run, folds=1)
-    if captioned < 2 * count:
-        codes = ", ".join(language.code for language in run.languages)
-        raise DataError(
-            f"Corpus {corpus.name!r} has {captioned} captioned images in {codes}; {count} folds require {2 * count}."
-        )
-    why = "" if asked else f" ({captioned} captioned images, no test split of their own; --folds 1 for one split)"
-    console.print(
-        f"{count} folds{why}: each image is tested once, by a model trained without it.",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return replace(run, folds=count)
-
-
-def explain_no_folds(run: AlignConfig) -> str:
-    """Why a run cannot be tested in folds; empty where it can."""
-    method = get_method(run)
-    if run.continued is not None:
-        return "--folds and --final cannot be combined with --from."
-    if method.trains_towers or method.solve is not None or method.taught:
-        return (
-            f"--folds and --final require a method that trains heads alone by steps, such as head-mlp or heads; "
-            f"{run.recipe.method} does not."
-        )
-    if is_launched():
-        return "--folds and --final run in one process only: run them without torchrun or accelerate."
-    if load_corpus(run.corpus).weights is not None:
-        return "--folds and --final cannot be combined with several corpora."
-    if load_corpus(run.corpus).pack.files:
-        return "--folds and --final cannot be combined with a corpus in shards."
-    return ""
-
-
-def refuse_folds(run: AlignConfig) -> None:
-    """Check that no folds were asked for where a method is still to be chosen.
-
-    Raises:
-        PolyclipError: They were.
-
-    """
-    if run.final or (run.folds or 1) > 1:
-        raise PolyclipError("--folds and --final cannot be combined with --method auto: name the method.")
-
-
-def list_captioned(run: AlignConfig, corpus: Corpus) -> set[str]:
-    """List the concepts that have a caption in a language of the run, in any split."""
-    whole = load_corpus(name_whole(run.corpus))
-    having = set(corpus.reader.languages(corpus.folder))
-    locales = [locale for language in run.languages if (locale := corpus.get_locale(language)) in having]
-    return {row.concept for locale in locales for row in whole.reader.read(whole.folder, locale, "train")}
-
-
-def check_test_split(run: AlignConfig) -> None:
-    """Check before training that something can be scored afterwards; name the languages that cannot.
-
-    Raises:
-        DataError: No language of the run has a caption in the test split.
-
-    """
-    corpus = load_corpus(run.corpus)
-    having = set(corpus.reader.languages(corpus.folder))
-    codes = {language.code: corpus.get_locale(language) for language in run.languages}
-    without = [
-        code
-        for code, locale in codes.items()
-        if locale in having and not corpus.reader.read(corpus.folder, locale, "test")
-    ]
-    if without and len(without) == len(codes):
-        ways = "mark some with the split test" + (
-            "" if explain_no_folds(run) else ", or test all in turn with --folds 5"
-        )
-        raise DataError(f"Corpus {corpus.name!r} has no test captions in {', '.join(without)}: {ways}.")
-    if without:
-        console.print(f"no test captions, so no score: {', '.join(without)}", highlight=False, soft_wrap=True)
-
-
 @contextmanager
 def encode_whole(run: AlignConfig) -> Iterator[None]:
     """Check and open the run folder, and encode every caption and image of the corpus once for all folds."""
@@ -199,44 +92,6 @@ def encode_whole(run: AlignConfig) -> Iterator[None]:
         stack.enter_context(feature_cache.remember(text, captions, "captions of all folds", sections))
         stack.enter_context(feature_cache.remember(tower, pairs.images, "images of all folds", pairs.sections[1]))
         yield
-
-
-def check_parts(run: AlignConfig, parts: list[Corpus]) -> None:
-    """Check before training that every language can be trained and validated in every fold, and in what is kept.
-
-    Raises:
-        DataError: A language has too few captions, or too many images are the same.
-
-    """
-    own = load_corpus(run.corpus)
-    if bare := [] if run.final else find_bare(run, own, ("train", "validation")):
-        raise DataError(
-            f"Corpus {own.name!r} has no caption in language {bare[0][0]!r} in split {bare[0][1]!r}, which the model "
-            "that is kept is trained with: add captions, or give --final to train it on everything."
-        )
-    for part in parts:
-        if not part.reader.split_concepts(part.folder, "train"):
-            raise DataError(
-                f"Corpus {own.name!r} has too few different images for {len(parts)} folds: images that look the same "
-                "or share a group stay together. Give fewer --folds, or --folds 1 for one split."
-            )
-        bare = find_bare(run, part, ("train", "validation", "test"))
-        if bare and (bare[0][1] != "test" or len(bare) == len(run.languages)):
-            raise DataError(
-                f"Corpus {own.name!r} has too few captions in {bare[0][0]!r} for {len(parts)} folds: one has none to "
-                f"{ {'train': 'train on', 'validation': 'validate on', 'test': 'test'}[bare[0][1]] }. Add captions, "
-                "give fewer --folds, or --folds 1 for one split."
-            )
-
-
-def find_bare(run: AlignConfig, corpus: Corpus, splits: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Find languages of a run without a caption in one of these splits, and which split that is."""
-    return [
-        (language.code, split)
-        for split in splits
-        for language in run.languages
-        if not corpus.reader.read(corpus.folder, corpus.get_locale(language), split)
-    ]
 
 
 def train_folds(run: AlignConfig) -> TrainedFolds:
@@ -348,29 +203,6 @@ def score_folds(run: AlignConfig, folds: TrainedFolds) -> BenchmarkReport:
     return pool_reports(reports, [language.code for language in languages])
 
 
-def check_unseen(settings: dict[str, Any], benchmark: str, corpus: str) -> None:
-    """Check that a benchmark's images are not those that a model was trained on with --final.
-
-    Args:
-        settings: Of the model's run.
-        benchmark: Name of the benchmark.
-        corpus: Name or path of the corpus that `held-out` reads.
-
-    Raises:
-        RunError: They are.
-
-    """
-    trained = load_corpus(settings["corpus"]) if settings.get("final") and benchmark in (HELD_OUT, EMOJI) else None
-    if (
-        trained is not None
-        and trained.path.resolve() == load_corpus(EMOJI if benchmark == EMOJI else corpus).path.resolve()
-    ):
-        raise RunError(
-            f"The model was trained on every image of {trained.name!r} (--final), so that none is left to test it on; "
-            "the scores of its folds are in the run's result.json."
-        )
-
-
 def describe_folds(run: AlignConfig, folds: TrainedFolds) -> tuple[dict[str, Any], list[str]]:
     """Describe the folds for result.json, and in sentences for readers.
 
@@ -407,25 +239,3 @@ def describe_folds(run: AlignConfig, folds: TrainedFolds) -> tuple[dict[str, Any
         "kept": {"final": run.final, "trained_on": len(kept), "epochs": folds.epochs},
     }
     return facts, [*notes, *dict.fromkeys(leaked)]
-
-
-def describe_unlearnt(run: AlignConfig) -> list[str]:
-    """Say how much of a small corpus a run with one split did not learn from; nothing where folds cannot be made."""
-    if explain_no_folds(run):
-        return []
-    every = list_captioned(run, load_corpus(run.corpus))
-    held = len(every - set(read_train_concepts(run)))
-    return (
-        [
-            f"Trained on {len(every) - held} of {len(every)} captioned images; the other {held} validate and test. "
-            "--final tests in folds and trains on all."
-        ]
-        if held and len(every) < SMALL
-        else []
-    )
-
-
-def read_train_concepts(run: AlignConfig) -> list[str]:
-    """Read the concepts of the corpus' own training split."""
-    corpus = load_corpus(run.corpus)
-    return list(corpus.reader.split_concepts(corpus.folder, "train"))
