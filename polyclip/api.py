@@ -19,8 +19,10 @@ from polyclip.languages.schema import Language, list_languages
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.branch import ModelConfig
 from polyclip.training.config import OptimizerConfig
+from polyclip.training.configure import build_budget, build_config
 from polyclip.training.library_model import apply_library_model
-from polyclip.training.request import AlignOptions, build_budget, build_config, resolve_request
+from polyclip.training.options import AlignOptions
+from polyclip.training.request import resolve_request
 
 if TYPE_CHECKING:
     from polyclip.evaluation.significance import Comparison

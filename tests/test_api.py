@@ -15,7 +15,7 @@ from PIL import Image
 
 import polyclip as pc
 from polyclip.cli._align_options import AlignCommand
-from polyclip.training.request import AlignOptions
+from polyclip.training.options import AlignOptions
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 PUBLIC = {

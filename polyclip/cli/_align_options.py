@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from polyclip.data.joined import join_names
-from polyclip.training.request import AlignOptions
+from polyclip.training.options import AlignOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,15 +11,10 @@ from polyclip.core.terminal import PlainConsole
 from polyclip.data.corpus import load_corpus
 from polyclip.evaluation.results import Choice, Result
 from polyclip.languages.schema import get_pack_file
+from polyclip.training.configure import build_budget, build_config
 from polyclip.training.library_model import apply_library_model
-from polyclip.training.request import (
-    AlignOptions,
-    AlignRequest,
-    build_budget,
-    build_config,
-    choose_corpus,
-    resolve_request,
-)
+from polyclip.training.options import AlignOptions, AlignRequest
+from polyclip.training.request import choose_corpus, resolve_request
 from polyclip.training.trackers import check_trackers
 
 

@@ -9,7 +9,7 @@ from polyclip.exporters.limits import Plan
 from polyclip.exporters.merge import suggest_methods
 from polyclip.exporters.support import format_refusal, list_reasons, name_plain_tower, read_plan
 from polyclip.languages.resolve import resolve_language
-from polyclip.training.request import AUTO, DEFAULT, AlignOptions
+from polyclip.training.options import AUTO, DEFAULT, AlignOptions
 
 
 def choose_for_targets(options: AlignOptions, targets: Sequence[str]) -> tuple[AlignOptions, str]:

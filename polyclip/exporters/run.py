@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import polyclip
+from polyclip.core.encode_precision import FP32, use_encode_precision
 from polyclip.core.progress import console
 from polyclip.core.registry import find, to_module_name
 from polyclip.core.run_folder import read_settings
@@ -78,7 +79,7 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False, width: int 
     aligner = load_model(run)
     if 0 < width < aligner.dim:
         raise RunError(f"--width {width} is less than the {aligner.dim} numbers of this run's embeddings.")
-    with remove_on_failure(out):
+    with remove_on_failure(out), use_encode_precision(FP32):  # other libraries compute in float32
         order = ExportOrder(aligner=aligner, run=run, folder=out, final=out.resolve(), int8=int8, width=width)
         written = write_and_move(plug, order)
         given = load_samples(run)

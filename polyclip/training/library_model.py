@@ -5,7 +5,7 @@ from pathlib import Path
 
 from polyclip.core.registry import list_names, to_module_name
 from polyclip.errors import PolyclipError
-from polyclip.training.request import AlignOptions
+from polyclip.training.options import AlignOptions
 
 
 def apply_library_model(options: AlignOptions) -> AlignOptions:

@@ -22,7 +22,7 @@ from polyclip.models.branch import ModelConfig
 from polyclip.training.compute import Compute, check_compute
 from polyclip.training.config import AlignConfig, OptimizerConfig
 from polyclip.training.finetune import Continuation, describe_continuation, plan_continuation, read_recipe
-from polyclip.training.request import AlignOptions, AlignRequest
+from polyclip.training.options import AlignOptions, AlignRequest
 from polyclip.training.shots import Shots
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from polyclip.errors import DataError, PolyclipError, WeightsError
 from polyclip.models.backbone import describe
 from polyclip.models.converted_weights import convert_once
 from polyclip.models.feature_cache import CHUNK, count_rows, vectors_of
-from polyclip.training.request import AlignOptions, resolve_request
+from polyclip.training.options import AlignOptions
+from polyclip.training.request import resolve_request
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 

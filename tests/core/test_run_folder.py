@@ -11,7 +11,8 @@ import pytest
 
 from polyclip.core.run_folder import LOCK, OWNER, check_folder, lock_folder, write_settings
 from polyclip.errors import RunError
-from polyclip.training.request import AlignOptions, resolve_request
+from polyclip.training.options import AlignOptions
+from polyclip.training.request import resolve_request
 
 HOLD = """
 import sys, time

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from polyclip.core.encode_precision import current_encode_precision, use_encode_precision
 from polyclip.core.registry import find, list_names
 from polyclip.errors import RunError, UnknownName
 from polyclip.evaluation.captioned import ALL
@@ -119,6 +120,23 @@ def test_every_library_says_what_the_run_says(
     assert [
         path.suffix for path in (tmp_path / "out").rglob("*") if path.suffix in {".bin", ".pt", ".pkl", ".py"}
     ] == []
+
+
+def test_the_run_is_compared_in_float32_whatever_it_was_encoded_in(
+    tiny: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: None
+) -> None:
+    """Rounding to bf16 alone is further off than an export may be: a default run could not be exported."""
+    seen: list[str] = []
+    embed = _job.embed_samples
+
+    def spy(*given: Any) -> dict[str, Any]:
+        seen.append(current_encode_precision())
+        return embed(*given)
+
+    monkeypatch.setattr(_job, "embed_samples", spy)
+    with use_encode_precision("bf16"):
+        export(tiny("heads"), "onnx", tmp_path / "out")
+        assert seen == ["fp32"] and current_encode_precision() == "bf16"
 
 
 def test_immich_finds_its_files(tiny: Callable[[str], Path], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from polyclip.exporters import run as job
 from polyclip.exporters.choose import choose_for_targets
 from polyclip.exporters.limits import Plan
 from polyclip.exporters.support import check_plan, describe_limits, format_targets, list_reasons, list_targets
-from polyclip.training.request import AlignOptions
+from polyclip.training.options import AlignOptions
 from tests.command import polyclip
 
 DEPTHS = "efficientnet-lite2:depths"

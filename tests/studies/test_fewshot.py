@@ -28,7 +28,8 @@ from polyclip.studies.fewshot_report import interpolate_shots
 from polyclip.studies.figures import compute_recall_over_seeds
 from polyclip.studies.runner import Setting, find_missing, record_path
 from polyclip.training import request, shots
-from polyclip.training.request import AlignOptions, resolve_request
+from polyclip.training.options import AlignOptions
+from polyclip.training.request import resolve_request
 from polyclip.training.shots import Shots, choose_shots, compute_replay_share, order_farthest_first, read_source_rows
 from tests.command import CommandResult, polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
