@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from polyclip.errors import RunError
 from polyclip.exporters.run import export
@@ -40,28 +39,6 @@ def immich_text(folder: Path, query: str) -> np.ndarray:
     return found
 
 
-def immich_image(folder: Path, path: Path) -> np.ndarray:
-    """What immich feeds the graph: shorter side to `size`, the middle, mean and std of preprocess_cfg.json, by Pillow
-    and numpy alone; row 0 is taken.
-    """
-    import json
-
-    import onnxruntime
-
-    found = json.loads((folder / "visual" / "preprocess_cfg.json").read_text("utf-8"))
-    size = found["size"][0] if isinstance(found["size"], list) else found["size"]
-    image = Image.open(path).convert("RGB")
-    scale = size / min(image.size)
-    resampling = Image.Resampling[found["interpolation"].upper()]
-    image = image.resize(tuple(max(size, int(scale * side)) for side in image.size), resampling)
-    left, top = ((side - size) // 2 for side in image.size)
-    pixels = np.asarray(image.crop((left, top, left + size, top + size)), np.float32) / 255
-    pixels = (pixels - np.array(found["mean"], np.float32)) / np.array(found["std"], np.float32)
-    session = onnxruntime.InferenceSession(folder / "visual" / "model.onnx")
-    embedding: np.ndarray = session.run(None, {"image": pixels.transpose(2, 0, 1)[None]})[0][0]
-    return embedding
-
-
 @pytest.mark.slow
 def test_the_tutorial_runs(
     real: Path, emoji: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: None
@@ -89,10 +66,6 @@ def test_the_tutorial_runs(
     padded = np.pad(wanted[0], (0, 512 - run.dim))
     assert names["embedding"].shape == (1, 512) and np.dot(names["embedding"][0], padded) > 0.9999
     assert np.dot(immich_text(Path("ViT-B-32__openai"), "samaki"), padded) > 0.9999
-    image = Path("grey.png")  # without transparency and square: what immich and polyclip do alike
-    Image.open(next(Path("photos").iterdir())).convert("L").resize((320, 320)).save(image)
-    seen = np.pad(run.encode_image(image).numpy(), (0, 512 - run.dim))
-    assert np.dot(immich_image(Path("ViT-B-32__openai"), image), seen) > 0.999
 
 
 def test_a_width_that_cannot_be_is_refused(real: Path, tmp_path: Path) -> None:
