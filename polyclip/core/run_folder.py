@@ -13,9 +13,9 @@ from filelock import FileLock, Timeout
 
 from polyclip.core import distributed
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
-from polyclip.core.storage import PART, write_text
+from polyclip.core.storage import PART, remove_abandoned, write_text
 from polyclip.core.toml import parse_toml
-from polyclip.errors import RunError
+from polyclip.errors import PolyclipError, RunError
 
 LOCK, OWNER = ".lock", ".lock-owner"  # the lock ends with its process; the other file says whose it is
 
@@ -31,7 +31,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         folder: The run folder, which need not exist.
 
     Raises:
-        RunError: Another process holds the lock, or the folder cannot be written.
+        RunError: Another process holds the lock, the folder cannot be written, or a link in it leads elsewhere.
 
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -52,11 +52,13 @@ def take_lock(lock: FileLock, folder: Path) -> str:
     """Take the lock of a folder and write whose it is; returns why not, empty where it was taken."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        refuse_links(folder)
         lock.acquire(timeout=0)
         while not (folder / LOCK).exists():  # whoever held it removed the file between our opening and locking it
             lock.release()
             lock.acquire(timeout=0)
-        (folder / OWNER).write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
+        remove_abandoned(folder)
+        write_text(folder / OWNER, f"process {os.getpid()} on {socket.gethostname()}", what="the folder's lock")
     except Timeout:
         try:
             owner = (folder / OWNER).read_text("utf-8")
@@ -65,7 +67,31 @@ def take_lock(lock: FileLock, folder: Path) -> str:
         return f"{folder} is being written by {owner}; wait until it has ended, or choose another --out."
     except OSError as error:
         return f"{folder} cannot be written: {error.strerror or error}; choose another --out."
+    except PolyclipError as error:
+        lock.release()
+        return str(error)
     return ""
+
+
+def refuse_links(folder: Path, lock: str = LOCK) -> None:
+    """Check that nothing written into a folder lands elsewhere: a link takes the place of a folder, or of a lock.
+
+    Links to other files need no check: what is written takes the place of the link.
+
+    Args:
+        folder: The folder that is about to be written, itself a link or not.
+        lock: Name of its lock, the one file that is opened rather than replaced.
+
+    Raises:
+        RunError: There is such a link; it is named.
+
+    """
+    for path in folder.iterdir():
+        if path.is_symlink() and (path.is_dir() or path.name == lock):
+            raise RunError(
+                f"{path} is a link, through which polyclip would write outside {folder}; remove it, or choose another "
+                "--out."
+            )
 
 
 def remove_lock(folder: Path, made: list[Path]) -> None:
@@ -77,6 +103,16 @@ def remove_lock(folder: Path, made: list[Path]) -> None:
         if not path.is_dir() or any(path.iterdir()):
             return
         path.rmdir()
+
+
+def is_outside(path: Path) -> bool:
+    """Whether a file of a run folder is a link to a file elsewhere, which is neither copied nor sent with the run.
+
+    The links of the hub's cache (`snapshots/COMMIT/FILE` to `blobs/HASH`) lead to its own files.
+    """
+    place, target = path.parent.resolve(), path.resolve()
+    own = [place, place.parents[1] / "blobs"] if place.parent.name == "snapshots" else [place]
+    return not any(target.is_relative_to(folder) for folder in own)
 
 
 def list_strangers(folder: Path) -> list[Path]:

@@ -2,16 +2,22 @@
 
 import hashlib
 import os
+import re
 import shutil
-import tempfile
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import mkdtemp
 
 import platformdirs
 
 from polyclip.core.environment import read_variable
 from polyclip.errors import PolyclipError
+
+if sys.platform != "win32":
+    import fcntl
 
 
 def get_cache_folder() -> Path:
@@ -19,12 +25,17 @@ def get_cache_folder() -> Path:
     return Path(read_variable("POLYCLIP_CACHE") or platformdirs.user_cache_dir("polyclip"))
 
 
-PART = ".part"  # how files end that are still being written; a killed process may leave one
+PART = ".part"  # how files and folders end that are still being written; a killed process may leave one
+ABANDONED = re.compile(rf"\..+\.[a-z0-9_]{{8,9}}{re.escape(PART)}")  # as `mkdtemp` names them below
+DAY = 86_400.0  # seconds
 
 
 @contextmanager
 def write_atomically(path: Path, *, what: str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, and move it into place at the end; on an error it is removed.
+    """Yield a temporary path, and move what is written there to `path` at the end; on an error it is removed.
+
+    It lies in a folder of its own beside `path`, since libraries have temporary files too. The folder is locked: what a
+    killed process has left is removed by the next one that writes beside it.
 
     Args:
         path: The file to write; its folder is made.
@@ -37,15 +48,12 @@ def write_atomically(path: Path, *, what: str) -> Iterator[Path]:
         PolyclipError: The disk is full, or the folder cannot be written.
 
     """
-    temporary = path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        remove_abandoned(path.parent)
+        with make_work_folder(path) as work:
+            yield work / path.name
+            move_into_place(work, path)
     except Exception as error:
         if not is_disk_error(error):
             raise
@@ -53,9 +61,86 @@ def write_atomically(path: Path, *, what: str) -> Iterator[Path]:
             f"Cannot write {what} to {path}: {describe_disk_error(error)}. Nothing was left half-written; "
             "free some space or name another folder (POLYCLIP_CACHE moves the cache), then run the same command again."
         ) from error
+
+
+@contextmanager
+def make_work_folder(path: Path) -> Iterator[Path]:
+    """Make a folder beside `path`, lock it, and remove it with all that is in it at the end."""
+    handle = None
+    while handle is None:
+        work = Path(mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART))
+        handle = take_lock(work)
+    try:
+        yield work
     finally:
-        if temporary != path:
-            temporary.unlink(missing_ok=True)
+        shutil.rmtree(work, ignore_errors=True)
+        os.close(handle)
+
+
+def move_into_place(work: Path, path: Path) -> None:
+    """Move the file of a work folder to `path`; the folder goes before the file appears, so that nothing stays behind.
+
+    Whoever is killed in between has not written the file, and will write beside it again.
+    """
+    whole = work.with_name(f"{work.name.removesuffix(PART)}_{PART}")
+    (work / path.name).chmod(0o644)
+    handle = take_lock(work / path.name)
+    try:
+        (work / path.name).replace(whole)
+        shutil.rmtree(work)
+        whole.replace(path)
+    finally:
+        whole.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def take_lock(path: Path) -> int | None:
+    """Lock a file or a folder that this process has just made; returns the handle that holds the lock.
+
+    None where another process took it for abandoned and removed it before it was locked. Windows, which moves no open
+    file, and file systems without locks have none: there a handle is returned all the same.
+    """
+    if sys.platform == "win32":
+        return os.open(os.devnull, os.O_RDONLY)
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    if path.exists():
+        return handle
+    os.close(handle)
+    return None
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove from a folder what killed processes were writing there; what is being written stays."""
+    with suppress(OSError), os.scandir(folder) as found:
+        for name in [entry.name for entry in found if ABANDONED.fullmatch(entry.name) and not entry.is_symlink()]:
+            with suppress(OSError):
+                remove_unlocked(folder / name)
+
+
+def remove_unlocked(path: Path) -> None:
+    """Remove a file or a folder that no process holds locked; on Windows, one that is a day old."""
+    if sys.platform == "win32":
+        if time.time() - path.stat().st_mtime < DAY:
+            return
+        handle = -1
+    else:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    finally:
+        if handle >= 0:
+            os.close(handle)
 
 
 def is_disk_error(error: Exception) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyclip.core.run_folder import is_unfinished, read_settings
+from polyclip.core.run_folder import is_outside, is_unfinished, read_settings
 from polyclip.data.corpus import list_corpora
 from polyclip.data.joined import split_name
 from polyclip.errors import RunError
@@ -54,7 +54,7 @@ def push(folder: Path, name: str, *, revision: str | None = None, private: bool 
     read_aligner(folder / NEEDED[0])
     write_card(folder)
     files = [folder / file for file in RUN_FILES if (folder / file).is_file()]
-    outside = [path.name for path in files if not path.resolve().is_relative_to(folder.resolve())]
+    outside = [path.name for path in files if is_outside(path)]
     if outside:
         raise RunError(
             f"{folder / outside[0]} is a link to a file elsewhere, which is not sent; put the file itself there."

@@ -6,16 +6,18 @@ import mmap
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from polyclip.core.json import parse_json
 from polyclip.core.storage import (
+    PART,
     describe_disk_error,
     describe_file,
     get_cache_folder,
@@ -110,6 +112,7 @@ def convert_once(name: str, source: Path, source_sha256: str, convert: Convert) 
     """
     folder = get_cache_folder() / "weights" / f"{name}-{source_sha256[:12]}"
     manifest = folder / "manifest.json"
+    remove_unfinished(folder.parent)
     if not manifest.exists():
         check_source(source, source_sha256)
         _convert_whole(source, folder, convert)
@@ -132,15 +135,12 @@ def check_source(source: Path, expected: str) -> None:
 
 
 def _convert_whole(source: Path, folder: Path, convert: Convert) -> None:
-    """Convert in one process at a time; what a killed one has left is removed."""
+    """Convert in one process at a time."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):  # the others wait, and find it converted
-            if (folder / "manifest.json").exists():
-                return
-            for left in folder.parent.glob(f".{folder.name}.*/"):
-                shutil.rmtree(left, ignore_errors=True)
-            _convert(source, folder, convert)
+            if not (folder / "manifest.json").exists():
+                _convert(source, folder, convert)
     except Exception as error:
         if not is_disk_error(error):
             raise
@@ -148,6 +148,13 @@ def _convert_whole(source: Path, folder: Path, convert: Convert) -> None:
             f"Cannot write converted weights to {folder}: {describe_disk_error(error)}. Nothing was left half-written; "
             "free some space or set POLYCLIP_CACHE to another folder, then run the same command again."
         ) from error
+
+
+def remove_unfinished(weights: Path) -> None:
+    """Remove what killed processes were converting, whatever it was: hundreds of megabytes for a text encoder."""
+    for left in [path for path in weights.glob(".*-*.*/") if path.suffix != PART]:
+        with suppress(Timeout, OSError), FileLock(weights / f"{left.name.rpartition('.')[0]}.lock", timeout=0):
+            shutil.rmtree(left)
 
 
 def _convert(source: Path, folder: Path, convert: Convert) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from polyclip.core.json import parse_json
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
-from polyclip.core.run_folder import read_settings, write_settings
+from polyclip.core.run_folder import is_outside, read_settings, write_settings
 from polyclip.core.storage import write_atomically
 from polyclip.errors import RunError, WeightsError
 from polyclip.models.branch import ModelConfig
@@ -138,7 +138,7 @@ def save_model(model: "PolyCLIP", folder: Path) -> None:
         folder: Where it is written; created if needed.
 
     Raises:
-        RunError: `folder` is a file.
+        RunError: `folder` is a file, or a file of the run is a link to one elsewhere.
 
     """
     if folder.exists() and not folder.is_dir():
@@ -148,10 +148,13 @@ def save_model(model: "PolyCLIP", folder: Path) -> None:
     if model.settings:
         write_settings(folder, model.settings)
     source = Path(model.source)
-    for name in RUN_FILES:
-        if name not in NEEDED and model.source and (source / name).is_file() and source.resolve() != folder.resolve():
-            with write_atomically(folder / name, what="what belongs to the run") as temporary:
-                shutil.copyfile(source / name, temporary)
+    if not model.source or source.resolve() == folder.resolve():
+        return
+    for name in [name for name in RUN_FILES if name not in NEEDED and (source / name).is_file()]:
+        if is_outside(source / name):
+            raise RunError(f"{source / name} is a link to a file elsewhere, which is not copied; put the file there.")
+        with write_atomically(folder / name, what="what belongs to the run") as temporary:
+            shutil.copyfile(source / name, temporary)
 
 
 def locate(run: str | Path, revision: str | None, cache_dir: str | Path | None) -> tuple[Path, str]:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from polyclip.core.json import parse_json
-from polyclip.core.storage import hash_file, write_atomically
+from polyclip.core.storage import hash_file
 from polyclip.errors import DataError
 from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Score
 
@@ -28,10 +28,10 @@ def get_ranks_path(result: Path) -> Path:
 
 
 def write_outcomes(path: Path, outcomes: list[QueryOutcomes]) -> str:
-    """Write outcomes atomically.
+    """Write outcomes.
 
     Args:
-        path: The file to write.
+        path: The file to write, a temporary one that is moved into place together with its result.
         outcomes: The outcomes.
 
     Returns:
@@ -52,9 +52,8 @@ def write_outcomes(path: Path, outcomes: list[QueryOutcomes]) -> str:
         "outcomes": json.dumps(facts, ensure_ascii=False),
         "clusters": json.dumps(list(number), ensure_ascii=False),
     }
-    with write_atomically(path, what="the ranks of all queries") as temporary:
-        save_file(tensors, temporary, metadata)
-        return hash_file(temporary)
+    save_file(tensors, path, metadata)
+    return hash_file(path)
 
 
 def read_outcomes(result: Path) -> list[QueryOutcomes]:

@@ -177,7 +177,7 @@ def read_parts(folder: Path, digest: str) -> Iterator[tuple[dict[str, Float[Tens
 
     Args:
         folder: The index's `parts` folder.
-        digest: SHA-256 of the model's aligner.safetensors.
+        digest: Hash of the model (`hash_model`).
 
     Yields:
         Embeddings by content hash, and content hashes by file state, for each part.

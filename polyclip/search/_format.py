@@ -18,12 +18,14 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from polyclip.core.nearby import FOLDER, INDEX_FOLDER, find_kind, hint_folder
-from polyclip.core.storage import PART, write_atomically, write_text
+from polyclip.core.run_folder import refuse_links
+from polyclip.core.storage import PART, remove_abandoned, write_atomically, write_text
 from polyclip.data.image_files import INDEX, has_drive
 from polyclip.errors import DataError
 
 FORMAT = 1
 MANIFEST = "index.json"
+LOCK = "lock"
 INSIDE = INDEX  # where the index of a folder of images is kept, unless --out says otherwise
 KINDS = ("vectors", "pictures", "graph")
 SCHEMA = pa.schema(
@@ -59,7 +61,7 @@ class Manifest(BaseModel):
     format: int = FORMAT
     root: str  # of the images: absolute, or from the index's folder where that lies inside
     model: str  # run folder
-    aligner: str  # sha256 of its aligner.safetensors
+    aligner: str  # hash of its model, see polyclip/models/model_identity.py
     dim: int
     rows: int
     next: int  # number of the next image
@@ -204,7 +206,7 @@ def check_out(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; give another --out.")
-    known = {MANIFEST, "parts", "lock"}
+    known = {MANIFEST, "parts", LOCK}
     strangers = [
         p.name
         for p in folder.glob("*")
@@ -220,12 +222,15 @@ def lock_index(folder: Path) -> Iterator[None]:
 
     Raises:
         DataError: Another process holds the lock, or the folder cannot be written.
+        RunError: A link in the folder leads elsewhere.
 
     """
-    lock = FileLock(folder / "lock")
+    lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        refuse_links(folder, LOCK)
         lock.acquire(timeout=0)
+        remove_abandoned(folder)
     except Timeout as error:
         raise DataError(
             f"Another process is writing {folder} now; wait until it has ended, or give another --out."

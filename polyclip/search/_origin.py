@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from polyclip.core.storage import hash_file
 from polyclip.errors import DataError, RunError
+from polyclip.models.model_identity import hash_model
 from polyclip.search._format import Manifest
 
 SAMPLE = 32  # images checked to see whether the folder is still there
@@ -41,11 +41,12 @@ def check_run(run: Path, digest: str, folder: Path) -> None:
 
     Args:
         run: Run folder.
-        digest: SHA-256 of the aligner.safetensors that made the index.
+        digest: Hash of the model that made the index (`hash_model`).
         folder: The index, for messages.
 
     Raises:
-        RunError: The run is gone, or is not the one that made the index.
+        RunError: The run is gone, or its model is not the one that made the index.
+        WeightsError: Its aligner.safetensors is damaged.
 
     """
     path = run / "aligner.safetensors"
@@ -54,10 +55,10 @@ def check_run(run: Path, digest: str, folder: Path) -> None:
             f"{folder} was made by the run {run}, where aligner.safetensors is not found any more; 'polyclip search "
             "--model RUN' takes the run's new folder, 'polyclip index' indexes again."
         )
-    found = hash_file(path)
+    found = hash_model(path)
     if found != digest:
         raise RunError(
-            f"{folder} was made by another model than {run}: its aligner begins {digest[:12]}, that of {run} "
-            f"{found[:12]}. "
+            f"{folder} was made by another model than {run}: the hash of its model begins {digest[:12]}, that of "
+            f"{run} {found[:12]}. "
             "Give the run that made it with --model, or index again: 'polyclip index DIR --model RUN --out FOLDER'."
         )

@@ -11,12 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyclip.core.run_folder import read_settings
-from polyclip.core.storage import hash_file
 from polyclip.data.corpus import load_corpus
 from polyclip.data.image_files import scan_folder
 from polyclip.errors import DataError
 from polyclip.languages.normalize import find_pack, normalize_text
 from polyclip.models.aligner import PolyCLIP, load_model
+from polyclip.models.model_identity import hash_model
 from polyclip.search import index as index_module
 from polyclip.search._embeddings import read_embeddings, write_embeddings
 from polyclip.search._encode import IndexEncoder, KnownEmbeddings, read_parts, split_changed_files
@@ -60,7 +60,7 @@ class IndexRows:
 
 @dataclass(frozen=True)
 class IndexSources:
-    """What an index is made of: the folder of images, the run and the hash of its weights."""
+    """What an index is made of: the folder of images, the run and the hash of its model."""
 
     root: Path
     model: Path
@@ -98,7 +98,7 @@ def update_index(images: Path, model: Path, out: Path, *, follow_links: bool = F
     aligner = load_model(model)
     with lock_index(out):
         old = read_manifest(out) if (out / MANIFEST).is_file() else None
-        rows, digest = IndexRows([], torch.empty(0, 0), 0), hash_file(model / "aligner.safetensors")
+        rows, digest = IndexRows([], torch.empty(0, 0), 0), hash_model(model / "aligner.safetensors")
         if old is not None:
             check_run(model, old.aligner, out)
             rows = IndexRows(read_entries(out, old), read_embeddings(out, old), old.next)

@@ -22,10 +22,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyclip.core.json import parse_json
-from polyclip.core.storage import hash_file, write_atomically, write_text
+from polyclip.core.storage import write_atomically, write_text
 from polyclip.errors import DataError, PolyclipError
 from polyclip.evaluation.zeroshot import normalize_embeddings
 from polyclip.models.aligner import PolyCLIP, load_model
+from polyclip.models.model_identity import hash_model
 from polyclip.search._encode import read_file_state
 from polyclip.search._format import MANIFEST, Entry, check_out, check_paths, lock_index
 from polyclip.search._images import embed_files
@@ -143,7 +144,7 @@ def import_embeddings(folder: Path, images: Path, model: Path, out: Path) -> tup
             out,
             None,
             IndexRows(entries, embeddings, len(entries)),
-            IndexSources(root, model, hash_file(model / "aligner.safetensors")),
+            IndexSources(root, model, hash_model(model / "aligner.safetensors")),
             aligner,
         )
     return Index.open(out, images, model), how
@@ -279,7 +280,7 @@ def check_same_model(
                 f"{mine} is damaged ({error}); remove it, and images are encoded again to see which model made the "
                 "vectors."
             ) from error
-        if stated != (own := hash_file(model / "aligner.safetensors")):
+        if stated != (own := hash_model(model / "aligner.safetensors")):
             raise DataError(
                 f"{folder} was made by another model than {model}: its aligner begins {str(stated)[:12]}, that of "
                 f"{model} {own[:12]}."

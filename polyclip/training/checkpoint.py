@@ -12,7 +12,7 @@ from torch import Tensor
 
 from polyclip.core import distributed
 from polyclip.core.json import parse_json
-from polyclip.core.storage import PART, write_atomically
+from polyclip.core.storage import remove_abandoned, write_atomically
 from polyclip.errors import RunError
 from polyclip.models.aligner import PolyCLIP
 from polyclip.training import fsdp
@@ -170,5 +170,6 @@ def restore(optimizer: Any, moments: dict[str, Tensor]) -> None:
 
 def remove(folder: Path) -> None:
     """Remove a finished run's checkpoints, and what a killed process left half-written."""
-    for path in (*folder.glob("checkpoint-*.safetensors"), *folder.glob(f".*{PART}")):
+    for path in folder.glob("checkpoint-*.safetensors"):
         path.unlink()
+    remove_abandoned(folder)

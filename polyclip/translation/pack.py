@@ -9,7 +9,8 @@ from typing import Any
 
 import tomli_w
 
-from polyclip.core.storage import PART, hash_file, write_text
+from polyclip.core.run_folder import list_strangers
+from polyclip.core.storage import hash_file, write_atomically
 from polyclip.core.toml import read_pack
 from polyclip.data.corpus import CorpusPack, Licence, Translation, list_corpora, load_corpus
 from polyclip.errors import PackError, RunError
@@ -38,7 +39,7 @@ def check_out(job: Job) -> None:
 
     """
     folder, pack = job.out, job.out / PACK
-    if not folder.exists() or (folder.is_dir() and all(path.suffix == PART for path in folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and not list_strangers(folder)):
         return
     if not pack.is_file():
         raise RunError(f"{folder} exists and is not a translation; choose another --out.")
@@ -55,7 +56,9 @@ def check_out(job: Job) -> None:
 
 
 def write_pack(job: Job, outcomes: Sequence[Outcome]) -> Path:
-    """Write both files atomically; `corpus.toml` is the last and holds the hash of the other.
+    """Write both files: `corpus.toml`, which holds the hash of the other, takes its place first.
+
+    Whoever is killed in between leaves a corpus that is refused when it is read, and that the same command replaces.
 
     Args:
         job: The job.
@@ -65,15 +68,25 @@ def write_pack(job: Job, outcomes: Sequence[Outcome]) -> Path:
         Path of `corpus.toml`.
 
     """
-    captions = job.out / CAPTIONS
     text = "".join(
         json.dumps(line, ensure_ascii=False) + "\n" for outcome in outcomes for line in format_lines(outcome)
     )
-    write_text(captions, text, what="translated captions")
+    with (
+        write_atomically(job.out / CAPTIONS, what="translated captions") as captions,
+        write_atomically(job.out / PACK, what="the translated corpus") as pack,
+    ):
+        captions.write_text(text, encoding="utf-8", newline="\n")
+        facts = describe_pack(job, outcomes, hash_file(captions))
+        pack.write_text(tomli_w.dumps(facts.model_dump(exclude_none=True)), encoding="utf-8")
+    return job.out / PACK
+
+
+def describe_pack(job: Job, outcomes: Sequence[Outcome], captions: str) -> CorpusPack:
+    """Make the pack of the new corpus; `captions` is the hash of its captions."""
     base = load_corpus(job.corpus).pack
     codes = [outcome.language.code for outcome in outcomes]
     engines = list(dict.fromkeys(outcome.engine for outcome in outcomes))
-    pack = CorpusPack(
+    return CorpusPack(
         name=f"{base.name}-{'-'.join(codes)}-{job.engine}",
         about=f"{base.about.rstrip('.')}; with captions in {', '.join(codes)} translated from {job.source.code} "
         f"by {', '.join(engines)}.",
@@ -81,10 +94,8 @@ def write_pack(job: Job, outcomes: Sequence[Outcome]) -> Path:
         folder=".",
         rows={} if "en" in codes else base.rows,
         licences=[*base.licences, *list_licences(outcomes)],
-        translation=describe_translation(job, engines, hash_file(captions)),
+        translation=describe_translation(job, engines, captions),
     )
-    write_text(job.out / PACK, tomli_w.dumps(pack.model_dump(exclude_none=True)), what="the translated corpus")
-    return job.out / PACK
 
 
 def describe_translation(job: Job, engines: Sequence[str], captions: str) -> Translation:

@@ -8,6 +8,7 @@ from types import ModuleType
 
 from polyclip.core import distributed
 from polyclip.core.registry import find
+from polyclip.core.run_folder import lock_folder
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.errors import DataError
 from polyclip.languages.schema import Language
@@ -24,7 +25,7 @@ from polyclip.translation.filters import (
     make_text_filters,
 )
 from polyclip.translation.model_filters import make_similarity_filter, score_back_translations
-from polyclip.translation.pack import PACK, check_out, write_pack
+from polyclip.translation.pack import CAPTIONS, PACK, check_out, write_pack
 from polyclip.translation.sources import Sentence, collect_sentences, measure_copying
 
 MISSING, NAMELESS, BACK = "no translation", "its name was dropped", "back-translation"
@@ -45,18 +46,19 @@ def translate(job: Job) -> tuple[list[Outcome], Path]:
     Raises:
         UnknownName: There is no such engine, text encoder or corpus.
         DataError: The engine lacks a language, the corpus has nothing to translate, or nothing is left.
-        RunError: The output folder holds something else.
+        RunError: The output folder holds something else, or another process is writing it.
 
     """
     check_job(job)
     corpus = load_corpus(job.corpus)
-    check_out(job)
-    distributed.wait()  # all processes have checked before process 0 writes
-    wanted = collect_sentences(corpus, job.source, job.splits, keywords=job.keywords)
-    outcomes = [translate_into(job, corpus, wanted, target) for target in job.targets]
-    if distributed.is_first_process():
-        write_pack(job, outcomes)
-    distributed.wait_for(job.out / PACK)
+    with lock_folder(job.out):
+        check_out(job)
+        distributed.wait()  # all processes have checked before process 0 writes
+        wanted = collect_sentences(corpus, job.source, job.splits, keywords=job.keywords)
+        outcomes = [translate_into(job, corpus, wanted, target) for target in job.targets]
+        if distributed.is_first_process():
+            write_pack(job, outcomes)
+        distributed.wait_for(job.out / CAPTIONS)
     return outcomes, job.out / PACK
 
 

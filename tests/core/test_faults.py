@@ -1,21 +1,29 @@
 """Full disks, killed conversions, damaged caches, bombs, large seeds: one sentence, or the right result."""
 
 import gzip
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from polyclip.core.gzip import read_gzip
 from polyclip.core.randomness import LARGEST, fold_seed
-from polyclip.core.storage import hash_file, write_atomically
+from polyclip.core.storage import PART, hash_file, write_atomically, write_text
 from polyclip.errors import DataError, PolyclipError, WeightsError
+from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Result
 from polyclip.models.backbone import describe
 from polyclip.models.converted_weights import convert_once
 from polyclip.models.feature_cache import CHUNK, count_rows, vectors_of
+from polyclip.report import per_query
+from polyclip.report.per_query import read_outcomes
+from polyclip.report.result import write_result
 from polyclip.training.options import AlignOptions
 from polyclip.training.request import resolve_request
 from tests.command import polyclip
@@ -40,6 +48,82 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(error: Exception, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+HALF = """
+import sys, time
+from pathlib import Path
+from polyclip.core.storage import write_atomically
+with write_atomically(Path(sys.argv[1]), what="x") as temporary:
+    temporary.write_bytes(b"half")
+    (temporary.parent / ".tmpA1b2C3").write_bytes(b"of a library")
+    print("half", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_is_being_written_stays_and_what_a_killed_process_left_goes(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.json", tmp_path / "b.json"
+    running = subprocess.Popen([sys.executable, "-c", HALF, str(path)], stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None and running.stdout.readline() == "half\n"
+    old, own = tmp_path / ".c.json.abcd1234.part", tmp_path / ".mine.abcd1234.parts"
+    for left in (old, own):
+        left.write_bytes(b"left")
+    write_text(other, "whole", what="x")
+    assert len([left for left in tmp_path.iterdir() if left.suffix == PART]) == 1 and not old.exists() and own.exists()
+    running.kill()
+    running.wait()
+    running.stdout.close()
+    write_text(other, "again", what="x")
+    assert sorted(left.name for left in tmp_path.iterdir()) == [own.name, "b.json"] and other.read_text() == "again"
+
+
+def test_a_file_appears_when_nothing_else_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is killed before the last move has not written the file, and writes beside it again."""
+    moves: list[list[str]] = []
+    move = Path.replace
+    monkeypatch.setattr(
+        Path, "replace", lambda a, b: (move(a, b), moves.append(sorted(p.name for p in tmp_path.iterdir())))
+    )
+    write_text(tmp_path / "a", "whole", what="x")
+    assert len(moves) == 2 and all(name.endswith(PART) for name in moves[0]) and moves[1] == ["a"]
+
+
+def make_result(rank: int) -> Result:
+    """A result with one score, of two queries."""
+    facts = {"benchmark": "toy", "protocol": "plain", "split": "test", "language": "sw", "seen": True}
+    facts |= {"direction": "text_to_image", "gallery": 2}
+    ranks = np.array([rank, rank], np.int32)
+    outcome = QueryOutcomes(queries="ab", cluster=("a", "b"), rank=ranks, gain=np.ones(2, np.float32), **facts)
+    value = {"metric": "recall@1", "value": float(rank == 0), "low": 0.0, "high": 1.0, "chance": 0.5}
+    return Result({}, {}, {}, [PerQueryScore(outcome, queries=2, **facts, **value)], {})
+
+
+@pytest.mark.parametrize("full", ["a.json", "a.ranks.safetensors"])
+def test_a_result_and_its_ranks_are_written_both_or_neither(
+    full: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+
+    def refuse(name: Path, *given: object, **named: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if full == path.name:
+            patch.setattr(Path, "write_text", refuse)
+        else:
+            patch.setattr(per_query, "save_file", refuse)
+        with pytest.raises(PolyclipError, match="No space left on device"):
+            write_result(path, make_result(0))
+        assert list(tmp_path.iterdir()) == []
+    write_result(path, make_result(0))
+    assert [int(rank) for rank in read_outcomes(path)[0].rank] == [0, 0]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", refuse)
+        with pytest.raises(PolyclipError, match="No space left on device"):
+            write_result(path, make_result(1))
+    assert [int(rank) for rank in read_outcomes(path)[0].rank] == [0, 0], "the earlier result is whole"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.json", "a.ranks.safetensors"]
+
+
 def test_what_safetensors_cannot_write_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(PolyclipError, match="Cannot write features"):
         with write_atomically(tmp_path / "a.safetensors", what="features") as temporary:
@@ -52,15 +136,17 @@ def test_what_a_killed_conversion_left_is_removed(tmp_path: Path, own_cache: Pat
     left = own_cache / "weights" / f".toy-{hash_file(source)[:12]}.abcd" / "whole"
     left.mkdir(parents=True)
     (left / "model.safetensors").write_bytes(bytes(1000))
-    other = own_cache / "weights" / ".other-123.abcd"
+    gone, other = (own_cache / "weights" / name for name in (".gone-123.abcd", ".other-123.abcd"))
+    gone.mkdir()
     other.mkdir()
 
     def convert(path: Path, folder: Path) -> dict[str, object]:
         (folder / "copy").write_bytes(path.read_bytes())
         return {"dim": 3}
 
-    found = convert_once("toy", source, hash_file(source), convert)
-    assert found.facts == {"dim": 3} and not left.parent.exists() and other.exists()
+    with FileLock(own_cache / "weights" / ".other-123.lock"):  # it is being converted
+        found = convert_once("toy", source, hash_file(source), convert)
+    assert found.facts == {"dim": 3} and not left.parent.exists() and not gone.exists() and other.exists()
     folders = sorted(path.name for path in (own_cache / "weights").iterdir() if path.is_dir())
     assert folders == [other.name, f"toy-{hash_file(source)[:12]}"]
 

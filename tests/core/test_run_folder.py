@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from polyclip.core.run_folder import LOCK, OWNER, check_folder, lock_folder, write_settings
+from polyclip.core.run_folder import LOCK, OWNER, check_folder, is_outside, lock_folder, write_settings
 from polyclip.errors import RunError
+from polyclip.search._format import lock_index
 from polyclip.training.options import AlignOptions
 from polyclip.training.request import resolve_request
 
@@ -94,3 +95,55 @@ def test_processes_of_one_job_share_it(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_default_folder_tells_seeds_apart() -> None:
     folders = [str(resolve_request(AlignOptions(lang=["sw"], seed=seed)).folder) for seed in (0, 1, 2)]
     assert folders == ["runs/sw-head-mlp", "runs/sw-head-mlp-seed-1", "runs/sw-head-mlp-seed-2"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes links")
+@pytest.mark.parametrize("name", [LOCK, "folds", "trials"])
+def test_nothing_is_written_through_a_link_of_a_folder(name: str, tmp_path: Path) -> None:
+    out, mine = tmp_path / "run", tmp_path / "mine"
+    write_settings(out, {"seed": 0})
+    if name == LOCK:
+        mine.write_text("mine", "utf-8")
+    else:
+        mine.mkdir()
+    (out / name).symlink_to(mine)
+    with (
+        pytest.raises(RunError, match=f"{name} is a link, through which polyclip would write outside"),
+        lock_folder(out),
+    ):
+        pytest.fail("accepted")
+    assert mine.is_dir() or mine.read_text("utf-8") == "mine"
+
+
+def test_no_index_is_written_through_a_link(tmp_path: Path) -> None:
+    out, mine = tmp_path / "index", tmp_path / "mine"
+    out.mkdir()
+    mine.write_text("mine", "utf-8")
+    (out / "lock").symlink_to(mine)
+    with pytest.raises(RunError, match="lock is a link, through which"), lock_index(out):
+        pytest.fail("accepted")
+    assert mine.read_text("utf-8") == "mine"
+
+
+def test_a_link_to_a_file_is_replaced_and_its_target_is_left(tmp_path: Path) -> None:
+    out, mine = tmp_path / "run", tmp_path / "mine"
+    mine.write_text("mine", "utf-8")
+    out.mkdir()
+    for name in (OWNER, "run.toml"):
+        (out / name).symlink_to(mine)
+    with lock_folder(out):
+        write_settings(out, {"seed": 0})
+    assert mine.read_text("utf-8") == "mine" and not (out / "run.toml").is_symlink()
+
+
+def test_only_links_to_other_folders_lead_outside(tmp_path: Path) -> None:
+    """The hub's cache keeps files as links to `blobs` beside its `snapshots`."""
+    shot, secret = tmp_path / "hub" / "snapshots" / "c0ffee", tmp_path / "secret"
+    shot.mkdir(parents=True)
+    (tmp_path / "hub" / "blobs").mkdir()
+    for path in (secret, tmp_path / "hub" / "blobs" / "1", shot / "b"):
+        path.write_text("x", "utf-8")
+    (shot / "a").symlink_to(Path("../../blobs/1"))
+    (shot / "c").symlink_to("b")
+    (shot / "d").symlink_to(secret)
+    assert [is_outside(shot / name) for name in "abcd"] == [False, False, False, True]

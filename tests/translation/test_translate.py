@@ -12,6 +12,7 @@ import jaxtyping
 import pytest
 import tomli_w
 
+from polyclip.core.run_folder import OWNER, list_strangers, lock_folder
 from polyclip.core.storage import hash_file
 from polyclip.data.corpus import load_corpus
 from polyclip.data.pairs import SamplingConfig, make_training_pairs
@@ -214,7 +215,7 @@ def test_killed_and_run_again(own_cache: Path, tmp_path: Path, monkeypatch: pyte
     ]
     monkeypatch.setenv("DICTIONARY_SECONDS", "0.02")
     code, _ = kill_when(lambda: len(asked(tmp_path)) > 100, arguments, signal.SIGKILL)
-    assert code == -signal.SIGKILL and not (tmp_path / "out").exists()
+    assert code == -signal.SIGKILL and list_strangers(tmp_path / "out") == []
     code, said = kill_when(lambda: len(asked(tmp_path)) > 300, arguments, signal.SIGINT)
     assert code == 130 and "run the same command to resume" in said and "Traceback" not in said
     monkeypatch.setenv("DICTIONARY_SECONDS", "0")
@@ -230,6 +231,22 @@ def test_killed_and_run_again(own_cache: Path, tmp_path: Path, monkeypatch: pyte
     assert polyclip(*arguments[:-1], tmp_path / "whole").code == 0
     for name in ("captions.jsonl", "corpus.toml"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_folder_that_another_translation_writes_is_refused(tmp_path: Path) -> None:
+    base = write_corpus(tmp_path / "toy")
+    words = dictionary.write(tmp_path / "words.tsv", {"sw": SWAHILI})
+    out = tmp_path / "out"
+    arguments = ["translate", base, "--to", "sw", "--with", "dictionary", "--model", words, *OFF, "--out", out]
+    with lock_folder(out):
+        said = polyclip(*arguments)
+        assert said.code == 2 and "is being written by process" in said.err and (out / OWNER).exists()
+    assert not out.exists() and polyclip(*arguments).code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["captions.jsonl", "corpus.toml"]
+    (out / "captions.jsonl").unlink()  # as a process leaves it that is killed between the two files
+    refused = polyclip("align", "--lang", "sw", "--corpus", out / "corpus.toml", "--out", tmp_path / "run")
+    assert refused.code == 2 and "run 'polyclip translate' again" in refused.err
+    assert polyclip(*arguments).code == 0 and (out / "captions.jsonl").exists()
 
 
 def test_back_translation_drops_what_does_not_come_back(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 from polyclip.core.run_folder import read_settings
-from polyclip.core.storage import hash_file
 from polyclip.data.image_modes import convert_to_rgb
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError, RunError
@@ -23,6 +22,7 @@ from polyclip.languages.normalize import normalize_input
 from polyclip.models import encoding
 from polyclip.models.aligner import load_model
 from polyclip.models.branch import Branch
+from polyclip.models.model_identity import hash_model
 from polyclip.search.index import Index, find_manifest
 from polyclip.search.results import Hit
 
@@ -215,7 +215,7 @@ def read_stamp(folder: Path) -> Stamp:
 def identify_weights(run: Path) -> str:
     """Return a hash of a model's trained weights, the same wherever the run folder lies."""
     path = run / "aligner.safetensors"
-    return hash_file(path) if path.is_file() else str(run)
+    return hash_model(path) if path.is_file() else str(run)
 
 
 def choose_name(folder: Path, taken: dict[str, Any]) -> str:
