@@ -32,6 +32,7 @@ SLOW = (  # files and folders that `make test-fast` leaves out; all others toget
     "evaluation/test_tokenizer.py",
     "evaluation/test_zeroshot.py",
     "exporters",
+    "faults",
     "languages/test_normalize.py",
     "languages/test_packs.py",
     "models/test_closed_form.py",

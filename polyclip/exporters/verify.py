@@ -20,6 +20,7 @@ LEAST, LEAST_INT8 = 0.9999, 0.99  # cosine
 # pixel apart
 LEAST_WIDE = 0.95
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+OFFLINE |= {"ORT_DISABLE_TELEMETRY": "1"}  # else onnxruntime writes a device number and a database into the home folder
 
 
 @dataclass(frozen=True)

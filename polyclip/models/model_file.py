@@ -15,6 +15,7 @@ from polyclip.core.json import parse_json
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.run_folder import is_outside, read_settings, write_settings
 from polyclip.core.storage import write_atomically
+from polyclip.core.tensor_files import sort_metadata
 from polyclip.errors import RunError, WeightsError
 from polyclip.models.branch import ModelConfig
 from polyclip.models.hub import NEEDED, RUN_FILES, is_repository, pull
@@ -40,19 +41,6 @@ def write_parts(model: "PolyCLIP", path: Path) -> None:
         tensors = {n: (t.half() if t.ndim > 1 else t.float() if t.is_floating_point() else t) for n, t in state.items()}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=metadata)
         sort_metadata(temporary)
-
-
-def sort_metadata(path: Path) -> None:
-    """Sort the metadata of a safetensors file, whose order is another in every process: equal models, equal files."""
-    with path.open("r+b") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = parse_json(file.read(size))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        if len(text) > size:
-            raise WeightsError(f"The header of {path.name} grew while it was sorted; please report this.")
-        file.seek(8)
-        file.write(text.ljust(size))
 
 
 def read_aligner(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from polyclip.core.json import parse_json
 from polyclip.core.storage import hash_parts
+from polyclip.core.tensor_files import LENGTH
 from polyclip.errors import WeightsError
-
-LENGTH = 8  # bytes before the header of a safetensors file, which hold its length
 
 
 def hash_model(path: Path) -> str:

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from polyclip.core.json import parse_json
 from polyclip.core.storage import hash_file
+from polyclip.core.tensor_files import sort_metadata
 from polyclip.errors import DataError
 from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Score
 
@@ -53,6 +54,7 @@ def write_outcomes(path: Path, outcomes: list[QueryOutcomes]) -> str:
         "clusters": json.dumps(list(number), ensure_ascii=False),
     }
     save_file(tensors, path, metadata)
+    sort_metadata(path)
     return hash_file(path)
 
 

@@ -1,6 +1,7 @@
 """Export both towers as ONNX graphs in immich's layout: `textual/`, `visual/`, `config.json`. Supports every method."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,7 @@ def quantise(path: Path) -> None:
     e5-small a cosine of
     0.92. It quantizes the embedding matrices. Convolutions stay as they are.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it writes into the home folder
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
