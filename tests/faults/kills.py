@@ -35,7 +35,21 @@ TOWERS = [
     "--vision-tower",
     "timm:test_efficientnet,weights=vision/test_efficientnet.safetensors",
 ]
-TRAIN = ["align", "--lang", "sw", "--corpus", "corpus/toy.toml", "--epochs", "4", "--batch-size", "8", "--seed", "3"]
+TRAIN = [
+    "align",
+    "--lang",
+    "sw",
+    "--corpus",
+    "corpus/toy.toml",
+    "--epochs",
+    "4",
+    "--batch-size",
+    "8",
+    "--seed",
+    "3",
+    "--head-dim",
+    "16",
+]
 ALIGN = [*TRAIN, *TOWERS, "--out", "out"]
 CASES: dict[str, list[str]] = {
     **{method: [*ALIGN, "--method", method] for method in ("heads", "head-mlp", "lilt-da", "lora", "ridge", "full")},
