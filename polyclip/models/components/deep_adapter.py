@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from polyclip.errors import DataError
+from polyclip.models.attention import mix_tokens
 from polyclip.models.components.target import TargetLayers
 
 EXPANSION = 6  # of the convolutional layer, as in the encoders it extends
@@ -49,7 +50,7 @@ class TokenLayer(nn.Module):
         query, key, value = (
             self.qkv(hidden).view(rows, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         )
-        seen = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        seen = mix_tokens(query, key, value, bias)
         return self.out(seen.transpose(1, 2).reshape(rows, tokens, width))
 
 

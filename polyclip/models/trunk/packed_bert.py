@@ -6,24 +6,23 @@ The same function as transformers' own layers up to the rounding of float32, for
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, scaled_dot_product_attention
+from torch.nn.functional import layer_norm
 
 from polyclip.core.encode_precision import FP32
 from polyclip.models.products import make_product
 from polyclip.models.trunk import State
+from polyclip.models.trunk.packed_attention import attend
 from polyclip.models.trunk.text import Bert
 
 FAMILIES = {f"transformers.models.{name}.modeling_{name}" for name in ("bert", "roberta", "xlm_roberta")}
 QKV = ("attention.self.query", "attention.self.key", "attention.self.value")
 LINEAR = {*QKV, "attention.output.dense", "intermediate.dense", "output.dense"}
 NORMS = {"attention.output.LayerNorm", "output.LayerNorm"}
-Runs = Sequence[tuple[int, int]]  # how many captions, of how many tokens each
 Pair = tuple[Tensor, Tensor]  # weight and bias
 
 
@@ -58,9 +57,11 @@ class PackedLayer:
         self.narrow = make_product(*pair("output.dense"), precision)
         self.mixed, self.last = pair("attention.output.LayerNorm"), pair("output.LayerNorm")
 
-    def __call__(self, hidden: Float[Tensor, "token width"], together: Runs) -> Float[Tensor, "token width"]:
+    def __call__(
+        self, hidden: Float[Tensor, "token width"], lengths: Int[Tensor, " caption"]
+    ) -> Float[Tensor, "token width"]:
         """Apply the layer to all tokens; attention, norms and sums are float32 in any precision."""
-        seen = attend(self.qkv(hidden).float(), together, self.heads)
+        seen = attend(self.qkv(hidden), lengths, self.heads)
         hidden = layer_norm(self.mix.add_to(hidden, seen), hidden.shape[1:], *self.mixed, self.epsilon)
         inner = self.activation(self.widen(hidden))
         return layer_norm(self.narrow.add_to(hidden, inner), hidden.shape[1:], *self.last, self.epsilon)
@@ -93,7 +94,7 @@ class PackedBert:
 
     def step(self, number: int, state: State) -> State:
         """Apply one layer to all captions."""
-        return state | {"hidden": self.layers[number](state["hidden"], group_lengths(state["lengths"]))}
+        return state | {"hidden": self.layers[number](state["hidden"], state["lengths"])}
 
     def end(self, state: State) -> State:
         """No-op: this architecture has no final LayerNorm."""
@@ -137,19 +138,3 @@ def is_plain(layer: nn.Module) -> bool:
 def is_untouched(module: nn.Module) -> bool:
     """Whether a module is in eval mode, has its class's own forward, and has no hooks."""
     return not (module.training or "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks)
-
-
-def group_lengths(lengths: Tensor) -> Runs:
-    """Group neighbouring captions of equal length; sorted captions make few groups."""
-    return [(len(list(same)), length) for length, same in groupby(lengths.tolist())]
-
-
-def attend(mapped: Float[Tensor, "token three_widths"], together: Runs, heads: int) -> Float[Tensor, "token width"]:
-    """Multi-head self-attention inside each caption."""
-    out = []
-    for part, (count, length) in zip(
-        mapped.split([count * length for count, length in together]), together, strict=True
-    ):
-        query, key, value = part.view(count, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
-        out.append(scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(count * length, -1))
-    return torch.cat(out)

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from polyclip.models.attention import use_short_attention
 from polyclip.models.trunk import State
 
 
@@ -14,6 +15,7 @@ class Bert:
     final_norm = None
 
     def __init__(self, model: Any) -> None:
+        use_short_attention(model)
         self.model = model
         self.width, self.heads, self.inner = (
             model.config.hidden_size,
@@ -51,6 +53,7 @@ class M2M:
     kind = "tokens"
 
     def __init__(self, model: Any) -> None:
+        use_short_attention(model)
         self.model = model
         self.width, self.heads, self.inner = (
             model.config.d_model,

@@ -1,0 +1,76 @@
+"""Attention by products is torch's own attention, forward and backward, and captions in one block do not see each
+other.
+"""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from polyclip.models.attention import SHORT, mix_tokens
+from polyclip.models.trunk.packed_attention import BLOCK, LONG, attend, plan_blocks
+
+HEADS, PART = 3, 8
+LENGTHS = {
+    "one token": [1],
+    "nothing": [],
+    "sorted": [25, 24, 17, 9, 9, 3, 1],
+    "as they come": [3, 31, 1, 2, 30, 5],
+    "a block to the last place": [BLOCK, BLOCK - 1, 1],
+    "one more than a block": [BLOCK + 1, 2, 2],
+    "the longest in blocks": [LONG, 5],
+    "longer": [LONG + 1, 5, 1],
+}
+
+
+def draw(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+def test_each_caption_attends_to_itself(lengths: list[int]) -> None:
+    mapped = draw(sum(lengths), 3 * HEADS * PART)
+    parts = [
+        scaled_dot_product_attention(*rows.view(len(rows), 3, HEADS, PART).permute(1, 2, 0, 3))
+        .transpose(0, 1)
+        .reshape(len(rows), -1)
+        for rows in mapped.split(lengths)
+    ]
+    expected = torch.cat(parts) if parts else mapped[:, : HEADS * PART]
+    torch.testing.assert_close(attend(mapped, torch.tensor(lengths, dtype=torch.long), HEADS), expected)
+
+
+@pytest.mark.parametrize(
+    "lengths", [own for own in LENGTHS.values() if own], ids=[name for name in LENGTHS if LENGTHS[name]]
+)
+def test_every_token_has_one_place(lengths: list[int]) -> None:
+    blocks = plan_blocks(tuple(lengths), HEADS)
+    assert blocks.tokens.view(-1)[blocks.places].tolist() == list(range(sum(lengths)))
+    assert blocks.tokens.shape[1] <= max(BLOCK, *lengths)
+
+
+@pytest.mark.parametrize("tokens", [1, 16, 17, SHORT, SHORT + 1])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_products_are_torchs_attention(tokens: int, hidden: bool) -> None:
+    mask = torch.ones(2, 1, tokens, tokens, dtype=torch.bool)
+    if hidden:
+        mask[1, :, :, (tokens + 1) // 2 :] = False
+    found, expected = ([draw(2, HEADS, tokens, PART).requires_grad_() for _ in range(3)] for _ in range(2))
+    weight = draw(2, HEADS, tokens, PART)
+    (mix_tokens(*found, mask) * weight).sum().backward()
+    (scaled_dot_product_attention(*expected, attn_mask=mask) * weight).sum().backward()
+    torch.testing.assert_close(mix_tokens(*found, mask), scaled_dot_product_attention(*expected, attn_mask=mask))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.grad, other.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_scale_and_dropout() -> None:
+    query, key, value = (draw(1, 1, 64, PART) for _ in range(3))
+    torch.testing.assert_close(
+        mix_tokens(query, key, value, scale=0.5), scaled_dot_product_attention(query, key, value, scale=0.5)
+    )
+    ones = torch.ones(1, 1, 64, PART)
+    dropped = mix_tokens(query, key, ones, dropout=0.5)
+    assert dropped.std() > 0.05  # weights were dropped,
+    assert abs(float(dropped.mean()) - 1) < 0.2  # and the others scaled up
+    torch.testing.assert_close(mix_tokens(query, key, ones), ones)
