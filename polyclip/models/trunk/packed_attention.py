@@ -47,7 +47,7 @@ def attend(
 
     """
     sizes: list[int] = lengths.tolist()
-    if max(sizes, default=0) > LONG:
+    if max(sizes) > LONG:
         return torch.cat([attend_alone(rows, heads) for rows in mapped.split(sizes)])
     return attend_in_blocks(mapped, plan_blocks(tuple(sizes), heads), heads)
 
@@ -82,7 +82,7 @@ def plan_blocks(lengths: tuple[int, ...], heads: int) -> Blocks:
         The blocks; captions keep their order.
 
     """
-    room = max((BLOCK, *lengths))
+    room = max(BLOCK, *lengths)
     rows: list[list[tuple[int, int]]] = [[]]  # of each block: caption and token
     token = 0
     for caption, length in enumerate(lengths):
