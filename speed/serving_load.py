@@ -50,6 +50,7 @@ async def build_index(folder: Path, run: Path, index: Path) -> None:
 
     """
     command = [sys.executable, "-m", "polyclip", "index", str(folder), "--model", str(run), "--out", str(index)]
+    command = ["nice", *command]  # as one would beside a server
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
     try:
         code = await process.wait()

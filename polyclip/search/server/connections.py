@@ -5,15 +5,19 @@ that does not take its answer.
 """
 
 import asyncio
+from collections import defaultdict
+from weakref import WeakKeyDictionary
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from polyclip.search.server.logs import LOG
 from polyclip.search.server.policy import HEADERS, RETRY
 
 MOST = 512  # connections with a request, or that may send one
 PER_CLIENT = 256  # of one address; a proxy is one
-TOLD = 128  # connections beyond them that are told that there is no room; more are cut off
+TOLD = 2048  # connections beyond them that are told that there is no room; more are cut off
+FILES = MOST + 2 * TOLD  # that may be open, where the system allows as many
 LOOK = 2.5  # seconds between two looks at a connection
 IDLE = 12.5  # seconds a connection may stay without the whole head of a request
 SLOW = 10.0  # seconds for which a body may come slower than `RATE`, or an answer not be taken
@@ -22,6 +26,18 @@ LONGEST = 300.0  # seconds in which a body has to arrive
 CROWDED = ("503 Service Unavailable", "Too many connections; ask again in a moment.")
 LATE = ("408 Request Timeout", "The request did not arrive in time.")
 UNREADABLE = ("400 Bad Request", "This is not an HTTP request that can be read.")
+
+
+def allow_files() -> None:
+    """Let this process have `FILES` open where it may: each connection is one."""
+    try:
+        import resource
+    except ImportError:  # not on Windows, where there is no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def format_refusal(status: str, sentence: str) -> bytes:
@@ -41,11 +57,15 @@ class Connection(H11Protocol):
         self.since = self._steady = self.loop.time()  # of its state, and when a body last came fast enough
         self._received = 0  # bytes since the last look
         self._stuck: float | None = None  # since when the client does not take its answer
+        self._ended = False  # whether its last answer was written
         self._timer = self.loop.call_later(LOOK, self._look)
-        others = [each for each in self.connections if isinstance(each, Connection) and each is not self]
-        self.refused = not find_room(self, others)
-        if self.refused and len(others) >= MOST + TOLD:
+        self.crowd = CROWDS.setdefault(self.server_state, Crowd())
+        if self.crowd.admit(self):
+            return
+        if len(self.connections) > MOST + TOLD:
             transport.abort()
+        else:  # at once: reading the request first would keep the connection longer
+            self._end(*CROWDED)
 
     @property
     def is_idle(self) -> bool:
@@ -53,9 +73,8 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; where there is no room, say so."""
-        if self.refused:
-            self._end(*CROWDED)
+        """Take bytes, unless the last answer was written."""
+        if self._ended:
             return
         was_idle = self.is_idle
         self._received += len(data)
@@ -81,6 +100,7 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Look at the connection no more."""
         self._timer.cancel()
+        self.crowd.leave(self)
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -98,9 +118,11 @@ class Connection(H11Protocol):
             self._stuck = self._stuck or now  # what is left of the answer
         if self._stuck is not None and now - self._stuck > SLOW:
             self.transport.abort()
+        elif self._ended:
+            self.transport.close()
         elif self.is_idle and now - self.since > IDLE and self.conn.trailing_data[0]:
             self._end(*LATE)  # of a head that never became whole
-        elif self.refused or (self.is_idle and now - self.since > IDLE):
+        elif self.is_idle and now - self.since > IDLE:
             self.transport.close()
         elif self._is_body_late(now):
             self._end(*LATE)
@@ -110,18 +132,51 @@ class Connection(H11Protocol):
         return reading and (now - self._steady > SLOW or now - self.since > LONGEST)
 
     def _end(self, status: str, sentence: str) -> None:
+        """Write the last answer; what still comes is read and dropped, or the system would take the answer back."""
         LOG.info("A connection was ended: %s", sentence)
-        if self.is_idle or not self.cycle.response_started:
-            self.transport.write(format_refusal(status, sentence))
-        self.transport.close()
+        self._ended = True
+        self.crowd.leave(self)
+        if not self.is_idle and self.cycle.response_started:
+            self.transport.close()
+            return
+        self.transport.write(format_refusal(status, sentence))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
 
-def find_room(new: Connection, others: list[Connection]) -> bool:
-    """Say whether a connection may stay; where its client or all together have enough, one without a request ends."""
-    taken = [each for each in others if not each.refused and not each.transport.is_closing()]
-    own = [each for each in taken if new.client and each.client and each.client[0] == new.client[0]]
-    crowd = taken if len(taken) >= MOST else own if len(own) >= PER_CLIENT else []
-    idle = [each for each in crowd if each.is_idle]
-    if idle:
-        min(idle, key=lambda each: each.since).transport.abort()
-    return not crowd or bool(idle)
+class Crowd:
+    """The connections of a server that may send requests, in all and of each address."""
+
+    def __init__(self) -> None:
+        self._all: dict[Connection, None] = {}
+        self._own: defaultdict[str, dict[Connection, None]] = defaultdict(dict)
+
+    def admit(self, new: Connection) -> bool:
+        """Take a connection; where there are enough, the one longest without a request ends, or none is taken."""
+        address = get_address(new)
+        own = self._own[address]
+        if crowd := self._all if len(self._all) >= MOST else own if len(own) >= PER_CLIENT else {}:
+            idle = [each for each in crowd if each.is_idle]
+            if not idle:
+                return False
+            longest = min(idle, key=lambda each: each.since)
+            self.leave(longest)
+            longest.transport.abort()
+        self._all[new] = self._own[address][new] = None
+        return True
+
+    def leave(self, old: Connection) -> None:
+        """Count a connection no more."""
+        self._all.pop(old, None)
+        own = self._own[get_address(old)]
+        own.pop(old, None)
+        if not own:
+            del self._own[get_address(old)]
+
+
+CROWDS: WeakKeyDictionary[ServerState, Crowd] = WeakKeyDictionary()
+
+
+def get_address(connection: Connection) -> str:
+    """The address that a connection comes from; empty where the system does not tell."""
+    return connection.client[0] if connection.client else ""

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from polyclip.errors import RunError
 from polyclip.search.server.collections import Catalog
-from polyclip.search.server.connections import IDLE, Connection
+from polyclip.search.server.connections import IDLE, Connection, allow_files
 from polyclip.search.server.logs import Level, log_to_stderr
 from polyclip.search.server.policy import Hosts, Token, check_origin, is_loopback
 from polyclip.search.server.routes import build_application
@@ -116,6 +116,7 @@ def serve(indexes: Sequence[Path], options: ServerOptions, ready: Callable[[str]
     options.make_token(), [check_origin(origin) for origin in options.origins]  # before anything is loaded
     with closing(bind_socket(options)) as bound, log_to_stderr(options.log_level):
         app = open_application(indexes, options)
+        allow_files()
         ready(format_address(bound))
         uvicorn.Server(configure_uvicorn(app)).run(sockets=[bound])
 

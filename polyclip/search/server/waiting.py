@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from polyclip.search.server.query import SearchAnswer, SearchRequest, answer_req
 
 LOG = logging.getLogger(__name__)
 LINE = 256  # requests that may wait; further ones are refused
+LONGEST = 2.0  # seconds that a request may have to wait; refused at once, it can be asked again elsewhere or later
 BATCH = 64  # requests answered in one go
 
 
@@ -25,6 +27,7 @@ class WaitingLine:
         self._limiter = anyio.CapacityLimiter(1)
         self._waiting: deque[tuple[SearchRequest, asyncio.Future[SearchAnswer]]] = deque()
         self._working: asyncio.Task[None] | None = None
+        self._pace = 0.0  # seconds for each request of the last batches
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -33,11 +36,11 @@ class WaitingLine:
         """Answer a request once earlier ones are done.
 
         Raises:
-            RequestError: (503) The queue is full; or the request has no answer.
+            RequestError: (503) The queue is full or too slow; or the request has no answer.
 
         """
-        if len(self._waiting) >= LINE:
-            raise RequestError(503, f"{LINE} questions are waiting already; ask again in a moment.")
+        if len(self._waiting) >= LINE or len(self._waiting) * self._pace > LONGEST:
+            raise RequestError(503, f"{len(self._waiting)} questions are waiting already; ask again in a moment.")
         answer: asyncio.Future[SearchAnswer] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))
         if self._working is None or self._working.done():
@@ -48,9 +51,11 @@ class WaitingLine:
         while self._waiting:
             taken = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             wanted = [(asked, answer) for asked, answer in taken if not answer.done()]  # others have hung up
+            begun = time.monotonic()
             found = await anyio.to_thread.run_sync(
                 answer_together, [asked for asked, _ in wanted], limiter=self._limiter
             )
+            self._pace = (self._pace + (time.monotonic() - begun) / len(taken)) / 2
             for (_, answer), one in zip(wanted, found, strict=True):
                 if answer.done():
                     continue
