@@ -9,12 +9,35 @@ PolyclipError
 └── RunError          a run folder that cannot be used, resumed or written
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+# Characters that a terminal or page would obey instead of showing: control characters, line separators, changes of
+# direction. Joiners and marks of direction stay: Persian, Hindi and emoji are written with them.
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+LONGEST = 2_000  # characters of a message
+NAME = 100  # characters of an unknown name
+
+
+def escape_unseen(text: str) -> str:
+    r"""Text on one line that shows what it holds: a newline as `\n`, other characters of `UNSEEN` as `\x1b`."""
+    return UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def shorten(text: str, most: int) -> str:
+    """Text of at most `most` characters: the middle of a longer one is left out."""
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[len(text) - most // 2 + 3 :]}"
+
 
 class PolyclipError(Exception):
-    """Base class of all errors; the message says where, what was found, what was expected and what to do."""
+    """Base class of all errors; the message says where, what was found, what was expected and what to do.
+
+    It is one line: what it quotes is escaped, and shortened where it is very long.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shorten(escape_unseen(message.strip()), LONGEST))
 
 
 FEW = 10  # names that are all listed in a message
@@ -47,7 +70,7 @@ class UnknownName(PolyclipError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
-        names = sorted(known)
+        names, name = sorted(known), shorten(name, NAME)
         by_key = {text.partition(" (")[0]: text for text in names}
         told = len(names) == 1 and names[0] not in by_key  # the list says as much
         near = [] if told else get_close_matches(name, by_key, n=3, cutoff=0.5)
@@ -68,7 +91,8 @@ class AmbiguousName(PolyclipError):
 
     def __init__(self, kind: str, name: str, choices: Iterable[str], names: Iterable[str]) -> None:
         super().__init__(
-            f"{name!r} means more than one {kind}: {'; '.join(choices)}. Write one of {', '.join(names)} instead."
+            f"{shorten(name, NAME)!r} means more than one {kind}: {'; '.join(choices)}. Write one of "
+            f"{', '.join(names)} instead."
         )
 
 

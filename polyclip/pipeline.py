@@ -212,7 +212,7 @@ def evaluate(benchmark: str, model: PolyCLIP | Path, request: Request) -> Result
     module = find_benchmark(benchmark)
     clock = Clock()
     aligner = model if isinstance(model, PolyCLIP) else load_model(model)
-    facts = aligner.settings if isinstance(model, PolyCLIP) else read_settings(model)
+    facts = aligner.settings if isinstance(model, PolyCLIP) else read_settings(model, "heads")
     if not facts:
         raise RunError(
             "The model does not come from a run: expected one that align returned or from_pretrained loaded."

@@ -33,6 +33,7 @@ SLOW = (  # files and folders that `make test-fast` leaves out; all others toget
     "evaluation/test_zeroshot.py",
     "exporters",
     "faults",
+    "fuzz",
     "languages/test_normalize.py",
     "languages/test_packs.py",
     "models/test_closed_form.py",

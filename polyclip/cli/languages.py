@@ -55,10 +55,16 @@ def show(
     if json:
         print_json(pack.model_dump(mode="json"))
         return
-    table = Table("key", title=f"{pack.code}: {pack.name}", title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    table = Table(
+        "key",
+        title=show_line(f"{pack.code}: {pack.name}"),
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+    )
     table.add_column("value", overflow="fold")
     for key, value in flatten_pack(pack):
-        table.add_row(key, value)
+        table.add_row(show_line(key), show_line(value))
     for source in pack.sources:
         table.add_row(f"source, {source.checked}", f"{source.url}: {', '.join(source.fields)}")
     PlainConsole().print(table)

@@ -4,6 +4,7 @@ import gzip
 import zlib
 from pathlib import Path
 
+from polyclip.core.storage import check_plain
 from polyclip.errors import DataError
 
 BLOCK = 1 << 20  # bytes
@@ -27,6 +28,7 @@ def read_gzip(path: Path, most: int = 2_000_000_000) -> bytes:
         OSError: It cannot be read, or is damaged; also EOFError and zlib.error (`FAULTS`).
 
     """
+    check_plain(path)
     most = min(most, max(FREE, RATIO * path.stat().st_size))
     found = bytearray()
     with gzip.open(path) as packed:

@@ -19,25 +19,30 @@ def parse_json(text: str | bytes) -> Any:
         Its value.
 
     Raises:
-        JSONDecodeError: It is not JSON, is nested too deeply, has a number of over 4,300 digits, or half a surrogate
-            pair such as `\ud83d`, which no file and no encoder can take.
+        JSONDecodeError: It is not JSON, is nested too deeply, has NaN, a number of over 4,300 digits, or half a
+            surrogate pair such as `\ud83d`, which no file and no encoder can take.
         UnicodeDecodeError: The bytes are not UTF-8.
 
     """
     source = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
     try:
-        found = json.loads(source)
+        found = json.loads(source, parse_constant=refuse)
     except JSONDecodeError:
         raise
     except RecursionError as error:
         raise JSONDecodeError("nested too deeply", "", 0) from error
-    except ValueError as error:  # Python parses no number of over 4,300 digits
+    except ValueError as error:  # a number of over 4,300 digits, or none
         raise JSONDecodeError(str(error).partition(";")[0], "", 0) from error
     if "\\ud" in source or "\\uD" in source or is_broken(source):
         place = find_surrogate(found)
         if place:
             raise JSONDecodeError(f"half a surrogate pair in {place}", "", 0)
     return found
+
+
+def refuse(name: str) -> None:
+    """Refuse NaN, Infinity and -Infinity, which Python reads and JSON does not have."""
+    raise ValueError(f"{name} is no number")
 
 
 def find_surrogate(found: Any) -> str:

@@ -68,12 +68,7 @@ def find(kind: str, name: str) -> ModuleType:
         'polyclip.data.readers.jsonl'
 
     """
-    if (
-        (PACKAGE / FOLDERS[kind] / f"{to_module_name(name)}.py").is_file()
-        and not name.startswith("_")
-        and name.isprintable()
-        and "/" not in name
-    ):
+    if to_module_name(name) in {path.stem for path in (PACKAGE / FOLDERS[kind]).glob("[!_]*.py")}:
         return import_module(f"polyclip.{FOLDERS[kind].replace('/', '.')}.{to_module_name(name)}")
     for point in entry_points(group=f"polyclip.{kind}"):
         if point.name == name:

@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 
 from polyclip.core import distributed
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
-from polyclip.core.storage import PART, remove_abandoned, write_text
+from polyclip.core.run_schema import WrittenRun, find_fault, find_odd_value
+from polyclip.core.storage import PART, read_plain_text, remove_abandoned, write_text
 from polyclip.core.toml import parse_toml
 from polyclip.errors import PolyclipError, RunError
 
@@ -140,7 +141,7 @@ def check_folder(folder: Path, wanted: dict[str, Any], *, resume: bool) -> None:
         if folder.exists() and (not folder.is_dir() or list_strangers(folder)):
             raise RunError(f"{folder} exists and is not a run folder; choose another --out.")
         return
-    found = read_settings(folder)
+    found = parse_settings(folder)
     different = sorted(key for key in wanted if found.get(key) != wanted[key])
     if different:
         was, now = ({key: table.get(key) for key in different} for table in (found, wanted))
@@ -174,16 +175,38 @@ def format_changes(was: dict[str, Any], now: dict[str, Any], prefix: str = "") -
     return "; ".join(text for text in found if text)
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
+def read_settings(folder: Path, *needed: str) -> dict[str, Any]:
     """Read the settings of a run folder.
+
+    Args:
+        folder: The run folder.
+        needed: Keys that must be there, besides the languages.
+
+    Returns:
+        The settings, with values of the types that are written.
 
     Raises:
         RunError: run.toml is missing or damaged.
 
     """
+    found = parse_settings(folder)
+    if fault := find_odd_value(found) or find_fault(WrittenRun, found, *needed):
+        raise RunError(
+            f"{folder / 'run.toml'} is not what 'polyclip align' writes: {fault}. Copy it again, or align again."
+        )
+    return found
+
+
+def parse_settings(folder: Path) -> dict[str, Any]:
+    """Parse run.toml, whatever settings it holds.
+
+    Raises:
+        RunError: It is missing or is not TOML.
+
+    """
     path = folder / "run.toml"
     try:
-        return parse_toml(path.read_text("utf-8"))
+        return parse_toml(read_plain_text(path))
     except FileNotFoundError as error:
         raise RunError(
             f"{folder} is not a run folder: run.toml not found.{hint_folder(folder, RUN_FOLDER)} Make one with: "

@@ -1,9 +1,11 @@
 """Atomic file writing, hashes, and the user's cache folder."""
 
+import errno
 import hashlib
 import os
 import re
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -159,8 +161,64 @@ def write_text(path: Path, text: str, *, what: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def check_plain(path: Path) -> None:
+    """Check that a path is a plain file: a pipe would be waited for, and a device may have no end.
+
+    Raises:
+        OSError: It is something else, or is not there.
+
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, expected a file", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a pipe or device, expected a plain file", str(path))
+
+
+def read_plain_bytes(path: Path) -> bytes:
+    """Read a whole plain file; OSError for anything else."""
+    check_plain(path)
+    return path.read_bytes()
+
+
+def read_plain_text(path: Path, encoding: str = "utf-8") -> str:
+    """Read a plain file of text; OSError for anything else, UnicodeDecodeError for another encoding."""
+    check_plain(path)
+    return path.read_text(encoding)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path, whose name a file gave, is a file: no name is too long to ask, or has too odd letters."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Whether a path, whose name a file gave, is there; see `is_file`."""
+    return is_file(path) or is_folder(path)
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path, whose name a file gave, leads into a folder, once links are followed."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have, or links in a circle
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path, whose name a file gave, is a folder; see `is_file`."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file as hex digits, read in blocks."""
+    """SHA-256 of a plain file as hex digits, read in blocks; OSError for anything else."""
+    check_plain(path)
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 

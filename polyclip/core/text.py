@@ -2,6 +2,8 @@
 
 import re
 
+from polyclip.errors import escape_unseen, shorten
+
 SURROGATE = re.compile("[\ud800-\udfff]")
 # C0 and C1 but tab and new line, which a terminal obeys, and signs that turn the direction of what follows
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -9,19 +11,27 @@ BREAKS = re.compile("[\t\n\u2028\u2029]")
 
 
 def show_name(name: str) -> str:
-    r"""A file name as text that can be printed and stored: bytes that are not UTF-8 as `\xe9`.
+    r"""A file name as text that can be printed and stored: bytes that are not UTF-8 as `\xe9`, a newline as `\n`.
+
+    Other control characters and changes of the writing direction are escaped too, so that a name looks like what it is.
 
     Args:
-        name: A name as the system gives it, with such bytes as surrogates.
+        name: A name as the system gives it, with bytes that are not UTF-8 as surrogates.
 
     Returns:
-        The same name where it is UTF-8.
+        The same name where it is UTF-8 without such characters.
 
     """
     try:
-        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if is_broken(name) else name
+        text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if is_broken(name) else name
     except UnicodeEncodeError:  # surrogates that no file system made
-        return SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", name)
+        text = name
+    return escape_unseen(text)
+
+
+def describe_error(error: BaseException, most: int = 160) -> str:
+    """What a library's error says, on one line and shortened."""
+    return shorten(escape_unseen(" ".join(str(error).split())), most)
 
 
 def is_broken(text: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from polyclip.core.storage import read_plain_text
 from polyclip.errors import PackError
 
 PACKAGE = Path(__file__).parents[1]
@@ -83,7 +84,7 @@ def read_table(path: Path) -> dict[str, Any]:
 
     """
     try:
-        return parse_toml(path.read_text("utf-8"))
+        return parse_toml(read_plain_text(path))
     except UnicodeDecodeError as error:
         raise PackError(f"{path} is not UTF-8 ({error}).") from error
     except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tomli_w
 
-from polyclip.core.storage import get_cache_folder, hash_parts, write_text
+from polyclip.core.storage import get_cache_folder, hash_parts, read_plain_text, write_text
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.image_files import find_images
 from polyclip.errors import DataError
@@ -87,7 +87,7 @@ def read_beside(folder: Path, language: str | None) -> dict[str, dict[str, list[
 def read_lines(path: Path) -> list[str]:
     """Read the lines of a text file that are not empty."""
     try:
-        return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+        return [line.strip() for line in read_plain_text(path, "utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error}); save the file as UTF-8.") from error
 
@@ -112,7 +112,7 @@ def write_corpus(
     text = "\n".join(lines) + "\n"
     target, pack = folder / CAPTIONS, folder / f"{name}.toml"
     for path, content in ((target, text), (pack, describe_corpus(name, {"reader": "jsonl", "folder": "."}))):
-        if path.exists() and path.read_text("utf-8") != content:
+        if path.exists() and read_plain_text(path) != content:
             raise DataError(
                 f"{path} exists and holds something else; move it away, or open the corpus with Corpus.open."
             )

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from polyclip.core.nearby import CORPUS_FOLDER, hint_folder
 from polyclip.core.registry import find
+from polyclip.core.storage import is_file, is_folder
 from polyclip.core.toml import CORPORA, Pack, read_pack
 from polyclip.data.reader import Reader, ShardReader
 from polyclip.data.shards.schema import ShardOptions
@@ -344,11 +345,11 @@ def find_pack_file(name: str) -> Path:
     from polyclip.data.tables.read import SUFFIXES
 
     given = Path(name)
-    if given.suffix == ".toml" and given.is_file():
+    if given.suffix == ".toml" and is_file(given):
         return given
-    if (CORPORA / f"{name}.toml").is_file():
+    if name in list_corpora():
         return CORPORA / f"{name}.toml"
-    if given.is_dir() or (given.is_file() and given.suffix.lower() in SUFFIXES):
+    if is_folder(given) or (is_file(given) and given.suffix.lower() in SUFFIXES):
         return find_or_make_pack(given)
     near = hint_folder(name, CORPUS_FOLDER, lambda other: other.is_dir() or other.suffix.lower() in SUFFIXES)
     raise UnknownName(

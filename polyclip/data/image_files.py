@@ -34,6 +34,7 @@ class FolderScan:
     nowhere: list[Path] = field(default_factory=list)  # links whose target is missing
     hidden: list[Path] = field(default_factory=list)  # folders with images such as .thumbnails, .Trash-1000
     broken: list[str] = field(default_factory=list)  # files and folders whose name no index may hold
+    odd: list[Path] = field(default_factory=list)  # pipes and devices
     closed: list[str] = field(default_factory=list)  # one sentence for each folder that may not be entered
 
     def describe_skipped(self, root: Path, option: str = FOLLOW) -> list[str]:
@@ -49,13 +50,15 @@ class FolderScan:
         """
         outside = [path for path in self.outside if path.suffix.lower() in SUFFIXES or path.is_dir()]
         nowhere = [path for path in self.nowhere if path.suffix.lower() in SUFFIXES]
+        odd = [path for path in self.odd if path.suffix.lower() in SUFFIXES]
         said = [
             (outside, f"links that lead out of {root} (not followed{f'; {option} reads them' if option else ''})"),
+            (odd, "pipes or devices, not files"),
             (nowhere, "links whose target is missing"),
             (self.hidden, "hidden folders with images (not searched)"),
         ]
         return [
-            *(f"{len(paths):,} {what}, the first: {min(paths)}" for paths, what in said if paths),
+            *(f"{len(paths):,} {what}, the first: {show_name(str(min(paths)))}" for paths, what in said if paths),
             *self.closed,
             *(
                 f"{name}: the name is not UTF-8, or starts as a drive of Windows; rename it."
@@ -130,6 +133,7 @@ def walk_folder(folder: Path, *, follow_links: bool = False) -> FolderScan:
         folders[:] = [name for name, real in kept.items() if real not in seen]
         seen.update(kept.values())
         scan.files += [path for name in names if enter(path := Path(place, name), root, scan, follow=follow_links)]
+    scan.odd = sorted(path for path in scan.files if not path.is_file())
     scan.files = sorted(path for path in scan.files if path.is_file())
     return scan
 

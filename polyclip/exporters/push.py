@@ -44,7 +44,7 @@ def push(folder: Path, name: str, *, revision: str | None = None, private: bool 
         raise RunError(
             f"{name!r} is not a name on the hub; expected owner/name, such as our-community/{folder.resolve().name}."
         )
-    facts = read_settings(folder)
+    facts = read_settings(folder, "corpus", "recipe")
     missing = [file for file in (*NEEDED, "result.json") if not (folder / file).is_file()]
     if missing or is_unfinished(folder):
         raise RunError(

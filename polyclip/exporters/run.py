@@ -139,7 +139,7 @@ def remove_on_failure(folder: Path) -> Iterator[None]:
 
 def format_facts(done: ExportResult, run: Path, plug: Target) -> str:
     """Return the text of export.json."""
-    settings = read_settings(run)
+    settings = read_settings(run, "corpus", "recipe")
     recipe: dict[str, Any] = settings["recipe"]
     table = {
         "schema": 1,

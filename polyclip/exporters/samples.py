@@ -52,7 +52,7 @@ def load_samples(run: Path) -> Samples:
         DataError: The corpus' files are gone.
 
     """
-    corpus = load_corpus(read_settings(run)["corpus"])
+    corpus = load_corpus(read_settings(run, "corpus")["corpus"])
     captions = choose_captions(corpus, corpus.reader.languages(corpus.folder)[:4]) if corpus.name != "emoji" else []
     captions += choose_captions(load_corpus("emoji"), SCRIPTS)
     return Samples(list(dict.fromkeys(captions)), choose_images(corpus))

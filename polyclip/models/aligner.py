@@ -373,10 +373,11 @@ def load_model(run: str | Path, *, revision: str | None = None, cache_dir: str |
     with keep_random_state():
         model = PolyCLIP(config)
     for branch, key in ((model.text, "text_encoder"), (model.vision, "vision_tower")):
-        if branch.tower.identity != identities[key]:
+        made_on = identities.get(key, "none")
+        if branch.tower.identity != made_on:
             raise WeightsError(
                 f"{folder} was trained on another {key.replace('_', ' ')} than {branch.tower.name} here: identity "
-                f"{identities[key][:16]} in the file, {branch.tower.identity[:16]} at hand. Install the version it was "
+                f"{made_on[:16]} in the file, {branch.tower.identity[:16]} at hand. Install the version it was "
                 "trained with, or align again."
             )
     check_finite(state, str(folder))

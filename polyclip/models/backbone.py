@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyclip.core.registry import SINGULAR, find, list_names
+from polyclip.core.storage import is_folder
 from polyclip.errors import DataError, UnknownName
 from polyclip.models.trunk import State, Trunk
 from polyclip.models.vocabulary.classes import Classifier
@@ -149,7 +150,7 @@ def parse_spec(kind: str, text: str) -> tuple[str, str, dict[str, str]]:
     if colon and head.replace("_", "-") in known:
         argument, *pairs = rest.split(",")
         return head, argument, options(pairs, text)
-    if "/" in text or text.startswith(".") or Path(text).is_dir():
+    if "/" in text or text.startswith(".") or is_folder(Path(text)):
         return "huggingface", text, {}
     raise UnknownName(
         SINGULAR[kind], text, known, "A hub name has its owner before it (owner/name), or is written huggingface:NAME."

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
+from polyclip.core.text import describe_error
 from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
 from polyclip.models import feature_cache
@@ -53,6 +54,11 @@ class CachedColumn:
                 raise WeightsError(
                     f"{self.files[int(file[number])]} ends too early. Run 'polyclip cache clear' and try again."
                 )
+        if not np.isfinite(out).all():
+            first = int(file[~np.isfinite(out).all(1)][0])
+            raise WeightsError(
+                f"{self.files[first]} holds features that are not finite. Run 'polyclip cache clear' and try again."
+            )
 
     def open_file(self, number: int) -> FileIO:
         """Open file `number`; if too many are open, the least recently used one is closed."""
@@ -152,7 +158,7 @@ def open_features(
         The features, read from disk when indexed.
 
     Raises:
-        WeightsError: A cache file is damaged, or a feature is not finite.
+        WeightsError: A cache file is damaged; that a feature is not finite is found when it is read.
         DataError: An image cannot be read.
 
     """
@@ -197,12 +203,16 @@ def _offset(path: Path, tower: BackboneSpec) -> int:
         with path.open("rb") as handle:
             length = int.from_bytes(handle.read(8), "little")
             facts = parse_json(handle.read(min(length, 4096)))["vectors"]
-        whole = 8 + length + facts["data_offsets"][1] == path.stat().st_size and facts["dtype"] == "F32"
+        (rows, dim), (start, end) = facts["shape"], facts["data_offsets"]
+        whole = (facts["dtype"], start, end, dim) == ("F32", 0, 4 * rows * dim, tower.dim)
+        whole = whole and 8 + length + end == path.stat().st_size
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is damaged ({error}). Run 'polyclip cache clear' and try again.") from error
-    if not whole or facts["shape"][1:] != [tower.dim]:
+        raise WeightsError(
+            f"{path} is damaged ({describe_error(error)}). Run 'polyclip cache clear' and try again."
+        ) from error
+    if not whole:
         raise WeightsError(
             f"{path} is damaged, or holds other features than the {tower.dim} values of {tower.name}. Run "
             "'polyclip cache clear'."
         )
-    return 8 + length + int(facts["data_offsets"][0])
+    return 8 + length

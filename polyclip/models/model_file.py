@@ -14,8 +14,10 @@ from torch import Tensor
 from polyclip.core.json import parse_json
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.run_folder import is_outside, read_settings, write_settings
-from polyclip.core.storage import write_atomically
+from polyclip.core.run_schema import find_fault
+from polyclip.core.storage import is_folder, write_atomically
 from polyclip.core.tensor_files import sort_metadata
+from polyclip.core.text import describe_error
 from polyclip.errors import RunError, WeightsError
 from polyclip.models.branch import ModelConfig
 from polyclip.models.hub import NEEDED, RUN_FILES, is_repository, pull
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT = "1"
 FILE, SETTINGS = NEEDED
+SIZES, MOST = ("dim", "anchors", "name_units", "name_dim", "space"), 10_000_000  # of a configuration
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # what torch.save and pickle write first
 
 
@@ -98,14 +101,33 @@ def read_parts(folder: Path) -> tuple[ModelConfig, dict[str, str], dict[str, Ten
         )
     metadata, state = read_aligner(path)
     try:
-        config = ModelConfig(**parse_json(metadata["recipe"]))
+        config = parse_config(metadata["recipe"])
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f"{path} has a recipe that this version of polyclip cannot read ({error}); align again, or use the "
-            "version it "
-            "was made with."
+            f"{path} has a recipe that this version of polyclip cannot read ({describe_error(error)}); align again, "
+            "or use the version it was made with."
         ) from error
     return config, metadata, state
+
+
+def parse_config(text: str) -> ModelConfig:
+    """Parse the configuration that a model's file holds.
+
+    Raises:
+        ValueError: It is not JSON, or a value is of another type or size; TypeError for an unknown key.
+
+    """
+    given = parse_json(text)
+    config = ModelConfig(**given)
+    if fault := find_fault(ModelConfig, given):
+        raise ValueError(str(fault))
+    sizes = {name: getattr(config, name) for name in SIZES}
+    wrong = {name: size for name, size in sizes.items() if not (1 if name == "dim" else 0) <= size <= MOST}
+    shares = {name: getattr(config, name) for name in ("text_dropout", "image_dropout")}
+    wrong |= {name: share for name, share in shares.items() if not 0 <= share < 1}
+    if wrong:
+        raise ValueError(", ".join(f"{name} is {value}" for name, value in wrong.items()))
+    return config
 
 
 def read_settings_beside(folder: Path) -> dict[str, Any]:
@@ -161,7 +183,7 @@ def locate(run: str | Path, revision: str | None, cache_dir: str | Path | None) 
         WeightsError: The hub cannot be reached, or has no such run.
 
     """
-    if is_repository(str(run)) and (revision is not None or not Path(run).parent.is_dir()):
+    if is_repository(str(run)) and (revision is not None or not is_folder(Path(run).parent)):
         folder, commit = pull(str(run), revision, cache_dir)
         return folder, f"{run}@{commit}"
     if revision is not None:

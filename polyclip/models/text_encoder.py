@@ -27,6 +27,14 @@ class TokenizerSpec:
     special: dict[str, str]  # such as {"pad_token": "<pad>"}
 
 
+LONGEST = 50_000  # characters of a caption: no encoder reads more than 8,192 tokens, and tokenizers read all of it
+
+
+def cut(captions: Sequence[str]) -> list[str]:
+    """Captions up to their character `LONGEST`: tokenizing one of 10 MB would take seconds, each time."""
+    return [caption[:LONGEST] for caption in captions]
+
+
 class TextEncoder(nn.Module):
     """Frozen text encoder in eval mode: captions to features.
 
@@ -53,11 +61,11 @@ class TextEncoder(nn.Module):
 
     def costs(self, items: Sequence[str]) -> list[int]:
         """Number of tokens of each caption."""
-        return self.tokenize(items)["attention_mask"].sum(1).tolist() if items else []
+        return self.tokenize(cut(items))["attention_mask"].sum(1).tolist() if items else []
 
     def prepare(self, items: Sequence[str]) -> State:
         """Token ids and mask, each [caption, longest caption]."""
-        return self.tokenize(items)
+        return self.tokenize(cut(items))
 
     def start(self, inputs: State) -> State:
         """Return the token ids as they are."""

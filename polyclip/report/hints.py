@@ -53,7 +53,7 @@ def format_own_score(folder: Path) -> str:
         RunError: The folder has no settings.
 
     """
-    run = read_settings(folder)
+    run = read_settings(folder, "corpus")
     code = (run.get("continued", {}).get("new") or run["languages"])[0]
     corpus = split_name(run["corpus"])[-1].name
     return f"polyclip eval {name_benchmark(corpus)} --lang {code} --model {shlex.quote(str(folder))}"

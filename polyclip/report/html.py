@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polyclip.core.storage import write_text
+from polyclip.errors import escape_unseen
 from polyclip.evaluation.chance import VERDICT, is_at_chance, is_telling
 from polyclip.evaluation.results import Score
 from polyclip.languages.schema import list_languages, load_language
@@ -302,5 +303,5 @@ def format_language_attributes(code: str) -> str:
 
 
 def escape(value: str) -> str:
-    """Escape text for use in HTML."""
-    return html.escape(value)
+    """Escape text for use in HTML; characters that a page would obey instead of showing are written out."""
+    return html.escape(escape_unseen(value))

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.storage import exists
 from polyclip.core.toml import parse_toml
 from polyclip.data.corpus import load_corpus
 from polyclip.data.joined import split_name
@@ -166,7 +167,7 @@ def get_hub_page(argument: str) -> str:
     """Return the web page of a name on the Hub."""
     return (
         f"https://huggingface.co/{argument}"
-        if argument.count("/") == 1 and not argument.startswith((".", "/")) and not Path(argument).exists()
+        if argument.count("/") == 1 and not argument.startswith((".", "/")) and not exists(Path(argument))
         else ""
     )
 

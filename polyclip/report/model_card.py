@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from polyclip.core.storage import hash_parts, write_text
+from polyclip.core.storage import exists, hash_parts, write_text
 from polyclip.data.joined import split_name
 from polyclip.evaluation.chance import VERDICT, is_at_chance, is_telling
 from polyclip.evaluation.results import Score
@@ -113,7 +113,7 @@ def list_hub_names(recipe: dict[str, Any]) -> Iterator[str]:
             re.fullmatch(r"[\w.-]+/[\w.-]+", name)
             and kind != "timm"
             and not name.startswith(".")
-            and not Path(name).exists()
+            and not exists(Path(name))
         ):
             yield name
 

@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from polyclip.core.json import parse_json
-from polyclip.core.storage import hash_file
+from polyclip.core.storage import hash_file, read_plain_text
 from polyclip.core.tensor_files import sort_metadata
+from polyclip.core.text import describe_error
 from polyclip.errors import DataError
 from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Score
+from polyclip.report.schema import WrittenOutcome
 
+OUTCOMES: TypeAdapter[Any] = TypeAdapter(list[WrittenOutcome])
 FACTS = ("benchmark", "protocol", "split", "language", "seen", "direction", "gallery", "queries")
 
 
@@ -88,31 +92,40 @@ def read_outcomes(result: Path) -> list[QueryOutcomes]:
     try:
         with safe_open(found, "np") as handle:
             facts, names = (parse_json((handle.metadata() or {})[key]) for key in ("outcomes", "clusters"))
-            return [read_outcome(handle, n, table, names) for n, table in enumerate(facts)]
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            tables = [table.model_dump() for table in OUTCOMES.validate_python(facts)]
+            outcomes = [read_outcome(handle, n, table, names) for n, table in enumerate(tables)]
+    except (SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(
-            f"{found} is not what polyclip writes ({type(error).__name__}: {error}). Evaluate again."
+            f"{found} is not what polyclip writes ({type(error).__name__}: {describe_error(error)}). Evaluate again."
         ) from error
+    if not outcomes:
+        raise DataError(f"{found} holds no queries. Evaluate again.")
+    return outcomes
 
 
 def read_outcome(handle: Any, n: int, facts: dict[str, Any], names: list[str]) -> QueryOutcomes:
     """Read the outcome that was written as number `n`."""
-    cluster = tuple(names[row] for row in handle.get_tensor(f"{n}.cluster"))
-    return QueryOutcomes(
-        **facts, cluster=cluster, rank=handle.get_tensor(f"{n}.rank"), gain=handle.get_tensor(f"{n}.gain")
-    )
+    rank, gain, cluster = (handle.get_tensor(f"{n}.{part}") for part in ("rank", "gain", "cluster"))
+    kinds = [(part.dtype.kind, part.shape) for part in (rank, gain, cluster)]
+    if kinds != [(kind, (len(rank),)) for kind in "ifi"] or not len(rank) or min(rank.min(), cluster.min()) < 0:
+        raise ValueError(f"outcome {n} has ranks, gains and clusters of other types or lengths")
+    if not np.isfinite(gain).all():
+        raise ValueError(f"outcome {n} has gains that are not finite")
+    return QueryOutcomes(**facts, cluster=tuple(str(names[row]) for row in cluster), rank=rank, gain=gain)
 
 
 def read_digest(path: Path) -> str:
     """Read the hash of its ranks from a result file; empty where it has none, DataError if it is not a result."""
     try:
-        table = parse_json(path.read_text("utf-8"))
+        table = parse_json(read_plain_text(path))
         return str(table["origin"].get("ranks", "")) if table["schema"] == 1 else ""
     except FileNotFoundError as error:
         raise DataError(
             f"{path} does not exist; expected a run folder with result.json, or a file that 'polyclip eval --json' "
             "wrote."
         ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path} is not a result of polyclip ({type(error).__name__}: {error}); expected result.json or what "

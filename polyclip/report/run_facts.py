@@ -7,9 +7,12 @@ from typing import Any
 
 from polyclip.core.json import parse_json
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
+from polyclip.core.run_schema import find_fault
+from polyclip.core.storage import read_plain_bytes
 from polyclip.errors import DataError, RunError
 from polyclip.evaluation.chance import RECALLS, list_telling
 from polyclip.evaluation.results import Retention, Score
+from polyclip.report.schema import WrittenLine, WrittenResult, WrittenRetention
 
 HEADLINE = RECALLS
 DIRECTIONS = ("text_to_image", "image_to_text")
@@ -74,33 +77,52 @@ def read_facts(folder: Path) -> RunFacts:
             f"{folder} is not a finished run folder: result.json not found.{hint_folder(folder, RUN_FOLDER)} Make one "
             f"with: polyclip align --lang sw --out {folder}"
         )
-    result = parse_file(path, path.read_bytes())
-    try:
-        scores = [Score(**score) for score in result["scores"]]
-        kept = folder / "knowledge.json"
-        knowledge = (
-            [Retention(**line) for line in parse_file(kept, kept.read_bytes())["knowledge"]] if kept.is_file() else []
-        )
-        log = folder / "log.jsonl"
-        lines = [parse_file(log, line) for line in log.read_bytes().splitlines()] if log.is_file() else []
-        facts = {key: result[key] for key in ("run", "model", "seconds", "origin")}
-        found = RunFacts(
-            folder=folder, scores=scores, means=result.get("means", []), knowledge=knowledge, log=lines, **facts
-        )
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{path} is not what polyclip writes ({type(error).__name__}: {error}); align again."
-        ) from error
-    if not any(score.metric == "recall@10" for score in scores):
-        raise DataError(
-            f"{path} has no recall@10, expected the scores of retrieval that 'polyclip align' writes; align again."
-        )
-    return found
+    result = read_checked(path, read_plain_bytes(path), WrittenResult)
+    check_headline(result["scores"], path)
+    kept, log = folder / "knowledge.json", folder / "log.jsonl"
+    knowledge = read_checked(kept, read_plain_bytes(kept), WrittenRetention)["knowledge"] if kept.is_file() else []
+    lines = read_plain_bytes(log).splitlines() if log.is_file() else []
+    return RunFacts(
+        folder=folder,
+        scores=[Score(**score) for score in result["scores"]],
+        means=result.get("means", []),
+        knowledge=[Retention(**line) for line in knowledge],
+        log=[read_checked(log, line, WrittenLine) for line in lines],
+        **{key: result[key] for key in ("run", "model", "seconds", "origin")},
+    )
 
 
-def parse_file(path: Path, data: bytes) -> Any:
-    """Parse JSON; DataError for anything else."""
+def read_checked(path: Path, data: bytes, kind: Any) -> Any:
+    """Parse JSON that a class of `polyclip.report.schema` describes; DataError for anything else."""
     try:
-        return parse_json(data.decode("utf-8"))
+        found = parse_json(data)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"{path} is damaged ({error}); copy it again or align again.") from error
+    if fault := find_fault(kind, found):
+        raise DataError(f"{path} is not what polyclip writes: {fault}. Copy it again, or align again.")
+    return kind.model_validate(found).model_dump(by_alias=True, exclude_unset=True)
+
+
+def check_headline(scores: list[dict[str, Any]], path: Path) -> None:
+    """Check that every language of the headline protocol has all recalls, in both directions.
+
+    Raises:
+        DataError: It has not.
+
+    """
+    found: dict[tuple[str, str], set[str]] = {}
+    for score in scores:
+        if score["protocol"] == scores[0]["protocol"]:
+            found.setdefault((score["direction"], score["language"]), set()).add(score["metric"])
+    for direction in DIRECTIONS:
+        if not any(have == direction for have, _ in found):
+            raise DataError(
+                f"{path} has no scores {direction.replace('_', ' ')}, expected those of retrieval that 'polyclip "
+                "align' writes; align again."
+            )
+    for (_, language), metrics in found.items():
+        if missing := [metric for metric in RECALLS if metric not in metrics]:
+            raise DataError(
+                f"{path} has no {missing[0]} in {language!r}, expected the scores of retrieval that 'polyclip align' "
+                "writes; align again."
+            )

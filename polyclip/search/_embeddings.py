@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from polyclip.core.storage import write_atomically
+from polyclip.core.text import describe_error
 from polyclip.errors import DataError
 from polyclip.search._format import Manifest
 
@@ -30,11 +32,11 @@ def read_embeddings(folder: Path, manifest: Manifest) -> Float[Tensor, "row dim"
     try:
         embeddings = load_file(path)["vectors"]
     except (SafetensorError, KeyError, OSError) as error:
-        raise DataError(f"{path} is damaged ({error}). Remove {folder} and index again.") from error
-    if tuple(embeddings.shape) != (manifest.rows, manifest.dim):
+        raise DataError(f"{path} is damaged ({describe_error(error)}). Remove {folder} and index again.") from error
+    if tuple(embeddings.shape) != (manifest.rows, manifest.dim) or embeddings.dtype != torch.float32:
         raise DataError(
-            f"{path} holds {list(embeddings.shape)} values, expected {[manifest.rows, manifest.dim]}. Remove "
-            f"{folder} and index again."
+            f"{path} holds {list(embeddings.shape)} values of {embeddings.dtype}, expected "
+            f"{[manifest.rows, manifest.dim]}. Remove {folder} and index again."
         )
     return embeddings
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jaxtyping import Float
 from PIL import Image
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch import Tensor
 from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
 from polyclip.core.storage import write_atomically
+from polyclip.core.text import describe_error
 from polyclip.data.images import check_file_size, make_image_source
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
@@ -24,6 +26,8 @@ from polyclip.models.aligner import PolyCLIP
 from polyclip.search._format import Entry
 from polyclip.search._images import BATCH, DecodeGuard, ImageEmbedder
 
+KEYS = TypeAdapter(list[str])
+FILES = TypeAdapter(list[tuple[str, int, int, str]])
 FileState = tuple[str, int, int]  # path from the root, bytes, modification time in nanoseconds
 
 
@@ -52,8 +56,8 @@ def read_file_state(root: Path, path: Path) -> FileState:
     try:
         check_file_size(path)
         facts = path.stat()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except (OSError, ValueError) as error:  # the latter for a name with a zero byte
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from error
     return path.relative_to(root).as_posix(), facts.st_size, facts.st_mtime_ns
 
 
@@ -193,12 +197,16 @@ def read_parts(folder: Path, digest: str) -> Iterator[tuple[dict[str, Float[Tens
                 embeddings = handle.get_tensor("vectors")
             if facts.get("aligner") != digest:
                 continue
-            keys = parse_json(facts["keys"])
-            yield (
-                dict(zip(keys, embeddings, strict=True)),
-                {(name, size, changed): key for name, size, changed, key in parse_json(facts["files"])},
-            )
+            keys = KEYS.validate_python(parse_json(facts["keys"]))
+            files = FILES.validate_python(parse_json(facts["files"]))
+            if embeddings.ndim != 2 or not embeddings.is_floating_point() or not embeddings.isfinite().all():
+                raise ValueError(f"embeddings of shape {list(embeddings.shape)} that are not finite numbers")
+            if not {key for *_, key in files} <= set(keys):
+                raise ValueError("files without an embedding")
+            found = dict(zip(keys, embeddings.float(), strict=True)), {tuple(state): key for *state, key in files}
         except (SafetensorError, KeyError, ValueError, OSError) as error:
             raise DataError(
-                f"{path} is damaged ({error}). Remove it and run the same command again: its images are encoded again."
+                f"{path} is damaged ({describe_error(error)}). Remove it and run the same command again: its images "
+                "are encoded again."
             ) from error
+        yield found  # type: ignore[misc]  # three values of a file make its state

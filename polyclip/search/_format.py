@@ -15,15 +15,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polyclip.core.nearby import FOLDER, INDEX_FOLDER, find_kind, hint_folder
 from polyclip.core.run_folder import refuse_links
-from polyclip.core.storage import PART, remove_abandoned, write_atomically, write_text
+from polyclip.core.storage import PART, read_plain_bytes, remove_abandoned, write_atomically, write_text
+from polyclip.core.text import describe_error
 from polyclip.data.image_files import INDEX, has_drive
 from polyclip.errors import DataError
 
 FORMAT = 1
+PATH = r"^[^\x00]{1,4000}$"
 MANIFEST = "index.json"
 LOCK = "lock"
 INSIDE = INDEX  # where the index of a folder of images is kept, unless --out says otherwise
@@ -32,6 +34,7 @@ SCHEMA = pa.schema(
     [("path", pa.string()), ("number", pa.int64()), ("size", pa.int64()), ("changed", pa.int64()), ("key", pa.string())]
 )
 COLUMNS = tuple(SCHEMA.names)
+TYPES = {"path": str, "number": int, "size": int, "changed": int, "key": str}
 
 
 class Entry(BaseModel):
@@ -59,8 +62,8 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     format: int = FORMAT
-    root: str  # of the images: absolute, or from the index's folder where that lies inside
-    model: str  # run folder
+    root: str = Field(pattern=PATH)  # of the images: absolute, or from the index's folder where that lies inside
+    model: str = Field(pattern=PATH)  # run folder
     aligner: str  # hash of its model, see polyclip/models/model_identity.py
     dim: int
     rows: int
@@ -98,7 +101,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        found = Manifest.model_validate_json(path.read_bytes())
+        found = Manifest.model_validate_json(read_plain_bytes(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         plain = find_kind(folder) == FOLDER  # of images, perhaps
         raise DataError(
@@ -107,8 +110,7 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
     except (ValidationError, OSError) as error:
         raise DataError(
-            f"{path} is damaged or not of this version ({' '.join(str(error).split())[:120]}). Remove {folder} and "
-            "index again."
+            f"{path} is damaged or not of this version ({describe_error(error)}). Remove {folder} and index again."
         ) from error
     for name, size in found.bytes.items():
         if Path(name).name != name or name not in [found.file_name(kind) for kind in KINDS]:
@@ -144,12 +146,15 @@ def read_table(folder: Path, manifest: Manifest, columns: Sequence[str] = COLUMN
     try:
         with pq.ParquetFile(path) as file:  # read_table would import pyarrow.dataset and pandas
             table = file.read(columns=list(columns)).to_pydict()
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise DataError(f"{path} is damaged ({error}). Remove {folder} and index again.") from error
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is damaged ({describe_error(error)}). Remove {folder} and index again.") from error
     if any(len(table.get(name, [])) != manifest.rows for name in columns):
         raise DataError(
             f"{path} has no {manifest.rows:,} rows of {', '.join(columns)}. Remove {folder} and index again."
         )
+    for name in columns:
+        if not all(isinstance(value, TYPES[name]) for value in table[name]):
+            raise DataError(f"{path} has other values in {name!r} than an index has. Remove {folder} and index again.")
     check_paths(table["path"], path)
     return table
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from polyclip.core.storage import is_file, is_folder
 from polyclip.errors import DataError, RunError
 from polyclip.models.model_identity import hash_model
 from polyclip.search._format import Manifest
@@ -23,13 +24,13 @@ def check_root(folder: Path, manifest: Manifest, root: Path, paths: Sequence[str
         DataError: The folder is gone, or none of the images that were looked for is in it.
 
     """
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataError(
             f"{folder} is the index of images in {root}, which is not a folder any more; 'polyclip search "
             "--images DIR' takes their new folder, 'polyclip index DIR' indexes it."
         )
     step = max(1, len(paths) // SAMPLE)
-    if manifest.present and not any((root / path).is_file() for path in paths[::step]):
+    if manifest.present and not any(is_file(root / path) for path in paths[::step]):
         raise DataError(
             f"{root} has none of the images of {folder} that were checked, such as {paths[0]}; 'polyclip search "
             "--images DIR' takes their new folder, 'polyclip index DIR' indexes it."

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyclip.core.run_folder import read_settings
+from polyclip.core.storage import is_file
 from polyclip.data.corpus import load_corpus
 from polyclip.data.image_files import scan_folder
 from polyclip.errors import DataError
@@ -146,7 +147,7 @@ def check_same_images(
     if old is None or kept or not entries or not old.present:
         return
     before = (out / old.root).resolve()
-    if before != root and not any((root / entry.path).is_file() for entry in entries):
+    if before != root and not any(is_file(root / entry.path) for entry in entries):
         raise DataError(
             f"{out} is the index of {before}, and none of its {len(entries):,} images is in {root}; give another --out."
         )
@@ -166,7 +167,7 @@ def write_index(out: Path, old: Manifest | None, rows: IndexRows, of: IndexSourc
         "root": "/".join([".."] * count_levels_below(out, root)) or str(root),
         "model": str(model.resolve()),
         "follow_links": of.follow_links,
-        "present": sum((root / entry.path).is_file() for entry in rows.entries),
+        "present": sum(is_file(root / entry.path) for entry in rows.entries),
     }
     if old is not None and old.next == rows.next and old.rows == len(rows.entries):
         write_manifest(out, old.model_copy(update=facts))

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from polyclip.core.storage import read_plain_text
 from polyclip.errors import DataError
 from polyclip.evaluation.zeroshot import Task, embed_classes, normalize_embeddings
 from polyclip.languages.normalize import find_pack, is_visible, match_script
@@ -53,7 +54,7 @@ def read_labels(path: Path) -> dict[str, list[str]]:
             raise DataError(
                 f"{path}: {path.stat().st_size:,} bytes, at most {MOST:,} are read; expected one label per line."
             )
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = read_plain_text(path, "utf-8-sig").splitlines()
     except OSError as error:
         raise DataError(
             f"{path} cannot be read: {error.strerror or error}; expected a text file with one label per line."

@@ -8,7 +8,6 @@ it is missing,
 some images are encoded again and compared.
 """
 
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +21,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyclip.core.json import parse_json
-from polyclip.core.storage import write_atomically, write_text
+from polyclip.core.storage import check_plain, is_file, read_plain_text, write_atomically, write_text
+from polyclip.core.text import describe_error
 from polyclip.errors import DataError, PolyclipError
 from polyclip.evaluation.zeroshot import normalize_embeddings
 from polyclip.models.aligner import PolyCLIP, load_model
@@ -99,7 +99,7 @@ def read_caption(image: Path) -> str:
     try:
         if path.stat().st_size > CAPTIONS:
             raise DataError(f"{path}: {path.stat().st_size:,} bytes, a caption has at most {CAPTIONS:,}.")
-        return path.read_text("utf-8-sig").strip()
+        return read_plain_text(path, "utf-8-sig").strip()
     except (UnicodeDecodeError, OSError) as error:
         raise DataError(f"{path} cannot be read as UTF-8 text ({error}).") from error
 
@@ -211,9 +211,10 @@ def read_array(path: Path) -> np.ndarray:
 
     """
     try:
-        array = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path} is damaged or not a plain array ({error}).") from error
+        check_plain(path)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # a header may name any size
+    except Exception as error:  # numpy parses the header as Python, and raises what that raises
+        raise DataError(f"{path} is damaged or not a plain array ({describe_error(error)}).") from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f" or not len(array):
         raise DataError(
             f"{path}: expected rows of floating point numbers, found {getattr(array, 'shape', type(array).__name__)}."
@@ -230,8 +231,8 @@ def read_names(path: Path) -> list[str]:
     """
     try:
         names = pq.read_table(path, columns=["image_path"]).to_pydict()["image_path"]
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise DataError(f"{path}: no column image_path can be read ({error}).") from error
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: no column image_path can be read ({describe_error(error)}).") from error
     if not all(isinstance(name, str) and name for name in names):
         raise DataError(f"{path}: image_path is empty or not text in some rows.")
     return names
@@ -274,7 +275,7 @@ def check_same_model(
     mine = folder / OURS
     if mine.is_file():
         try:
-            stated = parse_json(mine.read_text("utf-8"))["aligner"]
+            stated = parse_json(read_plain_text(mine))["aligner"]
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise DataError(
                 f"{mine} is damaged ({error}); remove it, and images are encoded again to see which model made the "
@@ -286,7 +287,7 @@ def check_same_model(
                 f"{model} {own[:12]}."
             )
         return f"made by {model}, as {OURS} says"
-    there = [row for row, path in enumerate(paths) if path.is_file()]
+    there = [row for row, path in enumerate(paths) if is_file(path)]
     rows = there[:: max(1, len(there) // CHECKED)][:CHECKED]
     found, recomputed, _ = embed_files(aligner, [paths[row] for row in rows], "some images again")
     if not found:

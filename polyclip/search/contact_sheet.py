@@ -6,8 +6,9 @@ import io
 from pathlib import Path
 
 from polyclip.core.storage import write_text
+from polyclip.core.text import show_name
 from polyclip.data.images import open_image
-from polyclip.errors import DataError
+from polyclip.errors import DataError, escape_unseen
 from polyclip.search.results import SearchResult
 
 THUMBNAIL = 256  # pixels on the longer side
@@ -27,7 +28,7 @@ def write_contact_sheet(path: Path, found: SearchResult) -> None:
 
     Texts are escaped, and right-to-left queries run right to left.
     """
-    query = html.escape(found.query)
+    query = html.escape(escape_unseen(found.query))
     cards = "\n".join(
         render_card(number, hit.path, hit.similarity, found.root) for number, hit in enumerate(found.hits, 1)
     )
@@ -45,7 +46,7 @@ def write_contact_sheet(path: Path, found: SearchResult) -> None:
 
 def render_card(rank: int, path: Path, similarity: float, root: Path) -> str:
     """Render one image of the sheet, or a message where it can no longer be read."""
-    name = html.escape(path.relative_to(root).as_posix())
+    name = html.escape(show_name(path.relative_to(root).as_posix()))
     try:
         shown = f'<img alt="{name}" src="data:image/webp;base64,{encode_thumbnail(path)}">'
     except DataError as error:

@@ -260,6 +260,8 @@ class Index:
 
     def _best(self, similarity: Float[Tensor, " row"], rows: Int[Tensor, " row"] | None, top: int) -> list[Hit]:
         """Rank rows by similarity, best first; equal ones keep the order of the rows."""
+        if not similarity.isfinite().all():
+            raise DataError(f"{self.folder} holds embeddings that are not finite. Remove it and index again.")
         order = similarity.sort(descending=True, stable=True).indices[:top].tolist()
         places = order if rows is None else rows[order].tolist()
         return [

@@ -56,6 +56,8 @@ def search_quickly(
     root = (images or place / manifest.root).resolve()
     check_root(place, manifest, root, paths)
     scores = rows @ embedding
+    if not np.isfinite(scores).all():
+        return None  # torch's side says what is wrong with them
     order = np.argsort(-scores, kind="stable")
     hits = [Hit(root / paths[row], float(scores[row])) for row in order[:top]]
     sure = None

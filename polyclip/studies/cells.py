@@ -13,7 +13,7 @@ import torch
 
 from polyclip.core.json import parse_json
 from polyclip.core.registry import find
-from polyclip.core.storage import write_text
+from polyclip.core.storage import read_plain_text, write_text
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.pairs import SamplingConfig
 from polyclip.evaluation.forgetting import compute_retention
@@ -268,7 +268,7 @@ def run_cell(cell: Cell, folder: Path, scored: bool, threads: int) -> None:
 
 def read_record(path: Path) -> dict[str, Any] | None:
     """Read a cell's record; None where it has not been run."""
-    return parse_json(path.read_text("utf-8")) if path.exists() else None
+    return parse_json(read_plain_text(path)) if path.exists() else None
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from polyclip.core import distributed
 from polyclip.data.pairs import Pairs
+from polyclip.errors import WeightsError
 from polyclip.evaluation.metrics import compute_ranks, recall
 from polyclip.models import encoding, feature_cache, feature_rows
 from polyclip.models.aligner import PolyCLIP
@@ -242,6 +243,12 @@ def make_rank_validation(
     def found() -> Tensor:
         aligner.eval()
         text, image = (data.embed_held_out() for data in sides)
+        for name, embeddings in (("captions", text), ("images", image)):
+            if not embeddings.isfinite().all():
+                raise WeightsError(
+                    f"The embeddings of validation {name} are not finite; check the weights of the encoders, or lower "
+                    "the learning rate."
+                )
         return compute_ranks(text[names], image, held_out.caption_concept[names], owner)
 
     return found

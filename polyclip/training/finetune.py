@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyclip.core.json import parse_json
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.registry import find
 from polyclip.core.run_folder import read_settings
@@ -24,7 +23,7 @@ from polyclip.evaluation.results import Retention
 from polyclip.languages.schema import Language, load_language
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.branch import ModelConfig
-from polyclip.models.model_file import read_aligner
+from polyclip.models.model_file import read_parts
 from polyclip.training.shots import Shots
 
 K = 10  # of the recall that is compared
@@ -70,7 +69,7 @@ def plan_continuation(start: Path, new: list[Language], shots: Shots) -> Continu
             language that the run was trained on with all its captions.
 
     """
-    facts = read_settings(start)
+    facts = read_settings(start, "recipe")
     method = find("methods", read_recipe(start).method).METHOD
     if method.solve is not None or method.english:
         why = "is solved in closed form" if method.solve is not None else "learns from English captions alone"
@@ -101,7 +100,7 @@ def read_recipe(start: Path) -> ModelConfig:
             f"{start} is not a finished run: aligner.safetensors not found.{hint_folder(start, RUN_FOLDER)} Make one "
             f"with: polyclip align --lang en --out {start}"
         )
-    return ModelConfig(**parse_json(read_aligner(path)[0]["recipe"]))
+    return read_parts(path)[0]
 
 
 def describe_continuation(continued: Continuation) -> dict[str, Any]:

@@ -168,7 +168,11 @@ def check_unseen(settings: dict[str, Any], benchmark: str, corpus: str) -> None:
         RunError: They are.
 
     """
-    trained = load_corpus(settings["corpus"]) if settings.get("final") and benchmark in (HELD_OUT, EMOJI) else None
+    trained = (
+        load_corpus(settings["corpus"])
+        if settings.get("final") and settings.get("corpus") and benchmark in (HELD_OUT, EMOJI)
+        else None
+    )
     if (
         trained is not None
         and trained.path.resolve() == load_corpus(EMOJI if benchmark == EMOJI else corpus).path.resolve()

@@ -24,7 +24,7 @@ def choose_finetune_corpus(chosen: str, continued: Continuation) -> str:
         RunError: The earlier run's corpus is needed and not at hand.
 
     """
-    own = str(read_settings(continued.start)["corpus"])
+    own = str(read_settings(continued.start, "corpus")["corpus"])
     if chosen == own:
         return own
     corpus = load_corpus(chosen)

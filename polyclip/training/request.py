@@ -151,7 +151,7 @@ def choose_corpus(options: AlignOptions) -> str:
         return options.corpus
     from polyclip.core.run_folder import read_settings
 
-    found: str = read_settings(options.start)["corpus"]
+    found: str = read_settings(options.start, "corpus")["corpus"]
     return found
 
 

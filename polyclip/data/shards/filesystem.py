@@ -17,7 +17,7 @@ from polyclip.core.storage import get_cache_folder, hash_parts, write_atomically
 from polyclip.errors import DataError, PackError
 
 BRACES = re.compile(r"\{([^{}]*)\}")
-RANGE = re.compile(r"(\d+)\.\.(\d+)")
+RANGE = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
 MOST = 100_000  # shards
 SIGNS = (
     "ETag",

@@ -166,7 +166,10 @@ def suffix_of(name: str) -> str:
 
 
 def read_at(path: Path, start: int, size: int) -> bytes:
-    """Read the bytes of a member."""
-    with path.open("rb") as handle:
-        handle.seek(start)
-        return handle.read(size)
+    """Read the bytes of a member; DataError where the file cannot be read any more."""
+    try:
+        with path.open("rb") as handle:
+            handle.seek(start)
+            return handle.read(size)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.json import JSONDecodeError, parse_json
+from polyclip.core.text import describe_error
 from polyclip.data.tables.table import Table
 from polyclip.errors import DataError
 
@@ -85,7 +86,7 @@ def read_coco(path: Path, whole: Record) -> Iterator[Record]:
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{path}: expected COCO's captions, images with id and file_name and annotations with image_id and "
-            f"caption; an entry lacks {error}. Instances and keypoints have no captions."
+            f"caption; an entry lacks {describe_error(error)}. Instances and keypoints have no captions."
         ) from error
 
 
@@ -96,8 +97,10 @@ def read_karpathy(path: Path, whole: Record) -> Iterator[Record]:
             name = f"{image['filepath']}/{image['filename']}" if image.get("filepath") else image["filename"]
             said = [sentence["raw"] for sentence in image["sentences"]]
             yield {"image": name, "caption": said, "split": str(image.get("split", "")).replace("restval", "train")}
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: expected images with filename and sentences; an entry lacks {error}.") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: expected images with filename and sentences; an entry lacks {describe_error(error)}."
+        ) from error
 
 
 def flatten_record(record: Record) -> dict[str, list[str]]:

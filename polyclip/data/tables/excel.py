@@ -9,15 +9,16 @@ from datetime import date, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
+from polyclip.core.text import describe_error
 from polyclip.data.tables.table import Table, make_table
-from polyclip.errors import DataError, UnknownName
+from polyclip.errors import DataError, PolyclipError, UnknownName
 
 MERGED = re.compile(rb'<mergeCell ref="([A-Z]+)(\d+):([A-Z]+)(\d+)"')
 FORMULA = re.compile(rb'<c r="([A-Z]+\d+)"[^>]*><f[^>]*?(?:/>|>[^<]*</f>)(?:<v\s*/>|<v></v>)?</c>')  # without a value
 ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 MAX_SHEET = 1 << 30  # bytes of one sheet, unpacked
+MAX_BOOK, FREE, RATIO = 500_000_000, 10_000_000, 200  # sheets of equal cells pack to a hundredth
 
 
 def explain_old_workbook(path: Path, data: bytes) -> str:
@@ -35,13 +36,13 @@ def explain_damage(path: Path) -> Iterator[None]:
     """Turn the many ways in which a damaged workbook fails into one sentence."""
     try:
         yield
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, EOFError, OSError) as error:
+    except PolyclipError:
+        raise
+    except Exception as error:  # openpyxl, expat and zlib raise whatever a damaged file leads them to
         raise DataError(
-            f"{path} is not a workbook, or it is damaged ({str(error)[:80]}). Open it in the spreadsheet program and "
-            "save it again as .xlsx."
+            f"{path} is not a workbook, or it is damaged ({describe_error(error, 80)}). Open it in the spreadsheet "
+            "program and save it again as .xlsx."
         ) from error
-    except (ParseError, zipfile.zlib.error, SyntaxError) as error:  # type: ignore[attr-defined]
-        raise DataError(f"{path} is damaged ({str(error)[:80]}). Save it again as .xlsx, or as CSV.") from error
 
 
 def read_workbook(path: Path, sheet: str | None) -> Table:
@@ -64,6 +65,7 @@ def read_workbook(path: Path, sheet: str | None) -> Table:
     import openpyxl
 
     with explain_damage(path), warnings.catch_warnings():
+        check_unpacked(path)
         warnings.simplefilter("ignore")  # of openpyxl, about styles and extensions
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
@@ -82,6 +84,19 @@ def read_workbook(path: Path, sheet: str | None) -> Table:
     others = [name for name in names if name != found.title]
     more = f", not {', '.join(map(repr, others))} (choose with --sheet)" if others else ""
     return make_table(path, f"Excel workbook, sheet {found.title!r}{more}", rows, numbers, notes)
+
+
+def check_unpacked(path: Path) -> None:
+    """Check that a workbook unpacks to no more than a table does: openpyxl keeps all of its texts in memory.
+
+    Raises:
+        DataError: It unpacks to more than 500 MB, or to more than 10 MB and 200 times its size.
+
+    """
+    with zipfile.ZipFile(path) as archive:
+        total = sum(part.file_size for part in archive.infolist())
+    if total > min(MAX_BOOK, max(FREE, RATIO * path.stat().st_size)):
+        raise DataError(f"{path} unpacks to {total:,} bytes; that is no table of captions. Save it as CSV.")
 
 
 def read_sheet(sheet: Any, path: Path) -> tuple[list[tuple[str, ...]], list[int], list[str]]:

@@ -6,6 +6,7 @@ from collections import Counter
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from polyclip.core.storage import is_inside
 from polyclip.data.image_files import iterate_files
 from polyclip.data.images import SUFFIXES
 
@@ -49,7 +50,7 @@ class ImageFolder:
         """
         text = re.sub(r"^file://", "", name.strip().strip("\"'")).replace("\\", "/")
         path = Path(text)
-        if path.is_absolute() and path.resolve().is_relative_to(self._resolved):
+        if path.is_absolute() and is_inside(path, self._resolved):
             text = path.resolve().relative_to(self._resolved).as_posix()
         exact = text.removeprefix("./")
         if self._exists(exact):

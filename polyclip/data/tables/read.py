@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from polyclip.core.storage import check_plain, read_plain_bytes
 from polyclip.data.tables.annotations import parse_annotations
 from polyclip.data.tables.excel import explain_old_workbook, read_workbook
 from polyclip.data.tables.table import Table
@@ -31,9 +32,10 @@ def read_table(path: Path, *, sheet: str | None = None, encoding: str | None = N
 
     """
     try:
+        check_plain(path)
         with path.open("rb") as handle:
             start = handle.read(4)
-        data = b"" if start == ZIP else path.read_bytes()
+        data = b"" if start == ZIP else read_plain_bytes(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
     if start == ZIP:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.json import parse_json
+from polyclip.core.storage import read_plain_text
 from polyclip.errors import DataError
 from polyclip.evaluation.zeroshot import Task
 from polyclip.languages.normalize import find_pack, is_visible
@@ -55,7 +56,7 @@ def read_classnames(folder: Path) -> Names:
 def read_utf8(path: Path) -> str:
     """Read a UTF-8 text file; DataError for another encoding."""
     try:
-        return path.read_text("utf-8-sig")
+        return read_plain_text(path, "utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 ({error}); save it as UTF-8.") from error
 

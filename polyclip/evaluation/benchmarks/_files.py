@@ -9,6 +9,7 @@ from typing import Any
 from polyclip.core.gzip import read_gzip
 from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
+from polyclip.core.storage import is_file
 from polyclip.data.images import make_image_source
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError
@@ -31,7 +32,7 @@ def read_bytes(path: Path) -> bytes:
         DataError: The file is missing, damaged, or larger than 2 GB when decompressed.
 
     """
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"{path} is missing.")
     try:
         if path.suffix == ".gz":
@@ -196,7 +197,7 @@ def collect_images(
     found: dict[str, ImageSource] = {}
     with Progress("reading images", len(wanted)) as progress:
         for name, where in wanted.items():
-            path = next((folder / place / name for place in places if (folder / place / name).is_file()), None)
+            path = next((folder / place / name for place in places if is_file(folder / place / name)), None)
             if path is not None:
                 found[name] = make_image_source(path)
             elif not partial:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.progress import Progress
+from polyclip.core.storage import read_plain_text
 from polyclip.data.image_files import find_images
 from polyclip.data.images import make_image_source
 from polyclip.errors import DataError
@@ -167,7 +168,7 @@ def read_list_labels(path: Path) -> dict[str, str]:
 
     The number counts sorted synsets, or is a synset itself.
     """
-    pairs = [line.split() for line in path.read_text("utf-8").split("\n") if line.strip()]
+    pairs = [line.split() for line in read_plain_text(path).split("\n") if line.strip()]
     if not all(len(pair) == 2 for pair in pairs):
         raise DataError(f"{path}: expected an image and its class on each line, separated by a space.")
     return {
@@ -190,7 +191,7 @@ def read_devkit_labels(path: Path) -> dict[str, str]:
             f"put it into {meta.parent}."
         )
     synset = read_synset_ids(meta)
-    ids = path.read_text("utf-8").split()
+    ids = read_plain_text(path).split()
     wrong = [number for number in ids if not number.isdecimal() or int(number) not in synset]
     if wrong:
         raise DataError(f"{path}: found {wrong[0][:20]!r}, expected numbers from 1 to 1000.")

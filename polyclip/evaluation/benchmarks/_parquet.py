@@ -13,6 +13,8 @@ from typing import Any
 from PIL import Image
 
 from polyclip.core.progress import Progress
+from polyclip.core.storage import check_plain, describe_file
+from polyclip.core.text import describe_error
 from polyclip.data.images import MAX_BYTES, decode_image
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
@@ -74,6 +76,7 @@ def read_rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
 
     number = 0
     try:
+        check_plain(path)
         with ParquetFile(path) as file, Progress(f"reading {path.name}", file.metadata.num_rows) as progress:
             having = file.schema_arrow.names
             if lacking := [column for column in columns if column not in having]:
@@ -90,8 +93,10 @@ def read_rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
                         | ({IMAGE: _make_image(row[IMAGE], where, (path, group, place))} if IMAGE in columns else {}),
                     )
                     progress.advance(1)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a readable parquet file ({str(error)[:120]}); download it again.") from error
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise DataError(
+            f"{path} is not a readable parquet file ({describe_error(error)}); download it again."
+        ) from error
 
 
 def _make_image(value: object, where: str, at: tuple[Path, int, int]) -> ImageSource:
@@ -105,11 +110,16 @@ def _make_image(value: object, where: str, at: tuple[Path, int, int]) -> ImageSo
 
 def _open(where: str, at: tuple[Path, int, int]) -> Image.Image:
     path, group, place = at
-    return decode_image(_read_images(path, group)[place], where)
+    try:
+        data = _read_images(path, describe_file(path), group)[place]
+    except OSError as error:
+        raise DataError(f"{where}: cannot be read any more ({error.strerror or error}).") from error
+    return decode_image(data, where)
 
 
 @lru_cache(maxsize=4)  # row groups; images are read roughly in their order
-def _read_images(path: Path, group: int) -> list[bytes]:
+def _read_images(path: Path, stamp: str, group: int) -> list[bytes]:
+    """Images of a row group, read once as long as the file stays as it is (`stamp`)."""
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(path) as file:

@@ -157,7 +157,7 @@ def read_parquet(shards: dict[str, list[Path]], codes: list[str]) -> Xm3600Files
                     "splits have the same."
                 )
             own.add(key)
-            homes[key] = row["image_locale"]
+            homes[key] = str(row["image_locale"])
             images |= {key: row["image"]} if "image" in row else {}
             captions[code] += [(key, text) for text in check_texts(row["captions"], where, "captions")]
     return Xm3600Files("parquet", images, captions, len(images), homes)
@@ -176,7 +176,9 @@ def read_babel(folder: Path, *, partial: bool) -> Xm3600Files:
     named = check_unique(entry["images"], path)
     captions: Captions = {}
     for code, found in check_codes(entry["captions"], path).items():
-        if not isinstance(found, list) or len(found) != len(named):
+        if not isinstance(found, list):
+            raise DataError(f"{path}: captions in {code} are {str(found)[:40]}, expected a list for each image.")
+        if len(found) != len(named):
             raise DataError(f"{path}: captions in {code} are of {len(found)} images, images are {len(named)}.")
         captions[code] = [
             (key, text)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.progress import Progress
+from polyclip.core.storage import is_file, is_inside
 from polyclip.data.caption_lines import clean_captions
 from polyclip.data.images import make_image_source
 from polyclip.data.types import ImageSource
@@ -88,8 +89,8 @@ def read_split(path: Path, split: str) -> tuple[list[tuple[str, dict[str, Any]]]
 
 def locate_image(image: object, folder: Path, where: str) -> tuple[str, Path]:
     """Return the name and file of an image; DataError if it is missing or outside the folder."""
-    if not isinstance(image, str) or not (folder / image).resolve().is_relative_to(folder.resolve()):
+    if not isinstance(image, str) or not is_inside(folder / image, folder):
         raise DataError(f"{where}: image is {str(image)[:80]!r}, expected a path inside {folder}.")
-    if not (folder / image).is_file():
+    if not is_file(folder / image):
         raise DataError(f"{where}: image {folder / image} is missing.")
     return image, folder / image

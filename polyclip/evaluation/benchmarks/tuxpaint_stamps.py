@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 from polyclip.core.progress import Progress
-from polyclip.core.storage import hash_parts
+from polyclip.core.storage import hash_parts, read_plain_text
 from polyclip.data.images import check_file_size, make_image_source, render_svg
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, UnknownName
@@ -181,7 +181,7 @@ def read_stamp(path: Path, root: Path) -> Stamp | None:
     ):  # links that lead outside are not followed
         return None
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_plain_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as UTF-8 ({error}); unpack the package again.") from error
     others = (line.split(".utf8=", 1) for line in lines[1:] if ".utf8=" in line)

@@ -103,7 +103,9 @@ def find_shards(request: Request) -> tuple[list[Path], list[str]]:
         )
     count = folder / "nshards.txt"
     said = read_lines(count)[0].strip() if count.is_file() and read_lines(count) else str(len(found))
-    if said == str(len(found)):
+    if not (said.isascii() and said.isdigit() and len(said) < 20):
+        raise DataError(f"{count} says {said[:40]!r}, expected the number of shards.")
+    if int(said) == len(found):
         return found, []
     if not request.partial:
         raise DataError(

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from polyclip.core.storage import check_plain, is_file, is_inside
 from polyclip.data.images import make_image_source
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError
@@ -165,7 +166,7 @@ def read_downloads(folder: Path) -> Mapping[str, Path]:
     for number, line in enumerate(read_lines(listed), 1):
         url, tab, name = line.partition("\t")
         path = folder / name
-        if not (tab and url and name) or not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+        if not (tab and url and is_file(path) and is_inside(path, folder)):
             raise DataError(
                 f"{listed}:{number}: expected an image_url, a tab, and an image file below {folder}; found "
                 f"{line[:120]!r}."
@@ -182,6 +183,7 @@ def read_captions(tables: Sequence[Path]) -> Iterator[tuple[str, str, str]]:
     for path in tables:
         number = 0
         try:
+            check_plain(path)
             with gzip.open(path) as packed, io.TextIOWrapper(packed, encoding="utf-8", newline="") as text:
                 for number, row in enumerate(csv.reader(text, delimiter="\t"), 1):
                     if number == 1 and tuple(row) != COLUMNS or len(row) != len(COLUMNS):

@@ -10,6 +10,7 @@ from typing import Any
 
 from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
+from polyclip.core.storage import check_plain, read_plain_text
 from polyclip.data.corpus import Corpus, CorpusPack, list_corpora, load_corpus
 from polyclip.data.image_files import iterate_files
 from polyclip.data.images import SUFFIXES, make_image_source
@@ -138,6 +139,7 @@ def is_own_format(folder: Path) -> bool:
     path = folder / "captions.jsonl"
     if not path.is_file():
         return False
+    check_plain(path)
     with path.open("rb") as lines:
         return b'"captions"' in lines.readline()
 
@@ -208,7 +210,7 @@ def read_texts(paths: Sequence[Path]) -> tuple[list[str], Captions, list[str]]:
         try:
             if path.stat().st_size > LISTS:
                 raise DataError(f"{path}: {path.stat().st_size:,} bytes, at most {LISTS:,} are read")
-            lines = [line for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
+            lines = [line for line in read_plain_text(path, "utf-8-sig").split("\n") if line.strip()]
             found = parse_json_lines(lines) if path.suffix == ".jsonl" else parse_lines(lines, path)
         except (UnicodeDecodeError, json.JSONDecodeError, DataError, KeyError, TypeError) as error:
             notes.append(f"{path}: not read ({type(error).__name__}: {error})")

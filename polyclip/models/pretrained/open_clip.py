@@ -14,6 +14,7 @@ from typing import Any
 from safetensors import safe_open
 
 from polyclip.core.json import parse_json
+from polyclip.core.storage import read_plain_text
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.hf import compute_identity, explain_loading_errors
@@ -118,7 +119,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "open_clip_config.json"
     try:
-        found: dict[str, Any] = parse_json(path.read_text("utf-8"))["model_cfg"]
+        found: dict[str, Any] = parse_json(read_plain_text(path))["model_cfg"]
         int(found["embed_dim"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(

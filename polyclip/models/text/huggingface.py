@@ -5,14 +5,15 @@ Options: `pooling` (mean or cls), `prefix` (such as "query: "), `revision`. Safe
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from polyclip.errors import DataError
+from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import BackboneSpec, TextModel, take
 from polyclip.models.converted_weights import build_without_memory
-from polyclip.models.hf import compute_identity, explain_loading_errors
+from polyclip.models.hf import check_sizes, check_weights_size, compute_identity, explain_loading_errors
 
 DEFAULTS = {"pooling": "mean", "prefix": "", "revision": "main"}
 MAX_TOKENS = 512
@@ -39,8 +40,10 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     if chosen["pooling"] not in ("mean", "cls"):
         raise DataError(f"pooling is {chosen['pooling']!r}, expected mean or cls.")
     config = read_config(argument, chosen["revision"])
-    model = build_without_memory(partial(build_empty, config))
-    parameters, embeddings = count_text_parameters(model)
+    with explain_loading_errors("text encoder", argument):
+        model = build_without_memory(partial(build_empty, config))
+        parameters, embeddings = count_text_parameters(model)
+        check_weights_size(Path(argument), parameters)
     given = "".join(f",{key}={value}" for key, value in chosen.items() if value != DEFAULTS[key])
     return BackboneSpec(
         name=f"huggingface:{argument}{given}",
@@ -73,7 +76,9 @@ def read_config(name: str, revision: str) -> Any:
     from transformers import AutoConfig
 
     with explain_loading_errors("text encoder", name):
-        return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+        check_sizes(config)
+        return config
 
 
 def build_empty(config: Any) -> Any:
@@ -108,8 +113,10 @@ def build(name: str, chosen: dict[str, str]) -> Any:
         model = extract_encoder(
             AutoModel.from_pretrained(name, use_safetensors=True, **kept)
         ).float()  # whatever precision it is kept in
-    tokenizer.padding_side = "right"
-    limit = min(MAX_TOKENS, tokenizer.model_max_length)
+        tokenizer.padding_side = "right"
+        if tokenizer.pad_token is None:
+            raise WeightsError(f"The tokenizer of {name} has no pad_token, which batches of captions require.")
+        limit = max(1, min(MAX_TOKENS, tokenizer.model_max_length))
 
     def tokenize(texts: Sequence[str]) -> dict[str, Tensor]:
         """Ids padded to the longest caption of the batch, and their mask."""

@@ -15,7 +15,7 @@ from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.converted_weights import build_without_memory
-from polyclip.models.hf import compute_identity, explain_loading_errors
+from polyclip.models.hf import check_sizes, compute_identity, explain_loading_errors
 from polyclip.models.trunk import State, Trunk, WholeModel
 from polyclip.models.trunk.vision import TransformersViT
 from polyclip.models.vision._images import ImageEncoder
@@ -57,6 +57,7 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
         raise DataError(f"pooling is {chosen['pooling']!r}, expected mean or cls.")
     with explain_loading_errors("vision encoder", argument):
         config = AutoConfig.from_pretrained(argument, revision=chosen["revision"], trust_remote_code=False)
+        check_sizes(config)
         model = build_without_memory(partial(build_empty, config))
     given = "".join(f",{key}={value}" for key, value in chosen.items() if value != DEFAULTS[key])
     return BackboneSpec(

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from polyclip.core.storage import hash_file, hash_parts
+from polyclip.core.storage import hash_file, hash_parts, is_file
 from polyclip.errors import UnknownName, WeightsError
 from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.hf import explain_loading_errors
@@ -41,7 +41,7 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     weights = take(options, {"weights": ""}, "timm")["weights"]
     if not timm.is_model(argument):
         raise UnknownName("timm model", argument, timm.list_models())
-    if weights and not Path(weights).is_file():
+    if weights and not is_file(Path(weights)):
         raise WeightsError(f"timm:{argument}: weights file {weights} is missing.")
     with torch.device("meta"):
         model = timm.create_model(argument, pretrained=False, num_classes=0)
@@ -76,7 +76,7 @@ def load_classifier(name: str, weights: str) -> Classifier | None:
         bare = timm.create_model(name, pretrained=False, num_classes=0)
     key = f"{bare.default_cfg.get('classifier', 'head')}.weight"
     if weights:
-        with safe_open(weights, "pt") as handle:
+        with explain_loading_errors("vision encoder", f"timm:{name}"), safe_open(weights, "pt") as handle:
             rows = handle.get_tensor(key) if key in handle.keys() else None  # noqa: SIM118 (no mapping)
     elif bare.pretrained_cfg.get("num_classes"):
         with explain_loading_errors("vision encoder", f"timm:{name}"):

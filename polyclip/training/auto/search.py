@@ -22,7 +22,7 @@ from polyclip.core.json import parse_json
 from polyclip.core.progress import console
 from polyclip.core.registry import find
 from polyclip.core.run_folder import format_changes, list_strangers
-from polyclip.core.storage import write_atomically, write_text
+from polyclip.core.storage import read_plain_text, write_atomically, write_text
 from polyclip.core.timing import Clock
 from polyclip.errors import DataError, RunError
 from polyclip.evaluation.metrics import recall
@@ -351,7 +351,7 @@ def read_choice(path: Path) -> Choice:
 
     """
     try:
-        table = parse_json(path.read_text("utf-8"))
+        table = parse_json(read_plain_text(path))
         del table["schema"]
         return Choice(**table | {"trials": [Trial(**trial) for trial in table["trials"]]})
     except (ValueError, KeyError, TypeError) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from zlib import error as ZlibError
 
 from polyclip.core.gzip import read_gzip
-from polyclip.core.storage import hash_parts
+from polyclip.core.storage import hash_parts, read_plain_bytes
 from polyclip.errors import DataError
 from polyclip.translation.engines._tables import read_lines, to_phrase_key
 
@@ -39,7 +39,7 @@ class DictdTable:
             if not line or line.startswith(("00database", "00-database")):
                 continue
             headword, start, end = parse_index_line(line, f"{index}:{number}", len(self.content))
-            if start <= bad < end:
+            if start <= bad < end or find_not_utf8(self.content[start:end]) >= 0:
                 raise DataError(
                     f"{index}:{number}: the entry of {headword!r} is not UTF-8, as FreeDict's are; install the "
                     "package again."
@@ -48,7 +48,7 @@ class DictdTable:
         if not self.places:
             raise DataError(f"{index} has no entry in it.")
         self.longest = max(len(phrase.split()) for phrase in self.places)
-        self.identity = hash_parts(index.read_bytes(), self.content)
+        self.identity = hash_parts(read_plain_bytes(index), self.content)
 
     def look_up(self, phrase: str) -> tuple[str, ...]:
         """Look up the translations of a phrase, in the order of the dictionary."""
@@ -65,7 +65,7 @@ def read_content(index: Path) -> bytes:
     """
     packed, plain = index.with_suffix(".dict.dz"), index.with_suffix(".dict")
     try:
-        return read_gzip(packed) if packed.is_file() else plain.read_bytes()
+        return read_gzip(packed) if packed.is_file() else read_plain_bytes(plain)
     except (OSError, EOFError, ZlibError) as error:
         raise DataError(
             f"{packed if packed.is_file() else plain} cannot be read ({error}); it belongs beside {index.name}."

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 from xml.etree import ElementTree
 
-from polyclip.core.storage import hash_parts
+from polyclip.core.storage import hash_parts, read_plain_bytes
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import DataError
 from polyclip.languages.schema import Language
@@ -96,7 +96,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         DataError: A line is not UTF-8; with file and line.
 
     """
-    for number, raw in enumerate(path.read_bytes().split(b"\n"), 1):
+    for number, raw in enumerate(read_plain_bytes(path).split(b"\n"), 1):
         try:
             yield number, raw.decode("utf-8").removeprefix("\ufeff").removesuffix("\r")
         except UnicodeDecodeError as error:
