@@ -10,8 +10,14 @@ from polyclip.core.environment import VARIABLES, read_variable
 
 HERE = Path(polyclip.__file__).parent
 PAGE = HERE.parent / "docs" / "reference" / "environment.md"
-# They set variables for processes that they start, and the terminal's size for rich.
-WRITERS = {"core/terminal.py", "studies/runner.py", "cli/_launch.py", "exporters/verify.py"}
+# They set variables for processes and libraries that they start, and the terminal's size for rich.
+WRITERS = {
+    "core/terminal.py",
+    "studies/runner.py",
+    "cli/_launch.py",
+    "exporters/verify.py",
+    "exporters/targets/onnx.py",
+}
 
 
 def test_the_environment_is_read_in_one_place() -> None:
