@@ -16,6 +16,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from polyclip.core.distributed import is_first_process
+from polyclip.core.durations import format_duration
 from polyclip.core.terminal import PlainConsole
 
 _shown: ContextVar[bool] = ContextVar("polyclip messages", default=False)
@@ -106,8 +107,8 @@ class Progress:
             return
         self.spoken = time.monotonic()
         rate = self.done / max(self.spoken - self.started, 1e-9)
-        left = (self.total - self.done) / max(rate, 1e-9)
-        line = f"{self.label}: {self.done:,}/{self.total:,}, {rate:,.0f}/s, {left:,.0f} s left {self.note}".rstrip()
+        left = f"{format_duration((self.total - self.done) / rate)} left" if rate else "not known how long"
+        line = f"{self.label}: {self.done:,}/{self.total:,}, {rate:,.0f}/s, {left} {self.note}".rstrip()
         if terminal.is_jupyter:  # rich would show each line as an output of its own
             sys.stderr.write(f"\r{line:<{self.width}}" + "\n" * ended)
             sys.stderr.flush()
