@@ -71,6 +71,7 @@ class Manifest(BaseModel):
     generation: int
     bytes: dict[str, int]  # of each file
     present: int  # images that existed when it was written
+    different: float | None = None  # things that the images show, as confidence.count_different estimates
     graph: Graph | None = None
     follow_links: bool = False  # whether images may be links that lead out of the root
 

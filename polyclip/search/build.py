@@ -34,6 +34,7 @@ from polyclip.search._format import (
     write_manifest,
 )
 from polyclip.search._origin import check_run
+from polyclip.search.confidence import count_different
 from polyclip.search.index import Index
 
 QUERIES = 200  # of each kind, to measure the recall of a graph
@@ -179,6 +180,7 @@ def write_index(out: Path, old: Manifest | None, rows: IndexRows, of: IndexSourc
         next=rows.next,
         generation=old.generation + 1 if old else 1,
         bytes={},
+        different=count_different(rows.embeddings.numpy()),
         **facts,
     )
     write_embeddings(out / manifest.file_name("vectors"), rows.embeddings)

@@ -8,7 +8,7 @@ from torch import Tensor
 from polyclip.data.images import open_image
 from polyclip.errors import DataError
 from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.search.confidence import measure_confidence
+from polyclip.search.confidence import count_different, measure_confidence
 from polyclip.search.gallery import encode_folder
 from polyclip.search.index import Index
 from polyclip.search.query import build_hint, detect_query_language, read_trained_languages
@@ -82,8 +82,8 @@ def search(
     said = "" if image else build_hint(query, language, trained)
     sure = None
     if len(order) > 1 and not image:
-        best, second = (float(cosine[row]) for row in order[:2])
-        sure = measure_confidence(best, second, cosine, len(order))
+        different = count_different(gallery.embeddings)
+        sure = measure_confidence(float(cosine[order[0]]), cosine, len(order), different)
     return SearchResult(query or str(image), hits, len(order), gallery.problems, folder, spelt, said, confidence=sure)
 
 

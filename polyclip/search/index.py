@@ -2,6 +2,7 @@
 graph.
 """
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from polyclip.search._format import (
     read_table,
 )
 from polyclip.search._origin import check_root, check_run
-from polyclip.search.confidence import Confidence, measure_confidence
+from polyclip.search.confidence import Confidence, count_different, measure_confidence
 from polyclip.search.results import Hit
 
 EXACT = 50_000  # rows from which on a graph proposes candidates
@@ -212,9 +213,14 @@ class Index:
         """
         if len(self) < 2:
             return None
-        best, second = (hit.similarity for hit in self.search_embeddings(query, 2)[0])
+        best = self.search_embeddings(query, 1)[0][0].similarity
         sample = self.embeddings[:: -(-len(self) // SCORED)]
-        return measure_confidence(best, second, sample @ query[0].float(), len(self))
+        return measure_confidence(best, sample @ query[0].float(), len(self), self._different)
+
+    @cached_property
+    def _different(self) -> float:
+        """How many different things the images show; counted here where an older index does not say."""
+        return self.manifest.different or count_different(self.embeddings.numpy())
 
     def _embed(self, query: str | Path | Image.Image, language: str | None) -> Float[Tensor, "1 dim"]:
         """Embed a text or an image with the model that made the index, loaded at the first query."""

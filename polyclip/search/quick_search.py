@@ -8,7 +8,7 @@ import numpy as np
 from polyclip.languages.normalize import normalize_input
 from polyclip.search._format import Manifest, find_index_folder, read_manifest, read_table
 from polyclip.search._origin import check_root, check_run
-from polyclip.search.confidence import measure_confidence
+from polyclip.search.confidence import count_different, measure_confidence
 from polyclip.search.query import build_hint, detect_query_language, read_trained_languages
 from polyclip.search.quick.embed import embed_text
 from polyclip.search.results import Hit, SearchResult
@@ -62,8 +62,9 @@ def search_quickly(
     hits = [Hit(root / paths[row], float(scores[row])) for row in order[:top]]
     sure = None
     if len(scores) > 1:
-        best, second = (float(scores[row]) for row in order[:2])
-        sure = measure_confidence(best, second, scores[:: -(-len(scores) // SCORED)], len(scores))
+        different = manifest.different or count_different(rows)
+        sample = scores[:: -(-len(scores) // SCORED)]
+        sure = measure_confidence(float(scores[order[0]]), sample, len(scores), different)
     said = build_hint(query, language, trained)
     return SearchResult(query, hits, len(paths), [], root, spelt, said, None, sure)
 
