@@ -37,6 +37,7 @@ def command(
     """
     if threshold is not None and model is None:
         raise DataError("--threshold requires --model RUN.")
+    from polyclip.data.image_hash import FingerprintRecorder
     from polyclip.search.duplicates import find_duplicates, read_images
     from polyclip.search.gallery import load_gallery
 
@@ -44,7 +45,8 @@ def command(
     images, problems = read_images(root, follow_links=follow_links)
     vectors = {}
     if model is not None:
-        gallery = load_gallery(root, model, follow_links=follow_links)
+        with FingerprintRecorder() as recorder:  # what is decoded to be encoded is hashed at once
+            gallery = load_gallery(root, model, follow_links=follow_links, seen=recorder)
         vectors = {str(path): vector for path, vector in zip(gallery.paths, gallery.embeddings, strict=True)}
     least = THRESHOLD if threshold is None else threshold
     groups, unread = find_duplicates(images, vectors, least, f"images of {folder}")

@@ -9,10 +9,12 @@ side, a rotation or a grey copy is not recognised.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
 
 import imagehash
 import numpy as np
@@ -33,6 +35,7 @@ APART = 35  # of 255
 BATCH = 256  # images hashed before they are stored
 BLOCK = 512  # images compared at once with all others
 TRIES = 50  # nearest pairs of one image whose thumbnails are compared
+Fingerprint = tuple[bytes, bytes]  # perceptual hash, and the pixels of the thumbnail
 
 
 @dataclass(frozen=True)
@@ -65,22 +68,86 @@ def hash_images(images: Sequence[ImageSource], what: str) -> ImageHashes:
         PolyclipError: The cache cannot be written.
 
     """
-    path = get_cache_folder() / "hashes" / f"phash-{BITS}-{VERSION}.sqlite"
+    with open_store() as store:
+        known: dict[str, bytes] = dict(store.execute("SELECT picture, bits FROM hash"))
+        missing = list({image.key: image for image in images if image.key not in known}.values())
+        problems = compute_hashes(store, missing, known, what)
+    kept = [image for image in images if image.key in known]
+    table = np.frombuffer(b"".join(known[image.key] for image in kept), dtype=np.uint8).reshape(len(kept), BITS // 8)
+    return ImageHashes(kept, table, problems)
+
+
+def get_store_path() -> Path:
+    """The cache of hashes and thumbnails."""
+    return get_cache_folder() / "hashes" / f"phash-{BITS}-{VERSION}.sqlite"
+
+
+@contextmanager
+def open_store() -> Iterator[sqlite3.Connection]:
+    """Open the cache of hashes and thumbnails.
+
+    Raises:
+        PolyclipError: It cannot be read or written.
+
+    """
+    path = get_store_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path)) as store:
             store.execute("CREATE TABLE IF NOT EXISTS hash (picture TEXT PRIMARY KEY, bits BLOB) WITHOUT ROWID")
-            known: dict[str, bytes] = dict(store.execute("SELECT picture, bits FROM hash"))
-            missing = list({image.key: image for image in images if image.key not in known}.values())
-            problems = compute_hashes(store, missing, known, what)
+            store.execute("CREATE TABLE IF NOT EXISTS thumbnail (picture TEXT PRIMARY KEY, pixels BLOB) WITHOUT ROWID")
+            yield store
     except (sqlite3.Error, OSError) as error:
         raise PolyclipError(
             f"Cannot store image hashes in {path}: {error}. Free some space, remove the file if it is damaged, or set "
             "POLYCLIP_CACHE."
         ) from error
-    kept = [image for image in images if image.key in known]
-    table = np.frombuffer(b"".join(known[image.key] for image in kept), dtype=np.uint8).reshape(len(kept), BITS // 8)
-    return ImageHashes(kept, table, problems)
+
+
+def keep_fingerprints(store: sqlite3.Connection, found: Mapping[str, Fingerprint]) -> None:
+    """Store hashes and thumbnails by the key of their image."""
+    with store:
+        store.executemany("INSERT OR REPLACE INTO hash VALUES (?, ?)", [(key, one[0]) for key, one in found.items()])
+        store.executemany(
+            "INSERT OR REPLACE INTO thumbnail VALUES (?, ?)", [(key, one[1]) for key, one in found.items()]
+        )
+
+
+class FingerprintRecorder:
+    """Hashes images as they are decoded for another purpose, so that `hash_images` need not decode them again.
+
+    A context: what was recorded is stored batch by batch and at its end, also after an exception.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, Fingerprint] = {}
+        self._lock = Lock()
+
+    def __call__(self, image: ImageSource, decoded: Image.Image) -> None:
+        """Record an image; from any thread.
+
+        Args:
+            image: Where it is from.
+            decoded: What it looks like.
+
+        """
+        found = make_fingerprint(decoded)
+        with self._lock:
+            self._found[image.key] = found
+            if len(self._found) >= BATCH:
+                self._flush()
+
+    def __enter__(self) -> "FingerprintRecorder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        with open_store() as store:
+            keep_fingerprints(store, self._found)
+        self._found.clear()
 
 
 def compute_hashes(
@@ -103,21 +170,26 @@ def compute_hashes(
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
             found = list(pool.map(hash_image, batch))
-            fresh = {image.key: bits for image, bits in zip(batch, found, strict=True) if isinstance(bits, bytes)}
-            problems += [bits for bits in found if isinstance(bits, str)]
-            with store:
-                store.executemany("INSERT OR REPLACE INTO hash VALUES (?, ?)", fresh.items())
-            known.update(fresh)
+            fresh = {image.key: one for image, one in zip(batch, found, strict=True) if not isinstance(one, str)}
+            problems += [one for one in found if isinstance(one, str)]
+            keep_fingerprints(store, fresh)
+            known.update({key: bits for key, (bits, _) in fresh.items()})
             progress.advance(len(batch))
     return problems
 
 
-def hash_image(image: ImageSource) -> bytes | str:
+def hash_image(image: ImageSource) -> Fingerprint | str:
     """Hash one image, or return the reason why it cannot be read."""
     try:
-        return np.packbits(imagehash.phash(image.open(), SIDE).hash.flatten()).tobytes()
+        return make_fingerprint(image.open())
     except DataError as error:
         return str(error)
+
+
+def make_fingerprint(image: Image.Image) -> Fingerprint:
+    """Perceptual hash of a decoded image [32 bytes], and its thumbnail [32, 32, 3]."""
+    bits = np.packbits(imagehash.phash(image, SIDE).hash.flatten())
+    return bits.tobytes(), make_thumbnail(image).astype(np.uint8).tobytes()
 
 
 def find_near(first: np.ndarray, second: np.ndarray, most: int = NEAR) -> Iterator[tuple[int, int, int]]:
@@ -177,8 +249,17 @@ def is_same_image(first: ImageSource, second: ImageSource, thumbnails: dict[str,
     """Whether no pixel of the thumbnails differs by more than `APART`; `thumbnails` caches those made before."""
     for image in (first, second):
         if image.key not in thumbnails:
-            thumbnails[image.key] = make_thumbnail(image.open())
+            thumbnails[image.key] = find_thumbnail(image)
     return bool(np.abs(thumbnails[first.key] - thumbnails[second.key]).max() <= APART)
+
+
+def find_thumbnail(image: ImageSource) -> np.ndarray:
+    """The thumbnail that was stored when the image was hashed; made now where an older cache has none."""
+    with open_store() as store:
+        row = store.execute("SELECT pixels FROM thumbnail WHERE picture = ?", (image.key,)).fetchone()
+    if row is None:
+        return make_thumbnail(image.open())
+    return np.frombuffer(row[0], np.uint8).reshape(THUMBNAIL, THUMBNAIL, 3).astype(np.float32)
 
 
 def make_thumbnail(image: Image.Image) -> np.ndarray:

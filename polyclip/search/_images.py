@@ -1,6 +1,6 @@
 """Embed images, each decoded once: what cannot be read is named, and features of a frozen encoder are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -28,8 +28,9 @@ class DecodeGuard:
     afterwards.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Callable[[ImageSource, Image.Image], None] | None = None) -> None:
         self.problems: dict[str, tuple[str, str]] = {}  # by content: the file that was tried, and what is wrong
+        self._seen = seen  # gets every image that was decoded
 
     def wrap(self, image: ImageSource) -> ImageSource:
         """Return the same image source, opened through this guard."""
@@ -38,10 +39,13 @@ class DecodeGuard:
     def open(self, image: ImageSource) -> Image.Image:
         """Open the image; on failure record the problem and return a white pixel."""
         try:
-            return image.open()
+            decoded = image.open()
         except DataError as error:
             self.problems[image.key] = image.name, str(error)
             return Image.new("RGB", (1, 1), "white")
+        if self._seen is not None:
+            self._seen(image, decoded)
+        return decoded
 
     def describe(self, image: ImageSource) -> str:
         """Say what is wrong with an unreadable image, by its own name where another file of the same bytes was
@@ -105,7 +109,10 @@ class ImageEmbedder:
 
 
 def embed_files(
-    aligner: PolyCLIP, paths: Sequence[Path], what: str
+    aligner: PolyCLIP,
+    paths: Sequence[Path],
+    what: str,
+    seen: Callable[[ImageSource, Image.Image], None] | None = None,
 ) -> tuple[list[Path], Float[Tensor, "image dim"], list[str]]:
     """Embed image files; each is decoded once, or not at all where its features were kept before.
 
@@ -113,6 +120,7 @@ def embed_files(
         aligner: The model.
         paths: Image files.
         what: What they are, for the progress bar.
+        seen: Called with every image that is decoded.
 
     Returns:
         The readable files, an embedding for each, and one sentence for each other file; none is replaced by another.
@@ -121,7 +129,7 @@ def embed_files(
         WeightsError: The model returned values that are not finite.
 
     """
-    encoder, guard = ImageEmbedder(aligner), DecodeGuard()
+    encoder, guard = ImageEmbedder(aligner), DecodeGuard(seen)
     embeddings: dict[str, Tensor] = {}
     found: list[ImageSource | str] = []
     with Progress(f"encoding {what}", len(paths)) as progress, ThreadPoolExecutor() as pool:

@@ -2,13 +2,16 @@
 cache).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from polyclip.data.image_files import scan_folder
+from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search._format import MANIFEST, find_index_folder
@@ -29,13 +32,20 @@ class SearchGallery:
     indexed: bool = False
 
 
-def load_gallery(folder: Path, model: Path | None, *, follow_links: bool = False) -> SearchGallery:
+def load_gallery(
+    folder: Path,
+    model: Path | None,
+    *,
+    follow_links: bool = False,
+    seen: Callable[[ImageSource, Image.Image], None] | None = None,
+) -> SearchGallery:
     """Load the images of an index, or encode those below a folder.
 
     Args:
         folder: An index, a folder that holds one, or a folder of images. An index is used as it was written.
         model: Run folder; required where there is no index.
         follow_links: Whether links that lead out of a folder of images are followed.
+        seen: Called with every image that is decoded.
 
     Returns:
         Images and embeddings.
@@ -61,10 +71,17 @@ def load_gallery(folder: Path, model: Path | None, *, follow_links: bool = False
             f"{folder} has no index; make one with 'polyclip index {folder} --model RUN', or give the run that "
             "encodes its images with --model RUN."
         )
-    return encode_folder(folder, load_model(model), model, follow_links=follow_links)
+    return encode_folder(folder, load_model(model), model, follow_links=follow_links, seen=seen)
 
 
-def encode_folder(folder: Path, aligner: PolyCLIP, run: Path, *, follow_links: bool = False) -> SearchGallery:
+def encode_folder(
+    folder: Path,
+    aligner: PolyCLIP,
+    run: Path,
+    *,
+    follow_links: bool = False,
+    seen: Callable[[ImageSource, Image.Image], None] | None = None,
+) -> SearchGallery:
     """Encode the images below a folder, each decoded once; features of a frozen encoder are kept in the cache.
 
     Args:
@@ -72,6 +89,7 @@ def encode_folder(folder: Path, aligner: PolyCLIP, run: Path, *, follow_links: b
         aligner: The model.
         run: Its run folder.
         follow_links: Whether links that lead out of the folder are followed.
+        seen: Called with every image that is decoded.
 
     Returns:
         Images and embeddings.
@@ -81,7 +99,7 @@ def encode_folder(folder: Path, aligner: PolyCLIP, run: Path, *, follow_links: b
 
     """
     paths, unread = scan_folder(folder, follow_links=follow_links)
-    found, embeddings, problems = embed_files(aligner, paths, f"images of {folder}")
+    found, embeddings, problems = embed_files(aligner, paths, f"images of {folder}", seen)
     if not found:
         raise DataError(f"None of the {len(problems)} images below {folder} can be read; the first: {problems[0]}")
     return SearchGallery(folder, found, embeddings, aligner, run, [*unread, *problems])

@@ -1,5 +1,6 @@
 """Every image is decoded once, or not at all: for a search of a folder, its labels, an index, and the next model."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from polyclip.search._images import embed_files
 from polyclip.search.build import update_index
 from polyclip.search.folder import search
 from polyclip.search.gallery import load_gallery
+from tests.command import polyclip
 from tests.toy import write_text_encoder, write_vision_tower
 
 
@@ -105,3 +107,19 @@ def test_embeddings_are_those_of_the_model_in_batches_too(
 def test_nothing_readable_gives_no_embedding(run: Path, photos: Path) -> None:
     found, embeddings, problems = embed_files(load_model(run), [photos / "bad.png", photos / "gone.png"], "images")
     assert found == [] and embeddings.shape == (0, 8) and len(problems) == 2
+
+
+def test_duplicates_by_a_model_decode_each_image_once(run: Path, photos: Path, decoded: Counter[str]) -> None:
+    disc = Image.open(photos / "1.png").resize((200, 200), Image.Resampling.BICUBIC)
+    disc.save(photos / "disc.png")
+    disc.resize((400, 400)).save(photos / "larger.png")
+    said = json.loads(polyclip("dedupe", photos, "--model", run, "--threshold", 1, "--json").out)
+    groups = [set(group["pictures"]) for group in said["groups"]]
+    assert any({"2.png", "copy.png"} <= group for group in groups), groups
+    assert any({"disc.png", "larger.png"} <= group for group in groups), groups
+    assert said["skipped"]
+    bad = decoded.pop("bad.png", 0) + decoded.pop("worse.png", 0)
+    assert total(decoded) == 7 and bad <= 2  # what is no image is tried again
+    polyclip("dedupe", photos)
+    del decoded["bad.png"], decoded["worse.png"]
+    assert total(decoded) == 0
