@@ -314,7 +314,8 @@ def test_a_run_solved_in_closed_form_cannot_go_on(toy: dict[str, str], tmp_path:
     PolyCLIP(ModelConfig(text_encoder=toy["text"], vision_tower=toy["vision"], method="procrustes", dim=8)).save(
         tmp_path / "en" / "aligner.safetensors"
     )
-    (tmp_path / "en" / "run.toml").write_text('languages = ["en"]\n[recipe]\nmethod = "procrustes"\n', "utf-8")
+    recipe = f'text_encoder = "{toy["text"]}"\nvision_tower = "{toy["vision"]}"\nmethod = "procrustes"\n'
+    (tmp_path / "en" / "run.toml").write_text(f'languages = ["en"]\n[recipe]\n{recipe}', "utf-8")
     one_sentence(
         polyclip("align", "--lang", "sw", "--from", tmp_path / "en", "--shots", 4),
         "procrustes",

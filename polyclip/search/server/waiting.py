@@ -16,7 +16,9 @@ from polyclip.search.server.query import SearchAnswer, SearchRequest, answer_req
 
 LOG = logging.getLogger(__name__)
 LINE = 256  # requests that may wait; further ones are refused
-LONGEST = 2.0  # seconds that a request may have to wait; refused at once, it can be asked again elsewhere or later
+LONGEST = (
+    3.0  # seconds that a request may have to wait behind a whole batch; refused at once, it can be asked again later
+)
 BATCH = 64  # requests answered in one go
 
 
@@ -39,8 +41,9 @@ class WaitingLine:
             RequestError: (503) The queue is full or too slow; or the request has no answer.
 
         """
-        if len(self._waiting) >= LINE or len(self._waiting) * self._pace > LONGEST:
-            raise RequestError(503, f"{len(self._waiting)} questions are waiting already; ask again in a moment.")
+        waiting = len(self._waiting)
+        if waiting >= LINE or (waiting >= BATCH and waiting * self._pace > LONGEST):
+            raise RequestError(503, f"{waiting} questions are waiting already; ask again in a moment.")
         answer: asyncio.Future[SearchAnswer] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))
         if self._working is None or self._working.done():

@@ -648,6 +648,7 @@ def test_many_at_once_are_answered_and_each_gets_its_own(home: Home, monkeypatch
         return encode(encoder, items, meter)
 
     monkeypatch.setattr(encoding, "encode_items", counted)
+    monkeypatch.setattr(waiting, "LONGEST", 60.0)  # however slow this machine is
     texts = [f"mraba {number}" for number in range(126)] + ["", "mraba"]
     with (
         TestClient(build_application(home.catalog, Hosts("127.0.0.1")), HOME) as client,
@@ -668,6 +669,15 @@ def test_a_full_queue_says_when_to_come_back(home: Home, monkeypatch: pytest.Mon
     with TestClient(build_application(home.catalog, Hosts("127.0.0.1")), HOME) as client:
         found = client.get("/api/search", params={"q": "mraba"})
     assert found.status_code == 503 and found.headers["retry-after"] == "1" and "waiting" in found.json()["error"]
+
+
+def test_whoever_would_wait_too_long_is_told_at_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "BATCH", 0)
+    monkeypatch.setattr(waiting, "LONGEST", -1.0)
+    with TestClient(build_application(home.catalog, Hosts("127.0.0.1")), HOME) as client:
+        assert client.get("/api/search", params={"q": "mraba"}).status_code == 503
+        monkeypatch.setattr(waiting, "BATCH", 1)  # one batch may always wait
+        assert client.get("/api/search", params={"q": "mraba"}).status_code == 200
 
 
 @pytest.mark.parametrize(
