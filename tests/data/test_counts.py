@@ -128,6 +128,21 @@ def test_names_with_points_belong_to_their_image(tmp_path: Path, own_cache: Path
     assert found.ignored == {".mask.png": 1, ".pickle": 1, "hidden": 2, "without suffix": 1}
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_marks_and_ends_of_lines_are_no_part_of_a_caption(
+    tmp_path: Path, own_cache: Path, mark: bytes, end: bytes
+) -> None:
+    lines, table = mark + b"paka" + end + b"mbwa" + end, mark + b'{"captions": {"sw": ["simba"]}}'
+    assert used(
+        tar_corpus(tmp_path, [("a.png", png(1)), ("a.sw.txt", lines), ("b.png", png(2)), ("b.json", table)])
+    ) == [
+        "mbwa",
+        "paka",
+        "simba",
+    ]
+
+
 def test_plain_captions_stand_beside_others(tmp_path: Path, own_cache: Path) -> None:
     members = [("a.png", png(1)), ("a.txt", b"paka"), ("a.en.txt", b"cat"), ("b.png", png(2)), ("b.txt", b"mbwa")]
     members += [("b.json", b'{"captions": {"en": ["dog"]}}')]

@@ -254,6 +254,8 @@ def test_means_are_unweighted_name_their_languages_and_redraw_pictures_in_all_of
     )
     assert found["image_to_text", "median_rank", "all"]["low"] is None
     plain = [Score(**{key: getattr(s, key) for key in Score.__slots__}) for s in made]
+    uneven = [replace(score, queries=1 + 99 * (score.language == "te")) for score in plain]
+    assert own[0].value != own[1].value and compute_means(uneven) == compute_means(plain)
     assert {line["low"] for line in compute_means(plain)} == {None} and json.dumps(to_table(result(0.4, 1)))
 
 

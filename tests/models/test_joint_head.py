@@ -101,6 +101,11 @@ def test_a_caption_is_sent_to_the_images_of_the_name_it_is_nearest_to() -> None:
     assert metric[0].norm() < metric[1].norm() / 2  # the accent counts little
 
 
+def test_a_node_lies_in_the_middle_of_its_names() -> None:
+    names = NameFeatures(torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 5.0]]), torch.tensor([1, 1, 0]))
+    assert names.average_nodes(2).tolist() == [[0.0, 5.0], [2.0, 0.0]]
+
+
 def test_rows_keep_the_directions_in_which_classes_differ() -> None:
     rows = ClassRows(5, 2)
     prototypes = normalize(torch.tensor([[1.0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [1, 1, 0, 0, 0]]))

@@ -1,6 +1,8 @@
 """A small corpus aligned in folds: which run is, what is chosen on what, and what the result says."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import torch
 import polyclip as pc
 from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.models import feature_cache
+from polyclip.training import folds
+from polyclip.training.config import HEADS, AlignConfig
 from polyclip.training.folds import Fold, keep_best
 from polyclip.training.prepare import Work
 from tests.command import polyclip
@@ -121,6 +125,44 @@ def test_the_epoch_of_a_fold_is_the_best_of_the_other_validations() -> None:
             model.weight.fill_(epoch)
         keep_best(fold, values, epoch)
     assert fold.epoch == 1 and fold.best == pytest.approx(0.4) and fold.weights["weight"].item() == 1
+
+
+@dataclass(frozen=True)
+class Planned:
+    """In place of a phase: which fold it trains."""
+
+    number: int
+    resumable: bool = True
+
+
+def test_a_fold_is_not_chosen_by_the_one_that_validates_on_what_it_tests(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    validation = [[0.1, 0.9, 0.2], [0.1, 0.2, 0.4], [0.1, 0.2, 0.4]]  # of each fold: the first one's likes epoch 1
+    run, models = object.__new__(AlignConfig), [torch.nn.Linear(1, 1) for _ in range(3)]
+    for key, value in {"out": tmp_path, "folds": 3, "corpus": "toy", "heads": HEADS}.items():
+        object.__setattr__(run, key, value)
+
+    def prepare(run: AlignConfig, corpus: str, name: str) -> Work:
+        work = object.__new__(Work)
+        (tmp_path / folds.FOLDER / name).mkdir(parents=True)
+        for key, value in {"aligner": models[int(name) - 1], "run": int(name) - 1, "sides": []}.items():
+            object.__setattr__(work, key, value)
+        return work
+
+    def train(aligner: torch.nn.Linear, phase: Planned) -> Iterator[dict[str, Any]]:
+        for epoch, value in enumerate(validation[phase.number]):
+            aligner.weight.data.fill_(epoch)
+            yield {"epoch": epoch, "validation": value}
+
+    monkeypatch.setattr(folds, "prepare_part", prepare)
+    monkeypatch.setattr(folds, "make_phase", lambda name, settings, work: Planned(work.run))
+    monkeypatch.setattr(folds, "train_epochs", train)
+    monkeypatch.setattr(folds, "fold_heads", lambda *sides: None)
+    found = folds.train_folds(run)
+    assert [fold.epoch for fold in found.folds] == [1, 2, 1]  # fold 1 validates on what fold 2 tests
+    assert [model.weight.item() for model in models] == [1, 2, 1]
+    assert found.epochs == 1 and found.validation == pytest.approx([0.1, 1.3 / 3, 1.0 / 3])
 
 
 def asked(corpus: str, towers: dict[str, Any], out: Path, *more: object) -> list[object]:
