@@ -17,6 +17,7 @@ from polyclip.data.tables.build import Draft
 from polyclip.data.tables.columns import code_of
 from polyclip.data.tables.create import TableOptions, draft_corpus, write_draft
 from polyclip.data.tables.read import read_table
+from polyclip.data.tables.text import decode_text
 from polyclip.errors import DataError, PackError, PolyclipError, UnknownName
 from tests.command import polyclip
 
@@ -462,3 +463,8 @@ def test_a_dataset_becomes_a_corpus_and_offline_is_one_sentence(photos: Path, mo
     monkeypatch.chdir(photos)
     ran = polyclip("corpus", "new", "owner/name", "--out", "x")
     assert ran.code == 2 and "HF_HUB_OFFLINE is set" in " ".join(ran.err.split()) and not Path("x").exists()
+
+
+@pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_the_text(mark: str) -> None:
+    assert decode_text("mbwa,ድመት".encode(mark), Path("a.csv"))[0] == "mbwa,ድመት"

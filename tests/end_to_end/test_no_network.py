@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.toy import write_corpus
 
+ROOT = Path(__file__).parents[2]
 GUARD = """
 import ipaddress, json, socket, sys
 NOTES, ALLOWED = {notes!r}, (socket.AF_UNIX,)
@@ -49,7 +50,8 @@ def run(notes: Path, code: str, *commands: list[object]) -> subprocess.Completed
     environment["HF_HOME"] = str(notes.parent / "hub")  # an empty cache: nothing that was downloaded before helps
     listed = json.dumps([list(map(str, arguments)) for arguments in commands])
     command = [sys.executable, "-c", GUARD.format(notes=str(notes)) + code, listed]
-    return subprocess.run(command, env=environment, capture_output=True, text=True)
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [environment.get("PYTHONPATH")])])
+    return subprocess.run(command, cwd=notes.parent, env=environment, capture_output=True, text=True)
 
 
 def test_align_eval_and_search_ask_nobody(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from polyclip.studies.cells import Cell, build_config
 from polyclip.studies.figures import compute_mean_hits, compute_recall, compute_share, compute_spread
 from polyclip.studies.labels import annotate_points
 from polyclip.studies.plan import TRIALS, choose_methods, list_rates, make_variant
+from polyclip.studies.questions.budget import find_best_within
 from polyclip.studies.runner import Results, Setting, run_variants
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
@@ -352,6 +353,12 @@ def test_a_budget_is_of_time_and_of_memory(tmp_path: Path) -> None:
         f"Claim 6 holds partly: the best by validation are {seconds.format('full')}, 1 GB: heads, 2 GB: heads, 4 GB: "
         "full; full training takes 20 s and 3.0 GB."
     )
+
+
+def test_the_best_epoch_within_a_budget_counts() -> None:
+    log = [{"validation": 0.1}, *({"validation": value, "seconds": 4.0} for value in (0.5, 0.3, 0.9))]
+    record = {"log": log, "processor_seconds": 24.0, "seconds": 12.0}  # two cores: 8 seconds of one an epoch
+    assert [find_best_within(record, seconds) for seconds in (7.0, 8.0, 16.0, 24.0)] == [0.1, 0.5, 0.5, 0.9]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

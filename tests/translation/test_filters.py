@@ -152,6 +152,9 @@ def test_length_is_a_ratio_of_characters_plus_four() -> None:
     ]  # 5/10, 6/10, 20/10, 21/10
     assert dropped("sw", found, limits) == ["length: " + "a" * 17]
     assert dropped("sw", [candidate("abcdefg", "a")], limits) == ["length: a"]  # 5/11
+    limits = Thresholds(**{**vars(OPEN), "length": (0.5, 3.0)})  # of the translation to its source, not the other way
+    assert dropped("sw", [candidate("abcdef", "a" * 26)], limits) == []  # 30/10
+    assert dropped("sw", [candidate("a" * 26, "abcdef")], limits) == ["length: abcdef"]  # 10/30
 
 
 def test_language_lets_people_through_and_english_not() -> None:

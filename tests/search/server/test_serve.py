@@ -402,6 +402,9 @@ def test_a_token_is_asked_for_once_and_leaves_the_address(home: Home) -> None:
         assert welcome.status_code == 200 and TOKEN not in welcome.text and TOKEN not in cookie
         assert all(word in cookie for word in ("httponly", "samesite=strict", "path=/"))
         assert guest.get("/").status_code == 200
+    for name in guest.cookies:  # the name of the cookie is no secret, what it holds is
+        for value in ("", "guess", TOKEN):
+            assert visitor().get("/", headers={"cookie": f"{name}={value}"}).status_code == 401
     assert re.search(r'content="0; url=/\?q=bluu"', visitor().get(f"/?token={TOKEN}&q=bluu").text)
 
 
