@@ -156,6 +156,7 @@ def test_questions_nobody_can_answer() -> None:
 
 
 def test_the_table_fits_80_columns_and_the_plot_draws_every_name(three: Comparison, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     lines = [replace(three.languages[n % 3], language=code) for n, code in enumerate(list_languages())]
     whole = replace(three, languages=lines, a="a" * 90)
     text = StringIO()
@@ -263,6 +264,7 @@ def test_means_are_unweighted_name_their_languages_and_redraw_pictures_in_all_of
 
 
 def test_two_result_files(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     a, b = tmp_path / "a.json", tmp_path / "b.json"
     write_result(a, result(1.5, 1))
     write_result(b, result(0.4, 2))
