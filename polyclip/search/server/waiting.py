@@ -16,9 +16,7 @@ from polyclip.search.server.query import SearchAnswer, SearchRequest, answer_req
 
 LOG = logging.getLogger(__name__)
 LINE = 256  # requests that may wait; further ones are refused
-LONGEST = (
-    3.0  # seconds that a request may have to wait behind a whole batch; refused at once, it can be asked again later
-)
+LONGEST = 3.0  # seconds that a request may have to wait behind a whole batch; it can be asked again later
 BATCH = 64  # requests answered in one go
 
 
