@@ -7,7 +7,6 @@ from polyclip.errors import escape_unseen, shorten
 SURROGATE = re.compile("[\ud800-\udfff]")
 # C0 and C1 but tab and new line, which a terminal obeys, and signs that turn the direction of what follows
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-BREAKS = re.compile("[\t\n\u2028\u2029]")
 
 
 def show_name(name: str) -> str:
@@ -41,13 +40,9 @@ def is_broken(text: str) -> bool:
 
 def escape_controls(text: str) -> str:
     r"""Text that a terminal prints and does not obey: control characters as `\x1b`, tabs and line breaks kept."""
-    return CONTROL.sub(_escape, text)
+    return CONTROL.sub(lambda found: escape_unseen(found[0]), text)
 
 
 def show_line(text: str) -> str:
     r"""Text on one line: control characters, tabs and line breaks as `\n`."""
-    return BREAKS.sub(_escape, escape_controls(text))
-
-
-def _escape(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+    return escape_unseen(text)
