@@ -13,6 +13,7 @@ from polyclip.languages.schema import Language
 from polyclip.training.auto.budget import Budget
 
 if TYPE_CHECKING:
+    from polyclip.data.pairs import SamplingConfig
     from polyclip.models.branch import ModelConfig
     from polyclip.training.compute import Compute
     from polyclip.training.config import AlignConfig, OptimizerConfig
@@ -49,7 +50,6 @@ def build_config(options: AlignOptions, request: AlignRequest) -> "AlignConfig":
 
     """
     from polyclip.core.registry import find
-    from polyclip.data.pairs import SamplingConfig
     from polyclip.training.config import HEADS, AlignConfig
 
     if options.settings is not None:
@@ -75,11 +75,7 @@ def build_config(options: AlignOptions, request: AlignRequest) -> "AlignConfig":
         corpus=options.corpus,
         heads=heads,
         towers=towers,
-        sample=SamplingConfig(
-            views=options.num_augmentations,
-            mix=parse_caption_weights(options.caption_weights or []) or None,
-            temperature=options.temperature,
-        ),
+        sample=build_sampling(options),
         out=request.folder,
         compute=build_compute(options),
         class_names=options.class_names,
@@ -91,10 +87,20 @@ def build_config(options: AlignOptions, request: AlignRequest) -> "AlignConfig":
     )
 
 
+def build_sampling(options: AlignOptions) -> "SamplingConfig":
+    """Configure how captions and images are sampled."""
+    from polyclip.data.pairs import SamplingConfig
+
+    return SamplingConfig(
+        views=options.num_augmentations,
+        mix=parse_caption_weights(options.caption_weights or []) or None,
+        temperature=options.temperature,
+    )
+
+
 def build_finetune_config(options: AlignOptions, request: AlignRequest, start: Path) -> "AlignConfig":
     """Configure the run that continues from `start`, on that run's corpus unless another is named."""
     from polyclip.core.registry import find
-    from polyclip.data.pairs import SamplingConfig
     from polyclip.training.config import CONTINUED_HEADS, AlignConfig
     from polyclip.training.finetune import plan_continuation, read_recipe
     from polyclip.training.rehearsal import choose_finetune_corpus
@@ -112,11 +118,7 @@ def build_finetune_config(options: AlignOptions, request: AlignRequest, start: P
         corpus=choose_finetune_corpus(choose_corpus(options), continued),
         heads=heads,
         towers=towers,
-        sample=SamplingConfig(
-            views=options.num_augmentations,
-            mix=parse_caption_weights(options.caption_weights or []) or None,
-            temperature=options.temperature,
-        ),
+        sample=build_sampling(options),
         out=request.folder,
         compute=build_compute(options),
         continued=continued,
