@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from polyclip.models.attention import SHORT, mix_tokens
-from polyclip.models.trunk.packed_attention import BLOCK, LONG, attend, plan_blocks
+from polyclip.models.trunk.packed_attention import BLOCK, attend, plan_blocks
 
 HEADS, PART = 3, 8
 LENGTHS = {
@@ -17,8 +17,8 @@ LENGTHS = {
     "as they come": [3, 31, 1, 2, 30, 5],
     "a block to the last place": [BLOCK, BLOCK - 1, 1],
     "one more than a block": [BLOCK + 1, 2, 2],
-    "the longest in blocks": [LONG, 5],
-    "longer": [LONG + 1, 5, 1],
+    "the longest in blocks": [SHORT, 5],
+    "longer": [SHORT + 1, 5, 1],
 }
 
 

@@ -10,10 +10,10 @@ from functools import lru_cache
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+
+from polyclip.models.attention import SHORT, mix_tokens
 
 BLOCK = 32  # tokens: what is lost between captions still costs less than smaller products would
-LONG = 128  # tokens: from here on a caption's own products are large enough
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ def attend(
 
     """
     sizes: list[int] = lengths.tolist()
-    if max(sizes) > LONG:
+    if max(sizes) > SHORT:
         return torch.cat([attend_alone(rows, heads) for rows in mapped.split(sizes)])
     return attend_in_blocks(mapped, plan_blocks(tuple(sizes), heads), heads)
 
 
 def attend_alone(mapped: Float[Tensor, "token three_widths"], heads: int) -> Float[Tensor, "token width"]:
-    """Self-attention of one long caption."""
-    query, key, value = mapped.float().view(len(mapped), 3, heads, -1).permute(1, 2, 0, 3)
-    return scaled_dot_product_attention(query, key, value).transpose(0, 1).reshape(len(mapped), -1)
+    """Self-attention of one caption."""
+    query, key, value = mapped.float().view(len(mapped), 3, 1, heads, -1).permute(1, 2, 3, 0, 4)
+    return mix_tokens(query, key, value)[0].transpose(0, 1).reshape(len(mapped), -1)
 
 
 def attend_in_blocks(
