@@ -7,6 +7,7 @@ from typing import Any
 
 from polyclip.core import distributed
 from polyclip.core.encode_precision import use_encode_precision
+from polyclip.core.fields import read_fields
 from polyclip.core.matmul import multiply_at_full_rate
 from polyclip.core.progress import console
 from polyclip.core.randomness import keep_random_state
@@ -235,4 +236,4 @@ def evaluate(benchmark: str, model: PolyCLIP | Path, request: Request) -> Result
 def collect_model_facts(aligner: PolyCLIP) -> dict[str, Any]:
     """Collect the `model` table of a result."""
     named = ("method", "tune", "text_encoder", "vision_tower", "dim")
-    return {name: getattr(aligner.config, name) for name in named} | aligner.counts()
+    return read_fields(aligner.config, named) | aligner.counts()

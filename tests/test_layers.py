@@ -91,3 +91,39 @@ def test_no_underscore_module_is_imported_from_another_folder() -> None:
                     if private and HERE.parent / Path(*folder) != path.parent:
                         wrong.append(f"{path.relative_to(HERE)}:{node.lineno} imports {target}")
     assert wrong == []
+
+
+ASKED = {  # files that ask an object whether it has an attribute, and whose object that is
+    "__init__.py": "the public names, imported when they are first used",
+    "cli/main.py": "commands of a group, imported by name",
+    "core/encode_precision.py": "torch < 2.11",
+    "core/fields.py": "any record: the one place where fields are read by name",
+    "core/matmul.py": "torch < 2.9",
+    "data/images.py": "Pillow's decoder state",
+    "evaluation/tokenizer/vocabulary.py": "tokenizers of transformers, tokenizers and third-party encoders",
+    "exporters/preprocess_cfg.py": "image processors of transformers, and third-party encoders",
+    "exporters/timm_config.py": "timm's models",
+    "models/hf.py": "configurations of transformers",
+    "models/pretrained/clip.py": "transformers' CLIP-like models, their configurations and outputs",
+    "models/text/huggingface.py": "configurations and tokenizers of transformers",
+    "models/trunk/packed_bert.py": "layers of transformers",
+    "models/trunk/vision.py": "configurations of transformers",
+    "models/vision/_fused.py": "operations that torch has or has not",
+    "models/vision/_opened.py": "image processors of transformers, transforms of torchvision",
+    "models/vision/huggingface.py": "configurations and embeddings of transformers",
+    "training/fsdp.py": "torch's DTensor, whose import takes half a second",
+    "translation/engines/_reading.py": "M2M-100's tokenizer",
+    "translation/engines/_seq2seq.py": "configurations of transformers",
+}
+
+
+def test_only_objects_of_other_libraries_are_asked_for_attributes() -> None:
+    """polyclip's own objects are told apart by Protocols and base classes."""
+    asking = {
+        path.relative_to(HERE).as_posix()
+        for path in HERE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (isinstance(node, ast.Name) and node.id in ("hasattr", "getattr"))
+        or (isinstance(node, ast.FunctionDef) and node.name == "__getattr__")
+    }
+    assert asking == set(ASKED)

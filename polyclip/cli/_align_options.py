@@ -1,11 +1,12 @@
 """Options of `polyclip align`."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from polyclip.core.fields import read_fields
 from polyclip.data.joined import join_names
 from polyclip.training.options import AlignOptions
 
@@ -264,5 +265,5 @@ class AlignCommand:
 
     def plain(self) -> AlignOptions:
         """Return the options without the fields that only the command line needs."""
-        given = {field.name: getattr(self, field.name) for field in fields(AlignOptions)}
+        given = read_fields(self, AlignOptions)
         return AlignOptions(**given | {"corpus": join_names(self.corpus or ["emoji"])})

@@ -26,7 +26,9 @@ def make_command(kind: type[T], run: Callable[[T], None]) -> Callable[..., None]
 
     def command(context: Any, **given: Any) -> None:
         typed = frozenset(
-            name for name in given if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+            name
+            for name in given
+            if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
         )
         run(kind(**given, **{TYPED: typed}))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyclip.cli._options import make_command
+from polyclip.core.fields import read_fields
 from polyclip.core.progress import console
 from polyclip.core.terminal import PlainConsole
 from polyclip.core.toml import read_pack
@@ -103,9 +104,7 @@ class TranslateOptions:
 
 def translate_with(wanted: TranslateOptions) -> None:
     """Translate a corpus' captions, filter them, and write a corpus for 'polyclip align --corpus'."""
-    choice = {
-        name: getattr(wanted, name) for name in ("similarity", "language", "script", "length", "copies", "repeats")
-    }
+    choice = read_fields(wanted, ("similarity", "language", "script", "length", "copies", "repeats"))
     limits = build_thresholds(choice, unknown=wanted.unknown, chrf=wanted.chrf if wanted.back_translate else None)
     targets = list({found.code: found for found in map(resolve_language, wanted.to)}.values())
     from polyclip.translation.config import Job
@@ -138,7 +137,7 @@ def build_engine_options(wanted: TranslateOptions) -> "TranslationOptions":
     from polyclip.translation.engine import TranslationOptions
 
     named = ("model", "revision", "beams", "candidates", "sample", "temperature", "batch_size", "seed", "share")
-    return TranslationOptions(unknown=wanted.unknown_words, **{name: getattr(wanted, name) for name in named})
+    return TranslationOptions(unknown=wanted.unknown_words, **read_fields(wanted, named))
 
 
 def build_thresholds(choice: dict[str, str], *, unknown: bool, chrf: float | None) -> "Thresholds":

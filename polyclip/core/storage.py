@@ -152,7 +152,8 @@ def is_disk_error(error: Exception) -> bool:
 
 def describe_disk_error(error: Exception) -> str:
     """What went wrong, without the class of the error: `No space left on device`."""
-    return getattr(error, "strerror", None) or str(error).removeprefix("Error while serializing: ")
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or str(error).removeprefix("Error while serializing: ")
 
 
 def write_text(path: Path, text: str, *, what: str) -> None:

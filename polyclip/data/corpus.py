@@ -11,7 +11,7 @@ from polyclip.core.nearby import CORPUS_FOLDER, hint_folder
 from polyclip.core.registry import find
 from polyclip.core.storage import is_file, is_folder
 from polyclip.core.toml import CORPORA, Pack, read_pack
-from polyclip.data.reader import Reader, ShardReader
+from polyclip.data.reader import LinkedReader, Reader, ShardReader
 from polyclip.data.shards.schema import ShardOptions
 from polyclip.data.types import Row
 from polyclip.errors import PackError, UnknownName
@@ -275,14 +275,15 @@ def _reader(pack: CorpusPack, path: Path) -> Reader:
         raise PackError(
             f'{path}: images requires the name {PACK}, reader = "jsonl" and folder = "."; leave images out.'
         )
-    wanted, other = ("files", "folder") if hasattr(reader, "indexed") else ("folder", "files")
-    if getattr(pack, other) or not getattr(pack, wanted):
+    wanted, other = ("files", "folder") if isinstance(reader, ShardReader) else ("folder", "files")
+    given = dict(pack)
+    if given[other] or not given[wanted]:
         raise PackError(
-            f"{path}: reader {pack.reader!r} requires {wanted}; found {other if getattr(pack, other) else 'none'}. "
+            f"{path}: reader {pack.reader!r} requires {wanted}; found {other if given[other] else 'none'}. "
             f"Write {wanted} = ... in the pack."
         )
     if pack.follow_links:
-        if not hasattr(reader, "follow_links"):
+        if not isinstance(reader, LinkedReader):
             raise PackError(f"{path}: follow_links: reader {pack.reader!r} has no links to follow; remove it.")
         reader.follow_links(path.parent / pack.folder)
     return cast(Reader, reader)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from polyclip.data.image_modes import convert_to_rgb
 from polyclip.data.images import open_image, turn_upright
@@ -19,11 +19,26 @@ ImageLike: TypeAlias = (
 EXPECTED = "expected a path, a PIL image, a numpy array [height, width, channel] or a tensor [channel, height, width]"
 
 
+@runtime_checkable
+class ArrayLike(Protocol):
+    """A numpy array, a tensor, or another library's array."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of its dimensions."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """Type of its elements."""
+        ...
+
+
 def is_one_image(images: ImageLike | Sequence[ImageLike]) -> bool:
     """Whether the argument is a single image and not a sequence of images."""
     if isinstance(images, str | Path | Image.Image):
         return True
-    return hasattr(images, "ndim") and hasattr(images, "dtype") and images.ndim < 4
+    return isinstance(images, ArrayLike) and images.ndim < 4
 
 
 def image_sources(images: Sequence[ImageLike]) -> list[ImageSource]:
@@ -49,7 +64,7 @@ def image_source(image: ImageLike, number: int, total: int) -> ImageSource:
         return ImageSource(str(image), "", partial(open_image, Path(image)))
     if isinstance(image, Image.Image):
         return ImageSource(str(number), "", partial(from_pil, image, where))
-    if hasattr(image, "ndim") and hasattr(image, "dtype"):
+    if isinstance(image, ArrayLike):
         return ImageSource(str(number), "", partial(from_pil, Image.fromarray(pixels_of(image, where)), where))
     raise DataError(f"{where} is a {type(image).__name__}; {EXPECTED}.")
 
@@ -64,7 +79,8 @@ def from_pil(image: Image.Image, where: str) -> Image.Image:
     try:
         return convert_to_rgb(turn_upright(image))
     except Exception as error:  # a lazy image decodes here, and Pillow raises whatever a damaged file leads it to
-        name, said = getattr(image, "filename", ""), str(error).removesuffix(".")
+        name = str(image.filename) if isinstance(image, ImageFile.ImageFile) else ""
+        said = str(error).removesuffix(".")
         raise DataError(f"{where}{f' ({name})' if name else ''} cannot be decoded: {said}.") from error
 
 

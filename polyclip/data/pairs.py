@@ -158,7 +158,7 @@ def make_training_pairs(
             pack, or no caption has a provenance of `sample.mix`.
 
     """
-    if split == "train" and chosen is None and not sample.mix and hasattr(corpus.reader, "table"):
+    if split == "train" and chosen is None and not sample.mix and isinstance(corpus.reader, ShardReader):
         return make_shard_pairs(corpus, languages, sample)
     rows = {
         language.code: normalize_captions(

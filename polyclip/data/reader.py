@@ -82,6 +82,15 @@ class Reader(Protocol):
 
 
 @runtime_checkable
+class LinkedReader(Protocol):
+    """A reader of folders whose images may be links that lead out of them."""
+
+    def follow_links(self, folder: Path) -> None:
+        """Allow such links in a corpus' folder, from now on."""
+        ...
+
+
+@runtime_checkable
 class ShardReader(Reader, Protocol):
     """A reader of corpora in shards, which may be far away and too many to be read whole."""
 

@@ -21,6 +21,7 @@ from polyclip.evaluation.metrics import Bootstrap, compute_ranks, recall
 from polyclip.evaluation.results import Retention
 from polyclip.models import feature_cache
 from polyclip.models.aligner import PolyCLIP
+from polyclip.models.backbone import ImageClassifier
 
 PIVOTS = ("fr", "de", "es", "id")  # the first of these that was not trained and names enough
 
@@ -142,7 +143,7 @@ def summarize_change(
 def measure_vision_retention(aligner: PolyCLIP, corpus: Corpus, split: str) -> list[Retention]:
     """Measure the agreement of the ImageNet classifier with itself; empty for an encoder without a classifier."""
     side = aligner.vision
-    if not hasattr(side.encoder, "classify"):
+    if not isinstance(side.encoder, ImageClassifier):
         return []
     concepts = corpus.reader.split_concepts(corpus.folder, split)
     drawn = {style: corpus.reader.pictures(corpus.folder, style) for style in corpus.reader.styles(corpus.folder)}

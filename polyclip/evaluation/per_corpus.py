@@ -1,7 +1,8 @@
 """Scores of several corpora that are used together: each corpus' test split is scored by itself, under its own name."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
+from polyclip.core.fields import read_fields
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.joined import list_parts
 from polyclip.errors import DataError
@@ -39,7 +40,7 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
 
 def name_protocol(score: Score) -> Score:
     """A score whose protocol names its corpus too, so that those of several corpora are told apart."""
-    facts = {field.name: getattr(score, field.name) for field in fields(Score)}
+    facts = read_fields(score, Score)
     facts["protocol"] = f"{score.protocol} of {score.benchmark}"
     if not isinstance(score, PerQueryScore):
         return Score(**facts)

@@ -6,11 +6,12 @@ the queries of a fold share a model and a gallery; this two-stage bootstrap errs
 """
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
+from polyclip.core.fields import read_fields
 from polyclip.core.storage import hash_parts
 from polyclip.evaluation.chance import RECALLS, compute_chance_p
 from polyclip.evaluation.metrics import PER_QUERY, compute_query_metrics
@@ -80,7 +81,7 @@ def pool_scores(parts: Sequence[Sequence[Score]], folds: int) -> list[Score]:
     medians = place[order][(total * 2 >= total[:, -1:]).argmax(1)]
     rows = [(name, columns[:, n].mean(), low[n], high[n]) for n, name in enumerate(PER_QUERY)]
     rows.append(("median_rank", np.sort(place)[(len(place) - 1) // 2], *np.percentile(medians, [2.5, 97.5])))
-    facts = {field.name: getattr(parts[0][0], field.name) for field in fields(Score)}
+    facts = read_fields(parts[0][0], Score)
     facts |= {"protocol": pooled.protocol, "queries": int(sizes.sum()), "gallery": pooled.gallery}
     found = []
     for name, value, least, most in rows:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from polyclip.core.fields import read_fields
 from polyclip.errors import PolyclipError
 
 
@@ -104,7 +105,7 @@ class Result:
         except ImportError as error:
             raise PolyclipError("to_dataframe() requires pandas: pip install 'polyclip[dataframe]'.") from error
         names = [field.name for field in fields(Score)]
-        return pd.DataFrame([{name: getattr(score, name) for name in names} for score in self.scores], columns=names)
+        return pd.DataFrame([read_fields(score, names) for score in self.scores], columns=names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

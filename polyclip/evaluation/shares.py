@@ -1,12 +1,13 @@
 """Scores of many languages, computed by the processes of a distributed job in turns and shared with all of them."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from polyclip.core import distributed
+from polyclip.core.fields import read_fields
 from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Score
 
 ARRAYS = ("rank", "gain")
@@ -39,7 +40,7 @@ def serialize_scores(scores: list[Score]) -> dict[str, Any]:
     """Convert scores to values that JSON can hold; an outcome that several scores share is written once."""
     outcomes = list({id(s.outcome): s.outcome for s in scores if isinstance(s, PerQueryScore)}.values())
     place = {id(outcome): number for number, outcome in enumerate(outcomes)}
-    facts = [{f.name: getattr(outcome, f.name) for f in fields(QueryOutcomes)} for outcome in outcomes]
+    facts = [read_fields(outcome, QueryOutcomes) for outcome in outcomes]
     return {
         "outcomes": [fact | {name: (str(fact[name].dtype), fact[name].tolist()) for name in ARRAYS} for fact in facts],
         "scores": [

@@ -6,6 +6,7 @@ What is compared are two models, not two methods: the same method with another s
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from polyclip.core.fields import read_fields
 from polyclip.errors import DataError, UnknownName
 from polyclip.evaluation.bootstrap import FLIPS, ClusterSums, adjust_holm, number_clusters
 from polyclip.evaluation.metrics import PER_QUERY, compute_query_metrics
@@ -260,9 +261,10 @@ def check_same_queries(a: QueryOutcomes, b: QueryOutcomes, names: tuple[str, str
 
     """
     facts = ("benchmark", "protocol", "split", "gallery", "queries", "cluster")
-    different = [fact for fact in facts if getattr(a, fact) != getattr(b, fact)]
+    of_a, of_b = (read_fields(side, facts) for side in (a, b))
+    different = [fact for fact in facts if of_a[fact] != of_b[fact]]
     if different:
-        was, now = (getattr(side, different[0]) for side in (a, b))
+        was, now = of_a[different[0]], of_b[different[0]]
         shown = (
             f": {was} and {now}"
             if different[0] not in ("queries", "cluster")

@@ -7,6 +7,7 @@ from polyclip.core.registry import find
 from polyclip.exporters.merge import find_obstacles
 from polyclip.models.backbone import TextModel, describe_text_model, parse_spec
 from polyclip.models.method import Method
+from polyclip.models.modules import find_module
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,6 @@ def limit_constant(plan: Plan, target: str) -> tuple[str, ...]:
         return ()  # the encoder itself says so
     with torch.device("meta"):
         model = timm.create_model(argument, pretrained=False, num_classes=0)
-    if hasattr(model, "bn2") or isinstance(model, VisionTransformer):
+    if find_module(model, "bn2") is not None or isinstance(model, VisionTransformer):
         return ()
     return (f"vision encoder {plan.vision_tower} ends in no norm that holds a constant, and {target} projects without",)

@@ -17,6 +17,7 @@ from polyclip.models.components.joint_head import ClassRows, JointHead, NameUnit
 from polyclip.models.components.lora import add_lora
 from polyclip.models.components.unfreeze import unfreeze_all, unfreeze_biases, unfreeze_norms
 from polyclip.models.method import Method
+from polyclip.models.modules import find_module
 
 IN_PLACE = (
     unfreeze_norms,
@@ -63,7 +64,7 @@ def find_obstacles(method: Method, kind: str) -> list[str]:
         "heads that compare with training pairs": method.relative,
         "heads with a gated branch": method.gated,
         "several heads that join into no map": not (joined or method.gated),
-        f"layers added to the {kind} encoder": any(part not in IN_PLACE for part in getattr(method, kind)),
+        f"layers added to the {kind} encoder": any(part not in IN_PLACE for part in method.list_parts(kind)),
     }
     return [phrase for phrase, present in found.items() if present]
 
@@ -275,5 +276,5 @@ def find_final_norm(encoder: Any) -> nn.LayerNorm | None:
     trunk = encoder.trunk
     last = trunk.final_norm
     if last is None and len(trunk.layers):
-        last = getattr(getattr(trunk.layers[-1], "output", None), "LayerNorm", None)
+        last = find_module(trunk.layers[-1], "output.LayerNorm")
     return last if isinstance(last, nn.LayerNorm) and last.bias is not None and bool((last.weight != 0).all()) else None

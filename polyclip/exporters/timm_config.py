@@ -14,6 +14,7 @@ from polyclip.errors import RunError
 from polyclip.exporters.merge import EVERY, Affine, suggest_methods
 from polyclip.exporters.preprocess_cfg import build_preprocess_cfg
 from polyclip.models.branch import Branch
+from polyclip.models.modules import find_module
 
 
 def find_timm_name(branch: Branch, encoder: Any, target: str) -> str:
@@ -23,7 +24,7 @@ def find_timm_name(branch: Branch, encoder: Any, target: str) -> str:
         RunError: It is not a timm model, or uses other features than timm's pooled ones.
 
     """
-    model = getattr(encoder, "model", None)
+    model = find_module(encoder, "model")
     name = (getattr(model, "pretrained_cfg", None) or {}).get("architecture", "")
     if not name or not timm.is_model(name):
         raise RunError(
@@ -32,7 +33,7 @@ def find_timm_name(branch: Branch, encoder: Any, target: str) -> str:
         )
     with torch.device("meta"):
         whole = timm.create_model(name, pretrained=False, num_classes=0)
-    if model.num_features != encoder.dim or whole.state_dict().keys() != model.state_dict().keys():  # type: ignore[union-attr]
+    if model.num_features != encoder.dim or whole.state_dict().keys() != model.state_dict().keys():
         plainly = branch.tower.name.partition(":")[0]
         raise RunError(
             f"{target} supports the last pooled features of a timm model, but vision encoder {branch.tower.name} "
@@ -85,18 +86,15 @@ def fold_constant_channel(map_: Affine, branch: Branch, encoder: Any, target: st
         RunError: The encoder does not end in timm's norm, activation and mean.
 
     """
-    norm = getattr(encoder.model, "bn2", None)
-    mean, deviation = (
-        getattr(branch.head, "mean", None),
-        getattr(branch.head, "spread", getattr(branch.head, "deviation", None)),
-    )
+    norm = find_module(encoder.model, "bn2")
+    (mean, _), spread = branch.head.get_statistics(encoder.dim), branch.head.get_spread()
     if not map_.bias.any():
         return map_.weight
-    if norm is None or mean is None or deviation is None:
+    if norm is None or spread is None:
         raise RunError(
             f"{target} projects images without bias, but vision encoder {branch.tower.name} cannot hold one. {EVERY}."
         )
-    moving = torch.where(deviation == 1.0, 0.0, deviation.double())  # 1 marks a constant dimension
+    moving = torch.where(spread == 1.0, 0.0, spread.double())  # 1 marks a constant dimension
     least = int((map_.weight.norm(dim=0) * moving).argmin())
     norm.weight[least], norm.bias[least] = 0.0, 1.0
     said = norm.act(torch.ones(()))

@@ -8,7 +8,7 @@ from pathlib import Path
 import langcodes
 
 from polyclip.errors import AmbiguousName, UnknownName
-from polyclip.languages.schema import Codes, Language, dump_adopted, list_languages, load_language, load_languages
+from polyclip.languages.schema import Language, dump_adopted, list_languages, load_language, load_languages
 from polyclip.languages.validate import load_own_language
 
 SCHEMES = {
@@ -59,7 +59,7 @@ def _of(pack: Language) -> list[tuple[str, str]]:
     A pack of a second script leaves spellings of the whole language to the first pack.
     """
     second = "-" in pack.code
-    schemes = [(getattr(pack.codes, field), f"code of {SCHEMES[field]}") for field in Codes.model_fields]
+    schemes = [(code, f"code of {SCHEMES[field]}") for field, code in pack.codes]
     found = [(pack.code, "code"), (pack.cldr, "CLDR locale"), (pack.name, "name"), (pack.own_name, "own name")]
     found += [(alias, "alias") for alias in pack.aliases] + [(code, what) for code, what in schemes if code]
     if not second:

@@ -156,14 +156,14 @@ class Language(Pack):
     def list_facts(self) -> list[str]:
         """List the fields that state a fact and so need a source; advice and normalization do not."""
         always = ["iso639_3", "name", "own_name", "script", "direction", "cldr", "xm3600", "in_xlmr"]
-        filled = [name for name in ("aliases", "family") if getattr(self, name)]
+        filled = [name for name, value in (("aliases", self.aliases), ("family", self.family)) if value]
         stated = [
             name
-            for name in ("in_nllb", "speakers", "resource_class")
-            if name in self.model_fields_set and getattr(self, name) is not None
+            for name, value in dict(self).items()
+            if name in ("in_nllb", "speakers", "resource_class") and name in self.model_fields_set and value is not None
         ]
         prompts = ["prompts"] if self.prompts != [NEUTRAL] else []
-        codes = [f"codes.{name}" for name in Codes.model_fields if getattr(self.codes, name)]
+        codes = [f"codes.{name}" for name, code in self.codes if code]
         return [*always, *filled, *stated, *prompts, *codes, *(["recipe.traps"] if self.recipe.traps else [])]
 
     @property

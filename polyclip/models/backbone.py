@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -56,6 +56,58 @@ class Backbone(Protocol):
         ...
 
 
+@runtime_checkable
+class FastForm(Protocol):
+    """An encoder with another form of the same function that is faster without gradients."""
+
+    def get_inference_form(self) -> Any:
+        """Return that form, or the encoder itself where it may not be used."""
+        ...
+
+
+@runtime_checkable
+class FusedForCpu(Protocol):
+    """A part of an inference form that can be joined into fewer operations on a CPU."""
+
+    def fuse_for_cpu(self) -> None:
+        """Join them, in place."""
+        ...
+
+
+@runtime_checkable
+class LightBuilder(Protocol):
+    """What builds an encoder, and for encoding alone builds a lighter one."""
+
+    def build_light(self) -> Any:
+        """Build it without what encoding does not need."""
+        ...
+
+
+@runtime_checkable
+class ImageClassifier(Protocol):
+    """A vision encoder that kept the classifier it was trained with."""
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Class number of each image, from its features [image, dim]."""
+        ...
+
+
+@runtime_checkable
+class UnitEncoder(Protocol):
+    """An encoder that says whether its features have length 1."""
+
+    unit: bool
+
+
+@runtime_checkable
+class TextModelDescriber(Protocol):
+    """A module of `polyclip/models/text` whose encoders are transformers models."""
+
+    def describe_text_model(self, argument: str, options: dict[str, str]) -> "TextModel":
+        """Describe the model without its weights; arguments as those of the module's `describe`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec:
     """A text encoder or a vision tower, by its facts.
@@ -102,9 +154,8 @@ def describe_text_model(text: str) -> TextModel | None:
 
     """
     name, argument, given = parse_spec("encoders", text)
-    read = getattr(find("encoders", name), "describe_text_model", None)
-    found: TextModel | None = read(argument, given) if read else None
-    return found
+    module = find("encoders", name)
+    return module.describe_text_model(argument, given) if isinstance(module, TextModelDescriber) else None
 
 
 def describe(kind: str, text: str) -> BackboneSpec:

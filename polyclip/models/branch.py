@@ -13,7 +13,7 @@ from polyclip.core.encode_precision import current_encode_precision, use_encode_
 from polyclip.core.registry import find
 from polyclip.models import feature_cache
 from polyclip.models.backbone import BackboneSpec
-from polyclip.models.components.heads import Head, HeadShape, IdentityHead, RelativeHead
+from polyclip.models.components.heads import Head, HeadShape, IdentityHead, ProjectionHead, RelativeHead
 from polyclip.models.components.joint_head import ClassRows, JointHead, NameUnits
 from polyclip.models.components.target import TargetLayers
 from polyclip.models.encoding import build_encoder, get_inference_form
@@ -226,7 +226,7 @@ class Branch(nn.Module):
         return self._built[precision]
 
 
-def head_of(method: Method, kind: str, tower: BackboneSpec, recipe: ModelConfig, dropout: float) -> nn.Module:
+def head_of(method: Method, kind: str, tower: BackboneSpec, recipe: ModelConfig, dropout: float) -> ProjectionHead:
     """The head that a method puts on a tower."""
     if method.taught and kind == "vision":
         return make_teacher_head(recipe.image_head, tower)
@@ -246,7 +246,7 @@ def head_of(method: Method, kind: str, tower: BackboneSpec, recipe: ModelConfig,
     return JointHead(tower.dim, shape, dropout, recipe.space or shape.dim * shape.members, names)
 
 
-def make_teacher_head(text: str, tower: BackboneSpec) -> nn.Module:
+def make_teacher_head(text: str, tower: BackboneSpec) -> ProjectionHead:
     """A teacher's vision head, or none where its tower's vectors are aligned already; it is not trained."""
     if text in ("", "pass"):
         return IdentityHead()
@@ -272,12 +272,6 @@ def install(site: TargetLayers, parts: Sequence[Part]) -> int:
     return sum(p.numel() for p in site.encoder.parameters()) - before
 
 
-def constants(head: Any) -> int:
-    """Values of the class names' part of a head: solved, not trained."""
-    names = getattr(head, "names", None)
-    return 0 if names is None else sum(buffer.numel() for buffer in names.buffers())
-
-
 def counts(sides: Sequence[Branch], logits: Sequence[nn.Parameter]) -> dict[str, int | float]:
     """Trained and total parameters, and the trained share with and without the token table.
 
@@ -289,7 +283,7 @@ def counts(sides: Sequence[Branch], logits: Sequence[nn.Parameter]) -> dict[str,
         p.numel() for p in logits if p.requires_grad
     )
     trained = sum(p.numel() for p in everything if p.requires_grad)
-    names = sum(constants(side.head) for side in sides)
+    names = sum(side.head.count_constants() for side in sides)
     total = sum(side.tower.parameters + side.added for side in sides) + heads + names
     table = sum(side.tower.embeddings for side in sides)
     trained_table = sum(

@@ -11,7 +11,7 @@ from torch import Tensor
 from polyclip.core.device import current_device
 from polyclip.core.encode_precision import BF16, FP32, current_encode_precision
 from polyclip.core.progress import Progress
-from polyclip.models.backbone import BackboneSpec
+from polyclip.models.backbone import BackboneSpec, FastForm, FusedForCpu, LightBuilder
 from polyclip.models.batches import Meter, get_device, run_in_batches
 from polyclip.models.packed_encoder import PackedEncoder
 from polyclip.models.products import round_linear_layers
@@ -43,11 +43,12 @@ def build_encoder(
     if device.type != "cpu":
         dtype = torch.bfloat16 if precision == BF16 and dtype == torch.float32 else dtype
         return get_inference_form(spec.build().to(device)).to(dtype)
-    form = get_inference_form(getattr(spec.build, "build_light", spec.build)(), precision)
+    encoder = spec.build.build_light() if isinstance(spec.build, LightBuilder) else spec.build()
+    form = get_inference_form(encoder, precision)
     if isinstance(form, PackedEncoder):
         return form
     for module in form.modules():  # in place: nobody else has it
-        if hasattr(module, "fuse_for_cpu"):
+        if isinstance(module, FusedForCpu):
             module.fuse_for_cpu()
     if precision != FP32:
         round_linear_layers(form, precision)
@@ -65,7 +66,7 @@ def get_inference_form(encoder: Any, precision: str = FP32) -> Any:
         The encoder, or its other form.
 
     """
-    form = encoder.get_inference_form() if hasattr(encoder, "get_inference_form") else encoder
+    form = encoder.get_inference_form() if isinstance(encoder, FastForm) else encoder
     return form.in_precision(precision) if isinstance(form, PackedEncoder) else form
 
 

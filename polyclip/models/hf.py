@@ -51,6 +51,16 @@ def explain_loading_errors(what: str, name: str, hint: str = HINT) -> Iterator[N
             logging.enable_progress_bar()
 
 
+def find_config(encoder: Any) -> Any:
+    """Find the configuration of the transformers model inside an encoder; None for a model of another library."""
+    return getattr(encoder.model, "config", None)
+
+
+def get_model_type(encoder: Any) -> str:
+    """Transformers' name for the family of an encoder's model; "unknown" for a model of another library."""
+    return getattr(find_config(encoder), "model_type", "unknown")
+
+
 def check_sizes(config: Any) -> None:
     """Check that no number of a configuration asks for more than any model has: it would be built for hours.
 

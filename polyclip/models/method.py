@@ -53,6 +53,10 @@ class Method:
     taught: bool = False  # distillation: a text head learns the embeddings of an aligned teacher
     english: bool = False  # trains on English alone, whatever languages are asked for
 
+    def list_parts(self, kind: str) -> tuple[Part, ...]:
+        """Components of one encoder, `text` or `vision`."""
+        return self.text if kind == "text" else self.vision
+
     @property
     def trains_towers(self) -> bool:
         """Whether anything is trained inside an encoder."""

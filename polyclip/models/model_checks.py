@@ -1,13 +1,12 @@
 """Check that a model can tell captions and images apart, before it answers anything."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from polyclip.core.vectors import normalize
 from polyclip.errors import WeightsError
 from polyclip.models.branch import Branch
+from polyclip.models.components.heads import ProjectionHead
 
 PROBES = 8
 SAME = 1e-5  # 1 - cosine below which two embeddings are the same
@@ -39,10 +38,10 @@ def check_head(branch: Branch, where: str) -> None:
         WeightsError: All embeddings are zero, not finite, or the same.
 
     """
-    head: Any = branch.head
+    head: ProjectionHead = branch.head
     width = branch.tower.dim
     noise = torch.randn(PROBES, width, generator=torch.Generator().manual_seed(0))
-    mean, deviation = getattr(head, "mean", torch.zeros(width)), getattr(head, "deviation", torch.ones(width))
+    mean, deviation = head.get_statistics(width)
     found = head(mean + deviation * noise)
     kind = {"text": "captions", "vision": "images"}[branch.kind]
     if not found.isfinite().all() or not found.any(dim=1).all():

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from polyclip.core.fields import read_fields
 from polyclip.core.json import parse_json
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.run_folder import is_outside, read_settings, write_settings
@@ -121,9 +122,9 @@ def parse_config(text: str) -> ModelConfig:
     config = ModelConfig(**given)
     if fault := find_fault(ModelConfig, given):
         raise ValueError(str(fault))
-    sizes = {name: getattr(config, name) for name in SIZES}
+    sizes = read_fields(config, SIZES)
     wrong = {name: size for name, size in sizes.items() if not (1 if name == "dim" else 0) <= size <= MOST}
-    shares = {name: getattr(config, name) for name in ("text_dropout", "image_dropout")}
+    shares = read_fields(config, ("text_dropout", "image_dropout"))
     wrong |= {name: share for name, share in shares.items() if not 0 <= share < 1}
     if wrong:
         raise ValueError(", ".join(f"{name} is {value}" for name, value in wrong.items()))

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from polyclip.models.modules import find_module
 from polyclip.models.packed_encoder import BUDGET, PackedEncoder
 from polyclip.models.trunk import State, Trunk, WholeModel, run_above
 from polyclip.models.trunk.packed_bert import is_plain, pack_trunk
@@ -127,13 +128,9 @@ class TextEncoder(nn.Module):
 
 def choose_trunk(model: Any) -> Trunk:
     """Wrap a transformers text model in the trunk of its family."""
-    if (
-        hasattr(model, "embeddings")
-        and hasattr(getattr(model, "encoder", None), "layer")
-        and hasattr(model.encoder.layer[0], "attention")
-    ):
+    if all(find_module(model, path) is not None for path in ("embeddings", "encoder.layer.0.attention")):
         return Bert(model)
-    if hasattr(model, "embed_tokens") and hasattr(model, "embed_positions") and hasattr(model, "layer_norm"):
+    if all(find_module(model, path) is not None for path in ("embed_tokens", "embed_positions", "layer_norm")):
         return M2M(model)
     return WholeModel(
         model, lambda inputs: {"hidden": model(**inputs).last_hidden_state, "mask": inputs["attention_mask"]}

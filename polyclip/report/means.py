@@ -51,7 +51,8 @@ def number_score_clusters(scores: Sequence[Score]) -> dict[str, np.ndarray]:
 def summarize_metric(metric: str, scores: Sequence[Score], clusters: dict[str, np.ndarray]) -> dict[str, Any]:
     """Compute the mean of one metric in one group."""
     low, high = compute_interval(metric, scores, clusters)
-    value, chance = (sum(getattr(score, key) for score in scores) / len(scores) for key in ("value", "chance"))
+    value = sum(score.value for score in scores) / len(scores)
+    chance = sum(score.chance for score in scores) / len(scores)
     return {
         "metric": metric,
         "value": value,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.fields import read_fields
 from polyclip.core.storage import exists, hash_parts, write_text
 from polyclip.data.joined import split_name
 from polyclip.evaluation.chance import VERDICT, is_at_chance, is_telling
@@ -140,7 +141,8 @@ def list_evaluations(facts: RunFacts) -> Iterator[Any]:
                     f"{format_percent(score.high)} %]",
                     metric_value=round(score.value, 4),
                     metric_args={
-                        key: round(getattr(score, key), 4) for key in ("low", "high", "chance", "queries", "gallery")
+                        key: round(value, 4)
+                        for key, value in read_fields(score, ("low", "high", "chance", "queries", "gallery")).items()
                     },
                 )
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from polyclip.core.fields import read_fields
 from polyclip.core.json import parse_json
 from polyclip.core.storage import hash_file, read_plain_text
 from polyclip.core.tensor_files import sort_metadata
@@ -52,7 +53,7 @@ def write_outcomes(path: Path, outcomes: list[QueryOutcomes]) -> str:
             f"{n}.gain": outcome.gain.astype(np.float32),
             f"{n}.cluster": cluster,
         }
-    facts = [{fact: getattr(outcome, fact) for fact in FACTS} for outcome in outcomes]
+    facts = [read_fields(outcome, FACTS) for outcome in outcomes]
     metadata = {
         "outcomes": json.dumps(facts, ensure_ascii=False),
         "clusters": json.dumps(list(number), ensure_ascii=False),

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from polyclip.core.fields import read_fields
 from polyclip.core.terminal import make_text
 from polyclip.errors import DataError
 from polyclip.evaluation.chance import RECALLS, VERDICT, describe_chance, is_at_chance, is_telling, list_telling
@@ -153,7 +154,7 @@ def format_mean(group: dict[str, Figures], metric: str) -> str:
 
 def format_range(found: Iterable[Figures], field: str) -> str:
     """Format a number as `355`, or `282 to 355` where languages differ."""
-    values = sorted({getattr(figure["recall@1"], field) for figure in found})
+    values = sorted({read_fields(figure["recall@1"], (field,))[field] for figure in found})
     return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 

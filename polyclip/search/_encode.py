@@ -57,7 +57,8 @@ def read_file_state(root: Path, path: Path) -> FileState:
         check_file_size(path)
         facts = path.stat()
     except (OSError, ValueError) as error:  # the latter for a name with a zero byte
-        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from error
+        said = error.strerror if isinstance(error, OSError) else None
+        raise DataError(f"{path}: cannot be read ({said or error}).") from error
     return path.relative_to(root).as_posix(), facts.st_size, facts.st_mtime_ns
 
 

@@ -190,7 +190,8 @@ def read_entries(folder: Path, manifest: Manifest) -> list[Entry]:
 
 def write_entries(path: Path, entries: Sequence[Entry]) -> None:
     """Write the table of images atomically."""
-    table = pa.table({name: [getattr(entry, name) for entry in entries] for name in COLUMNS}, schema=SCHEMA)
+    rows = [dict(entry) for entry in entries]
+    table = pa.table({name: [row[name] for row in rows] for name in COLUMNS}, schema=SCHEMA)
     with write_atomically(path, what="the index") as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

@@ -88,9 +88,11 @@ def propose_rows(
     graph: Any, numbers: Int[Tensor, " row"], query: Float[Tensor, "query dim"], top: int
 ) -> list[Int[Tensor, " candidate"]]:
     """Return candidate rows for each query, in ascending order."""
+    from usearch.index import Matches
+
     wanted = min(len(graph), max(FEWEST, CANDIDATES * top))
     found = graph.search(query.numpy(), wanted, threads=torch.get_num_threads())
-    many = [found] if len(query) == 1 and not hasattr(found, "counts") else [found[row] for row in range(len(query))]
+    many = [found] if len(query) == 1 and isinstance(found, Matches) else [found[row] for row in range(len(query))]
     table = numbers.numpy()
     return [
         torch.from_numpy(np.sort(np.searchsorted(table, np.asarray(match.keys).astype(np.int64)))) for match in many

@@ -216,9 +216,8 @@ def read_array(path: Path) -> np.ndarray:
     except Exception as error:  # numpy parses the header as Python, and raises what that raises
         raise DataError(f"{path} is damaged or not a plain array ({describe_error(error)}).") from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f" or not len(array):
-        raise DataError(
-            f"{path}: expected rows of floating point numbers, found {getattr(array, 'shape', type(array).__name__)}."
-        )
+        found = array.shape if isinstance(array, np.ndarray) else type(array).__name__
+        raise DataError(f"{path}: expected rows of floating point numbers, found {found}.")
     return array.astype(np.float32)
 
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from polyclip.core.fields import read_fields
 from polyclip.studies.drawing import draw_shots
 from polyclip.studies.figures import Estimate, Record, compute_recall_over_seeds
 from polyclip.studies.runner import Results
@@ -39,9 +40,7 @@ class Curves:
         return {
             code: {
                 kind: {
-                    name: {
-                        key: getattr(compute_recall_over_seeds(found, [code]), key) for key in ("value", "low", "high")
-                    }
+                    name: read_fields(compute_recall_over_seeds(found, [code]), ("value", "low", "high"))
                     for name, found in self.select_records(results, code, kind).items()
                 }
                 for kind in self.kinds

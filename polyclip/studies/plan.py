@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from polyclip.core.fields import read_fields
 from polyclip.core.registry import find
 from polyclip.errors import UnknownName
 from polyclip.studies.cells import Cell
@@ -43,7 +44,7 @@ def list_rates(method: str) -> tuple[float, ...]:
 
 def make_cell(setting: Setting, method: str, **changes: object) -> Cell:
     """Make the cell of a method under the study's setting, with seed 0."""
-    facts = {key: getattr(setting, key) for key in ("languages", "asked", "tower", "text_encoder", "corpus")} | changes
+    facts = read_fields(setting, ("languages", "asked", "tower", "text_encoder", "corpus")) | changes
     return Cell(method=method, rate=list_rates(method)[0], seed=0, **facts)
 
 

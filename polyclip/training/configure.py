@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyclip.core.distributed import is_launched
 from polyclip.core.durations import parse_duration
+from polyclip.core.fields import read_fields
 from polyclip.data.sampling_weights import parse_caption_weights
 from polyclip.errors import PolyclipError
 from polyclip.languages.resolve import resolve_language
@@ -212,7 +213,9 @@ def build_budget(options: AlignOptions, request: AlignRequest) -> Budget | None:
             )
         return None
     defaults = {field.name: field.default for field in fields(AlignOptions)}
-    given = [f"--{name.replace('_', '-')}" for name in CHOSEN if getattr(options, name) != defaults[name]]
+    given = [
+        f"--{name.replace('_', '-')}" for name, value in read_fields(options, CHOSEN).items() if value != defaults[name]
+    ]
     if given:
         raise PolyclipError(
             f"--method auto cannot be combined with {', '.join(given)}, which it chooses itself: omit "

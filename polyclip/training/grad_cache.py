@@ -158,7 +158,7 @@ def draw_dropout(aligner: Any, step: StepPairs) -> DropoutMasks:
     """
     captions = len(step.concept) * (1 if step.others is None else 2)
     sides = ((aligner.text, captions), (aligner.vision, len(step.concept)))
-    return {side.kind: side.head.draw_masks(rows) if hasattr(side.head, "draw_masks") else [] for side, rows in sides}
+    return {side.kind: side.head.draw_masks(rows) for side, rows in sides}
 
 
 def embed_pairs(model: nn.Module, step: StepPairs, kept: DropoutMasks, rows: Tensor) -> StepEmbeddings:
@@ -171,7 +171,11 @@ def embed_pairs(model: nn.Module, step: StepPairs, kept: DropoutMasks, rows: Ten
 def gather_embeddings(found: list[StepEmbeddings], size: int) -> StepEmbeddings:
     """Gather the embeddings of all processes' pairs, as leaves of a new graph."""
     lengths = distributed.count_own_rows(size)
-    parts = {name: [getattr(each, name) for each in found] for name in ("shown", "others", "image")}
+    parts: dict[str, Any] = {
+        "shown": [each.shown for each in found],
+        "others": [each.others for each in found],
+        "image": [each.image for each in found],
+    }
     rows: dict[str, Any] = {
         n: None if own[0] is None else distributed.gather_rows(torch.cat(own), lengths).detach().requires_grad_()
         for n, own in parts.items()

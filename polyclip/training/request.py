@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.fields import read_fields
 from polyclip.core.progress import console
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import PolyclipError
@@ -83,8 +84,8 @@ def check_numbers(options: AlignOptions) -> None:
         PolyclipError: One is not a number, infinite, or far too small or large.
 
     """
-    for name, (least, most) in BOUNDS.items():
-        value = getattr(options, name)
+    for name, value in read_fields(options, BOUNDS).items():
+        least, most = BOUNDS[name]
         if value is not None and not least <= value <= most:  # NaN compares false
             raise PolyclipError(f"--{name.replace('_', '-')} {value:g}: expected a number from {least:g} to {most:g}.")
 

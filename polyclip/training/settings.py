@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from polyclip.core.encode_precision import get_chosen_precision
+from polyclip.core.fields import read_fields
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.registry import find
 from polyclip.core.run_folder import read_settings
@@ -115,7 +116,7 @@ def request_from_settings(options: AlignOptions) -> AlignRequest:
     """
     if options.settings is None:
         raise PolyclipError("--set requires --settings: add it with a run's folder or its run.toml.")
-    given = {name for name, usual in DEFAULTS.items() if getattr(options, name) not in (usual, [])}
+    given = {name for name, value in read_fields(options, DEFAULTS).items() if value not in (DEFAULTS[name], [])}
     wrong = sorted((given | options.typed) - BESIDE)
     if wrong:
         first = {"start": "--from", "targets": "--for"}.get(wrong[0], f"--{wrong[0].replace('_', '-')}")

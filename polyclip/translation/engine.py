@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from polyclip.core.fields import read_fields
 from polyclip.core.registry import find, list_names
 from polyclip.errors import DataError
 from polyclip.languages.schema import Language
@@ -38,8 +39,8 @@ class TranslationOptions:
     def __post_init__(self) -> None:
         low = [
             f"{name} is {value}"
-            for name in ("beams", "candidates", "batch_size", "max_tokens")
-            if (value := getattr(self, name)) < 1
+            for name, value in read_fields(self, ("beams", "candidates", "batch_size", "max_tokens")).items()
+            if value < 1
         ]
         if low:
             raise DataError(f"Translation: {', '.join(low)}; expected at least 1.")
@@ -64,9 +65,9 @@ class Translator(Protocol):
     - `CONSTANT: bool`, whether the same sentence always gives the same translations,
     - `LICENCE: str`, the SPDX expression of its default model or data; NOASSERTION where it has none.
 
-    An engine may have `refused: Counter[str]`, the number of texts or candidates that it left out, by reason, and
-    `licence: str`, where that depends on the options; they are read with `count_refused` and `get_engine_licence`. An
-    engine shows no progress: give it some hundred texts at a time.
+    An engine may count what it refuses (`RefusalCounter`), and have a licence of its own where that depends on the
+    options (`Licensed`); its module may name its default model (`DefaultModel`). They are read with `count_refused` and
+    `get_engine_licence`. An engine shows no progress: give it some hundred texts at a time.
 
     Attributes:
         name: Its provenance, such as `nllb-200-distilled-600M@<revision>`.
@@ -88,14 +89,36 @@ class Translator(Protocol):
         ...
 
 
+@runtime_checkable
+class RefusalCounter(Protocol):
+    """An engine that counts what it leaves out."""
+
+    refused: Counter[str]  # texts or candidates by reason
+
+
+@runtime_checkable
+class Licensed(Protocol):
+    """An engine whose licence depends on its options."""
+
+    licence: str  # SPDX expression
+
+
+@runtime_checkable
+class DefaultModel(Protocol):
+    """A module of an engine with a model that it takes unless the options name another one."""
+
+    MODEL: str  # hub name
+
+
 def count_refused(engine: Translator) -> dict[str, int]:
     """Count the texts and candidates that an engine has left out so far, by reason; empty for none."""
-    return {reason: count for reason, count in getattr(engine, "refused", Counter()).items() if count}
+    refused = engine.refused if isinstance(engine, RefusalCounter) else {}
+    return {reason: count for reason, count in refused.items() if count}
 
 
 def get_engine_licence(name: str, engine: Translator) -> str:
     """The SPDX expression of what an engine translates with; that of its default model where it does not say."""
-    return str(getattr(engine, "licence", find("translators", name).LICENCE))
+    return engine.licence if isinstance(engine, Licensed) else str(find("translators", name).LICENCE)
 
 
 def list_engines(language: Language) -> list[str]:

@@ -15,7 +15,7 @@ from polyclip.languages.schema import Language
 from polyclip.models.backbone import describe
 from polyclip.translation.cache import TranslationCache, translate_cached
 from polyclip.translation.config import TARGET, Job, Outcome, check_job, format_reasons
-from polyclip.translation.engine import TranslationOptions, Translator, count_refused
+from polyclip.translation.engine import DefaultModel, Licensed, TranslationOptions, Translator, count_refused
 from polyclip.translation.filters import (
     Filter,
     FilterResult,
@@ -111,8 +111,10 @@ def translate_into(job: Job, corpus: Corpus, wanted: Sequence[Sentence], target:
 
 def find_licence(module: ModuleType, engine: Translator, options: TranslationOptions) -> str:
     """The licence that the engine states, else that of its default model; NOASSERTION for a model given by name."""
-    own: str = module.LICENCE if options.model in ("", getattr(module, "MODEL", "")) else UNKNOWN
-    return getattr(engine, "licence", own)
+    if isinstance(engine, Licensed):
+        return engine.licence
+    usual = module.MODEL if isinstance(module, DefaultModel) else ""
+    return module.LICENCE if options.model in ("", usual) else UNKNOWN
 
 
 def filter_candidates(

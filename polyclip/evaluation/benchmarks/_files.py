@@ -214,7 +214,7 @@ def collect_images(
 
 def map_codes_to_packs(scheme: str) -> dict[str, str]:
     """Map a benchmark's own language codes to the packs that they stand for."""
-    return {code: pack.code for pack in load_languages() if (code := getattr(pack.codes, scheme))}
+    return {code: pack.code for pack in load_languages() if (code := dict(pack.codes)[scheme])}
 
 
 def group_by_pack(captions: dict[str, Any], where: str, codes: dict[str, str]) -> Iterator[tuple[str, list[str]]]:

@@ -110,7 +110,10 @@ def compare(train: DatasetContents, other: DatasetContents) -> Findings:
     told = find_caption_leaks(train, other, counts)
     notes = [*train.notes, *other.notes, *problems]
     notes += [f"{differing} file names are the same, but their images are not"] if differing else []
-    compared = {key: [len(set(getattr(side, key))) for side in (train, other)] for key in ("listed", "concepts")}
+    compared = {
+        "listed": [len(set(side.listed)) for side in (train, other)],
+        "concepts": [len(set(side.concepts)) for side in (train, other)],
+    }
     compared["pictures"] = [len({image.key for image in side.images}) for side in (train, other)]
     found = [*find_known_leaks(train, other), *find_concept_leaks(train, other), *images, *named, *told]
     return Findings(train=train.name, other=other.name, leaks=found, captions=counts, compared=compared, notes=notes)

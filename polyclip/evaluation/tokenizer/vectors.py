@@ -9,6 +9,7 @@ from torch import Tensor
 
 from polyclip.core.vectors import normalize
 from polyclip.evaluation.tokenizer.findings import EmbeddingStats, Finding
+from polyclip.models.backbone import UnitEncoder
 from polyclip.models.batches import run_on_every_core
 
 PROBED = 12  # captions, of all lengths
@@ -117,7 +118,8 @@ def check_embeddings(
                 f"{name}: every caption gets the same embedding; weights, pooling or mask do not fit the model.",
             )
         )
-    if getattr(encoder, "unit", False) and max(abs(found.shortest - 1), abs(found.longest - 1)) > UNIT:
+    claims_unit = isinstance(encoder, UnitEncoder) and encoder.unit
+    if claims_unit and max(abs(found.shortest - 1), abs(found.longest - 1)) > UNIT:
         text = (
             f"{name}: the encoder claims unit length, its embeddings have lengths {found.shortest:.3g} to "
             f"{found.longest:.3g}."

@@ -72,8 +72,9 @@ class TokenizerVocabulary:
 def read_vocabulary(encoder: Any) -> TokenizerVocabulary:
     """Read the vocabulary of a text encoder's tokenizer; DataError where it cannot be found."""
     tokenizer = find_tokenizer(encoder)
-    backend = getattr(tokenizer, "backend_tokenizer", None) if hasattr(tokenizer, "all_special_ids") else tokenizer
-    if hasattr(tokenizer, "all_special_ids"):
+    of_transformers = hasattr(tokenizer, "all_special_ids")
+    backend = getattr(tokenizer, "backend_tokenizer", None) if of_transformers else tokenizer
+    if of_transformers:
         named = {role: number for role in ROLES if (number := getattr(tokenizer, f"{role}_token_id", None)) is not None}
     else:
         named = {
@@ -111,7 +112,7 @@ def find_tokenizer(encoder: Any) -> Any:
 
 def find_captured_tokenizers(function: object) -> Iterator[Any]:
     """Yield tokenizers among the variables that a function captures, and those of the functions among them."""
-    cells = (getattr(function, "__closure__", None) or ()) if isinstance(function, FunctionType) else ()
+    cells = (function.__closure__ or ()) if isinstance(function, FunctionType) else ()
     for cell in cells:
         content = cell.cell_contents
         if hasattr(content, "get_vocab"):

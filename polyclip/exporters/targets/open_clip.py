@@ -24,6 +24,7 @@ from polyclip.exporters.preprocess_cfg import build_preprocess_cfg
 from polyclip.exporters.timm_config import find_timm_name
 from polyclip.exporters.tokenizer import write_tokenizer
 from polyclip.models.branch import Branch
+from polyclip.models.hf import get_model_type
 
 NAME = "open_clip"
 CONTEXT = 77  # tokens, open_clip's own default: every caption is padded to it
@@ -86,7 +87,7 @@ def export_text_tower(branch: Branch, order: ExportOrder) -> tuple[dict[str, Ten
 
     """
     encoder = build_plain_encoder(branch, NAME)
-    kind = getattr(getattr(encoder.model, "config", None), "model_type", "unknown")
+    kind = get_model_type(encoder)
     norm = find_final_norm(encoder)
     if kind not in KNOWN or norm is None:
         raise RunError(

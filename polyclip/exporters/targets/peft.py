@@ -24,6 +24,7 @@ from polyclip.exporters.timm_config import find_timm_name
 from polyclip.exporters.tokenizer import write_tokenizer
 from polyclip.models.branch import Branch
 from polyclip.models.components.lora import match_exactly
+from polyclip.models.hf import find_config
 
 NAME = "peft"
 
@@ -84,7 +85,8 @@ def write_base(branch: Branch, encoder: Any, folder: Path) -> None:
     """
     base = folder / "base"
     if branch.kind == "text":
-        if getattr(encoder.model, "config", None) is None or encoder.model.config.is_encoder_decoder:
+        config = find_config(encoder)
+        if config is None or config.is_encoder_decoder:
             raise RunError(
                 f"{NAME} supports stand-alone transformers text encoders only, but this run's is "
                 f"{branch.tower.name}. {EVERY}."

@@ -15,6 +15,7 @@ from polyclip.exporters.merge import EVERY, Affine, build_plain_encoder, compute
 from polyclip.exporters.timm_config import write_timm
 from polyclip.exporters.tokenizer import write_tokenizer
 from polyclip.models.branch import Branch
+from polyclip.models.hf import find_config
 
 NAME = "sentence-transformers"
 
@@ -62,7 +63,7 @@ def build_text_modules(branch: Branch, work: Path) -> list[nn.Module]:
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     encoder = build_plain_encoder(branch, NAME)
-    config = getattr(encoder.model, "config", None)
+    config = find_config(encoder)
     if config is None or config.is_encoder_decoder or encoder.tokenizer_spec is None:
         raise RunError(
             f"{NAME} supports stand-alone transformers text encoders only, but this run's is {branch.tower.name}. "

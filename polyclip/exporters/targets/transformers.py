@@ -32,6 +32,7 @@ from polyclip.exporters.preprocess_cfg import build_preprocess_cfg
 from polyclip.exporters.timm_config import build_wrapper_config, fold_constant_channel
 from polyclip.exporters.tokenizer import write_tokenizer
 from polyclip.models.branch import Branch
+from polyclip.models.hf import get_model_type
 
 NAME = "transformers"
 KNOWN = ("bert", "roberta", "xlm-roberta")
@@ -84,7 +85,7 @@ def build_text_model(branch: Branch) -> tuple[Any, Float[Tensor, "dim width"]]:
     from transformers import AutoModel
 
     encoder = build_plain_encoder(branch, NAME)
-    kind, norm = getattr(getattr(encoder.model, "config", None), "model_type", "unknown"), find_final_norm(encoder)
+    kind, norm = get_model_type(encoder), find_final_norm(encoder)
     if kind not in KNOWN or norm is None:
         raise RunError(
             f"{NAME} supports no dual encoder without remote code for text models of type {kind!r}: expected "
@@ -125,10 +126,7 @@ def compute_second_moment(branch: Branch, moved: Float[Tensor, " width"]) -> Flo
     """Return columns whose outer products sum to about the second moment of the head's input, after the norm's bias has
     `moved`.
     """
-    mean, deviation = (
-        getattr(branch.head, "mean", torch.zeros_like(moved)),
-        getattr(branch.head, "deviation", torch.ones_like(moved)),
-    )
+    mean, deviation = branch.head.get_statistics(len(moved))
     return torch.cat([deviation.double().diag(), (mean.double() + moved)[:, None]], dim=1)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from polyclip.errors import DataError
 from polyclip.models.components.target import TargetLayers
+from polyclip.models.modules import find_module
 
 REDUCTION = 4  # hidden -> hidden / 4 -> hidden
 PRE_NORMS = (  # of a layer: before attention, and before its feed-forward part; one alone is another kind of norm
@@ -83,7 +84,7 @@ def add_adapters(target: TargetLayers) -> list[nn.Parameter]:
     """
     added: list[nn.Parameter] = []
     for parent, name, before in list(_places(target)):
-        child = getattr(parent, name)
+        child = parent.get_submodule(name)
         adapter = _adapter_for(child, before)
         setattr(parent, name, nn.Sequential(adapter, child) if before else nn.Sequential(child, adapter))
         added += adapter.parameters()
@@ -99,12 +100,12 @@ def add_adapters(target: TargetLayers) -> list[nn.Parameter]:
 def _places(target: TargetLayers) -> Iterator[tuple[nn.Module, str, bool]]:
     """Yield (module, name of its child, whether the adapter goes before that child)."""
     for _, module in target.modules():
-        if isinstance(getattr(module, "dense", None), nn.Linear) and isinstance(
-            getattr(module, "LayerNorm", None), nn.LayerNorm
+        if isinstance(find_module(module, "dense"), nn.Linear) and isinstance(
+            find_module(module, "LayerNorm"), nn.LayerNorm
         ):
             yield module, "dense", False
         for pair in PRE_NORMS:
-            if all(isinstance(getattr(module, norm, None), nn.LayerNorm) for norm in pair):
+            if all(isinstance(find_module(module, norm), nn.LayerNorm) for norm in pair):
                 yield from ((module, norm, True) for norm in pair)
     if target.encoder.trunk.kind == "map":
         for number in target.layer_numbers():

@@ -80,7 +80,27 @@ class Projection(nn.Module):
         return normalize(self.project(apply_dropout(standard, self.dropout, chosen) if self.training else standard))
 
 
-class Head(nn.Module):
+class ProjectionHead(nn.Module):
+    """What every head answers; a head without dropout, statistics and class names leaves it at this."""
+
+    def draw_masks(self, rows: int) -> list[Bool[Tensor, "row width"]]:
+        """Draw the dropout masks of `rows` rows; none without dropout."""
+        return []
+
+    def get_statistics(self, width: int) -> tuple[Float[Tensor, " width"], Float[Tensor, " width"]]:
+        """What the head subtracts from features of this `width`, and what it divides them by."""
+        return torch.zeros(width), torch.ones(width)
+
+    def get_spread(self) -> Float[Tensor, " width"] | None:
+        """Standard deviation of each training feature, 1 for a constant one; None where it was not measured."""
+        return None
+
+    def count_constants(self) -> int:
+        """Count the values of the class names' part, which are solved, not trained."""
+        return 0
+
+
+class Head(ProjectionHead):
     """Standardize each feature, then project into the shared space.
 
     Means and standard deviations are those of the training features, measured once before the first step. They are
@@ -145,8 +165,16 @@ class Head(nn.Module):
         """
         return [draw_mask((rows, len(self.mean)), member.dropout, self.mean.device) for member in self.members]  # type: ignore[arg-type]
 
+    def get_statistics(self, width: int) -> tuple[Float[Tensor, " width"], Float[Tensor, " width"]]:
+        """Mean and standard deviation of the training features."""
+        return self.mean, self.deviation
 
-class RelativeHead(nn.Module):
+    def get_spread(self) -> Float[Tensor, " width"] | None:
+        """Standard deviation of each training feature, 1 for a constant one."""
+        return self.deviation
+
+
+class RelativeHead(ProjectionHead):
     """Relative representation: similarities of a caption, or an image, to many known pairs (ASIF).
 
     Cosines with the pairs' captions or images; all but the `nearest` largest are set to zero, the rest raised to a
@@ -178,6 +206,10 @@ class RelativeHead(nn.Module):
         """
         self.mean.copy_(features.mean(0))
 
+    def get_statistics(self, width: int) -> tuple[Float[Tensor, " width"], Float[Tensor, " width"]]:
+        """Mean of the training features, and ones."""
+        return self.mean, torch.ones(width)
+
     def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row anchor"]:
         """Embeddings (unit vectors) with one dimension for each pair."""
         cosine = (normalize(features - self.mean) @ normalize(self.anchors - self.mean).T).clamp(min=0)
@@ -185,7 +217,7 @@ class RelativeHead(nn.Module):
         return normalize(torch.where(cosine >= least, cosine, 0.0) ** self.power)
 
 
-class IdentityHead(nn.Module):
+class IdentityHead(ProjectionHead):
     """No projection, for encoders whose embeddings are in the shared space already, such as an aligned teacher's."""
 
     def measure(self, features: Any) -> None:

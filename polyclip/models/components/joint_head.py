@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from polyclip.core.vectors import normalize
-from polyclip.models.components.heads import HeadShape, Projection, draw_mask
+from polyclip.models.components.heads import HeadShape, Projection, ProjectionHead, draw_mask
 
 # The next three were chosen on emoji and photograph validation, see docs/explanation/class-names.md.
 NAMES_WEIGHT = 0.5  # of the class names beside one member, in the cosine
@@ -160,7 +160,7 @@ def compute_within_concept_metric(
     return ((vectors * values.clamp(min=1e-12) ** -0.5) @ vectors.T).float()
 
 
-class JointHead(nn.Module):
+class JointHead(ProjectionHead):
     """Several projections and the class names in one space, as one map and one normalization.
 
     Each member is trained by its own loss. A member's output is divided by its mean length on training features instead
@@ -277,6 +277,18 @@ class JointHead(nn.Module):
         parts.
         """
         return [draw_mask((rows, len(self.mean)), member.dropout, self.mean.device) for member in self.members]  # type: ignore[arg-type]
+
+    def get_statistics(self, width: int) -> tuple[Float[Tensor, " width"], Float[Tensor, " width"]]:
+        """Mean of the training features, and one standard deviation for all of them."""
+        return self.mean, self.deviation
+
+    def get_spread(self) -> Float[Tensor, " width"] | None:
+        """Standard deviation of each training feature."""
+        return self.spread
+
+    def count_constants(self) -> int:
+        """Count the values of the class names' part."""
+        return 0 if self.names is None else sum(buffer.numel() for buffer in self.names.buffers())
 
 
 @torch.no_grad()

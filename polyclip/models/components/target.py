@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from polyclip.errors import DataError
+from polyclip.models.modules import find_module
 
 SPAN = re.compile(r"(-?\d*):(-?\d*)")
 
@@ -24,7 +25,8 @@ class TargetLayers:
     @property
     def name(self) -> str:
         """Class name of the model, for messages."""
-        return type(getattr(self.encoder, "model", self.encoder)).__name__
+        model = find_module(self.encoder, "model")
+        return type(self.encoder if model is None else model).__name__
 
     def layer_numbers(self) -> range:
         """Numbers of the chosen layers.
@@ -61,14 +63,18 @@ class TargetLayers:
         """The chosen layers, or the whole encoder."""
         return [self.encoder.trunk.layers[number] for number in self.layer_numbers()] if self.layers else [self.encoder]
 
+    def get_classifier(self) -> nn.Module:
+        """The classifier that the encoder kept beside its features; an empty module without one."""
+        return find_module(self.encoder, "classifier") or nn.Module()
+
     def parameters(self) -> list[nn.Parameter]:
         """Parameters of the chosen modules that affect the features; an ImageNet classifier does not."""
-        aside = {id(p) for p in getattr(self.encoder, "classifier", nn.Identity()).parameters()}
+        aside = {id(p) for p in self.get_classifier().parameters()}
         return [p for part in self.get_chosen_modules() for p in part.parameters() if id(p) not in aside]
 
     def modules(self) -> list[tuple[str, nn.Module]]:
         """Path and module of everything in the chosen modules, without the classifier."""
-        aside = {id(m) for m in getattr(self.encoder, "classifier", nn.Module()).modules()}
+        aside = {id(m) for m in self.get_classifier().modules()}
         return [
             (path, module)
             for part in self.get_chosen_modules()

@@ -14,6 +14,7 @@ from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import BackboneSpec, TextModel, take
 from polyclip.models.converted_weights import build_without_memory
 from polyclip.models.hf import check_sizes, check_weights_size, compute_identity, explain_loading_errors
+from polyclip.models.modules import find_module
 
 DEFAULTS = {"pooling": "mean", "prefix": "", "revision": "main"}
 MAX_TOKENS = 512
@@ -96,7 +97,7 @@ def extract_encoder(model: Any) -> Any:
     """Take what reads text: the whole model, or the encoder of an encoder-decoder."""
     if model.config.is_encoder_decoder:
         return model.get_encoder()
-    if getattr(model, "pooler", None) is not None:
+    if find_module(model, "pooler") is not None:
         model.pooler = None
     return model
 

@@ -17,6 +17,7 @@ from polyclip.core.storage import hash_file, hash_parts
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.hf import compute_identity, explain_loading_errors
+from polyclip.models.modules import TokenModel
 from polyclip.models.trunk import State, WholeModel
 
 DEFAULTS = {"revision": "main"}
@@ -47,9 +48,7 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
         )
     folder = fetch_folder(argument, chosen["revision"])
     model = load(folder)
-    table = next(
-        (module.get_input_embeddings() for module in model.modules() if hasattr(module, "get_input_embeddings")), None
-    )
+    table = next((module.get_input_embeddings() for module in model.modules() if isinstance(module, TokenModel)), None)
     inner = hash_parts(
         *(
             f"{path.relative_to(folder)} {hash_file(path)}"

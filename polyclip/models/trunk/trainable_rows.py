@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
+from polyclip.models.modules import TokenModel, find_module
+
 CAPTIONS = 1024  # at once
 
 
@@ -69,8 +71,8 @@ def restore_matrix(encoder: Any) -> None:
 
 def get_embedding_matrix(encoder: Any) -> Any:
     """Embedding matrix of a transformers model; None where an encoder has none."""
-    model: Any = getattr(encoder, "model", None)
-    return model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
+    model = find_module(encoder, "model")
+    return model.get_input_embeddings() if isinstance(model, TokenModel) else None
 
 
 def find_used_tokens(encoder: Any, captions: Sequence[str]) -> Int[Tensor, " used"]:

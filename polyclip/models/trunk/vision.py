@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from polyclip.models.modules import find_module
 from polyclip.models.trunk import State
 
 
@@ -73,24 +74,25 @@ class TransformersViT:
     @property
     def layers(self) -> Any:
         """The layers, a ModuleList."""
-        holder = self.model if hasattr(self.model, "layers") else self.model.encoder
-        return holder.layers if hasattr(holder, "layers") else holder.layer
+        found = (find_module(self.model, path) for path in ("layers", "encoder.layers", "encoder.layer"))
+        return next(layers for layers in found if layers is not None)
 
     @property
     def opening(self) -> list[nn.Parameter]:
         """Patch embedding, positions and the class token, and CLIP's norm before the first layer."""
-        before = getattr(self.model, "pre_layrnorm", None)
+        before = find_module(self.model, "pre_layrnorm")
         return [*self.model.embeddings.parameters(), *(before.parameters() if before is not None else ())]
 
     @property
     def final_norm(self) -> nn.Module | None:
         """LayerNorm after the last layer; CLIP's tokens have none."""
-        return getattr(self.model, self.final_norm_name) if self.final_norm_name else None
+        return self.model.get_submodule(self.final_norm_name) if self.final_norm_name else None
 
     def begin(self, inputs: State) -> State:
         """Embed the patches with their positions."""
         hidden = self.model.embeddings(inputs["pixels"])
-        return {"hidden": self.model.pre_layrnorm(hidden) if hasattr(self.model, "pre_layrnorm") else hidden}
+        before = find_module(self.model, "pre_layrnorm")
+        return {"hidden": hidden if before is None else before(hidden)}
 
     def step(self, number: int, state: State) -> State:
         """Apply one layer; every token attends to every other."""

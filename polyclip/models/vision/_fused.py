@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from polyclip.models.modules import find_module
+
 SIX = 6.0  # where ReLU6 ends
 
 
@@ -23,7 +25,8 @@ def fold_norms(model: nn.Module) -> None:
             if isinstance(before, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
                 statistics = (child.running_mean, child.running_var, child.eps, child.weight, child.bias)
                 before.weight, before.bias = fuse_conv_bn_weights(before.weight, before.bias, *statistics)  # type: ignore[arg-type]
-                setattr(module, name, getattr(child, "act", nn.Identity()))
+                act = find_module(child, "act")
+                setattr(module, name, nn.Identity() if act is None else act)
             before = child
 
 

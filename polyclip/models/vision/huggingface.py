@@ -16,6 +16,7 @@ from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.converted_weights import build_without_memory
 from polyclip.models.hf import check_sizes, compute_identity, explain_loading_errors
+from polyclip.models.modules import find_module
 from polyclip.models.trunk import State, Trunk, WholeModel
 from polyclip.models.trunk.vision import TransformersViT
 from polyclip.models.vision._images import ImageEncoder
@@ -82,7 +83,7 @@ def load_classifier(name: str, chosen: dict[str, str], config: Any) -> Classifie
         model = AutoModelForImageClassification.from_pretrained(
             name, revision=chosen["revision"], use_safetensors=True, trust_remote_code=False
         )
-    last: Any = getattr(model, "classifier", None)
+    last = find_module(model, "classifier")
     last = last[-1] if isinstance(last, nn.Sequential) else last
     if not isinstance(last, nn.Linear) or last.in_features != get_feature_dim(model.config):
         return None
@@ -116,14 +117,15 @@ def get_feature_dim(config: Any) -> int:
 
 def trim(model: Any) -> Any:
     """Keep the vision encoder alone, without what does not affect the last hidden state: features are pooled here."""
-    model = getattr(model, "vision_model", model)
-    if getattr(model, "pooler", None) is not None:
+    inner = find_module(model, "vision_model")
+    model = model if inner is None else inner
+    if find_module(model, "pooler") is not None:
         model.pooler = None
     if model.config.model_type not in FINAL_NORMS:
         return model
     if getattr(model.embeddings, "mask_token", None) is not None:
         model.embeddings.mask_token = None  # of pretraining
-    if getattr(model, "head", None) is not None:
+    if find_module(model, "head") is not None:
         model.head, model.use_head = None, False  # SigLIP's attention pooling
     if FINAL_NORMS[model.config.model_type] == "":
         model.post_layernorm = nn.Identity()  # of CLIP's own pooled output

@@ -14,7 +14,7 @@ from polyclip.core.vectors import normalize
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 from polyclip.models import backbone
-from polyclip.models.backbone import BackboneSpec, take
+from polyclip.models.backbone import BackboneSpec, FastForm, take
 from polyclip.models.trunk import State, WholeModel
 from polyclip.models.vision._images import ImageEncoder
 from polyclip.models.vocabulary.classes import Classifier
@@ -107,10 +107,7 @@ class SideBySide(ImageEncoder):
         """The same with each encoder in its fastest form for encoding."""
         encoders: list[Any] = list(self.towers)
         return SideBySide(
-            [
-                encoder.get_inference_form() if hasattr(encoder, "get_inference_form") else encoder
-                for encoder in encoders
-            ]
+            [encoder.get_inference_form() if isinstance(encoder, FastForm) else encoder for encoder in encoders]
         )
 
 

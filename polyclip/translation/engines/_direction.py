@@ -7,10 +7,17 @@ several target languages).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from polyclip.errors import DataError
 from polyclip.languages.schema import Language
+
+
+@runtime_checkable
+class TargetTokenizer(Protocol):
+    """A tokenizer of OPUS-MT (transformers' MarianTokenizer)."""
+
+    supported_language_codes: list[str]  # target tokens; empty for a model of one target language
 
 
 @dataclass(frozen=True, kw_only=True)

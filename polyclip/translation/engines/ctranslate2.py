@@ -102,7 +102,7 @@ def find_direction(tokenizer: Any, source: Language, target: Language, model: st
         DataError: It knows none.
 
     """
-    if hasattr(tokenizer, "supported_language_codes"):
+    if isinstance(tokenizer, _direction.TargetTokenizer):
         return _direction.direct_opus_mt(target, tokenizer.supported_language_codes)
     families = {
         "NLLB": _direction.direct_nllb(source, target),

@@ -45,5 +45,7 @@ def build(source: Language, target: Language, options: TranslationOptions) -> Tr
     return _seq2seq.build(
         name,
         options,
-        lambda tokenizer: _direction.direct_opus_mt(target, getattr(tokenizer, "supported_language_codes", ())),
+        lambda tokenizer: _direction.direct_opus_mt(
+            target, tokenizer.supported_language_codes if isinstance(tokenizer, _direction.TargetTokenizer) else ()
+        ),
     )
