@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from polyclip.search.results import SearchResult
 
 SHEET = Path("search.html")
+CAPTION_WEIGHT = 0.7  # as polyclip/search/ranking.py has it, which would load numpy for every command
 
 
 def command(
@@ -40,6 +41,12 @@ def command(
             help="Language of the query, for normalization. Default: the first trained language in this script."
         ),
     ] = "",
+    caption_weight: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Weight of captions in an index, beside that of the images; 0 for images alone."
+        ),
+    ] = CAPTION_WEIGHT,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     html: Annotated[
         Path | None,
@@ -53,7 +60,7 @@ def command(
     """Rank images by a text or image query, and write a contact sheet."""
     language = resolve_language(lang).code if lang else ""
     check_query(query, picture, lang, index, images, model)
-    found = run_search(query, index, images, model, picture, top, language, follow_links)
+    found = run_search(query, index, images, model, picture, top, language, follow_links, caption_weight)
     sheet = html or (SHEET if index is None and not json else None)
     if json:
         typer.echo(json_text.dumps(format_result(found), ensure_ascii=False, indent=1))
@@ -76,12 +83,13 @@ def run_search(
     top: int,
     language: str,
     follow_links: bool,
+    caption_weight: float,
 ) -> "SearchResult":
     """Search an index, without torch where the query is a text; or a folder of images."""
     if index is not None and picture is None:
         from polyclip.search.quick_search import search_quickly
 
-        quick = search_quickly(query, index, images, model, top, language)
+        quick = search_quickly(query, index, images, model, top, language, caption_weight)
         if quick is not None:
             return quick
     from polyclip.search.folder import search, search_index
@@ -91,7 +99,7 @@ def run_search(
     if index is None:  # `check_query` made sure that the others are given
         return search(query, images or Path(), model or Path(), top, language, picture, follow_links=follow_links)
     opened = Index.open(index, images, model)
-    found = search_index(query, opened, top, language, picture)
+    found = search_index(query, opened, top, language, picture, caption_weight)
     prepare(opened.model)
     return found
 
@@ -118,10 +126,19 @@ def check_query(
 def print_hits(found: "SearchResult") -> None:
     """Print the hits, skipped images, and a hint."""
     console = PlainConsole()
+    said = any(hit.caption for hit in found.hits)
     table = Table("rank", "similarity", header_style="bold", box=SIMPLE_HEAD)
+    if said:
+        table.add_column("from image")
+        table.add_column("from caption")
     table.add_column("image", overflow="fold")
+    if said:
+        table.add_column("caption", overflow="fold")
     for number, hit in enumerate(found.hits, 1):
-        table.add_row(str(number), f"{hit.similarity:.3f}", show_line(str(hit.path.relative_to(found.root))))
+        parts = [f"{hit.from_image:.3f}", f"{hit.from_caption:.3f}" if hit.caption else ""] if said else []
+        text = [show_line(hit.caption)] if said else []
+        name = show_line(str(hit.path.relative_to(found.root)))
+        table.add_row(str(number), f"{hit.similarity:.3f}", *parts, name, *text)
     console.print(table)
     if found.confidence is not None:
         console.print(describe_confidence(found.confidence), highlight=False, soft_wrap=True)
@@ -156,7 +173,14 @@ def format_result(found: "SearchResult") -> dict[str, object]:
         "recall_at_10": found.recall,
         "skipped": found.problems,
         "hits": [
-            {"rank": number, "similarity": hit.similarity, "path": str(hit.path)}
+            {
+                "rank": number,
+                "similarity": hit.similarity,
+                "from_image": hit.from_image,
+                "from_caption": hit.from_caption,
+                "caption": hit.caption or None,
+                "path": str(hit.path),
+            }
             for number, hit in enumerate(found.hits, 1)
         ],
     }

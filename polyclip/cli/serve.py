@@ -9,6 +9,7 @@ import typer
 from polyclip.core.terminal import PlainConsole
 from polyclip.errors import RunError
 
+CAPTION_WEIGHT = 0.7  # as polyclip/search/ranking.py has it, which would load numpy for --help
 NEEDED = ("starlette", "uvicorn", "jinja2", "python_multipart")
 
 
@@ -31,6 +32,10 @@ def command(
         list[str] | None,
         typer.Option(help="Origin of another site whose pages may ask, such as https://example.org; repeat for more."),
     ] = None,
+    caption_weight: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Weight of captions that an index has; 0 for images alone."),
+    ] = CAPTION_WEIGHT,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         typer.Option(help="Least level of what is logged; info has a line for each request, without its query."),
@@ -53,6 +58,7 @@ def command(
         names=tuple(allow_host or ()),
         origins=tuple(cors or ()),
         log_level=log_level,
+        caption_weight=caption_weight,
     )
     console = PlainConsole()
     asks = " (asks for the token)" if token else ""

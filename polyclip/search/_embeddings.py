@@ -14,12 +14,13 @@ from polyclip.errors import DataError
 from polyclip.search._format import Manifest
 
 
-def read_embeddings(folder: Path, manifest: Manifest) -> Float[Tensor, "row dim"]:
-    """Read the embeddings, memory-mapped.
+def read_embeddings(folder: Path, manifest: Manifest, kind: str = "vectors") -> Float[Tensor, "row dim"]:
+    """Read embeddings, memory-mapped.
 
     Args:
         folder: The index's own folder.
         manifest: Its manifest.
+        kind: `vectors`, of images, or `caption_vectors`.
 
     Returns:
         Embeddings [row, dim], float32, of length 1.
@@ -28,15 +29,16 @@ def read_embeddings(folder: Path, manifest: Manifest) -> Float[Tensor, "row dim"
         DataError: The file is damaged, or its shape is not that of the manifest.
 
     """
-    path = folder / manifest.file_name("vectors")
+    path = folder / manifest.file_name(kind)
+    rows = manifest.rows if kind == "vectors" else manifest.captions
     try:
         embeddings = load_file(path)["vectors"]
     except (SafetensorError, KeyError, OSError) as error:
         raise DataError(f"{path} is damaged ({describe_error(error)}). Remove {folder} and index again.") from error
-    if tuple(embeddings.shape) != (manifest.rows, manifest.dim) or embeddings.dtype != torch.float32:
+    if tuple(embeddings.shape) != (rows, manifest.dim) or embeddings.dtype != torch.float32:
         raise DataError(
             f"{path} holds {list(embeddings.shape)} values of {embeddings.dtype}, expected "
-            f"{[manifest.rows, manifest.dim]}. Remove {folder} and index again."
+            f"{[rows, manifest.dim]}. Remove {folder} and index again."
         )
     return embeddings
 

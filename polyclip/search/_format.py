@@ -2,9 +2,8 @@
 nothing.
 
 `index.json` (manifest), `pictures.N.parquet` (what each row is), `vectors.N.safetensors` (embeddings, float32), from
-50,000 images on
-`graph.N.usearch`, and `parts/` with the embeddings of an unfinished run. N is the generation: how often the index was
-written.
+50,000 images on `graph.N.usearch`, where images have captions `captions.N.parquet` and `caption_vectors.N.safetensors`,
+and `parts/` with the embeddings of an unfinished run. N is the generation: how often the index was written.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,15 @@ PATH = r"^[^\x00]{1,4000}$"
 MANIFEST = "index.json"
 LOCK = "lock"
 INSIDE = INDEX  # where the index of a folder of images is kept, unless --out says otherwise
-KINDS = ("vectors", "pictures", "graph")
+SUFFIXES = {
+    "vectors": "safetensors",
+    "pictures": "parquet",
+    "graph": "usearch",
+    "captions": "parquet",
+    "caption_vectors": "safetensors",
+}
+KINDS = tuple(SUFFIXES)
+BESIDE, NONE = "beside", "none"  # where captions come from: files beside the images; nowhere
 SCHEMA = pa.schema(
     [("path", pa.string()), ("number", pa.int64()), ("size", pa.int64()), ("changed", pa.int64()), ("key", pa.string())]
 )
@@ -74,12 +81,14 @@ class Manifest(BaseModel):
     different: float | None = None  # things that the images show, as confidence.count_different estimates
     graph: Graph | None = None
     follow_links: bool = False  # whether images may be links that lead out of the root
+    captions: int = 0
+    captions_from: str = Field(BESIDE, pattern=PATH)  # `beside`, `none`, or a table or corpus
+    captions_language: str = ""  # code of those that do not name theirs; empty: found out
+    captions_usual: tuple[float, float] = (0.0, 1.0)  # as ranking.measure_usual says
 
     def file_name(self, kind: str) -> str:
-        """Return the name of the file of one kind (`vectors`, `images` or `graph`)."""
-        return (
-            f"{kind}.{self.generation}.{({'vectors': 'safetensors', 'pictures': 'parquet', 'graph': 'usearch'})[kind]}"
-        )
+        """Return the name of the file of one of `KINDS`."""
+        return f"{kind}.{self.generation}.{SUFFIXES[kind]}"
 
 
 def find_index_folder(folder: Path) -> Path:

@@ -19,9 +19,17 @@ from polyclip.languages.normalize import find_pack, normalize_text
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.model_identity import hash_model
 from polyclip.search import index as index_module
+from polyclip.search._caption_embeddings import (
+    IndexCaptions,
+    encode_captions,
+    measure_usual_cosines,
+    read_index_captions,
+)
+from polyclip.search._caption_table import Caption, write_captions
 from polyclip.search._embeddings import read_embeddings, write_embeddings
 from polyclip.search._encode import IndexEncoder, KnownEmbeddings, read_parts, split_changed_files
 from polyclip.search._format import (
+    BESIDE,
     MANIFEST,
     Entry,
     Graph,
@@ -34,8 +42,10 @@ from polyclip.search._format import (
     write_manifest,
 )
 from polyclip.search._origin import check_run
+from polyclip.search.captions import CaptionSource, choose_source, find_captions
 from polyclip.search.confidence import count_different
 from polyclip.search.index import Index
+from polyclip.search.query import read_trained_languages
 
 QUERIES = 200  # of each kind, to measure the recall of a graph
 
@@ -53,11 +63,12 @@ class Changes:
 
 @dataclass(frozen=True)
 class IndexRows:
-    """All rows of an index that is being written."""
+    """All rows of an index that is being written, and the captions of its images."""
 
     entries: list[Entry]
     embeddings: Float[Tensor, "row dim"]
     next: int
+    captions: IndexCaptions = IndexCaptions()
 
 
 @dataclass(frozen=True)
@@ -68,9 +79,18 @@ class IndexSources:
     model: Path
     digest: str
     follow_links: bool = False
+    captions: CaptionSource = CaptionSource()
 
 
-def update_index(images: Path, model: Path, out: Path, *, follow_links: bool = False) -> Changes:
+def update_index(
+    images: Path,
+    model: Path,
+    out: Path,
+    *,
+    follow_links: bool = False,
+    captions: str | None = None,
+    captions_language: str | None = None,
+) -> Changes:
     """Create or update the index `out` of the images below `images` with the model of a run; resumes after an
     interruption.
 
@@ -79,12 +99,17 @@ def update_index(images: Path, model: Path, out: Path, *, follow_links: bool = F
         model: Run folder of the model.
         out: Folder of the index.
         follow_links: Whether links that lead out of `images` are followed; an index that was made so keeps it.
+        captions: Captions of the images: a table, a corpus, "beside" for files beside the images, or "none". By default
+            what the index was made with, else "beside".
+        captions_language: Code of captions that do not name their language. By default what the index was made with,
+            else the first trained language in their script.
 
     Returns:
         The index and what changed.
 
     Raises:
-        DataError: No image is found or can be read, `out` is not an index or is locked, or it indexes other images.
+        DataError: No image is found or can be read, `out` is not an index or is locked, it indexes other images, or the
+            captions cannot be read.
         RunError: The index was made by another model.
 
     Example:
@@ -96,14 +121,20 @@ def update_index(images: Path, model: Path, out: Path, *, follow_links: bool = F
     check_out(out)
     made = read_manifest(out) if (out / MANIFEST).is_file() else None
     follow_links = follow_links or (made is not None and made.follow_links)
+    source = choose_caption_source(made, captions, captions_language)
     paths, problems = scan_folder(root, follow_links=follow_links)
+    names = [path.relative_to(root).as_posix() for path in paths]
+    said, unsaid = find_captions(root, names, source, read_trained_languages(model), follow_links=follow_links)
     aligner = load_model(model)
     with lock_index(out):
         old = read_manifest(out) if (out / MANIFEST).is_file() else None
         rows, digest = IndexRows([], torch.empty(0, 0), 0), hash_model(model / "aligner.safetensors")
         if old is not None:
             check_run(model, old.aligner, out)
-            rows = IndexRows(read_entries(out, old), read_embeddings(out, old), old.next)
+            entries = read_entries(out, old)
+            rows = IndexRows(
+                entries, read_embeddings(out, old), old.next, read_index_captions(out, old, [e.path for e in entries])
+            )
         kept, fresh, unread = split_changed_files(root, paths, rows.entries)
         check_same_images(old, kept, rows.entries, root, out)
         known = collect_known_embeddings(rows, out / "parts", digest)
@@ -111,18 +142,33 @@ def update_index(images: Path, model: Path, out: Path, *, follow_links: bool = F
         numbered = [
             Entry(path=p, size=s, changed=c, key=k, number=rows.next + n) for n, ((p, s, c), k) in enumerate(found)
         ]
-        problems = [*problems, *unread, *bad]
+        problems = [*problems, *unread, *bad, *unsaid]
         if not kept and not numbered:
             raise DataError(f"None of the {len(paths)} images below {images} can be read; the first: {problems[0]}")
         new = IndexRows(
             [*kept, *numbered],
             join_embeddings(rows, kept, [known.embeddings[entry.key] for entry in numbered]),
             rows.next + len(numbered),
+            encode_captions(sort_captions(said, [*kept, *numbered]), rows.captions, aligner),
         )
-        write_index(out, old, new, IndexSources(root, model, digest, follow_links), aligner)
+        write_index(out, old, new, IndexSources(root, model, digest, follow_links, source), aligner)
         rmtree(out / "parts", ignore_errors=True)
     gone = len({entry.path for entry in rows.entries} - {entry.path for entry in new.entries})
     return Changes(Index.open(out, images, model), encoded, len(numbered), gone, problems)
+
+
+def choose_caption_source(made: Manifest | None, place: str | None, language: str | None) -> CaptionSource:
+    """Where captions come from: as asked for, else as the index was made, else beside the images."""
+    return CaptionSource(
+        place=choose_source(place) if place else made.captions_from if made else BESIDE,
+        language=language if language is not None else made.captions_language if made else "",
+    )
+
+
+def sort_captions(captions: Sequence[Caption], entries: Sequence[Entry]) -> list[Caption]:
+    """Captions of the rows of an index, in their order."""
+    place = {entry.path: row for row, entry in enumerate(entries)}
+    return sorted((one for one in captions if one.path in place), key=lambda one: place[one.path])
 
 
 def collect_known_embeddings(rows: IndexRows, parts: Path, digest: str) -> KnownEmbeddings:
@@ -162,15 +208,18 @@ def join_embeddings(rows: IndexRows, kept: Sequence[Entry], new: Sequence[Tensor
 
 
 def write_index(out: Path, old: Manifest | None, rows: IndexRows, of: IndexSources, aligner: PolyCLIP) -> None:
-    """Write the next generation of the index; only the manifest where no row changed."""
+    """Write the next generation of the index; only the manifest where no row and no caption changed."""
     root, model = of.root, of.model
     facts: dict[str, Any] = {
         "root": "/".join([".."] * count_levels_below(out, root)) or str(root),
         "model": str(model.resolve()),
         "follow_links": of.follow_links,
+        "captions_from": of.captions.place,
+        "captions_language": of.captions.language,
         "present": sum(is_file(root / entry.path) for entry in rows.entries),
     }
-    if old is not None and old.next == rows.next and old.rows == len(rows.entries):
+    said = rows.captions
+    if old is not None and old.next == rows.next and old.rows == len(rows.entries) and not said.changed:
         write_manifest(out, old.model_copy(update=facts))
         return
     manifest = Manifest(
@@ -181,16 +230,32 @@ def write_index(out: Path, old: Manifest | None, rows: IndexRows, of: IndexSourc
         generation=old.generation + 1 if old else 1,
         bytes={},
         different=count_different(rows.embeddings.numpy()),
+        captions=len(said.captions),
         **facts,
     )
     write_embeddings(out / manifest.file_name("vectors"), rows.embeddings)
     write_entries(out / manifest.file_name("pictures"), rows.entries)
     graph = build_graph(out, old, manifest, rows, aligner, model) if len(rows.entries) >= index_module.EXACT else None
-    names = [manifest.file_name(kind) for kind in ("vectors", "pictures", *(["graph"] if graph else []))]
+    kinds = ["vectors", "pictures", *(["graph"] if graph else [])]
+    found: dict[str, Any] = {"graph": graph}
+    if said.captions:
+        found["captions_usual"] = write_index_captions(out, manifest, rows, aligner, model)
+        kinds += ["captions", "caption_vectors"]
+    names = [manifest.file_name(kind) for kind in kinds]
     write_manifest(
-        out,
-        manifest.model_copy(update={"graph": graph, "bytes": {name: (out / name).stat().st_size for name in names}}),
+        out, manifest.model_copy(update=found | {"bytes": {name: (out / name).stat().st_size for name in names}})
     )
+
+
+def write_index_captions(
+    out: Path, manifest: Manifest, rows: IndexRows, aligner: PolyCLIP, model: Path
+) -> tuple[float, float]:
+    """Write captions and their embeddings; returns the usual mean and deviation of a query's cosine with captions."""
+    place = {entry.path: row for row, entry in enumerate(rows.entries)}
+    own = [place[one.path] for one in rows.captions.captions]
+    write_captions(out / manifest.file_name("captions"), rows.captions.captions, own)
+    write_embeddings(out / manifest.file_name("caption_vectors"), rows.captions.embeddings)
+    return measure_usual_cosines(rows.captions, own, aligner.encode_text(load_query_names(model)), len(rows.entries))
 
 
 def count_levels_below(out: Path, root: Path) -> int:

@@ -12,6 +12,7 @@ from polyclip.search.confidence import count_different, measure_confidence
 from polyclip.search.gallery import encode_folder
 from polyclip.search.index import Index
 from polyclip.search.query import build_hint, detect_query_language, read_trained_languages
+from polyclip.search.ranking import CAPTION_WEIGHT
 from polyclip.search.results import Hit, SearchResult
 
 __all__ = ["SearchResult", "Hit", "search", "search_index"]
@@ -87,7 +88,14 @@ def search(
     return SearchResult(query or str(image), hits, len(order), gallery.problems, folder, spelt, said, confidence=sure)
 
 
-def search_index(query: str, index: Index, top: int, language: str = "", image: Path | None = None) -> SearchResult:
+def search_index(
+    query: str,
+    index: Index,
+    top: int,
+    language: str = "",
+    image: Path | None = None,
+    caption_weight: float = CAPTION_WEIGHT,
+) -> SearchResult:
     """Search an index by text or by an image; no indexed image is opened.
 
     Args:
@@ -97,19 +105,24 @@ def search_index(query: str, index: Index, top: int, language: str = "", image: 
         language: Code of the query's language, for normalization. Default: the first trained language in the query's
             script.
         image: Image file to search by instead of text.
+        caption_weight: Weight of the captions, in [0, 1]; no matter for an image.
 
     Returns:
         Up to `top` images, most similar first.
 
     Raises:
         UnknownName: The language has no pack.
-        DataError: The query is empty, or `image` cannot be read.
+        DataError: The query is empty, `image` cannot be read, or the weight is outside [0, 1].
 
     """
     trained = read_trained_languages(index.model)
     spelt = language if language or image else detect_query_language(query, trained)
     embedding = embed_query(index.load_aligner(), query, image, spelt)
-    hits = index.search_embeddings(embedding, top)[0]
+    hits = (
+        index.search_embeddings(embedding, top)[0]
+        if image
+        else index.search_text_embedding(embedding, top, caption_weight)
+    )
     said = "" if image else build_hint(query, language, trained)
     return SearchResult(
         query or str(image),
@@ -119,6 +132,6 @@ def search_index(query: str, index: Index, top: int, language: str = "", image: 
         index.root,
         spelt,
         said,
-        index.lookup_recall("pictures" if image else "texts", top),
-        None if image else index.measure_confidence(embedding),
+        index.lookup_recall("pictures" if image else "texts", top, caption_weight),
+        None if image else index.measure_confidence(embedding, caption_weight),
     )

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from PIL import Image
@@ -15,6 +16,7 @@ from polyclip.errors import DataError
 from polyclip.languages.normalize import match_script
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.aligner import PolyCLIP, load_model
+from polyclip.search._caption_table import CaptionTable, make_hit, read_captions
 from polyclip.search._embeddings import read_embeddings
 from polyclip.search._format import (
     INSIDE,
@@ -27,6 +29,7 @@ from polyclip.search._format import (
 )
 from polyclip.search._origin import check_root, check_run
 from polyclip.search.confidence import Confidence, count_different, measure_confidence
+from polyclip.search.ranking import CAPTION_WEIGHT, Scores, check_weight, score_images
 from polyclip.search.results import Hit
 
 EXACT = 50_000  # rows from which on a graph proposes candidates
@@ -45,8 +48,12 @@ class Index:
         embeddings: Embeddings [row, dim], float32, of length 1.
         root: Folder of the images.
         model: Run folder of the model.
+        captions: Captions of the images; None where there are none.
+        caption_embeddings: Their embeddings [caption, dim], where there are some.
 
     """
+
+    caption_embeddings: Float[Tensor, "caption dim"]
 
     def __init__(self, folder: Path, manifest: Manifest, root: Path, model: Path) -> None:
         self.folder, self.manifest, self.root, self.model = folder, manifest, root, model
@@ -54,6 +61,9 @@ class Index:
         self.paths: list[str] = table["path"]
         self.numbers: Int[Tensor, " row"] = torch.tensor(table["number"], dtype=torch.long)
         self.embeddings: Float[Tensor, "row dim"] = read_embeddings(folder, manifest)
+        self.captions: CaptionTable | None = read_captions(folder, manifest) if manifest.captions else None
+        if self.captions is not None:
+            self.caption_embeddings = read_embeddings(folder, manifest, "caption_vectors")
         self._loaded: PolyCLIP | None = None  # for queries, at the first one
         self._graph: Any = self._open_graph(manifest.graph) if manifest.graph else None
 
@@ -91,18 +101,20 @@ class Index:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def lookup_recall(self, kind: str, top: int) -> float | None:
+    def lookup_recall(self, kind: str, top: int, caption_weight: float = 0.0) -> float | None:
         """Return the measured recall@10 of an approximate search.
 
         Args:
             kind: Of the queries: `texts` or `images`.
             top: Hits that are asked for.
+            caption_weight: Weight of the captions; texts are compared with captions exactly.
 
         Returns:
             A value in [0, 1]; None where the search is exact.
 
         """
-        return self.manifest.graph.recall_at_10[kind] if self.manifest.graph and top < DEEP else None
+        exact = top >= DEEP or (kind == "texts" and self.uses_captions(caption_weight))
+        return self.manifest.graph.recall_at_10[kind] if self.manifest.graph and not exact else None
 
     def load_aligner(self) -> PolyCLIP:
         """Load the model that made the index."""
@@ -119,13 +131,23 @@ class Index:
         return open_graph(self.folder / self.manifest.file_name("graph"), facts, self.manifest.dim)
 
     @classmethod
-    def build(cls, images: str | Path, model: str | Path | PolyCLIP, path: str | Path | None = None) -> "Index":
+    def build(
+        cls,
+        images: str | Path,
+        model: str | Path | PolyCLIP,
+        path: str | Path | None = None,
+        captions: str | Path | None = None,
+        captions_language: str | None = None,
+    ) -> "Index":
         """Make or update the index of a folder of images: what is there already is not encoded again.
 
         Args:
             images: The folder, looked through below too.
             model: A run folder, or a model that came from one.
             path: Where the index is kept; by default `.polyclip-index` in the folder.
+            captions: Captions of the images: a table, a corpus, "beside" for files beside the images, or "none". By
+                default what the index was made with, else "beside".
+            captions_language: Code or name of captions that do not name their language.
 
         Returns:
             The index.
@@ -143,7 +165,11 @@ class Index:
 
         run = Path(model.source if isinstance(model, PolyCLIP) else model)
         return update_index(
-            Path(images), run, choose_out_folder(Path(images), None if path is None else Path(path))
+            Path(images),
+            run,
+            choose_out_folder(Path(images), None if path is None else Path(path)),
+            captions=None if captions is None else str(captions),
+            captions_language=resolve_language(captions_language).code if captions_language else None,
         ).index
 
     def update(self) -> Any:
@@ -160,33 +186,47 @@ class Index:
 
         return update_index(self.root, self.model, self.folder)
 
-    def search(self, query: str | Path | Image.Image, top_k: int = 10, language: str | None = None) -> list[Hit]:
-        """Find the images that a text describes, or that are like an image.
+    def search(
+        self,
+        query: str | Path | Image.Image,
+        top_k: int = 10,
+        language: str | None = None,
+        caption_weight: float = CAPTION_WEIGHT,
+    ) -> list[Hit]:
+        """Find the images that a text describes, themselves or by their captions; or that are like an image.
 
         Args:
             query: A text; or an image, as a path or a PIL image.
             top_k: The most hits, >= 1.
             language: Code or name of the text's language; by default a trained language in the text's script.
+            caption_weight: Weight of the captions in [0, 1]; 0 for images alone. No matter for an image as query.
 
         Returns:
             The most similar images, best first.
 
         Raises:
-            DataError: The query is empty or cannot be read, or `top_k` is below 1.
+            DataError: The query is empty or cannot be read, `top_k` is below 1, or the weight is outside [0, 1].
             UnknownName: There is no pack for the language.
 
         Example:
             >>> index.search("mbwa mweusi", top_k=3)
 
         """
-        return self.search_embeddings(self._embed(query, language), top_k)[0]
+        check_weight(caption_weight)
+        embedding = self._embed(query, language)
+        if not isinstance(query, str):
+            return self.search_embeddings(embedding, top_k)[0]
+        return self.search_text_embedding(embedding, top_k, caption_weight)
 
-    def confidence(self, query: str, language: str | None = None) -> Confidence | None:
+    def confidence(
+        self, query: str, language: str | None = None, caption_weight: float = CAPTION_WEIGHT
+    ) -> Confidence | None:
         """Say how likely the first hit of a text is what it asks for.
 
         Args:
             query: A text.
             language: As in `search`.
+            caption_weight: As in `search`.
 
         Returns:
             `confidence` in [0, 1] and `level` ("high", "medium" or "low"); None for fewer than 8 images.
@@ -199,13 +239,14 @@ class Index:
             >>> index.confidence("mbwa mweusi").level
 
         """
-        return self.measure_confidence(self._embed(query, language))
+        return self.measure_confidence(self._embed(query, language), caption_weight)
 
-    def measure_confidence(self, query: Float[Tensor, "1 dim"]) -> Confidence | None:
+    def measure_confidence(self, query: Float[Tensor, "1 dim"], caption_weight: float = 0.0) -> Confidence | None:
         """Say how likely the first hit of a text's embedding is right: as `confidence`.
 
         Args:
             query: The embedding [1, dim] of a text; those of images have other cosines and were not fitted.
+            caption_weight: As in `search`.
 
         Returns:
             The confidence; None for fewer than 8 images.
@@ -213,6 +254,9 @@ class Index:
         """
         if len(self) < 2:
             return None
+        if self.uses_captions(caption_weight):
+            total = self._score(query, caption_weight).total
+            return measure_confidence(float(total.max()), total, len(self), self._different)
         best = self.search_embeddings(query, 1)[0][0].similarity
         sample = self.embeddings[:: -(-len(self) // SCORED)]
         return measure_confidence(best, sample @ query[0].float(), len(self), self._different)
@@ -246,6 +290,12 @@ class Index:
             DataError: The queries have another length or are not finite, or `top` is below 1.
 
         """
+        self._check(queries, top)
+        with torch.inference_mode():
+            return [hits for block in queries.float().split(BLOCK) for hits in self._block(block, top)]
+
+    def _check(self, queries: Float[Tensor, "query dim"], top: int) -> None:
+        """Check queries and the number of hits; DataError where they are wrong."""
         if queries.shape[1] != self.manifest.dim or not queries.isfinite().all():
             raise DataError(
                 f"{self.folder} holds embeddings of length {self.manifest.dim}; queries are {list(queries.shape)}, "
@@ -253,8 +303,48 @@ class Index:
             )
         if top < 1:
             raise DataError(f"Expected at least one hit to look for, found top={top}.")
-        with torch.inference_mode():
-            return [hits for block in queries.float().split(BLOCK) for hits in self._block(block, top)]
+
+    def uses_captions(self, weight: float) -> bool:
+        """Whether texts are compared with captions too.
+
+        Args:
+            weight: Weight of the captions.
+
+        Returns:
+            False where there are none, or their weight is 0.
+
+        """
+        return self.captions is not None and weight > 0
+
+    def search_text_embedding(self, query: Float[Tensor, "1 dim"], top: int, caption_weight: float) -> list[Hit]:
+        """Find the most similar images of a text, by themselves and by their captions; with captions always exactly.
+
+        Args:
+            query: The embedding [1, dim] of a text.
+            top: Number of hits, >= 1.
+            caption_weight: Weight of the captions, in [0, 1].
+
+        Returns:
+            Up to `top` hits, best first.
+
+        Raises:
+            DataError: As `search_embeddings`, or the weight is outside [0, 1].
+
+        """
+        if not self.uses_captions(check_weight(caption_weight)) or self.captions is None:
+            return self.search_embeddings(query, top)[0]
+        self._check(query, top)
+        scores = self._score(query, caption_weight)
+        order = np.argsort(-scores.total, kind="stable")[:top]
+        return [make_hit(self.root / self.paths[row], scores, row, self.captions) for row in order.tolist()]
+
+    def _score(self, query: Float[Tensor, "1 dim"], weight: float) -> Scores:
+        """Scores of all images for a text, where there are captions."""
+        assert self.captions is not None  # noqa: S101 (for the type checker)
+        image, caption = (table @ query[0].float() for table in (self.embeddings, self.caption_embeddings))
+        if not image.isfinite().all() or not caption.isfinite().all():
+            raise DataError(f"{self.folder} holds embeddings that are not finite. Remove it and index again.")
+        return score_images(image.numpy(), caption.numpy(), self.captions.rows, weight, self.manifest.captions_usual)
 
     def _block(self, queries: Float[Tensor, "query dim"], top: int) -> list[list[Hit]]:
         if self._graph is None or top >= DEEP:

@@ -6,19 +6,27 @@ from typing import Any
 import numpy as np
 
 from polyclip.languages.normalize import normalize_input
+from polyclip.search._caption_table import CaptionTable, make_hit, read_captions
 from polyclip.search._format import Manifest, find_index_folder, read_manifest, read_table
 from polyclip.search._origin import check_root, check_run
 from polyclip.search.confidence import count_different, measure_confidence
 from polyclip.search.query import build_hint, detect_query_language, read_trained_languages
 from polyclip.search.quick.embed import embed_text
-from polyclip.search.results import Hit, SearchResult
+from polyclip.search.ranking import CAPTION_WEIGHT, Scores, check_weight, score_alone, score_images
+from polyclip.search.results import SearchResult
 
 SCORED = 10_000  # rows, at most, that say how a query's scores are distributed
 HEADER = 8  # bytes before a safetensors header, which hold its length
 
 
 def search_quickly(
-    query: str, folder: Path, images: Path | None, model: Path | None, top: int, language: str
+    query: str,
+    folder: Path,
+    images: Path | None,
+    model: Path | None,
+    top: int,
+    language: str,
+    caption_weight: float = CAPTION_WEIGHT,
 ) -> SearchResult | None:
     """Search an index by a text, as `polyclip.search.folder.search_index` does.
 
@@ -29,52 +37,72 @@ def search_quickly(
         model: Where the run is now, if it was moved.
         top: Number of results, >= 1.
         language: Code of the query's language, for normalization.
+        caption_weight: Weight of the captions, in [0, 1].
 
     Returns:
         The result; None where torch is needed: the model's text side is not one that `embed_text` runs, or a graph
         proposes the images.
 
     Raises:
-        DataError: There is no index, its images are gone, or the query is empty.
+        DataError: There is no index, its images are gone, the query is empty, or the weight is outside [0, 1].
         RunError: The run is gone, or is not the one that made the index.
         UnknownName: The language has no pack.
 
     """
+    check_weight(caption_weight)
     place = find_index_folder(folder)
     manifest = read_manifest(place)
     run = model or Path(manifest.model)
     check_run(run, manifest.aligner, place)
-    if manifest.graph is not None or top < 1:
+    captions = read_captions(place, manifest) if manifest.captions and caption_weight else None
+    if (manifest.graph is not None and captions is None) or top < 1:
         return None
     trained = read_trained_languages(run)
     spelt = language or detect_query_language(query, trained)
     embedding = embed_text(run, normalize_input([query], spelt)[0])
-    rows = map_embeddings(place, manifest)
-    if embedding is None or rows is None or rows.shape != (manifest.rows, len(embedding)):
+    scores = None if embedding is None else score_index(place, manifest, embedding, captions, caption_weight)
+    if scores is None:
         return None
     paths = read_table(place, manifest, ("path",))["path"]
     root = (images or place / manifest.root).resolve()
     check_root(place, manifest, root, paths)
-    scores = rows @ embedding
-    if not np.isfinite(scores).all():
-        return None  # torch's side says what is wrong with them
-    order = np.argsort(-scores, kind="stable")
-    hits = [Hit(root / paths[row], float(scores[row])) for row in order[:top]]
+    total = scores.total
+    order = np.argsort(-total, kind="stable")
+    hits = [make_hit(root / paths[row], scores, row, captions) for row in order[:top].tolist()]
     sure = None
-    if len(scores) > 1:
-        different = manifest.different or count_different(rows)
-        sample = scores[:: -(-len(scores) // SCORED)]
-        sure = measure_confidence(float(scores[order[0]]), sample, len(scores), different)
+    if len(total) > 1:
+        different = manifest.different or count_different(map_embeddings(place, manifest, "vectors"))
+        sample = total[:: -(-len(total) // SCORED)]
+        sure = measure_confidence(float(total[order[0]]), sample, len(total), different)
     said = build_hint(query, language, trained)
     return SearchResult(query, hits, len(paths), [], root, spelt, said, None, sure)
 
 
-def map_embeddings(folder: Path, manifest: Manifest) -> Any:
+def score_index(
+    place: Path, manifest: Manifest, embedding: Any, captions: CaptionTable | None, weight: float
+) -> Scores | None:
+    """Scores of all images of an index; None where its embeddings are not as an index has them."""
+    rows = map_embeddings(place, manifest, "vectors")
+    if rows is None or manifest.dim != len(embedding):
+        return None
+    image = rows @ embedding
+    if captions is None:
+        found = score_alone(image)
+    else:
+        said = map_embeddings(place, manifest, "caption_vectors")
+        if said is None:
+            return None
+        found = score_images(image, said @ embedding, captions.rows, weight, manifest.captions_usual)
+    return found if np.isfinite(found.total).all() else None  # torch's side says what is wrong with them
+
+
+def map_embeddings(folder: Path, manifest: Manifest, kind: str) -> Any:
     """Embeddings of an index [row, dim], mapped from disk; None where the file is not as an index writes it."""
-    path = folder / manifest.file_name("vectors")
+    path = folder / manifest.file_name(kind)
+    count = manifest.rows if kind == "vectors" else manifest.captions
     with path.open("rb") as file:
         size = int.from_bytes(file.read(HEADER), "little")
-    expected = HEADER + size + manifest.rows * manifest.dim * 4
+    expected = HEADER + size + count * manifest.dim * 4
     if path.stat().st_size != expected:
         return None
-    return np.memmap(path, np.float32, "r", HEADER + size, (manifest.rows, manifest.dim))
+    return np.memmap(path, np.float32, "r", HEADER + size, (count, manifest.dim))

@@ -8,10 +8,26 @@ from polyclip.search.confidence import Confidence
 
 @dataclass(frozen=True)
 class Hit:
-    """An image and its cosine similarity with the query, in [-1, 1]."""
+    """An image that was found.
+
+    Attributes:
+        path: The image.
+        similarity: Its cosine with the query, in [-1, 1]; where it has a caption, the weighted mean of that and of the
+            caption's cosine, put into the same scale.
+        caption: The caption that is nearest to the query; empty where none was compared.
+        from_caption: How much of `similarity` comes from it.
+
+    """
 
     path: Path
     similarity: float
+    caption: str = ""
+    from_caption: float = 0.0
+
+    @property
+    def from_image(self) -> float:
+        """How much of `similarity` comes from the image itself."""
+        return self.similarity - self.from_caption
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,13 @@ class Draft:
 
 
 def draft_table(table: Table, columns: Columns, images: Path) -> Draft:
+    """Put a table and a folder of images together, and check images and captions; see `match_table`."""
+    draft, names = match_table(table, columns, images)
+    finish(draft, names)
+    return draft
+
+
+def match_table(table: Table, columns: Columns, images: Path) -> tuple[Draft, Counter[str]]:
     """Put a table and a folder of images together.
 
     Args:
@@ -86,7 +93,7 @@ def draft_table(table: Table, columns: Columns, images: Path) -> Draft:
         images: Folder in which the images are looked up.
 
     Returns:
-        The draft.
+        The draft, unchecked, and by how many names the table calls each image.
 
     Raises:
         DataError: No image of the table is in the folder, no caption is left, or a split is none.
@@ -113,8 +120,7 @@ def draft_table(table: Table, columns: Columns, images: Path) -> Draft:
         for code, own in draft.captions.items()
     }
     check_found(draft, table.header[columns.image], folder, odd)
-    finish(draft, Counter(found for found in known.values() if found))
-    return draft
+    return draft, Counter(found for found in known.values() if found)
 
 
 def add_captions(draft: Draft, columns: Columns, where: tuple[int, tuple[str, ...], str], odd: list[str]) -> None:

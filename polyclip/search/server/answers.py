@@ -41,7 +41,9 @@ class FoundPicture(Schema):
 
     row: int = Field(ge=0)
     path: str = Field(description="From the folder that was indexed.")
-    similarity: float = Field(description="Cosine, -1 to 1.")
+    similarity: float = Field(description="Cosine, -1 to 1; with a caption, the weighted mean of both, on that scale.")
+    caption: str | None = Field(description="The caption nearest to the words; null where none was compared.")
+    from_caption: float = Field(description="How much of the similarity comes from it.")
     thumbnail: str = Field(description="Address of the image, small.")
     picture: str = Field(description="Address of the image, large.")
 

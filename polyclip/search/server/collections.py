@@ -24,6 +24,7 @@ from polyclip.models.aligner import load_model
 from polyclip.models.branch import Branch
 from polyclip.models.model_identity import hash_model
 from polyclip.search.index import Index, find_manifest
+from polyclip.search.ranking import CAPTION_WEIGHT
 from polyclip.search.results import Hit
 
 LOG = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class Collection:
     rows: dict[str, int]  # of each path
     folders: dict[str, int]  # every folder below the root, and how many images are in it and below
     stamp: Stamp  # of the index's manifest when it was opened
+    caption_weight: float = CAPTION_WEIGHT
 
     def is_outdated(self) -> bool:
         """Whether the index was written again since it was opened."""
@@ -139,11 +141,12 @@ class Catalog:
     _opening: set[str] = field(default_factory=set)
 
     @classmethod
-    def open(cls, folders: Sequence[Path]) -> "Catalog":
+    def open(cls, folders: Sequence[Path], caption_weight: float = CAPTION_WEIGHT) -> "Catalog":
         """Open indexes and load their models.
 
         Args:
             folders: Index folders, or folders of images that hold one.
+            caption_weight: Weight of the captions, in [0, 1].
 
         Returns:
             The collections by name.
@@ -162,7 +165,7 @@ class Catalog:
             if key not in models:
                 models[key] = ServedModel(index.model, encoders)
             name = choose_name(folder, found)
-            found[name] = make_collection(name, index, models[key], stamp)
+            found[name] = make_collection(name, index, models[key], stamp, caption_weight)
         return cls(found)
 
     async def refresh(self) -> None:
@@ -184,10 +187,12 @@ class Catalog:
             collection.model.embed_text("warm", "")
 
 
-def make_collection(name: str, index: Index, model: ServedModel, stamp: Stamp) -> Collection:
+def make_collection(
+    name: str, index: Index, model: ServedModel, stamp: Stamp, caption_weight: float = CAPTION_WEIGHT
+) -> Collection:
     """A collection of an index; the stamp was read before the index was opened."""
     rows = {path: row for row, path in enumerate(index.paths)}
-    return Collection(name, index, model, rows, count_by_folder(index.paths), stamp)
+    return Collection(name, index, model, rows, count_by_folder(index.paths), stamp, caption_weight)
 
 
 def reopen(each: Collection) -> Collection:
@@ -197,7 +202,7 @@ def reopen(each: Collection) -> Collection:
         index = Index.open(each.index.folder)
         if index.manifest.aligner != each.index.manifest.aligner:
             raise RunError(f"{each.index.folder} is now an index by another model; restart 'polyclip serve'.")
-        return make_collection(each.name, index, each.model, stamp)
+        return make_collection(each.name, index, each.model, stamp, each.caption_weight)
     except PolyclipError as error:
         LOG.warning("index %s is served as it was: %s", each.name, error)
         return replace(each, stamp=stamp)

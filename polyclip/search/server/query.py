@@ -43,11 +43,13 @@ class SearchRequest:
 
 @dataclass(frozen=True)
 class FoundImage:
-    """An image of the answer; `similarity` is a cosine in [-1, 1]."""
+    """An image of the answer; similarity and caption are those of `polyclip.search.results.Hit`."""
 
     row: int
     path: str  # from the index' root
     similarity: float
+    caption: str = ""
+    from_caption: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +164,7 @@ def answer_request(asked: SearchRequest) -> SearchAnswer:
                 hits[: asked.top],
                 len(hits) > asked.top < MOST,
                 build_hint(language, each.model.trained) if words else "",
-                each.index.measure_confidence(embedding) if words and not asked.folder else None,
+                each.index.measure_confidence(embedding, each.caption_weight) if words and not asked.folder else None,
             )
         )
     return SearchAnswer(asked, language, columns, time.perf_counter() - begun)
@@ -174,11 +176,14 @@ def find_matches(each: Collection, embedding: Float[Tensor, "1 dim"], asked: Sea
     The index knows no filters: it is searched deeper and deeper until enough hits pass.
     """
     reach, whole = asked.top + 2, len(each.index)
+    weight = each.caption_weight if asked.image is None and asked.like is None else 0.0
     while True:
-        hits = each.index.search_embeddings(embedding, min(reach, whole))[0]
-        rows = [(each.find_row(hit), hit.similarity) for hit in hits if hit.similarity >= asked.least]
+        hits = each.index.search_text_embedding(embedding, min(reach, whole), weight)
+        rows = [(each.find_row(hit), hit) for hit in hits if hit.similarity >= asked.least]
         found = [
-            FoundImage(row, each.index.paths[row], value) for row, value in rows if passes_filters(each, row, asked)
+            FoundImage(row, each.index.paths[row], hit.similarity, hit.caption, hit.from_caption)
+            for row, hit in rows
+            if passes_filters(each, row, asked)
         ]
         if len(found) > asked.top or reach >= whole or len(rows) < len(hits):
             return found[: asked.top + 1]

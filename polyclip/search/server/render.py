@@ -181,6 +181,7 @@ def format_model_answer(column: ModelAnswer) -> dict[str, Any]:
     each = column.collection
     hits = [
         {"row": hit.row, "path": hit.path, "similarity": round(hit.similarity, 5)}
+        | {"caption": hit.caption or None, "from_caption": round(hit.from_caption, 5)}
         | {"thumbnail": f"/small/{each.name}/{hit.row}", "picture": f"/large/{each.name}/{hit.row}"}
         for hit in column.hits
     ]

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from polyclip.errors import RunError
+from polyclip.search.ranking import CAPTION_WEIGHT
 from polyclip.search.server.collections import Catalog
 from polyclip.search.server.connections import IDLE, Connection, allow_files
 from polyclip.search.server.logs import Level, log_to_stderr
@@ -23,7 +24,9 @@ GRACE = 10  # seconds for requests under way when the server is stopped
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """Where the server listens, its host names, its token (empty: none), other sites that may ask, and its log."""
+    """Where the server listens, its host names, its token (empty: none), other sites that may ask, its log, and the
+    weight of captions.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -31,6 +34,7 @@ class ServerOptions:
     names: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     log_level: Level = "warning"
+    caption_weight: float = CAPTION_WEIGHT
 
     def make_token(self) -> Token | None:
         """Return the token, or None where none is needed.
@@ -95,7 +99,7 @@ def open_application(indexes: Sequence[Path], options: ServerOptions) -> ASGIApp
 
     """
     token, origins = options.make_token(), [check_origin(origin) for origin in options.origins]
-    catalog = Catalog.open(indexes)
+    catalog = Catalog.open(indexes, options.caption_weight)
     catalog.warm_up()
     return build_application(catalog, Hosts(options.host, options.names), token, origins)
 

@@ -48,6 +48,7 @@ class SmallIndex(Index):
         self.folder, self.root, self.model, self._graph, self._loaded = root / "index", root, root, None, None
         self.manifest: Any = SimpleNamespace(dim=3, follow_links=False, aligner="letters", different=None)
         self.paths = [f"{colour}/{number}.png" for colour in COLOURS for number in range(3)]
+        self.captions = None
         self.numbers = torch.arange(len(self.paths))
         self.embeddings = torch.tensor([vector for vector in COLOURS.values() for _ in range(3)])
         for path in self.paths:
