@@ -182,13 +182,13 @@ class BranchData:
         return {"states": states, "order": order.argsort()}
 
     @torch.no_grad()
-    def embed_held_out(self) -> Float[Tensor, "item dim"]:
-        """Embeddings of the validation items with the current weights."""
+    def embed_held_out(self, wanted: Tensor | slice = slice(None)) -> Float[Tensor, "item dim"]:
+        """Embeddings of the validation items with the current weights, of those that `wanted` selects."""
         device = next((p.device for p in self.side.head.parameters()), torch.device("cpu"))
         if isinstance(self.side.head, JointHead) and not self.side.head.is_settled:
             self.side.head.balance(self.table)
         if not self.live:
-            return self.side.head(self.held_out_table.to(device)).cpu()
+            return self.side.head(self.held_out_table[wanted].to(device)).cpu()
         what = f"validation {NOUNS[self.side.kind]}"
         encoder = self.side.encoder
         found = (
@@ -196,7 +196,7 @@ class BranchData:
             if self.states is None
             else feature_cache.finish(encoder, self.held_out_states, what)
         )
-        return self.side.head(found.to(device)).cpu()
+        return self.side.head(found[wanted].to(device)).cpu()
 
 
 def make_validation(aligner: PolyCLIP, held_out: Pairs, sides: list[BranchData]) -> Callable[[], float]:
@@ -242,13 +242,13 @@ def make_rank_validation(
 
     def found() -> Tensor:
         aligner.eval()
-        text, image = (data.embed_held_out() for data in sides)
+        text, image = sides[0].embed_held_out(names), sides[1].embed_held_out()
         for name, embeddings in (("captions", text), ("images", image)):
             if not embeddings.isfinite().all():
                 raise WeightsError(
                     f"The embeddings of validation {name} are not finite; check the weights of the encoders, or lower "
                     "the learning rate."
                 )
-        return compute_ranks(text[names], image, held_out.caption_concept[names], owner)
+        return compute_ranks(text, image, held_out.caption_concept[names], owner)
 
     return found

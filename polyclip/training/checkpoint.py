@@ -1,7 +1,9 @@
-"""Checkpoints of an unfinished training run: one safetensors file, replaced after each epoch."""
+"""Checkpoints of an unfinished training run: one safetensors file, replaced after an epoch."""
 
 import dataclasses
 import json
+import math
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from polyclip.models.aligner import PolyCLIP
 from polyclip.training import fsdp
 from polyclip.training.config import OptimizerConfig
 
+SECONDS = 5.0  # between two checkpoints, at least: a killed run repeats as many
+
 
 @dataclass
 class TrainingState:
@@ -27,6 +31,7 @@ class TrainingState:
     log: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_value: float = -1.0
+    written: float = -math.inf  # moment of time.monotonic() of the last checkpoint
     fixed: frozenset[str] = frozenset()  # names of parameters that this phase leaves as they are, and that are not kept
 
     def record(self, line: dict[str, Any], aligner: PolyCLIP, last: bool = False) -> None:
@@ -71,6 +76,18 @@ def collect_optimizer_state(optimizer: Any) -> dict[str, Tensor]:
     return found
 
 
+def is_due(state: TrainingState, end: int) -> bool:
+    """Whether the epoch that is done is worth a checkpoint; all processes call it, and the first one decides.
+
+    Args:
+        state: Of the phase.
+        end: Epochs after which it ends.
+
+    """
+    due = state.epoch == end or time.monotonic() - state.written >= SECONDS
+    return bool(distributed.gather_objects(due)[0])
+
+
 def write(
     folder: Path, phase: str, settings: OptimizerConfig, aligner: PolyCLIP, optimizer: Any, state: TrainingState
 ) -> None:
@@ -86,6 +103,7 @@ def write(
 
     """
     kept = collect_optimizer_state(optimizer)
+    state.written = time.monotonic()
     if not distributed.is_first_process():
         return
     tensors = {f"now.{n}": t for n, t in select_changing(aligner, state.fixed).items()} | {
@@ -148,7 +166,8 @@ def read(
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
     aligner.set_state({n: t for n, t in aligner.state().items() if n in fixed} | parts["now"], str(path))
-    return TrainingState(facts["epoch"], facts["log"], parts["best"], facts["best_value"], fixed), parts["optimizer"]
+    state = TrainingState(facts["epoch"], facts["log"], parts["best"], facts["best_value"], fixed=fixed)
+    return state, parts["optimizer"]
 
 
 def restore(optimizer: Any, moments: dict[str, Tensor]) -> None:

@@ -49,7 +49,7 @@ class Phase:
     compute: Compute = Compute()
     count_flops: bool = False  # of the first step, into the log
     last: bool = False  # keep the last epoch rather than the best: where validation has more captions than training
-    resumable: bool = True  # whether a checkpoint is written after each epoch
+    resumable: bool = True  # whether checkpoints are written
     stop: int | None = None  # epochs after which training ends, of a schedule of `settings.epochs`; None: all
     judged: str = "validation"  # what `validate` measures, as the log calls it
     until: float = (
@@ -62,6 +62,11 @@ class Phase:
     def batch(self) -> int:
         """Pairs a step: the batch size, or every caption of a smaller corpus."""
         return min(self.settings.batch_size, self.pairs.drawable)
+
+    @property
+    def end(self) -> int:
+        """Epochs after which training ends."""
+        return self.settings.epochs if self.stop is None else self.stop
 
     @property
     def objective(self) -> Objective:
@@ -84,7 +89,8 @@ def fit(aligner: PolyCLIP, phase: Phase) -> list[dict[str, Any]]:
 def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
     """Train a phase, epoch by epoch: validate before the first and after each epoch, and keep the best epoch's weights.
 
-    A checkpoint is written to `phase.folder` after each epoch. A run that was killed continues from there and ends with
+    A checkpoint is written to `phase.folder` after the first epoch, the last one, and each that ends five seconds after
+    the one before. A run that was killed continues from there and ends with
     the same weights, bit for bit on a CPU, because each step's pairs and dropout depend on the seed and the step's
     number alone. At `phase.until` training stops with the epochs it has.
 
@@ -115,7 +121,7 @@ def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
         if not state.log:  # a phase that does not improve validation ends where it began
             record_line({"phase": phase.name, "epoch": 0, phase.judged: judge()}, state, aligner, phase)
             yield state.log[-1]
-        for epoch in range(state.epoch, phase.settings.epochs if phase.stop is None else phase.stop):
+        for epoch in range(state.epoch, phase.end):
             started = time.monotonic()
             losses, flops = run_epoch(epoch, accelerator, model, optimizer, phase, peaks, progress)
             if len(losses) < phase.steps_per_epoch:
@@ -126,7 +132,7 @@ def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
             line |= {"scale": aligner.scale().item(), "seconds": time.monotonic() - started}
             line |= {"flops": flops * phase.steps_per_epoch} if phase.count_flops else {}
             record_line({"phase": phase.name, **line}, state, aligner, phase)
-            if phase.resumable:
+            if phase.resumable and checkpoint.is_due(state, phase.end):
                 checkpoint.write(phase.folder, phase.name, phase.settings, aligner, optimizer, state)
             yield state.log[-1]
     compute.release_model(accelerator, model, aligner)

@@ -3,21 +3,46 @@
 import pytest
 import torch
 
-from polyclip.models.components.heads import Head, HeadShape, apply_dropout
+from polyclip.models.components.heads import Head, HeadShape
+from polyclip.models.components.members import apply_dropout, draw_mask
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
 def test_dropout_keeps_the_mean_and_leaves_out_its_share(share: float) -> None:
-    ones = torch.ones(400, 333)
-    found = apply_dropout(ones, share)
+    def drop() -> torch.Tensor:
+        return apply_dropout(torch.ones(400, 333), share, draw_mask((400, 333), share, torch.device("cpu")))
+
+    torch.manual_seed(5)
+    found = drop()
     assert (found == 0).float().mean().item() == pytest.approx(share, abs=0.005)
     assert found.mean().item() == pytest.approx(1.0, abs=0.005)
     kept = found != 0
     assert kept.float().mean(0).std() < 0.05 and kept.float().mean(1).std() < 0.05  # no column and no row is favoured
     torch.manual_seed(5)
-    again = apply_dropout(ones, share)
-    torch.manual_seed(5)
-    assert torch.equal(again, apply_dropout(ones, share))
+    assert torch.equal(drop(), found)
+
+
+@pytest.mark.parametrize("kind", ["plain", "with a gradient", "of bfloat16"])
+def test_dropout_is_a_product_with_the_mask(kind: str) -> None:
+    dtype = torch.bfloat16 if kind == "of bfloat16" else torch.float32
+    values = torch.randn(7, 5).to(dtype).requires_grad_(kind == "with a gradient")
+    mask = torch.rand(7, 5) < 0.6
+    found = apply_dropout(values, 0.25, mask)
+    assert found.dtype == dtype and torch.equal(found, values * mask * (256 / 192))
+    if values.requires_grad:
+        found.sum().backward()
+        assert values.grad is not None and torch.equal(values.grad, mask * (256 / 192))
+
+
+def test_members_in_training_see_their_own_masks() -> None:
+    head = Head(6, HeadShape(4, False, 3), 0.5).train()
+    features, masks = torch.randn(9, 6), head.draw_masks(9)
+    assert not torch.equal(masks[0], masks[1])
+    wanted = [
+        torch.nn.functional.normalize(member.linear(2 * features * mask), dim=1)  # type: ignore[operator]
+        for member, mask in zip(head.members, masks, strict=True)
+    ]
+    torch.testing.assert_close(head(features, masks), torch.cat(wanted, dim=1) / 3**0.5)
 
 
 @pytest.mark.parametrize("gated", [False, True])

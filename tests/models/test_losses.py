@@ -11,6 +11,7 @@ from polyclip.core.vectors import normalize
 from polyclip.models.losses import (
     LOSSES,
     STARTS,
+    CrossEntropyBothWays,
     LossInputs,
     contrastive_distillation,
     info_nce,
@@ -133,7 +134,24 @@ def test_unit_leaves_a_zero_row_zero() -> None:
     torch.testing.assert_close(rows, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
 
 
-@pytest.mark.parametrize("loss", [info_nce, sigmoid])
+@pytest.mark.parametrize("scale", [0.5, 20.0, 100.0])
+def test_info_nce_has_the_gradient_of_its_formula(scale: float) -> None:
+    def by_autograd(logits: Tensor) -> Tensor:
+        return -(share * (logits.log_softmax(1) + logits.log_softmax(0))).sum() / 10
+
+    concept = torch.tensor([0, 1, 0, 2, 1])
+    same = (concept[:, None] == concept).double()
+    share = same / same.sum(1, keepdim=True)
+    logits = scale * torch.rand(5, 5, dtype=torch.double)
+    first, second = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    found, wanted = CrossEntropyBothWays.apply(first, share), by_autograd(second)
+    torch.testing.assert_close(found, wanted)
+    (3 * found).backward()
+    (3 * wanted).backward()
+    torch.testing.assert_close(first.grad, second.grad)
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES.values(), key=lambda loss: loss.__name__))
 def test_members_learn_alone(loss: Callable[[LossInputs], Tensor]) -> None:
     text, image = torch.randn(5, 6, requires_grad=True), torch.randn(5, 6)
     parts = [(text[:, :3], image[:, :3]), (text[:, 3:], image[:, 3:])]

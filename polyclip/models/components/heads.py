@@ -1,6 +1,5 @@
 """Projection heads: from an encoder's features to the shared embedding space."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from polyclip.core.vectors import normalize
+from polyclip.models.components.members import draw_mask, embed_members
 
 HIDDEN = 384  # width of the gated branch
 
@@ -45,7 +45,7 @@ class GatedBranch(nn.Module):
 
 
 class Projection(nn.Module):
-    """One member of a head: dropout on the features, projection, L2 normalization.
+    """One member of a head: linear maps, with dropout on the features in training (`embed_members`).
 
     Args:
         width: Length of the input features.
@@ -73,11 +73,9 @@ class Projection(nn.Module):
         projected = self.linear(values if self.inner is None else nn.functional.gelu(self.inner(values)))
         return projected if self.branch is None else projected + self.branch(values)
 
-    def forward(
-        self, standard: Float[Tensor, "row width"], chosen: Bool[Tensor, "row width"] | None = None
-    ) -> Float[Tensor, "row dim"]:
-        """Embeddings of standardized features; in training with dropout by the mask `chosen`, or by a random one."""
-        return normalize(self.project(apply_dropout(standard, self.dropout, chosen) if self.training else standard))
+    def forward(self, standard: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
+        """Embeddings of standardized features, without dropout."""
+        return normalize(self.project(standard))
 
 
 class ProjectionHead(nn.Module):
@@ -153,10 +151,9 @@ class Head(ProjectionHead):
 
         """
         standard = (features - self.mean) / self.deviation
-        found = [
-            member(standard, *own)
-            for member, own in zip(self.members, [[one] for one in kept] or [[]] * len(self.members), strict=True)
-        ]
+        if self.training:
+            return embed_members(self.members, standard, kept or self.draw_masks(len(features)))
+        found = [member(standard) for member in self.members]
         return torch.cat(found, dim=1) * len(self.members) ** -0.5
 
     def draw_masks(self, rows: int) -> list[Bool[Tensor, "row width"]]:
@@ -226,45 +223,3 @@ class IdentityHead(ProjectionHead):
     def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
         """Normalize the features to unit length."""
         return normalize(features)
-
-
-def apply_dropout(
-    values: Float[Tensor, "row width"], share: float, chosen: Bool[Tensor, "row width"] | None = None
-) -> Float[Tensor, "row width"]:
-    """Inverted dropout in steps of 1/256.
-
-    Args:
-        values: Features.
-        share: Probability that a value is set to zero, in [0, 1).
-        chosen: Mask of the values to keep; by default a random one.
-
-    Returns:
-        The values kept, scaled up, and zeros.
-
-    """
-    kept = draw_mask(tuple(values.shape), share, values.device) if chosen is None else chosen.to(values.device)
-    return values * kept * (256 / (256 - compute_threshold(share)))
-
-
-def draw_mask(shape: tuple[int, ...], share: float, device: torch.device) -> Bool[Tensor, "row width"]:
-    """Draw a dropout mask, eight decisions from each random number.
-
-    On a CPU, torch's own dropout draws one random number a value, which took as long as the rest of a training step.
-
-    Args:
-        shape: Of the mask.
-        share: Probability that a value is dropped, in [0, 1).
-        device: Where the mask is made.
-
-    Returns:
-        True where a value is kept.
-
-    """
-    size = math.prod(shape)
-    words = torch.empty(-(-size // 8), dtype=torch.int64, device=device).random_(-(2**63), None)
-    return words.view(torch.uint8)[:size].view(shape) >= compute_threshold(share)
-
-
-def compute_threshold(share: float) -> int:
-    """Smallest of 256 equally likely numbers for which a value is kept."""
-    return round(256 * share)

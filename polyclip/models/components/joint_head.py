@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from polyclip.core.vectors import normalize
-from polyclip.models.components.heads import HeadShape, Projection, ProjectionHead, draw_mask
+from polyclip.models.components.heads import HeadShape, Projection, ProjectionHead
+from polyclip.models.components.members import draw_mask, embed_members
 
 # The next three were chosen on emoji and photograph validation, see docs/explanation/class-names.md.
 NAMES_WEIGHT = 0.5  # of the class names beside one member, in the cosine
@@ -257,11 +258,7 @@ class JointHead(ProjectionHead):
         """
         if self.training:
             standard = (features - self.mean) / self.deviation
-            found = [
-                member(standard, *own)
-                for member, own in zip(self.members, [[one] for one in kept] or [[]] * len(self.members), strict=True)
-            ]
-            return torch.cat(found, dim=1) * len(self.members) ** -0.5
+            return embed_members(self.members, standard, kept or self.draw_masks(len(features)))
         joined = self.concatenate(features)
         return normalize(joined @ self.space if self.space.any() else joined)
 
