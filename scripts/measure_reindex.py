@@ -18,7 +18,7 @@ from polyclip.core.encode_precision import current_encode_precision
 from polyclip.data.images import make_image_source
 from polyclip.models.aligner import load_model
 from polyclip.models.image_features import ImageFeatures
-from polyclip.search.build import update_index
+from polyclip.search.index import update_index
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Imports point down: no module imports one that stands above it."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import polyclip
@@ -91,6 +92,29 @@ def test_no_underscore_module_is_imported_from_another_folder() -> None:
                     if private and HERE.parent / Path(*folder) != path.parent:
                         wrong.append(f"{path.relative_to(HERE)}:{node.lineno} imports {target}")
     assert wrong == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Within folders too, and counting imports inside functions; the error names the circle."""
+    files = {name_module(path): path for path in HERE.rglob("*.py")}
+    graph = {name: (list_targets(path) & files.keys()) - {name} for name, path in files.items()}
+    assert sum(map(len, graph.values())) > 1000
+    TopologicalSorter(graph).prepare()
+
+
+def name_module(path: Path) -> str:
+    return ".".join(path.relative_to(HERE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def list_targets(path: Path) -> set[str]:
+    """Names of modules, and of what is imported from them, which may be modules too."""
+    return {
+        name
+        for node in ast.walk(Pruned().visit(ast.parse(path.read_text("utf-8"))))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("polyclip.")
+        for alias in node.names
+        for name in (str(node.module), f"{node.module}.{alias.name}")
+    }
 
 
 ASKED = {  # files that ask an object whether it has an attribute, and whose object that is

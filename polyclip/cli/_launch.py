@@ -13,6 +13,7 @@ from types import FrameType
 from polyclip.core import distributed
 from polyclip.core.distributed import LostError
 from polyclip.core.environment import read_variable
+from polyclip.core.launch import is_launched
 from polyclip.core.terminal import PlainConsole
 from polyclip.core.text import show_line
 from polyclip.errors import PolyclipError
@@ -39,7 +40,7 @@ def share_command(name: str, command: Callable[..., None]) -> Callable[..., None
 
     @wraps(command)
     def run(**given: object) -> None:
-        if not distributed.is_launched():
+        if not is_launched():
             command(**given)
             return
         if name not in TOGETHER:
@@ -85,7 +86,7 @@ def report_interrupt(error: KeyboardInterrupt, kept: str) -> None:
 def _is_launched() -> bool:
     """Whether this is one of several processes; not where the launcher's own variables are the error."""
     try:
-        return distributed.is_launched()
+        return is_launched()
     except PolyclipError:
         return False
 

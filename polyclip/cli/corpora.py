@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from polyclip.core.terminal import PlainConsole, make_text
-from polyclip.data.corpus import CorpusPack, Translation, list_corpora, load_corpus
+from polyclip.data.corpus import list_corpora, load_corpus
+from polyclip.data.corpus_pack import CorpusPack, Translation
 from polyclip.errors import UnknownName
 from polyclip.evaluation.facts import BenchmarkFacts, list_benchmarks, load_facts
 

@@ -11,8 +11,7 @@ from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
 
 if TYPE_CHECKING:
-    from polyclip.search.build import Changes
-    from polyclip.search.index import Index
+    from polyclip.search.index import Changes, Index
 
 INTERRUPTED = "Interrupted. What was encoded so far is kept: run the same 'polyclip index ...' to resume."
 
@@ -50,9 +49,8 @@ def command(
     language = resolve_language(lang).code if lang else ""
     if from_clip_retrieval is not None and captions is not None:
         raise DataError("--captions cannot be combined with --from-clip-retrieval; index again with it afterwards.")
-    from polyclip.search.build import update_index
     from polyclip.search.clip_retrieval import export_index, import_embeddings
-    from polyclip.search.index import choose_out_folder
+    from polyclip.search.index import choose_out_folder, update_index
     from polyclip.search.quick.prepare import prepare
 
     place, console = choose_out_folder(images, out), PlainConsole()

@@ -12,7 +12,7 @@ from polyclip.core.fields import read_fields
 from polyclip.core.progress import console
 from polyclip.core.terminal import PlainConsole
 from polyclip.core.toml import read_pack
-from polyclip.data.corpus import CorpusPack
+from polyclip.data.corpus_pack import CorpusPack
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import get_lang_option
 

@@ -6,8 +6,8 @@ from contextvars import ContextVar
 
 import torch
 
-from polyclip.core.distributed import is_launched
 from polyclip.core.environment import read_variable, read_whole_number
+from polyclip.core.launch import is_launched
 from polyclip.errors import PolyclipError
 
 AUTO = "auto"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from polyclip.core.environment import read_minutes, read_variable, read_whole_number
+from polyclip.core.launch import is_launched
 from polyclip.errors import PolyclipError, RunError
 
 if TYPE_CHECKING:
@@ -26,21 +27,6 @@ _together = [False]  # whether `start` has joined the processes
 
 class LostError(RunError):
     """Another process of the job has ended or does not answer."""
-
-
-def is_launched() -> bool:
-    """Whether a launcher started this process as one of several.
-
-    Raises:
-        PolyclipError: WORLD_SIZE or RANK is no such number.
-
-    """
-    size, rank = read_whole_number("WORLD_SIZE", 1, least=1), read_whole_number("RANK", 0)
-    if size == 1 or not read_variable("RANK"):
-        return False
-    if rank >= size:
-        raise PolyclipError(f"RANK is {rank}, expected a number below WORLD_SIZE, which is {size}.")
-    return True
 
 
 def is_first_process() -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 import tomli_w
 
 from polyclip.core.storage import get_cache_folder, hash_parts, read_plain_text, write_text
-from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.image_files import find_images
 from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
@@ -21,8 +20,8 @@ def build_from_csv(
     image_column: str | None,
     caption_columns: Mapping[str, str | Sequence[str]] | None,
     split_column: str | None,
-) -> Corpus:
-    """Make a corpus of a table whose rows name an image and its captions; see `Corpus.from_csv`."""
+) -> Path:
+    """Write the corpus of a table, a row an image with its captions, and return its pack (`Corpus.from_csv`)."""
     from polyclip.data.tables.build import draft_table
     from polyclip.data.tables.columns import find_columns
     from polyclip.data.tables.read import read_table
@@ -41,8 +40,8 @@ def build_from_csv(
     return write_corpus(path.parent, path.stem, captions, draft.splits)
 
 
-def build_from_folder(folder: Path, language: str | None) -> Corpus:
-    """Make a corpus of images with captions beside them; see `Corpus.from_folder`."""
+def build_from_folder(folder: Path, language: str | None) -> Path:
+    """Write the corpus of images with captions beside them, and return its pack (`Corpus.from_folder`)."""
     return write_corpus(folder, folder.name, read_beside(folder, language), {})
 
 
@@ -94,8 +93,8 @@ def read_lines(path: Path) -> list[str]:
 
 def write_corpus(
     folder: Path, name: str, captions: Mapping[str, Mapping[str, list[str]]], splits: Mapping[str, str]
-) -> Corpus:
-    """Write captions.jsonl and a pack beside the images, and open the corpus.
+) -> Path:
+    """Write captions.jsonl and a pack beside the images, and return the pack.
 
     Raises:
         DataError: There is a captions.jsonl with other content, or an image is missing or outside the folder.
@@ -117,19 +116,17 @@ def write_corpus(
                 f"{path} exists and holds something else; move it away, or open the corpus with Corpus.open."
             )
         write_text(path, content, what="a corpus")
-    corpus = load_corpus(str(pack))
-    corpus.reader.languages(corpus.folder)  # reads and checks every row
-    return corpus
+    return pack
 
 
-def build_from_shards(reader: str, files: str | Sequence[str], shards: Mapping[str, object]) -> Corpus:
-    """Write a pack for a corpus that lies elsewhere into the cache, and open it."""
+def build_from_shards(reader: str, files: str | Sequence[str], shards: Mapping[str, object]) -> Path:
+    """Write a pack for a corpus that lies elsewhere into the cache, and return it."""
     where = files if isinstance(files, str) else list(files)
     facts = {"reader": reader, "files": where, "shards": {key: value for key, value in shards.items() if value}}
     key = hash_parts(json.dumps(facts, sort_keys=True))[:16]
     pack = get_cache_folder() / "corpora" / f"{reader}-{key}.toml"
     write_text(pack, describe_corpus(pack.stem, facts), what="a corpus pack")
-    return load_corpus(str(pack))
+    return pack
 
 
 def describe_corpus(name: str, facts: Mapping[str, object]) -> str:

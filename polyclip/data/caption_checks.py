@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import regex
 
-from polyclip.data.corpus import Corpus
+from polyclip.data.opened import OpenedCorpus
 from polyclip.data.types import Row
 from polyclip.languages.identify import get_identifier_code, list_labels, load_identifier
 from polyclip.languages.normalize import SCRIPTS, find_pack
@@ -208,7 +208,7 @@ def is_same(captions: Mapping[str, Captions], one: str, other: str, image: str) 
     return len(first.split()) > 1 and first.casefold() == captions[other][image][0].casefold()
 
 
-def check_corpus(corpus: Corpus, rows: Mapping[str, Sequence[Row]]) -> list[Suspicion]:
+def check_corpus(corpus: OpenedCorpus, rows: Mapping[str, Sequence[Row]]) -> list[Suspicion]:
     """Check captions and images of a corpus.
 
     Args:

@@ -1,82 +1,21 @@
-"""Corpus packs, and the corpora that they describe."""
+"""Corpora, opened by name or made from what people have."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, cast
-
-from pydantic import Field
 
 from polyclip.core.nearby import CORPUS_FOLDER, hint_folder
-from polyclip.core.registry import find
 from polyclip.core.storage import is_file, is_folder
-from polyclip.core.toml import CORPORA, Pack, read_pack
-from polyclip.data.reader import LinkedReader, Reader, ShardReader
-from polyclip.data.shards.schema import ShardOptions
-from polyclip.data.types import Row
-from polyclip.errors import PackError, UnknownName
-from polyclip.languages.schema import Language
-
-PACK = "corpus.toml"  # of a corpus in a folder of its own
-BETWEEN = "\t"  # a corpus' name and a group, where several corpora are used together
+from polyclip.core.toml import CORPORA, read_pack
+from polyclip.data.corpus_pack import CorpusPack
+from polyclip.data.folds import open_part, split_part
+from polyclip.data.joined import JoinedReader, Part, describe_joined, is_joined, split_name
+from polyclip.data.opened import OpenedCorpus
+from polyclip.errors import UnknownName
 
 
-class Licence(Pack):
-    """The licence of one part of a corpus: SPDX identifier, holder and address."""
-
-    part: str
-    spdx: str
-    holder: str
-    url: str = Field(pattern=r"^https?://")
-
-
-class Translation(Pack):
-    """[translation] of a pack that `polyclip translate` made.
-
-    It names the corpus that machine-translated captions are added to, and how they were made.
-    """
-
-    base: str  # a corpus' name, or the path of a pack, from this pack's folder
-    engine: str  # value of --with
-    names: list[str]  # of engine, model and revision: the provenance of its captions
-    source: str  # code of the language it was translated from
-    languages: list[str] = Field(min_length=1)  # codes
-    splits: list[Literal["train", "validation"]] = Field(min_length=1)  # splits that get captions; never the test split
-    without_human: bool = False  # whether human captions in `languages` are left out of `splits`
-    captions_sha256: str  # of captions.jsonl
-    options: dict[str, Any] = {}  # the engine's
-    filters: dict[str, Any] = {}  # thresholds; a filter that is switched off is not named
-
-
-class CorpusPack(Pack):
-    """corpora/<name>.toml: where a corpus is, how to read it, its licences and expected sizes."""
-
-    name: str
-    about: str
-    reader: str
-    folder: str = ""  # relative to the pack
-    follow_links: bool = False  # whether images may be links that lead out of the folder; of the reader `jsonl`
-    images: str = ""  # in corpus.toml of the reader `jsonl`: folder of the images, where they are not in `folder`
-    files: (
-        str | list[str]
-    ) = []  # in place of a folder: shards, as paths from the pack's folder or addresses that fsspec knows
-    shards: ShardOptions = ShardOptions()  # how samples are found in them
-    rows: dict[str, int] = {}  # split -> rows in English, checked when it is read
-    licences: list[Licence] = []
-    translation: Translation | None = None  # of the reader `translated`
-
-
-class Corpus:
+class Corpus(OpenedCorpus):
     """A corpus pack together with the reader of its format."""
-
-    def __init__(
-        self, pack: CorpusPack, path: Path, reader: Reader | None = None, weights: Mapping[str, float] | None = None
-    ) -> None:
-        self.pack = pack
-        self.name = pack.name
-        self.path = path
-        self.reader: Reader = reader or _reader(pack, path)
-        self.weights = weights  # sampling weights of joined corpora by their names, see polyclip/data/joined.py
 
     @classmethod
     def open(cls, name: str | Path) -> "Corpus":
@@ -135,7 +74,7 @@ class Corpus:
         """
         from polyclip.data.builders import build_from_csv
 
-        return build_from_csv(Path(path), image_column, caption_columns, split_column)
+        return _open_checked(build_from_csv(Path(path), image_column, caption_columns, split_column))
 
     @classmethod
     def from_folder(cls, path: str | Path, *, language: str | None = None) -> "Corpus":
@@ -155,7 +94,7 @@ class Corpus:
         """
         from polyclip.data.builders import build_from_folder
 
-        return build_from_folder(Path(path), language)
+        return _open_checked(build_from_folder(Path(path), language))
 
     @classmethod
     def from_datasets(
@@ -189,7 +128,8 @@ class Corpus:
 
         columns = {resolve_language(code).code: column for code, column in captions.items()}
         shards = {"captions": columns, "image": image, "split": split, "revision": revision}
-        return build_from_shards("datasets", str(Path(name).resolve()) if Path(name).exists() else name, shards)
+        where = str(Path(name).resolve()) if Path(name).exists() else name
+        return load_corpus(str(build_from_shards("datasets", where, shards)))
 
     @classmethod
     def from_webdataset(cls, files: str | Sequence[str], *, language: str = "") -> "Corpus":
@@ -210,83 +150,7 @@ class Corpus:
 
         given = [files] if isinstance(files, str) else list(files)
         where = [name if "://" in name else str(Path(name).resolve()) for name in given]
-        return build_from_shards("webdataset", where, {"language": language})
-
-    @property
-    def languages(self) -> list[str]:
-        """Codes under which the corpus keeps its languages."""
-        return self.reader.languages(self.folder)
-
-    @cached_property
-    def folder(self) -> Path:
-        """The folder that the reader reads. A corpus in shards has an index in the cache, made on first use.
-
-        Raises:
-            DataError: Shards cannot be read, or hold more bad samples than the pack allows.
-
-        """
-        return (
-            cast(ShardReader, self.reader).indexed(self.pack, self.path)
-            if self.pack.files
-            else self.path.parent / self.pack.folder
-        )
-
-    def allow_bad_samples(self, max_bad: str) -> None:
-        """Allow a share of bad samples, now and whenever the corpus is read again.
-
-        Args:
-            max_bad: The share, such as `0.1%` or `0.001`.
-
-        Raises:
-            PackError: The corpus is not in shards.
-            DataError: `max_bad` is not a share, shards cannot be read, or more samples are bad.
-
-        """
-        if not self.pack.files:
-            raise PackError(
-                f"--max-bad {max_bad} requires a corpus in shards; with the reader {self.pack.reader!r} of "
-                f"{self.path} every row must be good."
-            )
-        cast(ShardReader, self.reader).indexed(self.pack, self.path, max_bad)
-
-    def get_weight(self, row: Row) -> float:
-        """The sampling weight of a caption's corpus, where several are used together.
-
-        Args:
-            row: A row of captions that the corpus' reader returned.
-
-        Returns:
-            The weight relative to other corpora, > 0; 1 for a corpus alone.
-
-        """
-        return 1.0 if self.weights is None else self.weights[row.group.partition(BETWEEN)[0]]
-
-    def get_locale(self, language: Language) -> str:
-        """The name under which this corpus keeps the language: its CLDR locale, else its code."""
-        return language.cldr if language.cldr in self.reader.languages(self.folder) else language.code
-
-
-def _reader(pack: CorpusPack, path: Path) -> Reader:
-    try:
-        reader = find("readers", pack.reader)
-    except UnknownName as error:
-        raise PackError(f"{path}: reader: {error}") from error
-    if pack.images and (pack.reader, path.name, pack.folder) != ("jsonl", PACK, "."):
-        raise PackError(
-            f'{path}: images requires the name {PACK}, reader = "jsonl" and folder = "."; leave images out.'
-        )
-    wanted, other = ("files", "folder") if isinstance(reader, ShardReader) else ("folder", "files")
-    given = dict(pack)
-    if given[other] or not given[wanted]:
-        raise PackError(
-            f"{path}: reader {pack.reader!r} requires {wanted}; found {other if given[other] else 'none'}. "
-            f"Write {wanted} = ... in the pack."
-        )
-    if pack.follow_links:
-        if not isinstance(reader, LinkedReader):
-            raise PackError(f"{path}: follow_links: reader {pack.reader!r} has no links to follow; remove it.")
-        reader.follow_links(path.parent / pack.folder)
-    return cast(Reader, reader)
+        return load_corpus(str(build_from_shards("webdataset", where, {"language": language})))
 
 
 def list_corpora() -> list[str]:
@@ -314,14 +178,11 @@ def load_corpus(name: str) -> Corpus:
         'emoji'
 
     """
-    from polyclip.data.folds import open_part, split_part
-    from polyclip.data.joined import is_joined, open_joined
-
     whole, part = split_part(name)
     if part:
         return open_part(load_corpus(whole), part)
     if is_joined(name):
-        return open_joined(name)
+        return _open_joined(name, tuple((part, load_corpus(part.name)) for part in split_name(name)))
     path = find_pack_file(name)
     stamp = path.stat()
     found = _open_pack(path, (stamp.st_mtime_ns, stamp.st_size))
@@ -366,3 +227,17 @@ def find_pack_file(name: str) -> Path:
 def _open_pack(path: Path, stamp: tuple[int, int]) -> Corpus:
     """The corpus of a pack, opened once as long as its file stays as it is."""
     return Corpus(read_pack(CorpusPack, path), path)
+
+
+@lru_cache(maxsize=8)
+def _open_joined(name: str, parts: tuple[tuple[Part, Corpus], ...]) -> Corpus:
+    """Several corpora as one, opened once as long as they stay as they are."""
+    weights = [(corpus, part.weight) for part, corpus in parts]
+    return Corpus(describe_joined(parts), Path(name), JoinedReader(parts), weights)
+
+
+def _open_checked(pack: Path) -> Corpus:
+    """The corpus of a pack whose captions were just written; every row is read and checked."""
+    corpus = load_corpus(str(pack))
+    corpus.reader.languages(corpus.folder)
+    return corpus

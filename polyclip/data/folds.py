@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
-from polyclip.data.corpus import Corpus
 from polyclip.data.image_hash import find_near, hash_images, is_same_image
+from polyclip.data.opened import OpenedCorpus
 from polyclip.data.reader import Reader
 from polyclip.data.splits import SPLITS, assign_split
 from polyclip.data.types import ImageSource, Row
 from polyclip.errors import UnknownName
 
+C = TypeVar("C", bound=OpenedCorpus)
 PART = re.compile(r"^(.+)#(all|fold-[1-9]\d*-of-[1-9]\d*)$")
 ALL = "all"
 
@@ -39,7 +41,7 @@ def split_part(name: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else (name, "")
 
 
-def open_part(corpus: Corpus, part: str) -> Corpus:
+def open_part(corpus: C, part: str) -> C:
     """Open a part of a corpus.
 
     Args:
@@ -64,14 +66,14 @@ def open_part(corpus: Corpus, part: str) -> Corpus:
     return opened
 
 
-def read_concepts(corpus: Corpus) -> dict[str, Row]:
+def read_concepts(corpus: OpenedCorpus) -> dict[str, Row]:
     """Read the concepts of all splits of a corpus, without captions."""
     return {
         concept: row for split in SPLITS for concept, row in corpus.reader.split_concepts(corpus.folder, split).items()
     }
 
 
-def has_own_test(corpus: Corpus) -> bool:
+def has_own_test(corpus: OpenedCorpus) -> bool:
     """Whether the corpus says itself what is tested: it has a test split, and its splits are not those of the hash."""
     found = {split: corpus.reader.split_concepts(corpus.folder, split) for split in SPLITS}
     by_hash = all(assign_split(row.group) == split for split, rows in found.items() for row in rows.values())
@@ -79,7 +81,7 @@ def has_own_test(corpus: Corpus) -> bool:
 
 
 @lru_cache(maxsize=16)
-def assign_folds(corpus: Corpus, count: int) -> dict[str, int]:
+def assign_folds(corpus: OpenedCorpus, count: int) -> dict[str, int]:
     """Assign each concept of a corpus to a fold, the same on every machine.
 
     Concepts of one group, with the same image or with near-duplicates of it stay together; such units are dealt in the
@@ -105,7 +107,7 @@ def assign_folds(corpus: Corpus, count: int) -> dict[str, int]:
     return {concept: found[concept] for concept in read_concepts(corpus)}
 
 
-def join_alike(corpus: Corpus) -> dict[str, str]:
+def join_alike(corpus: OpenedCorpus) -> dict[str, str]:
     """Name the unit of each concept: the first name of those that share a group or an image with it."""
     rows = read_concepts(corpus)
     parent: dict[str, str] = {}
@@ -121,7 +123,7 @@ def join_alike(corpus: Corpus) -> dict[str, str]:
     return {concept: root(concept) for concept in rows}
 
 
-def find_alike(corpus: Corpus) -> Iterator[tuple[str, str]]:
+def find_alike(corpus: OpenedCorpus) -> Iterator[tuple[str, str]]:
     """Find pairs of concepts whose images are the same file, or look the same."""
     wanted = read_concepts(corpus)
     owner: dict[str, str] = {}
@@ -190,7 +192,7 @@ class Regrouped:
         return self.inner.pictures(folder, style)
 
 
-def check_folds(parts: Sequence[Corpus]) -> None:
+def check_folds(parts: Sequence[OpenedCorpus]) -> None:
     """Check that no concept, group or image is in two splits of a fold or tested in two folds, and that all are tested.
 
     Args:
@@ -217,7 +219,7 @@ def check_folds(parts: Sequence[Corpus]) -> None:
         raise RuntimeError(f"{min(untested)} is in no fold of {parts[0].name!r}.")
 
 
-def list_things(part: Corpus, split: str) -> set[str]:
+def list_things(part: OpenedCorpus, split: str) -> set[str]:
     """List the concepts, groups and images of a split, by what must not be in another one."""
     rows = part.reader.split_concepts(part.folder, split)
     drawn = [part.reader.pictures(part.folder, style) for style in part.reader.styles(part.folder)]

@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from polyclip.data.corpus import BETWEEN, Corpus, CorpusPack, load_corpus
+from polyclip.data.corpus_pack import CorpusPack
+from polyclip.data.opened import BETWEEN, OpenedCorpus
 from polyclip.data.splits import SPLITS
 from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError, UnknownName
 from polyclip.languages.schema import list_languages, load_language
 
+C = TypeVar("C", bound=OpenedCorpus)
 JOIN = " + "
 FORM = re.compile(r"^(?P<name>.+?)(?:\[(?P<languages>[\w,-]*)\])?(?:=(?P<weight>[^=/\\]*))?$")
 HIDDEN: Mapping[str, tuple[str, ...]] = {  # splits of other corpora whose images a split may not show
@@ -100,35 +102,35 @@ def join_names(names: Sequence[str]) -> str:
     named = [part.name for part in parts]
     twice = next((name for name in named if named.count(name) > 1), None)
     if twice is not None:
-        raise DataError(f"Corpus {twice!r} is named twice: name it once, with a weight such as {twice}=2.")
+        raise DataError(f"OpenedCorpus {twice!r} is named twice: name it once, with a weight such as {twice}=2.")
     return JOIN.join(map(str, parts)) if len(parts) > 1 or parts[0].languages is not None else named[0]
 
 
 def name_corpora(corpus: Any) -> str:
     """The name of what Python's `corpus=` takes: a name, a path, a `Corpus`, or several of them."""
-    if isinstance(corpus, Corpus):
+    if isinstance(corpus, OpenedCorpus):
         return str(corpus.path)
     return str(corpus) if isinstance(corpus, str | Path) else join_names([name_corpora(one) for one in corpus])
 
 
-def list_parts(corpus: Corpus) -> list[Corpus]:
+def list_parts(corpus: C) -> list[C]:
     """The corpora that a joined corpus consists of; a corpus that is not joined is its own only part."""
-    return [corpus] if corpus.weights is None else [load_corpus(part.name) for part in split_name(str(corpus.path))]
+    return list(cast(tuple[C, ...], corpus.parts)) or [corpus]
 
 
-def describe_corpora(name: str) -> dict[str, Any]:
+def describe_corpora(corpus: OpenedCorpus) -> dict[str, Any]:
     """The tables `[[corpora]]` of run.toml: each corpus, its weight, and how many of its images another one holds out.
 
     Args:
-        name: Of the corpus.
+        corpus: One corpus, or several as one.
 
     Returns:
         One key, or none for a corpus alone.
 
     """
-    if not is_joined(name):
+    reader = corpus.reader
+    if not isinstance(reader, JoinedReader):
         return {}
-    reader = cast(JoinedReader, load_corpus(name).reader)
     found = []
     for part, own in reader.parts:
         trained = {} if part.languages is None else {"languages": list(part.languages)}
@@ -137,26 +139,19 @@ def describe_corpora(name: str) -> dict[str, Any]:
     return {"corpora": found}
 
 
-def open_joined(name: str) -> Corpus:
-    """Open several corpora as one.
+def describe_joined(parts: Sequence[tuple[Part, OpenedCorpus]]) -> CorpusPack:
+    """Make the pack of several corpora as one.
 
     Args:
-        name: As `join_names` makes it.
+        parts: The corpora, each with what was asked of it.
 
     Returns:
-        A corpus whose concepts, groups and images are those of all parts.
+        A pack with the names and licences of all.
 
     Raises:
-        UnknownName: There is no such corpus or language.
-        DataError: Two corpora have the same name, or a weight is wrong.
+        DataError: Two corpora have the same name, or one is in shards.
 
     """
-    return _open(name, tuple((part, load_corpus(part.name)) for part in split_name(name)))
-
-
-@lru_cache(maxsize=8)
-def _open(name: str, parts: tuple[tuple[Part, Corpus], ...]) -> Corpus:
-    """The joined corpus, opened once as long as its parts stay as they are."""
     names = [own.name for _, own in parts]
     twice = next((own for own in names if names.count(own) > 1), None)
     if twice is not None:
@@ -166,12 +161,10 @@ def _open(name: str, parts: tuple[tuple[Part, Corpus], ...]) -> Corpus:
     shards = next((own.name for _, own in parts if own.pack.files), None)
     if shards is not None:
         raise DataError(
-            f"Corpus {shards!r} is in shards, which cannot be used together with another corpus: name it alone."
+            f"OpenedCorpus {shards!r} is in shards, which cannot be used together with another corpus: name it alone."
         )
     licences = [licence for _, own in parts for licence in own.pack.licences]
-    pack = CorpusPack(name=JOIN.join(names), about="several corpora", reader="jsonl", folder=".", licences=licences)
-    weights = {own.name: part.weight for part, own in parts}
-    return Corpus(pack, Path(name), JoinedReader(parts), weights)
+    return CorpusPack(name=JOIN.join(names), about="several corpora", reader="jsonl", folder=".", licences=licences)
 
 
 @lru_cache(maxsize=1)
@@ -189,7 +182,7 @@ class JoinedReader:
 
     """
 
-    parts: tuple[tuple[Part, Corpus], ...]
+    parts: tuple[tuple[Part, OpenedCorpus], ...]
 
     def languages(self, folder: Path) -> list[str]:
         """List the names of languages with captions in any part."""
@@ -250,19 +243,19 @@ class JoinedReader:
                     found.setdefault(self._name(own, concept), image)
         return found
 
-    def count_left_out(self, corpus: Corpus, *splits: str) -> int:
+    def count_left_out(self, corpus: OpenedCorpus, *splits: str) -> int:
         """Number of a part's images that are left out of training and validation, since another part holds them out."""
         return len(set().union(*(self._left_out[split][corpus.name] for split in splits or ("train", "validation"))))
 
-    def _locales(self, corpus: Corpus) -> dict[str, str]:
+    def _locales(self, corpus: OpenedCorpus) -> dict[str, str]:
         """A part's own name of each language, by the joined corpus' name of it."""
         return {list_locales().get(own, own): own for own in corpus.reader.languages(corpus.folder)}
 
-    def _name(self, corpus: Corpus, concept: str) -> str:
+    def _name(self, corpus: OpenedCorpus, concept: str) -> str:
         own = f"{corpus.name}:{concept}"
         return self._same.get(own, own)
 
-    def _join(self, corpus: Corpus, row: Row, split: str) -> Row | None:
+    def _join(self, corpus: OpenedCorpus, row: Row, split: str) -> Row | None:
         """A row of a part as a row of the whole; None where its image is held out elsewhere."""
         if row.concept in self._left_out.get(split, {}).get(corpus.name, ()):
             return None

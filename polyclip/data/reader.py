@@ -98,7 +98,7 @@ class ShardReader(Reader, Protocol):
         """Make or find the index of the shards, which is the `folder` of the other functions.
 
         Args:
-            pack: The corpus' pack (`polyclip.data.corpus.CorpusPack`).
+            pack: The corpus' pack (`polyclip.data.corpus_pack.CorpusPack`).
             path: The pack's file, from which relative paths count.
             max_bad: Share of samples that may be bad, from now on; by default the pack's.
 

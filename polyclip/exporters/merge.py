@@ -64,7 +64,7 @@ def find_obstacles(method: Method, kind: str) -> list[str]:
         "heads that compare with training pairs": method.relative,
         "heads with a gated branch": method.gated,
         "several heads that join into no map": not (joined or method.gated),
-        f"layers added to the {kind} encoder": any(part not in IN_PLACE for part in method.list_parts(kind)),
+        f"layers added to the {kind} encoder": any(part not in IN_PLACE for part in method.get_parts(kind)),
     }
     return [phrase for phrase, present in found.items() if present]
 

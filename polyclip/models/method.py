@@ -53,7 +53,7 @@ class Method:
     taught: bool = False  # distillation: a text head learns the embeddings of an aligned teacher
     english: bool = False  # trains on English alone, whatever languages are asked for
 
-    def list_parts(self, kind: str) -> tuple[Part, ...]:
+    def get_parts(self, kind: str) -> tuple[Part, ...]:
         """Components of one encoder, `text` or `vision`."""
         return self.text if kind == "text" else self.vision
 

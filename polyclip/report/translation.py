@@ -7,7 +7,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from polyclip.data.corpus import CorpusPack
+from polyclip.data.corpus_pack import CorpusPack
 from polyclip.translation.config import Outcome
 from polyclip.translation.filters import TranslationCandidate
 

@@ -18,7 +18,6 @@ from polyclip.errors import DataError
 from polyclip.languages.normalize import find_pack, normalize_text
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.model_identity import hash_model
-from polyclip.search import index as index_module
 from polyclip.search._caption_embeddings import (
     IndexCaptions,
     encode_captions,
@@ -44,17 +43,16 @@ from polyclip.search._format import (
 from polyclip.search._origin import check_run
 from polyclip.search.captions import CaptionSource, choose_source, find_captions
 from polyclip.search.confidence import count_different
-from polyclip.search.index import Index
 from polyclip.search.query import read_trained_languages
 
+EXACT = 50_000  # rows from which on a graph proposes candidates
 QUERIES = 200  # of each kind, to measure the recall of a graph
 
 
 @dataclass(frozen=True)
-class Changes:
-    """Result of an update: the index, counts, and one message for each skipped file."""
+class FileChanges:
+    """What an update did: counts, and one message for each skipped file."""
 
-    index: Index
     encoded: int
     added: int
     removed: int
@@ -82,7 +80,7 @@ class IndexSources:
     captions: CaptionSource = CaptionSource()
 
 
-def update_index(
+def update_files(
     images: Path,
     model: Path,
     out: Path,
@@ -90,9 +88,8 @@ def update_index(
     follow_links: bool = False,
     captions: str | None = None,
     captions_language: str | None = None,
-) -> Changes:
-    """Create or update the index `out` of the images below `images` with the model of a run; resumes after an
-    interruption.
+) -> FileChanges:
+    """Create or update the files of an index; `polyclip.search.index.update_index` opens it afterwards.
 
     Args:
         images: Folder of images, searched recursively.
@@ -105,16 +102,12 @@ def update_index(
             else the first trained language in their script.
 
     Returns:
-        The index and what changed.
+        What changed.
 
     Raises:
         DataError: No image is found or can be read, `out` is not an index or is locked, it indexes other images, or the
             captions cannot be read.
         RunError: The index was made by another model.
-
-    Example:
-        >>> changes = update_index(Path("photos"), Path("runs/sw"), Path("photos/.polyclip-index"))
-        >>> changes.index.search_embeddings(embedding, top=5)
 
     """
     root = images.resolve()
@@ -154,7 +147,7 @@ def update_index(
         write_index(out, old, new, IndexSources(root, model, digest, follow_links, source), aligner)
         rmtree(out / "parts", ignore_errors=True)
     gone = len({entry.path for entry in rows.entries} - {entry.path for entry in new.entries})
-    return Changes(Index.open(out, images, model), encoded, len(numbered), gone, problems)
+    return FileChanges(encoded, len(numbered), gone, problems)
 
 
 def choose_caption_source(made: Manifest | None, place: str | None, language: str | None) -> CaptionSource:
@@ -235,7 +228,7 @@ def write_index(out: Path, old: Manifest | None, rows: IndexRows, of: IndexSourc
     )
     write_embeddings(out / manifest.file_name("vectors"), rows.embeddings)
     write_entries(out / manifest.file_name("pictures"), rows.entries)
-    graph = build_graph(out, old, manifest, rows, aligner, model) if len(rows.entries) >= index_module.EXACT else None
+    graph = build_graph(out, old, manifest, rows, aligner, model) if len(rows.entries) >= EXACT else None
     kinds = ["vectors", "pictures", *(["graph"] if graph else [])]
     found: dict[str, Any] = {"graph": graph}
     if said.captions:

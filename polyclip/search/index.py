@@ -2,6 +2,7 @@
 graph.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,11 @@ from polyclip.search.confidence import Confidence, count_different, measure_conf
 from polyclip.search.ranking import CAPTION_WEIGHT, Scores, check_weight, score_images
 from polyclip.search.results import Hit
 
-EXACT = 50_000  # rows from which on a graph proposes candidates
 DEEP = 1000  # hits from which on the search is exact
 BLOCK = 64  # queries compared at once with all rows
 SCORED = 10_000  # rows, at most, that say how a query's scores are distributed
 
-__all__ = ["EXACT", "INSIDE", "Hit", "Index"]
+__all__ = ["INSIDE", "Changes", "Hit", "Index", "update_index"]
 
 
 class Index:
@@ -161,8 +161,6 @@ class Index:
             >>> index.search("mbwa", top_k=3)[0].path
 
         """
-        from polyclip.search.build import update_index
-
         run = Path(model.source if isinstance(model, PolyCLIP) else model)
         return update_index(
             Path(images),
@@ -172,18 +170,16 @@ class Index:
             captions_language=resolve_language(captions_language).code if captions_language else None,
         ).index
 
-    def update(self) -> Any:
+    def update(self) -> "Changes":
         """Bring the index up to date with its folder.
 
         Returns:
-            What changed (`polyclip.search.build.Changes`), with the index as it is now.
+            What changed (`Changes`), with the index as it is now.
 
         Raises:
             DataError: None of its images can be read.
 
         """
-        from polyclip.search.build import update_index
-
         return update_index(self.root, self.model, self.folder)
 
     def search(
@@ -373,3 +369,57 @@ def find_manifest(folder: Path) -> Path:
 def choose_out_folder(images: Path, out: Path | None) -> Path:
     """Return the folder of an index: `out`, or the default inside the folder of images."""
     return out or images / INSIDE
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Result of an update: the index, counts, and one message for each skipped file."""
+
+    index: Index
+    encoded: int
+    added: int
+    removed: int
+    problems: list[str]
+
+
+def update_index(
+    images: Path,
+    model: Path,
+    out: Path,
+    *,
+    follow_links: bool = False,
+    captions: str | None = None,
+    captions_language: str | None = None,
+) -> Changes:
+    """Create or update the index `out` of the images below `images` with the model of a run; resumes after an
+    interruption.
+
+    Args:
+        images: Folder of images, searched recursively.
+        model: Run folder of the model.
+        out: Folder of the index.
+        follow_links: Whether links that lead out of `images` are followed; an index that was made so keeps it.
+        captions: Captions of the images: a table, a corpus, "beside" for files beside the images, or "none". By default
+            what the index was made with, else "beside".
+        captions_language: Code of captions that do not name their language. By default what the index was made with,
+            else the first trained language in their script.
+
+    Returns:
+        The index and what changed.
+
+    Raises:
+        DataError: No image is found or can be read, `out` is not an index or is locked, it indexes other images, or the
+            captions cannot be read.
+        RunError: The index was made by another model.
+
+    Example:
+        >>> changes = update_index(Path("photos"), Path("runs/sw"), Path("photos/.polyclip-index"))
+        >>> changes.index.search_embeddings(embedding, top=5)
+
+    """
+    from polyclip.search.build import update_files
+
+    done = update_files(
+        images, model, out, follow_links=follow_links, captions=captions, captions_language=captions_language
+    )
+    return Changes(Index.open(out, images, model), done.encoded, done.added, done.removed, done.problems)

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from polyclip.core import distributed
 from polyclip.core.device import current_device
 from polyclip.core.environment import read_variable
+from polyclip.core.launch import is_launched
 from polyclip.errors import PolyclipError, UnknownName
 from polyclip.training import fsdp
 
@@ -55,7 +56,7 @@ def check_compute(compute: Compute) -> None:
             f"accelerate launch asks for {dividing[0]}, which cannot be combined with polyclip: use --shard instead, "
             "with which polyclip shards the encoders itself."
         )
-    if compute.shard and not distributed.is_launched():
+    if compute.shard and not is_launched():
         raise PolyclipError(
             "--shard shards the encoders over processes, and there is one: torchrun --nproc-per-node 2 -m polyclip "
             "align --shard ..."

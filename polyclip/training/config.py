@@ -8,7 +8,8 @@ from typing import Any
 
 from polyclip.core.encode_precision import current_encode_precision
 from polyclip.core.registry import find
-from polyclip.data.joined import describe_corpora
+from polyclip.data.corpus import load_corpus
+from polyclip.data.joined import describe_corpora, is_joined
 from polyclip.data.pairs import SamplingConfig
 from polyclip.languages.schema import Language
 from polyclip.models.branch import ModelConfig
@@ -80,7 +81,7 @@ def collect_settings(run: AlignConfig) -> dict[str, Any]:
     return {
         "languages": [language.code for language in run.languages],
         "corpus": run.corpus,
-        **describe_corpora(run.corpus),
+        **(describe_corpora(load_corpus(run.corpus)) if is_joined(run.corpus) else {}),
         "sample": {key: value for key, value in asdict(run.sample).items() if value is not None},  # TOML has no null
         "recipe": asdict(run.recipe),
         "heads": asdict(run.heads),

@@ -4,9 +4,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyclip.core.distributed import is_launched
 from polyclip.core.durations import parse_duration
 from polyclip.core.fields import read_fields
+from polyclip.core.launch import is_launched
 from polyclip.data.sampling_weights import parse_caption_weights
 from polyclip.errors import PolyclipError
 from polyclip.languages.resolve import resolve_language

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from polyclip.core.distributed import is_launched
+from polyclip.core.launch import is_launched
 from polyclip.core.progress import console
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.folds import has_own_test, name_whole

@@ -3,8 +3,9 @@
 from typing import cast
 
 from polyclip.core.progress import console
-from polyclip.data.corpus import Corpus, load_corpus
+from polyclip.data.corpus import load_corpus
 from polyclip.data.joined import JoinedReader
+from polyclip.data.opened import OpenedCorpus
 from polyclip.errors import DataError
 
 
@@ -40,6 +41,6 @@ def report_shared_images(name: str) -> None:
             )
 
 
-def count_images(corpus: Corpus, split: str) -> int:
+def count_images(corpus: OpenedCorpus, split: str) -> int:
     """Count the images of a split."""
     return len(corpus.reader.split_concepts(corpus.folder, split))

@@ -12,7 +12,8 @@ import tomli_w
 from polyclip.core.run_folder import list_strangers
 from polyclip.core.storage import hash_file, write_atomically
 from polyclip.core.toml import read_pack
-from polyclip.data.corpus import CorpusPack, Licence, Translation, list_corpora, load_corpus
+from polyclip.data.corpus import list_corpora, load_corpus
+from polyclip.data.corpus_pack import CorpusPack, Licence, Translation
 from polyclip.errors import PackError, RunError
 from polyclip.translation.config import Job, Outcome
 

@@ -107,8 +107,11 @@ def test_names_go_there_and_back(two: list[str]) -> None:
     assert split_name(name) == [Part("emoji", 1.0, ("sw", "en")), Part(two[0], 0.5)]
     assert name_corpora([Corpus.open("emoji"), f"{two[0]}=0.5"]).endswith(f"emoji.toml + {two[0]}=0.5")
     assert name_corpora("emoji") == join_names(["emoji"]) == "emoji"
-    assert describe_corpora("emoji") == {}
-    assert [entry["held_out_elsewhere"] for entry in describe_corpora(join_names(two))["corpora"]] == [1, 2]
+    assert describe_corpora(load_corpus("emoji")) == {}
+    assert [entry["held_out_elsewhere"] for entry in describe_corpora(load_corpus(join_names(two)))["corpora"]] == [
+        1,
+        2,
+    ]
 
 
 def test_emoji_speaks_the_same_languages_beside_another_corpus(two: list[str]) -> None:

@@ -10,8 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from polyclip.errors import RunError, WeightsError
 from polyclip.models.model_identity import hash_model
-from polyclip.search.build import update_index
-from polyclip.search.index import Index
+from polyclip.search.index import Index, update_index
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 

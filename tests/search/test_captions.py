@@ -10,9 +10,8 @@ import pytest
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import DataError, PolyclipError
 from polyclip.models.backbone import describe
-from polyclip.search.build import update_index
 from polyclip.search.folder import search_index
-from polyclip.search.index import Index
+from polyclip.search.index import Index, update_index
 from polyclip.search.quick.tokens import write_pieces
 from polyclip.search.quick_search import search_quickly
 from polyclip.search.ranking import measure_usual, score_images

@@ -15,9 +15,9 @@ from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.branch import ModelConfig
 from polyclip.search import _images
 from polyclip.search._images import embed_files
-from polyclip.search.build import update_index
 from polyclip.search.folder import search
 from polyclip.search.gallery import load_gallery
+from polyclip.search.index import update_index
 from tests.command import polyclip
 from tests.toy import write_text_encoder, write_vision_tower
 

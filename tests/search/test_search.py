@@ -30,11 +30,11 @@ from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.languages.schema import load_language
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.branch import ModelConfig
-from polyclip.search import _encode, _images, build, index
+from polyclip.search import _encode, _images, build
 from polyclip.search._images import embed_files
 from polyclip.search.classify import read_labels
 from polyclip.search.folder import search
-from polyclip.search.index import Index
+from polyclip.search.index import Index, update_index
 from polyclip.search.query import build_hint
 from polyclip.training.branch_data import encode_branch
 from tests.command import CommandResult, kill_when, polyclip
@@ -190,15 +190,15 @@ def test_only_new_and_changed_pictures_are_encoded(
     out = mine / ".polyclip-index"
     first, second, third, fourth = (mine / path for path in Index.open(mine).paths[:4])
     generation = Index.open(mine).manifest.generation
-    assert build.update_index(mine, run, out).encoded == 0 and Index.open(mine).manifest.generation == generation
+    assert update_index(mine, run, out).encoded == 0 and Index.open(mine).manifest.generation == generation
     first.unlink()
     shutil.copy(third, second)  # other bytes under an old name, known from another file
     third.rename(mine / "moved.png")
     NOTO[CONCEPTS[0]].open().rotate(90).save(mine / "new.png")
     os.utime(fourth, (1, 1))  # the same bytes at another time
-    changes = build.update_index(mine, run, out)
+    changes = update_index(mine, run, out)
     assert (changes.encoded, changes.added, changes.removed, changes.problems) == (1, 4, 2, [])
-    fresh = build.update_index(mine, run, tmp_path / "fresh").index
+    fresh = update_index(mine, run, tmp_path / "fresh").index
     assert sorted(fresh.paths) == sorted(changes.index.paths) and len(fresh) == len(CONCEPTS)
     assert [sorted(row) for row in hits(mine, queries, 24)] == [
         sorted(row) for row in hits(tmp_path / "fresh", queries, 24)
@@ -217,7 +217,7 @@ def test_another_model_on_the_same_tower_indexes_without_decoding_or_encoding(
         raise AssertionError("an image was encoded again")
 
     monkeypatch.setattr(_images, "encode_items", refuse)
-    changes = build.update_index(ready, other_run, tmp_path / "other")
+    changes = update_index(ready, other_run, tmp_path / "other")
     assert changes.encoded == len(CONCEPTS)
     torch.testing.assert_close(changes.index.embeddings, right, atol=1e-5, rtol=0)
     NOTO[CONCEPTS[0]].open().rotate(45).save(ready.parent / "new.png")
@@ -225,7 +225,7 @@ def test_another_model_on_the_same_tower_indexes_without_decoding_or_encoding(
     new.mkdir()
     shutil.copy(ready.parent / "new.png", new)
     with pytest.raises(AssertionError, match="encoded again"):
-        build.update_index(new, other_run, tmp_path / "unknown")
+        update_index(new, other_run, tmp_path / "unknown")
 
 
 def test_an_interrupted_index_goes_on(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,7 @@ def test_an_interrupted_index_goes_on(run: Path, tmp_path: Path, monkeypatch: py
     said = polyclip("index", images, "--model", run)
     assert said.code == 130 and "What was encoded so far is kept" in said.err
     one_sentence(polyclip("search", "paka", "--index", images), "is not an index", "polyclip index")
-    changes = build.update_index(images, run, images / ".polyclip-index")
+    changes = update_index(images, run, images / ".polyclip-index")
     assert changes.encoded == len(CONCEPTS) - 16 and len(changes.index) == len(CONCEPTS)
     assert not (images / ".polyclip-index" / "parts").exists()
 
@@ -260,13 +260,13 @@ def test_a_killed_index_goes_on_where_it_was(run: Path, tmp_path: Path) -> None:
     assert code == -signal.SIGKILL and not (images / ".polyclip-index" / "index.json").exists(), (
         "it was killed too late to prove anything"
     )
-    changes = build.update_index(images, run, images / ".polyclip-index")
+    changes = update_index(images, run, images / ".polyclip-index")
     assert (
         len(changes.index) == 12 * len(CONCEPTS)
         and changes.encoded <= len(changes.index) - _encode.BATCH
         and not parts.exists()
     )
-    whole = build.update_index(images, run, tmp_path / "whole").index
+    whole = update_index(images, run, tmp_path / "whole").index
     found, fresh = (dict(zip(made.paths, made.embeddings, strict=True)) for made in (changes.index, whole))
     assert all((found[path] - fresh[path]).abs().max() < 1e-5 for path in fresh) and found.keys() == fresh.keys()
 
@@ -403,7 +403,7 @@ def test_many_pictures_are_searched_through_a_graph_whose_recall_is_stored(
     mine: Path, run: Path, queries: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = hits(mine, queries)
-    monkeypatch.setattr(index, "EXACT", 12)
+    monkeypatch.setattr(build, "EXACT", 12)
     monkeypatch.setattr(build, "QUERIES", 30)
     NOTO[CONCEPTS[0]].open().rotate(90).save(mine / "new.png")
     said = polyclip("index", mine, "--model", run)
@@ -416,7 +416,7 @@ def test_many_pictures_are_searched_through_a_graph_whose_recall_is_stored(
     )
     assert found.manifest.graph.queries["texts"] == 30 and min(found.manifest.graph.recall_at_10.values()) > 0.9
     (mine / "new.png").unlink()
-    recomputed = build.update_index(mine, run, mine / ".polyclip-index").index  # a row is taken out of the graph
+    recomputed = update_index(mine, run, mine / ".polyclip-index").index  # a row is taken out of the graph
     assert recomputed.approximate and names(hits(mine, queries)) == names(exact)
     assert json.loads(polyclip("search", "paka", "--index", mine, "--json").out)["recall_at_10"] > 0.9
     graph = next((mine / ".polyclip-index").glob("graph.*"))
@@ -543,7 +543,7 @@ def test_clip_retrievals_layout_is_written_and_read(mine: Path, run: Path, other
     for read, written in zip(hits(back, torch.from_numpy(texts)), hits(mine, torch.from_numpy(texts)), strict=True):
         assert [name for name, _ in read] == [name for name, _ in written]
         assert [score for _, score in read] == pytest.approx([score for _, score in written], abs=2e-5)
-    assert build.update_index(mine, run, back).encoded == 0
+    assert update_index(mine, run, back).encoded == 0
     one_sentence(
         polyclip("index", mine, "--model", other_run, "--out", tmp_path / "no", "--from-clip-retrieval", there),
         "another model",
@@ -598,4 +598,4 @@ def test_a_run_that_is_gone(ready: Path, run: Path, tmp_path: Path) -> None:
     with pytest.raises(PolyclipError, match=r"holds 'mine\.txt'|is no index"):
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "mine.txt").write_text("mine")
-        build.update_index(ready, run, tmp_path / "out")
+        update_index(ready, run, tmp_path / "out")

@@ -18,7 +18,7 @@ from pyarrow.parquet import ParquetFile, ParquetWriter
 
 from polyclip.core.json import parse_json
 from polyclip.core.storage import get_cache_folder, hash_parts, write_text
-from polyclip.data.corpus import CorpusPack
+from polyclip.data.corpus_pack import CorpusPack
 from polyclip.data.images import MAX_BYTES
 from polyclip.data.shards import columns, filesystem
 from polyclip.data.shards.filesystem import Shard, fetch_copy

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyarrow.parquet import ParquetFile
 
-from polyclip.data.corpus import CorpusPack
+from polyclip.data.corpus_pack import CorpusPack
 from polyclip.data.images import MAX_BYTES
 from polyclip.data.shards import columns, filesystem
 from polyclip.data.shards.filesystem import Shard, local, resolve_beside

@@ -14,7 +14,8 @@ from typing import Any
 from polyclip.core.json import parse_json
 from polyclip.core.storage import hash_file, is_file, read_plain_bytes
 from polyclip.core.toml import read_pack
-from polyclip.data.corpus import Corpus, CorpusPack, Translation, load_corpus
+from polyclip.data.corpus import Corpus, load_corpus
+from polyclip.data.corpus_pack import CorpusPack, Translation
 from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError, PackError, UnknownName
 from polyclip.languages.schema import load_language

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from polyclip.data.corpus import CorpusPack
+from polyclip.data.corpus_pack import CorpusPack
 from polyclip.data.images import MAX_BYTES
 from polyclip.data.shards import filesystem, tar
 from polyclip.data.shards.filesystem import Shard, local

@@ -17,7 +17,7 @@ from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress, console
 from polyclip.core.registry import find
 from polyclip.core.storage import get_cache_folder, hash_parts, write_text
-from polyclip.data.corpus import CorpusPack
+from polyclip.data.corpus_pack import CorpusPack
 from polyclip.data.shards.filesystem import Shard
 from polyclip.data.shards.index import VERSION, read_index, write_index
 from polyclip.data.shards.sample import Sample

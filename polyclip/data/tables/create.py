@@ -17,7 +17,7 @@ from polyclip.core.storage import get_cache_folder, hash_parts, write_text
 from polyclip.core.toml import read_pack
 from polyclip.data.builders import CAPTIONS, describe_corpus, read_beside
 from polyclip.data.caption_checks import Suspicion
-from polyclip.data.corpus import PACK, CorpusPack
+from polyclip.data.corpus_pack import PACK, CorpusPack
 from polyclip.data.tables.build import Draft, draft_table, finish
 from polyclip.data.tables.columns import find_columns, find_unread
 from polyclip.data.tables.describe import describe_draft

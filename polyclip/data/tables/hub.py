@@ -6,7 +6,8 @@ from typing import Any
 
 from polyclip.core.storage import write_text
 from polyclip.data.builders import describe_corpus
-from polyclip.data.corpus import PACK, Corpus, load_corpus
+from polyclip.data.corpus import Corpus, load_corpus
+from polyclip.data.corpus_pack import PACK
 from polyclip.data.shards.filesystem import ask_filesystem
 from polyclip.data.tables.columns import Columns, find_columns
 from polyclip.data.tables.create import TableOptions, is_own

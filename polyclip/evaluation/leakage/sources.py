@@ -11,7 +11,8 @@ from typing import Any
 from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
 from polyclip.core.storage import check_plain, read_plain_text
-from polyclip.data.corpus import Corpus, CorpusPack, list_corpora, load_corpus
+from polyclip.data.corpus import Corpus, list_corpora, load_corpus
+from polyclip.data.corpus_pack import CorpusPack
 from polyclip.data.image_files import iterate_files
 from polyclip.data.images import SUFFIXES, make_image_source
 from polyclip.data.splits import SPLITS

@@ -28,7 +28,7 @@ from polyclip.errors import RunError
 from polyclip.languages.schema import load_language
 from polyclip.models import encoding
 from polyclip.models.branch import ModelConfig
-from polyclip.search.build import update_index
+from polyclip.search.index import update_index
 from polyclip.search.server import policy, upload, waiting
 from polyclip.search.server.collections import Catalog
 from polyclip.search.server.language import guess_language
