@@ -46,7 +46,7 @@ def mix_tokens(
     return drop(scores.softmax(-1), dropout, training=dropout > 0) @ value
 
 
-def attend(
+def attend_both_ways(
     module: Any,
     query: Tensor,
     key: Tensor,
@@ -65,6 +65,6 @@ def use_short_attention(model: Any) -> None:
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-    AttentionInterface.register(NAME, attend)
+    AttentionInterface.register(NAME, attend_both_ways)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     model.set_attn_implementation(NAME)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from polyclip.models.attention import SHORT, mix_tokens
-from polyclip.models.trunk.packed_attention import BLOCK, attend, plan_blocks
+from polyclip.models.trunk.packed_attention import BLOCK, attend_within_captions, plan_blocks
 
 HEADS, PART = 3, 8
 LENGTHS = {
@@ -35,7 +35,7 @@ def test_each_caption_attends_to_itself(lengths: list[int]) -> None:
         .reshape(len(rows), -1)
         for rows in mapped.split(lengths)
     ]
-    torch.testing.assert_close(attend(mapped, torch.tensor(lengths), HEADS), torch.cat(parts))
+    torch.testing.assert_close(attend_within_captions(mapped, torch.tensor(lengths), HEADS), torch.cat(parts))
 
 
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)

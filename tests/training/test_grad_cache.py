@@ -326,7 +326,7 @@ def test_precisions_that_are_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> N
         PolyclipError, match="--shard shards the encoders over processes, and there is one: torchrun --nproc-per-node 2"
     ):
         compute.check_compute(Compute(shard=True))
-    monkeypatch.setattr(distributed, "is_launched", lambda: True)
+    monkeypatch.setattr(compute, "is_launched", lambda: True)
     compute.check_compute(Compute(shard=True, precision="bf16"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(PolyclipError, match="--shard works with fp32 and bf16, not with fp16"):

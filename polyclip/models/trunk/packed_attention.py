@@ -32,7 +32,7 @@ class Blocks:
     mask: Float[Tensor, "block_and_head place place"]
 
 
-def attend(
+def attend_within_captions(
     mapped: Float[Tensor, "token three_widths"], lengths: Int[Tensor, " caption"], heads: int
 ) -> Float[Tensor, "token width"]:
     """Multi-head self-attention inside each caption, in float32.

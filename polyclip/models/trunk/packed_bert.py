@@ -16,7 +16,7 @@ from torch.nn.functional import layer_norm
 from polyclip.core.encode_precision import FP32
 from polyclip.models.products import make_product
 from polyclip.models.trunk import State
-from polyclip.models.trunk.packed_attention import attend
+from polyclip.models.trunk.packed_attention import attend_within_captions
 from polyclip.models.trunk.text import Bert
 
 FAMILIES = {f"transformers.models.{name}.modeling_{name}" for name in ("bert", "roberta", "xlm_roberta")}
@@ -61,7 +61,7 @@ class PackedLayer:
         self, hidden: Float[Tensor, "token width"], lengths: Int[Tensor, " caption"]
     ) -> Float[Tensor, "token width"]:
         """Apply the layer to all tokens; attention, norms and sums are float32 in any precision."""
-        seen = attend(self.qkv(hidden), lengths, self.heads)
+        seen = attend_within_captions(self.qkv(hidden), lengths, self.heads)
         hidden = layer_norm(self.mix.add_to(hidden, seen), hidden.shape[1:], *self.mixed, self.epsilon)
         inner = self.activation(self.widen(hidden))
         return layer_norm(self.narrow.add_to(hidden, inner), hidden.shape[1:], *self.last, self.epsilon)
