@@ -11,7 +11,7 @@ from polyclip.core.device import use_device
 from polyclip.core.encode_precision import use_encode_precision
 from polyclip.core.progress import show_messages
 from polyclip.data.corpus import Corpus
-from polyclip.data.joined import name_corpora
+from polyclip.data.corpus_names import name_corpora
 from polyclip.errors import UnknownName
 from polyclip.evaluation.results import Choice, Result, Score
 from polyclip.languages.resolve import resolve_language

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from polyclip.core.fields import read_fields
-from polyclip.data.joined import join_names
+from polyclip.data.corpus_names import join_names
 from polyclip.training.options import AlignOptions
 
 

@@ -8,7 +8,7 @@ import typer
 from polyclip.core.distributed import is_first_process
 from polyclip.core.nearby import RUN_FOLDER, find_kind, hint_folder
 from polyclip.core.terminal import PlainConsole
-from polyclip.data.joined import join_names
+from polyclip.data.corpus_names import join_names
 from polyclip.errors import PolyclipError, UnknownName
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language

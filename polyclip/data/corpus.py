@@ -7,9 +7,10 @@ from pathlib import Path
 from polyclip.core.nearby import CORPUS_FOLDER, hint_folder
 from polyclip.core.storage import is_file, is_folder
 from polyclip.core.toml import CORPORA, read_pack
+from polyclip.data.corpus_names import Part, is_joined, split_name
 from polyclip.data.corpus_pack import CorpusPack
 from polyclip.data.folds import open_part, split_part
-from polyclip.data.joined import JoinedReader, Part, describe_joined, is_joined, split_name
+from polyclip.data.joined import JoinedReader, describe_joined
 from polyclip.data.opened import OpenedCorpus
 from polyclip.errors import UnknownName
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from polyclip.core.run_folder import is_outside, is_unfinished, read_settings
 from polyclip.data.corpus import list_corpora
-from polyclip.data.joined import split_name
+from polyclip.data.corpus_names import split_name
 from polyclip.errors import RunError
 from polyclip.models.hub import NEEDED, REPOSITORY, RUN_FILES, publish
 from polyclip.models.model_file import read_aligner

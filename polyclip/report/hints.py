@@ -10,7 +10,7 @@ import regex
 from polyclip.core.run_folder import read_settings
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import load_corpus
-from polyclip.data.joined import split_name
+from polyclip.data.corpus_names import split_name
 from polyclip.data.sampling_weights import select_human
 from polyclip.data.types import Row
 from polyclip.evaluation.held_out import FEWEST, list_locales

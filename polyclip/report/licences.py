@@ -10,7 +10,7 @@ from typing import Any
 from polyclip.core.storage import exists
 from polyclip.core.toml import parse_toml
 from polyclip.data.corpus import load_corpus
-from polyclip.data.joined import split_name
+from polyclip.data.corpus_names import split_name
 from polyclip.errors import PolyclipError
 
 YES, CONDITIONS, UNCLEAR, NO = "yes", "conditions", "unclear", "no"

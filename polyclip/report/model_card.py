@@ -7,7 +7,7 @@ from typing import Any
 
 from polyclip.core.fields import read_fields
 from polyclip.core.storage import exists, hash_parts, write_text
-from polyclip.data.joined import split_name
+from polyclip.data.corpus_names import split_name
 from polyclip.evaluation.chance import VERDICT, is_at_chance, is_telling
 from polyclip.evaluation.results import Score
 from polyclip.languages.schema import list_languages, load_language

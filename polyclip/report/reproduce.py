@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.registry import find
-from polyclip.data.joined import split_name
+from polyclip.data.corpus_names import split_name
 from polyclip.models.branch import ModelConfig
 
 # written even where they are the default: a method may have a default of its own

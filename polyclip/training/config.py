@@ -9,7 +9,8 @@ from typing import Any
 from polyclip.core.encode_precision import current_encode_precision
 from polyclip.core.registry import find
 from polyclip.data.corpus import load_corpus
-from polyclip.data.joined import describe_corpora, is_joined
+from polyclip.data.corpus_names import is_joined
+from polyclip.data.joined import describe_corpora
 from polyclip.data.pairs import SamplingConfig
 from polyclip.languages.schema import Language
 from polyclip.models.branch import ModelConfig

@@ -2,7 +2,7 @@
 
 from polyclip.core.run_folder import read_settings
 from polyclip.data.corpus import load_corpus
-from polyclip.data.joined import Part, join_names, split_name
+from polyclip.data.corpus_names import Part, join_names, split_name
 from polyclip.errors import PolyclipError, RunError
 from polyclip.training.finetune import Continuation
 

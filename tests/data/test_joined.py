@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.joined import Part, describe_corpora, join_names, name_corpora, split_name
+from polyclip.data.corpus_names import Part, join_names, name_corpora, split_name
+from polyclip.data.joined import describe_corpora
 from polyclip.data.pairs import SamplingConfig, make_training_pairs
 from polyclip.errors import DataError, UnknownName
 from polyclip.languages.schema import load_language

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from polyclip.core.progress import show_messages
-from polyclip.data.joined import join_names
+from polyclip.data.corpus_names import join_names
 from polyclip.errors import DataError
 from polyclip.evaluation.results import Score
 from polyclip.report.hints import format_next_steps
