@@ -9,10 +9,10 @@ from polyclip.errors import escape_unseen
 from polyclip.evaluation.chance import VERDICT, is_at_chance, is_telling
 from polyclip.evaluation.results import Score
 from polyclip.languages.schema import list_languages, load_language
+from polyclip.report.card_format import format_language_name
 from polyclip.report.charts import draw_bar, draw_curve
 from polyclip.report.examples import Grid, QueryExample, RunExamples
 from polyclip.report.licences import UNKNOWN, WORDS, Material, build_bill, summarize_licences
-from polyclip.report.model_card import format_language_name
 from polyclip.report.reproduce import build_command
 from polyclip.report.run_facts import DIRECTIONS, RunFacts
 from polyclip.report.table import format_language

@@ -1,27 +1,28 @@
 """The model card of a run: README.md in the format of the Hugging Face Hub, made from the run folder."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from polyclip.core.fields import read_fields
-from polyclip.core.storage import exists, hash_parts, write_text
+from polyclip.core.storage import hash_parts, write_text
 from polyclip.data.corpus_names import split_name
-from polyclip.evaluation.chance import VERDICT, is_at_chance, is_telling
-from polyclip.evaluation.results import Score
-from polyclip.languages.schema import list_languages, load_language
+from polyclip.report.card_format import (
+    format_cell,
+    format_language_name,
+    format_mean_cell,
+    format_percent,
+    render_markdown_table,
+)
+from polyclip.report.card_metadata import render_metadata
 from polyclip.report.licences import (
     UNKNOWN,
     WORDS,
     Material,
     build_bill,
-    load_licence_table,
-    split_towers,
     summarize_licences,
 )
 from polyclip.report.reproduce import build_command
-from polyclip.report.run_facts import DIRECTIONS, HEADLINE, RunFacts, read_facts
+from polyclip.report.run_facts import DIRECTIONS, RunFacts, read_facts
 from polyclip.report.table import format_language
 
 NAME = "README.md"
@@ -77,74 +78,6 @@ def render_card(facts: RunFacts) -> str:
         render_origin(facts),
     ]
     return f"---\n{render_metadata(facts)}\n---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
-
-
-def render_metadata(facts: RunFacts) -> str:
-    """Render the YAML that the Hub reads; who publishes the trained weights chooses their licence."""
-    from huggingface_hub import ModelCardData
-
-    data = ModelCardData(
-        language=list_iso_codes(facts),
-        license="other",
-        license_name="see-bill-of-materials",
-        license_link="#bill-of-materials",
-        library_name="polyclip",
-        pipeline_tag="zero-shot-image-classification",
-        tags=["polyclip", "clip", "multilingual", "image-text-retrieval", facts.model["method"]],
-        datasets=[f"polyclip-{facts.scores[0].benchmark}"],
-        base_model=list(list_hub_names(facts.run["recipe"])) or None,
-        model_name=facts.folder.resolve().name,
-        eval_results=list(list_evaluations(facts)),
-    )
-    return data.to_yaml()
-
-
-def list_iso_codes(facts: RunFacts) -> list[str]:
-    """List ISO 639 codes of the trained languages, without script and region, which the Hub does not know."""
-    return list(dict.fromkeys(code.partition("-")[0] for code in facts.run["languages"]))
-
-
-def list_hub_names(recipe: dict[str, Any]) -> Iterator[str]:
-    """Yield the names on the Hub of the frozen encoders that have one."""
-    known = {name: model["hub"] for model in load_licence_table()["models"] for name in model["names"]}
-    for tower in [recipe["text_encoder"], *split_towers(recipe["vision_tower"])]:
-        kind, _, rest = tower.partition(":")
-        name = known.get(kind) or (rest if kind == "huggingface" else tower).partition(",")[0]
-        if (
-            re.fullmatch(r"[\w.-]+/[\w.-]+", name)
-            and kind != "timm"
-            and not name.startswith(".")
-            and not exists(Path(name))
-        ):
-            yield name
-
-
-def list_evaluations(facts: RunFacts) -> Iterator[Any]:
-    """Yield the headline scores of every trained language for the Hub's index."""
-    from huggingface_hub import EvalResult
-
-    for direction in DIRECTIONS:
-        for code, found in facts.get_figures(direction).items():
-            for metric in HEADLINE if found["recall@1"].seen else ():
-                score = found[metric]
-                if not is_telling(score):
-                    continue
-                yield EvalResult(
-                    task_type="retrieval",
-                    task_name="image-text retrieval",
-                    dataset_type=f"polyclip-{score.benchmark}",
-                    dataset_name=f"{score.benchmark}, {score.protocol}, {format_language(code)}",
-                    dataset_config=code,
-                    dataset_split=score.split,
-                    metric_type=f"{direction}_{metric.replace('@', '_at_')}",
-                    metric_name=f"{direction.replace('_', ' ')} {metric} [95 % {format_percent(score.low)} to "
-                    f"{format_percent(score.high)} %]",
-                    metric_value=round(score.value, 4),
-                    metric_args={
-                        key: round(value, 4)
-                        for key, value in read_fields(score, ("low", "high", "chance", "queries", "gallery")).items()
-                    },
-                )
 
 
 def render_intro(facts: RunFacts) -> str:
@@ -313,42 +246,4 @@ def render_origin(facts: RunFacts) -> str:
         f"settings that no option sets are there too.\n\n{settings}\n- seed {facts.origin['seed']}; {seconds}\n- "
         f"{versions}\n\n"
         f"Identity of the frozen encoders (weights and preprocessing):\n\n{hashes}"
-    )
-
-
-def format_language_name(code: str) -> str:
-    """Format a language as `Swahili (Kiswahili)`."""
-    if code not in list_languages():
-        return code
-    pack = load_language(code)
-    return pack.name if pack.own_name in ("", pack.name) else f"{pack.name} ({pack.own_name})"
-
-
-def format_percent(value: float) -> str:
-    """Format a fraction in percent with one decimal."""
-    return f"{100 * value:.1f}"
-
-
-def format_cell(score: Score) -> str:
-    """Format a score as `12.3 [10.1, 15.2]`, with a verdict where it is not above chance; `-` where k says nothing."""
-    if not is_telling(score):
-        return "-"
-    text = f"{format_percent(score.value)} [{format_percent(score.low)}, {format_percent(score.high)}]"
-    return f"{text}, {VERDICT}" if is_at_chance(score) else text
-
-
-def format_mean_cell(line: dict[str, Any] | None) -> str:
-    """Format a mean over languages, whose interval may not be known."""
-    if line is None:
-        return ""
-    return format_percent(line["value"]) + (
-        f" [{format_percent(line['low'])}, {format_percent(line['high'])}]" if line["low"] is not None else ""
-    )
-
-
-def render_markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Render a Markdown table; bars and line breaks in cells are escaped."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines
     )
