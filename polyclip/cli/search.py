@@ -47,6 +47,9 @@ def command(
             min=0, max=1, help="Weight of captions in an index, beside that of the images; 0 for images alone."
         ),
     ] = CAPTION_WEIGHT,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show each of several files of an index with the same image.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     html: Annotated[
         Path | None,
@@ -60,7 +63,7 @@ def command(
     """Rank images by a text or image query, and write a contact sheet."""
     language = resolve_language(lang).code if lang else ""
     check_query(query, picture, lang, index, images, model)
-    found = run_search(query, index, images, model, picture, top, language, follow_links, caption_weight)
+    found = run_search(query, index, images, model, picture, top, language, follow_links, caption_weight, not show_all)
     sheet = html or (SHEET if index is None and not json else None)
     if json:
         typer.echo(json_text.dumps(format_result(found), ensure_ascii=False, indent=1))
@@ -84,12 +87,13 @@ def run_search(
     language: str,
     follow_links: bool,
     caption_weight: float,
+    fold: bool,
 ) -> "SearchResult":
     """Search an index, without torch where the query is a text; or a folder of images."""
     if index is not None and picture is None:
         from polyclip.search.quick_search import search_quickly
 
-        quick = search_quickly(query, index, images, model, top, language, caption_weight)
+        quick = search_quickly(query, index, images, model, top, language, caption_weight, fold=fold)
         if quick is not None:
             return quick
     from polyclip.search.folder import search, search_index
@@ -99,7 +103,7 @@ def run_search(
     if index is None:  # `check_query` made sure that the others are given
         return search(query, images or Path(), model or Path(), top, language, picture, follow_links=follow_links)
     opened = Index.open(index, images, model)
-    found = search_index(query, opened, top, language, picture, caption_weight)
+    found = search_index(query, opened, top, language, picture, caption_weight, fold=fold)
     prepare(opened.model)
     return found
 
@@ -137,7 +141,8 @@ def print_hits(found: "SearchResult") -> None:
     for number, hit in enumerate(found.hits, 1):
         parts = [f"{hit.from_image:.3f}", f"{hit.from_caption:.3f}" if hit.caption else ""] if said else []
         text = [show_line(hit.caption)] if said else []
-        name = show_line(str(hit.path.relative_to(found.root)))
+        more = f" (+{len(hit.alike)} alike)" if hit.alike else ""
+        name = show_line(str(hit.path.relative_to(found.root))) + more
         table.add_row(str(number), f"{hit.similarity:.3f}", *parts, name, *text)
     console.print(table)
     if found.confidence is not None:
@@ -180,6 +185,7 @@ def format_result(found: "SearchResult") -> dict[str, object]:
                 "from_caption": hit.from_caption,
                 "caption": hit.caption or None,
                 "path": str(hit.path),
+                "alike": [str(path) for path in hit.alike],
             }
             for number, hit in enumerate(found.hits, 1)
         ],

@@ -1,7 +1,7 @@
 """Decide which images of a folder have to be encoded, and encode them batch by batch; each batch is saved at once."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -95,8 +95,14 @@ def split_changed_files(
 class IndexEncoder:
     """Encodes new images with one model and saves the embeddings in `parts` until the index is complete."""
 
-    def __init__(self, aligner: PolyCLIP, digest: str, parts: Path) -> None:
-        self.digest, self.parts = digest, parts
+    def __init__(
+        self,
+        aligner: PolyCLIP,
+        digest: str,
+        parts: Path,
+        seen: Callable[[ImageSource, Image.Image], None] | None = None,
+    ) -> None:
+        self.digest, self.parts, self.seen = digest, parts, seen
         self._encoder = ImageEmbedder(aligner)
 
     def encode(
@@ -142,7 +148,7 @@ class IndexEncoder:
         known: KnownEmbeddings,
     ) -> DecodeGuard:
         """Encode a batch and save it on disk and in `known`; returns what could not be decoded."""
-        guard = DecodeGuard()
+        guard = DecodeGuard(self.seen)
         embeddings = self._encoder.embed(new, guard)
         good = [row for row, image in enumerate(new) if image.key not in guard.problems]
         if good:

@@ -81,6 +81,7 @@ class Manifest(BaseModel):
     different: float | None = None  # things that the images show, as confidence.count_different estimates
     graph: Graph | None = None
     follow_links: bool = False  # whether images may be links that lead out of the root
+    alike: list[list[int]] | None = None  # rows that show the same image; None where they were not compared
     captions: int = 0
     captions_from: str = Field(BESIDE, pattern=PATH)  # `beside`, `none`, or a table or corpus
     captions_language: str = ""  # code of those that do not name theirs; empty: found out

@@ -18,6 +18,7 @@ from polyclip.errors import DataError
 from polyclip.languages.normalize import find_pack, normalize_text
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.model_identity import hash_model
+from polyclip.search._alike import group_alike, record_fingerprints
 from polyclip.search._caption_embeddings import (
     IndexCaptions,
     encode_captions,
@@ -131,7 +132,8 @@ def update_files(
         kept, fresh, unread = split_changed_files(root, paths, rows.entries)
         check_same_images(old, kept, rows.entries, root, out)
         known = collect_known_embeddings(rows, out / "parts", digest)
-        found, bad, encoded = IndexEncoder(aligner, digest, out / "parts").encode(root, fresh, known)
+        with record_fingerprints() as seen:
+            found, bad, encoded = IndexEncoder(aligner, digest, out / "parts", seen).encode(root, fresh, known)
         numbered = [
             Entry(path=p, size=s, changed=c, key=k, number=rows.next + n) for n, ((p, s, c), k) in enumerate(found)
         ]
@@ -144,7 +146,7 @@ def update_files(
             rows.next + len(numbered),
             encode_captions(sort_captions(said, [*kept, *numbered]), rows.captions, aligner),
         )
-        write_index(out, old, new, IndexSources(root, model, digest, follow_links, source), aligner)
+        problems += write_index(out, old, new, IndexSources(root, model, digest, follow_links, source), aligner)
         rmtree(out / "parts", ignore_errors=True)
     gone = len({entry.path for entry in rows.entries} - {entry.path for entry in new.entries})
     return FileChanges(encoded, len(numbered), gone, problems)
@@ -200,8 +202,11 @@ def join_embeddings(rows: IndexRows, kept: Sequence[Entry], new: Sequence[Tensor
     return torch.cat([part for part in (stay, torch.stack(list(new)) if new else None) if part is not None])
 
 
-def write_index(out: Path, old: Manifest | None, rows: IndexRows, of: IndexSources, aligner: PolyCLIP) -> None:
-    """Write the next generation of the index; only the manifest where no row and no caption changed."""
+def write_index(out: Path, old: Manifest | None, rows: IndexRows, of: IndexSources, aligner: PolyCLIP) -> list[str]:
+    """Write the next generation of the index; only the manifest where no row and no caption changed.
+
+    Returns one sentence for each thing that could not be found out.
+    """
     root, model = of.root, of.model
     facts: dict[str, Any] = {
         "root": "/".join([".."] * count_levels_below(out, root)) or str(root),
@@ -211,10 +216,13 @@ def write_index(out: Path, old: Manifest | None, rows: IndexRows, of: IndexSourc
         "captions_language": of.captions.language,
         "present": sum(is_file(root / entry.path) for entry in rows.entries),
     }
-    said = rows.captions
-    if old is not None and old.next == rows.next and old.rows == len(rows.entries) and not said.changed:
+    said, same = rows.captions, old is not None and old.next == rows.next and old.rows == len(rows.entries)
+    facts["alike"], problems = (
+        (old.alike, []) if old is not None and same and old.alike is not None else group_alike(root, rows.entries)
+    )
+    if old is not None and same and not said.changed:
         write_manifest(out, old.model_copy(update=facts))
-        return
+        return problems
     manifest = Manifest(
         aligner=of.digest,
         dim=rows.embeddings.shape[1],
@@ -238,6 +246,7 @@ def write_index(out: Path, old: Manifest | None, rows: IndexRows, of: IndexSourc
     write_manifest(
         out, manifest.model_copy(update=found | {"bytes": {name: (out / name).stat().st_size for name in names}})
     )
+    return problems
 
 
 def write_index_captions(

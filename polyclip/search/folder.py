@@ -95,6 +95,8 @@ def search_index(
     language: str = "",
     image: Path | None = None,
     caption_weight: float = CAPTION_WEIGHT,
+    *,
+    fold: bool = False,
 ) -> SearchResult:
     """Search an index by text or by an image; no indexed image is opened.
 
@@ -106,6 +108,7 @@ def search_index(
             script.
         image: Image file to search by instead of text.
         caption_weight: Weight of the captions, in [0, 1]; no matter for an image.
+        fold: Whether images that are the same are shown once.
 
     Returns:
         Up to `top` images, most similar first.
@@ -118,11 +121,7 @@ def search_index(
     trained = read_trained_languages(index.model)
     spelt = language if language or image else detect_query_language(query, trained)
     embedding = embed_query(index.load_aligner(), query, image, spelt)
-    hits = (
-        index.search_embeddings(embedding, top)[0]
-        if image
-        else index.search_text_embedding(embedding, top, caption_weight)
-    )
+    hits = index.search_text_embedding(embedding, top, 0.0 if image else caption_weight, fold=fold)
     said = "" if image else build_hint(query, language, trained)
     return SearchResult(
         query or str(image),

@@ -31,7 +31,7 @@ from polyclip.search._format import (
 from polyclip.search._origin import check_root, check_run
 from polyclip.search.confidence import Confidence, count_different, measure_confidence
 from polyclip.search.ranking import CAPTION_WEIGHT, Scores, check_weight, score_images
-from polyclip.search.results import Hit
+from polyclip.search.results import Hit, count_copies, fold_hits
 
 DEEP = 1000  # hits from which on the search is exact
 BLOCK = 64  # queries compared at once with all rows
@@ -312,13 +312,16 @@ class Index:
         """
         return self.captions is not None and weight > 0
 
-    def search_text_embedding(self, query: Float[Tensor, "1 dim"], top: int, caption_weight: float) -> list[Hit]:
+    def search_text_embedding(
+        self, query: Float[Tensor, "1 dim"], top: int, caption_weight: float, *, fold: bool = False
+    ) -> list[Hit]:
         """Find the most similar images of a text, by themselves and by their captions; with captions always exactly.
 
         Args:
             query: The embedding [1, dim] of a text.
             top: Number of hits, >= 1.
             caption_weight: Weight of the captions, in [0, 1].
+            fold: Whether images that are the same are shown once.
 
         Returns:
             Up to `top` hits, best first.
@@ -327,6 +330,9 @@ class Index:
             DataError: As `search_embeddings`, or the weight is outside [0, 1].
 
         """
+        if fold and self.manifest.alike and top >= 1:
+            hits = self.search_text_embedding(query, top + count_copies(self.manifest.alike), caption_weight)
+            return fold_hits(hits, self.root, self.paths, self.manifest.alike)[:top]
         if not self.uses_captions(check_weight(caption_weight)) or self.captions is None:
             return self.search_embeddings(query, top)[0]
         self._check(query, top)

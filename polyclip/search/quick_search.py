@@ -13,7 +13,7 @@ from polyclip.search.confidence import count_different, measure_confidence
 from polyclip.search.query import build_hint, detect_query_language, read_trained_languages
 from polyclip.search.quick.embed import embed_text
 from polyclip.search.ranking import CAPTION_WEIGHT, Scores, check_weight, score_alone, score_images
-from polyclip.search.results import SearchResult
+from polyclip.search.results import SearchResult, count_copies, fold_hits
 
 SCORED = 10_000  # rows, at most, that say how a query's scores are distributed
 HEADER = 8  # bytes before a safetensors header, which hold its length
@@ -27,6 +27,8 @@ def search_quickly(
     top: int,
     language: str,
     caption_weight: float = CAPTION_WEIGHT,
+    *,
+    fold: bool = False,
 ) -> SearchResult | None:
     """Search an index by a text, as `polyclip.search.folder.search_index` does.
 
@@ -38,6 +40,7 @@ def search_quickly(
         top: Number of results, >= 1.
         language: Code of the query's language, for normalization.
         caption_weight: Weight of the captions, in [0, 1].
+        fold: Whether images that are the same are shown once.
 
     Returns:
         The result; None where torch is needed: the model's text side is not one that `embed_text` runs, or a graph
@@ -68,7 +71,9 @@ def search_quickly(
     check_root(place, manifest, root, paths)
     total = scores.total
     order = np.argsort(-total, kind="stable")
-    hits = [make_hit(root / paths[row], scores, row, captions) for row in order[:top].tolist()]
+    reach = top + (count_copies(manifest.alike) if fold else 0)
+    hits = [make_hit(root / paths[row], scores, row, captions) for row in order[:reach].tolist()]
+    hits = fold_hits(hits, root, paths, manifest.alike if fold else None)[:top]
     sure = None
     if len(total) > 1:
         different = manifest.different or count_different(map_embeddings(place, manifest, "vectors"))

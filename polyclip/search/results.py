@@ -1,6 +1,7 @@
 """What a search gives: hits, how sure the first one is, and what was skipped; without torch."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polyclip.search.confidence import Confidence
@@ -16,6 +17,7 @@ class Hit:
             caption's cosine, put into the same scale.
         caption: The caption that is nearest to the query; empty where none was compared.
         from_caption: How much of `similarity` comes from it.
+        alike: The same image in other files, where results are folded.
 
     """
 
@@ -23,11 +25,44 @@ class Hit:
     similarity: float
     caption: str = ""
     from_caption: float = 0.0
+    alike: tuple[Path, ...] = ()
 
     @property
     def from_image(self) -> float:
         """How much of `similarity` comes from the image itself."""
         return self.similarity - self.from_caption
+
+
+def count_copies(alike: Sequence[Sequence[int]] | None) -> int:
+    """How many images of an index are the same as an earlier one: so many more hits are looked for to fold them."""
+    return sum(len(rows) - 1 for rows in alike or ())
+
+
+def fold_hits(
+    hits: Sequence[Hit], root: Path, paths: Sequence[str], alike: Sequence[Sequence[int]] | None
+) -> list[Hit]:
+    """Show images that are the same once, with the others in `alike`.
+
+    Args:
+        hits: Hits, best first.
+        root: Folder of the images.
+        paths: Path of each row, from the root.
+        alike: Rows that show the same image, as the manifest of an index has them.
+
+    Returns:
+        The first hit of each group, and all that are in none.
+
+    """
+    group = {root / paths[row]: rows for rows in alike or () for row in rows if 0 <= row < len(paths)}
+    seen, found = set[int](), []
+    for hit in hits:
+        rows = group.get(hit.path, ())
+        if rows and rows[0] in seen:
+            continue
+        seen.update(rows[:1])
+        others = tuple(root / paths[row] for row in rows if 0 <= row < len(paths) and root / paths[row] != hit.path)
+        found.append(replace(hit, alike=others))
+    return found
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class FoundPicture(Schema):
     similarity: float = Field(description="Cosine, -1 to 1; with a caption, the weighted mean of both, on that scale.")
     caption: str | None = Field(description="The caption nearest to the words; null where none was compared.")
     from_caption: float = Field(description="How much of the similarity comes from it.")
+    alike: list[str] = Field(description="The same image in other files, unless each is asked for.")
     thumbnail: str = Field(description="Address of the image, small.")
     picture: str = Field(description="Address of the image, large.")
 

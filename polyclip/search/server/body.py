@@ -24,6 +24,7 @@ class Question(BaseModel):
     beside: Name = Field("", description="Name of a second index.")
     folder: str = Field("", max_length=4096, description="Only images in this folder or below it.")
     least: float = Field(-1.0, ge=-1, le=1, description="Least similarity.")
+    all: bool = Field(False, description="Each of several files with the same image.")
     top: int = Field(TOP, ge=1, le=MOST, description="Images, at most.")
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from polyclip.data.images import open_image
 from polyclip.languages.normalize import is_visible
 from polyclip.search.confidence import Confidence
+from polyclip.search.results import Hit, fold_hits
 from polyclip.search.server.collections import Catalog, Collection
 from polyclip.search.server.errors import RequestError
 from polyclip.search.server.language import DetectedLanguage, build_hint, detect_language
@@ -34,6 +35,7 @@ class SearchRequest:
     folder: str = ""
     least: float = -1.0  # similarity
     top: int = TOP
+    fold: bool = True  # whether images that are the same are shown once
 
     @property
     def is_empty(self) -> bool:
@@ -50,6 +52,7 @@ class FoundImage:
     similarity: float
     caption: str = ""
     from_caption: float = 0.0
+    alike: tuple[str, ...] = ()  # paths of the same image in other files
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +81,7 @@ class SearchAnswer:
 
 
 def parse_request(catalog: Catalog, fields: Mapping[str, str], image: Image.Image | None = None) -> SearchRequest:
-    """Parse the fields q, lang, model, beside, like, folder, least and top.
+    """Parse the fields q, lang, model, beside, like, folder, least, top and all.
 
     Args:
         catalog: The collections served.
@@ -106,7 +109,15 @@ def parse_request(catalog: Catalog, fields: Mapping[str, str], image: Image.Imag
     top = int(parse_number("top", fields.get("top") or str(TOP), 1.0, float(MOST)))
     lang = fields.get("lang", "").strip()
     return SearchRequest(
-        collections=chosen, text=text, image=image, like=like, lang=lang, folder=folder, least=least, top=top
+        collections=chosen,
+        text=text,
+        image=image,
+        like=like,
+        lang=lang,
+        folder=folder,
+        least=least,
+        top=top,
+        fold=fields.get("all", "").lower() not in ("1", "true"),
     )
 
 
@@ -180,14 +191,25 @@ def find_matches(each: Collection, embedding: Float[Tensor, "1 dim"], asked: Sea
     while True:
         hits = each.index.search_text_embedding(embedding, min(reach, whole), weight)
         rows = [(each.find_row(hit), hit) for hit in hits if hit.similarity >= asked.least]
-        found = [
-            FoundImage(row, each.index.paths[row], hit.similarity, hit.caption, hit.from_caption)
-            for row, hit in rows
-            if passes_filters(each, row, asked)
-        ]
+        found = [(row, hit) for row, hit in rows if passes_filters(each, row, asked)]
+        if asked.fold:
+            found = fold_found(each, found)
         if len(found) > asked.top or reach >= whole or len(rows) < len(hits):
-            return found[: asked.top + 1]
+            return [make_found(each, row, hit) for row, hit in found[: asked.top + 1]]
         reach *= WIDEN
+
+
+def fold_found(each: Collection, found: list[tuple[int, Hit]]) -> list[tuple[int, Hit]]:
+    """Show images that are the same once."""
+    index, rows = each.index, {hit.path: row for row, hit in found}
+    hits = fold_hits([hit for _, hit in found], index.root, index.paths, index.manifest.alike)
+    return [(rows[hit.path], hit) for hit in hits]
+
+
+def make_found(each: Collection, row: int, hit: Hit) -> FoundImage:
+    """An image of the answer."""
+    others = tuple(path.relative_to(each.index.root).as_posix() for path in hit.alike)
+    return FoundImage(row, each.index.paths[row], hit.similarity, hit.caption, hit.from_caption, others)
 
 
 def passes_filters(each: Collection, row: int, asked: SearchRequest) -> bool:

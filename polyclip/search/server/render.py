@@ -151,6 +151,7 @@ def build_more_url(asked: SearchRequest, ui: Interface) -> str:
     rest: dict[str, Any] = {"beside": asked.collections[1].name} if len(asked.collections) > 1 else {}
     rest |= {"least": asked.least} if asked.least > -1 else {}
     rest |= {"like": asked.like} if asked.like is not None else {}
+    rest |= {} if asked.fold else {"all": 1}
     return build_link(
         ui, "/", **{name: value for name, value in given.items() if value}, **rest, top=min(2 * asked.top, MOST)
     )
@@ -182,6 +183,7 @@ def format_model_answer(column: ModelAnswer) -> dict[str, Any]:
     hits = [
         {"row": hit.row, "path": hit.path, "similarity": round(hit.similarity, 5)}
         | {"caption": hit.caption or None, "from_caption": round(hit.from_caption, 5)}
+        | {"alike": list(hit.alike)}
         | {"thumbnail": f"/small/{each.name}/{hit.row}", "picture": f"/large/{each.name}/{hit.row}"}
         for hit in column.hits
     ]
