@@ -1,6 +1,7 @@
 """Command `polyclip corpus`: a corpus of one's own from photographs and a spreadsheet."""
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,7 +80,7 @@ def new(
     console = PlainConsole(soft_wrap=True, highlight=False)
     for line in describe_draft(draft):
         console.print(line)
-    languages = " ".join(f"--lang {code}" for code in draft.captions)
+    languages = format_languages(draft.captions)
     console.print(f"Written: {pack} and captions.jsonl. The images stay where they are.")
     console.print(f"Next: polyclip align {languages} --corpus {shlex.quote(str(out))}")
 
@@ -95,11 +96,18 @@ def print_dataset(place: Path, options: "TableOptions", split: str, out: Path) -
     console.print(f"{place}: {table.about}")
     for line in format_columns(describe_columns(table, columns)):
         console.print(line)
-    languages = " ".join(f"--lang {code}" for code in columns.captions)
+    spoken = " ".join(f"--lang {code}" for code in columns.captions)
     where = shlex.quote(str(out))
     console.print(f"Written: {corpus.path}. Its rows are read when they are first used.")
-    console.print(f"Next: polyclip doctor {languages} --corpus {where}  (checks captions and images)")
-    console.print(f"      polyclip align {languages} --corpus {where}")
+    console.print(f"Next: polyclip doctor {spoken} --corpus {where}  (checks captions and images)")
+    console.print(f"      polyclip align {format_languages(columns.captions)} --corpus {where}")
+
+
+def format_languages(codes: Iterable[str]) -> str:
+    """The options of `align` for the languages of a corpus: it adds English by itself, unless there is none."""
+    known = list(codes)
+    asked = [f"--lang {code}" for code in known if code != "en"] or ["--lang en"]
+    return " ".join([*asked, *([] if "en" in known else ["--no-english"])])
 
 
 def parse_columns(given: list[str]) -> dict[str, list[str]] | None:

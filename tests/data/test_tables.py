@@ -11,6 +11,7 @@ import openpyxl
 import pytest
 from PIL import Image
 
+from polyclip.cli.corpus import format_languages
 from polyclip.data.caption_checks import check_captions, check_corpus
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.tables.build import Draft
@@ -444,7 +445,15 @@ def test_the_command_says_what_it_understood(photos: Path) -> None:
         and "1 of 2 missing" in said
         and "'none.png' (row 3)" in said
     )
-    assert "Hausa (ha): 1 captions of 1 images" in said and f"--lang ha --lang en --corpus {out}" in said
+    assert "Hausa (ha): 1 captions of 1 images" in said and f"--lang ha --corpus {out}" in said
+
+
+@pytest.mark.parametrize(
+    ("codes", "options"),
+    [(["ha", "en"], "--lang ha"), (["en"], "--lang en"), (["ha", "sw"], "--lang ha --lang sw --no-english")],
+)
+def test_the_next_step_names_english_only_where_align_would_not_add_it(codes: list[str], options: str) -> None:
+    assert format_languages(codes) == options
 
 
 def test_a_dataset_becomes_a_corpus_and_offline_is_one_sentence(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
