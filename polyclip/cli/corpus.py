@@ -80,9 +80,8 @@ def new(
     console = PlainConsole(soft_wrap=True, highlight=False)
     for line in describe_draft(draft):
         console.print(line)
-    languages = format_languages(draft.captions)
     console.print(f"Written: {pack} and captions.jsonl. The images stay where they are.")
-    console.print(f"Next: polyclip align {languages} --corpus {shlex.quote(str(out))}")
+    console.print(f"Next: {suggest_align(draft.captions, shlex.quote(str(out)))}")
 
 
 def print_dataset(place: Path, options: "TableOptions", split: str, out: Path) -> None:
@@ -100,14 +99,16 @@ def print_dataset(place: Path, options: "TableOptions", split: str, out: Path) -
     where = shlex.quote(str(out))
     console.print(f"Written: {corpus.path}. Its rows are read when they are first used.")
     console.print(f"Next: polyclip doctor {spoken} --corpus {where}  (checks captions and images)")
-    console.print(f"      polyclip align {format_languages(columns.captions)} --corpus {where}")
+    console.print(f"      {suggest_align(columns.captions, where)}")
 
 
-def format_languages(codes: Iterable[str]) -> str:
-    """The options of `align` for the languages of a corpus: it adds English by itself, unless there is none."""
+def suggest_align(codes: Iterable[str], corpus: str) -> str:
+    """The command that trains on a corpus: it adds English by itself, unless the corpus has none."""
     known = list(codes)
-    asked = [f"--lang {code}" for code in known if code != "en"] or ["--lang en"]
-    return " ".join([*asked, *([] if "en" in known else ["--no-english"])])
+    asked = " ".join(f"--lang {code}" for code in known if code != "en") or "--lang en"
+    if "en" in known:
+        return f"polyclip align {asked} --corpus {corpus}"
+    return f"polyclip align {asked} --no-english --corpus {corpus}"
 
 
 def parse_columns(given: list[str]) -> dict[str, list[str]] | None:

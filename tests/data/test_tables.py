@@ -11,7 +11,7 @@ import openpyxl
 import pytest
 from PIL import Image
 
-from polyclip.cli.corpus import format_languages
+from polyclip.cli.corpus import suggest_align
 from polyclip.data.caption_checks import check_captions, check_corpus
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.tables.build import Draft
@@ -453,7 +453,7 @@ def test_the_command_says_what_it_understood(photos: Path) -> None:
     [(["ha", "en"], "--lang ha"), (["en"], "--lang en"), (["ha", "sw"], "--lang ha --lang sw --no-english")],
 )
 def test_the_next_step_names_english_only_where_align_would_not_add_it(codes: list[str], options: str) -> None:
-    assert format_languages(codes) == options
+    assert suggest_align(codes, "ours") == f"polyclip align {options} --corpus ours"
 
 
 def test_a_dataset_becomes_a_corpus_and_offline_is_one_sentence(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
