@@ -8,8 +8,7 @@ import pytest
 
 from polyclip.data.corpus import load_corpus
 from polyclip.models.backbone import describe
-from polyclip.search.build import update_index
-from polyclip.search.index import Index
+from polyclip.search.index import Index, update_index
 from polyclip.search.quick.tokens import write_pieces
 from polyclip.search.quick_search import search_quickly
 from polyclip.search.results import Hit, fold_hits
