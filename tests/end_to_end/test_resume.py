@@ -1,6 +1,8 @@
 """A run that is stopped at any moment goes on with --resume and ends with the same weights, bit for bit."""
 
 import signal
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,19 @@ def arguments(toy: dict[str, str], method: str, out: Path) -> list[object]:
     ]
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(toy: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Runs that nothing stopped, by method; each is trained once."""
+    folder = tmp_path_factory.mktemp("whole")
+
+    @cache
+    def run(method: str) -> Path:
+        assert polyclip(*arguments(toy, method, folder / method)).code == 0
+        return folder / method
+
+    return run
+
+
 def same_weights(one: Path, other: Path) -> bool:
     first, second = (load_file(folder / "aligner.safetensors") for folder in (one, other))
     return first.keys() == second.keys() and all(equal(first[name], second[name]) for name in first)
@@ -53,9 +68,15 @@ def same_weights(one: Path, other: Path) -> bool:
     ("method", "phase", "how"),
     [("heads", "heads", signal.SIGKILL), ("lilt-ln", "lilt-ln", signal.SIGKILL), ("lilt-ln", "lilt-ln", signal.SIGINT)],
 )
-def test_killed_and_resumed(toy: dict[str, str], method: str, phase: str, how: signal.Signals, tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert polyclip(*arguments(toy, method, whole)).code == 0
+def test_killed_and_resumed(
+    toy: dict[str, str],
+    uninterrupted: Callable[[str], Path],
+    method: str,
+    phase: str,
+    how: signal.Signals,
+    tmp_path: Path,
+) -> None:
+    whole, broken = uninterrupted(method), tmp_path / "broken"
     checkpoint = broken / f"checkpoint-{phase}.safetensors"
     code, said = kill_when(checkpoint.exists, arguments(toy, method, broken), how)
     assert checkpoint.exists() and not (broken / "aligner.safetensors").exists(), (
