@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
+from threading import Lock, Timer
 from typing import Any
 
 import anyio
+import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -24,26 +26,38 @@ from polyclip.models.aligner import load_model
 from polyclip.models.branch import Branch
 from polyclip.models.model_identity import hash_model
 from polyclip.search.index import Index, find_manifest
+from polyclip.search.quick import embed_text as embed_without_torch
 from polyclip.search.ranking import CAPTION_WEIGHT
 from polyclip.search.results import Hit
 
 LOG = logging.getLogger(__name__)
+LATER = 1.0  # seconds after a first query that needed no text encoder, when it is built for the next ones
 Stamp = tuple[int, int] | None
 REMEMBERED = 256  # embeddings of queries kept for each model: filters and "more" ask for the same again
 
 
 class EncoderCache:
-    """Backbones by identity, in the form that encodes fastest."""
+    """Backbones by identity, in the form that encodes fastest; threads may share it."""
 
     def __init__(self) -> None:
         self._built: dict[str, Any] = {}
+        self._building = Lock()
 
     def get_encoder(self, branch: Branch) -> Any:
         """Return a branch's backbone; a frozen one is built once for all models that use it."""
-        key = branch.tower.identity if branch.encoder is None else f"live {id(branch)}"
-        if key not in self._built:
-            self._built[key] = branch.running()
-        return self._built[key]
+        with self._building:
+            if not self.has_encoder(branch):
+                self._built[get_key(branch)] = branch.running()
+        return self._built[get_key(branch)]
+
+    def has_encoder(self, branch: Branch) -> bool:
+        """Whether a branch's backbone is built."""
+        return get_key(branch) in self._built
+
+
+def get_key(branch: Branch) -> str:
+    """Return what a branch's backbone is kept under: a trained one is its own."""
+    return branch.tower.identity if branch.encoder is None else f"live {id(branch)}"
 
 
 class ServedModel:
@@ -55,6 +69,7 @@ class ServedModel:
         self.trained = tuple(read_settings(folder)["languages"]) if (folder / "run.toml").is_file() else ()
         self._encoders = encoders
         self._recent: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+        self._builder: Timer | None = None  # of the text encoder, while queries are embedded without it
 
     def embed_text(self, query: str, language: str) -> Float[Tensor, "1 dim"]:
         """Embed a query, normalized by its language's pack.
@@ -65,11 +80,26 @@ class ServedModel:
         """
         key = (query, language)
         if key not in self._recent:
-            self._recent[key] = self._embed(self.aligner.text, normalize_input([query], language))
+            text = normalize_input([query], language)[0]
+            early = None if self._encoders.has_encoder(self.aligner.text) else self.embed_early(text)
+            if early is not None and self._builder is None:
+                self._builder = Timer(LATER, self.build_text_encoder)
+                self._builder.daemon = True
+                self._builder.start()
+            self._recent[key] = self._embed(self.aligner.text, [text]) if early is None else early
         self._recent.move_to_end(key)
         while len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
         return self._recent[key]
+
+    def embed_early(self, text: str) -> Float[Tensor, "1 dim"] | None:
+        """Embed a normalized text without the text encoder; None where that is not possible."""
+        found = embed_without_torch(self.folder, text)
+        return None if found is None else torch.from_numpy(found)[None]
+
+    def build_text_encoder(self) -> None:
+        """Build the text encoder and encode with it once; threads may do so while texts are embedded early."""
+        encoding.encode_items(self._encoders.get_encoder(self.aligner.text), ["warm"], lambda rows: None)
 
     def remember_texts(self, texts: Sequence[tuple[str, str]]) -> None:
         """Embed several texts in one batch for `embed_text`; those that cannot be read are left to it.
@@ -182,9 +212,10 @@ class Catalog:
                     self._opening.discard(name)
 
     def warm_up(self) -> None:
-        """Build the text encoders, so that the first query does not wait for them."""
-        for collection in self.collections.values():
-            collection.model.embed_text("warm", "")
+        """Build the text encoders that the first query needs; others are built once it is answered."""
+        for model in dict.fromkeys(collection.model for collection in self.collections.values()):
+            if model.embed_early("warm") is None:
+                model.build_text_encoder()
 
 
 def make_collection(

@@ -121,6 +121,7 @@ def serve(indexes: Sequence[Path], options: ServerOptions, ready: Callable[[str]
     with closing(bind_socket(options)) as bound, log_to_stderr(options.log_level):
         app = open_application(indexes, options)
         allow_files()
+        bound.listen()  # so that whoever reads the address is let in
         ready(format_address(bound))
         uvicorn.Server(configure_uvicorn(app)).run(sockets=[bound])
 

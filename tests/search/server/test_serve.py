@@ -27,10 +27,11 @@ from starlette.testclient import TestClient
 from polyclip.errors import RunError
 from polyclip.languages.schema import load_language
 from polyclip.models import encoding
-from polyclip.models.branch import ModelConfig
+from polyclip.models.branch import Branch, ModelConfig
 from polyclip.search.index import update_index
-from polyclip.search.server import policy, upload, waiting
-from polyclip.search.server.collections import Catalog
+from polyclip.search.quick.prepare import prepare
+from polyclip.search.server import collections, policy, upload, waiting
+from polyclip.search.server.collections import Catalog, ServedModel
 from polyclip.search.server.language import guess_language
 from polyclip.search.server.policy import Hosts, Token
 from polyclip.search.server.query import SearchAnswer, parse_request
@@ -733,3 +734,32 @@ def test_one_text_that_breaks_the_encoder_leaves_the_others_their_answers(
     with TestClient(build_application(catalog, Hosts("127.0.0.1")), HOME, raise_server_exceptions=False) as client:
         statuses = [client.get("/api/search", params={"q": q, "lang": "sw"}).status_code for q in ("vunja", "duara")]
     assert statuses == [500, 200]
+
+
+def test_the_first_query_does_not_wait_for_the_text_encoder(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = Catalog.open(home.indexes[:1])
+    (model,) = (collection.model for collection in catalog.collections.values())
+    assert prepare(model.folder)
+    may_build, build = threading.Event(), Branch.running
+    monkeypatch.setattr(Branch, "running", lambda branch: build(branch) if may_build.wait(30) else None)
+    text = model.aligner.text
+    monkeypatch.setattr(collections, "LATER", 0.0)
+    catalog.warm_up()
+    early = model.embed_text("bluu", "sw")
+    assert not model._encoders.has_encoder(text) and early.shape == (1, model.aligner.dim)
+    may_build.set()
+    model.build_text_encoder()  # after the thread: one builds, the other waits
+    assert model._encoders.has_encoder(text)
+    monkeypatch.setattr(ServedModel, "embed_early", lambda model, text: pytest.fail("the encoder is there"))
+    late = model.embed_text("bluu ", "sw")
+    assert (early * late).sum() > 0.999  # bf16 beside float32, where the processor has it
+
+
+def test_a_model_that_needs_its_encoder_is_warm_before_the_first_query(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = Catalog.open(home.indexes[:1])
+    (model,) = (collection.model for collection in catalog.collections.values())
+    monkeypatch.setattr(ServedModel, "embed_early", lambda model, text: None)
+    catalog.warm_up()
+    assert model._encoders.has_encoder(model.aligner.text)
