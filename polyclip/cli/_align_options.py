@@ -104,6 +104,15 @@ class AlignCommand:
     text_encoder: Annotated[
         str, typer.Option(help="e5-small, or a transformers encoder: hub name, folder, huggingface:NAME,pooling=cls.")
     ] = "e5-small"
+    text_adapter: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "Norms and biases that bring the languages of the text encoder together: names, which comes with "
+                "polyclip and is e5-small's, or a .safetensors file."
+            )
+        ),
+    ] = ""
     vision_tower: Annotated[
         str,
         typer.Option(

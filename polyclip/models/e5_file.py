@@ -123,10 +123,11 @@ def read_pieces(data: bytes, offset: int) -> tuple[list[tuple[str, float]], int]
     ], at + length
 
 
-def name_identity(prefix: str, layers: int) -> str:
-    """What else than its weights decides the encoder's output, for its identity."""
+def name_identity(prefix: str, layers: int, adapter: str = "") -> str:
+    """What else than its weights decides the encoder's output, for its identity; `adapter` is its file's hash."""
     cut = "" if layers == LAYERS else f", layers {layers}"
-    return f"mean pooling, prefix {prefix!r}, {MAX_TOKENS} tokens{cut}"
+    adapted = f", adapter {adapter}" if adapter else ""
+    return f"mean pooling, prefix {prefix!r}, {MAX_TOKENS} tokens{cut}{adapted}"
 
 
 def read_tensors(data: bytes, offset: int) -> dict[str, np.ndarray]:

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from polyclip.errors import PolyclipError
 from polyclip.languages.schema import Language
 
 AUTO = "auto"
 DEFAULT = "head-mlp"
+ADAPTED = "e5-small"  # the text encoder for which adapters are trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,7 @@ class AlignOptions:
     temperature: float | None = None
     train_towers: str = "both"
     text_encoder: str = "e5-small"
+    text_adapter: str = ""
     vision_tower: str = ""
     corpus: str = "emoji"
     english: bool = True
@@ -63,6 +66,36 @@ class AlignOptions:
     changes: list[str] | None = None  # of these settings: KEY=VALUE
     resume: bool = False
     typed: frozenset[str] = frozenset()  # names of those that were written
+
+    def __post_init__(self) -> None:
+        """Make the adapter a part of the text encoder's name, by which everything else knows it."""
+        if self.text_adapter:
+            object.__setattr__(self, "text_encoder", name_adapted_encoder(self.text_encoder, self.text_adapter))
+            object.__setattr__(self, "text_adapter", "")
+            object.__setattr__(self, "typed", self.typed | {"text_encoder"})
+
+
+def name_adapted_encoder(text_encoder: str, adapter: str) -> str:
+    """Name a text encoder with an adapter, such as `e5-small:,adapter=names`.
+
+    Args:
+        text_encoder: As `--text-encoder`.
+        adapter: As `--text-adapter`.
+
+    Returns:
+        What `--text-encoder` takes for both.
+
+    Raises:
+        PolyclipError: The encoder takes no adapter, or has one already.
+
+    """
+    name, _, given = text_encoder.partition(":")
+    if name != ADAPTED or "adapter=" in given:
+        raise PolyclipError(
+            f"--text-adapter {adapter} does not go with --text-encoder {text_encoder}: expected {ADAPTED} without an "
+            "adapter, for which adapters are trained."
+        )
+    return f"{name}:{given},adapter={adapter}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm
 
+from polyclip.errors import DataError
 from polyclip.models.backbone import BackboneSpec, TextModel, parse_layer_count, take
 from polyclip.models.converted_weights import ConvertedWeights, build_without_memory, convert_once
 from polyclip.models.e5_file import (
@@ -32,36 +33,60 @@ from polyclip.models.e5_file import (
     find_source,
     name_identity,
 )
+from polyclip.models.text_adapter import TextAdapter, check_shapes, read_text_adapter
 
 
 def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     """Describe the encoder without loading its weights.
 
     Args:
-        argument: Not used.
-        options: `prefix` replaces "query: "; `layers` keeps only so many of its layers.
+        argument: Empty.
+        options: `prefix` replaces "query: "; `layers` keeps only so many of its layers; `adapter` is a text adapter's
+            name or file (`polyclip.models.text_adapter`).
 
     Returns:
         Its description.
 
     Raises:
-        DataError: An option does not exist, or `layers` is out of range.
-        WeightsError: The package is missing, or its file or the converted weights are damaged.
+        DataError: An option does not exist, there is an argument, or `layers` is out of range.
+        UnknownName: There is no such adapter.
+        WeightsError: The package is missing, its file or the converted weights are damaged, or the adapter is
+            another encoder's.
 
     """
-    chosen = take(options, {"prefix": PREFIX, "layers": str(LAYERS)}, "e5-small")
+    if argument:
+        raise DataError(f"e5-small:{argument} is not a text encoder: options follow a comma, e5-small:,{argument}.")
+    chosen = take(options, {"prefix": PREFIX, "layers": str(LAYERS), "adapter": ""}, "e5-small")
     prefix, layers = chosen["prefix"], parse_layer_count(chosen["layers"], LAYERS, "e5-small")
+    adapter = find_adapter(chosen["adapter"], layers)
     given = ("" if prefix == PREFIX else f",prefix={prefix}") + ("" if layers == LAYERS else f",layers={layers}")
+    given += f",adapter={chosen['adapter']}" if adapter else ""
     weights = convert_once("e5-small", find_source(), FILE_SHA256, convert)
     return BackboneSpec(
         name=f"e5-small:{given}" if given else "e5-small",
-        identity=weights.compute_identity(name_identity(prefix, layers)),
+        identity=weights.compute_identity(name_identity(prefix, layers, adapter.identity if adapter else "")),
         dim=DIM,
         parameters=weights.facts["parameters"] - (LAYERS - layers) * LAYER_PARAMETERS,
         embeddings=weights.facts["embeddings"],
-        build=Builder(weights, prefix, layers),
+        build=Builder(weights, prefix, layers, adapter),
         layers=LAYERS,
     )
+
+
+def find_adapter(name: str, layers: int) -> TextAdapter | None:
+    """Read the text adapter called `name`; None for an empty name.
+
+    Raises:
+        DataError: The encoder is cut, and adapters are trained for the whole one.
+        UnknownName: There is no such adapter.
+        WeightsError: It is damaged, or another encoder's.
+
+    """
+    if not name:
+        return None
+    if layers != LAYERS:
+        raise DataError(f"e5-small: adapter={name} needs all {LAYERS} layers, found layers={layers}; leave one out.")
+    return read_text_adapter(name, FILE_SHA256)
 
 
 def describe_text_model(argument: str, options: dict[str, str]) -> TextModel:
@@ -76,6 +101,7 @@ class Builder:
     weights: ConvertedWeights
     prefix: str
     layers: int
+    adapter: TextAdapter | None = None
 
     def __call__(self) -> Any:
         """Build transformers' BertModel, of which a method may train any part."""
@@ -116,13 +142,17 @@ class Builder:
         )
 
     def read_state(self) -> dict[str, Tensor]:
-        """Tensors of the kept layers and of the embeddings."""
+        """Tensors of the kept layers and of the embeddings, those of the adapter in their place."""
         left_out = tuple(f"encoder.layer.{number}." for number in range(self.layers, LAYERS))
-        return {
+        state = {
             name: tensor
             for name, tensor in self.weights.load("model.safetensors").items()
             if not name.startswith(left_out)
         }
+        if self.adapter is None:
+            return state
+        check_shapes(self.adapter, {name: tuple(tensor.shape) for name, tensor in state.items()})
+        return state | {name: torch.from_numpy(vector) for name, vector in self.adapter.vectors.items()}
 
     def read_tokenizer(self) -> Any:
         """XLM-R's tokenizer, of the library `tokenizers`."""

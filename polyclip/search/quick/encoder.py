@@ -1,7 +1,9 @@
 """multilingual-e5-small for one text in numpy: the function of `polyclip.models.text.e5_small`, from the same file."""
 
+from collections.abc import Mapping
 from math import erf
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,21 +14,36 @@ from polyclip.models.e5_file import CONFIG, DIM, EMBEDDINGS, LAYERS
 HEADS = int(str(CONFIG["num_attention_heads"]))
 EPSILON = float(str(CONFIG["layer_norm_eps"]))
 Array = Any  # np.ndarray of float32; its shape is in the docstring
+NO_ADAPTER: Mapping[str, Array] = MappingProxyType({})
 _erf = np.frompyfunc(erf, 1, 1)
 
 
-def encode(path: Path, ids: list[int]) -> Array:
+class AdaptedWeights:
+    """Tensors of a file by name, those of a text adapter in their place."""
+
+    def __init__(self, handle: Any, adapter: Mapping[str, Array]) -> None:
+        self.handle, self.adapter = handle, adapter
+        self.get_slice = handle.get_slice
+
+    def get_tensor(self, name: str) -> Array:
+        """One tensor."""
+        return self.adapter[name] if name in self.adapter else self.handle.get_tensor(name)
+
+
+def encode(path: Path, ids: list[int], adapter: Mapping[str, Array] = NO_ADAPTER) -> Array:
     """Features of one text.
 
     Args:
         path: The converted weights; of the token table only the text's rows are read.
         ids: Its tokens.
+        adapter: Vectors of a text adapter by name.
 
     Returns:
         Mean over the tokens [dim], not normalized.
 
     """
-    with safe_open(path, "numpy") as weights:
+    with safe_open(path, "numpy") as handle:
+        weights = AdaptedWeights(handle, adapter)
         hidden = embed(weights, ids)
         for number in range(LAYERS):
             hidden = apply_layer(weights, f"encoder.layer.{number}.", hidden)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from polyclip.errors import PolyclipError
-from polyclip.search.quick.embed import find_weights, read_head
+from polyclip.search.quick.embed import find_weights, read_text_side
 from polyclip.search.quick.tokens import write_pieces
 
 
@@ -17,7 +17,7 @@ def prepare(run: Path) -> bool:
         Whether they are; a cache that cannot be written leaves them as they are.
 
     """
-    if read_head(run / "aligner.safetensors") is None:
+    if read_text_side(run / "aligner.safetensors") is None:
         return False
     try:
         if find_weights() is None:
