@@ -64,7 +64,7 @@ def read_text_adapter(name: str, base: str) -> TextAdapter:
     path = Path(name) if name.endswith(SUFFIX) else FOLDER / f"{name}{SUFFIX}"
     if not path.is_file():
         if name.endswith(SUFFIX):
-            raise DataError(f"Text adapter {name} is not a file; train one with scripts/build_text_adapter.py.")
+            raise DataError(f"Text adapter {name} is not a file; expected one, or {' or '.join(list_text_adapters())}.")
         raise UnknownName("text adapter", name, list_text_adapters())
     try:
         with safe_open(path, "numpy") as handle:

@@ -26,7 +26,7 @@ class AdaptedWeights:
         self.get_slice = handle.get_slice
 
     def get_tensor(self, name: str) -> Array:
-        """One tensor."""
+        """Read one tensor, or take the adapter's."""
         return self.adapter[name] if name in self.adapter else self.handle.get_tensor(name)
 
 
