@@ -44,6 +44,7 @@ EMOJI = r"[\p{Extended_Pictographic}\p{Emoji_Modifier}\uFE0F]"
 # Mongolian writes U+202F before a suffix: there it is spelling.
 SPACES = regex.compile(rf"(?:(?!\u202F{MONGOLIAN})\p{{White_Space}})+", regex.V1)
 INVISIBLE = regex.compile(r"[\p{White_Space}\p{Default_Ignorable_Code_Point}\p{Cc}]*", regex.V1)
+LETTER = regex.compile(r"\p{L}")
 SIGNS = regex.compile(r"[\u00AD\u180E\u200B\u200C\u200D\u2060\uFEFF\p{Bidi_Control}]+", regex.V1)
 # Between which characters a sign says something. In a cursive script letters that cannot join count too: writers of
 # Persian put the
@@ -327,9 +328,16 @@ def find_pack(locale: str) -> Language | None:
 
 def match_script(text: str, codes: Iterable[str]) -> str:
     """Return the first of these languages in whose script most letters of the text are; empty for none."""
-    letters = len(regex.findall(r"\p{L}", text))
-    for pack in filter(None, map(find_pack, codes)):
-        own = "".join(rf"\p{{sc={script}}}" for script in SCRIPTS.get(pack.script, (pack.script,)))
-        if 2 * len(regex.findall(rf"[\p{{L}}&&[{own}]]", text, regex.V1)) > letters:
-            return pack.code
-    return ""
+    return next((pack.code for pack in filter(None, map(find_pack, codes)) if is_in_script(text, pack.script)), "")
+
+
+def is_in_script(text: str, script: str) -> bool:
+    """Whether most letters of a text are in a script, given as a pack gives it (ISO 15924)."""
+    return 2 * len(compile_script(script).findall(text)) > len(LETTER.findall(text))
+
+
+@cache
+def compile_script(script: str) -> regex.Pattern[str]:
+    """Compile a pattern of one letter of a script."""
+    own = "".join(rf"\p{{sc={each}}}" for each in SCRIPTS.get(script, (script,)))
+    return regex.compile(rf"[\p{{L}}&&[{own}]]", regex.V1)

@@ -6,7 +6,7 @@ from functools import cache
 
 from polyclip.errors import PolyclipError
 from polyclip.languages.identify import get_identifier_code, list_labels, load_identifier
-from polyclip.languages.normalize import match_script
+from polyclip.languages.normalize import is_in_script
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language, load_language, load_languages
 from polyclip.search.server.errors import RequestError
@@ -82,7 +82,7 @@ def guess_language(text: str, trained: Collection[str]) -> DetectedLanguage:
     a pack.
     """
     scripts = find_scripts(text)
-    possible = [pack for pack in load_languages() if pack.script in scripts]
+    possible = [pack for pack in list_packs() if pack.script in scripts]
     if not possible:
         return DetectedLanguage()
     likely = dict(load_identifier().rank(text))
@@ -102,13 +102,13 @@ def compute_weight(pack: Language, likely: dict[str, float], trained: bool) -> f
 
 def find_scripts(text: str) -> set[str]:
     """Return the pack scripts in which most letters of the text are: of 漢字 both Hans and Jpan."""
-    return {script for script, code in map_scripts().items() if match_script(text, [code])}
+    return {script for script in dict.fromkeys(pack.script for pack in list_packs()) if is_in_script(text, script)}
 
 
 @cache
-def map_scripts() -> dict[str, str]:
-    """Map every script of a pack to the code of one language written in it."""
-    return {pack.script: pack.code for pack in load_languages()}
+def list_packs() -> tuple[Language, ...]:
+    """Load all packs, once: `load_languages` looks for changed files each time."""
+    return tuple(load_languages())
 
 
 def describe_pack(pack: Language, *, chosen: bool = False, sure: bool = False) -> DetectedLanguage:

@@ -38,9 +38,14 @@ class SearchRequest:
     fold: bool = True  # whether images that are the same are shown once
 
     @property
+    def has_words(self) -> bool:
+        """Whether the query is a text."""
+        return self.image is None and self.like is None
+
+    @property
     def is_empty(self) -> bool:
         """Whether the request has no query."""
-        return self.image is None and self.like is None and not is_visible(self.text)
+        return self.has_words and not is_visible(self.text)
 
 
 @dataclass(frozen=True)
@@ -149,25 +154,38 @@ def parse_number(name: str, text: str, low: float, high: float) -> float:
     return value
 
 
-def answer_request(asked: SearchRequest) -> SearchAnswer:
-    """Search all collections of a request. Models are not thread-safe: call from one thread at a time.
+def detect_request_language(asked: SearchRequest) -> DetectedLanguage:
+    """Return the language of a request's words; none of an image.
 
     Raises:
-        RequestError: (422) There is no query or the language has no pack, or (404) an indexed image is gone.
+        RequestError: (422) There is no query, or the language has no pack.
 
     """
     if asked.is_empty:
         raise RequestError(422, "Nothing to search for: give a text (q) or an image.")
-    begun = time.perf_counter()
-    words = asked.image is None and asked.like is None
-    trained = {code for each in asked.collections for code in each.model.trained}
-    language = detect_language(asked.text, asked.lang, trained) if words else DetectedLanguage()
-    image = asked.image
-    if asked.like is not None:
-        image = open_image(find_image_file(asked.collections[0].index, asked.like))
+    if not asked.has_words:
+        return DetectedLanguage()
+    return detect_language(asked.text, asked.lang, {code for each in asked.collections for code in each.model.trained})
+
+
+def answer_request(asked: SearchRequest, language: DetectedLanguage) -> SearchAnswer:
+    """Search all collections of a request. Models are not thread-safe: call from one thread at a time.
+
+    Args:
+        asked: The request.
+        language: Of its words: `detect_request_language`.
+
+    Returns:
+        What each model finds.
+
+    Raises:
+        PolyclipError: The text or the image cannot be embedded, or (404) an indexed image is gone.
+
+    """
+    begun, words = time.perf_counter(), asked.has_words
     columns = []
     for each in asked.collections:
-        embedding = each.model.embed_text(asked.text, language.code) if image is None else each.model.embed_image(image)
+        embedding = each.model.embed_text(asked.text, language.code) if words else embed_image(each, asked)
         hits = find_matches(each, embedding, asked)
         columns.append(
             ModelAnswer(
@@ -181,13 +199,30 @@ def answer_request(asked: SearchRequest) -> SearchAnswer:
     return SearchAnswer(asked, language, columns, time.perf_counter() - begun)
 
 
+def embed_image(each: Collection, asked: SearchRequest) -> Float[Tensor, "1 dim"]:
+    """Embed the image of a request; what the index knows of one of its own images is not embedded again.
+
+    Raises:
+        RequestError: (404) The indexed image is gone.
+
+    """
+    first, row = asked.collections[0], asked.like
+    if row is None:
+        assert asked.image is not None  # noqa: S101 (a request without words has one of the two)
+        return each.model.embed_image(asked.image)
+    path = find_image_file(first.index, row)
+    return (
+        first.index.embeddings[row : row + 1] if each.model is first.model else each.model.embed_image(open_image(path))
+    )
+
+
 def find_matches(each: Collection, embedding: Float[Tensor, "1 dim"], asked: SearchRequest) -> list[FoundImage]:
     """Return the best images that pass the filters, best first, one more than requested where there are enough.
 
     The index knows no filters: it is searched deeper and deeper until enough hits pass.
     """
     reach, whole = asked.top + 2, len(each.index)
-    weight = each.caption_weight if asked.image is None and asked.like is None else 0.0
+    weight = each.caption_weight if asked.has_words else 0.0
     while True:
         hits = each.index.search_text_embedding(embedding, min(reach, whole), weight)
         rows = [(each.find_row(hit), hit) for hit in hits if hit.similarity >= asked.least]

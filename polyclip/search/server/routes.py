@@ -14,8 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from polyclip.search.server import thumbnails
@@ -29,6 +28,7 @@ from polyclip.search.server.openapi import describe_api
 from polyclip.search.server.policy import HEADERS, Hosts, Token, add_headers
 from polyclip.search.server.query import SearchRequest, find_collection, parse_request
 from polyclip.search.server.render import STATIC, Views, format_answer
+from polyclip.search.server.static_files import StaticFiles
 from polyclip.search.server.upload import decode_upload, read_form
 from polyclip.search.server.waiting import WaitingLine
 
@@ -142,6 +142,7 @@ class Endpoints:
         await self.catalog.refresh()
         if request.method != "POST":
             return parse_request(self.catalog, dict(request.query_params)), None
+        self.line.check_room()
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() == MEDIA:
             return parse_request(self.catalog, await read_json(request)), None
         form = await read_form(request)
@@ -205,7 +206,7 @@ def build_application(
         Route("/metrics", endpoints.get_metrics),
         Route("/openapi.json", endpoints.get_description),
         *(Route(f"{path}/{{name:str}}/{{row:str}}", endpoint) for path, endpoint in rows.items()),
-        Mount("/static", StaticFiles(directory=STATIC)),
+        Route("/static/{path:path}", StaticFiles(STATIC).get_file),
     ]
     handled = (RequestError, HTTPException, ClientDisconnect, Exception)
     app: ASGIApp = Starlette(routes=routes, exception_handlers=dict.fromkeys(handled, refuse))

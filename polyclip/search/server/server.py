@@ -1,7 +1,9 @@
 """Start the server of `polyclip serve`."""
 
+import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ from polyclip.search.server.logs import Level, log_to_stderr
 from polyclip.search.server.policy import Hosts, Token, check_origin, is_loopback
 from polyclip.search.server.routes import build_application
 
+SENT = 2**17  # bytes of answers that the system keeps for a client that does not take them, at least
+TURN = 0.0005  # seconds for which a thread keeps the interpreter while others wait
+PRODUCTS = 64  # of matrices, whose code oneDNN keeps
 GRACE = 10  # seconds for requests under way when the server is stopped
 
 
@@ -66,6 +71,7 @@ def bind_socket(options: ServerOptions) -> socket.socket:
         )[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT)  # its connections inherit it
         bound.bind(address)
     except OSError as error:
         if bound is not None:
@@ -117,13 +123,24 @@ def serve(indexes: Sequence[Path], options: ServerOptions, ready: Callable[[str]
         RunError: The address cannot be bound, the options are insecure, or a run does not match its index.
 
     """
+    prepare_process()
     options.make_token(), [check_origin(origin) for origin in options.origins]  # before anything is loaded
     with closing(bind_socket(options)) as bound, log_to_stderr(options.log_level):
         app = open_application(indexes, options)
-        allow_files()
         bound.listen()  # so that whoever reads the address is let in
         ready(format_address(bound))
         uvicorn.Server(configure_uvicorn(app)).run(sockets=[bound])
+
+
+def prepare_process() -> None:
+    """Set what a process that answers many at once needs: files, short turns of its threads, and few kept products.
+
+    A thread that encodes would keep the one that reads requests waiting for up to 5 ms at each read. oneDNN keeps the
+    code of 1,024 products by their shapes, and each batch of queries has another: hundreds of megabytes.
+    """
+    allow_files()
+    sys.setswitchinterval(TURN)
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(PRODUCTS))
 
 
 def configure_uvicorn(app: ASGIApp) -> uvicorn.Config:

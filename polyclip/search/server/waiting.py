@@ -4,16 +4,18 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar
 
 import anyio
 
-from polyclip.errors import PolyclipError
 from polyclip.search.server.collections import ServedModel
 from polyclip.search.server.errors import RequestError
-from polyclip.search.server.language import detect_language
-from polyclip.search.server.query import SearchAnswer, SearchRequest, answer_request
+from polyclip.search.server.language import DetectedLanguage
+from polyclip.search.server.query import SearchAnswer, SearchRequest, answer_request, detect_request_language
 
+P = ParamSpec("P")
+T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 LINE = 256  # requests that may wait; further ones are refused
 LONGEST = 3.0  # seconds that a request may have to wait behind a whole batch; it can be asked again later
@@ -32,6 +34,17 @@ class WaitingLine:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def check_room(self) -> None:
+        """Check that another request may wait: before its body is read.
+
+        Raises:
+            RequestError: (503) The queue is full or too slow.
+
+        """
+        waiting = len(self._waiting)
+        if waiting >= LINE or (waiting >= BATCH and waiting * self._pace > LONGEST):
+            raise RequestError(503, f"{waiting} questions are waiting already; ask again in a moment.")
+
     async def ask(self, asked: SearchRequest) -> SearchAnswer:
         """Answer a request once earlier ones are done.
 
@@ -39,9 +52,7 @@ class WaitingLine:
             RequestError: (503) The queue is full or too slow; or the request has no answer.
 
         """
-        waiting = len(self._waiting)
-        if waiting >= LINE or (waiting >= BATCH and waiting * self._pace > LONGEST):
-            raise RequestError(503, f"{waiting} questions are waiting already; ask again in a moment.")
+        self.check_room()
         answer: asyncio.Future[SearchAnswer] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))
         if self._working is None or self._working.done():
@@ -68,31 +79,31 @@ class WaitingLine:
 
 def answer_together(asked: Sequence[SearchRequest]) -> list[SearchAnswer | Exception]:
     """Answer several requests, whose texts are encoded in one batch; what one of them raises is its own answer."""
+    spoken = [attempt(detect_request_language, one) for one in asked]
     try:
-        embed_together(asked)
+        embed_together(asked, spoken)
     except Exception:  # one text that breaks the encoder must not leave the others without an answer
         LOG.exception("%d texts could not be encoded together; each is encoded alone", len(asked))
-    found: list[SearchAnswer | Exception] = []
-    for one in asked:
-        try:
-            found.append(answer_request(one))
-        except Exception as error:  # noqa: BLE001 (raised where it is awaited: said to this visitor, and to no other)
-            found.append(error)
-    return found
+    return [
+        language if isinstance(language, Exception) else attempt(answer_request, one, language)
+        for one, language in zip(asked, spoken, strict=True)
+    ]
 
 
-def embed_together(asked: Sequence[SearchRequest]) -> None:
+def attempt(do: Callable[P, T], *given: P.args, **more: P.kwargs) -> T | Exception:
+    """Return what a function returns or raises: said to this visitor where it is awaited, and to no other."""
+    try:
+        return do(*given, **more)
+    except Exception as error:  # noqa: BLE001 (raised where it is awaited)
+        return error
+
+
+def embed_together(asked: Sequence[SearchRequest], spoken: Sequence[DetectedLanguage | Exception]) -> None:
     """Encode the texts of several requests, so that each finds its own ready; what cannot be encoded is left out."""
     wanted: dict[ServedModel, list[tuple[str, str]]] = {}
-    for one in asked:
-        if one.is_empty or one.image is not None or one.like is not None:
-            continue
-        try:
-            trained = {code for each in one.collections for code in each.model.trained}
-            language = detect_language(one.text, one.lang, trained).code
-        except PolyclipError:
-            continue  # answered with this sentence in its turn
-        for each in one.collections:
-            wanted.setdefault(each.model, []).append((one.text, language))
+    for one, language in zip(asked, spoken, strict=True):
+        if one.has_words and isinstance(language, DetectedLanguage):
+            for each in one.collections:
+                wanted.setdefault(each.model, []).append((one.text, language.code))
     for model, texts in wanted.items():
         model.remember_texts(texts)

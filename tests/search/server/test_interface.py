@@ -172,7 +172,7 @@ def test_what_is_served_and_what_is_documented_are_the_same(client: TestClient) 
     app: Any = client.app
     while not isinstance(app, Starlette):
         app = getattr(app, "app", None) or app.__closure__[0].cell_contents
-    pages = {"/", "/picture/{name:str}/{row:str}", "/static"}
+    pages = {"/", "/picture/{name:str}/{row:str}", "/static/{path:path}"}
     served = {
         re.sub(r":str", "", route.path).replace("{name}", "{index}") for route in app.routes if route.path not in pages
     }

@@ -32,9 +32,10 @@ from polyclip.search.index import update_index
 from polyclip.search.quick.prepare import prepare
 from polyclip.search.server import collections, policy, upload, waiting
 from polyclip.search.server.collections import Catalog, ServedModel
-from polyclip.search.server.language import guess_language
+from polyclip.search.server.language import detect_language, guess_language
 from polyclip.search.server.policy import Hosts, Token
 from polyclip.search.server.query import SearchAnswer, parse_request
+from polyclip.search.server.render import STATIC
 from polyclip.search.server.routes import build_application
 from polyclip.search.server.server import ServerOptions, bind_socket, format_address
 from polyclip.training.config import HEADS, AlignConfig
@@ -682,6 +683,49 @@ def test_whoever_would_wait_too_long_is_told_at_once(home: Home, monkeypatch: py
         assert client.get("/api/search", params={"q": "mraba"}).status_code == 503
         monkeypatch.setattr(waiting, "BATCH", 1)  # one batch may always wait
         assert client.get("/api/search", params={"q": "mraba"}).status_code == 200
+
+
+def test_a_full_queue_refuses_before_a_body_is_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LINE", 0)
+    with TestClient(build_application(home.catalog, Hosts("127.0.0.1")), HOME) as client:
+        found = client.post("/api/search", files={"picture": ("a.png", b"this is no image")})
+    assert found.status_code == 503  # and not 415
+
+
+def test_an_indexed_image_is_not_encoded_again(client: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = home.catalog.collections["index"]
+    monkeypatch.setattr(type(own.model), "embed_image", lambda *_: 1 / 0)
+    for columns in (asked(client, like=3, top=5)["results"], asked(client, like=3, top=5, beside="index-2")["results"]):
+        best = own.index.search_embeddings(own.index.embeddings[3:4], 24)[0]
+        expected = [(own.find_row(hit), round(hit.similarity, 5)) for hit in best if own.find_row(hit) != 3]
+        assert [(hit["row"], hit["similarity"]) for hit in columns[0]["hits"]] == expected[:5]
+
+
+def test_a_language_is_detected_once_for_each_query(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(
+        "polyclip.search.server.query.detect_language",
+        lambda text, *rest: (given.append(text), detect_language(text, *rest))[1],
+    )
+    waiting.answer_together([parse_request(home.catalog, {"q": text}) for text in ("mraba", "duara")])
+    assert given == ["mraba", "duara"]
+
+
+@pytest.mark.parametrize("path", ["/api/search", "/", "/nope"])
+def test_an_address_of_many_fields_is_not_read(client: TestClient, path: str) -> None:
+    found = client.get(f"{path}?{'&'.join(['q=mraba'] * 33)}")
+    assert found.status_code == 400 and "32 fields" in found.text
+    assert client.get(f"/api/search?{'&'.join(['q=mraba'] * 32)}").status_code == 200
+
+
+def test_the_pages_own_files_are_sent_once(client: TestClient) -> None:
+    for name, media in (("page.js", "text/javascript"), ("page.css", "text/css"), ("icon.svg", "image/svg+xml")):
+        first = client.get(f"/static/{name}")
+        assert first.content == (STATIC / name).read_bytes() and first.headers["content-type"].startswith(media)
+        again = client.get(f"/static/{name}", headers={"if-none-match": first.headers["etag"]})
+        assert again.status_code == 304 and again.content == b""
+        assert client.head(f"/static/{name}").status_code == 200
+    assert client.get("/static/none.css").status_code == 404
 
 
 @pytest.mark.parametrize(
