@@ -1,6 +1,8 @@
 """Clients that are slow, silent, half open or too many: they are ended, and everyone else is answered."""
 
+import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,6 +15,7 @@ pytest.importorskip("uvicorn")
 
 from polyclip.search.server import connections, upload
 from polyclip.search.server.policy import HEADERS
+from polyclip.search.server.server import prepare_process
 from tests.search.server.small import make_application, serve_locally
 
 ASK = b"GET /api/search?q=rrr&top=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -147,3 +150,19 @@ def test_an_upload_cut_short_is_no_fault_of_the_server(port: int, caplog: pytest
         one.sendall(POST.replace(b"11", str(upload.MAX_UPLOAD).encode()) + b"x" * 1000)
     assert ask(port).startswith(b"HTTP/1.1 200 ")
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "64"), ("7", "7")])
+def test_a_serving_process_takes_short_turns_and_keeps_few_products(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
+) -> None:
+    name, turn = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", sys.getswitchinterval()
+    monkeypatch.setenv(name, given or "")  # so that it is put back afterwards
+    if given is None:
+        monkeypatch.delenv(name)
+    try:
+        prepare_process()
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+        assert os.environ[name] == expected
+    finally:
+        sys.setswitchinterval(turn)
