@@ -150,6 +150,19 @@ class FingerprintRecorder:
         self._found.clear()
 
 
+@contextmanager
+def record_fingerprints() -> Iterator[FingerprintRecorder | None]:
+    """Yield what hashes images as they are decoded; None where the cache cannot be written."""
+    try:
+        with open_store():
+            pass
+    except PolyclipError:
+        yield None
+        return
+    with FingerprintRecorder() as recorder:
+        yield recorder
+
+
 def compute_hashes(
     store: sqlite3.Connection, missing: Sequence[ImageSource], known: dict[str, bytes], what: str
 ) -> list[str]:

@@ -1,11 +1,10 @@
 """Images of an index that are the same one: identical files, and other sizes or qualities of it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from polyclip.data.image_hash import FingerprintRecorder, hash_images, open_store
+from polyclip.data.image_hash import hash_images
 from polyclip.data.images import open_image
 from polyclip.data.types import ImageSource
 from polyclip.errors import PolyclipError
@@ -13,19 +12,6 @@ from polyclip.search._format import Entry
 from polyclip.search.duplicates import KINDS, DisjointSets, find_same_images
 
 COMPARED = 50_000  # images, at most, that are compared by looks; of more, only identical files are found
-
-
-@contextmanager
-def record_fingerprints() -> Iterator[FingerprintRecorder | None]:
-    """Yield what hashes images as they are decoded; None where the cache cannot be written."""
-    try:
-        with open_store():
-            pass
-    except PolyclipError:
-        yield None
-        return
-    with FingerprintRecorder() as recorder:
-        yield recorder
 
 
 def group_alike(root: Path, entries: Sequence[Entry]) -> tuple[list[list[int]], list[str]]:

@@ -14,11 +14,12 @@ from polyclip.core.run_folder import read_settings
 from polyclip.core.storage import is_file
 from polyclip.data.corpus import load_corpus
 from polyclip.data.image_files import scan_folder
+from polyclip.data.image_hash import record_fingerprints
 from polyclip.errors import DataError
 from polyclip.languages.normalize import find_pack, normalize_text
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.model_identity import hash_model
-from polyclip.search._alike import group_alike, record_fingerprints
+from polyclip.search._alike import group_alike
 from polyclip.search._caption_embeddings import (
     IndexCaptions,
     encode_captions,

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from polyclip.data.image_files import scan_folder
+from polyclip.data.image_hash import record_fingerprints
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError
 from polyclip.models.aligner import PolyCLIP, load_model
@@ -99,7 +100,8 @@ def encode_folder(
 
     """
     paths, unread = scan_folder(folder, follow_links=follow_links)
-    found, embeddings, problems = embed_files(aligner, paths, f"images of {folder}", seen)
+    with record_fingerprints() as recorder:  # an index of the folder hashes what it has not seen
+        found, embeddings, problems = embed_files(aligner, paths, f"images of {folder}", seen or recorder)
     if not found:
         raise DataError(f"None of the {len(problems)} images below {folder} can be read; the first: {problems[0]}")
     return SearchGallery(folder, found, embeddings, aligner, run, [*unread, *problems])
