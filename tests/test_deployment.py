@@ -80,3 +80,5 @@ def test_the_java_program_does_what_the_graphs_ask_for() -> None:
     program = dict(re.findall(r"```(nginx|caddy|ini|java)\n(.*?)```", PAGE, re.DOTALL))["java"]
     for step in ('Map.of("text"', "int[][]", "tokenizer.json", "textual/model.onnx", "visual/model.onnx", "/ 255f"):
         assert step in program, step
+    for step in ("scale < 1 ?", "VALUE_INTERPOLATION_BICUBIC", "fillRect"):  # small images, and transparent ones
+        assert step in program, step

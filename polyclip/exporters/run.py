@@ -26,6 +26,7 @@ from polyclip.exporters.samples import Samples, load_samples
 from polyclip.exporters.support import check_plan, read_plan
 from polyclip.exporters.verify import LEAST, LEAST_INT8, Agreement, check_agreements, compute_agreements, read_back
 from polyclip.models.aligner import PolyCLIP, load_model
+from polyclip.models.hf import silence_libraries
 
 DISTRIBUTIONS = {
     "open_clip": "open_clip_torch",
@@ -81,7 +82,8 @@ def export(run: Path, target: str, out: Path, *, int8: bool = False, width: int 
         raise RunError(f"--width {width} is less than the {aligner.dim} numbers of this run's embeddings.")
     with remove_on_failure(out), use_encode_precision(FP32):  # other libraries compute in float32
         order = ExportOrder(aligner=aligner, run=run, folder=out, final=out.resolve(), int8=int8, width=width)
-        written = write_and_move(plug, order)
+        with silence_libraries():
+            written = write_and_move(plug, order)
         given = load_samples(run)
         wanted = embed_samples(load_model(run), given, width)  # loaded again: writing may modify an aligner
         console.print(f"reading {out} back with {plug.needs[0]} alone", highlight=False, soft_wrap=True)

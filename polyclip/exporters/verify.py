@@ -19,6 +19,7 @@ LEAST, LEAST_INT8 = 0.9999, 0.99  # cosine
 # of images that are not square: libraries resize them whole and cut then, the run cuts while it resizes, up to half a
 # pixel apart
 LEAST_WIDE = 0.95
+LABELS = {"pictures": "images", "wide pictures": "images that are not square"}  # of the kinds that `export.json` has
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 OFFLINE |= {"ORT_DISABLE_TELEMETRY": "1"}  # else onnxruntime writes a device number and a database into the home folder
 
@@ -38,8 +39,8 @@ class Agreement:
         """Return the agreement as one sentence."""
         more = f"; {self.rewritten} more are changed by the library before tokenization" if self.rewritten else ""
         return (
-            f"{self.kind}: cosine with the run at least {self.lowest:.6f}, {self.mean:.6f} on average of "
-            f"{self.count}{more}"
+            f"{LABELS.get(self.kind, self.kind)}: cosine with the run at least {self.lowest:.6f}, "
+            f"{self.mean:.6f} on average of {self.count}{more}"
         )
 
 

@@ -30,6 +30,19 @@ def explain_loading_errors(what: str, name: str, hint: str = HINT) -> Iterator[N
         WeightsError: The model cannot be loaded.
 
     """
+    try:
+        with silence_libraries():
+            yield
+    except PolyclipError:
+        raise
+    except Exception as error:  # tokenizers raise Exception itself, transformers whatever a damaged file leads them to
+        reason = str(error).strip().split("\n")[0][:200]
+        raise WeightsError(f"Cannot load {what} {name!r}: {type(error).__name__}: {reason} {hint}") from error
+
+
+@contextmanager
+def silence_libraries() -> Iterator[None]:
+    """Silence warnings and progress bars of transformers and huggingface_hub, which speak of what is not used here."""
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 
@@ -39,11 +52,6 @@ def explain_loading_errors(what: str, name: str, hint: str = HINT) -> Iterator[N
     logging.disable_progress_bar()
     try:
         yield
-    except PolyclipError:
-        raise
-    except Exception as error:  # tokenizers raise Exception itself, transformers whatever a damaged file leads them to
-        reason = str(error).strip().split("\n")[0][:200]
-        raise WeightsError(f"Cannot load {what} {name!r}: {type(error).__name__}: {reason} {hint}") from error
     finally:
         hub_logging.set_verbosity(before[0])
         logging.set_verbosity(before[1])

@@ -38,9 +38,11 @@ def test_open_clip_has_the_runs_temperature(tiny: Callable[[str], Path], tmp_pat
 
 
 def test_sentence_transformers_gives_unit_vectors(
-    tiny: Callable[[str], Path], tmp_path: Path, in_process: None
+    tiny: Callable[[str], Path], tmp_path: Path, in_process: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     library = pytest.importorskip("sentence_transformers")
     export(tiny("heads"), "sentence-transformers", tmp_path / "out")
+    said = capfd.readouterr()
+    assert [word for word in ("shards", "MISSING") if word in said.out + said.err] == []
     found = library.SentenceTransformer(str(tmp_path / "out"), device="cpu").encode(["red", "kubwa sana"])
     torch.testing.assert_close(torch.tensor(found).norm(dim=1), torch.ones(2), atol=1e-4, rtol=0)

@@ -53,6 +53,7 @@ def clip(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert (
         "text: cosine with the run at least 0.9999" in said.out or "text: cosine with the run at least 1.0" in said.out
     )
+    assert "\nimages: cosine" in said.out and "\nimages that are not square: cosine" in said.out
     return out
 
 
