@@ -17,6 +17,7 @@ WRITERS = {
     "cli/_launch.py",
     "exporters/verify.py",
     "exporters/targets/onnx.py",
+    "search/server/server.py",
 }
 
 
