@@ -171,7 +171,7 @@ async def measure(images: Path, run: Path, rate: int, seconds: float, slow: int)
         folder, index, done = Path(name) / "images", Path(name) / "index", list[int]()
         shutil.copytree(images, folder)
         await build_index(folder, run, index)
-        valid = list_valid(load_queries(), "index", len(list(folder.iterdir())))
+        valid = list_valid(load_queries(), "index", sum(path.is_file() for path in folder.iterdir()))
         load = Load(valid, list_bad("index"), rate, seconds, slow)
         with start_server(index) as (pid, port):
             found, figures = await load_server(port, pid, load, keep_indexing(folder, run, index, done))
