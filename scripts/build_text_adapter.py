@@ -58,6 +58,10 @@ class Data:
     languages: list[str]  # of XM3600, as locales
     dropped: int  # captions that name a held-out concept
 
+    def __post_init__(self) -> None:
+        """List each locale's concepts, to draw from."""
+        self.lists = {locale: list(own.items()) for locale, own in self.train.items()}
+
 
 def read_data() -> Data:
     """Read the starter corpus; captions that are a held-out concept's name in any locale are left out of training."""
@@ -140,15 +144,14 @@ class Anchors:
         self.concepts = sorted({concept for concept, _ in named})
         self.number = {concept: number for number, concept in enumerate(self.concepts)}
         self.mean, self.deviation = features.mean(0), features.std(0)
-        self.english = {t: None for c, texts in data.train["en"].items() for t in texts}
-        words = list(self.english)
-        self.english_features = dict(zip(words, encoder.encode_frozen(words), strict=True))
+        words = list(dict.fromkeys(text for texts in data.train["en"].values() for text in texts))
+        self.english = dict(zip(words, encoder.encode_frozen(words), strict=True))  # features, by caption
         rows = torch.tensor([self.number[concept] for concept, _ in named])
         sums = torch.zeros(len(self.concepts), features.shape[1]).index_add_(0, rows, features)
         means = sums / torch.bincount(rows, minlength=len(self.concepts))[:, None]
         english = torch.stack(
             [
-                self.english_features[data.train["en"][c][0]] if c in data.train["en"] else means[n]
+                self.english[data.train["en"][c][0]] if c in data.train["en"] else means[n]
                 for n, c in enumerate(self.concepts)
             ]
         )
@@ -165,7 +168,7 @@ class Anchors:
 
     def compute_drift(self, features: Tensor, texts: Sequence[str]) -> Tensor:
         """Squared distance of English captions from the frozen encoder's features, in units of the variance."""
-        before = torch.stack([self.english_features[text] for text in texts])
+        before = torch.stack([self.english[text] for text in texts])
         return (((features - before) / self.deviation) ** 2).mean()
 
 
@@ -175,14 +178,11 @@ def draw(data: Data, anchors: Anchors, size: int, luck: random.Random) -> tuple[
     texts, concepts = [], []
     while len(texts) < size:
         locale = "en" if len(texts) < english else luck.choice(locales)
-        concept, own = luck.choice(LISTS.setdefault(locale, list(data.train[locale].items())))
+        concept, own = luck.choice(data.lists[locale])
         if concept in anchors.number:
             texts.append(own[0] if len(own) == 1 or luck.random() < NAME_SHARE else luck.choice(own[1:]))
             concepts.append(concept)
     return texts, concepts, english
-
-
-LISTS: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
 
 
 def measure(data: Data, anchors: Anchors, encode: Callable[[Sequence[str]], Tensor]) -> tuple[float, float]:

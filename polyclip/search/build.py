@@ -28,7 +28,7 @@ from polyclip.search._caption_embeddings import (
 )
 from polyclip.search._caption_table import Caption, write_captions
 from polyclip.search._embeddings import read_embeddings, write_embeddings
-from polyclip.search._encode import IndexEncoder, KnownEmbeddings, read_parts, split_changed_files
+from polyclip.search._encode import FileState, IndexEncoder, KnownEmbeddings, read_parts, split_changed_files
 from polyclip.search._format import (
     BESIDE,
     MANIFEST,
@@ -91,25 +91,11 @@ def update_files(
     captions: str | None = None,
     captions_language: str | None = None,
 ) -> FileChanges:
-    """Create or update the files of an index; `polyclip.search.index.update_index` opens it afterwards.
-
-    Args:
-        images: Folder of images, searched recursively.
-        model: Run folder of the model.
-        out: Folder of the index.
-        follow_links: Whether links that lead out of `images` are followed; an index that was made so keeps it.
-        captions: Captions of the images: a table, a corpus, "beside" for files beside the images, or "none". By default
-            what the index was made with, else "beside".
-        captions_language: Code of captions that do not name their language. By default what the index was made with,
-            else the first trained language in their script.
+    """Create or update the files of an index; arguments and errors are those of `polyclip.search.index.update_index`,
+    which opens it afterwards.
 
     Returns:
         What changed.
-
-    Raises:
-        DataError: No image is found or can be read, `out` is not an index or is locked, it indexes other images, or the
-            captions cannot be read.
-        RunError: The index was made by another model.
 
     """
     root = images.resolve()
@@ -123,34 +109,49 @@ def update_files(
     aligner = load_model(model)
     with lock_index(out):
         old = read_manifest(out) if (out / MANIFEST).is_file() else None
-        rows, digest = IndexRows([], torch.empty(0, 0), 0), hash_model(model / "aligner.safetensors")
-        if old is not None:
-            check_run(model, old.aligner, out)
-            entries = read_entries(out, old)
-            rows = IndexRows(
-                entries, read_embeddings(out, old), old.next, read_index_captions(out, old, [e.path for e in entries])
-            )
+        rows, digest = read_rows(out, old, model), hash_model(model / "aligner.safetensors")
         kept, fresh, unread = split_changed_files(root, paths, rows.entries)
         check_same_images(old, kept, rows.entries, root, out)
         known = collect_known_embeddings(rows, out / "parts", digest)
         with record_fingerprints() as seen:
             found, bad, encoded = IndexEncoder(aligner, digest, out / "parts", seen).encode(root, fresh, known)
-        numbered = [
-            Entry(path=p, size=s, changed=c, key=k, number=rows.next + n) for n, ((p, s, c), k) in enumerate(found)
-        ]
         problems = [*problems, *unread, *bad, *unsaid]
-        if not kept and not numbered:
+        if not kept and not found:
             raise DataError(f"None of the {len(paths)} images below {images} can be read; the first: {problems[0]}")
+        added = number_files(found, rows.next)
         new = IndexRows(
-            [*kept, *numbered],
-            join_embeddings(rows, kept, [known.embeddings[entry.key] for entry in numbered]),
-            rows.next + len(numbered),
-            encode_captions(sort_captions(said, [*kept, *numbered]), rows.captions, aligner),
+            [*kept, *added],
+            join_embeddings(rows, kept, [known.embeddings[entry.key] for entry in added]),
+            rows.next + len(added),
+            encode_captions(sort_captions(said, [*kept, *added]), rows.captions, aligner),
         )
         problems += write_index(out, old, new, IndexSources(root, model, digest, follow_links, source), aligner)
         rmtree(out / "parts", ignore_errors=True)
     gone = len({entry.path for entry in rows.entries} - {entry.path for entry in new.entries})
-    return FileChanges(encoded, len(numbered), gone, problems)
+    return FileChanges(encoded, len(added), gone, problems)
+
+
+def read_rows(out: Path, manifest: Manifest | None, model: Path) -> IndexRows:
+    """Read the rows of an index as it is; none where there is no index yet.
+
+    Raises:
+        RunError: It was made by another model.
+
+    """
+    if manifest is None:
+        return IndexRows([], torch.empty(0, 0), 0)
+    check_run(model, manifest.aligner, out)
+    entries = read_entries(out, manifest)
+    captions = read_index_captions(out, manifest, [entry.path for entry in entries])
+    return IndexRows(entries, read_embeddings(out, manifest), manifest.next, captions)
+
+
+def number_files(found: Sequence[tuple[FileState, str]], first: int) -> list[Entry]:
+    """Number encoded files, given by their state and content, from `first` on."""
+    return [
+        Entry(path=path, size=size, changed=changed, key=key, number=first + number)
+        for number, ((path, size, changed), key) in enumerate(found)
+    ]
 
 
 def choose_caption_source(made: Manifest | None, place: str | None, language: str | None) -> CaptionSource:
