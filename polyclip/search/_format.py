@@ -86,6 +86,7 @@ class Manifest(BaseModel):
     captions_from: str = Field(BESIDE, pattern=PATH)  # `beside`, `none`, or a table or corpus
     captions_language: str = ""  # code of those that do not name theirs; empty: found out
     captions_usual: tuple[float, float] = (0.0, 1.0)  # as ranking.measure_usual says
+    examples: dict[str, list[str]] | None = None  # queries by language; None: never chosen
 
     def file_name(self, kind: str) -> str:
         """Return the name of the file of one of `KINDS`."""

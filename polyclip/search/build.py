@@ -29,6 +29,7 @@ from polyclip.search._caption_embeddings import (
 from polyclip.search._caption_table import Caption, write_captions
 from polyclip.search._embeddings import read_embeddings, write_embeddings
 from polyclip.search._encode import FileState, IndexEncoder, KnownEmbeddings, read_parts, split_changed_files
+from polyclip.search._examples import choose_examples
 from polyclip.search._format import (
     BESIDE,
     MANIFEST,
@@ -218,13 +219,28 @@ def write_index(out: Path, old: Manifest | None, rows: IndexRows, of: IndexSourc
         "captions_language": of.captions.language,
         "present": sum(is_file(root / entry.path) for entry in rows.entries),
     }
-    said, same = rows.captions, old is not None and old.next == rows.next and old.rows == len(rows.entries)
+    same = old is not None and old.next == rows.next and old.rows == len(rows.entries)
     facts["alike"], problems = (
         (old.alike, []) if old is not None and same and old.alike is not None else group_alike(root, rows.entries)
     )
-    if old is not None and same and not said.changed:
+    changed = not same or rows.captions.changed
+    facts["examples"] = old.examples if old is not None and not changed else None
+    if facts["examples"] is None:
+        trained = read_trained_languages(model)
+        own = place_captions(rows)
+        facts["examples"] = choose_examples(rows.embeddings, rows.captions, own, aligner.encode_text, trained)
+    if old is not None and not changed:
         write_manifest(out, old.model_copy(update=facts))
-        return problems
+    else:
+        write_generation(out, old, rows, of, aligner, facts)
+    return problems
+
+
+def write_generation(
+    out: Path, old: Manifest | None, rows: IndexRows, of: IndexSources, aligner: PolyCLIP, facts: dict[str, Any]
+) -> None:
+    """Write the files of the next generation, and a manifest with these facts."""
+    model, said = of.model, rows.captions
     manifest = Manifest(
         aligner=of.digest,
         dim=rows.embeddings.shape[1],
@@ -248,18 +264,22 @@ def write_index(out: Path, old: Manifest | None, rows: IndexRows, of: IndexSourc
     write_manifest(
         out, manifest.model_copy(update=found | {"bytes": {name: (out / name).stat().st_size for name in names}})
     )
-    return problems
 
 
 def write_index_captions(
     out: Path, manifest: Manifest, rows: IndexRows, aligner: PolyCLIP, model: Path
 ) -> tuple[float, float]:
     """Write captions and their embeddings; returns the usual mean and deviation of a query's cosine with captions."""
-    place = {entry.path: row for row, entry in enumerate(rows.entries)}
-    own = [place[one.path] for one in rows.captions.captions]
+    own = place_captions(rows)
     write_captions(out / manifest.file_name("captions"), rows.captions.captions, own)
     write_embeddings(out / manifest.file_name("caption_vectors"), rows.captions.embeddings)
     return measure_usual_cosines(rows.captions, own, aligner.encode_text(load_query_names(model)), len(rows.entries))
+
+
+def place_captions(rows: IndexRows) -> list[int]:
+    """Row of the image of each caption."""
+    place = {entry.path: row for row, entry in enumerate(rows.entries)}
+    return [place[one.path] for one in rows.captions.captions]
 
 
 def count_levels_below(out: Path, root: Path) -> int:

@@ -121,6 +121,18 @@ def test_a_few_captions_find_their_images(mine: Path) -> None:
         found.search("gari", caption_weight=1.5)
 
 
+def test_examples_are_captions_and_are_chosen_again_with_them(mine: Path) -> None:
+    assert index(mine).manifest.examples == {}  # this run names no languages, and there are no captions
+    write_beside(mine)
+    found = index(mine).manifest.examples
+    assert found is not None and set(found) <= {"sw"}
+    assert set(found.get("sw", [])) <= {line for text in TEXTS.values() for line in text.splitlines()}
+    path = mine / "images" / ".polyclip-index" / "index.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in facts.items() if key != "examples"}))
+    assert index(mine).manifest.examples == found  # of an index that was made before there were any
+
+
 def test_no_torch_is_needed_and_the_result_is_that_of_torch(mine: Path) -> None:
     write_beside(mine)
     opened = index(mine)

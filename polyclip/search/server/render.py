@@ -13,7 +13,7 @@ from polyclip.data.images import MAX_PIXELS
 from polyclip.languages.schema import load_languages
 from polyclip.search.server.collections import Catalog, Collection
 from polyclip.search.server.errors import RequestError, is_api
-from polyclip.search.server.examples import Example, choose_examples
+from polyclip.search.server.examples import mix_examples
 from polyclip.search.server.query import MOST, ModelAnswer, SearchAnswer, SearchRequest
 from polyclip.search.server.translations import Interface, choose_interface, load_interfaces
 from polyclip.search.server.upload import FORMATS, MAX_UPLOAD
@@ -42,15 +42,12 @@ class Views:
         )
         self.packs = load_languages()
         self.trained = {code for each in catalog.collections.values() for code in each.model.trained}
-        self.examples: list[Example] = choose_examples(
-            [code for each in catalog.collections.values() for code in each.model.trained]
-        )
         self.pages.globals.update(
             catalog=catalog,
             packs=self.packs,
             own_names={pack.code: pack.own_name for pack in self.packs},
             trained=self.trained,
-            examples=self.examples,
+            mix_examples=mix_examples,
             interfaces=load_interfaces(),
             limits=LIMITS,
             max_upload=MAX_UPLOAD,

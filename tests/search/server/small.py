@@ -46,7 +46,9 @@ class SmallIndex(Index):
 
     def __init__(self, root: Path) -> None:
         self.folder, self.root, self.model, self._graph, self._loaded = root / "index", root, root, None, None
-        self.manifest: Any = SimpleNamespace(dim=3, follow_links=False, aligner="letters", different=None, alike=None)
+        self.manifest: Any = SimpleNamespace(
+            dim=3, follow_links=False, aligner="letters", different=None, alike=None, examples=None
+        )
         self.paths = [f"{colour}/{number}.png" for colour in COLOURS for number in range(3)]
         self.captions = None
         self.numbers = torch.arange(len(self.paths))

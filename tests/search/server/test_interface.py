@@ -51,6 +51,23 @@ def png() -> bytes:
     return buffer.getvalue()
 
 
+def test_the_page_has_examples_of_its_index_most_in_its_own_language(
+    client: TestClient, catalog: collections.Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = catalog.collections["small"].index.manifest
+    assert 'class="tries"' not in client.get("/?ui=sw").text
+    monkeypatch.setattr(
+        manifest, "examples", {"en": ["<b>red</b>", "green"], "sw": ["ndege", "paka", "mti", "maji", "jua"]}
+    )
+    shown = {
+        code: re.findall(r'class="chip".*?lang="(..)".*?q=([^"&]+)', client.get(f"/?ui={code}").text)
+        for code in ("sw", "ar")
+    }
+    assert [text for _, text in shown["sw"][:4]] == ["ndege", "paka", "mti", "maji"] and len(shown["sw"]) == 6
+    assert [code for code, _ in shown["ar"]] == ["en", "sw", "en", "sw", "sw", "sw"]
+    assert "<b>red" not in client.get("/").text
+
+
 def test_json_asks_as_a_form_does(client: TestClient) -> None:
     for fields in ({"q": "ggg", "lang": "sw", "top": 2}, {"like": 4}, {"q": "b", "folder": "red", "least": 0.001}):
         sent = client.post("/api/search", json=fields)
