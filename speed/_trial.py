@@ -19,7 +19,8 @@ from torch import Tensor
 
 from polyclip.core.vectors import normalize
 from polyclip.data.corpus import load_corpus
-from polyclip.data.pairs import NAMES, Pairs, SamplingConfig, make_training_pairs
+from polyclip.data.pairs import NAMES, Pairs, SamplingConfig
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.data.types import ImageSource
 from polyclip.evaluation.metrics import compute_ranks, recall
 from polyclip.languages.resolve import resolve_language

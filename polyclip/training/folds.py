@@ -18,7 +18,7 @@ from polyclip.core.progress import Progress, show_messages
 from polyclip.core.run_folder import check_folder, write_settings
 from polyclip.data.corpus import load_corpus
 from polyclip.data.folds import check_folds, name_fold, name_whole
-from polyclip.data.pairs import make_training_pairs
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.evaluation import held_out
 from polyclip.evaluation.held_out import read_named_rows
 from polyclip.evaluation.leakage.compare import describe_leakage

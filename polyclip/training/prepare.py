@@ -16,7 +16,8 @@ from polyclip.core.run_folder import check_folder, write_settings
 from polyclip.core.storage import write_text
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import load_corpus
-from polyclip.data.pairs import NAMES, AddedLanguages, Pairs, make_training_pairs
+from polyclip.data.pairs import NAMES, AddedLanguages, Pairs
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.errors import DataError
 from polyclip.evaluation.leakage.compare import check_leakage
 from polyclip.languages.schema import load_language

@@ -13,8 +13,9 @@ from polyclip.core.randomness import fold_seed
 from polyclip.core.vectors import normalize
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.pairs import AddedLanguages, SamplingConfig, collect_images
+from polyclip.data.pairs import AddedLanguages, SamplingConfig
 from polyclip.data.sampling_weights import HUMAN, get_caption_weight, select_human, select_machine
+from polyclip.data.training_pairs import collect_images
 from polyclip.data.types import Row
 from polyclip.errors import DataError, UnknownName
 from polyclip.languages.schema import Language

@@ -12,7 +12,8 @@ from PIL import Image
 from polyclip.data.augment import SCALE, TURN, make_augmentation
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.images import make_image_source
-from polyclip.data.pairs import AddedLanguages, Pairs, SamplingConfig, make_training_pairs
+from polyclip.data.pairs import AddedLanguages, Pairs, SamplingConfig
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.data.types import ImageSource
 from polyclip.languages.resolve import resolve_language
 from tests.command import polyclip

@@ -9,7 +9,8 @@ from PIL import Image
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.corpus_names import Part, join_names, name_corpora, split_name
 from polyclip.data.joined import describe_corpora
-from polyclip.data.pairs import SamplingConfig, make_training_pairs
+from polyclip.data.pairs import SamplingConfig
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.errors import DataError, UnknownName
 from polyclip.languages.schema import load_language
 

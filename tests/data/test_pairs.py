@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.pairs import NAMES, AddedLanguages, Pairs, SamplingConfig, make_training_pairs
+from polyclip.data.pairs import NAMES, AddedLanguages, Pairs, SamplingConfig
 from polyclip.data.readers import emoji as reader
 from polyclip.data.sampling_weights import compute_language_weights, get_caption_weight, parse_caption_weights
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.data.types import Row
 from polyclip.errors import DataError, UnknownName
 from polyclip.evaluation.held_out import read_named_rows

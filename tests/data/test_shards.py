@@ -23,11 +23,12 @@ from polyclip.core.progress import show_messages
 from polyclip.core.storage import get_cache_folder
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.pairs import Pairs, SamplingConfig, make_training_pairs
+from polyclip.data.pairs import Pairs, SamplingConfig
 from polyclip.data.shards.filesystem import expand_pattern, resolve_beside
 from polyclip.data.shards.index import read_index
 from polyclip.data.shards.order import Strata, permute
 from polyclip.data.shards.scan import read_catalogue
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.errors import DataError, PackError, PolyclipError
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import feature_cache, feature_rows

@@ -15,7 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import load_corpus
-from polyclip.data.pairs import SamplingConfig, make_training_pairs
+from polyclip.data.pairs import SamplingConfig
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.data.types import Row
 from polyclip.errors import DataError, PackError, UnknownName
 from polyclip.evaluation.benchmarks import xm3600

@@ -15,9 +15,10 @@ from transformers.models.nllb import tokenization_nllb
 
 from polyclip.core.toml import CORPORA, LANGUAGES
 from polyclip.data.corpus import load_corpus
-from polyclip.data.pairs import SamplingConfig, make_training_pairs
+from polyclip.data.pairs import SamplingConfig
 from polyclip.data.readers.emoji import languages as locales
 from polyclip.data.readers.emoji import read_captions
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.errors import AmbiguousName, PackError, UnknownName
 from polyclip.languages import schema
 from polyclip.languages.codes import load_schemes, load_special_codes

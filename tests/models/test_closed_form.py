@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from polyclip.data.corpus import load_corpus
-from polyclip.data.pairs import NAMES, Pairs, SamplingConfig, make_training_pairs
+from polyclip.data.pairs import NAMES, Pairs, SamplingConfig
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.aligner import load_model

@@ -15,8 +15,9 @@ from torch import Tensor
 from polyclip.core.toml import CORPORA
 from polyclip.data.corpus import load_corpus
 from polyclip.data.images import make_image_source
-from polyclip.data.pairs import SamplingConfig, make_training_pairs
+from polyclip.data.pairs import SamplingConfig
 from polyclip.data.readers.emoji import pictures
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.data.types import ImageSource
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import branch, feature_cache

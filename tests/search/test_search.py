@@ -25,7 +25,8 @@ from polyclip.core.run_folder import write_settings
 from polyclip.data.corpus import load_corpus
 from polyclip.data.image_files import scan_folder
 from polyclip.data.images import make_image_source, open_image
-from polyclip.data.pairs import SamplingConfig, make_training_pairs
+from polyclip.data.pairs import SamplingConfig
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.languages.schema import load_language
 from polyclip.models.aligner import PolyCLIP, load_model

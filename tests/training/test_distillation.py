@@ -25,7 +25,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from polyclip.core.vectors import normalize
 from polyclip.data.corpus import load_corpus
 from polyclip.data.images import make_image_source
-from polyclip.data.pairs import SamplingConfig, make_training_pairs
+from polyclip.data.pairs import SamplingConfig
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.languages.resolve import resolve_language

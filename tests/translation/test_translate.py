@@ -15,7 +15,8 @@ import tomli_w
 from polyclip.core.run_folder import OWNER, list_strangers, lock_folder
 from polyclip.core.storage import hash_file
 from polyclip.data.corpus import load_corpus
-from polyclip.data.pairs import SamplingConfig, make_training_pairs
+from polyclip.data.pairs import SamplingConfig
+from polyclip.data.training_pairs import make_training_pairs
 from polyclip.errors import DataError, PackError, UnknownName
 from polyclip.evaluation.held_out import read_named_rows
 from polyclip.evaluation.retrieval import Request
