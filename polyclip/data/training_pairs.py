@@ -33,6 +33,9 @@ from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError
 from polyclip.languages.schema import Language
 
+# Caption, row, sampling weight within its language, whether its concept is sampled.
+WeighedCaptions = list[tuple[str, Row, float, bool]]
+
 
 def make_training_pairs(
     corpus: Corpus, languages: list[Language], split: str, sample: SamplingConfig, chosen: AddedLanguages | None = None
@@ -60,6 +63,23 @@ def make_training_pairs(
     """
     if split == "train" and chosen is None and not sample.mix and isinstance(corpus.reader, ShardReader):
         return make_shard_pairs(corpus, languages, sample)
+    rows = read_rows(corpus, languages, split, sample) | dict(chosen.rows if chosen else {})
+    refuse_empty({code: len(found) for code, found in rows.items()}, corpus.name, split)
+    kept = {code: {row.concept for row in found} for code, found in rows.items()} | dict(chosen.kept if chosen else {})
+    named = {code: len(concepts) for code, concepts in kept.items()}
+    weights = compute_language_weights(named, sample.temperature)
+    if chosen is not None:
+        weights = weigh_replay(weights, chosen.rows, chosen.rehearsal)
+    weighed = {code: weigh_captions(corpus, found, sample, kept[code]) for code, found in rows.items()}
+    wanted = {row.concept for found in rows.values() for row in found}
+    in_order = [concept for concept in corpus.reader.split_concepts(corpus.folder, split) if concept in wanted]
+    return join_languages(
+        corpus, in_order, weighed, sample, weights, sum(named.values()) if chosen is None else chosen.named
+    )
+
+
+def read_rows(corpus: Corpus, languages: list[Language], split: str, sample: SamplingConfig) -> dict[str, list[Row]]:
+    """Rows of a split by language: of training what `sample` keeps, of the other splits what people wrote."""
     rows = {
         language.code: normalize_captions(
             corpus.reader.read(corpus.folder, corpus.get_locale(language), split), language
@@ -67,37 +87,32 @@ def make_training_pairs(
         for language in languages
     }
     check_count(corpus, len(rows.get("en", [])), split)
-    judging = {code: select_human(found) for code, found in rows.items()}
-    rows = drop_unweighted(rows, sample.mix, corpus.name) if split == "train" else judging
-    rows = {code: select_rows(found, sample, code) for code, found in rows.items()} | dict(
-        chosen.rows if chosen else {}
-    )
-    for code, found in rows.items():
-        if not found:
+    if split == "train":
+        rows = drop_unweighted(rows, sample.mix, corpus.name)
+    else:
+        rows = {code: select_human(found) for code, found in rows.items()}
+    return {code: select_rows(found, sample, code) for code, found in rows.items()}
+
+
+def refuse_empty(counts: Mapping[str, int], corpus: str, split: str) -> None:
+    """Check that every language has captions.
+
+    Raises:
+        DataError: One has none; the first is named.
+
+    """
+    for code, count in counts.items():
+        if not count:
             raise DataError(
-                f"Corpus {corpus.name!r} has no caption in language {code!r} in split {split!r}; choose another "
-                "language or corpus."
+                f"Corpus {corpus!r} has no caption in language {code!r} in split {split!r}; choose another language "
+                "or corpus."
             )
-    kept = {code: {row.concept for row in found} for code, found in rows.items()} | dict(chosen.kept if chosen else {})
-    named = {code: len(concepts) for code, concepts in kept.items()}
-    weights = compute_language_weights(named, sample.temperature)
-    if chosen is not None:
-        weights = weigh_replay(weights, chosen.rows, chosen.rehearsal)
-    weighed = {code: _weighed(corpus, found, sample, kept[code]) for code, found in rows.items()}
-    wanted = {row.concept for found in rows.values() for row in found}
-    in_order = [concept for concept in corpus.reader.split_concepts(corpus.folder, split) if concept in wanted]
-    return _joined(corpus, in_order, weighed, sample, weights, sum(named.values()) if chosen is None else chosen.named)
 
 
-Weighed = list[
-    tuple[str, Row, float, bool]
-]  # caption, row, sampling weight within its language, whether its concept is sampled
-
-
-def _joined(
+def join_languages(
     corpus: Corpus,
     in_order: list[str],
-    weighed: dict[str, Weighed],
+    weighed: dict[str, WeighedCaptions],
     sample: SamplingConfig,
     weights: Mapping[str, float],
     named: int,
@@ -110,8 +125,8 @@ def _joined(
     for caption_row, (_, row, _, is_drawn) in enumerate(flat):
         if is_drawn:
             named_by[concepts[row.concept]].append(caption_row)
-    images, drawn_by, a_style = collect_images(corpus, concepts, sample.views)
-    owned = (*_padded(drawn_by), *_padded(named_by))
+    images, drawn_by, a_style = list_concept_images(corpus, concepts, sample.views)
+    owned = (*pad_rows(drawn_by), *pad_rows(named_by))
     return Pairs(
         [caption for caption, _, _, _ in flat],
         torch.tensor([concepts[row.concept] for _, row, _, _ in flat]),
@@ -161,20 +176,16 @@ def make_shard_pairs(corpus: Corpus, languages: list[Language], sample: Sampling
 
     """
     table = cast(ShardReader, corpus.reader).table(corpus.folder)
-    spoken = select_captions(
+    captions = select_captions(
         table,
         {language.code: corpus.get_locale(language) for language in languages},
         TrainingSubset(sample.share, sample.pairs),
     )
-    for code, (names, _) in spoken.items():
-        if not len(names):
-            raise DataError(
-                f"Corpus {corpus.name!r} has no caption in language {code!r} in split 'train'; choose another "
-                "language or corpus."
-            )
-        check_count(corpus, len(names) if code == "en" else 0, "train")
-    weights = compute_language_weights({code: len(names) for code, (names, _) in spoken.items()}, sample.temperature)
-    parts = build_strata(table, spoken, weights, sample.name_share)
+    named = {code: len(names) for code, (names, _) in captions.items()}
+    refuse_empty(named, corpus.name, "train")
+    check_count(corpus, named.get("en", 0), "train")
+    weights = compute_language_weights(named, sample.temperature)
+    parts = build_strata(table, captions, weights, sample.name_share)
     number, views = len(parts.images), sample.views
     image_rows = torch.arange(number)[:, None] + number * torch.arange(views)
     return Pairs(
@@ -186,7 +197,7 @@ def make_shard_pairs(corpus: Corpus, languages: list[Language], sample: Sampling
         torch.full((number,), views),
         *group_captions(parts.concept, number),
         sections=(parts.lengths, count_per_shard(table, parts.images) * views),
-        named=sum(len(names) for names, _ in spoken.values()),
+        named=sum(named.values()),
         concepts=ShardConceptNames(table, parts.images),
         strata=parts.strata,
     )
@@ -202,7 +213,7 @@ def select_rows(rows: list[Row], sample: SamplingConfig, language: str) -> list[
     return [row for row in rows if row.concept in chosen]
 
 
-def _weighed(corpus: Corpus, rows: list[Row], sample: SamplingConfig, kept: Collection[str]) -> Weighed:
+def weigh_captions(corpus: Corpus, rows: list[Row], sample: SamplingConfig, kept: Collection[str]) -> WeighedCaptions:
     """Weigh the captions of a language, names first; concepts that are not `kept` get weight 0."""
     mix, weigh = sample.mix, corpus.get_weight
     weights = [get_caption_weight(row.provenance, mix) * weigh(row) if row.concept in kept else 0.0 for row in rows]
@@ -218,7 +229,7 @@ def _weighed(corpus: Corpus, rows: list[Row], sample: SamplingConfig, kept: Coll
     ]
 
 
-def collect_images(
+def list_concept_images(
     corpus: Corpus, concepts: Mapping[str, int], views: int
 ) -> tuple[list[ImageSource], list[list[int]], list[int]]:
     """Collect images style by style, augmentation by augmentation.
@@ -254,6 +265,7 @@ def collect_images(
     return images, rows, lengths
 
 
-def _padded(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+def pad_rows(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Rows as a table, filled up with -1, and how many each has."""
     widest = max(map(len, rows))
     return torch.tensor([row + [-1] * (widest - len(row)) for row in rows]), torch.tensor([len(row) for row in rows])

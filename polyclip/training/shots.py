@@ -15,7 +15,7 @@ from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.pairs import AddedLanguages, SamplingConfig
 from polyclip.data.sampling_weights import HUMAN, get_caption_weight, select_human, select_machine
-from polyclip.data.training_pairs import collect_images
+from polyclip.data.training_pairs import list_concept_images
 from polyclip.data.types import Row
 from polyclip.errors import DataError, UnknownName
 from polyclip.languages.schema import Language
@@ -173,7 +173,7 @@ def order_concepts(corpus: Corpus, concepts: Sequence[str], shots: Shots, tower:
 
 def embed_images(corpus: Corpus, concepts: Sequence[str], tower: BackboneSpec) -> Float[Tensor, "concept dim"]:
     """Unit vectors of each concept: the frozen encoder's centered image features, averaged over styles."""
-    images, rows, lengths = collect_images(corpus, {concept: number for number, concept in enumerate(concepts)}, 1)
+    images, rows, lengths = list_concept_images(corpus, {concept: number for number, concept in enumerate(concepts)}, 1)
     table = feature_cache.encode(tower, images, "training images", lengths)
     table = normalize(table - table.mean(0))
     return normalize(torch.stack([table[own].mean(0) for own in rows]))
