@@ -69,7 +69,7 @@ def hash_images(images: Sequence[ImageSource], what: str) -> ImageHashes:
 
     """
     with open_store() as store:
-        known: dict[str, bytes] = dict(store.execute("SELECT picture, bits FROM hash"))
+        known: dict[str, bytes] = dict(store.execute("SELECT picture, bits FROM hash JOIN thumbnail USING (picture)"))
         missing = list({image.key: image for image in images if image.key not in known}.values())
         problems = compute_hashes(store, missing, known, what)
     kept = [image for image in images if image.key in known]
@@ -267,7 +267,7 @@ def is_same_image(first: ImageSource, second: ImageSource, thumbnails: dict[str,
 
 
 def find_thumbnail(image: ImageSource) -> np.ndarray:
-    """The thumbnail that was stored when the image was hashed; made now where an older cache has none."""
+    """The thumbnail that was stored when the image was hashed; made now for an image that was not."""
     with open_store() as store:
         row = store.execute("SELECT pixels FROM thumbnail WHERE picture = ?", (image.key,)).fetchone()
     if row is None:

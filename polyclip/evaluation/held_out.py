@@ -8,6 +8,7 @@ names, that is the first captions; human captions are preferred. Intervals resam
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -77,7 +78,7 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
 
 
 def read_named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Row]], list[str]]:
-    """Read the rows of every language to be scored.
+    """Read the rows of every language to be scored, with their first captions alone.
 
     Args:
         corpus: The corpus to read.
@@ -91,12 +92,7 @@ def read_named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Ro
 
     """
     locales = {language.code: corpus.get_locale(language) for language in request.languages} or list_locales(corpus)
-    rows = {
-        code: normalize_captions(
-            select_human(corpus.reader.read(corpus.folder, locale, request.split)), find_pack(code)
-        )
-        for code, locale in locales.items()
-    }
+    rows = {code: read_names(corpus, code, locale, request.split) for code, locale in locales.items()}
     least = FEWEST if not request.languages else 1
     few = sorted(code for code, found in rows.items() if len(found) < (1 if request.is_seen(code) else least))
     rows = {code: found for code, found in rows.items() if code not in few}
@@ -106,6 +102,12 @@ def read_named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Ro
             f"{corpus.name!r}."
         )
     return rows, few
+
+
+def read_names(corpus: Corpus, code: str, locale: str, split: str) -> list[Row]:
+    """Read the names of a split in one language: the first caption of each row, normalized."""
+    rows = select_human(corpus.reader.read(corpus.folder, locale, split))
+    return normalize_captions([replace(row, captions=row.captions[:1]) for row in rows], find_pack(code))
 
 
 def encode_names(aligner: PolyCLIP, rows: dict[str, list[Row]]) -> dict[str, Float[Tensor, "name width"]]:

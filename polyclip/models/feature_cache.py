@@ -181,7 +181,8 @@ def ensure_cached(
 ) -> list[tuple[list[Path], Int[Tensor, " row"]]]:
     """For each section its cache files, all of which exist now, and the row of each item in them."""
     plans = [plan(part) for part in split(items, sections)]
-    paths = [[chunk_path(tower, chunk, position) for chunk in chunks] for chunks, _ in plans]
+    folder = get_folder(tower, position)
+    paths = [[folder / name_chunk(chunk) for chunk in chunks] for chunks, _ in plans]
     wanted = {
         path: chunk
         for (chunks, _), found in zip(plans, paths, strict=True)
@@ -203,7 +204,8 @@ def ensure_cached(
 def missing(tower: BackboneSpec, position: int, items: Sequence[Any], sections: Sequence[int] = ()) -> int:
     """How many rows `states` would have to compute for these items."""
     chunks = [chunk for part in split(items, sections) for chunk in plan(part)[0]]
-    return sum(len(chunk) for chunk in chunks if not chunk_path(tower, chunk, position).exists())
+    folder = get_folder(tower, position)
+    return sum(len(chunk) for chunk in chunks if not (folder / name_chunk(chunk)).exists())
 
 
 def split(items: Sequence[Any], sections: Sequence[int]) -> list[Sequence[Any]]:
@@ -225,12 +227,16 @@ def plan(items: Sequence[Any]) -> tuple[list[Sequence[Any]], Int[Tensor, " row"]
     return [distinct[start : start + CHUNK] for start in range(0, len(distinct), CHUNK)], order
 
 
-def chunk_path(tower: BackboneSpec, chunk: Sequence[str | ImageSource], position: int) -> Path:
-    """Cache file of a chunk; its folder is named by the encoder and by the format it is run in."""
-    rows = hash_parts(*map(get_key, chunk))
+def get_folder(tower: BackboneSpec, position: int) -> Path:
+    """Folder of an encoder's cache files, named by the encoder and by the format it is run in."""
     precision = current_encode_precision()
     folder = get_cache_folder() / "features" / (tower.identity[:16] + ("" if precision == FP32 else f"-{precision}"))
-    return (folder if position == POOLED else folder / str(position)) / f"{rows[:32]}.safetensors"
+    return folder if position == POOLED else folder / str(position)
+
+
+def name_chunk(chunk: Sequence[str | ImageSource]) -> str:
+    """Name of the cache file of a chunk."""
+    return f"{hash_parts(*map(get_key, chunk))[:32]}.safetensors"
 
 
 def count_rows(order: Int[Tensor, " row"]) -> list[int]:

@@ -167,10 +167,11 @@ def open_features(
 
 def _column(tower: BackboneSpec, items: Sequence[Any], what: str, sections: Sequence[int]) -> CachedColumn:
     spans, place = [], np.empty(len(items), np.int16)
+    folder = feature_cache.get_folder(tower, feature_cache.POOLED)
     with Progress(f"looking up {what}", len(items)) as progress:
         for start, end in list_chunks(sections):
             found, order = feature_cache.plan(items[start:end])
-            spans.append((start, end, feature_cache.chunk_path(tower, found[0], feature_cache.POOLED)))
+            spans.append((start, end, folder / feature_cache.name_chunk(found[0])))
             place[start:end] = order.numpy()
             progress.advance(end - start)
     missing = list({path: (start, end, path) for start, end, path in spans if not path.exists()}.values())

@@ -67,11 +67,11 @@ def collect_optimizer_state(optimizer: Any) -> dict[str, Tensor]:
     """Collect the optimizer state of every trained parameter; all processes call it, and the first one gets the
     tensors.
     """
-    found = {}
+    found, first = {}, distributed.is_first_process()
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
             tensor = fsdp.gather_tensor(value)
-            if distributed.is_first_process():
+            if first:
                 found[f"{index}.{key}"] = tensor
     return found
 

@@ -33,7 +33,8 @@ def list_score_markers(run: AlignConfig, aligner: PolyCLIP) -> dict[str, Path]:
     keys = {
         name: hash_parts(run.corpus, *files, side.tower.identity, str(side.cut), name) for name, side in wanted.items()
     }
-    return {name: get_cache_folder() / "features" / "scored" / key[:32] for name, key in keys.items()}
+    folder = get_cache_folder() / "features" / "scored"
+    return {name: folder / key[:32] for name, key in keys.items()}
 
 
 def list_reported_languages(run: AlignConfig, corpus: Corpus) -> list[Language]:
