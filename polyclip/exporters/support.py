@@ -28,7 +28,7 @@ def read_plan(run: Path) -> Plan:
         WeightsError: Its weights are damaged.
 
     """
-    return plan_of(read_parts(run)[0])
+    return plan_of(read_parts(run).config)
 
 
 def find_limits(plan: Plan, target: str) -> Limits:

@@ -25,15 +25,15 @@ from polyclip.models.hub import REPOSITORY, publish
 from polyclip.models.labels import Prediction, fill_prompts, prediction_of
 from polyclip.models.losses import LOSSES, STARTS
 from polyclip.models.method import Method
-from polyclip.models.model_checks import check_finite, check_head
-from polyclip.models.model_file import locate, read_parts, read_settings_beside, save_model, write_parts
+from polyclip.models.model_checks import check_finite, check_head, check_state
+from polyclip.models.model_file import ModelParts, locate, read_parts, read_settings_beside, save_model, write_parts
 
 START_SCALE = 1 / 0.07  # Radford et al. 2021
 MAX_SCALE = 100.0
 
 
 class PolyCLIP(nn.Module):
-    """Text side, vision side and the logit scale. What `requires_grad` is trained; nothing else is saved."""
+    """A text branch, a vision branch and the logit scale. What `requires_grad` is trained; nothing else is saved."""
 
     def __init__(self, recipe: ModelConfig) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class PolyCLIP(nn.Module):
         return self.log_scale.clamp(max=math.log(MAX_SCALE)).exp()
 
     def forward(self, text: dict[str, Any], image: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Unit vectors of captions and of pictures, scale and bias of their logits."""
+        """Embed what a training step feeds both branches with: text and image embeddings, logit scale and bias."""
         return self.text(text), self.vision(image), self.scale(), self.logit_bias
 
     @classmethod
@@ -121,7 +121,7 @@ class PolyCLIP(nn.Module):
             PolyclipError: The disk is full.
 
         """
-        save_model(self, Path(path))
+        save_model(self.parts(), Path(path), self.settings, self.source)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, revision: str | None = None) -> str:
         """Publish the model on the Hugging Face hub.
@@ -142,7 +142,7 @@ class PolyCLIP(nn.Module):
         if REPOSITORY.fullmatch(repo_id) is None:
             raise RunError(f"{repo_id!r} is not a name on the hub; expected owner/name.")
         with TemporaryDirectory() as folder:
-            save_model(self, Path(folder))
+            self.save_pretrained(folder)
             files = sorted(Path(folder).iterdir())
             return publish(repo_id, files, "Add a polyclip model", revision=revision, private=private)[1]
 
@@ -315,36 +315,31 @@ class PolyCLIP(nn.Module):
     def set_state(self, state: dict[str, Tensor], where: str) -> None:
         """Put a state in.
 
-        Raises WeightsError for a missing or extra tensor, or one of another shape.
+        Args:
+            state: Tensors by name, as `state` returns them.
+            where: Where they come from, for messages.
+
+        Raises:
+            WeightsError: A tensor is missing, unexpected or of another shape.
+
         """
         own = self.state()
-        missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        shapes = [
-            f"{n} is {list(state[n].shape)}, expected {list(own[n].shape)}"
-            for n in own
-            if n in state and state[n].shape != own[n].shape
-        ]
-        for problem, found in (
-            ("lacks tensor", missing),
-            ("has unexpected tensor", extra),
-            ("has a tensor of another shape:", shapes),
-        ):
-            if found:
-                more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-                raise WeightsError(
-                    f"{where} {problem} {found[0]}{more}; it was not made by method {self.config.method} on these "
-                    "encoders."
-                )
+        check_state(own, state, self.config.method, where)
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(state[name])
 
+    def parts(self) -> ModelParts:
+        """What the model's file holds: configuration, trained tensors, and on which encoders they were trained."""
+        identities = {"text_encoder": self.text.tower.identity, "vision_tower": self.vision.tower.identity}
+        return ModelParts(self.config, identities, self.state())
+
     def save(self, path: str | Path) -> None:
         """Write the trained parts to a `.safetensors` file; any other path is a folder, as in `save_pretrained`."""
         if Path(path).suffix == ".safetensors":
-            write_parts(self, Path(path))
+            write_parts(self.parts(), Path(path))
         else:
-            save_model(self, Path(path))
+            self.save_pretrained(path)
 
 
 def as_asked(found: Tensor, convert_to_numpy: bool) -> Any:
@@ -369,21 +364,20 @@ def load_model(run: str | Path, *, revision: str | None = None, cache_dir: str |
 
     """
     folder, source = locate(run, revision, cache_dir)
-    config, identities, state = read_parts(folder)
+    parts = read_parts(folder)
     with keep_random_state():
-        model = PolyCLIP(config)
-    for branch, key in ((model.text, "text_encoder"), (model.vision, "vision_tower")):
-        made_on = identities.get(key, "none")
+        model = PolyCLIP(parts.config)
+    for branch, (key, made_on) in zip((model.text, model.vision), parts.identities.items(), strict=True):
         if branch.tower.identity != made_on:
             raise WeightsError(
                 f"{folder} was trained on another {key.replace('_', ' ')} than {branch.tower.name} here: identity "
                 f"{made_on[:16]} in the file, {branch.tower.identity[:16]} at hand. Install the version it was "
                 "trained with, or align again."
             )
-    check_finite(state, str(folder))
-    model.set_state(state, str(folder))
+    check_finite(parts.state, str(folder))
+    model.set_state(parts.state, str(folder))
     model.eval()
     for branch in (model.text, model.vision):
         check_head(branch, str(folder))
     model.source, model.settings = source, read_settings_beside(folder)
-    return model.eval().to(current_device())
+    return model.to(current_device())

@@ -1,4 +1,4 @@
-"""Check that a model can tell captions and images apart, before it answers anything."""
+"""Check that a state fits a model, and that the model can tell captions and images apart, before it answers."""
 
 import torch
 from torch import Tensor
@@ -24,6 +24,36 @@ def check_finite(state: dict[str, Tensor], where: str) -> None:
         if tensor.is_floating_point() and not tensor.isfinite().all():
             count = int((~tensor.isfinite()).sum())
             raise WeightsError(f"{where}: {count} of {tensor.numel()} values of {name} are NaN or infinite. {AGAIN}")
+
+
+def check_state(own: dict[str, Tensor], given: dict[str, Tensor], method: str, where: str) -> None:
+    """Check that a state has the tensors of a model, in their shapes.
+
+    Args:
+        own: The model's tensors by name.
+        given: What is to take their place.
+        method: The model's method, for messages.
+        where: Where the state comes from, for messages.
+
+    Raises:
+        WeightsError: A tensor is missing, unexpected or of another shape; the first is named.
+
+    """
+    shapes = [
+        f"{name} is {list(given[name].shape)}, expected {list(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in given and given[name].shape != tensor.shape
+    ]
+    for problem, found in (
+        ("lacks tensor", sorted(own.keys() - given.keys())),
+        ("has unexpected tensor", sorted(given.keys() - own.keys())),
+        ("has a tensor of another shape:", shapes),
+    ):
+        if found:
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            raise WeightsError(
+                f"{where} {problem} {found[0]}{more}; it was not made by method {method} on these encoders."
+            )
 
 
 @torch.inference_mode()

@@ -4,8 +4,9 @@ files.
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -23,24 +24,33 @@ from polyclip.errors import RunError, WeightsError
 from polyclip.models.branch import ModelConfig
 from polyclip.models.hub import NEEDED, RUN_FILES, is_repository, pull
 
-if TYPE_CHECKING:
-    from polyclip.models.aligner import PolyCLIP
-
 FORMAT = "1"
 FILE, SETTINGS = NEEDED
+ENCODERS = ("text_encoder", "vision_tower")
 SIZES, MOST = ("dim", "anchors", "name_units", "name_dim", "space"), 10_000_000  # of a configuration
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # what torch.save and pickle write first
 
 
-def write_parts(model: "PolyCLIP", path: Path) -> None:
-    """Write the trained parts, matrices in half precision, with the configuration and the identity of both encoders."""
-    metadata = {
-        "polyclip": FORMAT,
-        "recipe": json.dumps(model.config.__dict__),
-        "text_encoder": model.text.tower.identity,
-        "vision_tower": model.vision.tower.identity,
-    }
-    state = {name: tensor.detach().cpu() for name, tensor in model.state().items()}
+@dataclass(frozen=True)
+class ModelParts:
+    """What a model's file holds.
+
+    Attributes:
+        config: The configuration.
+        identities: Of the frozen encoders that it was trained on: `text_encoder` and `vision_tower`.
+        state: The trained tensors by name.
+
+    """
+
+    config: ModelConfig
+    identities: dict[str, str]
+    state: dict[str, Tensor]
+
+
+def write_parts(parts: ModelParts, path: Path) -> None:
+    """Write a model's file, with matrices in half precision."""
+    metadata = {"polyclip": FORMAT, "recipe": json.dumps(parts.config.__dict__), **parts.identities}
+    state = {name: tensor.detach().cpu() for name, tensor in parts.state.items()}
     with write_atomically(path, what="trained parts") as temporary:
         tensors = {n: (t.half() if t.ndim > 1 else t.float() if t.is_floating_point() else t) for n, t in state.items()}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=metadata)
@@ -80,14 +90,14 @@ def read_aligner(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     return metadata, state
 
 
-def read_parts(folder: Path) -> tuple[ModelConfig, dict[str, str], dict[str, Tensor]]:
-    """Read the configuration, the encoders' identities and the tensors of a model.
+def read_parts(folder: Path) -> ModelParts:
+    """Read a model's file.
 
     Args:
         folder: A run folder, or an `aligner.safetensors`.
 
     Returns:
-        The configuration, the file's metadata, and the trained tensors on the CPU.
+        What it holds, on the CPU.
 
     Raises:
         RunError: There is no such file.
@@ -108,7 +118,8 @@ def read_parts(folder: Path) -> tuple[ModelConfig, dict[str, str], dict[str, Ten
             f"{path} has a recipe that this version of polyclip cannot read ({describe_error(error)}); align again, "
             "or use the version it was made with."
         ) from error
-    return config, metadata, state
+    identities = {key: metadata.get(key, "none") for key in ENCODERS}
+    return ModelParts(config, identities, state)
 
 
 def parse_config(text: str) -> ModelConfig:
@@ -141,12 +152,14 @@ def read_settings_beside(folder: Path) -> dict[str, Any]:
     return read_settings(folder) if (folder / SETTINGS).is_file() else {}
 
 
-def save_model(model: "PolyCLIP", folder: Path) -> None:
+def save_model(parts: ModelParts, folder: Path, settings: dict[str, Any], source: str) -> None:
     """Write a model and its run's files into a folder.
 
     Args:
-        model: The model.
+        parts: Of the model.
         folder: Where it is written; created if needed.
+        settings: Of its run; empty for a model without one.
+        source: The folder that it was loaded from, whose scores and card are copied; may be empty.
 
     Raises:
         RunError: `folder` is a file, or a file of the run is a link to one elsewhere.
@@ -155,12 +168,20 @@ def save_model(model: "PolyCLIP", folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; expected a folder to save the model in.")
     folder.mkdir(parents=True, exist_ok=True)
-    write_parts(model, folder / FILE)
-    if model.settings:
-        write_settings(folder, model.settings)
-    source = Path(model.source)
-    if not model.source or source.resolve() == folder.resolve():
-        return
+    write_parts(parts, folder / FILE)
+    if settings:
+        write_settings(folder, settings)
+    if source and Path(source).resolve() != folder.resolve():
+        copy_run_files(Path(source), folder)
+
+
+def copy_run_files(source: Path, folder: Path) -> None:
+    """Copy a run's scores, log and card.
+
+    Raises:
+        RunError: One of them is a link to a file elsewhere.
+
+    """
     for name in [name for name in RUN_FILES if name not in NEEDED and (source / name).is_file()]:
         if is_outside(source / name):
             raise RunError(f"{source / name} is a link to a file elsewhere, which is not copied; put the file there.")
@@ -190,7 +211,6 @@ def locate(run: str | Path, revision: str | None, cache_dir: str | Path | None) 
     if revision is not None:
         raise RunError(
             f"revision {revision!r} is for a run on the hub (owner/name), but {run} is not written like one or is a "
-            "folder "
-            "here; omit it."
+            "folder here; omit it."
         )
     return Path(run), str(run)

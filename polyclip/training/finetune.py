@@ -100,7 +100,7 @@ def read_recipe(start: Path) -> ModelConfig:
             f"{start} is not a finished run: aligner.safetensors not found.{hint_folder(start, RUN_FOLDER)} Make one "
             f"with: polyclip align --lang en --out {start}"
         )
-    return read_parts(path)[0]
+    return read_parts(path).config
 
 
 def describe_continuation(continued: Continuation) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from polyclip.errors import WeightsError
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.branch import ModelConfig
-from polyclip.models.model_file import read_aligner, write_parts
+from polyclip.models.model_file import read_aligner
 from tests.command import polyclip
 from tests.toy import write_text_encoder, write_vision_tower
 
@@ -31,7 +31,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
 @pytest.fixture
 def run(toy: ModelConfig, tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir()
-    write_parts(PolyCLIP(toy), tmp_path / "run" / "aligner.safetensors")
+    PolyCLIP(toy).save(tmp_path / "run" / "aligner.safetensors")
     return tmp_path / "run"
 
 
@@ -104,9 +104,8 @@ def test_pickles_and_lying_headers(run: Path) -> None:
 def test_equal_models_are_equal_files(toy: ModelConfig, tmp_path: Path) -> None:
     program = (
         "import sys, torch; from pathlib import Path; from polyclip.models.branch import ModelConfig;"
-        "from polyclip.models.aligner import PolyCLIP; from polyclip.models.model_file import write_parts;"
-        "import json; torch.manual_seed(0);"
-        "write_parts(PolyCLIP(ModelConfig(**json.loads(sys.argv[1]))), Path(sys.argv[2]))"
+        "from polyclip.models.aligner import PolyCLIP; import json; torch.manual_seed(0);"
+        "PolyCLIP(ModelConfig(**json.loads(sys.argv[1]))).save(Path(sys.argv[2]))"
     )
     files = [tmp_path / f"{number}.safetensors" for number in range(2)]
     for path in files:
