@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polyclip.api import AlignResult as AlignResult
-    from polyclip.api import align as align
+    from polyclip.alignment import AlignResult as AlignResult
+    from polyclip.alignment import align as align
     from polyclip.api import compare as compare
     from polyclip.api import doctor as doctor
     from polyclip.api import evaluate as evaluate
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 PUBLIC = {  # module of each public name: imported when it is first used, so that `import polyclip` takes no time
-    "api": "AlignResult align compare doctor evaluate export get_language list_benchmarks list_languages list_methods "
-    "translate",
+    "alignment": "AlignResult align",
+    "api": "compare doctor evaluate export get_language list_benchmarks list_languages list_methods translate",
     "data.corpus": "Corpus",
     "errors": "AmbiguousName DataError PackError PolyclipError RunError UnknownName WeightsError",
     "evaluation.results": "Result Score",

@@ -1,38 +1,27 @@
-"""The functions of `import polyclip`: what the command line does, for programs and notebooks."""
+"""The functions of `import polyclip` beside `align`: what the command line does, for programs and notebooks."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from polyclip.alignment import Languages, OneCorpus
 from polyclip.core.device import use_device
-from polyclip.core.encode_precision import use_encode_precision
 from polyclip.core.progress import show_messages
 from polyclip.data.corpus import Corpus
 from polyclip.data.corpus_names import name_corpora
-from polyclip.errors import UnknownName
-from polyclip.evaluation.results import Choice, Result, Score
+from polyclip.evaluation.results import Result
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language, list_languages
-from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.models.branch import ModelConfig
-from polyclip.training.config import OptimizerConfig
-from polyclip.training.configure import build_budget, build_config
-from polyclip.training.library_model import apply_library_model
-from polyclip.training.options import AlignOptions
-from polyclip.training.request import resolve_request
+from polyclip.models.aligner import PolyCLIP
 
 if TYPE_CHECKING:
     from polyclip.evaluation.significance import Comparison
     from polyclip.evaluation.tokenizer.findings import Checkup
     from polyclip.exporters.run import ExportResult
 
-Languages = str | Sequence[str]
-OneCorpus = str | Path | Corpus
 __all__ = [
-    "align",
     "compare",
     "doctor",
     "evaluate",
@@ -43,170 +32,6 @@ __all__ = [
     "list_methods",
     "translate",
 ]
-
-
-@dataclass(frozen=True)
-class AlignResult:
-    """What `align` returns.
-
-    Attributes:
-        model: The trained model, in eval mode.
-        result: Scores on held-out images, settings, and where every number comes from.
-        path: The run folder; `PolyCLIP.from_pretrained(path)` loads the model again.
-        choice: What `method="auto"` tried and why it chose; None for a method by name.
-
-    """
-
-    model: PolyCLIP
-    result: Result
-    path: Path
-    choice: Choice | None = None
-
-    @property
-    def scores(self) -> list[Score]:
-        """Held-out retrieval scores, with intervals."""
-        return self.result.scores
-
-    def to_dataframe(self) -> Any:
-        """The scores as a pandas data frame, one row a figure; requires pandas."""
-        return self.result.to_dataframe()
-
-
-def align(
-    languages: Languages | None = None,
-    *,
-    corpus: OneCorpus | Sequence[OneCorpus] = "emoji",
-    method: str | None = None,
-    output_dir: str | Path | None = None,
-    base: str | Path | None = None,
-    num_shots: int | None = None,
-    model: ModelConfig | None = None,
-    optimizer: OptimizerConfig | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    time_budget: str | None = None,
-    device: str | torch.device | None = None,
-    precision: str = "fp32",
-    encode_precision: str = "auto",
-    seed: int = 0,
-    resume: bool = False,
-    callbacks: Sequence[Callable[[dict[str, Any]], None]] = (),
-    show_progress_bar: bool = False,
-    **options: Any,
-) -> AlignResult:
-    """Align languages to images, and score the model on held-out images.
-
-    Args:
-        languages: Code or name of a language, or several; None with `settings`, which names them.
-        corpus: Name of a corpus, path of a pack, table or folder, a `Corpus`, or a list of several; "ours=3" draws each
-            caption of `ours` three times as often.
-        method: One of `list_methods()`, or `auto`: what validates best within `time_budget`. By default what the first
-            language's pack advises.
-        output_dir: Run folder; by default `runs/<languages>-<method>`.
-        base: Run folder to go on from, with new languages.
-        num_shots: With `base`: named images of each new language; 0 leaves the model as it is. By default all.
-        model: Encoders, method and head in full, in place of the options one by one.
-        optimizer: Schedule of the method's own phase in full.
-        epochs: Passes over the training images in the method's own phase.
-        batch_size: Pairs in a step of that phase.
-        learning_rate: The highest one of that phase.
-        time_budget: For `method="auto"`: `90s`, `5m`, `1h`.
-        device: `cpu`, `cuda`, `cuda:N` or `mps`; by default the best there is.
-        precision: `fp32`, `bf16` or `fp16` in training.
-        encode_precision: `fp32`, `bf16` or, on a CPU, `int8`, in which frozen encoders encode; by default bf16 on a CPU
-            that multiplies it in hardware.
-        seed: Of initial weights, batches and dropout.
-        resume: Go on with an interrupted run in the same folder.
-        callbacks: Called with each line of the training log as it is written.
-        show_progress_bar: Show progress on standard error.
-        **options: Any other option of `polyclip align`, with underscores: `text_encoder`, `vision_tower`, `english`,
-            `class_names`, `head_dim`, `train_towers`, `caption_weights`, ... `settings`, a run's folder
-            or run.toml, decides everything else; `changes` is a list such as `["heads.epochs=5"]`.
-
-    Returns:
-        The model, its scores and its folder.
-
-    Raises:
-        UnknownName: A language, corpus, method or option does not exist.
-        RunError: The folder holds another or an unfinished run.
-        DataError: Captions or images are invalid, or the test split is not unseen.
-
-    Example:
-        >>> found = align("sw", output_dir="runs/sw")
-        >>> found.model.encode_text("mbwa").shape
-        torch.Size([383])
-
-    """
-    named: dict[str, Any] = {
-        "method": method,
-        "start": base and Path(base),
-        "shots": num_shots,
-        "epochs": epochs,
-        "budget": time_budget,
-    }
-    options |= {"settings": Path(options["settings"])} if options.get("settings") else {}
-    named |= {"batch_size": batch_size, "learning_rate": learning_rate, "out": output_dir and Path(output_dir)}
-    given = {key: value for key, value in (named | options).items() if value is not None}
-    check_options(given)
-    where = name_corpora(corpus)
-    own: dict[str, Any] = {"corpus": where} if where != "emoji" else {}
-    asked = AlignOptions(
-        lang=[languages] if isinstance(languages, str) else list(languages or []),
-        precision=precision,
-        seed=seed,
-        resume=resume,
-        typed=frozenset(given | own),
-        **given,
-        **own,
-    )
-    encode_precision = "" if encode_precision == "auto" else encode_precision
-    with show_messages(show_progress_bar), use_device(device), use_encode_precision(encode_precision):
-        return run_alignment(asked, model, optimizer, callbacks)
-
-
-def check_options(given: dict[str, Any]) -> None:
-    """Whether these are options of an alignment.
-
-    Raises:
-        UnknownName: One is not; the nearest are named.
-
-    """
-    known = {field.name for field in fields(AlignOptions)} - {"typed", "lang"}
-    for name in given:
-        if name not in known:
-            raise UnknownName("option of align", name, known)
-
-
-def run_alignment(
-    options: AlignOptions,
-    model: ModelConfig | None,
-    optimizer: OptimizerConfig | None,
-    callbacks: Sequence[Callable[[dict[str, Any]], None]],
-) -> AlignResult:
-    """Resolve what was asked for, train, score, and load what was saved."""
-    from polyclip.core.registry import find
-    from polyclip.pipeline import align as align_run
-    from polyclip.pipeline import align_within
-
-    options = apply_library_model(options)
-    if options.targets:
-        from polyclip.exporters.choose import choose_for_targets
-
-        options, _ = choose_for_targets(options, options.targets)
-    if model is not None:
-        options = replace(options, method=model.method)
-    request = resolve_request(options)
-    budget = build_budget(options, request)
-    config = replace(build_config(options, request), observers=tuple(callbacks))
-    if model is not None:
-        config = replace(config, recipe=model)
-    if optimizer is not None and find("methods", config.recipe.method).METHOD.trains_towers:
-        config = replace(config, towers=optimizer)
-    elif optimizer is not None:
-        config = replace(config, heads=optimizer)
-    result, choice = (align_run(config), None) if budget is None else align_within(config, budget)
-    return AlignResult(load_model(config.out), result, config.out, choice)
 
 
 def evaluate(

@@ -19,6 +19,7 @@ report
 training
 search exporters
 pipeline
+alignment
 api
 studies
 cli
