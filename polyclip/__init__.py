@@ -58,11 +58,27 @@ _MODULES = {name: module for module, names in PUBLIC.items() for name in names.s
 __all__ = sorted([*_MODULES, "__version__", "load"])
 
 
-def load(name_or_path: Any, revision: str | None = None) -> "PolyCLIP":
-    """Another name of `PolyCLIP.from_pretrained`."""
+def load(name_or_path: Any, revision: str | None = None, **options: Any) -> "PolyCLIP":
+    """Load a model: another name of `PolyCLIP.from_pretrained`.
+
+    Args:
+        name_or_path: A run folder, or owner/name of a run on the Hugging Face hub.
+        revision: Branch, tag or commit on the hub.
+        **options: `device`, `dtype` and `cache_dir`, as there.
+
+    Returns:
+        The model in eval mode.
+
+    Raises:
+        RunError: As `PolyCLIP.from_pretrained` raises, and its other errors.
+
+    Example:
+        >>> load("runs/sw-head-mlp", device="cpu")
+
+    """
     from polyclip.models.aligner import PolyCLIP
 
-    return PolyCLIP.from_pretrained(name_or_path, revision=revision)
+    return PolyCLIP.from_pretrained(name_or_path, revision=revision, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,24 +3,25 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from polyclip.core.device import use_device
-from polyclip.core.encode_precision import use_encode_precision
-from polyclip.core.progress import show_messages
-from polyclip.data.corpus import Corpus
+from polyclip.core.progress import console, show_messages
+from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.corpus_names import name_corpora
-from polyclip.errors import UnknownName
+from polyclip.errors import RunError, UnknownName
 from polyclip.evaluation.results import Choice, Result, Score
-from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.models.branch import ModelConfig
-from polyclip.training.config import OptimizerConfig
 from polyclip.training.configure import build_budget, build_config
 from polyclip.training.library_model import apply_library_model
-from polyclip.training.options import AlignOptions
-from polyclip.training.request import resolve_request
+from polyclip.training.options import AlignOptions, AlignRequest
+from polyclip.training.request import choose_corpus, resolve_request
+from polyclip.training.trackers import check_trackers
+
+if TYPE_CHECKING:  # torch takes seconds: a wrong option is told before
+    import torch
+
+    from polyclip.models.aligner import PolyCLIP
+    from polyclip.models.branch import ModelConfig
+    from polyclip.training.config import AlignConfig, OptimizerConfig
 
 Languages = str | Sequence[str]
 OneCorpus = str | Path | Corpus
@@ -39,7 +40,7 @@ class AlignResult:
 
     """
 
-    model: PolyCLIP
+    model: "PolyCLIP"
     result: Result
     path: Path
     choice: Choice | None = None
@@ -62,13 +63,13 @@ def align(
     output_dir: str | Path | None = None,
     base: str | Path | None = None,
     num_shots: int | None = None,
-    model: ModelConfig | None = None,
-    optimizer: OptimizerConfig | None = None,
+    model: "ModelConfig | None" = None,
+    optimizer: "OptimizerConfig | None" = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
     time_budget: str | None = None,
-    device: str | torch.device | None = None,
+    device: "str | torch.device | None" = None,
     precision: str = "fp32",
     encode_precision: str = "auto",
     seed: int = 0,
@@ -94,7 +95,7 @@ def align(
         batch_size: Pairs in a step of that phase.
         learning_rate: The highest one of that phase.
         time_budget: For `method="auto"`: `90s`, `5m`, `1h`.
-        device: `cpu`, `cuda`, `cuda:N` or `mps`; by default the best there is.
+        device: `cpu`, `cuda`, `cuda:N` or `mps`; by default the best there is. GPUs are experimental.
         precision: `fp32`, `bf16` or `fp16` in training.
         encode_precision: `fp32`, `bf16` or, on a CPU, `int8`, in which frozen encoders encode; by default bf16 on a CPU
             that multiplies it in hardware.
@@ -103,15 +104,16 @@ def align(
         callbacks: Called with each line of the training log as it is written.
         show_progress_bar: Show progress on standard error.
         **options: Any other option of `polyclip align`, with underscores: `text_encoder`, `vision_tower`, `english`,
-            `class_names`, `head_dim`, `train_towers`, `caption_weights`, ... `settings`, a run's folder
-            or run.toml, decides everything else; `changes` is a list such as `["heads.epochs=5"]`.
+            `class_names`, `head_dim`, `train_towers`, `caption_weights`, `track`, ... `settings`, a run's folder or
+            run.toml, decides everything else; `changes` is a list such as `["heads.epochs=5"]`.
 
     Returns:
         The model, its scores and its folder.
 
     Raises:
         UnknownName: A language, corpus, method or option does not exist.
-        RunError: The folder holds another or an unfinished run.
+        RunError: The folder holds another or an unfinished run, or retention dropped by more than `max_drop`
+            percentage points.
         DataError: Captions or images are invalid, or the test split is not unseen.
 
     Example:
@@ -143,8 +145,15 @@ def align(
         **own,
     )
     encode_precision = "" if encode_precision == "auto" else encode_precision
+    from polyclip.core.device import use_device
+    from polyclip.core.encode_precision import use_encode_precision
+    from polyclip.models.aligner import load_model
+
     with show_messages(show_progress_bar), use_device(device), use_encode_precision(encode_precision):
-        return run_alignment(asked, model, optimizer, callbacks)
+        done = run_alignment(asked, model=model, optimizer=optimizer, callbacks=callbacks)
+        if forgotten := describe_drop(done.result, asked.max_drop):
+            raise RunError(f"{forgotten} The model is in {done.request.folder}.")
+        return AlignResult(load_model(done.request.folder), done.result, done.request.folder, done.choice)
 
 
 def check_options(given: dict[str, Any]) -> None:
@@ -160,32 +169,86 @@ def check_options(given: dict[str, Any]) -> None:
             raise UnknownName("option of align", name, known)
 
 
+@dataclass(frozen=True)
+class Alignment:
+    """What an alignment did.
+
+    Attributes:
+        request: What was trained, after the language packs' advice was applied.
+        result: Its result.
+        choice: What `--method auto` tried and why it chose; None for a method by name.
+
+    """
+
+    request: AlignRequest
+    result: Result
+    choice: Choice | None
+
+
 def run_alignment(
     options: AlignOptions,
-    model: ModelConfig | None,
-    optimizer: OptimizerConfig | None,
-    callbacks: Sequence[Callable[[dict[str, Any]], None]],
-) -> AlignResult:
-    """Resolve what was asked for, train, score, and load what was saved."""
-    from polyclip.core.registry import find
-    from polyclip.pipeline import align as align_run
-    from polyclip.pipeline import align_within
+    *,
+    model: "ModelConfig | None" = None,
+    optimizer: "OptimizerConfig | None" = None,
+    callbacks: Sequence[Callable[[dict[str, Any]], None]] = (),
+) -> Alignment:
+    """Resolve options, train and score; the model is in the run folder.
 
+    Args:
+        options: Of the alignment.
+        model: Stands for the options of encoders, method and head.
+        optimizer: Stands for the options of the method's own phase.
+        callbacks: Called with each line of the training log.
+
+    Returns:
+        What was trained, and its result.
+
+    Raises:
+        PolyclipError: As `align` raises.
+
+    """
     options = apply_library_model(options)
     if options.targets:
         from polyclip.exporters.choose import choose_for_targets
 
-        options, _ = choose_for_targets(options, options.targets)
+        options, line = choose_for_targets(options, options.targets)
+        console.print(line, highlight=False, soft_wrap=True)
     if model is not None:
         options = replace(options, method=model.method)
+    if options.max_bad:
+        load_corpus(choose_corpus(options)).allow_bad_samples(options.max_bad)
     request = resolve_request(options)
     budget = build_budget(options, request)
-    config = replace(build_config(options, request), observers=tuple(callbacks))
+    check_trackers(options.track or [])
+    config = replace(build_config(options, request), track=tuple(options.track or []), observers=tuple(callbacks))
+    config = replace_parts(config, model, optimizer)
+    if options.max_drop is not None:
+        from polyclip.training.preflight import check_forgetting_is_measured
+
+        check_forgetting_is_measured(config)
+    from polyclip.pipeline import align as align_run
+    from polyclip.pipeline import align_within
+
+    result, choice = (align_run(config), None) if budget is None else align_within(config, budget)
+    return Alignment(request, result, choice)
+
+
+def replace_parts(
+    config: "AlignConfig", model: "ModelConfig | None", optimizer: "OptimizerConfig | None"
+) -> "AlignConfig":
+    """Put a model's configuration, and the schedule of the method's own phase, in place of those of the options."""
+    from polyclip.core.registry import find
+
     if model is not None:
         config = replace(config, recipe=model)
-    if optimizer is not None and find("methods", config.recipe.method).METHOD.trains_towers:
-        config = replace(config, towers=optimizer)
-    elif optimizer is not None:
-        config = replace(config, heads=optimizer)
-    result, choice = (align_run(config), None) if budget is None else align_within(config, budget)
-    return AlignResult(load_model(config.out), result, config.out, choice)
+    if optimizer is None:
+        return config
+    inside = find("methods", config.recipe.method).METHOD.trains_towers
+    return replace(config, towers=optimizer) if inside else replace(config, heads=optimizer)
+
+
+def describe_drop(result: Result, most: float | None) -> str:
+    """A sentence where retention dropped by more than `most` percentage points; empty where it did not, or for None."""
+    from polyclip.report.table import describe_forgetting
+
+    return "" if most is None else describe_forgetting(result.knowledge, most)

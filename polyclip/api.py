@@ -159,6 +159,10 @@ def translate(
         UnknownName: There is no such corpus, language or engine.
         WeightsError: The engine's model cannot be loaded.
 
+    Example:
+        >>> corpus = translate("emoji", "es", "apertium", "emoji-es")
+        >>> align("es", corpus=corpus)
+
     """
     from polyclip.translation.config import Job
     from polyclip.translation.run import translate as translate_corpus
@@ -192,11 +196,15 @@ def doctor(
         show_progress_bar: Show progress on standard error.
 
     Returns:
-        Figures and findings; `defects` says how many are serious.
+        Figures and findings; `defects` are the serious ones.
 
     Raises:
         DataError: A language has no captions in the corpus.
         WeightsError: The encoder cannot be loaded.
+
+    Example:
+        >>> [finding.sentence for finding in doctor("sw").defects]
+        []
 
     """
     from polyclip.evaluation.tokenizer.checkup import examine
@@ -225,6 +233,9 @@ def export(
 
     Raises:
         RunError: The run cannot be expressed there, the library is missing, or the folder is not empty.
+
+    Example:
+        >>> export("runs/sw", "sentence-transformers", "exports/sw")
 
     """
     from polyclip.exporters.run import export as export_run

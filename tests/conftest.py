@@ -44,7 +44,6 @@ SLOW = (  # files and folders that `make test-fast` leaves out; all others toget
     "models/test_structure.py",
     "models/test_vision.py",
     "models/test_vocabulary.py",
-    "parity",
     "report/test_cards.py",
     "search",
     "speed",

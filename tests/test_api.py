@@ -4,7 +4,8 @@ import inspect
 import json
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,27 @@ def test_public_functions_explain_every_argument(name: str, function: Any) -> No
         return  # of nn.Module, or for the training loop
     for key in given:
         assert f"{key}:" in text or f"*{key}" in text, f"{name} does not explain {key}"
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC - {"__version__", "list_benchmarks", "list_methods", "list_languages"}))
+def test_public_classes_explain_their_fields_and_functions_show_an_example(name: str) -> None:
+    thing = getattr(pc, name)
+    text = inspect.getdoc(thing) or ""
+    if inspect.isfunction(thing):
+        assert "\nExample:\n" in text
+    elif is_dataclass(thing):
+        assert [field.name for field in fields(thing) if f"    {field.name}:" not in text] == []
+
+
+def test_methods_that_users_call_show_an_example() -> None:
+    called = {
+        "PolyCLIP": "from_pretrained save_pretrained push_to_hub encode_text encode_image similarity classify",
+        "Index": "open build update search confidence",
+        "Corpus": "open from_csv from_folder from_datasets from_webdataset",
+    }
+    where = [f"{kind}.{name}" for kind, names in called.items() for name in names.split()]
+    lacking = [one for one in where if "\nExample:\n" not in (inspect.getdoc(attrgetter(one)(pc)) or "")]
+    assert lacking == []
 
 
 def test_python_has_every_option_of_the_command_line() -> None:
@@ -221,6 +243,24 @@ def test_evaluate_and_compare(run: pc.AlignResult, options: dict[str, Any]) -> N
 def test_unknown_options_name_the_nearest() -> None:
     with pytest.raises(pc.UnknownName, match="Did you mean 'head_dim'"):
         pc.align("sw", head_dims=3)
+
+
+def test_no_option_is_passed_over_in_silence(options: dict[str, Any], tmp_path: Path) -> None:
+    """Options of checks and trackers, which the command line has too."""
+    out = tmp_path / "run"
+    with pytest.raises(pc.UnknownName, match="tracker called 'paper'"):
+        pc.align("sw", output_dir=out, track=["paper"], **options)
+    with pytest.raises(pc.DataError, match="--max-drop has nothing to check"):
+        pc.align("sw", output_dir=out, max_drop=1.0, **options)
+    with pytest.raises(pc.PolyclipError, match="--max-bad"):
+        pc.align("sw", output_dir=out, max_bad="5%", **options)
+    assert not out.exists()
+
+
+def test_load_takes_what_from_pretrained_takes(run: pc.AlignResult) -> None:
+    assert pc.load(run.path, device="cpu", dtype=torch.float32).device == torch.device("cpu")
+    with pytest.raises(pc.PolyclipError, match="Unknown device"):
+        pc.load(run.path, device="gpu")
 
 
 def test_a_model_config_and_an_optimizer_config_stand_for_the_options(options: dict[str, Any], tmp_path: Path) -> None:

@@ -92,6 +92,9 @@ class Corpus(OpenedCorpus):
             DataError: There are no captions, or an image cannot be read.
             UnknownName: There is no pack for a language.
 
+        Example:
+            >>> corpus = Corpus.from_folder("photos", language="sw")
+
         """
         from polyclip.data.builders import build_from_folder
 
@@ -123,6 +126,9 @@ class Corpus(OpenedCorpus):
             UnknownName: There is no pack for a language.
             PackError: The columns are not what a pack may say.
 
+        Example:
+            >>> corpus = Corpus.from_datasets("saved/photos", captions={"sw": "maelezo"})
+
         """
         from polyclip.data.builders import build_from_shards
         from polyclip.languages.resolve import resolve_language
@@ -145,6 +151,9 @@ class Corpus(OpenedCorpus):
 
         Raises:
             PackError: `language` is not what a pack may say.
+
+        Example:
+            >>> corpus = Corpus.from_webdataset("shards/{00000..00009}.tar", language="sw")
 
         """
         from polyclip.data.builders import build_from_shards

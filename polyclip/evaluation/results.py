@@ -15,6 +15,23 @@ class Score:
     """One figure with its interval, chance level and counts.
 
     Values, bounds and chance are fractions in [0, 1]; chance-corrected accuracy may be negative.
+
+    Attributes:
+        benchmark: Name of the benchmark, or of the corpus.
+        protocol: What stands in the gallery, such as `mixed-styles`.
+        split: `test`, or another one that was asked for.
+        language: Code of the queries' language.
+        seen: Whether the model was trained on the language.
+        direction: `text_to_image` or `image_to_text`; of classification another one.
+        metric: Such as `recall@10` or `median_rank`.
+        value: The figure.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        queries: How many were asked.
+        gallery: Among how many items each looked.
+        chance: What a random ranking gets.
+        p_chance: Probability that a random ranking is as good, one-sided; of recalls alone.
+
     """
 
     benchmark: str
@@ -84,7 +101,17 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run or an evaluation writes as JSON (schema 1); retention is written to a file of its own."""
+    """What a run or an evaluation writes as JSON (schema 1); retention is written to a file of its own.
+
+    Attributes:
+        run: Settings of the run.
+        model: Method, encoders and counts of parameters.
+        seconds: Time by phase: `encode`, `train`, `evaluate`.
+        scores: The figures.
+        origin: Where they come from: digests, revisions, versions, counts, notes.
+        knowledge: Retention of what the encoders knew; empty where it was not measured.
+
+    """
 
     run: dict[str, Any]
     model: dict[str, Any]

@@ -64,7 +64,26 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Result of `polyclip compare`: the difference in every language and in the mean."""
+    """Result of `compare`: the difference in every language and in the mean.
+
+    Attributes:
+        a: Name of the first model.
+        b: Name of the second; differences are b - a.
+        benchmark: What both were asked.
+        protocol: The same.
+        split: The same.
+        direction: `text_to_image` or `image_to_text`.
+        metric: Such as `recall@10`.
+        gallery: Sizes of the smallest and of the largest gallery.
+        languages: One difference each: `difference`, `low`, `high`, `p`, `adjusted` and `verdict`.
+        mean: The same of their unweighted mean; one test, so nothing to correct.
+        left_out: Languages that only one of the two has.
+        correction: How p is corrected for the number of languages.
+        alpha: Level below which a corrected p is called a difference.
+        test: How p is computed.
+        interval: How intervals are computed.
+
+    """
 
     a: str
     b: str

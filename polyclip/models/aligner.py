@@ -33,7 +33,19 @@ MAX_SCALE = 100.0
 
 
 class PolyCLIP(nn.Module):
-    """A text branch, a vision branch and the logit scale. What `requires_grad` is trained; nothing else is saved."""
+    """A text branch, a vision branch and the logit scale. What `requires_grad` is trained; nothing else is saved.
+
+    Frozen encoders are built when something is encoded that is not in the cache, on the model's device and in its
+    type; until then they are no submodules, and `state_dict()` never holds them.
+
+    Attributes:
+        text: Text encoder and head.
+        vision: Vision encoder and head.
+        config: What the model is made of.
+        source: The folder that it was loaded from, or owner/name@commit; empty for a new one.
+        settings: Settings of the run that it comes from; empty for a model without one.
+
+    """
 
     def __init__(self, recipe: ModelConfig) -> None:
         super().__init__()
@@ -82,7 +94,8 @@ class PolyCLIP(nn.Module):
         Args:
             name_or_path: A run folder, or owner/name of a run on the Hugging Face hub.
             revision: Branch, tag or commit on the hub.
-            device: Where it runs: `cpu`, `cuda`, `cuda:1`, `mps`; by default the best there is.
+            device: Where it runs: `cpu`, `cuda`, `cuda:1`, `mps`; by default the best there is. GPUs are
+                experimental.
             dtype: Of the encoders: `torch.float32`, `torch.bfloat16`, on a GPU also `torch.float16`; on a CPU that of
                 their matrix products alone, with weights, sums and embeddings in float32. By default bfloat16 on a CPU
                 that multiplies it in hardware, else float32.
@@ -120,6 +133,9 @@ class PolyCLIP(nn.Module):
             RunError: `path` is a file.
             PolyclipError: The disk is full.
 
+        Example:
+            >>> model.save_pretrained("models/sw")
+
         """
         save_model(self.parts(), Path(path), self.settings, self.source)
 
@@ -137,6 +153,9 @@ class PolyCLIP(nn.Module):
         Raises:
             RunError: `repo_id` is not written owner/name.
             WeightsError: The hub refuses or cannot be reached.
+
+        Example:
+            >>> model.push_to_hub("your-name/clip-sw", private=True)
 
         """
         if REPOSITORY.fullmatch(repo_id) is None:
@@ -226,6 +245,10 @@ class PolyCLIP(nn.Module):
 
         Returns:
             Values in [-1, 1].
+
+        Example:
+            >>> model.similarity(model.encode_text(["mbwa", "paka"]), model.encode_image("dog.jpg")).shape
+            torch.Size([2, 1])
 
         """
         first, second = (torch.atleast_2d(torch.as_tensor(given)).float() for given in (text, image))

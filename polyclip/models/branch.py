@@ -1,4 +1,4 @@
-"""One side of an aligner: a tower, what a method puts into it, and its head; and the recipe that says which."""
+"""A branch of a model: an encoder, what a method puts into it, and its head; and the configuration that says which."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,31 +27,51 @@ HEAD_ROWS = 65_536  # features that a head takes at once
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What an aligner is made of: enough to build it again, empty."""
+    """What a model is made of: enough to build it again, empty.
+
+    Attributes:
+        text_encoder: As `--text-encoder`.
+        vision_tower: As `--vision-tower`.
+        method: One of `list_methods()`.
+        tune: Towers in which the method's parts are put: `both`, `text` or `vision`.
+        dim: Length of one head's embedding in the shared space.
+        text_dropout: Share of a caption's dimensions that training leaves out, in [0, 1).
+        image_dropout: The same of an image's.
+        loss: Name of the loss; empty for the method's own.
+        text_layers: Layers in which the method's parts are put, `first:end`; empty for the method's own, else all.
+        vision_layers: The same in the vision encoder.
+        rank: Of low-rank updates: a number, or a budget (`polyclip.models.components.lora`).
+        teacher: The aligned model that a distillation method learns from.
+        image_head: Of a distillation method, the teacher's head: `pass`, or kind, dim and members, as `gated 384 2`; of
+            a joint head also its space and the dimensions of its class names, as `joint-linear 128 4 383 256`.
+        anchors: Pairs that a relative head keeps; found by the method.
+        name_units: Nodes of the vision encoder's class names beside the heads; found by the method.
+        name_dim: Dimensions that they take.
+        space: Length of the embeddings of joint heads; found by the method.
+
+    """
 
     text_encoder: str = "e5-small"
     vision_tower: str = "efficientnet-lite2"
     method: str = "head-mlp"
-    tune: str = "both"  # towers in which the method's parts are put: both, text, vision
-    dim: int = 384  # length of one head's vector in the shared space
-    text_dropout: float = 0.1  # share of a caption's dimensions left out in training, [0, 1)
+    tune: str = "both"
+    dim: int = 384
+    text_dropout: float = 0.1
     image_dropout: float = 0.3
-    loss: str = ""  # empty: the method's own
-    text_layers: str = ""  # layers in which the method's parts are put, "first:end"; empty: the method's own, else all
+    loss: str = ""
+    text_layers: str = ""
     vision_layers: str = ""
-    rank: str = "8"  # of low-rank updates (components/lora.py)
-    teacher: str = ""  # the aligned model that a taught method learns from
-    # Of a taught method, the teacher's: "pass", or kind, dim and members, as "gated 384 2"; of a joint head also its
-    # space and the dimensions of its class names, as "joint-linear 128 4 383 256".
+    rank: str = "8"
+    teacher: str = ""
     image_head: str = ""
-    anchors: int = 0  # pairs that a relative head keeps; found by the method
-    name_units: int = 0  # nodes of the vision encoder's class names beside the heads; found by `add_class_names`
-    name_dim: int = 0  # dimensions that they take
-    space: int = 0  # length of the vectors of joint heads; found by `class_names.add_class_names`
+    anchors: int = 0
+    name_units: int = 0
+    name_dim: int = 0
+    space: int = 0
 
 
 class Branch(nn.Module):
-    """One tower with what the method put into it, and its head.
+    """An encoder with what the method put into it, and its head.
 
     The encoder is built only when something in it is trained, or when an item is encoded that is not in the cache.
     """

@@ -83,6 +83,9 @@ class Index:
             DataError: There is no index, it is incomplete or damaged, or its images are gone.
             RunError: The run is gone, or is not the one that made the index.
 
+        Example:
+            >>> len(Index.open("photos"))
+
         """
         folder = find_index_folder(Path(folder))
         manifest = read_manifest(folder)
@@ -178,6 +181,10 @@ class Index:
 
         Raises:
             DataError: None of its images can be read.
+
+        Example:
+            >>> changes = index.update()
+            >>> changes.added, changes.removed
 
         """
         return update_index(self.root, self.model, self.folder)

@@ -21,18 +21,29 @@ from polyclip.training.finetune import Continuation, describe_continuation
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """Epochs, batch size and learning rates of a training phase; the defaults were chosen on validation."""
+    """Epochs, batch size and learning rates of a training phase; the defaults of methods were chosen on validation.
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch_size: Pairs in a step.
+        learning_rate: Of the heads, at its highest; cosine to zero after the warm-up.
+        tower_learning_rate: The same of what is trained inside the encoders.
+        weight_decay: AdamW's; none on biases, gains and the logit scale.
+        warm_up: Share of all steps, in [0, 1].
+        clip: Largest gradient norm.
+        caption_loss: Weight of InfoNCE between two captions of a concept, in any two languages; 0 for none.
+        seed: Of initial weights, batches and dropout.
+
+    """
 
     epochs: int
     batch_size: int
-    learning_rate: float  # of the heads, at its highest
-    tower_learning_rate: float  # of what is trained inside the encoders
-    weight_decay: float  # none on biases, gains and the logit scale
-    warm_up: float = 0.1  # share of all steps
-    clip: float = 1.0  # largest gradient norm
-    caption_loss: float = (
-        0.0  # weight of InfoNCE between two captions of a concept, in any two languages; 0 leaves it out
-    )
+    learning_rate: float
+    tower_learning_rate: float
+    weight_decay: float
+    warm_up: float = 0.1
+    clip: float = 1.0
+    caption_loss: float = 0.0
     seed: int = 0
 
 
