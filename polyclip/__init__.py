@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from polyclip.evaluation.results import Score as Score
     from polyclip.evaluation.significance import Comparison as Comparison
     from polyclip.models.aligner import PolyCLIP as PolyCLIP
-    from polyclip.models.branch import ModelConfig as ModelConfig
+    from polyclip.models.config import ModelConfig as ModelConfig
     from polyclip.models.labels import Prediction as Prediction
     from polyclip.search.index import Index as Index
     from polyclip.search.results import Hit as Hit
@@ -48,7 +48,7 @@ PUBLIC = {  # module of each public name: imported when it is first used, so tha
     "evaluation.results": "Result Score",
     "evaluation.significance": "Comparison",
     "models.aligner": "PolyCLIP",
-    "models.branch": "ModelConfig",
+    "models.config": "ModelConfig",
     "models.labels": "Prediction",
     "search.index": "Hit Index",
     "training.config": "OptimizerConfig",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch takes seconds: a wrong option is told before
     import torch
 
     from polyclip.models.aligner import PolyCLIP
-    from polyclip.models.branch import ModelConfig
+    from polyclip.models.config import ModelConfig
     from polyclip.training.config import AlignConfig, OptimizerConfig
 
 Languages = str | Sequence[str]

@@ -73,7 +73,7 @@ def polyclip(settings: dict[str, Any], turn: Turn) -> None:
     always resized within.
     """
     from polyclip.models.aligner import PolyCLIP
-    from polyclip.models.branch import ModelConfig
+    from polyclip.models.config import ModelConfig
 
     branch = PolyCLIP(ModelConfig(method="heads", vision_tower=name_tower(settings))).vision
     found = load_images(settings["pictures"], settings["style"] or STYLE)

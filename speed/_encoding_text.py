@@ -70,7 +70,7 @@ def measure_encoding(
 def polyclip(settings: dict[str, Any], turn: Turn) -> None:
     """Encode with the text branch of an aligner in a format, without its head."""
     from polyclip.models.aligner import PolyCLIP
-    from polyclip.models.branch import ModelConfig
+    from polyclip.models.config import ModelConfig
 
     branch = PolyCLIP(ModelConfig(method="heads", vision_tower="efficientnet-lite0")).text
     branch.precision = settings["format"]

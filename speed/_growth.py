@@ -15,7 +15,7 @@ from polyclip.data.corpus import load_corpus
 from polyclip.data.readers import emoji
 from polyclip.languages.schema import list_languages, load_language
 from polyclip.models.aligner import PolyCLIP
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.pipeline import align
 from polyclip.training.config import HEADS, AlignConfig
 from speed._machine import make_flop_counter

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from polyclip.models.aligner import PolyCLIP
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from speed._material import load_captions, load_images
 from speed._scores import make_matrices
 from speed._worker import Turn

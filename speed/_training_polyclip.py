@@ -10,7 +10,7 @@ from typing import Any
 
 from polyclip.data.types import ImageSource
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.e5_file import PREFIX
 from polyclip.training import compute
 from polyclip.training.config import HEADS, TOWERS, AlignConfig

@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from polyclip.cli._options import make_command
 from polyclip.data.pairs import SamplingConfig
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.encoding import encode_items, get_inference_form
 from polyclip.studies.energy import WATTS
 from polyclip.training import compute

@@ -35,7 +35,7 @@ from polyclip.data.shards.scan import FILE
 from polyclip.data.shards.schema import ShardOptions
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import feature_cache
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.training.config import HEADS, AlignConfig
 from polyclip.training.prepare import prepare_run, train_run
 

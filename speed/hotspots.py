@@ -19,7 +19,7 @@ from polyclip.data.pairs import SamplingConfig
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.backbone import describe
 from polyclip.models.batches import plan_batches
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.encoding import get_inference_form
 from polyclip.report.plot import HATCHES, add_legend, open_plot
 from polyclip.training import compute

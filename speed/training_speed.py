@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.training import compute
 from polyclip.training.config import HEADS, TOWERS, AlignConfig
 from polyclip.training.loop import prepare_training, run_step

@@ -92,7 +92,7 @@ def count(
     json: Annotated[bool, typer.Option("--json", help='{"trained", "total", "share"}.')] = False,
 ) -> None:
     """Count what a method trains on two towers, from their configurations alone."""
-    from polyclip.models.branch import ModelConfig
+    from polyclip.models.config import ModelConfig
     from polyclip.models.parameter_count import count_parameters
 
     recipe = ModelConfig(

@@ -9,7 +9,7 @@ from polyclip.errors import RunError
 from polyclip.exporters.base import Target
 from polyclip.exporters.limits import Limits, Plan
 from polyclip.exporters.merge import suggest_methods
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.model_file import read_parts
 
 ANY = "onnx"  # takes every method

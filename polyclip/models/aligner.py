@@ -20,7 +20,8 @@ from polyclip.data.inputs import ImageLike, image_sources, is_one_image
 from polyclip.errors import RunError, UnknownName, WeightsError
 from polyclip.languages.normalize import normalize_input
 from polyclip.models.backbone import describe
-from polyclip.models.branch import TUNED, Branch, ModelConfig, counts
+from polyclip.models.branch import TUNED, Branch, counts
+from polyclip.models.config import ModelConfig
 from polyclip.models.hub import REPOSITORY, publish
 from polyclip.models.labels import Prediction, fill_prompts, prediction_of
 from polyclip.models.losses import LOSSES, STARTS

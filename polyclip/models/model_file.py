@@ -21,7 +21,7 @@ from polyclip.core.storage import is_folder, write_atomically
 from polyclip.core.tensor_files import sort_metadata
 from polyclip.core.text import describe_error
 from polyclip.errors import RunError, WeightsError
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.hub import NEEDED, RUN_FILES, is_repository, pull
 
 FORMAT = "1"

@@ -8,7 +8,8 @@ import torch
 
 from polyclip.errors import DataError, UnknownName
 from polyclip.models.backbone import BackboneSpec
-from polyclip.models.branch import Branch, ModelConfig, counts
+from polyclip.models.branch import Branch, counts
+from polyclip.models.config import ModelConfig
 from polyclip.models.hf import explain_loading_errors
 
 

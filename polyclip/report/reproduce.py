@@ -7,7 +7,7 @@ from typing import Any
 
 from polyclip.core.registry import find
 from polyclip.data.corpus_names import split_name
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 
 # written even where they are the default: a method may have a default of its own
 ALWAYS = ("text_encoder", "vision_tower")

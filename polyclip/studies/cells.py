@@ -22,7 +22,7 @@ from polyclip.evaluation.metrics import compute_ranks
 from polyclip.evaluation.retrieval import Request
 from polyclip.languages.schema import load_language
 from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.pipeline import collect_model_facts
 from polyclip.studies.energy import WATTS, measure_energy
 from polyclip.training.config import CONTINUED_HEADS, AlignConfig, OptimizerConfig

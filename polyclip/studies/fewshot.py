@@ -9,7 +9,7 @@ from polyclip.data.corpus import load_corpus
 from polyclip.data.sampling_weights import HUMAN
 from polyclip.errors import DataError, PolyclipError
 from polyclip.languages.schema import load_language
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.studies.cells import Cell, ShotSpec, make_starting_cell
 from polyclip.studies.fewshot_report import ALL, HUMANS, MACHINES, Curves
 from polyclip.studies.report import StudyReport, check_matplotlib, write_report

@@ -6,7 +6,6 @@ from functools import lru_cache
 from polyclip.core.progress import console
 from polyclip.models import feature_cache
 from polyclip.models.backbone import BackboneSpec, describe
-from polyclip.models.branch import ModelConfig
 from polyclip.models.components.joint_head import (
     CaptionFeatures,
     ClassRows,
@@ -16,6 +15,7 @@ from polyclip.models.components.joint_head import (
     fold,
     spread_rows,
 )
+from polyclip.models.config import ModelConfig
 from polyclip.models.method import Method
 from polyclip.models.vocabulary.classes import ClassVocabulary, build_vocabulary
 from polyclip.training.branch_data import BranchData

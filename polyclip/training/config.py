@@ -13,7 +13,7 @@ from polyclip.data.corpus_names import is_joined
 from polyclip.data.joined import describe_corpora
 from polyclip.data.pairs import SamplingConfig
 from polyclip.languages.schema import Language
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.method import Method
 from polyclip.training.compute import Compute
 from polyclip.training.finetune import Continuation, describe_continuation

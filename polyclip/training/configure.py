@@ -15,7 +15,7 @@ from polyclip.training.auto.budget import Budget
 
 if TYPE_CHECKING:
     from polyclip.data.pairs import SamplingConfig
-    from polyclip.models.branch import ModelConfig
+    from polyclip.models.config import ModelConfig
     from polyclip.training.compute import Compute
     from polyclip.training.config import AlignConfig, OptimizerConfig
 from polyclip.training.options import AUTO, DEFAULT, AlignOptions, AlignRequest
@@ -166,7 +166,7 @@ def build_compute(options: AlignOptions) -> "Compute":
 def build_model_config(options: AlignOptions, method: str, tower: str) -> "ModelConfig":
     """Configure the model; `tower` is the method's default vision encoder."""
     from polyclip.core.registry import find
-    from polyclip.models.branch import ModelConfig
+    from polyclip.models.config import ModelConfig
 
     found = find("methods", method).METHOD
     return ModelConfig(

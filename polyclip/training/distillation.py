@@ -14,9 +14,9 @@ from polyclip.errors import DataError
 from polyclip.models import feature_cache
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.backbone import describe
-from polyclip.models.branch import ModelConfig
 from polyclip.models.components.heads import Head, IdentityHead
 from polyclip.models.components.joint_head import JointHead
+from polyclip.models.config import ModelConfig
 from polyclip.models.method import Method
 
 

@@ -22,7 +22,7 @@ from polyclip.evaluation.metrics import compute_ranks, recall
 from polyclip.evaluation.results import Retention
 from polyclip.languages.schema import Language, load_language
 from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.model_file import read_parts
 from polyclip.training.shots import Shots
 

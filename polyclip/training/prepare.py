@@ -23,8 +23,8 @@ from polyclip.evaluation.leakage.compare import check_leakage
 from polyclip.languages.schema import load_language
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.backbone import describe
-from polyclip.models.branch import ModelConfig
 from polyclip.models.components.closed_form import find_anchor_rows
+from polyclip.models.config import ModelConfig
 from polyclip.models.losses import LOSSES
 from polyclip.models.method import Method
 from polyclip.models.model_file import read_aligner

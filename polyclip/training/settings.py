@@ -20,7 +20,7 @@ from polyclip.data.pairs import SamplingConfig
 from polyclip.errors import PolyclipError, RunError, UnknownName
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.training.compute import Compute, check_compute
 from polyclip.training.config import AlignConfig, OptimizerConfig
 from polyclip.training.finetune import Continuation, describe_continuation, plan_continuation, read_recipe

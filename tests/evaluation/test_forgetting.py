@@ -13,7 +13,7 @@ from polyclip.errors import DataError
 from polyclip.evaluation import forgetting
 from polyclip.evaluation.results import Retention
 from polyclip.models.aligner import PolyCLIP
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.report.table import describe_forgetting
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower

@@ -23,7 +23,7 @@ from polyclip.evaluation.zeroshot import TIE, average_embeddings, rank_classes, 
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language
 from polyclip.models.aligner import PolyCLIP
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.pipeline import evaluate
 from polyclip.report.classification import build_tables
 from tests.command import polyclip

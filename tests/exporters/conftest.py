@@ -16,7 +16,7 @@ from polyclip.exporters import run as _job
 from polyclip.exporters import verify
 from polyclip.exporters.samples import Samples
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.pipeline import align
 from polyclip.training.config import AlignConfig, OptimizerConfig
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower

@@ -26,7 +26,7 @@ from polyclip.exporters.merge import Affine, fold_bias, is_mergeable
 from polyclip.exporters.run import export
 from polyclip.exporters.targets.open_clip import export_vision_tower
 from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from tests.command import polyclip
 
 MISSING = [

@@ -37,7 +37,7 @@ from polyclip.languages.normalize import (
 )
 from polyclip.languages.schema import Codes, Language, list_languages, load_language
 from polyclip.models.aligner import PolyCLIP
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.pipeline import align
 from polyclip.search.folder import search
 from polyclip.training.config import AlignConfig

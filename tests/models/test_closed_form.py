@@ -19,7 +19,6 @@ from polyclip.data.training_pairs import make_training_pairs
 from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.aligner import load_model
-from polyclip.models.branch import ModelConfig
 from polyclip.models.components.closed_form import (
     NEAREST,
     POWERS,
@@ -32,6 +31,7 @@ from polyclip.models.components.closed_form import (
     fit_ridge,
 )
 from polyclip.models.components.heads import Head, HeadShape, RelativeHead
+from polyclip.models.config import ModelConfig
 from polyclip.pipeline import align
 from polyclip.training.config import AlignConfig, OptimizerConfig
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower

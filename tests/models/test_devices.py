@@ -15,7 +15,7 @@ from polyclip.core.device import best_device, current_device, pick_device, use_d
 from polyclip.errors import DataError, PolyclipError
 from polyclip.models import batches
 from polyclip.models.aligner import PolyCLIP
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.losses import LOSSES, LossInputs
 from tests.toy import write_text_encoder, write_vision_tower
 

@@ -19,12 +19,13 @@ from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
-from polyclip.models.branch import ModelConfig, install
+from polyclip.models.branch import install
 from polyclip.models.components.adapter import Adapter, add_adapters, is_identity
 from polyclip.models.components.deep_adapter import TokenLayer, add_deep_adapter
 from polyclip.models.components.lora import add_lora
 from polyclip.models.components.target import TargetLayers
 from polyclip.models.components.unfreeze import unfreeze_all, unfreeze_norms
+from polyclip.models.config import ModelConfig
 from polyclip.models.feature_cache import finish, states
 from polyclip.models.trunk import WholeModel, find_first_trained, run_above, run_below
 from polyclip.models.trunk.vision import TransformersViT

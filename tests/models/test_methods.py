@@ -14,8 +14,8 @@ from polyclip.core.registry import find, list_names
 from polyclip.errors import DataError, RunError, UnknownName, WeightsError
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.models.branch import ModelConfig
 from polyclip.models.components.adapter import Adapter, ConvAdapter, is_identity
+from polyclip.models.config import ModelConfig
 from polyclip.pipeline import align
 from polyclip.training.config import AlignConfig, OptimizerConfig
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower

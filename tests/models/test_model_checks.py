@@ -15,7 +15,7 @@ from torch import Tensor
 
 from polyclip.errors import WeightsError
 from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.model_file import read_aligner
 from tests.command import polyclip
 from tests.toy import write_text_encoder, write_vision_tower
@@ -103,7 +103,7 @@ def test_pickles_and_lying_headers(run: Path) -> None:
 
 def test_equal_models_are_equal_files(toy: ModelConfig, tmp_path: Path) -> None:
     program = (
-        "import sys, torch; from pathlib import Path; from polyclip.models.branch import ModelConfig;"
+        "import sys, torch; from pathlib import Path; from polyclip.models.config import ModelConfig;"
         "from polyclip.models.aligner import PolyCLIP; import json; torch.manual_seed(0);"
         "PolyCLIP(ModelConfig(**json.loads(sys.argv[1]))).save(Path(sys.argv[2]))"
     )

@@ -10,7 +10,7 @@ from PIL import Image
 
 from polyclip.errors import WeightsError
 from polyclip.models.aligner import MAX_SCALE, PolyCLIP, load_model
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from tests.toy import write_text_encoder, write_vision_tower
 
 TEXTS = ["small red square", "mraba", "huge blue square"]

@@ -14,7 +14,7 @@ from polyclip.core.toml import CORPORA
 from polyclip.data.readers import emoji
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.encoding import build_encoder, encode_items
 from polyclip.models.packed_encoder import PackedEncoder
 from polyclip.models.text_encoder import TextEncoder

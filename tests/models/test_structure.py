@@ -12,7 +12,6 @@ from polyclip.core.toml import CORPORA
 from polyclip.core.vectors import normalize
 from polyclip.data.readers.emoji import pictures
 from polyclip.models.backbone import BackboneSpec, describe
-from polyclip.models.branch import ModelConfig
 from polyclip.models.components import structure
 from polyclip.models.components.structure import (
     HOPS,
@@ -26,6 +25,7 @@ from polyclip.models.components.structure import (
     mutual_neighbours,
     pool_every_layer,
 )
+from polyclip.models.config import ModelConfig
 from polyclip.models.feature_cache import encode
 from polyclip.models.trunk import State
 

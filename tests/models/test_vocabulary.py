@@ -10,7 +10,7 @@ from polyclip.core.progress import show_messages
 from polyclip.core.registry import find
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import describe
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.vocabulary.classes import (
     MOST,
     Classifier,

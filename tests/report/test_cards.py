@@ -29,7 +29,7 @@ from polyclip.errors import DataError, PolyclipError, RunError, UnknownName, Wei
 from polyclip.exporters.push import push
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.pipeline import align
 from polyclip.report import examples, fonts
 from polyclip.report.html import render_page

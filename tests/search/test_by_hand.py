@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from polyclip.models.aligner import PolyCLIP
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.search.classify import compute_shares
 from polyclip.search.duplicates import find_similar_pairs
 from tests.toy import write_text_encoder, write_vision_tower

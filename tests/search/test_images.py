@@ -12,7 +12,7 @@ from PIL import Image
 
 from polyclip.data import images as image_module
 from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.search import _images
 from polyclip.search._images import embed_files
 from polyclip.search.folder import search

@@ -17,7 +17,7 @@ from polyclip.core.toml import CORPORA
 from polyclip.data.readers import emoji
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.e5_file import PREFIX
 from polyclip.search.folder import search_index
 from polyclip.search.index import Index

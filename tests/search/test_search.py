@@ -30,7 +30,7 @@ from polyclip.data.training_pairs import make_training_pairs
 from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.languages.schema import load_language
 from polyclip.models.aligner import PolyCLIP, load_model
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.search import _encode, _images, build
 from polyclip.search._images import embed_files
 from polyclip.search.classify import read_labels

@@ -20,7 +20,7 @@ from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Advice
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.studies import fewshot, runner
 from polyclip.studies.cells import Cell, ShotSpec, run_cell
 from polyclip.studies.fewshot import FewshotConfig

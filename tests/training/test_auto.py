@@ -19,7 +19,7 @@ from polyclip.evaluation.results import Choice, Trial
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import feature_cache
 from polyclip.models.aligner import load_model
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.pipeline import align, align_within
 from polyclip.report.auto import explain_choice
 from polyclip.training.auto import estimate, search

@@ -32,8 +32,8 @@ from polyclip.errors import DataError, WeightsError
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.backbone import describe
-from polyclip.models.branch import ModelConfig
 from polyclip.models.components.heads import HIDDEN, IdentityHead
+from polyclip.models.config import ModelConfig
 from polyclip.pipeline import align
 from polyclip.training import prepare
 from polyclip.training.config import AlignConfig, OptimizerConfig

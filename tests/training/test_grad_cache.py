@@ -20,7 +20,7 @@ from polyclip.evaluation.shares import deserialize_scores, score_each, serialize
 from polyclip.languages.resolve import resolve_language
 from polyclip.models import encoding, feature_cache
 from polyclip.models.aligner import PolyCLIP
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.models.losses import LOSSES, STARTS, LossInputs, info_nce
 from polyclip.models.trunk import run_below
 from polyclip.training import compute, fsdp

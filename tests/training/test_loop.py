@@ -12,7 +12,7 @@ from torch import Tensor
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import RunError
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from polyclip.training import compute, loop
 from polyclip.training.checkpoint import TrainingState
 from polyclip.training.compute import Compute

@@ -20,7 +20,7 @@ from polyclip.evaluation.results import Score
 from polyclip.evaluation.retrieval import Items, Request
 from polyclip.languages.schema import load_language
 from polyclip.models.aligner import PolyCLIP
-from polyclip.models.branch import ModelConfig
+from polyclip.models.config import ModelConfig
 from tests.command import CommandResult, polyclip
 from tests.evaluation.benchmarks import samples
 from tests.toy import write_text_encoder, write_vision_tower

@@ -27,7 +27,8 @@ from starlette.testclient import TestClient
 from polyclip.errors import RunError
 from polyclip.languages.schema import load_language
 from polyclip.models import encoding
-from polyclip.models.branch import Branch, ModelConfig
+from polyclip.models.branch import Branch
+from polyclip.models.config import ModelConfig
 from polyclip.search.index import update_index
 from polyclip.search.quick.prepare import prepare
 from polyclip.search.server import collections, policy, upload, waiting
