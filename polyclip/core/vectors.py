@@ -16,3 +16,18 @@ def normalize(features: Float[Tensor, "row dim"]) -> Float[Tensor, "row dim"]:
 
     """
     return torch.nn.functional.normalize(features, dim=1)
+
+
+def fix_signs(columns: Float[Tensor, "row column"]) -> Float[Tensor, "row column"]:
+    """Turn each column so that its largest entry is positive: which way an eigenvector points is otherwise left to the
+    number of threads.
+
+    Args:
+        columns: Eigenvectors or singular vectors.
+
+    Returns:
+        The columns, some of them times -1.
+
+    """
+    largest = columns.gather(0, columns.abs().argmax(dim=0, keepdim=True))
+    return columns * largest.sign().where(largest != 0, 1.0)

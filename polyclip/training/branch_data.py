@@ -1,7 +1,7 @@
 """What each branch is trained on: cached features, or hidden states at the cut while its encoder is trained."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,15 @@ from torch import Tensor
 
 from polyclip.core import distributed
 from polyclip.data.pairs import Pairs
-from polyclip.errors import WeightsError
+from polyclip.errors import RunError
 from polyclip.evaluation.metrics import compute_ranks, recall
 from polyclip.models import encoding, feature_cache, feature_rows
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import Branch
 from polyclip.models.components.joint_head import JointHead
 from polyclip.models.trunk.trainable_rows import restore_matrix, train_rows
+from polyclip.training.collapse import measure_spreads
+from polyclip.training.divergence import name_rows
 
 KS = (1, 5, 10)
 NOUNS = {"text": "captions", "vision": "images"}
@@ -199,56 +201,56 @@ class BranchData:
         return self.side.head(found[wanted].to(device)).cpu()
 
 
-def make_validation(aligner: PolyCLIP, held_out: Pairs, sides: list[BranchData]) -> Callable[[], float]:
-    """Make the function that measures validation recall.
+class Validation:
+    """Validation recall of the model with the weights it has when it is called.
 
     Args:
-        aligner: The model; read with the weights it has when the function is called.
+        aligner: The model.
         held_out: Validation pairs.
         sides: Data of the text and the vision branch.
 
-    Returns:
-        A function that returns the mean of text-to-image recall@1, 5 and 10, in [0, 1], of the validation names among
-        all validation images of all styles.
+    Attributes:
+        spreads: How far apart embeddings and scores lay at the last call, as `measure_spreads` returns them.
 
     """
-    rank = make_rank_validation(aligner, held_out, sides)
 
-    def value() -> float:
-        found = rank()
+    def __init__(self, aligner: PolyCLIP, held_out: Pairs, sides: list[BranchData]) -> None:
+        self.aligner, self.held_out, self.sides = aligner, held_out, sides
+        self.names = held_out.caption_weight > 0
+        self.owner = torch.full((len(held_out.images),), -1)
+        for concept, rows in enumerate(held_out.image_rows.tolist()):
+            self.owner[[row for row in rows if row >= 0]] = concept
+        self.spreads: dict[str, float] = {}
+
+    def __call__(self) -> float:
+        """Return the mean of text-to-image recall@1, 5 and 10, in [0, 1], of the validation names among all validation
+        images of all styles.
+        """
+        found = self.rank()
         return sum(recall(found, k).mean().item() for k in KS) / len(KS)
 
-    return value
+    def rank(self) -> Int[Tensor, " query"]:
+        """Rank (0 is best) of each validation name's correct image."""
+        self.aligner.eval()
+        text, image = self.sides[0].embed_held_out(self.names), self.sides[1].embed_held_out()
+        items = [self.held_out.captions[row] for row in self.names.nonzero()[:, 0].tolist()]
+        refuse_damaged(text, items, "captions")
+        refuse_damaged(image, self.held_out.images, "images")
+        self.spreads = measure_spreads(text, image)
+        return compute_ranks(text, image, self.held_out.caption_concept[self.names], self.owner)
 
 
-def make_rank_validation(
-    aligner: PolyCLIP, held_out: Pairs, sides: list[BranchData]
-) -> Callable[[], Int[Tensor, " query"]]:
-    """Make the function that ranks the validation images.
+def refuse_damaged(embeddings: Float[Tensor, "item dim"], items: Sequence[Any], what: str) -> None:
+    """Check that all embeddings of validation items are finite.
 
-    Args:
-        aligner: The model; read with the weights it has when the function is called.
-        held_out: Validation pairs.
-        sides: Data of the text and the vision branch.
-
-    Returns:
-        A function that returns the rank (0 is best) of each validation name's correct image.
+    Raises:
+        RunError: Some are not; the first of them are named.
 
     """
-    names = held_out.caption_weight > 0
-    owner = torch.full((len(held_out.images),), -1)
-    for concept, rows in enumerate(held_out.image_rows.tolist()):
-        owner[[row for row in rows if row >= 0]] = concept
-
-    def found() -> Tensor:
-        aligner.eval()
-        text, image = sides[0].embed_held_out(names), sides[1].embed_held_out()
-        for name, embeddings in (("captions", text), ("images", image)):
-            if not embeddings.isfinite().all():
-                raise WeightsError(
-                    f"The embeddings of validation {name} are not finite; check the weights of the encoders, or lower "
-                    "the learning rate."
-                )
-        return compute_ranks(text, image, held_out.caption_concept[names], owner)
-
-    return found
+    bad = (~embeddings.isfinite().all(dim=1)).nonzero()[:, 0]
+    if len(bad):
+        raise RunError(
+            f"NaN or infinite embeddings of {len(bad)} of {len(items)} validation {what} ({name_rows(bad, items)}): "
+            "the weights diverged, or those of an encoder are damaged. Lower --learning-rate, or write --precision "
+            "fp32; no model was saved."
+        )

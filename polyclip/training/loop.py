@@ -23,6 +23,8 @@ from polyclip.errors import RunError
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.losses import Loss, LossInputs, mean_over_members
 from polyclip.training import checkpoint, compute, fsdp
+from polyclip.training.branch_data import Validation
+from polyclip.training.collapse import check_collapse
 from polyclip.training.compute import Compute
 from polyclip.training.config import OptimizerConfig
 from polyclip.training.divergence import explain_divergence
@@ -80,6 +82,10 @@ class Phase:
         """Steps of an epoch, which shows as many pairs as there are named images."""
         return math.ceil(self.pairs.named / self.batch)
 
+    def read_spreads(self) -> dict[str, float]:
+        """How far apart embeddings and scores lay when `validate` was last called; empty where it does not say."""
+        return self.validate.spreads if isinstance(self.validate, Validation) else {}
+
 
 def fit(aligner: PolyCLIP, phase: Phase) -> list[dict[str, Any]]:
     """Train a phase as `train_epochs` does, and return the whole log, one line for each epoch."""
@@ -102,7 +108,7 @@ def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
         The log, one line for each epoch, while the model has the weights of that epoch.
 
     Raises:
-        RunError: The loss is not finite, or the checkpoint does not fit.
+        RunError: The loss is not finite, embeddings collapsed, or the checkpoint does not fit.
 
     """
     total = phase.settings.epochs * phase.steps_per_epoch
@@ -119,7 +125,7 @@ def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
         progress.advance(state.epoch * phase.steps_per_epoch * phase.batch)
         yield from state.log
         if not state.log:  # a phase that does not improve validation ends where it began
-            record_line({"phase": phase.name, "epoch": 0, phase.judged: judge()}, state, aligner, phase)
+            record_line({"epoch": 0, phase.judged: judge()}, state, aligner, phase)
             yield state.log[-1]
         for epoch in range(state.epoch, phase.end):
             started = time.monotonic()
@@ -131,7 +137,7 @@ def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
             line = {"epoch": epoch + 1, "batch": phase.batch, "loss": sum(losses) / len(losses), phase.judged: value}
             line |= {"scale": aligner.scale().item(), "seconds": time.monotonic() - started}
             line |= {"flops": flops * phase.steps_per_epoch} if phase.count_flops else {}
-            record_line({"phase": phase.name, **line}, state, aligner, phase)
+            record_line(line, state, aligner, phase)
             if phase.resumable and checkpoint.is_due(state, phase.end):
                 checkpoint.write(phase.folder, phase.name, phase.settings, aligner, optimizer, state)
             yield state.log[-1]
@@ -140,7 +146,14 @@ def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
 
 
 def record_line(line: dict[str, Any], state: checkpoint.TrainingState, aligner: PolyCLIP, phase: Phase) -> None:
-    """Add a line to the log, with the weights if they are the best so far, and pass it on."""
+    """Add a line and its spreads to the log, with the weights if they are the best so far, and pass it on.
+
+    Raises:
+        RunError: The embeddings collapsed.
+
+    """
+    line = {"phase": phase.name, **line} | phase.read_spreads()
+    check_collapse(line, [*state.log, line][0], phase.settings)
     state.record(line, aligner, phase.last)
     phase.observe(line)
 
@@ -224,7 +237,7 @@ def run_step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: 
         else backward_whole(accelerator, model, shown, phase.objective)
     )
     if not math.isfinite(loss):
-        why = explain_divergence(phase.pairs, shown, taught=phase.taught)
+        why = explain_divergence(model, phase.pairs, shown, taught=phase.taught)
         raise RunError(f"The loss is {loss} at step {number} of {phase.name}. {why}")
     compute.clip_gradients(accelerator, model, phase.settings.clip)
     optimizer.step()

@@ -28,7 +28,7 @@ from polyclip.models.config import ModelConfig
 from polyclip.models.losses import LOSSES
 from polyclip.models.method import Method
 from polyclip.models.model_file import read_aligner
-from polyclip.training.branch_data import BranchData, encode_branch, make_validation
+from polyclip.training.branch_data import BranchData, Validation, encode_branch
 from polyclip.training.class_names import add_class_names, fold_heads, install_names
 from polyclip.training.compute import check_compute
 from polyclip.training.config import AlignConfig, OptimizerConfig, collect_settings, get_method
@@ -157,7 +157,7 @@ def train_run(work: Work) -> list[dict[str, Any]]:
 
     """
     run, aligner, sides = work.run, work.aligner, work.sides
-    value = make_validation(aligner, sides[0].held_out_pairs, sides)
+    value = Validation(aligner, sides[0].held_out_pairs, sides)
     if aligner.method.solve is not None:
         started = time.monotonic()
         with torch.no_grad():
@@ -206,7 +206,7 @@ def make_phase(name: str, settings: OptimizerConfig, work: Work) -> Phase:
         pairs=train,
         text=text.make_inputs,
         image=image.make_inputs,
-        validate=make_validation(aligner, text.held_out_pairs, work.sides),
+        validate=Validation(aligner, text.held_out_pairs, work.sides),
         settings=settings,
         folder=run.out,
         trained=[n for n, p in aligner.named_parameters() if p.requires_grad and (live or ".encoder." not in n)],

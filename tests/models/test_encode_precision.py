@@ -93,6 +93,19 @@ def test_captions_in_every_script(precision: str) -> None:
     assert cosine_similarity(found, wanted).min() >= LEAST[precision]
 
 
+ODD = ["", "😀", "👨‍👩‍👧‍👦🏽" * 3, "🏳️‍🌈", "a" * 10_000, "mbwa " * 2_000, "ﷺ" * 3_000, "\u0301" * 50 + "a", "\u200d"]
+
+
+@pytest.mark.parametrize("precision", sorted(LEAST))
+def test_captions_that_are_empty_endless_or_emoji_alone(precision: str) -> None:
+    spec = describe("encoders", "e5-small")
+    wanted, found = (
+        encode_items(build_encoder(spec, precision=name), ODD, lambda rows: None) for name in ("fp32", precision)
+    )
+    assert found.isfinite().all() and found.any(dim=1).all()
+    assert cosine_similarity(found, wanted).min() >= LEAST[precision]
+
+
 def test_convolutions_stay_float32() -> None:
     images = list(emoji.pictures(CORPORA / "emoji", emoji.styles(CORPORA / "emoji")[0]).values())[:4]
     spec = describe("towers", "efficientnet-lite0:,size=64")

@@ -2,7 +2,7 @@
 
 import torch
 
-from polyclip.core.vectors import normalize
+from polyclip.core.vectors import fix_signs, normalize
 from polyclip.exporters.merge import compute_joint_affine, compute_joint_layers
 from polyclip.models.components.heads import HeadShape
 from polyclip.models.components.joint_head import (
@@ -112,3 +112,9 @@ def test_rows_keep_the_directions_in_which_classes_differ() -> None:
     placed = rows.solve(prototypes)
     torch.testing.assert_close(normalize(rows(prototypes)), placed)
     torch.testing.assert_close(placed @ placed.T, prototypes @ prototypes.T, atol=1e-5, rtol=0)
+
+
+def test_which_way_a_direction_points_is_settled() -> None:
+    columns = torch.tensor([[1.0, -3.0, 0.0], [-2.0, 2.0, 0.0]])
+    wanted = torch.tensor([[-1.0, 3.0, 0.0], [2.0, -2.0, 0.0]])
+    assert torch.equal(fix_signs(columns), wanted) and torch.equal(fix_signs(-columns), wanted)

@@ -211,7 +211,7 @@ def test_the_last_epoch_is_kept_since_validation_has_more_captions_than_training
     from polyclip.training import prepare
 
     values = iter([0.9, 0.1, 0.1])
-    monkeypatch.setattr(prepare, "make_validation", lambda *given: lambda: next(values))
+    monkeypatch.setattr(prepare, "Validation", lambda *given: lambda: next(values))
     assert (
         polyclip("align", "--lang", "sw", "--from", start, "--shots", 5, "--epochs", 2, "--out", tmp_path / "run").code
         == 0

@@ -359,7 +359,7 @@ def test_training_brings_captions_nearer_to_the_teacher(
     vectors is chance.
     """
     epochs = count()
-    monkeypatch.setattr(prepare, "make_validation", lambda *given: lambda: float(next(epochs)))
+    monkeypatch.setattr(prepare, "Validation", lambda *given: lambda: float(next(epochs)))
     work = prepare_run(
         dataclasses.replace(
             student(toy, method, teacher, tmp_path / "run"), heads=dataclasses.replace(QUICK, epochs=40)

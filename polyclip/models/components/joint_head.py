@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from polyclip.core.vectors import normalize
+from polyclip.core.vectors import fix_signs, normalize
 from polyclip.models.components.heads import HeadShape, Projection, ProjectionHead
 from polyclip.models.components.members import draw_mask, embed_members
 
@@ -103,7 +103,7 @@ class ClassRows(nn.Module):
             The prototypes in these directions, as unit vectors.
 
         """
-        directions = torch.linalg.svd(prototypes, full_matrices=False).Vh[: len(self.weight)]
+        directions = fix_signs(torch.linalg.svd(prototypes, full_matrices=False).Vh[: len(self.weight)].T).T
         self.weight.zero_()
         self.weight[: len(directions)] = directions
         return normalize(prototypes @ self.weight.T)
@@ -310,7 +310,7 @@ def fold(text: JointHead, text_features: Any, image: JointHead, image_features: 
     for head, features in ((text, text_features), (image, image_features)):
         vectors = normalize(head.concatenate(sample_rows(features).to(head.mean.device))).double()
         total += vectors.T @ vectors / len(vectors)
-    directions = torch.linalg.eigh(total).eigenvectors[:, -text.space.shape[1] :].flip(1)
+    directions = fix_signs(torch.linalg.eigh(total).eigenvectors[:, -text.space.shape[1] :].flip(1))
     for head in (text, image):
         head.space.copy_(directions)
 

@@ -13,7 +13,7 @@ from polyclip.models import feature_cache
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import Branch
 from polyclip.training import compute
-from polyclip.training.branch_data import BranchData, make_validation
+from polyclip.training.branch_data import BranchData, Validation
 from polyclip.training.config import AlignConfig
 from polyclip.training.loop import Phase, prepare_training, run_step
 from polyclip.training.prepare import Work, make_phase
@@ -95,7 +95,7 @@ def estimate_training(work: Work) -> float:
     if aligner.method.solve is not None:
         return 0.0
     before = {name: tensor.clone() for name, tensor in aligner.state().items()}
-    check = measure_seconds(make_validation(aligner, work.sides[0].held_out_pairs, work.sides))
+    check = measure_seconds(Validation(aligner, work.sides[0].held_out_pairs, work.sides))
     aligner.set_state(before, "the state before it was validated")  # a joint head measures its parts' lengths then
     heads = estimate_phase(work, make_phase("heads", run.heads, work), check)
     live = [data for data in work.sides if data.side.encoder is not None]

@@ -31,7 +31,7 @@ from polyclip.report.auto import explain_choice
 from polyclip.report.model_card import write_card
 from polyclip.training.auto.budget import Budget
 from polyclip.training.auto.estimate import Scoring, estimate_scoring, estimate_training
-from polyclip.training.branch_data import KS, make_rank_validation
+from polyclip.training.branch_data import KS, Validation
 from polyclip.training.config import HEADS, AlignConfig, collect_settings
 from polyclip.training.prepare import Work, prepare_run, save_work, train_run
 
@@ -211,7 +211,7 @@ def train_and_validate(work: Work, trial: Trial, until: float) -> Trial:
     """Train a trial, save it in its folder, and measure validation recall of the saved weights, with standard error."""
     log = train_run(replace(work, run=replace(work.run, until=until)))
     save_work(work, log)
-    rank = make_rank_validation(work.aligner, work.sides[0].held_out_pairs, work.sides)()
+    rank = Validation(work.aligner, work.sides[0].held_out_pairs, work.sides).rank()
     hits = torch.stack([recall(rank, k) for k in KS]).mean(0)
     error = float(hits.std()) / math.sqrt(len(hits)) if len(hits) > 1 else 0.0
     return replace(trial, validation=float(hits.mean()), error=error, note=describe_stop(work.run, trial, log))
