@@ -20,6 +20,7 @@ TOLD = 2048  # connections beyond them that are told that there is no room; more
 FILES = MOST + 2 * TOLD  # that may be open, where the system allows as many
 LOOK = 2.5  # seconds between two looks at a connection
 IDLE = 12.5  # seconds a connection may stay without the whole head of a request
+QUIET = 1.0  # seconds after an answer in which no connection ends for another: its next request may be under way
 SLOW = 10.0  # seconds for which a body may come slower than `RATE`, or an answer not be taken
 RATE = 4096  # bytes a second
 LONGEST = 300.0  # seconds in which a body has to arrive
@@ -71,6 +72,19 @@ class Connection(H11Protocol):
     def is_idle(self) -> bool:
         """Whether no request is being read or answered."""
         return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def may_end(self) -> bool:
+        """Whether it may end to make room, so that no request goes without an answer."""
+        return self.is_idle and (self.cycle is None or self.loop.time() - self.since > QUIET)
+
+    def make_room(self) -> None:
+        """End: with a refusal before the first request, which may have been sent and not been read yet."""
+        if self.cycle is None:
+            self._end(*CROWDED)
+        else:
+            self.crowd.leave(self)
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, unless the last answer was written."""
@@ -156,12 +170,10 @@ class Crowd:
         address = get_address(new)
         own = self._own[address]
         if crowd := self._all if len(self._all) >= MOST else own if len(own) >= PER_CLIENT else {}:
-            idle = [each for each in crowd if each.is_idle]
+            idle = [each for each in crowd if each.may_end]
             if not idle:
                 return False
-            longest = min(idle, key=lambda each: each.since)
-            self.leave(longest)
-            longest.transport.abort()
+            min(idle, key=lambda each: each.since).make_room()
         self._all[new] = self._own[address][new] = None
         return True
 

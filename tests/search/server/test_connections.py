@@ -4,9 +4,11 @@ import os
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -132,6 +134,29 @@ def test_silent_connections_make_room_and_busy_ones_are_a_limit_for_their_client
         assert ask(port, "127.0.0.3").startswith(b"HTTP/1.1 200 ")
         assert all(read(one).startswith(b"HTTP/1.1 408 ") for one in slow)
     assert ask(port).startswith(b"HTTP/1.1 200 ")
+
+
+def test_whoever_has_asked_is_answered_when_many_connect_at_once(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All connect while the server is busy, so that it takes all connections before it reads the first request."""
+    look, stalled = connections.Connection._look, Event()
+
+    def stall(self: connections.Connection) -> None:
+        if not stalled.is_set():
+            stalled.set()
+            time.sleep(0.7)
+        look(self)
+
+    monkeypatch.setattr(connections.Connection, "_look", stall)
+    with ExitStack() as stack:
+        stack.enter_context(connect(port))  # whose timer stalls the server
+        assert stalled.wait(5)
+        asked = [stack.enter_context(connect(port, f"127.0.0.{2 + number // 20}")) for number in range(40)]
+        for one in asked:
+            one.sendall(ASK + b"Connection: close\r\n\r\n")
+        found = [read(one) for one in asked]
+    statuses = Counter(answer[9:12] for answer in found)
+    assert set(statuses) == {b"200", b"503"} and statuses[b"503"] == 40 - 2 * 12, statuses
+    assert all(b"retry-after: 1" in answer for answer in found if answer[9:12] == b"503")
 
 
 def test_a_whole_server_full_of_busy_clients_says_when_to_come_back(port: int) -> None:
