@@ -121,6 +121,23 @@ def build_index(lab: Path, folder: Path) -> None:
     succeed("index", lab / "pictures", "--model", lab / "run", "--out", folder / "index")
 
 
+def build_captioned(lab: Path, folder: Path) -> None:
+    """Images with captions in text files beside them, one naming its language, and in both kinds of metadata."""
+    for home in ("csv", "jsonl"):
+        copytree(lab / "pictures", folder / home)
+        (folder / home / "0.txt").write_text("mraba nyekundu\nmraba mdogo\n", "utf-8")
+        (folder / home / "1.sw.txt").write_text("mraba bluu\n", "utf-8")
+    (folder / "csv" / "metadata.csv").write_text("file_name,sw,en\n2.png,mraba,square\n0.png,njano,yellow\n", "utf-8")
+    lines = [{"file_name": f"{n}.png", "text": f"mraba {n}"} for n in range(3)]
+    (folder / "jsonl" / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+
+
+def build_captioned_index(lab: Path, folder: Path) -> None:
+    """An index of three images with captions."""
+    build_captioned(lab, folder)
+    succeed("index", folder / "csv", "--model", lab / "run", "--out", folder / "index")
+
+
 def build_part(lab: Path, folder: Path) -> None:
     """What an interrupted command that makes an index leaves."""
     build_index(lab, folder)
@@ -380,6 +397,8 @@ def change_utf16(data: bytes, source: object) -> bytes:
 
 
 m = mutations
+BESIDE = tuple(f"index FOLDER/{home} --model LAB/run --out FOLDER/index" for home in ("csv", "jsonl"))
+SEARCH_CAPTIONS = ("search mraba --index FOLDER/index", "search mraba --index FOLDER/index --json", BESIDE[0])
 SEARCHES = ("search mraba --index FOLDER/index", "index LAB/pictures --model LAB/run --out FOLDER/index")
 TRANSLATE = "translate LAB/corpus/toy.toml --to te --partial --out FOLDER/t --json " + FILTERS
 TARGETS = (
@@ -437,6 +456,39 @@ TARGETS = (
     Target("index.json", ("index/index.json",), build_index, m.change_json, SEARCHES),
     Target("index table", ("index/pictures.1.parquet",), build_index, m.change_parquet, SEARCHES, repair_index),
     Target("index vectors", ("index/vectors.1.safetensors",), build_index, m.change_tensors, SEARCHES, repair_index),
+    Target("captions beside", ("csv/0.txt", "csv/1.sw.txt"), build_captioned, m.change_table, BESIDE[:1]),
+    Target("captions metadata.csv", ("csv/metadata.csv",), build_captioned, m.change_table, BESIDE[:1]),
+    Target("captions metadata.jsonl", ("jsonl/metadata.jsonl",), build_captioned, m.change_json, BESIDE[1:]),
+    Target(
+        "captions table",
+        ("t.csv",),
+        build_photos,
+        m.change_table,
+        ("index FOLDER/photos --model LAB/run --out FOLDER/index --captions FOLDER/t.csv",),
+    ),
+    Target(
+        "captions corpus",
+        ("c/captions.jsonl",),
+        lambda lab, f: write_corpus(f / "c"),
+        m.change_json,
+        ("index FOLDER/c --model LAB/run --out FOLDER/index --captions FOLDER/c/toy.toml",),
+    ),
+    Target(
+        "index captions",
+        ("index/captions.1.parquet",),
+        build_captioned_index,
+        m.change_parquet,
+        SEARCH_CAPTIONS,
+        repair_index,
+    ),
+    Target(
+        "index caption vectors",
+        ("index/caption_vectors.1.safetensors",),
+        build_captioned_index,
+        m.change_tensors,
+        SEARCH_CAPTIONS,
+        repair_index,
+    ),
     Target("index part", ("index/parts/0.safetensors",), build_part, m.change_tensors, SEARCHES[1:]),
     Target("layout parquet", ("layout/metadata/metadata_0.parquet",), build_layout, m.change_parquet, (IMPORT,)),
     Target("layout npy", ("layout/img_emb/img_emb_0.npy",), build_layout, m.change_bytes, (IMPORT,)),
