@@ -45,6 +45,10 @@ class AlignResult:
     path: Path
     choice: Choice | None = None
 
+    def __repr__(self) -> str:
+        """One line: the folder and what `result` says of itself."""
+        return f"AlignResult({str(self.path)!r}, {self.result!r})"
+
     @property
     def scores(self) -> list[Score]:
         """Held-out retrieval scores, with intervals."""

@@ -4,22 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from polyclip.alignment import Languages, OneCorpus
-from polyclip.core.device import use_device
 from polyclip.core.progress import show_messages
 from polyclip.data.corpus import Corpus
 from polyclip.data.corpus_names import name_corpora
 from polyclip.evaluation.results import Result
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import Language, list_languages
-from polyclip.models.aligner import PolyCLIP
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # torch takes seconds, and lists need none
+    import torch
+
     from polyclip.evaluation.significance import Comparison
     from polyclip.evaluation.tokenizer.findings import Checkup
     from polyclip.exporters.run import ExportResult
+    from polyclip.models.aligner import PolyCLIP
 
 __all__ = [
     "compare",
@@ -35,7 +34,7 @@ __all__ = [
 
 
 def evaluate(
-    model: PolyCLIP | str | Path,
+    model: "PolyCLIP | str | Path",
     benchmark: str,
     *,
     languages: Languages | None = None,
@@ -43,7 +42,7 @@ def evaluate(
     split: str = "test",
     corpus: OneCorpus | Sequence[OneCorpus] = "emoji",
     partial: bool = False,
-    device: str | torch.device | None = None,
+    device: "str | torch.device | None" = None,
     show_progress_bar: bool = False,
 ) -> Result:
     """Score a model on a benchmark.
@@ -70,7 +69,9 @@ def evaluate(
         >>> evaluate("runs/sw", "emoji", languages="sw").to_dataframe()
 
     """
+    from polyclip.core.device import use_device
     from polyclip.evaluation.retrieval import Request
+    from polyclip.models.aligner import PolyCLIP
     from polyclip.pipeline import evaluate as evaluate_run
 
     asked = [] if languages is None else [languages] if isinstance(languages, str) else list(languages)
@@ -136,7 +137,7 @@ def translate(
     output_dir: str | Path,
     *,
     source: str = "en",
-    device: str | torch.device | None = None,
+    device: "str | torch.device | None" = None,
     show_progress_bar: bool = False,
     **options: Any,
 ) -> Corpus:
@@ -164,6 +165,7 @@ def translate(
         >>> align("es", corpus=corpus)
 
     """
+    from polyclip.core.device import use_device
     from polyclip.translation.config import Job
     from polyclip.translation.run import translate as translate_corpus
 
@@ -182,7 +184,7 @@ def doctor(
     text_encoder: str = "e5-small",
     corpus: str | Path | Corpus = "emoji",
     captions: int = 400,
-    device: str | torch.device | None = None,
+    device: "str | torch.device | None" = None,
     show_progress_bar: bool = False,
 ) -> "Checkup":
     """Examine how a text encoder reads languages before anything is trained.
@@ -207,6 +209,7 @@ def doctor(
         []
 
     """
+    from polyclip.core.device import use_device
     from polyclip.evaluation.tokenizer.checkup import examine
     from polyclip.models.backbone import describe
 
@@ -217,7 +220,12 @@ def doctor(
 
 
 def export(
-    model: PolyCLIP | str | Path, target: str, path: str | Path, *, int8: bool = False, show_progress_bar: bool = False
+    model: "PolyCLIP | str | Path",
+    target: str,
+    path: str | Path,
+    *,
+    int8: bool = False,
+    show_progress_bar: bool = False,
 ) -> "ExportResult":
     """Write a run for another library, and check that it gives the same embeddings there.
 
@@ -238,7 +246,9 @@ def export(
         >>> export("runs/sw", "sentence-transformers", "exports/sw")
 
     """
+    from polyclip.core.device import use_device
     from polyclip.exporters.run import export as export_run
+    from polyclip.models.aligner import PolyCLIP
 
     folder = Path(model.source if isinstance(model, PolyCLIP) else model)
     with show_messages(show_progress_bar), use_device("cpu"):

@@ -64,7 +64,9 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], lis
 
 def install_entry_points(folder: Path) -> None:
     """What `pip install` would leave of a project's metadata."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    text = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+    project, modules = text["project"], text["tool"]["setuptools"]["py-modules"]
+    assert [(folder / f"{module}.py").is_file() for module in modules] == [True]  # else a folder such as runs/ is taken
     facts = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     facts.mkdir()
     metadata = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
@@ -148,8 +150,8 @@ def test_reader(page: Callable[[str], list[list[str]]], toy: dict[str, str]) -> 
 
 
 def test_benchmark(page: Callable[[str], list[list[str]]], toy: dict[str, str]) -> None:
-    (score,) = page("benchmark")
-    make_run(toy, "runs/sw", "--method", "heads")
+    align, score = page("benchmark")
+    run(align, toy)
     for code, names in (("sw", COLOURS.values()), ("en", COLOURS)):
         Path("named", code).mkdir(parents=True)
         for colour, name in zip(COLOURS, names, strict=True):
@@ -161,8 +163,8 @@ def test_benchmark(page: Callable[[str], list[list[str]]], toy: dict[str, str]) 
 
 
 def test_exporter(page: Callable[[str], list[list[str]]], toy: dict[str, str]) -> None:
-    (export,) = page("exporter")
-    make_run(toy, "runs/sw", "--method", "heads", "--no-class-names")
+    align, export = page("exporter")
+    run(align, toy)
     run(export, toy)
     assert Path("sw-numpy/head.npz").is_file() and '"kind": "text"' in Path("sw-numpy/export.json").read_text("utf-8")
     make_run(toy, "runs/joint", "--method", "heads")

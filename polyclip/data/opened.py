@@ -40,6 +40,10 @@ class OpenedCorpus:
         self.parts = tuple(corpus for corpus, _ in parts)
         self.weights = {corpus.name: weight for corpus, weight in parts} or None  # of joined corpora, by their names
 
+    def __repr__(self) -> str:
+        """One line that reads no file."""
+        return f"{type(self).__name__}({self.name!r}, {str(self.path)!r})"
+
     @property
     def languages(self) -> list[str]:
         """Codes under which the corpus keeps its languages."""

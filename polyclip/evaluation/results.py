@@ -1,13 +1,12 @@
 """Frozen dataclasses of what is measured and written."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from polyclip.core.fields import read_fields
-from polyclip.errors import PolyclipError
+from polyclip.core.fields import make_dataframe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +119,16 @@ class Result:
     origin: dict[str, Any]
     knowledge: list[Retention] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        """One line: how many figures there are, and the first recall@10 of the first language."""
+        shown = next((score for score in self.scores if score.metric == "recall@10"), None)
+        first = (
+            ""
+            if shown is None
+            else f", {shown.language} recall@10 {shown.value:.3f} [{shown.low:.3f}, {shown.high:.3f}]"
+        )
+        return f"Result({len(self.scores)} scores of {self.model.get('method', 'a model')}{first})"
+
     def to_dataframe(self) -> Any:
         """The scores as a pandas data frame, one row a figure.
 
@@ -127,12 +136,7 @@ class Result:
             PolyclipError: pandas is not installed.
 
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise PolyclipError("to_dataframe() requires pandas: pip install 'polyclip[dataframe]'.") from error
-        names = [field.name for field in fields(Score)]
-        return pd.DataFrame([read_fields(score, names) for score in self.scores], columns=names)
+        return make_dataframe(self.scores, Score)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,9 @@ What is compared are two models, not two methods: the same method with another s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from polyclip.core.fields import read_fields
+from polyclip.core.fields import make_dataframe, read_fields
 from polyclip.errors import DataError, UnknownName
 from polyclip.evaluation.bootstrap import FLIPS, ClusterSums, adjust_holm, number_clusters
 from polyclip.evaluation.metrics import PER_QUERY, compute_query_metrics
@@ -100,6 +101,23 @@ class Comparison:
     alpha: float = ALPHA
     test: str = f"two-sided sign flips of whole clusters, {FLIPS}"
     interval: str = "95 % percentile bootstrap of whole clusters, 1000 draws, of each language alone"
+
+    def __repr__(self) -> str:
+        """One line: the mean difference with its interval and verdict."""
+        mean = self.mean
+        return (
+            f"Comparison({self.b!r} - {self.a!r}, {self.metric}, {len(self.languages)} languages: "
+            f"{mean.difference:+.3f} [{mean.low:+.3f}, {mean.high:+.3f}], {mean.verdict})"
+        )
+
+    def to_dataframe(self) -> Any:
+        """The differences as a pandas data frame, one row a language and the mean last.
+
+        Raises:
+            PolyclipError: pandas is not installed.
+
+        """
+        return make_dataframe([*self.languages, self.mean], Difference)
 
 
 def compare(

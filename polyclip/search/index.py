@@ -104,6 +104,10 @@ class Index:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def __repr__(self) -> str:
+        """One line: how many images, where they are, and by which model."""
+        return f"Index({len(self)} images of {str(self.root)!r}, model={str(self.model)!r})"
+
     def lookup_recall(self, kind: str, top: int, caption_weight: float = 0.0) -> float | None:
         """Return the measured recall@10 of an approximate search.
 
