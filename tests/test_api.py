@@ -58,6 +58,13 @@ def test_importing_polyclip_imports_nothing_heavy() -> None:
     assert "polyclip" in found and not found & {"torch", "numpy", "transformers", "pydantic", "rich", "typer", "PIL"}
 
 
+def test_lists_need_no_torch() -> None:
+    calls = "pc.list_methods(), pc.list_benchmarks(), pc.get_language('sw')"
+    code = f"import sys, polyclip as pc; {calls}; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "polyclip.languages.schema" in found and "torch" not in found
+
+
 def test_functions_are_not_hidden_by_folders_of_their_name() -> None:
     """Python sets a package's attribute when a folder of that name is imported."""
     code = "import polyclip, polyclip.cli.main; import polyclip.exporters.run; print(callable(polyclip.export))"
@@ -236,6 +243,11 @@ def test_evaluate_and_compare(run: pc.AlignResult, options: dict[str, Any]) -> N
     assert [score.value for score in found.scores] == [score.value for score in again.scores]
     comparison = pc.compare(found, again)
     assert comparison.mean.difference == 0
+    table = comparison.to_dataframe()
+    assert list(table["language"]) == ["sw", "mean"] and set(table["difference"]) == {0}
+    for shown in (repr(comparison), repr(found), repr(run)):
+        assert "\n" not in shown and len(shown) < 300
+    assert "+0.000 [+0.000, +0.000], cannot tell" in repr(comparison) and "sw recall@10" in repr(run)
     with pytest.raises(pc.UnknownName, match="benchmark"):
         pc.evaluate(run.model, "nothing")
 
@@ -283,9 +295,13 @@ def test_index_a_folder_and_search_it(run: pc.AlignResult, tmp_path: Path) -> No
     index = pc.Index.build(tmp_path, run.path)
     hits = index.search("mraba", top_k=2)
     assert len(index) == 3 and len(hits) == 2 and hits[0].similarity >= hits[1].similarity
+    assert index.search(tmp_path / "red.png", top_k=1)[0].path.name == "red.png"
+    with pytest.raises(pc.DataError, match=r"give Path\("):  # not a search for the letters of its name
+        index.search(str(tmp_path / "red.png"))
     Image.new("RGB", (40, 40), "yellow").save(tmp_path / "yellow.png")
     changes = index.update()
     assert changes.added == 1 and len(pc.Index.open(tmp_path)) == 4
+    assert repr(index).startswith(f"Index(3 images of '{tmp_path}'")
 
 
 def test_a_table_becomes_a_corpus(tmp_path: Path) -> None:
@@ -295,7 +311,7 @@ def test_a_table_becomes_a_corpus(tmp_path: Path) -> None:
         "file,caption_sw,English,split\na.png,mbwa,a dog,train\nb.png,paka,,test\n", "utf-8"
     )
     corpus = pc.Corpus.from_csv(tmp_path / "photos.csv", split_column="split")
-    assert corpus.languages == ["en", "sw"]
+    assert corpus.languages == ["en", "sw"] and repr(corpus) == f"Corpus('photos', '{corpus.path}')"
     assert list(corpus.reader.split_concepts(corpus.folder, "test")) == ["b.png"]
     again = pc.Corpus.from_csv(
         tmp_path / "photos.csv",

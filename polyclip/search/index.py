@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
+from polyclip.core.storage import is_file
+from polyclip.data.images import SUFFIXES
 from polyclip.errors import DataError
 from polyclip.languages.normalize import match_script
 from polyclip.languages.resolve import resolve_language
@@ -203,7 +205,7 @@ class Index:
         """Find the images that a text describes, themselves or by their captions; or that are like an image.
 
         Args:
-            query: A text; or an image, as a path or a PIL image.
+            query: A text; or an image, as a `pathlib.Path` or a PIL image.
             top_k: The most hits, >= 1.
             language: Code or name of the text's language; by default a trained language in the text's script.
             caption_weight: Weight of the captions in [0, 1]; 0 for images alone. No matter for an image as query.
@@ -212,7 +214,8 @@ class Index:
             The most similar images, best first.
 
         Raises:
-            DataError: The query is empty or cannot be read, `top_k` is below 1, or the weight is outside [0, 1].
+            DataError: The query is empty, cannot be read, or is the name of an image's file as a text; `top_k` is below
+                1, or the weight is outside [0, 1].
             UnknownName: There is no pack for the language.
 
         Example:
@@ -279,6 +282,8 @@ class Index:
             self._loaded = self.load_aligner()
         if not isinstance(query, str):
             return self._loaded.encode_image([query])
+        if Path(query).suffix.lower() in SUFFIXES and is_file(Path(query)):
+            raise DataError(f"{query!r} is a text, and an image's file. To search by the image, give Path({query!r}).")
         trained = list(self._loaded.languages)
         code = resolve_language(language).code if language else match_script(query, trained)
         return self._loaded.encode_text([query], code)

@@ -18,7 +18,7 @@ from polyclip.evaluation.tokenizer.findings import (
     LanguageFindings,
     TokenStats,
 )
-from polyclip.evaluation.tokenizer.patient import ProbedEncoder, check_fit, probe_encoder
+from polyclip.evaluation.tokenizer.probe import ProbedEncoder, check_fit, probe_encoder
 from polyclip.evaluation.tokenizer.tokens import Lengths, compute_parity, measure_tokens
 from polyclip.evaluation.tokenizer.vectors import check_embeddings, measure_embeddings
 from polyclip.evaluation.tokenizer.verdict import SCRIPT, decide_verdict
@@ -55,9 +55,9 @@ def examine(tower: BackboneSpec, corpus: Corpus, languages: Sequence[Language], 
 
     """
     rows = read_training_rows(corpus, languages)
-    patient = probe_encoder(tower)
+    probed = probe_encoder(tower)
     tokens = tokenize_rows(
-        patient,
+        probed,
         {
             code: rows[code]
             for code in dict.fromkeys([CONTROL, *(language.code for language in languages)])
@@ -66,30 +66,26 @@ def examine(tower: BackboneSpec, corpus: Corpus, languages: Sequence[Language], 
     )
     asked = {language.code: rows[language.code] for language in languages}
     findings = [Finding(one.kind, one.defect, one.sentence) for one in check_corpus(corpus, asked)]
-    findings += check_fit(patient, tokens, tokens.get(CONTROL))
+    findings += check_fit(probed, tokens, tokens.get(CONTROL))
     vectors: dict[str, EmbeddingStats | None] = {}
     close: dict[str, Closeness] = {}
     if not NEEDS_VECTORS & {finding.kind for finding in findings}:
-        vectors = {
-            code: measure_embeddings(patient.encoder, [row.captions[0] for row in rows[code]]) for code in tokens
-        }
+        vectors = {code: measure_embeddings(probed.encoder, [row.captions[0] for row in rows[code]]) for code in tokens}
         findings += [
-            finding
-            for code, found in vectors.items()
-            for finding in check_behaviour(patient, code, tokens[code], found)
+            finding for code, found in vectors.items() for finding in check_behaviour(probed, code, tokens[code], found)
         ]
     if vectors and None not in vectors.values():
-        close, broken = compare_languages(patient, rows, languages, captions)
+        close, broken = compare_languages(probed, rows, languages, captions)
         findings += broken
     return Checkup(
         text_encoder=tower.name,
         identity=tower.identity,
         corpus=corpus.name,
         split=SPLIT,
-        vocabulary=len(patient.vocabulary.pieces),
-        table=patient.table,
-        twins=patient.twins,
-        frame=patient.frame,
+        vocabulary=len(probed.vocabulary.pieces),
+        table=probed.table,
+        twins=probed.twins,
+        frame=probed.frame,
         findings=findings,
         languages=[
             summarize_language(language, tokens[language.code], vectors.get(language.code), close.get(language.code))
@@ -120,7 +116,7 @@ def read_rows(corpus: Corpus, language: Language, there: Sequence[str]) -> list[
     return normalize_captions(corpus.reader.read(corpus.folder, locale, SPLIT), language) if locale in there else []
 
 
-def tokenize_rows(patient: ProbedEncoder, rows: Mapping[str, list[Row]]) -> dict[str, TokenStats]:
+def tokenize_rows(probed: ProbedEncoder, rows: Mapping[str, list[Row]]) -> dict[str, TokenStats]:
     """Tokenize every caption and measure the tokens of each language."""
     found: dict[str, TokenStats] = {}
     lengths: dict[str, Lengths] = {}
@@ -130,24 +126,24 @@ def tokenize_rows(patient: ProbedEncoder, rows: Mapping[str, list[Row]]) -> dict
         for code, part in rows.items():
             script = resolve_language(code).script
             found[code], lengths[code] = measure_tokens(
-                patient.encoder, patient.vocabulary, patient.frame, part, script, progress.advance
+                probed.encoder, probed.vocabulary, probed.frame, part, script, progress.advance
             )
     english = lengths.get(CONTROL, {})
     return {code: replace(tokens, relative=compute_parity(lengths[code], english)) for code, tokens in found.items()}
 
 
 def check_behaviour(
-    patient: ProbedEncoder, code: str, tokens: TokenStats, found: EmbeddingStats | None
+    probed: ProbedEncoder, code: str, tokens: TokenStats, found: EmbeddingStats | None
 ) -> list[Finding]:
     """Check the embeddings of one language; equal embeddings are not a defect where the script is unknown."""
     known = tokens.unknown_captions <= SCRIPT
     return check_embeddings(
-        patient.encoder, resolve_language(code).name, found, known=known, left=patient.frame.side == "left"
+        probed.encoder, resolve_language(code).name, found, known=known, left=probed.frame.side == "left"
     )
 
 
 def compare_languages(
-    patient: ProbedEncoder, rows: Mapping[str, list[Row]], languages: Sequence[Language], captions: int
+    probed: ProbedEncoder, rows: Mapping[str, list[Row]], languages: Sequence[Language], captions: int
 ) -> tuple[dict[str, Closeness], list[Finding]]:
     """Measure how close each language is to its pivot, or report the defect that the captions showed."""
     named = {code: shuffle_rows(found) for code, found in rows.items()}
@@ -157,12 +153,12 @@ def compare_languages(
         if (pivot := next((code for code in PIVOTS if code in rows and code != language.code), ""))
     }
     try:
-        return measure_closeness(patient.tower, patient.encoder, named, pivots, captions), []
+        return measure_closeness(probed.tower, probed.encoder, named, pivots, captions), []
     except WeightsError:
         texts = [row.captions[0] for code in dict.fromkeys([*pivots, *pivots.values()]) for row in named[code].values()]
-        if is_finite(patient.tower, patient.encoder, texts):
+        if is_finite(probed.tower, probed.encoder, texts):
             raise
-        return {}, check_embeddings(patient.encoder, "Some captions", None, known=True, left=False)
+        return {}, check_embeddings(probed.encoder, "Some captions", None, known=True, left=False)
 
 
 def summarize_language(

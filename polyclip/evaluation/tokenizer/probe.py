@@ -54,11 +54,11 @@ def probe_encoder(tower: BackboneSpec) -> ProbedEncoder:
     )
 
 
-def check_fit(patient: ProbedEncoder, tokens: Mapping[str, TokenStats], control: TokenStats | None) -> list[Finding]:
+def check_fit(probed: ProbedEncoder, tokens: Mapping[str, TokenStats], control: TokenStats | None) -> list[Finding]:
     """Check that tokenizer, embedding matrix and configuration fit together.
 
     Args:
-        patient: The probed encoder.
+        probed: The probed encoder.
         tokens: Token statistics by language.
         control: Token statistics of a language that every encoder should read: English.
 
@@ -66,10 +66,10 @@ def check_fit(patient: ProbedEncoder, tokens: Mapping[str, TokenStats], control:
         The defects and weaknesses found.
 
     """
-    found = check_frame(patient.encoder, patient.vocabulary, patient.frame, patient.table)
-    if patient.twins is not None and patient.twins < TWINS:
+    found = check_frame(probed.encoder, probed.vocabulary, probed.frame, probed.table)
+    if probed.twins is not None and probed.twins < TWINS:
         text = (
-            f"Pieces of one word (cat, Cat, cats) are not alike in its embedding matrix ({patient.twins:.2f}, "
+            f"Pieces of one word (cat, Cat, cats) are not alike in its embedding matrix ({probed.twins:.2f}, "
             "expected nearly 1): "
         )
         found.append(
@@ -82,13 +82,13 @@ def check_fit(patient: ProbedEncoder, tokens: Mapping[str, TokenStats], control:
     if control is not None:
         found += check_english(control)
     highest = max(part.highest_id for part in tokens.values())
-    if patient.table is not None and highest >= patient.table:
+    if probed.table is not None and highest >= probed.table:
         text = (
-            f"Captions get ids up to {highest:,}, the embedding matrix has {patient.table:,} rows: this is another "
+            f"Captions get ids up to {highest:,}, the embedding matrix has {probed.table:,} rows: this is another "
             "model's tokenizer."
         )
         found.append(Finding("out-of-range", True, text))
-    elif not can_encode(patient.encoder, PROBES[1]):
+    elif not can_encode(probed.encoder, PROBES[1]):
         found.append(
             Finding(
                 "does-not-run",
@@ -96,8 +96,8 @@ def check_fit(patient: ProbedEncoder, tokens: Mapping[str, TokenStats], control:
                 f"The model fails even on {PROBES[1]!r}: its configuration does not fit its weights.",
             )
         )
-    before = patient.frame.start_text.replace(" ", "")
-    if E5.search(patient.tower.name.lower()) and "query:" not in before and "passage:" not in before:
+    before = probed.frame.start_text.replace(" ", "")
+    if E5.search(probed.tower.name.lower()) and "query:" not in before and "passage:" not in before:
         found.append(
             Finding(
                 "no-prefix",
