@@ -48,7 +48,7 @@ def build_preprocess_cfg(encoder: Any, name: str) -> dict[str, Any]:
 
 def make_cfg(size: list[int], interpolation: str, mean: Any, std: Any, mode: str = "shortest") -> dict[str, Any]:
     """Assemble the keys of preprocess_cfg."""
-    facts = {
+    return {
         "size": size,
         "mode": "RGB",
         "mean": list(mean),
@@ -57,7 +57,6 @@ def make_cfg(size: list[int], interpolation: str, mean: Any, std: Any, mode: str
         "resize_mode": mode,
         "fill_color": 0,
     }
-    return facts
 
 
 def name_resampling(processor: Any) -> str:

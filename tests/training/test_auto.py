@@ -24,7 +24,9 @@ from polyclip.pipeline import align, align_within
 from polyclip.report.auto import explain_choice
 from polyclip.training.auto import estimate, search
 from polyclip.training.auto.budget import Budget
-from polyclip.training.auto.search import CANDIDATES, Candidate, choose_winner, make_trial_run, read_choice
+from polyclip.training.auto.candidates import CANDIDATES, Candidate, make_trial_run
+from polyclip.training.auto.record import read_choice
+from polyclip.training.auto.search import choose_winner
 from polyclip.training.config import HEADS, TOWERS, AlignConfig
 from polyclip.training.prepare import prepare_run
 from tests.command import kill_when, polyclip

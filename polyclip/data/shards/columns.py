@@ -71,33 +71,38 @@ def select_columns(having: list[str], stored: ShardOptions, shown: str) -> tuple
         DataError: A column is missing.
 
     """
-    spoken = dict(stored.captions)
+    by_language = dict(stored.captions)
     single = (
         []
-        if spoken
+        if by_language
         else [stored.caption or next((name for name in ("captions", "caption", "text") if name in having), "caption")]
     )
-    columns = [stored.image, *spoken.values(), *single, *([stored.language_column] if stored.language_column else [])]
+    columns = [
+        stored.image,
+        *by_language.values(),
+        *single,
+        *([stored.language_column] if stored.language_column else []),
+    ]
     lacking = [column for column in columns if column not in having]
     if lacking:
         raise DataError(
             f"{shown} has no column {lacking[0]!r}; found {', '.join(having)}. Name the columns in the pack: [shards] "
             "image, captions, caption."
         )
-    return list(dict.fromkeys(columns)), spoken
+    return list(dict.fromkeys(columns)), by_language
 
 
-def read_captions(row: Row, stored: ShardOptions, spoken: dict[str, str], single: str) -> list[Caption]:
+def read_captions(row: Row, stored: ShardOptions, by_language: dict[str, str], single: str) -> list[Caption]:
     """Read the captions of a row; empty cells are skipped.
 
     Raises:
         DataError: A cell is neither text nor a list of texts.
 
     """
-    if spoken:
+    if by_language:
         return [
             found
-            for code, column in spoken.items()
+            for code, column in by_language.items()
             if row[column] not in (None, "", [])
             for found in tag_language(code, row[column])
         ]

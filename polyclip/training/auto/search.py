@@ -7,22 +7,18 @@ files become the run's.
 """
 
 import dataclasses
-import json
 import math
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from polyclip.core.durations import format_duration
-from polyclip.core.json import parse_json
 from polyclip.core.progress import console
-from polyclip.core.registry import find
-from polyclip.core.run_folder import format_changes, list_strangers
-from polyclip.core.storage import read_plain_text, write_atomically, write_text
+from polyclip.core.storage import write_atomically
 from polyclip.core.timing import Clock
 from polyclip.errors import DataError, RunError
 from polyclip.evaluation.metrics import recall
@@ -30,39 +26,15 @@ from polyclip.evaluation.results import Choice, Trial
 from polyclip.report.auto import explain_choice
 from polyclip.report.model_card import write_card
 from polyclip.training.auto.budget import Budget
+from polyclip.training.auto.candidates import CANDIDATES, Candidate, format_schedule, make_trial_run, trains_inside
 from polyclip.training.auto.estimate import Scoring, estimate_scoring, estimate_training
+from polyclip.training.auto.record import FILE, TRIALS, collect_request, open_search, write_choice
 from polyclip.training.branch_data import KS, Validation
-from polyclip.training.config import HEADS, AlignConfig, collect_settings
+from polyclip.training.config import AlignConfig, collect_settings
 from polyclip.training.prepare import Work, prepare_run, save_work, train_run
 
-FILE, TRIALS = "choice.json", "trials"
 MARGIN = 1.15  # on every estimate
 MEASURING = 5.0  # seconds: with less left, a candidate is not even measured
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A method and its schedule; what is None has the defaults of `polyclip align`."""
-
-    name: str
-    method: str
-    text_layers: str = ""
-    epochs: int | None = None  # of the method's own phase
-    learning_rate: float | None = None
-
-
-# The first is the cheapest, the second the default of `polyclip align`, before cheaper ones that are seldom better.
-CANDIDATES = (
-    Candidate(name="ridge", method="ridge"),
-    Candidate(name="head-mlp", method="head-mlp"),
-    Candidate(name="heads", method="heads"),
-    Candidate(name="head-glu", method="head-glu"),
-    Candidate(name="head-glu-long", method="head-glu", epochs=40, learning_rate=1e-3),
-    Candidate(name="lilt-da-text", method="lilt-da"),
-    Candidate(name="lilt-lwa-top2", method="lilt-lwa", text_layers="-2:"),
-    Candidate(name="lilt-ln-top4", method="lilt-ln", text_layers="-4:"),
-    Candidate(name="lilt-lwa-text", method="lilt-lwa", epochs=6),
-)
 
 
 def search(run: AlignConfig, budget: Budget, clock: Clock) -> "Search":
@@ -250,118 +222,9 @@ def choose_winner(trials: list[Trial]) -> Trial:
     )  # one parameter more, a logit scale, does not count
 
 
-def make_trial_run(run: AlignConfig, candidate: Candidate) -> AlignConfig:
-    """Configure the run that trains a candidate.
-
-    `polyclip align` with the same settings ends with the same weights, if time does not stop it.
-    """
-    method = find("methods", candidate.method).METHOD
-    cached = replace(
-        run.heads, epochs=method.epochs or HEADS.epochs, learning_rate=method.learning_rate or HEADS.learning_rate
-    )
-    own = run.towers if method.trains_towers else cached
-    own = replace(
-        own, epochs=candidate.epochs or own.epochs, learning_rate=candidate.learning_rate or own.learning_rate
-    )
-    heads, towers = (cached, own) if method.trains_towers else (own, run.towers)
-    asked = run.recipe.dim != find("methods", run.recipe.method).METHOD.dim  # by the user, for every method
-    recipe = replace(
-        run.recipe,
-        method=candidate.method,
-        dim=run.recipe.dim if asked else method.dim,
-        text_dropout=method.text_dropout,
-        image_dropout=method.image_dropout,
-        tune="text" if method.trains_towers else "both",
-        text_layers=candidate.text_layers,
-    )
-    return replace(run, recipe=recipe, heads=heads, towers=towers, out=run.out / TRIALS / candidate.name, resume=True)
-
-
-def trains_inside(candidate: Candidate) -> bool:
-    """Whether a candidate trains something in the text encoder."""
-    return bool(find("methods", candidate.method).METHOD.trains_towers)
-
-
 def format_time_left(left: float) -> str:
     """Format the time left for training: `33 s left`."""
     return f"{format_duration(left)} left" if left >= 1 else "no time left"
-
-
-def format_schedule(run: AlignConfig, candidate: Candidate) -> str:
-    """Format a schedule: `closed form`, `20 epochs at 2e-3`, `20 + 3 epochs at 1e-4`.
-
-    The second number is the phase inside the text encoder.
-    """
-    if find("methods", candidate.method).METHOD.solve is not None:
-        return "closed form"
-    if trains_inside(candidate):
-        return f"{run.heads.epochs} + {run.towers.epochs} epochs at {format_rate(run.towers.tower_learning_rate)}"
-    return f"{run.heads.epochs} epochs at {format_rate(run.heads.learning_rate)}"
-
-
-def format_rate(value: float) -> str:
-    """Format a learning rate, such as `2e-3`."""
-    return f"{value:.0e}".replace("e-0", "e-")
-
-
-def collect_request(run: AlignConfig) -> dict[str, Any]:
-    """Collect what was asked for, without what the search decides."""
-    settings = collect_settings(run)
-    recipe = {key: run.recipe.__dict__[key] for key in ("text_encoder", "vision_tower", "dim")}
-    return {key: settings[key] for key in ("languages", "corpus", "sample")} | recipe | {"seed": run.heads.seed}
-
-
-def open_search(run: AlignConfig) -> list[Trial]:
-    """Finished trials of an interrupted search in the run's folder.
-
-    Args:
-        run: The alignment's configuration.
-
-    Returns:
-        Trials; none where the folder is empty or holds a finished search of the same request.
-
-    Raises:
-        RunError: The folder holds anything else, or an interrupted search without --resume.
-
-    """
-    path, trials = run.out / FILE, run.out / TRIALS
-    if not path.exists():
-        if run.out.exists() and (not run.out.is_dir() or any(found != trials for found in list_strangers(run.out))):
-            raise RunError(f"{run.out} exists and holds no search of --method auto; choose another --out.")
-        shutil.rmtree(trials, ignore_errors=True)
-        return []
-    found = read_choice(path)
-    if found.request != collect_request(run):
-        raise RunError(
-            f"{run.out} holds a search with other settings: {format_changes(found.request, collect_request(run))}. "
-            "Choose another --out, or give the same settings."
-        )
-    if not trials.exists():
-        return []
-    if not run.resume:
-        raise RunError(f"{run.out} holds an interrupted search; add --resume to continue it, or choose another --out.")
-    return [trial for trial in found.trials if trial.validation is not None]
-
-
-def read_choice(path: Path) -> Choice:
-    """Read a choice.json.
-
-    Raises:
-        RunError: It is damaged.
-
-    """
-    try:
-        table = parse_json(read_plain_text(path))
-        del table["schema"]
-        return Choice(**table | {"trials": [Trial(**trial) for trial in table["trials"]]})
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error}); delete the folder {path.parent} and search again.") from error
-
-
-def write_choice(path: Path, choice: Choice) -> None:
-    """Write a choice.json, all of it or nothing."""
-    table = {"schema": 1, **asdict(choice)}
-    write_text(path, json.dumps(table, ensure_ascii=False, indent=1, allow_nan=False) + "\n", what="the choice")
 
 
 def finish(found: Search) -> Choice:
