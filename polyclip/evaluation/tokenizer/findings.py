@@ -139,6 +139,11 @@ class Checkup:
     findings: list[Finding] = field(default_factory=list)
     languages: list[LanguageFindings] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        """One line: the encoder, the verdict of each language, and the number of defects."""
+        verdicts = ", ".join(f"{language.code} {language.verdict.label}" for language in self.languages)
+        return f"Checkup({self.text_encoder} on {self.corpus}: {verdicts}; {len(self.defects)} defects)"
+
     @property
     def defects(self) -> list[Finding]:
         """Findings that make the command exit with code 1."""
