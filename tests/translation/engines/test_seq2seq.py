@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from polyclip.core.registry import find
 from polyclip.errors import DataError, WeightsError
 from polyclip.translation.engine import TranslationOptions, Translator, count_refused
 from polyclip.translation.engines import _reading
 from polyclip.translation.engines._drawing import SeededSampling
+from tests.models.test_devices import fake
 from tests.translation.engines.tiny import PHRASES, WRITERS, language, write_opus_mt
 
 ENGLISH = list(PHRASES)
@@ -43,6 +45,21 @@ def test_language_tokens_reach_encoder_and_decoder(
     assert set(first) == {ours} and set(last) == {"</s>"}
     written = built.generate(batch, ENGLISH)
     assert {tokenizer.convert_ids_to_tokens(row[0]) for row in written} == {theirs}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_batch_is_read_and_drawn_on_the_models_device(models: dict[str, Path], name: str) -> None:
+    built = engine(models, name)
+    (batch,) = built.reading.make_batches(ENGLISH, 8, Counter())
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    fake(built.model, mode)
+    with mode:
+        ids, mask = built.pad(batch.rows)
+        start = torch.full((len(ENGLISH), 1), built.model.config.decoder_start_token_id, device="cuda")
+        scores = built.model(input_ids=ids, attention_mask=mask, decoder_input_ids=start).logits[:, -1]
+        left = SeededSampling(0, ENGLISH, 1, 1.0)(start, scores)
+    assert {tensor.device.type for tensor in (ids, mask, scores, left)} == {"cuda"}
+    assert left.shape == (len(ENGLISH), built.model.config.vocab_size)
 
 
 @pytest.mark.parametrize("name", WRITERS)
