@@ -63,26 +63,31 @@ def build_table(scores: Sequence[Score], protocol: str, direction: str, without:
     for seen, heading in ((True, "trained"), (False, "unseen (zero-shot)")):
         group = {code: found for code, found in by_language.items() if found["recall@1"].seen is seen}
         if group:
-            drawn.add_section()
-            drawn.add_row(
-                make_text(heading, "bold"),
-                "",
-                *(make_text(format_mean(group, metric), "bold") for metric in metrics),
-                "",
-            )
-        for code, found in sorted(group.items(), key=lambda pair: -pair[1][metrics[-1]].value):
-            drawn.add_row(
-                format_language(code),
-                f"{found['recall@1'].queries}",
-                *(format_cell(found[m]) for m in metrics),
-                format_rank(found["median_rank"]),
-            )
+            add_languages(drawn, heading, group, metrics)
     if without:
         drawn.add_section()
         drawn.add_row(make_text("no captions here", "bold"), "", *(make_text("no score", "bold") for _ in metrics), "")
         for code in without:
             drawn.add_row(format_language(code), "0", *("-" for _ in metrics), "-")
     return drawn
+
+
+def add_languages(drawn: Table, heading: str, group: dict[str, Figures], metrics: Sequence[str]) -> None:
+    """Add a section with the mean of some languages, and a row for each, the best last recall first."""
+    drawn.add_section()
+    drawn.add_row(
+        make_text(heading, "bold"),
+        "",
+        *(make_text(format_mean(group, metric), "bold") for metric in metrics),
+        "",
+    )
+    for code, found in sorted(group.items(), key=lambda pair: -pair[1][metrics[-1]].value):
+        drawn.add_row(
+            format_language(code),
+            f"{found['recall@1'].queries}",
+            *(format_cell(found[metric]) for metric in metrics),
+            format_rank(found["median_rank"]),
+        )
 
 
 def build_overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:

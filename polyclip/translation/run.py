@@ -74,11 +74,7 @@ def translate_into(job: Job, corpus: Corpus, wanted: Sequence[Sentence], target:
     )
     missing = [each for each in wanted if not answers[each.text]]
     if missing and job.engine == "file" and not job.partial:
-        raise DataError(
-            f"{engine.name} has no {target.name} translation of {len(missing)} of {len(wanted)} captions, the first "
-            f"is {missing[0].text!r}. "
-            "Add them, or accept an incomplete file with --partial."
-        )
+        raise make_incomplete_error(engine, target, missing, len(wanted))
     found = [
         TranslationCandidate(concept=each.concept, place=each.place, source=each.text, text=text)
         for each in wanted
@@ -106,6 +102,14 @@ def translate_into(job: Job, corpus: Corpus, wanted: Sequence[Sentence], target:
         dropped=dropped,
         notes=notes,
         refused=dict(sum((Counter(said) for said in distributed.gather_objects(count_refused(engine))), Counter())),
+    )
+
+
+def make_incomplete_error(engine: Translator, target: Language, missing: Sequence[Sentence], wanted: int) -> DataError:
+    """Make the error for a file of translations that lacks some."""
+    return DataError(
+        f"{engine.name} has no {target.name} translation of {len(missing)} of {wanted} captions, the first is "
+        f"{missing[0].text!r}. Add them, or accept an incomplete file with --partial."
     )
 
 
