@@ -1,22 +1,27 @@
 """Command `polyclip search`."""
 
 import json as json_text
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from polyclip.core.inline_images import NAMES, find_protocol, format_image
 from polyclip.core.terminal import PlainConsole
 from polyclip.core.text import show_line
 from polyclip.errors import DataError
 from polyclip.languages.resolve import resolve_language
 
 if TYPE_CHECKING:
+    from polyclip.core.inline_images import Protocol
     from polyclip.search.confidence import Confidence
     from polyclip.search.results import SearchResult
 
+TILE = (14, 7)  # columns and lines of a thumbnail: most terminals' letters are twice as high as they are wide
+MOST_ACROSS = 6  # thumbnails in a row
 SHEET = Path("search.html")
 CAPTION_WEIGHT = 0.7  # as polyclip/search/ranking.py has it, which would load numpy for every command
 
@@ -50,6 +55,12 @@ def command(
     show_all: Annotated[
         bool, typer.Option("--all", help="Show each of several files of an index with the same image.")
     ] = False,
+    thumbnails: Annotated[
+        Literal["auto", "off", "on"],
+        typer.Option(
+            help="Small images of the hits in the terminal. auto: where it is known to show them; on: or else an error."
+        ),
+    ] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     html: Annotated[
         Path | None,
@@ -63,12 +74,15 @@ def command(
     """Rank images by a text or image query, and write a contact sheet."""
     language = resolve_language(lang).code if lang else ""
     check_query(query, picture, lang, index, images, model)
+    protocol = choose_protocol(thumbnails, json=json)
     found = run_search(query, index, images, model, picture, top, language, follow_links, caption_weight, not show_all)
     sheet = html or (SHEET if index is None and not json else None)
     if json:
         typer.echo(json_text.dumps(format_result(found), ensure_ascii=False, indent=1))
     else:
         print_hits(found)
+        if protocol is not None and found.hits:
+            print_thumbnails(found, protocol)
     if sheet is not None:
         from polyclip.search.contact_sheet import write_contact_sheet
 
@@ -125,6 +139,35 @@ def check_query(
         raise DataError("--picture cannot be combined with a text query or --lang.")
     if picture is None and not query:
         raise DataError("Expected a query: text, or --picture FILE.")
+
+
+def choose_protocol(thumbnails: str, *, json: bool) -> "Protocol | None":
+    """Choose how the terminal shows thumbnails; None for not at all.
+
+    Raises:
+        DataError: They are demanded where they cannot be shown.
+
+    """
+    if thumbnails == "off" or (json and thumbnails == "auto"):
+        return None
+    if json:
+        raise DataError("--thumbnails on cannot be combined with --json.")
+    protocol = find_protocol() if sys.stdout.isatty() else None  # never into a pipe or a file
+    if protocol is None and thumbnails == "on":
+        where = "this terminal is not known to show images" if sys.stdout.isatty() else "this is not a terminal"
+        raise DataError(f"--thumbnails on: {where}. Those that are: {NAMES}, outside tmux and screen.")
+    return protocol
+
+
+def print_thumbnails(found: "SearchResult", protocol: "Protocol") -> None:
+    """Print thumbnails of the hits, numbered by rank, as many in a row as the terminal has room for."""
+    from polyclip.search.thumbnail_sheet import draw_thumbnails
+
+    count, (columns, lines) = len(found.hits), TILE
+    across = max(1, min(PlainConsole().width // columns, MOST_ACROSS, count))
+    png = draw_thumbnails([hit.path for hit in found.hits], across)
+    sys.stdout.write(format_image(png, protocol, across * columns, -(-count // across) * lines))
+    sys.stdout.flush()
 
 
 def print_hits(found: "SearchResult") -> None:
