@@ -153,7 +153,11 @@ def score_run(
     tested = aligner.eval() if folds is None else folds.folds[0].work.aligner
     request = plan_scoring(run, first.corpus)
     with multiply_at_full_rate():
-        report = find_benchmark("held-out").score(tested, request) if folds is None else score_folds(run, folds)
+        report = (
+            find_benchmark("held-out").score(tested, request)
+            if folds is None
+            else score_folds(run, folds, aligner.eval())
+        )
     request = split_request(request)[0]  # of several corpora: retention is measured on the first
     corpus = load_corpus(request.corpus)
     rows = read_named_rows(corpus, request)[0]
@@ -161,7 +165,7 @@ def score_run(
     kept = (
         compute_retention(tested, corpus, rows, request.trained, request.split)
         if before is None
-        else measure_retention(before, aligner, corpus, rows, request.split)
+        else measure_retention(before, tested, corpus, rows, request.split)
     )
     clock.lap("evaluate")
     facts = describe_origin(aligner, run.heads.seed, report)

@@ -189,7 +189,7 @@ def load_corpus(name: str) -> Corpus:
 
     """
     whole, part = split_part(name)
-    if part:
+    if part and not is_joined(whole):
         return open_part(load_corpus(whole), part)
     if is_joined(name):
         return _open_joined(name, tuple((part, load_corpus(part.name)) for part in split_name(name)))
@@ -239,7 +239,7 @@ def _open_pack(path: Path, stamp: tuple[int, int]) -> Corpus:
     return Corpus(read_pack(CorpusPack, path), path)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _open_joined(name: str, parts: tuple[tuple[Part, Corpus], ...]) -> Corpus:
     """Several corpora as one, opened once as long as they stay as they are."""
     weights = [(corpus, part.weight) for part, corpus in parts]

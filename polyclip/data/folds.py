@@ -25,22 +25,13 @@ PART = re.compile(r"^(.+)#(all|fold-[1-9]\d*-of-[1-9]\d*)$")
 ALL = "all"
 
 
-def name_fold(corpus: str, number: int, count: int) -> str:
-    """Name of a fold of a corpus, for `load_corpus`; the first is number 1."""
-    return f"{corpus}#fold-{number}-of-{count}"
-
-
-def name_whole(corpus: str) -> str:
-    """Name of a corpus of which everything is trained on, for `load_corpus`."""
-    return f"{corpus}#{ALL}"
-
-
 def split_part(name: str) -> tuple[str, str]:
     """Split the name of a part into the corpus and the part; the part is empty for a whole corpus."""
     found = PART.match(name)
     return (found[1], found[2]) if found else (name, "")
 
 
+@lru_cache(maxsize=32)
 def open_part(corpus: C, part: str) -> C:
     """Open a part of a corpus.
 
@@ -49,10 +40,11 @@ def open_part(corpus: C, part: str) -> C:
         part: `all`, or `fold-2-of-5`.
 
     Returns:
-        A corpus with the same folder, languages and images, and other splits.
+        A corpus with the same folder, languages and images, and other splits; its path is the name of the part.
 
     """
     opened = copy.copy(corpus)
+    opened.path = corpus.path.with_name(f"{corpus.path.name}#{part}")
     opened.pack = corpus.pack.model_copy(update={"rows": {}})  # the whole's own splits have other counts
     if part == ALL:
         opened.reader = Regrouped(corpus.reader, dict.fromkeys(SPLITS, tuple(read_concepts(corpus))))

@@ -1,5 +1,6 @@
 """Scores of several corpora that are used together: each corpus' test split is scored by itself, under its own name."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from polyclip.core.fields import read_fields
@@ -27,7 +28,11 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
         DataError: No language names a concept of the split in any corpus.
 
     """
-    reports = [score_corpus(aligner, each) for each in split_request(request)]
+    return join_reports([score_corpus(aligner, each) for each in split_request(request)])
+
+
+def join_reports(reports: Sequence[BenchmarkReport]) -> BenchmarkReport:
+    """Join what was found on several corpora; the protocol of each score names its corpus."""
     if len(reports) == 1:
         return reports[0]
     counts = {key: sum(report.counts[key] for report in reports) for key in reports[0].counts}

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,21 +18,26 @@ from torch import Tensor
 from polyclip.core.progress import Progress, show_messages
 from polyclip.core.run_folder import check_folder, write_settings
 from polyclip.data.corpus import load_corpus
-from polyclip.data.folds import check_folds, name_fold, name_whole
+from polyclip.data.corpus_names import is_joined
+from polyclip.data.fold_names import list_folded, name_fold, name_whole
+from polyclip.data.joined import list_parts
 from polyclip.data.training_pairs import make_training_pairs
 from polyclip.evaluation import held_out
 from polyclip.evaluation.held_out import read_named_rows
 from polyclip.evaluation.leakage.compare import describe_leakage
+from polyclip.evaluation.per_corpus import join_reports, split_request
 from polyclip.evaluation.pooling import pool_reports
 from polyclip.evaluation.retrieval import BenchmarkReport, Request
 from polyclip.models import feature_cache
+from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
 from polyclip.training.class_names import fold_heads
 from polyclip.training.config import AlignConfig, collect_settings
-from polyclip.training.fold_plan import check_parts, list_captioned, read_train_concepts
+from polyclip.training.fold_plan import check_kept, check_parts, count_captioned
 from polyclip.training.loop import train_epochs
+from polyclip.training.preflight import plan_scoring
 from polyclip.training.prepare import Work, make_phase, prepare_run
-from polyclip.training.scoring_plan import list_codes, list_reported_languages
+from polyclip.training.scoring_plan import list_reported_languages
 from polyclip.training.trackers import Observer, ignore_line
 
 FOLDER = "folds"  # below the run folder, while they are trained
@@ -77,11 +83,11 @@ def encode_whole(run: AlignConfig) -> Iterator[None]:
     settings = collect_settings(run)
     check_folder(run.out, settings, resume=run.resume)
     corpus, whole = load_corpus(run.corpus), load_corpus(name_whole(run.corpus))
-    parts = [load_corpus(name_fold(run.corpus, number + 1, run.folds or 1)) for number in range(run.folds or 1)]
-    check_folds(parts)
-    check_parts(run, parts)
+    check_kept(run)
+    for name in list_folded(run.corpus):
+        check_parts(run, name)
     write_settings(run.out, settings | run.advice)
-    pairs = make_training_pairs(whole, run.languages, "train", run.sample)
+    pairs = make_training_pairs(whole, run.sampled_languages, "train", run.sample)
     rows = read_named_rows(whole, Request(languages=list_reported_languages(run, corpus), corpus=run.corpus))[0]
     known = set(pairs.captions)
     names = [[row.captions[0] for row in found if row.captions[0] not in known] for found in rows.values()]
@@ -186,21 +192,34 @@ def train_kept(run: AlignConfig, folds: TrainedFolds, observe: Observer) -> tupl
     return replace(work, run=run, observe=ignore_line), log
 
 
-def score_folds(run: AlignConfig, folds: TrainedFolds) -> BenchmarkReport:
+def score_folds(run: AlignConfig, folds: TrainedFolds, kept: PolyCLIP) -> BenchmarkReport:
     """Score every fold on the images that it has not seen, and pool the scores.
 
     Args:
         run: The run.
         folds: Its trained folds.
+        kept: The model that is kept; of several corpora it is scored on those that are not in folds.
 
     Returns:
         Pooled scores of the trained languages and those of XM3600 that the corpus has.
 
     """
-    languages = list_reported_languages(run, load_corpus(run.corpus))
-    request = Request(languages=languages, trained=list_codes(run.languages))
-    reports = [held_out.score(fold.work.aligner, replace(request, corpus=fold.work.run.corpus)) for fold in folds.folds]
-    return pool_reports(reports, [language.code for language in languages])
+    folded = {load_corpus(name_whole(name)).path: name for name in list_folded(run.corpus)}
+    reports = []
+    for request in split_request(plan_scoring(run, name_whole(run.corpus))):
+        name = folded.get(load_corpus(request.corpus).path)
+        reports.append(held_out.score(kept, request) if name is None else score_corpus(request, name, folds))
+    return join_reports(reports)
+
+
+def score_corpus(request: Request, name: str, folds: TrainedFolds) -> BenchmarkReport:
+    """Score every fold of one corpus and pool the scores."""
+    count = len(folds.folds)
+    reports = [
+        held_out.score(fold.work.aligner, replace(request, corpus=name_fold(name, number, count)))
+        for number, fold in enumerate(folds.folds, 1)
+    ]
+    return pool_reports(reports, [language.code for language in request.languages])
 
 
 def describe_folds(run: AlignConfig, folds: TrainedFolds) -> tuple[dict[str, Any], list[str]]:
@@ -214,28 +233,33 @@ def describe_folds(run: AlignConfig, folds: TrainedFolds) -> tuple[dict[str, Any
         The object `folds` of result.json's origin, and notes.
 
     """
-    trained = [len(fold.work.sides[0].train_pairs.concepts) for fold in folds.folds]
-    every = list_captioned(run, load_corpus(run.corpus))
-    kept = every if run.final else every & set(read_train_concepts(run))
+    count = len(folds.folds)
+    trained = [count_captioned(run, partial(name_fold, number=number, count=count)) for number in range(1, count + 1)]
+    every = count_captioned(run, name_whole)
+    kept = every if run.final else count_captioned(run, str)
+    names = [load_corpus(name).name for name in list_folded(run.corpus)] if is_joined(run.corpus) else []
+    whose = f" of {', '.join(names)}" if names else ""
     leaked = [note for fold in folds.folds if fold.work.leaked for note in describe_leakage(fold.work.leaked)]
     said = f"{min(trained)}" if len(set(trained)) == 1 else f"{min(trained)} to {max(trained)}"
     notes = [
-        f"The scores are those of {run.folds} models, each trained on {said} of {len(every)} captioned images and "
+        f"The scores are those of {run.folds} models, each trained on {said} of {every} captioned images{whose} and "
         "tested on others; intervals redraw folds and concepts."
     ]
     notes += [
-        f"The model that is kept was trained on all {len(every)} captioned images for {folds.epochs} epochs, which the "
-        "folds chose; it was not scored itself."
+        f"The model that is kept was trained on all {every} captioned images{whose} for {folds.epochs} epochs, which "
+        f"the folds chose; it was not scored {'on them ' if names else ''}itself."
         if run.final
-        else f"The model that is kept was trained on {len(kept)} captioned images for {folds.epochs} epochs, which the "
-        f"folds chose; it did not learn from the other {len(every) - len(kept)} of {len(every)}: --final trains on all."
+        else f"The model that is kept was trained on {kept} captioned images{whose} for {folds.epochs} epochs, which "
+        f"the folds chose; it did not learn from the other {every - kept} of {every}: --final trains on all."
     ]
+    rest = [part.name for part in list_parts(load_corpus(run.corpus)) if names and part.name not in names]
+    notes += [f"The scores of {', '.join(rest)} are those of the model that is kept."] if rest else []
     facts = {
         "count": run.folds,
-        "captioned": len(every),
+        "captioned": every,
         "trained_on": trained,
         "epochs": [fold.epoch for fold in folds.folds],
         "validation": folds.validation,
-        "kept": {"final": run.final, "trained_on": len(kept), "epochs": folds.epochs},
+        "kept": {"final": run.final, "trained_on": kept, "epochs": folds.epochs},
     }
     return facts, [*notes, *dict.fromkeys(leaked)]

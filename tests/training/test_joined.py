@@ -140,3 +140,61 @@ def test_what_scoring_would_miss_is_said_before_training_and_leaves_no_folder(
     found = align(tmp_path, "out", *towers(place), "--no-english", "--corpus", folder, *arguments)
     assert found.code == 2 and sentence in found.err, found
     assert not (tmp_path / "out").exists()
+
+
+def write_unsplit(folder: Path) -> Path:
+    """The Hausa images without splits: small, so that they are tested in folds where that is asked for."""
+    path = write_hausa(folder) / "captions.jsonl"
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    text = "".join(json.dumps({key: line[key] for key in ("image", "captions")}) + "\n" for line in lines)
+    path.write_text(text, "utf-8")
+    return folder
+
+
+def test_the_small_one_of_several_corpora_is_tested_in_folds(place: Path, tmp_path: Path) -> None:
+    ours, squares = write_unsplit(tmp_path / "ours"), place / "squares" / "toy.toml"
+    common = [*towers(place), "--lang", "sw", "--lang", "ha", "--corpus", squares, "--corpus", f"{ours}=3"]
+    found = align(tmp_path, "final", *common, "--final", "--folds", 4)
+    assert found.code == 0, found
+    assert "4 folds: each image of ours is tested once, by a model trained without it." in found.err
+    settings, result = read(tmp_path, "final")
+    assert settings["folds"] == 4 and settings["final"] and settings["corpus"] == f"{squares} + {ours}=3"
+    protocols = {(score["protocol"], score["language"]): score["queries"] for score in result["scores"]}
+    assert protocols["pictures, 4 folds of ours", "ha"] == 16 and ("pictures, 4 folds of ours", "sw") not in protocols
+    assert ("pictures of toy", "sw") in protocols and ("pictures of toy", "ha") not in protocols
+    folds = result["origin"]["folds"]
+    assert folds["captioned"] == 16 == folds["kept"]["trained_on"] and sum(folds["trained_on"]) == 4 * 8
+    said = " ".join(result["origin"]["notes"])
+    assert "trained on all 16 captioned images of ours" in said
+    assert "The scores of toy are those of the model that is kept." in said
+    refused = command("eval", "held-out", "--model", tmp_path / "final", "--corpus", ours)
+    assert refused.code == 2 and "trained on every image of 'ours' (--final)" in refused.err
+    assert command("eval", "held-out", "--model", tmp_path / "final", "--corpus", squares, "--lang", "sw").code == 0
+    usual = align(tmp_path, "usual", *common)  # not asked for: one split, and a hint
+    assert usual.code == 0 and "folds" not in read(tmp_path, "usual")[0]
+    assert "captioned images of ours; the other" in " ".join(read(tmp_path, "usual")[1]["origin"]["notes"])
+
+
+def test_a_run_goes_on_in_folds_of_what_it_has_not_learnt(place: Path, start: Path, tmp_path: Path) -> None:
+    ours, squares = write_unsplit(tmp_path / "ours"), place / "squares" / "toy.toml"
+    found = align(tmp_path, "on", "--from", start, "--lang", "ha", "--corpus", ours, "--folds", 4)
+    assert found.code == 0, found
+    settings, result = read(tmp_path, "on")
+    assert settings["folds"] == 4 and settings["continued"]["new"] == ["ha"]
+    assert {score["protocol"] for score in result["scores"] if score["language"] == "ha"} == {
+        "pictures, 4 folds of ours"
+    }
+    kept = json.loads((tmp_path / "on" / "knowledge.json").read_text("utf-8"))["knowledge"]
+    assert any(line["question"].startswith("trained before") for line in kept)
+    for more, says in (
+        (["--corpus", squares, "--folds", 4], "was trained on corpus 'toy' already, so folds of it would test what"),
+        (["--corpus", ours, "--folds", 4, "--shots", 2], "cannot be combined with --shots"),
+    ):
+        refused = align(tmp_path, "no", "--from", start, "--lang", "ha", *more)
+        assert refused.code == 2 and says in refused.err and not (tmp_path / "no").exists(), refused
+
+
+def test_folds_of_several_corpora_require_a_small_one(place: Path, tmp_path: Path) -> None:
+    both = ["--corpus", place / "squares" / "toy.toml", "--corpus", place / "ours"]
+    refused = align(tmp_path, "no", *towers(place), "--lang", "sw", "--lang", "ha", *both, "--final")
+    assert refused.code == 2 and "a corpus of fewer than 300 images without a test split of its own" in refused.err
