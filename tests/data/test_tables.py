@@ -135,6 +135,36 @@ def test_formulas_merged_cells_and_dates(photos: Path) -> None:
     assert "'2024-05-01' in row 5" in said
 
 
+@pytest.mark.parametrize(
+    ("rows", "captions", "expected"),
+    [
+        (
+            [["image", "sw"], ["kare.png", '="paka"']],
+            None,
+            "'sw' is empty; expected captions in sw. 1 formula.s. have no",
+        ),
+        ([["image", "sw"], ['="kare"&".png"', "paka"]], None, "'image' is empty; expected names of images. 1 formula"),
+        (
+            [["image", "note"], ["kare.png", date(2024, 5, 1)]],
+            {"sw": ""},
+            "'note' holds numbers or dates, such as '2024",
+        ),
+        ([["image", "sw", "Kiswahili"], ["kare.png", "a", "b"]], {"sw": ""}, "are both named as Swahili. Say which"),
+    ],
+)
+def test_a_column_that_cannot_be_read_says_why(
+    photos: Path, rows: list[list[object]], captions: dict[str, str] | None, expected: str
+) -> None:
+    with pytest.raises(DataError, match=expected):
+        draft(photos, write_workbook(photos.parent / "t.xlsx", rows), captions=captions)
+
+
+def test_an_example_of_captions_is_a_caption(photos: Path) -> None:
+    rows: list[list[object]] = [["image", "sw"], ["kare.png", date(2024, 5, 1)], ["kifi.png", "samaki"]]
+    found = draft(photos, write_workbook(photos.parent / "t.xlsx", rows))
+    assert found.columns == [("image", "image", "kare.png"), ("sw", "sw", "samaki")]
+
+
 def test_stored_values_of_formulas_are_read(photos: Path) -> None:
     path = write_workbook(photos.parent / "t.xlsx", [["image", "sw"], ["kare.png", '="mbwa"']])
     with zipfile.ZipFile(path) as archive:

@@ -11,7 +11,7 @@ from typing import Any
 from polyclip.core.storage import hash_file
 from polyclip.data.caption_checks import Suspicion, check_captions
 from polyclip.data.splits import SPLITS, assign_split
-from polyclip.data.tables.columns import NOT_CAPTION, Columns
+from polyclip.data.tables.columns import NOT_CAPTION, Columns, explain_formulas
 from polyclip.data.tables.find_files import HOW, ImageFolder
 from polyclip.data.tables.table import Table
 from polyclip.errors import DataError
@@ -104,6 +104,11 @@ def match_table(table: Table, columns: Columns, images: Path) -> tuple[Draft, Co
     draft.suspicions = [Suspicion("table", note) for note in table.notes]
     folder, known = ImageFolder(images), dict[str, str | None]()
     odd: list[str] = []
+    if not any(row[columns.image] for row in table.rows):
+        raise DataError(
+            f"{table.path}: column {table.header[columns.image]!r} is empty; expected names of images."
+            f"{explain_formulas(table)}"
+        )
     for number, row in zip(table.numbers, table.rows, strict=True):
         name = row[columns.image]
         if name not in known:
@@ -220,10 +225,15 @@ def find_copies(folder: Path, images: Iterable[str]) -> dict[str, str]:
 
 
 def describe_columns(table: Table, columns: Columns) -> list[tuple[str, str, str]]:
-    """Name, use and first cell of every column."""
+    """Name, use and first cell of every column; of captions the first that is one, where there is any."""
     uses = {columns.image: "image", columns.split: "split"}
     uses |= {place: code for code, places in columns.captions.items() for place in places}
-    return [
-        (name, uses.get(place, ""), next((row[place] for row in table.rows if row[place]), ""))
-        for place, name in enumerate(table.header)
-    ]
+    found = []
+    for place, name in enumerate(table.header):
+        cells = [row[place] for row in table.rows if row[place]]
+        texts = (cell for cell in cells if not NOT_CAPTION.fullmatch(cell))
+        first = "".join(cells[:1])
+        found.append(
+            (name, uses.get(place, ""), first if uses.get(place) in ("image", "split") else next(texts, first))
+        )
+    return found

@@ -119,17 +119,28 @@ def guess_captions(table: Table, used: set[int | None]) -> dict[str, list[int]]:
             found.setdefault(code, []).append(place)
     for code, places in found.items():
         if len(places) > 1:
-            names = [table.header[place] for place in places]
-            asked = " ".join(f"--lang {code}={name}" for name in names)
-            raise DataError(
-                f"{table.path}: columns {' and '.join(map(repr, names))} are both named as "
-                f"{resolve_language(code).name}. Say which has its captions: {asked}, one of them or both."
-            )
+            raise explain_twice(table, code, places)
     if not found:
         raise DataError(
             f"{table.path}: none of the columns {', '.join(table.header)} is named as a language. {hint(table, used)}"
         )
     return found
+
+
+def explain_twice(table: Table, code: str, places: Sequence[int]) -> DataError:
+    """Explain that several columns are named as one language, and how to choose."""
+    names = [table.header[place] for place in places]
+    asked = " ".join(f"--lang {code}={name}" for name in names)
+    every, some = ("both", "one of them or both") if len(names) == 2 else ("all", "one or several of them")
+    return DataError(
+        f"{table.path}: columns {' and '.join(map(repr, names))} are {every} named as {resolve_language(code).name}. Say "
+        f"which has its captions: {asked}, {some}."
+    )
+
+
+def explain_formulas(table: Table) -> str:
+    """The remark on formulas without a value, where a table has such; they may be why a column is empty."""
+    return next((f" {note}" for note in table.notes if "formula" in note), "")
 
 
 def hint(table: Table, used: set[int | None]) -> str:
@@ -200,7 +211,10 @@ def choose_captions(
 def find_only(table: Table, code: str, used: set[int | None]) -> int:
     """The column of a language for which none was named: named as it, or the only one with text."""
     own = [place for place, name in enumerate(table.header) if place not in used and code_of(name) == code]
-    places = own or list_text_columns(table, used)
+    if len(own) > 1:
+        raise explain_twice(table, code, own)
+    rest = [place for place in range(len(table.header)) if place not in used]
+    places = own or list_text_columns(table, used) or (rest if len(rest) == 1 else [])
     if len(places) == 1:
         return places[0]
     raise DataError(
@@ -213,7 +227,9 @@ def check_captions(table: Table, code: str, place: int) -> None:
     """Refuse a column of captions that mostly holds numbers, dates or names of files, or nothing."""
     name = table.header[place]
     if not any(row[place] for row in table.rows):
-        raise DataError(f"{table.path}: column {name!r} is empty; expected captions in {code}.")
+        raise DataError(
+            f"{table.path}: column {name!r} is empty; expected captions in {code}.{explain_formulas(table)}"
+        )
     for pattern, what in ((NOT_CAPTION, "numbers or dates"), (FILE, "names of files")):
         if share_of(table, place, pattern) > MOST:
             example = next(row[place] for row in table.rows if pattern.fullmatch(row[place]) and row[place])
