@@ -249,6 +249,15 @@ class LazyGroup(TyperGroup):
             self.add_command(load_command(args[0]), args[0])
         return super().resolve_command(ctx, [args[0], *map(rename_option, args[1:])])
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a value that its option does not take is explained in our words."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from polyclip.cli._bad_value import explain_bad_value
+
+            raise explain_bad_value(error) or error from error
+
 
 def rename_option(word: str) -> str:
     """Return an option's new name for its old one, with a notice on standard error."""

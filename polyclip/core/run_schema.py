@@ -83,7 +83,7 @@ def find_fault(kind: Any, value: object, *needed: str) -> Fault | None:
     except ValidationError as error:
         return to_fault(dict(error.errors()[0]))
     missing = [key for key in needed if key not in value]  # type: ignore[operator]  # it is a table
-    return Fault(missing[0], "nothing", "a value") if missing else None
+    return Fault(missing[0], "nothing", "expected a value") if missing else None
 
 
 def find_odd_value(table: dict[str, Any], where: str = "") -> Fault | None:
@@ -95,5 +95,5 @@ def find_odd_value(table: dict[str, Any], where: str = "") -> Fault | None:
                 if fault := find_odd_value(one, f"{place}."):
                     return fault
             elif not isinstance(one, str | int | list) and not (isinstance(one, float) and math.isfinite(one)):
-                return Fault(place, str(one)[:80], "a finite number, a text or a list")
+                return Fault(place, str(one)[:80], "expected a finite number, a text or a list")
     return None

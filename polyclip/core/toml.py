@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from polyclip.core.expected import describe_expected
 from polyclip.core.storage import read_plain_text
 from polyclip.errors import PackError
 
@@ -120,12 +121,13 @@ def to_fault(error: dict[str, Any]) -> Fault:
     ours = (error.get("ctx") or {}).get("error")
     if isinstance(ours, PackValueError):
         return ours.fault
-    said = error["msg"].removeprefix("Value error, ")
-    return Fault(
-        ".".join(str(part) for part in error["loc"]) or "the file",
-        _shown(error["input"]),
-        f"{said[:1].lower()}{said[1:]}",
-    )
+    key = ".".join(str(part) for part in error["loc"]) or "the file"
+    if error["type"] == "missing":
+        return Fault(key, "nothing", "expected a value")
+    if error["type"] == "extra_forbidden":
+        return Fault(key, _shown(error["input"]), "unknown key")
+    said = describe_expected(error)
+    return Fault(key, _shown(error["input"]), said if said.startswith("expected ") else f"expected {said}")
 
 
 def _shown(value: object) -> str:

@@ -20,6 +20,7 @@ from polyclip.core.nearby import FOLDER, INDEX_FOLDER, find_kind, hint_folder
 from polyclip.core.run_folder import refuse_links
 from polyclip.core.storage import PART, read_plain_bytes, remove_abandoned, write_atomically, write_text
 from polyclip.core.text import describe_error
+from polyclip.core.toml import to_fault
 from polyclip.data.image_files import INDEX, has_drive
 from polyclip.errors import DataError
 
@@ -121,8 +122,9 @@ def read_manifest(folder: Path) -> Manifest:
             f"with: polyclip index {f'{folder} --model RUN' if plain else f'IMAGES --model RUN --out {folder}'}"
         ) from error
     except (ValidationError, OSError) as error:
+        why = str(to_fault(dict(error.errors()[0]))) if isinstance(error, ValidationError) else describe_error(error)
         raise DataError(
-            f"{path} is damaged or not of this version ({describe_error(error)}). Remove {folder} and index again."
+            f"{path} is damaged or not of this version ({why}). Remove {folder} and index again."
         ) from error
     for name, size in found.bytes.items():
         if Path(name).name != name or name not in [found.file_name(kind) for kind in KINDS]:

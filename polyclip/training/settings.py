@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from polyclip.core.encode_precision import get_chosen_precision
+from polyclip.core.expected import describe_expected
 from polyclip.core.fields import read_fields
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.registry import find
@@ -240,7 +241,7 @@ def check_value(key: str, value: Any, known: Mapping[str, Any], where: str) -> N
     try:
         TypeAdapter(known[key]).validate_python(value, strict=True)
     except ValidationError as error:
-        wanted = error.errors()[0]["msg"].removeprefix("Input should be ")
+        wanted = describe_expected(error.errors()[0])
         raise RunError(f"{where}: {key} = {value!r}, expected {wanted}.") from error
 
 

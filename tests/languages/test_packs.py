@@ -165,12 +165,12 @@ BROKEN = {
     ),
     "code and script": ({"code": "sw-Arab"}, "script: expected the script that the code names, Arab, found 'Latn'"),
     "direction": ({"direction": "rtl"}, "direction: expected ltr, in which Latn is written, found 'rtl'"),
-    "unknown key": ({"iso": "swa"}, "iso: extra inputs are not permitted, found 'swa'"),
+    "unknown key": ({"iso": "swa"}, "iso: unknown key, found 'swa'"),
     "unknown code scheme": (
         {"codes": {"nlb": "swh_Latn"}},
-        "codes.nlb: extra inputs are not permitted, found 'swh_Latn'",
+        "codes.nlb: unknown key, found 'swh_Latn'",
     ),
-    "class": ({"resource_class": 6}, "resource_class: input should be less than or equal to 5, found 6"),
+    "class": ({"resource_class": 6}, "resource_class: expected at most 5, found 6"),
     "fact without source": (
         {"prompts": ["picha ya {}"]},
         "sources: expected a [[sources]] entry for prompts, found none",
@@ -519,7 +519,7 @@ def test_the_command_checks_packs(tmp_path: Path) -> None:
     assert said.code == 1
     assert said.out.splitlines()[:2] == [
         f"{bad}: prompts: expected exactly one {{}} in each prompt, found 'picha'",
-        f"{bad}: iso: extra inputs are not permitted, found 1",
+        f"{bad}: iso: unknown key, found 1",
     ]
     assert said.out.splitlines()[-1] == "3 pack(s) checked, 2 with faults."
     said = polyclip("languages", "check", good, bad, "--json")

@@ -66,8 +66,8 @@ def test_a_continued_run_is_made_again_from_the_same_weights_alone(first: Path) 
     ("arguments", "sentence"),
     [
         (["--set", "optimizer.lerning_rate=1"], "Did you mean 'optimizer.learning_rate'"),
-        (["--set", "heads.epochs=many"], "--set: heads.epochs = 'many', expected a valid integer."),
-        (["--set", "heads.epochs=1.5"], "--set: heads.epochs = 1.5, expected a valid integer."),
+        (["--set", "heads.epochs=many"], "--set: heads.epochs = 'many', expected a whole number."),
+        (["--set", "heads.epochs=1.5"], "--set: heads.epochs = 1.5, expected a whole number."),
         (["--set", "heads.epochs"], "--set heads.epochs: expected KEY=VALUE, such as heads.epochs=5."),
         (["--set", "recipe.method=haeds"], "No method called 'haeds'. Did you mean 'heads'"),
         (["--set", "sample=3"], "No setting called 'sample'."),

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
+from polyclip.core.expected import describe_expected
 from polyclip.search.server.errors import RequestError
 from polyclip.search.server.query import LONGEST, MOST, TOP
 
@@ -57,5 +58,4 @@ def describe_fault(fault: Any) -> str:
     key = "".join(letter for letter in str(fault["loc"][0])[:40] if letter.isprintable())
     if fault["type"] == "extra_forbidden":
         return f"The JSON has an unknown key '{key}'; known are {known}."
-    said = fault["msg"].removeprefix("Input should be ")
-    return f"'{key}' in the JSON is not as expected: {said[:1].lower()}{said[1:]}."
+    return f"'{key}' in the JSON is not as expected: {describe_expected(fault)}."

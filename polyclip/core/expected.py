@@ -1,0 +1,37 @@
+"""What a value should have been, in plain words, where pydantic refused it."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+WORDS = {  # of pydantic, and ours
+    "less than or equal to ": "at most ",
+    "greater than or equal to ": "at least ",
+    "greater than ": "more than ",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "a text",
+    "a valid boolean": "true or false",
+    "a valid ": "a ",
+    "Field required": "a value",
+    "Extra inputs are not permitted": "no such key",
+    "Value error, ": "",
+    "Input should be ": "",
+}
+BECAUSE = re.compile(r", (?:unable to |got ).*$")  # how a conversion failed
+
+
+def describe_expected(error: Mapping[str, Any]) -> str:
+    """Say what a value should have been.
+
+    Args:
+        error: One of `ValidationError.errors()`.
+
+    Returns:
+        A phrase that follows the word "expected", such as "a whole number" or "at most 5".
+
+    """
+    said = BECAUSE.sub("", str(error["msg"]))
+    for theirs, ours in WORDS.items():
+        said = said.replace(theirs, ours)
+    return f"{said[:1].lower()}{said[1:]}"
