@@ -6,7 +6,7 @@
 FROM python:3.11-slim-bookworm
 
 ARG PIP_INDEX_URL=https://pypi.org/simple
-# torch without CUDA, 200 MB in place of 3 GB
+# torch and torchvision without CUDA, 200 MB in place of 3 GB; they have to be of one index, or torchvision cannot be loaded
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ARG EXTRAS=starter,serve
 
@@ -15,7 +15,7 @@ ENV PYTHONUNBUFFERED=1 \
     HF_HUB_OFFLINE=1 \
     POLYCLIP_CACHE=/cache
 
-RUN pip install --index-url "$TORCH_INDEX_URL" torch
+RUN pip install --index-url "$TORCH_INDEX_URL" "torch>=2.9" "torchvision>=0.24"
 
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./

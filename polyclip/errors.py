@@ -50,11 +50,11 @@ LISTED_BY = {  # commands that list all names of a kind
 
 
 def list_known(kind: str, names: Sequence[str]) -> str:
-    """List the known names where they are few; else say how many there are, and the command that lists them."""
+    """List the known names where they are few; else the command that lists them, or how many there are."""
     if len(names) <= FEW:
         return f"Known: {', '.join(names)}."
     if kind in LISTED_BY:
-        return f"'{LISTED_BY[kind]}' lists all {len(names)}."
+        return f"'{LISTED_BY[kind]}' lists all."
     return f"There are {len(names)}, such as {', '.join(names[:: len(names) // 5][:5])}."
 
 

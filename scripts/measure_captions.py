@@ -2,17 +2,20 @@
 
 python scripts/measure_captions.py runs/sw [FOLDER OF TUX PAINT'S STAMPS]
 
-The weight is chosen on validation queries, with all images captioned and with every other one; test queries only say
-how well it holds. Seed 0 draws the images without a caption, seeds 0 to 19 those with one where there are few.
+The weight and three coefficients of the confidence are chosen on validation queries, with all images captioned and with
+some of them; test queries only say how well they hold. Seed 0 draws the images without a caption, seeds 0 to 19 those
+with one where there are few.
 """
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.optimize import minimize
 from torch import Tensor
 
 from polyclip.data.corpus import load_corpus
@@ -20,12 +23,21 @@ from polyclip.evaluation.benchmarks import tuxpaint_stamps as stamps
 from polyclip.evaluation.retrieval import Request
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search.build import load_query_names
-from polyclip.search.confidence import HIGH, MEDIUM, count_different, measure_confidence
+from polyclip.search.confidence import (
+    CAPTIONED,
+    COEFFICIENTS,
+    HIGH,
+    MEDIUM,
+    count_different,
+    describe_scores,
+    measure_confidence,
+)
 from polyclip.search.ranking import CAPTION_WEIGHT, measure_usual, score_images
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 SPLITS = ("validation", "test")
 PAIRS = (("en", "de"), ("en", "fr"), ("fr", "en"), ("es", "en"), ("sw", "en"), ("en", "sw"), ("ru", "en"), ("ja", "en"))
+FITTED = ((1.0, 0.7), (0.5, 0.7), (0.2, 0.7), (1.0, 0.3), (1.0, 0.5), (1.0, 0.9), (0.5, 0.3))  # share, weight
 FEWEST = 50  # images of a set that is measured
 
 
@@ -112,16 +124,35 @@ def measure_few(case: Case, many: int) -> str:
     return "{:.0f}/{:.0f} -> {:.0f}/{:.0f}".format(*found)
 
 
-def describe_confidence(cases: list[Case], share: float, weight: float) -> str:
-    """Calibration error and the share that is right by level, half of the queries without their image."""
-    sure, right = [], []
+def try_queries(cases: list[Case], share: float, weight: float) -> Iterator[tuple[np.ndarray, float, bool]]:
+    """Scores, how many things there are and whether the first image is right; half of the queries without theirs."""
     for case in cases:
         total, different = score(case, weight, draw(case, share)), count_different(case.image.float().numpy())
         for own, row in enumerate(total):
-            for scores in (row, np.delete(row, own)):
-                found = measure_confidence(float(scores.max()), scores, len(scores), different)
-                sure.append(found.confidence if found else 0.0)
-                right.append(scores is row and row.argmax() == own)
+            yield row, different, bool(row.argmax() == own)
+            yield np.delete(row, own), different, False
+
+
+def fit_confidence(cases: list[Case]) -> np.ndarray:
+    """Fit what captions add to the coefficients of the confidence, times their weight and the share that have one."""
+    facts, counted, right = [], [], []
+    for share, weight in FITTED:
+        for scores, different, good in try_queries(cases, share, weight):
+            facts.append((1.0, *describe_scores(float(scores.max()), scores, different)))
+            counted.append(share * weight)
+            right.append(good)
+    table, sign = np.array(facts), 2 * np.array(right) - 1
+    plain, more = table @ COEFFICIENTS, table * np.array(counted)[:, None]
+    return np.asarray(minimize(lambda w: np.logaddexp(0, -sign * (plain + more @ w)).mean(), np.zeros(3)).x)
+
+
+def describe_confidence(cases: list[Case], share: float, weight: float) -> str:
+    """Calibration error and the share that is right by level, half of the queries without their image."""
+    sure, right = [], []
+    for scores, different, good in try_queries(cases, share, weight):
+        found = measure_confidence(float(scores.max()), scores, len(scores), different, share * weight)
+        sure.append(found.confidence if found else 0.0)
+        right.append(good)
     value, good = np.array(sure), np.array(right)
     bins = np.minimum((value * 10).astype(int), 9)
     error = sum(abs(good[bins == b].mean() - value[bins == b].mean()) * (bins == b).mean() for b in set(bins))
@@ -147,6 +178,8 @@ def main() -> None:
                 print(f"confidence at weight {own}: {describe_confidence(mine, share, own)}")
             print("best weight by the mean of both:", WEIGHTS[int(table.mean((0, 2)).argmax())])
     print("in use:", CAPTION_WEIGHT)
+    fitted = fit_confidence([case for case in cases if case.split == "validation"])
+    print("confidence, fitted:", *(f"{one:.3f}" for one in fitted), "in use:", *CAPTIONED)
     for many in (2, 5, 20):
         for case in cases:
             if case.split == "test":

@@ -41,6 +41,11 @@ def test_the_container_asks_nothing_but_pip() -> None:
     for rest in values("RUN"):
         assert not re.search(r"\b(curl|wget|git|apt-get|huggingface-cli)\b|https?:", rest), rest
         assert "pip install" not in rest or "--index-url" in rest, rest
+    (first, *_) = values("RUN")
+    assert first.startswith('pip install --index-url "$TORCH_INDEX_URL"')
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    both = [name for name in project if name.startswith("torch")]  # of one index, and as new as the package asks for
+    assert len(both) == 2 and all(f'"{name}"' in first for name in both)
     arguments = {rest.partition("=")[0] for rest in values("ARG")}
     assert arguments == {"PIP_INDEX_URL", "TORCH_INDEX_URL", "EXTRAS"}
     (base,) = values("FROM")

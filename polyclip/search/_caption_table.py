@@ -39,6 +39,10 @@ class CaptionTable:
         """Return the text of a caption."""
         return str(self.table["text"][place].as_py())
 
+    def measure_share(self, count: int) -> float:
+        """Return the share of so many images that have a caption, in [0, 1]."""
+        return len(np.unique(self.rows)) / count
+
     def list_captions(self, paths: Sequence[str]) -> list[Caption]:
         """List all captions, given the path of each row."""
         columns = self.table.to_pydict()

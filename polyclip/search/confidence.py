@@ -3,7 +3,8 @@
 A cosine alone does not say: wrong hits of one query stand higher than right ones of another. What says more is the
 height above the gallery's own scores for that query, in their standard deviations, and how many different things the
 gallery shows. The lead before the second image says nothing where a thing is shown twice, and is not used. The logistic
-regression was fitted by scripts/measure_search.py on validation queries with and without an answer.
+regression was fitted by scripts/measure_search.py on validation queries with and without an answer. Captions raise the
+best score of wrong images too, so that the height says less the more they count: scripts/measure_captions.py.
 """
 
 import math
@@ -15,6 +16,7 @@ import numpy as np
 Level = Literal["high", "medium", "low"]
 
 COEFFICIENTS = (0.386, 1.502, -1.582)  # intercept, height, logarithm of the number of different images
+CAPTIONED = (-4.551, -0.867, 1.651)  # added to these, times how much captions count
 HIGH, MEDIUM = 0.5, 0.15  # the least of these levels
 FEWEST = 8  # images below which the scores are no distribution to stand above
 LARGEST = 300  # different images of the largest gallery that it was fitted on, about
@@ -87,14 +89,17 @@ def describe_scores(best: float, scores: Any, different: float) -> tuple[float, 
     return (best - float(scores.mean())) / spread - by_chance, math.log(known)
 
 
-def measure_confidence(best: float, scores: Any, count: int, different: float) -> Confidence | None:
+def measure_confidence(
+    best: float, scores: Any, count: int, different: float, captioned: float = 0.0
+) -> Confidence | None:
     """Return the confidence in the best image of a text query.
 
     Args:
-        best: The highest cosine.
-        scores: Cosines of the query with all images, or with an even sample of them.
+        best: The highest score.
+        scores: Scores of all images or of an even sample of them, as `ranking.score_images` makes them.
         count: Images of the gallery.
         different: How many different things they show, as `count_different` says.
+        captioned: How much captions count, in [0, 1]: their weight times the share of images that have one.
 
     Returns:
         The confidence; None for fewer than 8 images.
@@ -102,7 +107,9 @@ def measure_confidence(best: float, scores: Any, count: int, different: float) -
     """
     if count < FEWEST:
         return None
-    facts = describe_scores(best, scores, different)
-    odds = COEFFICIENTS[0] + sum(weight * fact for weight, fact in zip(COEFFICIENTS[1:], facts, strict=True))
+    facts = (1.0, *describe_scores(best, scores, different))
+    odds = sum(
+        (plain + captioned * more) * fact for plain, more, fact in zip(COEFFICIENTS, CAPTIONED, facts, strict=True)
+    )
     value = 1 / (1 + math.exp(-max(-50.0, min(50.0, odds))))
     return Confidence(value, "high" if value >= HIGH else "medium" if value >= MEDIUM else "low")

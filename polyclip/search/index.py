@@ -266,7 +266,8 @@ class Index:
             return None
         if self.uses_captions(caption_weight):
             total = self._score(query, caption_weight).total
-            return measure_confidence(float(total.max()), total, len(self), self._different)
+            captioned = caption_weight * (self.captions.measure_share(len(self)) if self.captions is not None else 0.0)
+            return measure_confidence(float(total.max()), total, len(self), self._different, captioned)
         best = self.search_embeddings(query, 1)[0][0].similarity
         sample = self.embeddings[:: -(-len(self) // SCORED)]
         return measure_confidence(best, sample @ query[0].float(), len(self), self._different)

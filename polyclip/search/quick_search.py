@@ -78,7 +78,8 @@ def search_quickly(
     if len(total) > 1:
         different = manifest.different or count_different(map_embeddings(place, manifest, "vectors"))
         sample = total[:: -(-len(total) // SCORED)]
-        sure = measure_confidence(float(total[order[0]]), sample, len(total), different)
+        captioned = 0.0 if captions is None else caption_weight * captions.measure_share(len(total))
+        sure = measure_confidence(float(total[order[0]]), sample, len(total), different, captioned)
     said = build_hint(query, language, trained)
     return SearchResult(query, hits, len(paths), [], root, spelt, said, None, sure)
 

@@ -13,12 +13,11 @@ THEIRS = ("Input should", "nvalid value", "pydantic", "valid integer", "unable t
 
 
 def list_commands() -> dict[str, Any]:
-    """All commands, also those of groups."""
+    """All commands; of groups those whose own command takes nothing, since beartype refuses typer's own context."""
     loaded = {name: load_command(name) for name in COMMANDS}
+    groups = {name: group for name, group in loaded.items() if name != "methods"}
     below = {
-        f"{name} {own}": command
-        for name, group in loaded.items()
-        for own, command in getattr(group, "commands", {}).items()
+        f"{name} {own}": one for name, group in groups.items() for own, one in getattr(group, "commands", {}).items()
     }
     return loaded | below
 

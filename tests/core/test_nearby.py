@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from polyclip.core.nearby import CORPUS_FOLDER, FOLDER, INDEX_FOLDER, RUN_FOLDER, find_kind, hint_folder
-from polyclip.core.registry import find, list_names
+from polyclip.core.registry import find
 from polyclip.core.run_folder import read_settings
 from polyclip.data.corpus import load_corpus
 from polyclip.data.image_files import scan_folder
@@ -97,9 +97,7 @@ def test_few_names_are_listed_and_many_only_counted() -> None:
     )
     with pytest.raises(UnknownName) as caught:
         find("methods", "head-mpl")
-    assert "'head-mlp'" in str(caught.value) and str(caught.value).endswith(
-        f"'polyclip methods' lists all {len(list_names('methods'))}."
-    )
+    assert "'head-mlp'" in str(caught.value) and str(caught.value).endswith("'polyclip methods' lists all.")
 
 
 @pytest.mark.parametrize("text", ["xx", "haa", "Swhaili", "qqqqqq", ""])

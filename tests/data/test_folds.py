@@ -7,13 +7,12 @@ import pytest
 from PIL import Image
 
 from polyclip.data.corpus import Corpus, load_corpus
+from polyclip.data.fold_names import list_folded, name_fold, name_whole
 from polyclip.data.folds import (
     Regrouped,
     assign_folds,
     check_folds,
     has_own_test,
-    name_fold,
-    name_whole,
     open_part,
     split_part,
 )
@@ -109,3 +108,28 @@ def test_names_of_parts() -> None:
     assert split_part("c.toml#all") == ("c.toml", "all")
     for whole in ("emoji", "a#1/c.toml", "c.toml#fold-0-of-5", "c.toml#fold-2", "#all"):
         assert split_part(whole) == (whole, "")
+
+
+def test_of_several_corpora_the_small_ones_are_in_folds(tmp_path: Path) -> None:
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    for number in range(12):
+        Image.new("RGB", (8, 8 + number), (20 * number, 0, 0)).save(ours / f"{number}.png")
+    lines = [json.dumps({"image": f"{number}.png", "captions": {"sw": [f"picha {number}"]}}) for number in range(12)]
+    (ours / "captions.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    pack = ours / "corpus.toml"
+    pack.write_text('name = "ours"\nabout = ""\nreader = "jsonl"\nfolder = "."\n', "utf-8")
+    together = f"emoji + {pack}[sw]=3"
+    assert list_folded(together) == [str(pack)] and list_folded("emoji") == ["emoji"]
+    assert name_whole(together) == f"emoji + {pack}#all[sw]=3" and name_fold("emoji", 2, 5) == "emoji#fold-2-of-5"
+    whole, own = load_corpus(together), set[str]()
+    for number in (1, 2, 3):
+        part = load_corpus(name_fold(together, number, 3))
+        tested = part.reader.split_concepts(part.folder, "test")
+        emoji = {name for name in tested if name.startswith("emoji:")}
+        assert emoji == {
+            name for name in whole.reader.split_concepts(whole.folder, "test") if name.startswith("emoji:")
+        }
+        assert not own & (set(tested) - emoji)
+        own |= set(tested) - emoji
+    assert own == {f"ours:{number}.png" for number in range(12)}

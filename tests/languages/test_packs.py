@@ -323,7 +323,7 @@ def test_the_code_of_a_pack_wins_over_every_other_meaning(tmp_path: Path) -> Non
 
 
 UNKNOWN = {
-    "xx": "No language called 'xx'. Did you mean 'xh' (Xhosa)? 'polyclip languages' lists all 1",
+    "xx": "No language called 'xx'. Did you mean 'xh' (Xhosa)? 'polyclip languages' lists all. ",
     "Swhaili": "No language called 'Swhaili'. Did you mean 'Swahili'",
     "swh_Arab": "No language called 'swh_Arab'. Known: sw (Swahili, in Latn). "
     "A language is a file languages/<code>.toml.",

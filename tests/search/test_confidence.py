@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from polyclip.search._caption_table import CaptionTable
 from polyclip.search.confidence import (
     FEWEST,
     HIGH,
@@ -42,6 +43,15 @@ def test_images_that_are_alike_count_as_one_thing_whatever_the_scale_of_the_mode
     cone = np.concatenate([np.repeat(things, 4, axis=0), np.full((240, 1), 2, np.float32)], axis=1)
     assert count_different(cone / np.linalg.norm(cone, axis=1, keepdims=True)) == pytest.approx(60, rel=0.05)
     assert count_different(things[:1]) == 1 == count_different(np.repeat(things[:1], 5, axis=0))
+
+
+def test_captions_make_the_same_height_less_sure_the_more_they_count() -> None:
+    clear = np.random.default_rng(0).normal(size=200)
+    clear[0] = 6.0
+    found = [measure_confidence(6.0, clear, 200, 200.0, captioned) for captioned in (0.0, 0.35, 0.7)]
+    values = [one.confidence for one in found if one is not None]
+    assert len(values) == 3 and values == sorted(values, reverse=True) and values[0] > values[2] + 0.05
+    assert CaptionTable(np.array([0, 0, 3]), None).measure_share(8) == 0.25
 
 
 def test_two_right_images_at_the_top_are_as_sure_as_one() -> None:

@@ -133,8 +133,8 @@ def explain_twice(table: Table, code: str, places: Sequence[int]) -> DataError:
     asked = " ".join(f"--lang {code}={name}" for name in names)
     every, some = ("both", "one of them or both") if len(names) == 2 else ("all", "one or several of them")
     return DataError(
-        f"{table.path}: columns {' and '.join(map(repr, names))} are {every} named as {resolve_language(code).name}. Say "
-        f"which has its captions: {asked}, {some}."
+        f"{table.path}: columns {' and '.join(map(repr, names))} are {every} named as {resolve_language(code).name}. "
+        f"Say which has its captions: {asked}, {some}."
     )
 
 
