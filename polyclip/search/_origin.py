@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.storage import is_file, is_folder
 from polyclip.errors import DataError, RunError
 from polyclip.models.model_identity import hash_model
@@ -53,8 +54,9 @@ def check_run(run: Path, digest: str, folder: Path) -> None:
     path = run / "aligner.safetensors"
     if not path.is_file():
         raise RunError(
-            f"{folder} was made by the run {run}, where aligner.safetensors is not found any more; 'polyclip search "
-            "--model RUN' takes the run's new folder, 'polyclip index' indexes again."
+            f"{folder} requires the run that made it, and {run} is not a run folder: aligner.safetensors not found."
+            f"{hint_folder(run, RUN_FOLDER)} 'polyclip search --model RUN' takes the run's new folder, 'polyclip "
+            "index' indexes again."
         )
     found = hash_model(path)
     if found != digest:
