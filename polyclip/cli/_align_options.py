@@ -169,6 +169,7 @@ class AlignCommand:
         int | None,
         typer.Option(
             min=2,
+            max=65_536,
             help=(
                 "Length of one projection head's embedding; a method of several heads joins them. Default: the "
                 "method's own."

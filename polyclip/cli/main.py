@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperGroup
 
+from polyclip.cli._surroundings import check_text, explain_memory
 from polyclip.core.progress import show_messages
 from polyclip.core.terminal import keep_streams, repair_size
 from polyclip.errors import PolyclipError
@@ -210,7 +211,8 @@ def guard_command(name: str, command: Callable[..., None]) -> Callable[..., None
     @wraps(command)
     def run(**given: object) -> None:
         try:
-            command(**given)
+            with explain_memory():
+                command(**given)
         except PolyclipError as error:
             from polyclip.cli._launch import report_error
 
@@ -223,6 +225,12 @@ def guard_command(name: str, command: Callable[..., None]) -> Callable[..., None
             sys.exit(130)
 
     return run
+
+
+def run_app() -> None:
+    """Run the command line, once its arguments are text."""
+    check_text()
+    app()
 
 
 @cache
@@ -307,7 +315,7 @@ def main() -> None:
     try:
         with keep_streams(), repair_size():
             guard_command(
-                " ".join(sys.argv[1:2]), lambda: app()
+                " ".join(sys.argv[1:2]), run_app
             )()  # again, since the lists of packs and methods are callbacks, not commands
     finally:
         gc.freeze()  # so that no garbage collection runs at exit

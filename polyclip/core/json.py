@@ -1,6 +1,7 @@
 """One parser of JSON for everything that is read: whatever a file holds, the error is JSONDecodeError."""
 
 import json
+from collections import Counter
 from json import JSONDecodeError
 from typing import Any
 
@@ -19,14 +20,15 @@ def parse_json(text: str | bytes) -> Any:
         Its value.
 
     Raises:
-        JSONDecodeError: It is not JSON, is nested too deeply, has NaN, a number of over 4,300 digits, or half a
+        JSONDecodeError: It is not JSON, is nested too deeply, has NaN, a number of over 4,300 digits, a key twice
+            in one object, of which Python would keep the last, or half a
             surrogate pair such as `\ud83d`, which no file and no encoder can take.
         UnicodeDecodeError: The bytes are not UTF-8.
 
     """
     source = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
     try:
-        found = json.loads(source, parse_constant=refuse)
+        found = json.loads(source, parse_constant=refuse, object_pairs_hook=make_object)
     except JSONDecodeError:
         raise
     except RecursionError as error:
@@ -43,6 +45,20 @@ def parse_json(text: str | bytes) -> Any:
 def refuse(name: str) -> None:
     """Refuse NaN, Infinity and -Infinity, which Python reads and JSON does not have."""
     raise ValueError(f"{name} is no number")
+
+
+def make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its keys and values.
+
+    Raises:
+        ValueError: A key stands twice: one of its values would be lost.
+
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {ascii(twice)[:60]} stands twice in one object")
+    return found
 
 
 def find_surrogate(found: Any) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from polyclip.cli.main import ENCODING, describe_kept
+from polyclip.cli.main import ENCODING, describe_kept, guard_command
 from polyclip.core.terminal import LastingStream, PlainConsole, keep_streams, make_text, read_width, repair_size
 from polyclip.core.text import escape_controls, show_line
 from tests.command import polyclip
@@ -243,3 +243,58 @@ def test_ctrl_c_names_the_command_that_ran(monkeypatch: pytest.MonkeyPatch) -> N
 def test_every_command_is_named_where_it_is_interrupted(name: str) -> None:
     said = describe_kept(name)
     assert f"'polyclip {name} ...'" in said and ("--resume" in said) == (name == "align")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["index", os.fsdecode(b"caf\xe9"), "--model", "run"],
+        ["index", "photos", "--model", "run", "--out", os.fsdecode(b"\xff")],
+        ["search", os.fsdecode(b"\xed\xa0\x80"), "--index", "photos"],
+        ["align", "--lang", "sw", "--out", "a\udce9"],
+        ["align", "--corpus=caf\udce9/corpus.toml"],
+        ["languages", "show", "\udce9"],
+    ],
+)
+def test_an_argument_that_is_no_text_is_one_sentence(command: list[str]) -> None:
+    found = polyclip(*command)
+    assert found.code == 2 and found.err.count("\n") == 1
+    assert found.err.startswith("error: The argument ") and "is not UTF-8" in found.err and "\\x" in found.err
+
+
+def test_a_current_folder_whose_name_is_no_text_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    found = polyclip("dedupe", ".")
+    assert found.code == 2 and r"The current folder" in found.err and r"caf\xe9 is not UTF-8" in found.err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to "
+                     "allocate 128000000000 bytes. Error code 12 (Cannot allocate memory)"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    ],
+)  # fmt: skip
+def test_missing_memory_is_one_sentence(error: Exception) -> None:
+    def command() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as stop, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", said := io.StringIO())
+        guard_command("align", command)()
+    assert stop.value.code == 2 and said.getvalue().startswith("error: There is not enough memory")
+    assert ("128,000,000,000 bytes" in said.getvalue()) == ("128000000000" in str(error))
+
+
+def test_other_errors_of_torch_are_no_missing_memory() -> None:
+    def command() -> None:
+        raise RuntimeError("shape mismatch")
+
+    with pytest.raises(RuntimeError, match="shape"):
+        guard_command("align", command)()
