@@ -18,7 +18,7 @@ Captions = Mapping[str, Sequence[str]]  # captions of one language by image
 
 GONE = r"\ufffd|(?<!\S)\?{2,}(?!\S)"  # U+FFFD, or words of nothing but question marks
 LOST = re.compile(rf"{GONE}|[^\W\d_]\?+[^\W\d_]|(?<![\w?=&/])\?[^\W\d_]")  # a letter on the right of a question mark
-URL = re.compile(r"\S+://\S+")
+URL = re.compile(r"(?<!\S)\S+://\S+")  # from the start of a word: else a long one takes the square of its length
 UNSPACED = {"Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"}  # scripts in which it ends a sentence
 MOJIBAKE = re.compile(r"(?:[\u00c3\u00c4\u00c5\u00c6\u00c9\u00d0\u00d8\u00d9\u00e0\u00e1][\u0080-\u00bf\u0152-\u2122])")
 LETTER = regex.compile(r"\p{L}")

@@ -57,7 +57,10 @@ MEANT = {
 }
 CONTEXTS = {sign: regex.compile(pattern, regex.V1 | regex.DOTALL) for sign, pattern in MEANT.items()}
 FORMS = regex.compile(r"[\uFB50-\uFDFF\uFE70-\uFEFE]")
-TATWEEL = regex.compile(rf"(?<=[{ARABIC}--\u0640])\u0640+|\u0640+(?=[[{ARABIC}&&\p{{L}}]--\u0640])", regex.V1)
+# of a run each is tried once: else a long one takes the square of its length
+TATWEEL = regex.compile(
+    rf"(?<=[{ARABIC}--\u0640])\u0640++|(?<!\u0640)\u0640++(?=[[{ARABIC}&&\p{{L}}]--\u0640])", regex.V1
+)
 PERSIAN = str.maketrans("\u064a\u0649\u0643", "\u06cc\u06cc\u06a9")
 TURKIC = str.maketrans("Iİ", "ıi")
 WORDS_ALONE = regex.compile(r"[\p{L}\p{M}]+(?: [\p{L}\p{M}]+)*")  # in which Moses finds nothing to change

@@ -507,3 +507,18 @@ def test_a_dataset_becomes_a_corpus_and_offline_is_one_sentence(photos: Path, mo
 @pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16"])
 def test_a_byte_order_mark_is_no_part_of_the_text(mark: str) -> None:
     assert decode_text("mbwa,ድመት".encode(mark), Path("a.csv"))[0] == "mbwa,ድመት"
+
+
+@pytest.mark.parametrize("letters", ["a", "?", "a?", "http://", "Ã", "\u0e01", "a."])
+def test_a_caption_without_a_space_is_checked_in_a_time_that_grows_with_its_length(letters: str) -> None:
+    begun = time.process_time()
+    check_captions({"sw": {"a.png": [letters * (200_000 // len(letters))]}})
+    assert time.process_time() - begun < 8
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\n\n", b"sep=;\n", b"\x00", b"\xef\xbb\xbf\n"])
+def test_a_table_without_a_row_says_so(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "t.csv").write_bytes(data)
+    with pytest.raises(DataError, match=r"t\.csv") as error:
+        read_table(tmp_path / "t.csv")
+    assert "\n" not in str(error.value)

@@ -134,8 +134,9 @@ def build_captioned(lab: Path, folder: Path) -> None:
 
 def build_captioned_index(lab: Path, folder: Path) -> None:
     """An index of three images with captions."""
-    build_captioned(lab, folder)
-    succeed("index", folder / "csv", "--model", lab / "run", "--out", folder / "index")
+    (folder / "t.csv").write_text("image,sw,en\n0.png,mraba nyekundu,red square\n2.png,mraba,square\n", "utf-8")
+    captions = ("--captions", folder / "t.csv")
+    succeed("index", lab / "pictures", "--model", lab / "run", "--out", folder / "index", *captions)
 
 
 def build_part(lab: Path, folder: Path) -> None:
@@ -398,7 +399,8 @@ def change_utf16(data: bytes, source: object) -> bytes:
 
 m = mutations
 BESIDE = tuple(f"index FOLDER/{home} --model LAB/run --out FOLDER/index" for home in ("csv", "jsonl"))
-SEARCH_CAPTIONS = ("search mraba --index FOLDER/index", "search mraba --index FOLDER/index --json", BESIDE[0])
+UPDATE = "index LAB/pictures --model LAB/run --out FOLDER/index --captions FOLDER/t.csv"
+SEARCH_CAPTIONS = ("search mraba --index FOLDER/index", "search mraba --index FOLDER/index --json", UPDATE)
 SEARCHES = ("search mraba --index FOLDER/index", "index LAB/pictures --model LAB/run --out FOLDER/index")
 TRANSLATE = "translate LAB/corpus/toy.toml --to te --partial --out FOLDER/t --json " + FILTERS
 TARGETS = (

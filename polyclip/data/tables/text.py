@@ -108,7 +108,7 @@ def parse_text(path: Path, text: str, encoding: str) -> Table:
             f"{path} is a web page or XML, not a table; save it as .xlsx or CSV in the spreadsheet program."
         )
     lines = text.splitlines()
-    if TOKEN.fullmatch(lines[0]):
+    if lines and TOKEN.fullmatch(lines[0]):
         return parse_tokens(path, lines, encoding)
     named = re.match(r"sep=(.)\r?\n", text)  # Excel's own way to name the delimiter
     delimiter = named[1] if named else find_delimiter(text[:SAMPLE])

@@ -16,7 +16,8 @@ from polyclip.translation.engines._tables import read_lines, to_phrase_key
 
 DIGITS = {sign: value for value, sign in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")}
 SENSE = re.compile(r"^\s*([IVX]+\.\s)?\s*(?:<[^>]*>\s*)?(\d+\.)?\s*")  # I. <N> 1.
-ASIDE = re.compile(r"<[^>]*>|\[[^\]]*\]|\([^)]*\)|\{[^}]*\}|/[^/]*/")  # word classes, notes, references, pronunciations
+# Word classes, notes, references, pronunciations; an end further away is none, or n open brackets took n * n steps.
+ASIDE = re.compile(r"<[^>]{0,500}>|\[[^\]]{0,500}\]|\([^)]{0,500}\)|\{[^}]{0,500}\}|/[^/]{0,500}/")
 WORDS = 4  # a longer translation is an explanation
 
 
