@@ -47,6 +47,6 @@ def check_text() -> None:
     for what, text in given:
         if is_broken(text):
             raise PolyclipError(
-                f"{what} {show_name(text)} is not UTF-8, which names of folders and files have to be: rename it, all "
-                "of a folder by: convmv -f latin1 -t utf8 -r --notest FOLDER"
+                f"{what} {show_name(text)} is not UTF-8, which names of folders and files have to be: rename it (a "
+                "program such as convmv renames all of a folder)."
             )

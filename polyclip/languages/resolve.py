@@ -139,6 +139,8 @@ def _tag(text: str, known: Spellings) -> str | None:
 
 def _called(text: str, known: Spellings) -> str | None:
     """Resolve CLDR's name of a language in any language (`Farsi`, `Suaheli`), or a code that BCP 47 has replaced."""
+    if "\0" in text:  # which ends a name in langcodes' table, and its look-up in a SystemError
+        return None
     try:
         tag = langcodes.find(text) if len(text) > 3 else langcodes.Language.get(text)
     except (LookupError, ValueError):

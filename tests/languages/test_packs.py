@@ -530,3 +530,9 @@ def test_the_command_checks_packs(tmp_path: Path) -> None:
         "found": "'picha'",
         "expected": "expected exactly one {} in each prompt",
     }
+
+
+@pytest.mark.parametrize("text", ["Swa\0hili", "\0", "Swahili\0", "\0\0\0\0", "Suaheli\0x"])
+def test_a_name_with_nul_is_unknown(text: str) -> None:
+    with pytest.raises(UnknownName, match=r"No language called"):
+        resolve_language(text)
