@@ -8,7 +8,7 @@ import typer
 
 from polyclip.core.fields import read_fields
 from polyclip.data.corpus_names import join_names
-from polyclip.training.options import AlignOptions
+from polyclip.training.options import TEXT_ENCODER, AlignOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +102,20 @@ class AlignCommand:
     ] = None
     train_towers: Annotated[str, typer.Option(help="Towers that the method trains: both, text or vision.")] = "both"
     text_encoder: Annotated[
-        str, typer.Option(help="e5-small, or a transformers encoder: hub name, folder, huggingface:NAME,pooling=cls.")
-    ] = "e5-small"
+        str,
+        typer.Option(
+            help=(
+                "e5-small (with ,adapter=NAME its text adapter), or a transformers encoder: hub name, folder, "
+                "huggingface:NAME,pooling=cls."
+            )
+        ),
+    ] = TEXT_ENCODER
     text_adapter: Annotated[
         str,
         typer.Option(
             help=(
                 "Norms and biases that bring the languages of the text encoder together: names, which comes with "
-                "polyclip and is e5-small's, or a .safetensors file."
+                "polyclip and is e5-small's default, a .safetensors file, or none."
             )
         ),
     ] = ""

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from polyclip.core.registry import find, list_names
 from polyclip.core.terminal import PlainConsole
+from polyclip.training.options import TEXT_ENCODER
 
 if TYPE_CHECKING:
     from polyclip.exporters.limits import Plan
@@ -26,7 +27,7 @@ app = typer.Typer(
 @app.callback()
 def print_methods(
     context: typer.Context,
-    text_encoder: TextEncoder = "e5-small",
+    text_encoder: TextEncoder = TEXT_ENCODER,
     vision_tower: VisionTower = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -64,7 +65,7 @@ def make_plan(method: str, text_encoder: str, vision_tower: str) -> "Plan":
 
 def show(
     method: Annotated[str, typer.Argument(help="One of 'polyclip methods'.")],
-    text_encoder: TextEncoder = "e5-small",
+    text_encoder: TextEncoder = TEXT_ENCODER,
     vision_tower: VisionTower = "",
 ) -> None:
     """Show a method, and for each export target whether a run could go there, with every reason against it."""

@@ -10,6 +10,8 @@ from polyclip.languages.schema import Language
 AUTO = "auto"
 DEFAULT = "head-mlp"
 ADAPTED = "e5-small"  # the text encoder for which adapters are trained
+TEXT_ENCODER = f"{ADAPTED}:,adapter=names"
+NO_ADAPTER = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ class AlignOptions:
     caption_weights: list[str] | None = None
     temperature: float | None = None
     train_towers: str = "both"
-    text_encoder: str = "e5-small"
+    text_encoder: str = TEXT_ENCODER
     text_adapter: str = ""
     vision_tower: str = ""
     corpus: str = "emoji"
@@ -70,7 +72,9 @@ class AlignOptions:
     def __post_init__(self) -> None:
         """Make the adapter a part of the text encoder's name, by which everything else knows it."""
         if self.text_adapter:
-            object.__setattr__(self, "text_encoder", name_adapted_encoder(self.text_encoder, self.text_adapter))
+            is_default = self.text_encoder == TEXT_ENCODER and "text_encoder" not in self.typed
+            base = ADAPTED if is_default else self.text_encoder
+            object.__setattr__(self, "text_encoder", name_adapted_encoder(base, self.text_adapter))
             object.__setattr__(self, "text_adapter", "")
             object.__setattr__(self, "typed", self.typed | {"text_encoder"})
 
@@ -79,8 +83,8 @@ def name_adapted_encoder(text_encoder: str, adapter: str) -> str:
     """Name a text encoder with an adapter, such as `e5-small:,adapter=names`.
 
     Args:
-        text_encoder: As `--text-encoder`.
-        adapter: As `--text-adapter`.
+        text_encoder: As `--text-encoder`, without an adapter.
+        adapter: As `--text-adapter`; "none" for none.
 
     Returns:
         What `--text-encoder` takes for both.
@@ -95,6 +99,8 @@ def name_adapted_encoder(text_encoder: str, adapter: str) -> str:
             f"--text-adapter {adapter} does not go with --text-encoder {text_encoder}: expected {ADAPTED} without an "
             "adapter, for which adapters are trained."
         )
+    if adapter == NO_ADAPTER:
+        return f"{name}:{given}".rstrip(":")
     return f"{name}:{given},adapter={adapter}"
 
 

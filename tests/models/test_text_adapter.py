@@ -15,7 +15,7 @@ from polyclip.models.backbone import describe
 from polyclip.models.e5_file import FILE_SHA256
 from polyclip.models.text_adapter import BASE, FOLDER, list_text_adapters, read_text_adapter
 from polyclip.search.quick.embed import embed_text
-from polyclip.training.options import AlignOptions, name_adapted_encoder
+from polyclip.training.options import TEXT_ENCODER, AlignOptions, name_adapted_encoder
 from tests.script import load_script
 from tests.search.test_quick import save
 
@@ -49,6 +49,17 @@ def test_an_adapter_that_says_the_same_changes_nothing_but_the_identity(one_cach
     path = write(tmp_path / "same.safetensors", {NORM: model.get_parameter(NORM).clone()})
     assert torch.equal(encode(f"e5-small:,adapter={path}", light=True), encode("e5-small", light=True))
     assert describe("encoders", f"e5-small:,adapter={path}").identity != describe("encoders", "e5-small").identity
+
+
+def test_a_cut_encoder_takes_the_vectors_of_the_layers_it_keeps(one_cache: Path, tmp_path: Path) -> None:
+    last = "encoder.layer.11.output.LayerNorm.weight"
+    path = write(tmp_path / "a.safetensors", {NORM: torch.linspace(0.5, 1.5, 384), last: torch.zeros(384)})
+    whole, cut = (describe("encoders", f"e5-small:{layers},adapter={path}").build() for layers in ("", ",layers=6"))
+    assert torch.equal(cut.model.get_parameter(NORM), whole.model.get_parameter(NORM))
+    assert encode(f"e5-small:,layers=6,adapter={path}", light=True).std() > 0.01
+    wrong = write(tmp_path / "b.safetensors", {last: torch.zeros(3)})
+    with pytest.raises(WeightsError, match="expected \\[384\\]"):
+        describe("encoders", f"e5-small:,layers=6,adapter={wrong}").build()
 
 
 def test_two_adapters_in_turn_under_one_name_have_two_identities(one_cache: Path, tmp_path: Path) -> None:
@@ -89,14 +100,17 @@ def test_names_files_and_layers(one_cache: Path, tmp_path: Path) -> None:
         describe("encoders", f"e5-small:,adapter={tmp_path / 'bad.safetensors'}")
     with pytest.raises(DataError, match="e5-small:,adapter=names"):
         describe("encoders", "e5-small:adapter=names")
-    with pytest.raises(DataError, match="needs all 12 layers"):
-        describe("encoders", "e5-small:,layers=6,adapter=names")
 
 
 def test_the_option_is_a_part_of_the_encoders_name() -> None:
-    options = AlignOptions(text_adapter="names")
-    assert options.text_encoder == "e5-small:,adapter=names"
+    options = AlignOptions(text_adapter="mine.safetensors")
+    assert options.text_encoder == "e5-small:,adapter=mine.safetensors"
     assert "text_encoder" in options.typed  # so that a run that is continued refuses it
+    assert AlignOptions().text_encoder == AlignOptions(text_adapter="names").text_encoder == "e5-small:,adapter=names"
+    assert AlignOptions(text_adapter="none").text_encoder == "e5-small"
+    with pytest.raises(PolyclipError, match="does not go with"):
+        AlignOptions(text_encoder=TEXT_ENCODER, text_adapter="none", typed=frozenset({"text_encoder"}))
+    assert name_adapted_encoder("e5-small:,prefix=x", "none") == "e5-small:,prefix=x"
     assert name_adapted_encoder("e5-small:,prefix=x", "names") == "e5-small:,prefix=x,adapter=names"
     for other in ("owner/model", "e5-small:,adapter=names"):
         with pytest.raises(PolyclipError, match="does not go with"):

@@ -58,7 +58,7 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
         raise DataError(f"e5-small:{argument} is not a text encoder: options follow a comma, e5-small:,{argument}.")
     chosen = take(options, {"prefix": PREFIX, "layers": str(LAYERS), "adapter": ""}, "e5-small")
     prefix, layers = chosen["prefix"], parse_layer_count(chosen["layers"], LAYERS, "e5-small")
-    adapter = find_adapter(chosen["adapter"], layers)
+    adapter = read_text_adapter(chosen["adapter"], FILE_SHA256) if chosen["adapter"] else None
     given = ("" if prefix == PREFIX else f",prefix={prefix}") + ("" if layers == LAYERS else f",layers={layers}")
     given += f",adapter={chosen['adapter']}" if adapter else ""
     weights = convert_once("e5-small", find_source(), FILE_SHA256, convert)
@@ -71,22 +71,6 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
         build=Builder(weights, prefix, layers, adapter),
         layers=LAYERS,
     )
-
-
-def find_adapter(name: str, layers: int) -> TextAdapter | None:
-    """Read the text adapter called `name`; None for an empty name.
-
-    Raises:
-        DataError: The encoder is cut, and adapters are trained for the whole one.
-        UnknownName: There is no such adapter.
-        WeightsError: It is damaged, or another encoder's.
-
-    """
-    if not name:
-        return None
-    if layers != LAYERS:
-        raise DataError(f"e5-small: adapter={name} needs all {LAYERS} layers, found layers={layers}; leave one out.")
-    return read_text_adapter(name, FILE_SHA256)
 
 
 def describe_text_model(argument: str, options: dict[str, str]) -> TextModel:
@@ -143,16 +127,12 @@ class Builder:
 
     def read_state(self) -> dict[str, Tensor]:
         """Tensors of the kept layers and of the embeddings, those of the adapter in their place."""
+        state = self.weights.load("model.safetensors")
+        if self.adapter is not None:
+            check_shapes(self.adapter, {name: tuple(tensor.shape) for name, tensor in state.items()})
+            state = state | {name: torch.from_numpy(vector) for name, vector in self.adapter.vectors.items()}
         left_out = tuple(f"encoder.layer.{number}." for number in range(self.layers, LAYERS))
-        state = {
-            name: tensor
-            for name, tensor in self.weights.load("model.safetensors").items()
-            if not name.startswith(left_out)
-        }
-        if self.adapter is None:
-            return state
-        check_shapes(self.adapter, {name: tuple(tensor.shape) for name, tensor in state.items()})
-        return state | {name: torch.from_numpy(vector) for name, vector in self.adapter.vectors.items()}
+        return {name: tensor for name, tensor in state.items() if not name.startswith(left_out)}
 
     def read_tokenizer(self) -> Any:
         """XLM-R's tokenizer, of the library `tokenizers`."""
