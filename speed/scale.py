@@ -1,11 +1,13 @@
 """Time and peak memory of large pieces of work, at each number format that the work knows.
 
-    python -m speed.scale [--share 0.1] [--out speed/results]
+    python -m speed.scale [--share 0.1] [--out speed/results] [--resume]
 
 100,000 captions and 20,000 images are encoded (images opened on the clock), 100,000 embeddings are put into the graph
 of an index, and 261,375 captions are scored against 3,600 images in both directions. Each is done at a quarter of that
 number and at the whole, in a process of its own. Captions are real ones with a number behind, images those of the
-starter corpus under many names. Writes `scale.json` and `scale.png`; about half an hour on two quiet cores.
+starter corpus under many names. Writes `scale.json` after each piece, so that `--resume` measures only those that are
+missing, and `scale.png`; about half an hour on two quiet cores. CPU seconds are those of all threads, in and out of the
+system, and say more than seconds where other work runs beside.
 """
 
 import argparse
@@ -36,40 +38,56 @@ TITLES = {
 }
 
 
-def measure(share: float, folder: Path, console: Console) -> dict[str, Any]:
-    """Measure every cell once.
+def list_cells(share: float) -> list[dict[str, Any]]:
+    """List what is measured: kind, number format and number of items of each cell.
 
     Args:
         share: Of the whole numbers, in (0, 1].
+
+    """
+    return [
+        {"kind": kind, "format": precision, "at": round(whole * share * part)}
+        for kind, whole in WHOLE.items()
+        for precision in FORMATS[kind]
+        for part in PARTS
+    ]
+
+
+def measure(wanted: dict[str, Any], folder: Path, console: Console) -> dict[str, Any]:
+    """Measure a cell of `list_cells` once.
+
+    Args:
+        wanted: The cell.
         folder: Work folder.
         console: Where progress is said.
 
     Returns:
-        What is stored.
+        The cell with its seconds, CPU seconds and peak memory.
 
     """
-    cells = []
-    for kind, whole in WHOLE.items():
-        for precision in FORMATS[kind]:
-            for part in PARTS:
-                at = round(whole * share * part)
-                given = {"at": at, "format": precision, "pictures": min(PICTURES, at)}
-                job = Job(f"{at:,} {TITLES[kind]}, {precision}", f"speed._scale:{kind}", given)
-                found = measure_cell(job, 1, folder, console.print)
-                seconds = found.median("seconds")
-                cells.append(
-                    {"kind": kind, "format": precision, "at": at, "seconds": seconds, "peak_mb": round(found.peak)}
-                )
-    return collect_facts() | {"share": share, "cells": cells}
+    at, kind, precision = wanted["at"], wanted["kind"], wanted["format"]
+    given = {"at": at, "format": precision, "pictures": min(PICTURES, at)}
+    job = Job(f"{at:,} {TITLES[kind]}, {precision}", f"speed._scale:{kind}", given)
+    found = measure_cell(job, 1, folder, console.print)
+    spent = {name: round(found.median(name), 3) for name in ("seconds", "cpu")}
+    return wanted | spent | {"peak_mb": round(found.peak)}
+
+
+def read_measured(path: Path, share: float) -> list[dict[str, Any]]:
+    """Read the cells of an earlier call with the same share; none where there was none."""
+    stored: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return list(stored["cells"]) if stored.get("share") == share else []
 
 
 def build_table(stored: dict[str, Any]) -> Table:
     """Build the table for a terminal."""
-    table = make_table("scale", "", "format", "seconds", "a second", "peak MB")
+    table = make_table("scale", "", "format", "seconds", "CPU s", "a second", "peak MB")
     for cell in stored["cells"]:
         rate = cell["at"] / cell["seconds"]
         name = f"{cell['at']:,} {TITLES[cell['kind']]}"
-        table.add_row(name, cell["format"], f"{cell['seconds']:.1f}", f"{rate:,.0f}", f"{cell['peak_mb']:,}")
+        table.add_row(
+            name, cell["format"], f"{cell['seconds']:.1f}", f"{cell['cpu']:.1f}", f"{rate:,.0f}", f"{cell['peak_mb']:,}"
+        )
     return table
 
 
@@ -93,14 +111,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="share of the numbers, in (0, 1]")
     parser.add_argument("--out", type=Path, default=Path("speed/results"))
+    parser.add_argument("--resume", action="store_true", help="keep what scale.json in --out has of the same share")
     asked = parser.parse_args()
     if not 0 < asked.share <= 1:
         parser.error(f"--share {asked.share}: expected a number in (0, 1].")
-    console = Console()
-    with tempfile.TemporaryDirectory() as folder:
-        stored = measure(asked.share, Path(folder), console)
     asked.out.mkdir(parents=True, exist_ok=True)
-    write_text(asked.out / "scale.json", json.dumps(stored, indent=1) + "\n", what="the results")
+    console, path = Console(), asked.out / "scale.json"
+    cells = read_measured(path, asked.share) if asked.resume else []
+    with tempfile.TemporaryDirectory() as folder:
+        for wanted in list_cells(asked.share):
+            if any(wanted.items() <= cell.items() for cell in cells):
+                continue
+            cells.append(measure(wanted, Path(folder), console))
+            stored = collect_facts() | {"share": asked.share, "cells": cells}
+            write_text(path, json.dumps(stored, indent=1) + "\n", what="the results")
+    stored = json.loads(path.read_text("utf-8"))
     draw_plot(stored, asked.out / "scale.png")
     console.print(build_table(stored))
 

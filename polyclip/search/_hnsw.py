@@ -1,4 +1,4 @@
-"""Approximate nearest-neighbour search: an HNSW graph proposes rows, and exact similarities rank them.
+"""Make the graph of a large index, which proposes rows that exact similarities rank (`_graph`), and measure its recall.
 
 The library usearch implements HNSW (Malkov & Yashunin, arXiv 1603.09320): rows can be added and removed, and the file
 is memory-mapped.
@@ -17,15 +17,11 @@ from torch import Tensor
 
 from polyclip.core.progress import Progress
 from polyclip.core.storage import write_atomically
-from polyclip.errors import DataError
 from polyclip.search._format import Graph
+from polyclip.search._graph import create_graph, propose_rows
 
-CONNECTIVITY = 32  # neighbours of a row
-EXPANSION_ADD = 128
 EXPANSIONS = (64, 128, 256, 512)  # tried in turn until recall reaches `ENOUGH`
 ENOUGH = 0.98  # recall@10 of each kind of query
-CANDIDATES = 4  # factor of the requested hits that are ranked exactly, at least `FEWEST`
-FEWEST = 64
 ROWS = 4096  # added at once
 BLOCK = 64  # queries searched at once
 
@@ -45,13 +41,6 @@ def update_graph(embeddings: Float[Tensor, "row dim"], numbers: Int[Tensor, " ro
     return add_rows(create_graph(embeddings.shape[1]), embeddings, wanted, np.arange(len(wanted)))
 
 
-def create_graph(dim: int) -> Any:
-    """Create a graph without rows."""
-    from usearch.index import Index as Usearch
-
-    return Usearch(ndim=dim, metric="cos", dtype="f16", connectivity=CONNECTIVITY, expansion_add=EXPANSION_ADD)
-
-
 def add_rows(graph: Any, embeddings: Float[Tensor, "row dim"], numbers: np.ndarray, rows: np.ndarray) -> Any:
     """Add rows to a graph and return it."""
     with Progress("linking images", len(rows)) as progress:
@@ -66,37 +55,6 @@ def save_graph(graph: Any, path: Path) -> None:
     """Write the graph atomically."""
     with write_atomically(path, what="the graph of the index") as temporary:
         graph.save(temporary)
-
-
-def open_graph(path: Path, facts: Graph, dim: int) -> Any:
-    """Open a graph, memory-mapped.
-
-    Raises:
-        DataError: The file is damaged.
-
-    """
-    graph = create_graph(dim)
-    try:
-        graph.view(path)
-    except Exception as error:  # noqa: BLE001, the library raises plain exceptions
-        raise DataError(f"{path} is damaged ({error}). Remove it and its index, and index again.") from error
-    graph.expansion_search = facts.expansion
-    return graph
-
-
-def propose_rows(
-    graph: Any, numbers: Int[Tensor, " row"], query: Float[Tensor, "query dim"], top: int
-) -> list[Int[Tensor, " candidate"]]:
-    """Return candidate rows for each query, in ascending order."""
-    from usearch.index import Matches
-
-    wanted = min(len(graph), max(FEWEST, CANDIDATES * top))
-    found = graph.search(query.numpy(), wanted, threads=torch.get_num_threads())
-    many = [found] if len(query) == 1 and isinstance(found, Matches) else [found[row] for row in range(len(query))]
-    table = numbers.numpy()
-    return [
-        torch.from_numpy(np.sort(np.searchsorted(table, np.asarray(match.keys).astype(np.int64)))) for match in many
-    ]
 
 
 def measure_recall(
@@ -139,8 +97,8 @@ def compute_recall(
     exact: Int[Tensor, "query top"],
 ) -> float:
     """Fraction of the exact best rows that the graph proposes; rows as similar as the last of them count as found."""
-    hits = 0
-    for query, best, rows in zip(queries, exact, propose_rows(graph, numbers, queries, exact.shape[1]), strict=True):
+    hits, proposed = 0, propose_rows(graph, numbers.numpy(), queries.numpy(), exact.shape[1])
+    for query, best, rows in zip(queries, exact, map(torch.from_numpy, proposed), strict=True):
         least = float((embeddings[best] @ query).min()) - 1e-6
         hits += min(int((embeddings[rows] @ query >= least).sum()), len(best))
     return hits / exact.numel()

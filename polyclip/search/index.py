@@ -1,26 +1,21 @@
 """An index: image embeddings of one folder by one model, searched exactly or, from 50,000 images on, through a
-graph.
+graph. Searching needs numpy alone; torch comes with the model, or where embeddings are asked for as tensors.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
 from PIL import Image
-from torch import Tensor
 
 from polyclip.core.storage import is_file
 from polyclip.data.images import SUFFIXES
 from polyclip.errors import DataError
 from polyclip.languages.normalize import match_script
 from polyclip.languages.resolve import resolve_language
-from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.search._caption_table import CaptionTable, make_hit, read_captions
-from polyclip.search._embeddings import read_embeddings
 from polyclip.search._format import (
     INSIDE,
     MANIFEST,
@@ -30,10 +25,17 @@ from polyclip.search._format import (
     read_manifest,
     read_table,
 )
+from polyclip.search._graph import open_graph, propose_rows
+from polyclip.search._matrix import map_embeddings
 from polyclip.search._origin import check_root, check_run
 from polyclip.search.confidence import Confidence, count_different, measure_confidence
 from polyclip.search.ranking import CAPTION_WEIGHT, Scores, check_weight, score_images
 from polyclip.search.results import Hit, count_copies, fold_hits
+
+if TYPE_CHECKING:  # importing it takes seconds, and a search by an embedding needs no model
+    from torch import Tensor
+
+    from polyclip.models.aligner import PolyCLIP
 
 DEEP = 1000  # hits from which on the search is exact
 BLOCK = 64  # queries compared at once with all rows
@@ -47,26 +49,28 @@ class Index:
 
     Attributes:
         paths: Image paths relative to `root`, one for each row.
-        embeddings: Embeddings [row, dim], float32, of length 1.
+        matrix: Embeddings [row, dim], float32, of length 1, an array that is mapped from disk.
+        embeddings: The same as a tensor.
         root: Folder of the images.
         model: Run folder of the model.
         captions: Captions of the images; None where there are none.
-        caption_embeddings: Their embeddings [caption, dim], where there are some.
+        caption_matrix: Their embeddings [caption, dim], where there are some.
+        caption_embeddings: The same as a tensor.
 
     """
 
-    caption_embeddings: Float[Tensor, "caption dim"]
+    caption_matrix: Any
 
     def __init__(self, folder: Path, manifest: Manifest, root: Path, model: Path) -> None:
         self.folder, self.manifest, self.root, self.model = folder, manifest, root, model
         table = read_table(folder, manifest, ("path", "number"))
         self.paths: list[str] = table["path"]
-        self.numbers: Int[Tensor, " row"] = torch.tensor(table["number"], dtype=torch.long)
-        self.embeddings: Float[Tensor, "row dim"] = read_embeddings(folder, manifest)
+        self.numbers: Any = np.asarray(table["number"], np.int64)
+        self.matrix: Any = map_embeddings(folder, manifest)
         self.captions: CaptionTable | None = read_captions(folder, manifest) if manifest.captions else None
         if self.captions is not None:
-            self.caption_embeddings = read_embeddings(folder, manifest, "caption_vectors")
-        self._loaded: PolyCLIP | None = None  # for queries, at the first one
+            self.caption_matrix = map_embeddings(folder, manifest, "caption_vectors")
+        self._loaded: Any = None  # for queries, at the first one
         self._graph: Any = self._open_graph(manifest.graph) if manifest.graph else None
 
     @classmethod
@@ -110,6 +114,16 @@ class Index:
         """One line: how many images, where they are, and by which model."""
         return f"Index({len(self)} images of {str(self.root)!r}, model={str(self.model)!r})"
 
+    @cached_property
+    def embeddings(self) -> "Tensor":
+        """The images' embeddings as a tensor [row, dim]."""
+        return make_tensor(self.matrix)
+
+    @cached_property
+    def caption_embeddings(self) -> "Tensor":
+        """The captions' embeddings as a tensor [caption, dim]."""
+        return make_tensor(self.caption_matrix)
+
     def lookup_recall(self, kind: str, top: int, caption_weight: float = 0.0) -> float | None:
         """Return the measured recall@10 of an approximate search.
 
@@ -125,8 +139,10 @@ class Index:
         exact = top >= DEEP or (kind == "texts" and self.uses_captions(caption_weight))
         return self.manifest.graph.recall_at_10[kind] if self.manifest.graph and not exact else None
 
-    def load_aligner(self) -> PolyCLIP:
+    def load_aligner(self) -> "PolyCLIP":
         """Load the model that made the index."""
+        from polyclip.models.aligner import load_model
+
         return load_model(self.model)
 
     @property
@@ -135,15 +151,13 @@ class Index:
         return self.manifest.graph is not None
 
     def _open_graph(self, facts: Graph) -> Any:
-        from polyclip.search._hnsw import open_graph
-
         return open_graph(self.folder / self.manifest.file_name("graph"), facts, self.manifest.dim)
 
     @classmethod
     def build(
         cls,
         images: str | Path,
-        model: str | Path | PolyCLIP,
+        model: Any,
         path: str | Path | None = None,
         captions: str | Path | None = None,
         captions_language: str | None = None,
@@ -170,7 +184,7 @@ class Index:
             >>> index.search("mbwa", top_k=3)[0].path
 
         """
-        run = Path(model.source if isinstance(model, PolyCLIP) else model)
+        run = Path(model if isinstance(model, str | Path) else model.source)
         return update_index(
             Path(images),
             run,
@@ -251,11 +265,12 @@ class Index:
         """
         return self.measure_confidence(self._embed(query, language), caption_weight)
 
-    def measure_confidence(self, query: Float[Tensor, "1 dim"], caption_weight: float = 0.0) -> Confidence | None:
+    def measure_confidence(self, query: Any, caption_weight: float = 0.0) -> Confidence | None:
         """Say how likely the first hit of a text's embedding is right: as `confidence`.
 
         Args:
-            query: The embedding [1, dim] of a text; those of images have other cosines and were not fitted.
+            query: The embedding [1, dim] of a text, a tensor or an array; those of images have other cosines and were
+                not fitted.
             caption_weight: As in `search`.
 
         Returns:
@@ -269,15 +284,19 @@ class Index:
             captioned = caption_weight * (self.captions.measure_share(len(self)) if self.captions is not None else 0.0)
             return measure_confidence(float(total.max()), total, len(self), self._different, captioned)
         best = self.search_embeddings(query, 1)[0][0].similarity
-        sample = self.embeddings[:: -(-len(self) // SCORED)]
-        return measure_confidence(best, sample @ query[0].float(), len(self), self._different)
+        return measure_confidence(best, self._sample @ make_array(query)[0], len(self), self._different)
+
+    @cached_property
+    def _sample(self) -> Any:
+        """At most 10,000 rows, evenly spread, side by side in memory."""
+        return np.ascontiguousarray(self.matrix[:: -(-len(self) // SCORED)])
 
     @cached_property
     def _different(self) -> float:
         """How many different things the images show; counted here where an older index does not say."""
-        return self.manifest.different or count_different(self.embeddings.numpy())
+        return self.manifest.different or count_different(self.matrix)
 
-    def _embed(self, query: str | Path | Image.Image, language: str | None) -> Float[Tensor, "1 dim"]:
+    def _embed(self, query: str | Path | Image.Image, language: str | None) -> "Tensor":
         """Embed a text or an image with the model that made the index, loaded at the first query."""
         if self._loaded is None:
             self._loaded = self.load_aligner()
@@ -289,11 +308,11 @@ class Index:
         code = resolve_language(language).code if language else match_script(query, trained)
         return self._loaded.encode_text([query], code)
 
-    def search_embeddings(self, queries: Float[Tensor, "query dim"], top: int) -> list[list[Hit]]:
+    def search_embeddings(self, queries: Any, top: int) -> list[list[Hit]]:
         """Find the most similar images of each query; similarities are exact even where a graph proposes the images.
 
         Args:
-            queries: Query embeddings [query, dim], of length 1.
+            queries: Query embeddings [query, dim], of length 1, a tensor or an array.
             top: Number of hits, >= 1.
 
         Returns:
@@ -303,19 +322,21 @@ class Index:
             DataError: The queries have another length or are not finite, or `top` is below 1.
 
         """
-        self._check(queries, top)
-        with torch.inference_mode():
-            return [hits for block in queries.float().split(BLOCK) for hits in self._block(block, top)]
+        rows = self._check(queries, top)
+        blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+        return [hits for block in blocks for hits in self._block(block, top)]
 
-    def _check(self, queries: Float[Tensor, "query dim"], top: int) -> None:
-        """Check queries and the number of hits; DataError where they are wrong."""
-        if queries.shape[1] != self.manifest.dim or not queries.isfinite().all():
+    def _check(self, queries: Any, top: int) -> Any:
+        """Check queries and the number of hits, DataError where they are wrong; returns the queries as an array."""
+        rows = make_array(queries)
+        if rows.shape[1] != self.manifest.dim or not np.isfinite(rows).all():
             raise DataError(
-                f"{self.folder} holds embeddings of length {self.manifest.dim}; queries are {list(queries.shape)}, "
+                f"{self.folder} holds embeddings of length {self.manifest.dim}; queries are {list(rows.shape)}, "
                 "or not finite."
             )
         if top < 1:
             raise DataError(f"Expected at least one hit to look for, found top={top}.")
+        return rows
 
     def uses_captions(self, weight: float) -> bool:
         """Whether texts are compared with captions too.
@@ -329,13 +350,11 @@ class Index:
         """
         return self.captions is not None and weight > 0
 
-    def search_text_embedding(
-        self, query: Float[Tensor, "1 dim"], top: int, caption_weight: float, *, fold: bool = False
-    ) -> list[Hit]:
+    def search_text_embedding(self, query: Any, top: int, caption_weight: float, *, fold: bool = False) -> list[Hit]:
         """Find the most similar images of a text, by themselves and by their captions; with captions always exactly.
 
         Args:
-            query: The embedding [1, dim] of a text.
+            query: The embedding [1, dim] of a text, a tensor or an array.
             top: Number of hits, >= 1.
             caption_weight: Weight of the captions, in [0, 1].
             fold: Whether images that are the same are shown once.
@@ -357,31 +376,44 @@ class Index:
         order = np.argsort(-scores.total, kind="stable")[:top]
         return [make_hit(self.root / self.paths[row], scores, row, self.captions) for row in order.tolist()]
 
-    def _score(self, query: Float[Tensor, "1 dim"], weight: float) -> Scores:
+    def _score(self, query: Any, weight: float) -> Scores:
         """Scores of all images for a text, where there are captions."""
         assert self.captions is not None  # noqa: S101 (for the type checker)
-        image, caption = (table @ query[0].float() for table in (self.embeddings, self.caption_embeddings))
-        if not image.isfinite().all() or not caption.isfinite().all():
+        row = make_array(query)[0]
+        image, caption = self.matrix @ row, self.caption_matrix @ row
+        if not np.isfinite(image).all() or not np.isfinite(caption).all():
             raise DataError(f"{self.folder} holds embeddings that are not finite. Remove it and index again.")
-        return score_images(image.numpy(), caption.numpy(), self.captions.rows, weight, self.manifest.captions_usual)
+        return score_images(image, caption, self.captions.rows, weight, self.manifest.captions_usual)
 
-    def _block(self, queries: Float[Tensor, "query dim"], top: int) -> list[list[Hit]]:
+    def _block(self, queries: Any, top: int) -> list[list[Hit]]:
         if self._graph is None or top >= DEEP:
-            return [self._best(row, None, top) for row in queries @ self.embeddings.T]
-        from polyclip.search._hnsw import propose_rows
-
+            return [self._best(row, None, top) for row in queries @ self.matrix.T]
         rows = propose_rows(self._graph, self.numbers, queries, top)
-        return [self._best(self.embeddings[some] @ query, some, top) for query, some in zip(queries, rows, strict=True)]
+        return [self._best(self.matrix[some] @ query, some, top) for query, some in zip(queries, rows, strict=True)]
 
-    def _best(self, similarity: Float[Tensor, " row"], rows: Int[Tensor, " row"] | None, top: int) -> list[Hit]:
+    def _best(self, similarity: Any, rows: Any, top: int) -> list[Hit]:
         """Rank rows by similarity, best first; equal ones keep the order of the rows."""
-        if not similarity.isfinite().all():
+        if not np.isfinite(similarity).all():
             raise DataError(f"{self.folder} holds embeddings that are not finite. Remove it and index again.")
-        order = similarity.sort(descending=True, stable=True).indices[:top].tolist()
-        places = order if rows is None else rows[order].tolist()
+        order = np.argsort(-similarity, kind="stable")[:top]
+        places = order if rows is None else rows[order]
         return [
-            Hit(self.root / self.paths[place], float(similarity[row])) for place, row in zip(places, order, strict=True)
+            Hit(self.root / self.paths[place], float(similarity[row]))
+            for place, row in zip(places.tolist(), order.tolist(), strict=True)
         ]
+
+
+def make_array(embeddings: Any) -> Any:
+    """Embeddings as an array of float32, of a tensor on any device or of an array."""
+    on_cpu = embeddings.detach().float().cpu() if hasattr(embeddings, "detach") else embeddings
+    return np.asarray(on_cpu, np.float32)
+
+
+def make_tensor(matrix: Any) -> "Tensor":
+    """A tensor that shares its memory with an array."""
+    import torch
+
+    return torch.from_numpy(matrix)
 
 
 def find_manifest(folder: Path) -> Path:

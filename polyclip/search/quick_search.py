@@ -8,6 +8,7 @@ import numpy as np
 from polyclip.languages.normalize import normalize_input
 from polyclip.search._caption_table import CaptionTable, make_hit, read_captions
 from polyclip.search._format import Manifest, find_index_folder, read_manifest, read_table
+from polyclip.search._matrix import map_embeddings
 from polyclip.search._origin import check_root, check_run
 from polyclip.search.confidence import count_different, measure_confidence
 from polyclip.search.query import build_hint, detect_query_language, read_trained_languages
@@ -16,7 +17,6 @@ from polyclip.search.ranking import CAPTION_WEIGHT, Scores, check_weight, score_
 from polyclip.search.results import SearchResult, count_copies, fold_hits
 
 SCORED = 10_000  # rows, at most, that say how a query's scores are distributed
-HEADER = 8  # bytes before a safetensors header, which hold its length
 
 
 def search_quickly(
@@ -47,7 +47,8 @@ def search_quickly(
         proposes the images.
 
     Raises:
-        DataError: There is no index, its images are gone, the query is empty, or the weight is outside [0, 1].
+        DataError: There is no index, it is damaged, its images are gone, the query is empty, or the weight is outside
+            [0, 1].
         RunError: The run is gone, or is not the one that made the index.
         UnknownName: The language has no pack.
 
@@ -76,7 +77,7 @@ def search_quickly(
     hits = fold_hits(hits, root, paths, manifest.alike if fold else None)[:top]
     sure = None
     if len(total) > 1:
-        different = manifest.different or count_different(map_embeddings(place, manifest, "vectors"))
+        different = manifest.different or count_different(map_embeddings(place, manifest))
         sample = total[:: -(-len(total) // SCORED)]
         captioned = 0.0 if captions is None else caption_weight * captions.measure_share(len(total))
         sure = measure_confidence(float(total[order[0]]), sample, len(total), different, captioned)
@@ -88,27 +89,13 @@ def score_index(
     place: Path, manifest: Manifest, embedding: Any, captions: CaptionTable | None, weight: float
 ) -> Scores | None:
     """Scores of all images of an index; None where its embeddings are not as an index has them."""
-    rows = map_embeddings(place, manifest, "vectors")
-    if rows is None or manifest.dim != len(embedding):
+    if manifest.dim != len(embedding):
         return None
+    rows = map_embeddings(place, manifest)
     image = rows @ embedding
     if captions is None:
         found = score_alone(image)
     else:
         said = map_embeddings(place, manifest, "caption_vectors")
-        if said is None:
-            return None
         found = score_images(image, said @ embedding, captions.rows, weight, manifest.captions_usual)
     return found if np.isfinite(found.total).all() else None  # torch's side says what is wrong with them
-
-
-def map_embeddings(folder: Path, manifest: Manifest, kind: str) -> Any:
-    """Embeddings of an index [row, dim], mapped from disk; None where the file is not as an index writes it."""
-    path = folder / manifest.file_name(kind)
-    count = manifest.rows if kind == "vectors" else manifest.captions
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(HEADER), "little")
-    expected = HEADER + size + count * manifest.dim * 4
-    if path.stat().st_size != expected:
-        return None
-    return np.memmap(path, np.float32, "r", HEADER + size, (count, manifest.dim))

@@ -1,4 +1,7 @@
-"""The indexes served and their models: each model is in memory once, and models on the same backbones share them."""
+"""The indexes served and their models: each model is in memory once, and models on the same backbones share them.
+
+Nothing here imports torch before a model is needed: the first texts are embedded without it.
+"""
 
 import logging
 import re
@@ -8,30 +11,29 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from threading import Lock, Timer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
-import torch
-from jaxtyping import Float
+import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from polyclip.core.run_folder import read_settings
 from polyclip.data.image_modes import convert_to_rgb
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.languages.normalize import normalize_input
-from polyclip.models import encoding
-from polyclip.models.aligner import load_model
-from polyclip.models.branch import Branch
 from polyclip.models.model_identity import hash_model
 from polyclip.search.index import Index, find_manifest
 from polyclip.search.quick import embed_text as embed_without_torch
 from polyclip.search.ranking import CAPTION_WEIGHT
 from polyclip.search.results import Hit
 
+if TYPE_CHECKING:
+    from polyclip.models.aligner import PolyCLIP
+    from polyclip.models.branch import Branch
+
 LOG = logging.getLogger(__name__)
-LATER = 1.0  # seconds after a first query that needed no text encoder, when it is built for the next ones
+LATER = 3.0  # seconds after the start, when a model is loaded whose first texts are embedded without it
 Stamp = tuple[int, int] | None
 REMEMBERED = 256  # embeddings of queries kept for each model: filters and "more" ask for the same again
 
@@ -43,19 +45,19 @@ class EncoderCache:
         self._built: dict[str, Any] = {}
         self._building = Lock()
 
-    def get_encoder(self, branch: Branch) -> Any:
+    def get_encoder(self, branch: "Branch") -> Any:
         """Return a branch's backbone; a frozen one is built once for all models that use it."""
         with self._building:
             if not self.has_encoder(branch):
                 self._built[get_key(branch)] = branch.running()
         return self._built[get_key(branch)]
 
-    def has_encoder(self, branch: Branch) -> bool:
+    def has_encoder(self, branch: "Branch") -> bool:
         """Whether a branch's backbone is built."""
         return get_key(branch) in self._built
 
 
-def get_key(branch: Branch) -> str:
+def get_key(branch: "Branch") -> str:
     """Return what a branch's backbone is kept under: a trained one is its own."""
     return branch.tower.identity if branch.encoder is None else f"live {id(branch)}"
 
@@ -65,14 +67,35 @@ class ServedModel:
 
     def __init__(self, folder: Path, encoders: EncoderCache) -> None:
         self.folder, self.name = folder, folder.resolve().name
-        self.aligner = load_model(folder)
         self.trained = tuple(read_settings(folder)["languages"]) if (folder / "run.toml").is_file() else ()
         self._encoders = encoders
-        self._recent: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
-        self._builder: Timer | None = None  # of the text encoder, while queries are embedded without it
+        self._recent: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self._loaded: Any = None
+        self._loading = Lock()
 
-    def embed_text(self, query: str, language: str) -> Float[Tensor, "1 dim"]:
+    @property
+    def aligner(self) -> "PolyCLIP":
+        """The model, loaded when it is first asked for."""
+        from polyclip.models.aligner import load_model
+
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = load_model(self.folder)
+        return self._loaded
+
+    def has_text_encoder(self) -> bool:
+        """Whether the text encoder is built."""
+        return self._loaded is not None and self._encoders.has_encoder(self._loaded.text)
+
+    def embed_text(self, query: str, language: str) -> Any:
         """Embed a query, normalized by its language's pack.
+
+        Args:
+            query: The text.
+            language: Code of its language.
+
+        Returns:
+            An array [1, dim].
 
         Raises:
             PolyclipError: The query is empty or the language has no pack.
@@ -81,25 +104,34 @@ class ServedModel:
         key = (query, language)
         if key not in self._recent:
             text = normalize_input([query], language)[0]
-            early = None if self._encoders.has_encoder(self.aligner.text) else self.embed_early(text)
-            if early is not None and self._builder is None:
-                self._builder = Timer(LATER, self.build_text_encoder)
-                self._builder.daemon = True
-                self._builder.start()
+            early = None if self.has_text_encoder() else self.embed_early(text)
             self._recent[key] = self._embed(self.aligner.text, [text]) if early is None else early
         self._recent.move_to_end(key)
         while len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
         return self._recent[key]
 
-    def embed_early(self, text: str) -> Float[Tensor, "1 dim"] | None:
-        """Embed a normalized text without the text encoder; None where that is not possible."""
+    def embed_early(self, text: str) -> Any:
+        """Embed a normalized text without the text encoder, as an array [1, dim]; None where that is not possible."""
         found = embed_without_torch(self.folder, text)
-        return None if found is None else torch.from_numpy(found)[None]
+        return None if found is None else np.asarray(found)[None]
 
     def build_text_encoder(self) -> None:
         """Build the text encoder and encode with it once; threads may do so while texts are embedded early."""
-        encoding.encode_items(self._encoders.get_encoder(self.aligner.text), ["warm"], lambda rows: None)
+        self._embed(self.aligner.text, ["warm"])
+
+    def build_later(self) -> None:
+        """Build the text encoder in a while, in a thread; what is wrong with the model is logged."""
+
+        def build() -> None:
+            try:
+                self.build_text_encoder()
+            except PolyclipError as error:
+                LOG.error("model %s answers texts only: %s", self.name, error)
+
+        builder = Timer(LATER, build)
+        builder.daemon = True
+        builder.start()
 
     def remember_texts(self, texts: Sequence[tuple[str, str]]) -> None:
         """Embed several texts in one batch for `embed_text`; those that cannot be read are left to it.
@@ -115,16 +147,19 @@ class ServedModel:
                     new[query, language] = normalize_input([query], language)[0]
             except PolyclipError:
                 continue
-        if len(new) > 1:
+        if len(new) > 1 and self.has_text_encoder():
             for key, row in zip(new, self._embed(self.aligner.text, list(new.values())), strict=True):
                 self._recent[key] = row[None]
 
-    def embed_image(self, image: Image.Image) -> Float[Tensor, "1 dim"]:
-        """Embed an image given by the user."""
+    def embed_image(self, image: Image.Image) -> Any:
+        """Embed an image given by the user, as an array [1, dim]."""
         return self._embed(self.aligner.vision, [ImageSource("query", "", partial(convert_to_rgb, image))])
 
-    def _embed(self, branch: Branch, items: Sequence[Any]) -> Float[Tensor, "item dim"]:
-        return branch.unit(encoding.encode_items(self._encoders.get_encoder(branch), items, lambda rows: None))
+    def _embed(self, branch: "Branch", items: Sequence[Any]) -> Any:
+        from polyclip.models import encoding
+
+        encoder = self._encoders.get_encoder(branch)
+        return branch.unit(encoding.encode_items(encoder, items, lambda rows: None)).numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,10 +247,12 @@ class Catalog:
                     self._opening.discard(name)
 
     def warm_up(self) -> None:
-        """Build the text encoders that the first query needs; others are built once it is answered."""
+        """Build the text encoders that the first query needs, and others in a while."""
         for model in dict.fromkeys(collection.model for collection in self.collections.values()):
             if model.embed_early("warm") is None:
                 model.build_text_encoder()
+            else:
+                model.build_later()
 
 
 def make_collection(

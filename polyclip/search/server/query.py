@@ -4,10 +4,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
-from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
 
 from polyclip.data.images import open_image
 from polyclip.languages.normalize import is_visible
@@ -199,7 +198,7 @@ def answer_request(asked: SearchRequest, language: DetectedLanguage) -> SearchAn
     return SearchAnswer(asked, language, columns, time.perf_counter() - begun)
 
 
-def embed_image(each: Collection, asked: SearchRequest) -> Float[Tensor, "1 dim"]:
+def embed_image(each: Collection, asked: SearchRequest) -> Any:
     """Embed the image of a request; what the index knows of one of its own images is not embedded again.
 
     Raises:
@@ -211,12 +210,10 @@ def embed_image(each: Collection, asked: SearchRequest) -> Float[Tensor, "1 dim"
         assert asked.image is not None  # noqa: S101 (a request without words has one of the two)
         return each.model.embed_image(asked.image)
     path = find_image_file(first.index, row)
-    return (
-        first.index.embeddings[row : row + 1] if each.model is first.model else each.model.embed_image(open_image(path))
-    )
+    return first.index.matrix[row : row + 1] if each.model is first.model else each.model.embed_image(open_image(path))
 
 
-def find_matches(each: Collection, embedding: Float[Tensor, "1 dim"], asked: SearchRequest) -> list[FoundImage]:
+def find_matches(each: Collection, embedding: Any, asked: SearchRequest) -> list[FoundImage]:
     """Return the best images that pass the filters, best first, one more than requested where there are enough.
 
     The index knows no filters: it is searched deeper and deeper until enough hits pass.

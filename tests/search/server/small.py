@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 import uvicorn
 from PIL import Image
@@ -51,8 +52,8 @@ class SmallIndex(Index):
         )
         self.paths = [f"{colour}/{number}.png" for colour in COLOURS for number in range(3)]
         self.captions = None
-        self.numbers = torch.arange(len(self.paths))
-        self.embeddings = torch.tensor([vector for vector in COLOURS.values() for _ in range(3)])
+        self.numbers = np.arange(len(self.paths))
+        self.matrix = np.array([vector for vector in COLOURS.values() for _ in range(3)], np.float32)
         for path in self.paths:
             (root / path).parent.mkdir(exist_ok=True)
             Image.new("RGB", (16, 16), path.partition("/")[0]).save(root / path)
