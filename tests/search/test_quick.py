@@ -19,6 +19,7 @@ from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
 from polyclip.models.config import ModelConfig
 from polyclip.models.e5_file import PREFIX
+from polyclip.search import build
 from polyclip.search.folder import search_index
 from polyclip.search.index import Index
 from polyclip.search.quick.embed import embed_text, find_weights, get_folder
@@ -188,6 +189,30 @@ def test_the_command_imports_no_torch(index: Path) -> None:
     )
     assert done.returncode == 0 and done.stderr.strip() == "False", done.stderr
     assert len(json.loads(done.stdout)["hits"]) == 12
+
+
+def test_a_graph_is_searched_without_torch(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "EXACT", 12)
+    said = command("index", index, "--model", index.parent / "run", "--out", tmp_path / "graph")
+    assert said.code == 0, said
+    opened = Index.open(tmp_path / "graph")
+    wanted = search_index("mbwa mweusi", opened, 5)
+    found = search_quickly("mbwa mweusi", tmp_path / "graph", None, None, 5, "")
+    assert opened.approximate and found is not None and found.recall == wanted.recall is not None
+    assert [hit.path for hit in found.hits] == [hit.path for hit in wanted.hits]
+
+
+def test_the_server_answers_its_first_query_without_torch(index: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from polyclip.search.server import collections, query, routes, waiting; "
+        "from polyclip.search.server.policy import Hosts; collections.LATER = 1e6; "
+        "catalog = collections.Catalog.open([Path(sys.argv[1])]); catalog.warm_up(); "
+        "routes.build_application(catalog, Hosts('127.0.0.1')); "
+        "(found,) = waiting.answer_together([query.parse_request(catalog, {'q': 'mbwa'})]); "
+        "print(len(found.columns[0].hits), found.columns[0].confidence is None, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(index)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["20", "False", "False"], done
 
 
 def test_errors_are_those_of_torch(index: Path, tmp_path: Path) -> None:
