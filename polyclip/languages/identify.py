@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from threading import Lock
 from typing import Any
 
 from polyclip.languages.normalize import find_pack
@@ -18,9 +19,20 @@ def get_identifier_code(language: Language) -> str:
     return "" if language.code in UNIDENTIFIED else IDENTIFIER_CODES.get(language.code, language.code)
 
 
-@cache
+_loading = Lock()
+
+
 def load_identifier() -> Any:
-    """Load py3langid's naive Bayes classifier over byte sequences, 140 languages, with probabilities."""
+    """Load py3langid's naive Bayes classifier over byte sequences, 140 languages, with probabilities.
+
+    Threads that ask at the same time wait for one of them.
+    """
+    with _loading:
+        return _read_identifier()
+
+
+@cache
+def _read_identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

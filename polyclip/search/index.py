@@ -2,6 +2,7 @@
 graph. Searching needs numpy alone; torch comes with the model, or where embeddings are asked for as tensors.
 """
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -405,8 +406,10 @@ class Index:
 
 def make_array(embeddings: Any) -> Any:
     """Embeddings as an array of float32, of a tensor on any device or of an array."""
-    on_cpu = embeddings.detach().float().cpu() if hasattr(embeddings, "detach") else embeddings
-    return np.asarray(on_cpu, np.float32)
+    torch = sys.modules.get("torch")  # where it was never imported, nothing is a tensor
+    if torch is not None and isinstance(embeddings, torch.Tensor):
+        embeddings = embeddings.detach().float().cpu().numpy()
+    return np.asarray(embeddings, np.float32)
 
 
 def make_tensor(matrix: Any) -> "Tensor":

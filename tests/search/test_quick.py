@@ -205,7 +205,7 @@ def test_a_graph_is_searched_without_torch(index: Path, tmp_path: Path, monkeypa
 def test_the_server_answers_its_first_query_without_torch(index: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from polyclip.search.server import collections, query, routes, waiting; "
-        "from polyclip.search.server.policy import Hosts; collections.LATER = 1e6; "
+        "from polyclip.search.server.policy import Hosts; collections.LATER = collections.REST = 1e6; "
         "catalog = collections.Catalog.open([Path(sys.argv[1])]); catalog.warm_up(); "
         "routes.build_application(catalog, Hosts('127.0.0.1')); "
         "(found,) = waiting.answer_together([query.parse_request(catalog, {'q': 'mbwa'})]); "

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from polyclip.models.branch import Branch
 
 LOG = logging.getLogger(__name__)
-LATER = 3.0  # seconds after the start, when a model is loaded whose first texts are embedded without it
+LATER = 1.0  # seconds after a first text that was embedded without the model, when it is loaded for the next ones
+REST = 30.0  # seconds after the start, when it is loaded though nobody asked
 Stamp = tuple[int, int] | None
 REMEMBERED = 256  # embeddings of queries kept for each model: filters and "more" ask for the same again
 
@@ -71,6 +72,7 @@ class ServedModel:
         self._encoders = encoders
         self._recent: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._loaded: Any = None
+        self._asked = False  # whether a text was embedded without the model
         self._loading = Lock()
 
     @property
@@ -105,6 +107,9 @@ class ServedModel:
         if key not in self._recent:
             text = normalize_input([query], language)[0]
             early = None if self.has_text_encoder() else self.embed_early(text)
+            if early is not None and not self._asked:
+                self._asked = True
+                self.build_later(LATER)
             self._recent[key] = self._embed(self.aligner.text, [text]) if early is None else early
         self._recent.move_to_end(key)
         while len(self._recent) > REMEMBERED:
@@ -120,16 +125,17 @@ class ServedModel:
         """Build the text encoder and encode with it once; threads may do so while texts are embedded early."""
         self._embed(self.aligner.text, ["warm"])
 
-    def build_later(self) -> None:
-        """Build the text encoder in a while, in a thread; what is wrong with the model is logged."""
+    def build_later(self, seconds: float) -> None:
+        """Build the text encoder after so many seconds, in a thread; what is wrong with the model is logged."""
 
         def build() -> None:
             try:
-                self.build_text_encoder()
+                if not self.has_text_encoder():
+                    self.build_text_encoder()
             except PolyclipError as error:
                 LOG.error("model %s answers texts only: %s", self.name, error)
 
-        builder = Timer(LATER, build)
+        builder = Timer(seconds, build)
         builder.daemon = True
         builder.start()
 
@@ -252,7 +258,7 @@ class Catalog:
             if model.embed_early("warm") is None:
                 model.build_text_encoder()
             else:
-                model.build_later()
+                model.build_later(REST)
 
 
 def make_collection(

@@ -9,11 +9,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from threading import Thread
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from polyclip.errors import RunError
+from polyclip.languages.identify import load_identifier
 from polyclip.search.ranking import CAPTION_WEIGHT
 from polyclip.search.server.collections import Catalog
 from polyclip.search.server.connections import IDLE, Connection, allow_files
@@ -124,6 +126,7 @@ def serve(indexes: Sequence[Path], options: ServerOptions, ready: Callable[[str]
 
     """
     prepare_process()
+    Thread(target=load_identifier, daemon=True).start()  # a third of the time until the first answer, beside the rest
     options.make_token(), [check_origin(origin) for origin in options.origins]  # before anything is loaded
     with closing(bind_socket(options)) as bound, log_to_stderr(options.log_level):
         app = open_application(indexes, options)
