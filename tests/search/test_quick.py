@@ -219,7 +219,7 @@ def test_errors_are_those_of_torch(index: Path, tmp_path: Path) -> None:
     for arguments, said in (
         (("mbwa", "--index", tmp_path), "is not an index"),
         (("\u200b", "--index", index), "visible"),
-        (("mbwa", "--index", index, "--model", tmp_path), "aligner.safetensors is not found"),
+        (("mbwa", "--index", index, "--model", tmp_path), "aligner.safetensors not found"),
         (("mbwa", "--index", index, "--images", tmp_path / "gone"), "not a folder any more"),
     ):
         done = command("search", *arguments)
