@@ -18,8 +18,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from polyclip.data.images import MAX_DEPTH, render_svg
+from polyclip.data.readers import emoji
 from polyclip.data.tables.read import read_table
 from polyclip.errors import DataError, PolyclipError, WeightsError, escape_unseen
+from polyclip.evaluation.benchmarks.webdataset import read_samples
 from polyclip.models.backbone import BackboneSpec
 from polyclip.models.feature_rows import CachedColumn, _offset
 from polyclip.report.html import render_page
@@ -116,6 +118,15 @@ def test_a_pipe_among_images_is_named_and_the_others_are_read(lab: Path, tmp_pat
     assert said.code == 0 and "1 images" in said.out, said
     assert "pipes or devices, not files, the first: " in said.out and "b.png" in said.out
     assert "links that lead out of" in said.out and "c.png" in said.out
+
+
+def test_a_pipe_in_the_place_of_a_shard_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "0.tar")
+    os.mkfifo(tmp_path / "noto.tar")
+    with pytest.raises(DataError, match="it is a pipe or device"):
+        read_samples(tmp_path / "0.tar")
+    with pytest.raises(DataError, match="it is a pipe or device"):
+        emoji.pictures(tmp_path, "noto")
 
 
 @pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from polyclip.core.gzip import FAULTS, read_gzip
-from polyclip.core.storage import hash_parts, is_file, read_plain_text
+from polyclip.core.storage import check_plain, hash_parts, is_file, read_plain_text
 from polyclip.data.images import render_svg
 from polyclip.data.shards.tar import explain_tar_errors
 from polyclip.data.splits import SPLITS, assign_split
@@ -220,9 +220,11 @@ def pictures(folder: Path, style: str) -> dict[str, ImageSource]:
     if style not in SHARD_STYLES:
         raise UnknownName("image style in corpus 'emoji'", style, STYLES)
     path = folder / f"{style}.tar"
-    with explain_tar_errors(path, str(path)), tarfile.open(path) as shard:
-        members = {member.name.removesuffix(".webp"): shard.extractfile(member) for member in shard}
-        data = {concept: handle.read() for concept, handle in members.items() if handle is not None}
+    with explain_tar_errors(path, str(path)):
+        check_plain(path)
+        with tarfile.open(path) as shard:
+            members = {member.name.removesuffix(".webp"): shard.extractfile(member) for member in shard}
+            data = {concept: handle.read() for concept, handle in members.items() if handle is not None}
     return {c: ImageSource(c, hash_parts("webp", raw), partial(decode, raw)) for c, raw in data.items()}
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from polyclip.core.storage import check_plain
 from polyclip.core.text import show_name
 from polyclip.data.images import SUFFIXES
 from polyclip.errors import DataError
@@ -63,6 +64,7 @@ def iterate_members(path: Path, shown: str) -> Iterator[Member]:
 
 def read_members(path: Path, shown: str) -> Iterator[Member]:
     """Iterate over the plain files of a tar file; raises tarfile's own errors (`FAULTS`) where it is damaged."""
+    check_plain(path)
     with tarfile.open(path, "r:") as archive:
         for member in archive:
             archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every member it has seen
