@@ -1,14 +1,16 @@
 """`align`: from options to a trained and scored model, for Python and for the command line."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
+from polyclip.core.expected import describe_expected
 from polyclip.core.progress import console, show_messages
+from polyclip.core.text import show_line
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.corpus_names import name_corpora
-from polyclip.errors import RunError, UnknownName
+from polyclip.errors import PolyclipError, RunError, UnknownName, shorten
 from polyclip.evaluation.results import Choice, Result, Score
 from polyclip.training.configure import build_budget, build_config
 from polyclip.training.library_model import apply_library_model
@@ -26,6 +28,8 @@ if TYPE_CHECKING:  # torch takes seconds: a wrong option is told before
 Languages = str | Sequence[str]
 OneCorpus = str | Path | Corpus
 __all__ = ["AlignResult", "align"]
+NAMES = {"start": "base", "shots": "num_shots", "budget": "time_budget", "out": "output_dir"}  # of options, in Python
+SHOWN = 60  # characters of a wrong value in an error
 
 
 @dataclass(frozen=True)
@@ -128,23 +132,20 @@ def align(
     """
     named: dict[str, Any] = {
         "method": method,
-        "start": base and Path(base),
+        "start": base or None,
         "shots": num_shots,
         "epochs": epochs,
         "budget": time_budget,
     }
-    options |= {"settings": Path(options["settings"])} if options.get("settings") else {}
-    named |= {"batch_size": batch_size, "learning_rate": learning_rate, "out": output_dir and Path(output_dir)}
-    given = {key: value for key, value in (named | options).items() if value is not None}
-    check_options(given)
+    named |= {"batch_size": batch_size, "learning_rate": learning_rate, "out": output_dir or None}
+    given = read_options({key: value for key, value in (named | options).items() if value is not None})
+    always = read_options({"precision": precision, "seed": seed, "resume": resume})
     where = name_corpora(corpus)
     own: dict[str, Any] = {"corpus": where} if where != "emoji" else {}
     asked = AlignOptions(
         lang=[languages] if isinstance(languages, str) else list(languages or []),
-        precision=precision,
-        seed=seed,
-        resume=resume,
         typed=frozenset(given | own),
+        **always,
         **given,
         **own,
     )
@@ -160,17 +161,35 @@ def align(
         return AlignResult(load_model(done.request.folder), done.result, done.request.folder, done.choice)
 
 
-def check_options(given: dict[str, Any]) -> None:
-    """Whether these are options of an alignment.
+def read_options(given: dict[str, Any]) -> dict[str, Any]:
+    """Check that these are options of an alignment, and that their values have the right types.
+
+    Args:
+        given: Values by the name of the option.
+
+    Returns:
+        The same; texts are paths and numbers where the option is one.
 
     Raises:
         UnknownName: One is not; the nearest are named.
+        PolyclipError: A value is of another type.
 
     """
-    known = {field.name for field in fields(AlignOptions)} - {"typed", "lang"}
+    from pydantic import ConfigDict, ValidationError, create_model
+
+    kinds = {name: kind for name, kind in get_type_hints(AlignOptions).items() if name not in ("typed", "lang")}
     for name in given:
-        if name not in known:
-            raise UnknownName("option of align", name, known)
+        if name not in kinds:
+            raise UnknownName("option of align", name, kinds)
+    expected: dict[str, Any] = {name: (kinds[name], ...) for name in given}
+    try:
+        found = create_model("Options", __config__=ConfigDict(arbitrary_types_allowed=True), **expected)(**given)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = str(fault["loc"][0])
+        value = shorten(show_line(repr(fault["input"])), SHOWN)
+        raise PolyclipError(f"align: {NAMES.get(name, name)}={value}, expected {describe_expected(fault)}.") from error
+    return {name: getattr(found, name) for name in given}
 
 
 @dataclass(frozen=True)

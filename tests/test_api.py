@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 import polyclip as pc
+from polyclip.alignment import read_options
 from polyclip.cli._align_options import AlignCommand
 from polyclip.training.options import AlignOptions
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
@@ -255,6 +256,33 @@ def test_evaluate_and_compare(run: pc.AlignResult, options: dict[str, Any]) -> N
 def test_unknown_options_name_the_nearest() -> None:
     with pytest.raises(pc.UnknownName, match="Did you mean 'head_dim'"):
         pc.align("sw", head_dims=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"batch_size": "x"}, "align: batch_size='x', expected a whole number."),
+        ({"batch_size": 0.5}, "align: batch_size=0.5, expected a whole number."),
+        ({"seed": "x"}, "align: seed='x', expected a whole number."),
+        ({"learning_rate": "fast"}, "align: learning_rate='fast', expected a number."),
+        ({"english": "perhaps"}, "align: english='perhaps', expected true or false."),
+        ({"track": "tensorboard"}, "align: track='tensorboard', expected a list."),
+        ({"out": 3}, "align: output_dir=3, expected a path."),
+        ({"shots": [1]}, "align: num_shots=[1], expected a whole number."),
+    ],
+)
+def test_a_value_of_another_type_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(pc.PolyclipError) as caught:
+        read_options(given)
+    assert str(caught.value) == said
+
+
+def test_numbers_of_numpy_and_in_words_are_numbers() -> None:
+    assert read_options({"batch_size": np.int64(64), "epochs": "3", "learning_rate": 1}) == {
+        "batch_size": 64,
+        "epochs": 3,
+        "learning_rate": 1.0,
+    }
 
 
 def test_no_option_is_passed_over_in_silence(options: dict[str, Any], tmp_path: Path) -> None:

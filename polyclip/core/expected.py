@@ -16,6 +16,7 @@ WORDS = {  # of pydantic, and ours
     "Field required": "a value",
     "Extra inputs are not permitted": "no such key",
     "Value error, ": "",
+    "Input is not a path for <class 'pathlib.Path'>": "a path",
     "Input should be ": "",
 }
 BECAUSE = re.compile(r", (?:unable to |got ).*$")  # how a conversion failed
