@@ -189,7 +189,7 @@ def read_options(given: dict[str, Any]) -> dict[str, Any]:
         name = str(fault["loc"][0])
         value = shorten(show_line(repr(fault["input"])), SHOWN)
         raise PolyclipError(f"align: {NAMES.get(name, name)}={value}, expected {describe_expected(fault)}.") from error
-    return {name: getattr(found, name) for name in given}
+    return dict(found)
 
 
 @dataclass(frozen=True)
