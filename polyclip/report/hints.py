@@ -38,7 +38,7 @@ def format_next_steps(run: dict[str, Any], folder: Path, scored: Sequence[Score]
     corpora = [part.name for part in split_name(run["corpus"]) if has_more_languages(part.name, scored)]
     lines = [f"every language: polyclip eval {name_benchmark(name)} --model {model}" for name in corpora]
     query = choose_query(run)
-    return [*lines, f"search: polyclip search {shlex.quote(query)} --images PICTURES --model {model}"]
+    return [*lines, f"search: polyclip search {shlex.quote(query)} --images IMAGES --model {model}"]
 
 
 def name_benchmark(corpus: str) -> str:

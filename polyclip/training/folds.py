@@ -245,11 +245,12 @@ def describe_folds(run: AlignConfig, folds: TrainedFolds) -> tuple[dict[str, Any
         f"The scores are those of {run.folds} models, each trained on {said} of {every} captioned images{whose} and "
         "tested on others; intervals redraw folds and concepts."
     ]
+    epochs = f"{folds.epochs} epoch{'s' * (folds.epochs != 1)}"
     notes += [
-        f"The model that is kept was trained on all {every} captioned images{whose} for {folds.epochs} epochs, which "
+        f"The model that is kept was trained on all {every} captioned images{whose} for {epochs}, which "
         f"the folds chose; it was not scored {'on them ' if names else ''}itself."
         if run.final
-        else f"The model that is kept was trained on {kept} captioned images{whose} for {folds.epochs} epochs, which "
+        else f"The model that is kept was trained on {kept} captioned images{whose} for {epochs}, which "
         f"the folds chose; it did not learn from the other {every - kept} of {every}: --final trains on all."
     ]
     rest = [part.name for part in list_parts(load_corpus(run.corpus)) if names and part.name not in names]
