@@ -160,7 +160,7 @@ def test_what_is_printed(run: tuple[Path, CommandResult], result: dict[str, Any]
     assert tomllib.loads((folder / "run.toml").read_text())["languages"] == ["sw", "en"]
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == list(range(len(lines)))
-    assert lines[0]["validation"] < 0.1 < lines[-1]["validation"]
+    assert 3 * lines[0]["validation"] < lines[-1]["validation"]  # class names find some before anything is trained
 
 
 def test_eval_gives_the_same_figures_and_others(
