@@ -24,7 +24,7 @@ from polyclip.core.storage import get_cache_folder
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.pairs import Pairs, SamplingConfig
-from polyclip.data.shards.filesystem import expand_pattern, resolve_beside
+from polyclip.data.shards.filesystem import expand_pattern, local, locate_shards, resolve_beside
 from polyclip.data.shards.index import read_index
 from polyclip.data.shards.order import Strata, permute
 from polyclip.data.shards.scan import read_catalogue
@@ -216,6 +216,18 @@ def test_braces_and_paths() -> None:
     for name in ("", "/a", "a/../../b", "s3://x/y", "a\n", "c:\\x"):
         with pytest.raises(DataError, match="leads out"):
             resolve_beside("s3://b/c/d.parquet", name)
+
+
+def test_a_shard_that_became_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "0.parquet"
+    path.write_bytes(b"x")
+    (shard,) = locate_shards([path.name], tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="pipe or device by now"):
+        local(shard)
+    with pytest.raises(DataError, match="is a pipe or device, expected a file"):
+        locate_shards([path.name], tmp_path)
 
 
 def test_pairs_on_disk_are_those_in_memory(corpus: Corpus, pairs: Pairs) -> None:

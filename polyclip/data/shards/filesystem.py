@@ -31,6 +31,7 @@ SIGNS = (
     "created",
 )  # of a file's content, the best first
 KEPT = 20_000_000_000  # bytes of copies of remote shards; POLYCLIP_SHARD_BYTES says otherwise
+KINDS = {"directory": "a folder", "other": "a pipe or device"}  # of what is no file, as fsspec calls them
 COMMIT = re.compile(r"@[0-9a-f]{40}(/|$)")
 lock = threading.Lock()
 
@@ -126,7 +127,7 @@ def _shard(url: str) -> Shard:
     system, inside = open_filesystem(url)
     facts = ask_filesystem(url, lambda: system.info(inside))
     if facts["type"] != "file":
-        raise DataError(f"{url} is a {facts['type']}, expected a file.")
+        raise DataError(f"{url} is {KINDS.get(facts['type'], facts['type'])}, expected a file.")
     sign = next((f"{name} {facts[name]}" for name in SIGNS if facts.get(name) is not None), "")
     return Shard(url, sign, int(facts.get("size") or 0))
 
@@ -191,11 +192,14 @@ def local(shard: Shard) -> Path:
         Path of the file.
 
     Raises:
-        DataError: The shard cannot be fetched, or is incomplete.
+        DataError: The shard cannot be fetched, is incomplete, or is no file any more.
 
     """
     if "://" not in shard.url or shard.url.startswith("file://"):
-        return Path(open_filesystem(shard.url)[1])
+        path = Path(open_filesystem(shard.url)[1])
+        if path.exists() and not path.is_file():  # replaced since it was listed: reading a pipe would never end
+            raise DataError(f"{path} is a folder, pipe or device by now, expected a file; put the shard back.")
+        return path
     return fetch_copy(shard.key, lambda target: _fetch(shard, target))
 
 
