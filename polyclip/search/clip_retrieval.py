@@ -271,6 +271,11 @@ def check_same_model(
         DataError: Another model made them, or there is no way to tell.
 
     """
+    if embeddings.shape[1] != aligner.dim:
+        raise DataError(
+            f"{folder} was made by another model than {model}: its embeddings have length {embeddings.shape[1]}, "
+            f"those of {model} {aligner.dim}."
+        )
     mine = folder / OURS
     if mine.is_file():
         try:
@@ -295,11 +300,6 @@ def check_same_model(
             "folder of the images as DIR."
         )
     place = {paths[row]: row for row in rows}
-    if recomputed.shape[1] != embeddings.shape[1]:
-        raise DataError(
-            f"{folder} was made by another model than {model}: its embeddings have length {embeddings.shape[1]}, "
-            f"those of {model} {recomputed.shape[1]}."
-        )
     least = float((recomputed * embeddings[[place[path] for path in found]]).sum(1).min())
     if least < SAME:
         raise DataError(

@@ -31,9 +31,11 @@ from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.languages.schema import load_language
 from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.config import ModelConfig
+from polyclip.models.model_identity import hash_model
 from polyclip.search import _encode, _images, build
 from polyclip.search._images import embed_files
 from polyclip.search.classify import read_labels
+from polyclip.search.clip_retrieval import check_same_model
 from polyclip.search.folder import search
 from polyclip.search.index import Index, update_index
 from polyclip.search.query import build_hint
@@ -524,6 +526,12 @@ def test_duplicates_are_grouped_and_left_alone(run: Path, tmp_path: Path) -> Non
     assert said.code == 0 and "nothing was deleted" in said.out and "larger.png" in said.out
     one_sentence(polyclip("dedupe", folder, "--threshold", 0.9), "--model RUN")
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_embeddings_of_another_length_are_refused_whatever_polyclip_json_says(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "polyclip.json").write_text(json.dumps({"aligner": hash_model(run / "aligner.safetensors")}))
+    with pytest.raises(DataError, match="its embeddings have length 3, those of"):
+        check_same_model(tmp_path, run, load_model(run), [], torch.ones(1, 3))
 
 
 def test_clip_retrievals_layout_is_written_and_read(mine: Path, run: Path, other_run: Path, tmp_path: Path) -> None:
