@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.panics import is_panic
 from polyclip.core.storage import hash_file, hash_parts
 from polyclip.errors import PolyclipError, WeightsError
 
@@ -35,7 +36,9 @@ def explain_loading_errors(what: str, name: str, hint: str = HINT) -> Iterator[N
             yield
     except PolyclipError:
         raise
-    except Exception as error:  # tokenizers raise Exception itself, transformers whatever a damaged file leads them to
+    except BaseException as error:  # tokenizers raise Exception itself, transformers whatever a damaged file leads to
+        if not (isinstance(error, Exception) or is_panic(error)):
+            raise
         reason = str(error).strip().split("\n")[0][:200]
         raise WeightsError(f"Cannot load {what} {name!r}: {type(error).__name__}: {reason} {hint}") from error
 

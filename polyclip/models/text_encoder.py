@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from polyclip.core.panics import is_panic
+from polyclip.errors import WeightsError, shorten
 from polyclip.models.modules import find_module
 from polyclip.models.packed_encoder import BUDGET, PackedEncoder
 from polyclip.models.trunk import State, Trunk, WholeModel, run_above
@@ -62,11 +64,24 @@ class TextEncoder(nn.Module):
 
     def costs(self, items: Sequence[str]) -> list[int]:
         """Number of tokens of each caption."""
-        return self.tokenize(cut(items))["attention_mask"].sum(1).tolist() if items else []
+        return self.prepare(items)["attention_mask"].sum(1).tolist() if items else []
 
     def prepare(self, items: Sequence[str]) -> State:
-        """Token ids and mask, each [caption, longest caption]."""
-        return self.tokenize(cut(items))
+        """Token ids and mask, each [caption, longest caption].
+
+        Raises:
+            WeightsError: The tokenizer is damaged, so that it cannot read a caption.
+
+        """
+        try:
+            return self.tokenize(cut(items))
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            raise WeightsError(
+                f"The text encoder's tokenizer cannot read a caption ({shorten(str(error), 200)}): its file is "
+                "damaged; restore it from its source."
+            ) from error
 
     def start(self, inputs: State) -> State:
         """Return the token ids as they are."""
