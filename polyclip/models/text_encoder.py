@@ -76,7 +76,7 @@ class TextEncoder(nn.Module):
         try:
             return self.tokenize(cut(items))
         except BaseException as error:
-            if not is_panic(error):
+            if not (is_panic(error) or type(error) is Exception):  # the two kinds that tokenizers raise
                 raise
             raise WeightsError(
                 f"The text encoder's tokenizer cannot read a caption ({shorten(str(error), 200)}): its file is "

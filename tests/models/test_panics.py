@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from polyclip.errors import WeightsError
 from polyclip.models.hf import explain_loading_errors
@@ -29,9 +31,17 @@ def make_encoder(error: BaseException) -> TextEncoder:
 
 
 @pytest.mark.parametrize("use", ["prepare", "costs"])
-def test_a_panic_at_a_caption_is_a_damaged_tokenizer(use: str) -> None:
+@pytest.mark.parametrize("kind", [PanicException, Exception])
+def test_a_failure_at_a_caption_is_a_damaged_tokenizer(use: str, kind: type[BaseException]) -> None:
     with pytest.raises(WeightsError, match=r"cannot read a caption \(no entry found for key\): its file is damaged"):
-        getattr(make_encoder(PanicException("no entry found for key")), use)(["paka"])
+        getattr(make_encoder(kind("no entry found for key")), use)(["paka"])
+
+
+def test_a_word_level_tokenizer_without_its_unknown_token_is_damaged() -> None:
+    tokenizer = Tokenizer(WordLevel({"paka": 0}, unk_token="[UNK]"))
+    encoder = TextEncoder(Silent(), lambda texts: tokenizer.encode_batch(list(texts)), 3, "mean")  # type: ignore[arg-type,return-value]
+    with pytest.raises(WeightsError, match="Missing"):
+        encoder.prepare(["mbwa"])
 
 
 def test_a_panic_at_loading_is_a_model_that_cannot_be_loaded() -> None:
