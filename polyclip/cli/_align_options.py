@@ -114,8 +114,8 @@ class AlignCommand:
         str,
         typer.Option(
             help=(
-                "Norms and biases that bring the languages of the text encoder together: names, which comes with "
-                "polyclip and is e5-small's default, a .safetensors file, or none."
+                "Norms and biases that bring the languages of e5-small together: names, the default, which comes with "
+                "polyclip; a .safetensors file; or none."
             )
         ),
     ] = ""

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-import polyclip
 from polyclip.core.encode_precision import FP32, use_encode_precision
 from polyclip.core.progress import console
 from polyclip.core.registry import find, to_module_name
@@ -146,7 +145,7 @@ def format_facts(done: ExportResult, run: Path, plug: Target) -> str:
     table = {
         "schema": 1,
         "target": done.target,
-        "polyclip": polyclip.__version__,
+        "polyclip": version("polyclip"),
         "versions": {name: find_version(name) for name in (*plug.needs, *plug.checks)},
         "aligner_sha256": hash_file(run / "aligner.safetensors"),
         "languages": settings["languages"],

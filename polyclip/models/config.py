@@ -8,7 +8,7 @@ class ModelConfig:
     """What a model is made of: enough to build it again, empty.
 
     Attributes:
-        text_encoder: As `--text-encoder`.
+        text_encoder: As `--text-encoder`, whose default, `e5-small:,adapter=names`, has an adapter; this one has none.
         vision_tower: As `--vision-tower`.
         method: One of `list_methods()`.
         tune: Towers in which the method's parts are put: `both`, `text` or `vision`.
