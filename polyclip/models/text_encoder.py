@@ -64,9 +64,18 @@ class TextEncoder(nn.Module):
 
     def costs(self, items: Sequence[str]) -> list[int]:
         """Number of tokens of each caption."""
-        return self.prepare(items)["attention_mask"].sum(1).tolist() if items else []
+        return self.read_tokens(items)["attention_mask"].sum(1).tolist() if items else []
 
     def prepare(self, items: Sequence[str]) -> State:
+        """Token ids and mask of a batch, each [caption, longest caption].
+
+        Raises:
+            WeightsError: As `read_tokens` does.
+
+        """
+        return self.read_tokens(items)
+
+    def read_tokens(self, items: Sequence[str]) -> State:
         """Token ids and mask, each [caption, longest caption].
 
         Raises:
