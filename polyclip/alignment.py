@@ -78,7 +78,7 @@ def align(
     learning_rate: float | None = None,
     time_budget: str | None = None,
     device: "str | torch.device | None" = None,
-    precision: str = "fp32",
+    precision: str = "auto",
     encode_precision: str = "auto",
     seed: int = 0,
     resume: bool = False,
@@ -104,7 +104,8 @@ def align(
         learning_rate: The highest one of that phase.
         time_budget: For `method="auto"`: `90s`, `5m`, `1h`.
         device: `cpu`, `cuda`, `cuda:N` or `mps`; by default the best there is. GPUs are experimental.
-        precision: `fp32`, `bf16` or `fp16` in training.
+        precision: `fp32`, `bf16` or `fp16` in training; `auto` trains heads on cached features in bf16 where the CPU
+            multiplies it in hardware, and all else in fp32.
         encode_precision: `fp32`, `bf16` or, on a CPU, `int8`, in which frozen encoders encode; by default bf16 on a CPU
             that multiplies it in hardware.
         seed: Of initial weights, batches and dropout.

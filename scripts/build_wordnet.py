@@ -1,4 +1,5 @@
-"""Make models/vocabulary/wordnet.tsv: the synsets that image classifiers are trained on, with hypernyms and words.
+"""Make models/vocabulary/wordnet.tsv, the synsets that image classifiers are trained on with hypernyms and words, and
+imagenet-1k.txt, the classes of ImageNet-1k in their order.
 
 Reads `data.noun` of WordNet 3.0 (Debian: `apt-get install wordnet-base`) and timm's lists of synsets.
 
@@ -19,6 +20,7 @@ LISTS = (
     "imagenet21k_goog_synsets",
     "imagenet21k_miil_synsets",
 )
+ORDER = TARGET.with_name("imagenet-1k.txt")
 POINTERS = ("@", "@i")  # hypernym, hypernym of an instance
 
 
@@ -50,7 +52,7 @@ def with_ancestors(synsets: set[str], nouns: dict[str, tuple[list[str], list[str
 
 
 def main() -> None:
-    """Write the table."""
+    """Write the table and the order of the classes."""
     source = Path(sys.argv[1])
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     if digest != SHA256:
@@ -61,6 +63,7 @@ def main() -> None:
     kept = sorted(with_ancestors(listed, nouns))
     lines = [f"{synset}\t{' '.join(nouns[synset][0])}\t{'|'.join(nouns[synset][1])}" for synset in kept]
     TARGET.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    ORDER.write_text((info / f"{LISTS[0]}.txt").read_text(), encoding="utf-8")
     print(f"{TARGET}: {len(lines)} synsets, {len(listed)} of them classes")
 
 

@@ -209,9 +209,10 @@ class AlignCommand:
     precision: Annotated[
         str,
         typer.Option(
-            help="Precision of encoders and heads in training: fp32, bf16 or fp16; weights and losses stay fp32."
+            help="Precision of encoders and heads in training: auto, fp32, bf16 or fp16; weights and losses stay fp32. "
+            "auto: heads on cached features in bf16 where the CPU multiplies it in hardware, all else in fp32."
         ),
-    ] = "fp32"
+    ] = "auto"
     shard: Annotated[
         bool,
         typer.Option(

@@ -18,6 +18,11 @@ def normalize(features: Float[Tensor, "row dim"]) -> Float[Tensor, "row dim"]:
     return torch.nn.functional.normalize(features, dim=1)
 
 
+def at_least_float32(values: Tensor) -> Tensor:
+    """The values in the format that sums and lengths need: products under autocast come in bf16 or fp16."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def fix_signs(columns: Float[Tensor, "row column"]) -> Float[Tensor, "row column"]:
     """Turn each column so that its largest entry is positive: which way an eigenvector points is otherwise left to the
     number of threads.

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from polyclip.core.vectors import normalize
+from polyclip.core.vectors import at_least_float32, normalize
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def info_nce(batch: LossInputs) -> Float[Tensor, ""]:
     pairs = zip(*(rows.reshape(-1, *rows.shape[-2:]) for rows in (batch.text, batch.image)), strict=True)
     # Member by member: matrices that stay in the processor's cache.
     return torch.stack(
-        [CrossEntropyBothWays.apply(batch.scale * text @ image.T, share) for text, image in pairs]
+        [CrossEntropyBothWays.apply(at_least_float32(batch.scale * text @ image.T), share) for text, image in pairs]
     ).mean()
 
 
@@ -187,17 +187,15 @@ def mean_over_members(loss: Loss, batch: LossInputs, members: int) -> Float[Tens
 
     Args:
         loss: One of LOSSES.
-        batch: Embeddings of pairs, the members' parts concatenated.
-        members: Number of equal parts.
+        batch: Embeddings of pairs, the members' parts concatenated, each of the same length as a vector.
+        members: Number of parts.
 
     Returns:
         The mean loss.
 
     """
     parts = (batch.text, batch.image)
-    text, image = (
-        torch.nn.functional.normalize(rows.unflatten(1, (members, -1)).transpose(0, 1), dim=2) for rows in parts
-    )
+    text, image = (rows.unflatten(1, (members, -1)).transpose(0, 1) * members**0.5 for rows in parts)
     return loss(replace(batch, text=text, image=image))
 
 

@@ -40,7 +40,7 @@ def build_command(run: dict[str, Any], folder: Path) -> str:
         "--seed",
         str(run["heads"]["seed"]),
     ]
-    words += ["--precision", run["precision"]] if "precision" in run else []
+    words += ["--precision", run.get("precision", "fp32")]
     words += [] if run.get("class_names", True) else ["--no-class-names"]
     words += ["--encode-precision", run.get("encode_precision", "fp32")]
     words += (["--folds", str(run["folds"])] + ["--final"] * run["final"]) if "folds" in run else []

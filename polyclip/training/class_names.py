@@ -81,6 +81,8 @@ def install_names(text: BranchData, vision: BranchData) -> None:
     rows = spread_rows(len(text.table))
     captions = CaptionFeatures(text.table[rows], text.train_pairs.caption_concept[rows])
     head.names.solve(NameFeatures(own, vocabulary.node), captions, other.names.solve(vocabulary.prototypes))
+    for data in (text, vision):
+        data.side.head.balance_names(data.table)
 
 
 def fold_heads(text: BranchData, vision: BranchData) -> None:

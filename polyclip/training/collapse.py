@@ -31,7 +31,6 @@ def measure_spreads(text: Float[Tensor, "text dim"], image: Float[Tensor, "image
         embeddings are the same, the last also where no caption's embedding tells the images apart.
 
     """
-    text, image = text.double(), image.double()
     spread = image - image.mean(0)
     scores = ((text @ (spread.T @ spread / len(image))) * text).sum(1).mean()  # without the matrix of all scores
     return {

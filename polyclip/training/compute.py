@@ -10,11 +10,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from polyclip.core import distributed
 from polyclip.core.device import current_device
+from polyclip.core.encode_precision import BF16, current_encode_precision
 from polyclip.core.environment import read_variable
 from polyclip.core.launch import is_launched
 from polyclip.errors import PolyclipError, UnknownName
 from polyclip.training import fsdp
 
+AUTO = "auto"
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}  # and what accelerate calls them
 LAUNCHER = "ACCELERATE_MIXED_PRECISION"
 DIVIDING = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed"}
@@ -22,9 +24,9 @@ DIVIDING = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpee
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Micro-batch, precision of the encoders, and sharding.
+    """Micro-batch, precision of encoders and heads, and sharding.
 
-    Weights, optimizer, similarities and losses are float32 in any precision.
+    Weights, optimizer and losses are float32 in any precision.
     """
 
     micro_batch: int | None = None  # pairs a process holds at once in the method's own phase; None: all of its own
@@ -44,8 +46,8 @@ def check_compute(compute: Compute) -> None:
             processes.
 
     """
-    if compute.precision not in PRECISIONS:
-        raise UnknownName("precision", compute.precision, PRECISIONS)
+    if compute.precision not in (AUTO, *PRECISIONS):
+        raise UnknownName("precision", compute.precision, [AUTO, *PRECISIONS])
     if compute.precision == "fp16" and current_device().type != "cuda":
         raise PolyclipError(
             "--precision fp16 requires a GPU, and torch finds none here: use bf16, which needs none, or fp32."
@@ -67,11 +69,29 @@ def check_compute(compute: Compute) -> None:
             "shares: write --precision bf16."
         )
     asked = read_variable(LAUNCHER) or "no"
-    if asked not in ("no", PRECISIONS[compute.precision]):
+    if asked not in ("no", PRECISIONS.get(compute.precision)):
         raise PolyclipError(
             f"accelerate launch asks for mixed precision {asked}, polyclip for {compute.precision}: write "
             f"--precision {asked}, or make both equal."
         )
+
+
+def pick_precision(name: str, live: bool) -> str:
+    """Resolve what a user wrote to the precision of one training phase.
+
+    Args:
+        name: `fp32`, `bf16`, `fp16` or `auto`: heads on cached features in bf16 on a CPU that encodes in it; all else
+            in fp32.
+        live: Whether an encoder runs in the phase.
+
+    Returns:
+        `fp32`, `bf16` or `fp16`.
+
+    """
+    if name != AUTO:
+        return name
+    in_hardware = current_device().type == "cpu" and current_encode_precision() == BF16
+    return "bf16" if in_hardware and not live else "fp32"
 
 
 def create_accelerator(compute: Compute) -> Accelerator:

@@ -55,7 +55,7 @@ class AlignOptions:
     weight_decay: float | None = None
     warmup: float | None = None
     micro_batch: int | None = None
-    precision: str = "fp32"
+    precision: str = "auto"
     shard: bool = False
     max_drop: float | None = None
     track: list[str] | None = None

@@ -30,7 +30,7 @@ from polyclip.models.method import Method
 from polyclip.models.model_file import read_aligner
 from polyclip.training.branch_data import BranchData, Validation, encode_branch
 from polyclip.training.class_names import add_class_names, fold_heads, install_names
-from polyclip.training.compute import check_compute
+from polyclip.training.compute import check_compute, pick_precision
 from polyclip.training.config import AlignConfig, OptimizerConfig, collect_settings, get_method
 from polyclip.training.distillation import Teacher, TeacherEmbeddings, load_teacher
 from polyclip.training.loop import Phase, fit
@@ -217,7 +217,11 @@ def make_phase(name: str, settings: OptimizerConfig, work: Work) -> Phase:
         count_flops=run.count_flops,
         last=run.continued is not None,
         until=run.until,
-        compute=run.compute if live or not aligner.method.trains_towers else replace(run.compute, micro_batch=None),
+        compute=replace(
+            run.compute,
+            precision=pick_precision(run.compute.precision, live),
+            micro_batch=run.compute.micro_batch if live or not aligner.method.trains_towers else None,
+        ),
         observe=work.observe,
     )
 

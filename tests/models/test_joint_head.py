@@ -30,6 +30,8 @@ def heads(
             for buffer in head.names.buffers():
                 buffer.copy_(torch.randn_like(buffer))
         head.balance(features)
+        if head.names is not None:
+            head.balance_names(features)
         head.eval()
     return text, image, text_features, image_features
 
@@ -72,6 +74,7 @@ def test_parts_count_alike_whatever_their_length() -> None:
     text, _, features, _ = heads()
     text.names.outer.mul_(1000)  # type: ignore[union-attr, operator]
     text.balance(features)
+    text.balance_names(features)
     lengths = torch.stack([part.norm(dim=1).mean() for part in text.compute_parts(features)]) * text.compute_weights()
     torch.testing.assert_close(lengths, torch.tensor([1.0, 1.0, 1.0]))  # two members, and names at half of each of them
 

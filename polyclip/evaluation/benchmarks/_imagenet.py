@@ -18,6 +18,7 @@ from polyclip.data.image_files import find_images
 from polyclip.data.images import make_image_source
 from polyclip.errors import DataError
 from polyclip.evaluation.zeroshot import LabeledImages
+from polyclip.models.vocabulary import classes
 
 ROOTS = ("val", "ILSVRC/Data/CLS-LOC/val", "ILSVRC2012_img_val", ".")
 LABELS = (".", "ILSVRC2012_devkit_t12/data", "data", "ILSVRC")
@@ -30,10 +31,8 @@ HOW = "expected folders named by synset (n01440764), or ILSVRC2012_val_00000001.
 
 @cache
 def list_synsets() -> tuple[str, ...]:
-    """List the 1,000 classes in the order of ImageNet-1k's class numbers: sorted by synset (timm's copy)."""
-    from timm.data import ImageNetInfo
-
-    return tuple(ImageNetInfo("imagenet-1k").label_names())
+    """List the 1,000 classes in the order of ImageNet-1k's class numbers: sorted by synset."""
+    return tuple(classes.list_synsets("imagenet-1k"))
 
 
 @cache

@@ -221,20 +221,29 @@ class JointHead(ProjectionHead):
 
     @torch.no_grad()
     def balance(self, features: Any) -> None:
-        """Measure the mean output length of each part on training features."""
+        """Measure the mean output length of each member on training features."""
         chosen = sample_rows(features, FEW).to(self.mean.device)
-        self.lengths.copy_(
-            torch.stack([part.norm(dim=1).mean() for part in self.compute_parts(chosen)]).clamp(min=1e-12)
-        )
+        self.lengths[: len(self.members)] = measure_lengths(self.compute_members(chosen))
+
+    @torch.no_grad()
+    def balance_names(self, features: Any) -> None:
+        """Measure the mean output length of the class names, once: training does not change them."""
+        chosen = sample_rows(features, FEW).to(self.mean.device)
+        self.lengths[-1:] = measure_lengths([self.compute_names(chosen)])
 
     def compute_parts(self, features: Float[Tensor, "row width"]) -> list[Float[Tensor, "row part"]]:
         """Output of each member, and of the class names as the last one."""
-        centred = features - self.mean
-        standard = centred / self.deviation
-        found = [member.project(standard) for member in self.members]  # type: ignore[operator]
-        if self.names is not None:
-            found.append(self.names(features if isinstance(self.names, NameUnits) else centred))
-        return found
+        found = self.compute_members(features)
+        return found if self.names is None else [*found, self.compute_names(features)]
+
+    def compute_members(self, features: Float[Tensor, "row width"]) -> list[Float[Tensor, "row dim"]]:
+        """Output of each member, without dropout."""
+        standard = (features - self.mean) / self.deviation
+        return [member.project(standard) for member in self.members]  # type: ignore[operator]
+
+    def compute_names(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row part"]:
+        """Output of the class names, of a head that has them."""
+        return self.names(features if isinstance(self.names, NameUnits) else features - self.mean)  # type: ignore[misc]
 
     def compute_weights(self) -> Float[Tensor, " part"]:
         """Factor by which each part's output is multiplied."""
@@ -313,6 +322,11 @@ def fold(text: JointHead, text_features: Any, image: JointHead, image_features: 
     directions = fix_signs(torch.linalg.eigh(total).eigenvectors[:, -text.space.shape[1] :].flip(1))
     for head in (text, image):
         head.space.copy_(directions)
+
+
+def measure_lengths(parts: Sequence[Float[Tensor, "row dim"]]) -> Float[Tensor, " part"]:
+    """Mean length of each part's rows."""
+    return torch.stack([part.norm(dim=1).mean() for part in parts]).clamp(min=1e-12)
 
 
 def sample_rows(features: Any, most: int = SAMPLE) -> Float[Tensor, "chosen width"]:

@@ -8,16 +8,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from polyclip.core.vectors import at_least_float32
+
+BITS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}  # formats whose values are dropped by their bits
+
 
 def embed_members(
-    members: Iterable[Any],
+    members: Any,
     standard: Float[Tensor, "row width"],
     kept: Iterable[Bool[Tensor, "row width"]],
 ) -> Float[Tensor, "row dim"]:
     """Embed rows with every member, under the member's own dropout.
 
     Args:
-        members: `polyclip.models.components.heads.Projection`, all of one shape.
+        members: `nn.ModuleList` of `polyclip.models.components.heads.Projection`, all of one shape and dropout.
         standard: Standardized features.
         kept: The members' dropout masks.
 
@@ -25,32 +29,37 @@ def embed_members(
         Unit vectors, the members' parts concatenated, each of the same length.
 
     """
-    found = [
-        nn.functional.normalize(member.project(apply_dropout(standard, member.dropout, mask)), dim=1)
-        for member, mask in zip(members, kept, strict=True)
-    ]
-    return torch.cat(found, dim=1) * len(found) ** -0.5
+    scaled = cast_for_products(standard * compute_gain(members[0].dropout))
+    found = [member.project(apply_dropout(scaled, mask)) for member, mask in zip(members, kept, strict=True)]
+    parts = at_least_float32(torch.stack(found, dim=1))
+    return nn.functional.normalize(parts, dim=2).flatten(1) * len(found) ** -0.5
 
 
-def apply_dropout(
-    values: Float[Tensor, "row width"], share: float, kept: Bool[Tensor, "row width"]
-) -> Float[Tensor, "row width"]:
-    """Inverted dropout in steps of 1/256.
+def apply_dropout(values: Float[Tensor, "row width"], kept: Bool[Tensor, "row width"]) -> Float[Tensor, "row width"]:
+    """The values kept, and zeros.
 
     Args:
-        values: Features.
-        share: Probability that a value is set to zero, in [0, 1).
+        values: Features, scaled up by `compute_gain`.
         kept: Mask of the values to keep.
 
-    Returns:
-        The values kept, scaled up, and zeros.
-
     """
-    kept, scaled = kept.to(values.device), values * (256 / (256 - compute_threshold(share)))
-    if scaled.requires_grad or scaled.dtype != torch.float32:
-        return scaled * kept
-    whole = kept.view(torch.int8).neg().to(torch.int32)  # all bits where a value is kept: faster than a product
-    return (scaled.view(torch.int32) & whole).view(torch.float32)
+    kept = kept.to(values.device)
+    if values.requires_grad or values.dtype not in BITS:
+        return values * kept
+    bits = BITS[values.dtype]
+    whole = kept.view(torch.int8).neg().to(bits)  # all bits where a value is kept: faster than a product
+    return (values.view(bits) & whole).view(values.dtype)
+
+
+def compute_gain(share: float) -> float:
+    """Factor by which dropout, in steps of 1/256, scales the values that it keeps."""
+    return 256 / (256 - compute_threshold(share))
+
+
+def cast_for_products(values: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
+    """The values in the format that autocast multiplies in, where it is on: once, not once a member."""
+    kind = values.device.type
+    return values.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else values
 
 
 def draw_mask(shape: tuple[int, ...], share: float, device: torch.device) -> Bool[Tensor, "row width"]:
@@ -69,7 +78,11 @@ def draw_mask(shape: tuple[int, ...], share: float, device: torch.device) -> Boo
     """
     size = math.prod(shape)
     words = torch.empty(-(-size // 8), dtype=torch.int64, device=device).random_(-(2**63), None)
-    return words.view(torch.uint8)[:size].view(shape) >= compute_threshold(share)
+    numbers, threshold = words.view(torch.uint8)[:size], compute_threshold(share)
+    if threshold in (0, 256):
+        return torch.full(shape, threshold == 0, device=device)
+    kept = numbers.clamp_(threshold - 1, threshold).sub_(threshold - 1)  # 0 or 1; to compare takes ten times as long
+    return kept.view(torch.bool).view(shape)
 
 
 def compute_threshold(share: float) -> int:
