@@ -12,6 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from polyclip.core.vectors import at_least_float32, normalize
 
+NARROW = 80.0  # between logits whose exponentials fit one scale of float32: exp(-80) is 1.8e-35
+
 
 @dataclass(frozen=True)
 class LossInputs:
@@ -57,13 +59,8 @@ class CrossEntropyBothWays(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, share: Tensor) -> Tensor:
         """Compute the loss, and its gradient for `backward`."""
-        total, gradient = logits.new_zeros(()), share * -2
-        for axis in (-1, -2):
-            below = logits - logits.amax(axis, keepdim=True)
-            total = total - (below * share).sum()
-            size = below.exp_().sum(axis, keepdim=True)
-            total = total + size.log().sum()
-            gradient = below.mul_(1 / size).add_(gradient)
+        narrow = logits.device.type == "cpu" and bool(logits.max() - logits.min() < NARROW)
+        total, gradient = (sum_at_once if narrow else sum_each_way)(logits, share)
         weight = 0.5 / logits.shape[:-1].numel()
         ctx.save_for_backward(gradient.mul_(weight))
         return total * weight
@@ -74,6 +71,34 @@ class CrossEntropyBothWays(torch.autograd.Function):
         """Scale the gradient made before."""
         (gradient,) = ctx.saved_tensors
         return gradient * outer, None
+
+
+def sum_at_once(logits: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy along both axes, summed, and its gradient, from one exponential of each logit.
+
+    Args:
+        logits: [pair, pair], no two further apart than `NARROW`.
+        share: Target shares, [pair, pair].
+
+    """
+    below = logits - logits.max()
+    of_positives = (below * share).sum()
+    size = below.exp_()
+    down, across = size.sum(-2, keepdim=True), size.sum(-1, keepdim=True)
+    total = down.log().sum() + across.log().sum() - 2 * of_positives
+    return total, size.mul_(1 / down + 1 / across).sub_(share, alpha=2)
+
+
+def sum_each_way(logits: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """The same for logits however far apart: each axis from its own largest one."""
+    total, gradient = logits.new_zeros(()), share * -2
+    for axis in (-1, -2):
+        below = logits - logits.amax(axis, keepdim=True)
+        total = total - (below * share).sum()
+        size = below.exp_().sum(axis, keepdim=True)
+        total = total + size.log().sum()
+        gradient = below.mul_(1 / size).add_(gradient)
+    return total, gradient
 
 
 def sigmoid(batch: LossInputs) -> Float[Tensor, ""]:

@@ -46,6 +46,18 @@ def test_members_in_training_see_their_own_masks() -> None:
     torch.testing.assert_close(head(features, masks), torch.cat(wanted, dim=1) / 3**0.5)
 
 
+@pytest.mark.parametrize("shape", [HeadShape(16, False, 3), HeadShape(16, True, 2)])
+def test_members_under_autocast_are_those_of_float32_but_for_rounding(shape: HeadShape) -> None:
+    head = Head(48, shape, 0.5).train()
+    features, masks = torch.randn(9, 48), head.draw_masks(9)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head(features, masks)
+    wanted = head(features, masks)
+    assert found.dtype == torch.float32 and not torch.equal(found, wanted)  # products were rounded, lengths were not
+    torch.testing.assert_close(found, wanted, atol=0.02, rtol=0)
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(9))
+
+
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("members", [1, 3])
 def test_a_head_is_its_formula(gated: bool, members: int) -> None:

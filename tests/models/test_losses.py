@@ -134,7 +134,7 @@ def test_unit_leaves_a_zero_row_zero() -> None:
     torch.testing.assert_close(rows, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
 
 
-@pytest.mark.parametrize("scale", [0.5, 20.0, 100.0])
+@pytest.mark.parametrize("scale", [0.5, 20.0, 100.0, 1000.0])  # the last two on either way of summing
 def test_info_nce_has_the_gradient_of_its_formula(scale: float) -> None:
     def by_autograd(logits: Tensor) -> Tensor:
         return -(share * (logits.log_softmax(1) + logits.log_softmax(0))).sum() / 10
@@ -149,6 +149,15 @@ def test_info_nce_has_the_gradient_of_its_formula(scale: float) -> None:
     (3 * found).backward()
     (3 * wanted).backward()
     torch.testing.assert_close(first.grad, second.grad)
+
+
+def test_info_nce_of_products_in_bf16_sums_in_float32() -> None:
+    text, image = (normalize(torch.randn(300, 16)) for _ in range(2))
+    wanted = info_nce(batch(text, image, scale=20.0))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = info_nce(batch(text, image, scale=20.0))
+    assert found.dtype == torch.float32 and found != wanted
+    torch.testing.assert_close(found, wanted, atol=0.01, rtol=0)  # sums in bf16 are off by more than 0.05
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES.values(), key=lambda loss: loss.__name__))

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from polyclip.core import distributed
+from polyclip.core.encode_precision import use_encode_precision
 from polyclip.core.vectors import normalize
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import PolyclipError, UnknownName
@@ -303,6 +304,25 @@ def test_bf16_is_near_and_leaves_weights_in_fp32(works: dict[str, tuple[Work, Ph
         )
         again = stepped(work, planned)
         assert all(torch.equal(again[name], value) for name, value in exact.items())  # nothing of it stays behind
+
+
+@pytest.mark.parametrize(
+    ("asked", "encoded", "live", "wanted"),
+    [
+        ("auto", "bf16", False, "bf16"),
+        ("auto", "bf16", True, "fp32"),
+        ("auto", "fp32", False, "fp32"),
+        ("auto", "int8", False, "fp32"),
+        ("fp32", "bf16", False, "fp32"),
+        ("bf16", "fp32", True, "bf16"),
+    ],
+)
+def test_auto_is_bf16_for_heads_where_captions_are_encoded_in_it(
+    asked: str, encoded: str, live: bool, wanted: str
+) -> None:
+    compute.check_compute(Compute(precision=asked))
+    with use_encode_precision(encoded):
+        assert compute.pick_precision(asked, live) == wanted
 
 
 def test_precisions_that_are_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ METHOD = Method(
     hidden=384,
     dim=96,
     text_dropout=0.3,
-    learning_rate=3e-3,
+    learning_rate=6e-3,
     epochs=60,
     tower=PLAIN,
 )
