@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.fuzz.runner import ROUND, Tally, damage, run_round
+from tests.fuzz.runner import ROUND, SECONDS, Tally, damage, run_round
 from tests.fuzz.targets import TARGETS, write_lab
 
 
@@ -25,6 +25,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="number of the first input of each target / 1,000,000")
     parser.add_argument("--target", action="append", default=[], help="only targets whose name holds this")
     parser.add_argument("--input", type=int, help="write this one input of --target, and print its command")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="after which an input hangs; more on a busy machine")
     parser.add_argument("--lab", type=Path, default=Path(tempfile.gettempdir()) / "polyclip-fuzz")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     return parser.parse_args()
@@ -44,7 +45,7 @@ def main() -> None:
     while time.monotonic() - started < 60 * given.minutes:
         rounds = [next(number) for _ in range(-(-ROUND // len(chosen)))]
         jobs = [(target.name, n) for n in rounds for target in chosen]
-        run_round(given.lab, given.lab / "scratch", jobs, tally)
+        run_round(given.lab, given.lab / "scratch", jobs, tally, given.seconds)
         for found in tally.findings:
             kind = (found.what, found.where if found.where else found.target)
             if kind not in seen:
