@@ -25,7 +25,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="number of the first input of each target / 1,000,000")
     parser.add_argument("--target", action="append", default=[], help="only targets whose name holds this")
     parser.add_argument("--input", type=int, help="write this one input of --target, and print its command")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="after which an input hangs; more on a busy machine")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="after which an input hangs")
     parser.add_argument("--lab", type=Path, default=Path(tempfile.gettempdir()) / "polyclip-fuzz")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     return parser.parse_args()

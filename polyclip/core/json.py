@@ -10,6 +10,16 @@ from polyclip.core.text import is_broken
 __all__ = ["JSONDecodeError", "parse_json"]
 
 
+class UnplacedJSONError(JSONDecodeError):
+    """A fault of a whole document, or of a place that Python does not tell."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what, "", 0)
+
+    def __str__(self) -> str:
+        return self.msg
+
+
 def parse_json(text: str | bytes) -> Any:
     r"""Parse JSON; a byte order mark is dropped.
 
@@ -32,13 +42,13 @@ def parse_json(text: str | bytes) -> Any:
     except JSONDecodeError:
         raise
     except RecursionError as error:
-        raise JSONDecodeError("nested too deeply", "", 0) from error
+        raise UnplacedJSONError("nested too deeply") from error
     except ValueError as error:  # a number of over 4,300 digits, or none
-        raise JSONDecodeError(str(error).partition(";")[0], "", 0) from error
+        raise UnplacedJSONError(str(error).partition(";")[0]) from error
     if "\\ud" in source or "\\uD" in source or is_broken(source):
         place = find_surrogate(found)
         if place:
-            raise JSONDecodeError(f"half a surrogate pair in {place}", "", 0)
+            raise UnplacedJSONError(f"half a surrogate pair in {place}")
     return found
 
 

@@ -74,7 +74,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     except RecursionError as error:
         raise tomllib.TOMLDecodeError("nested too deeply") from error
     except (ValueError, OverflowError) as error:
-        raise tomllib.TOMLDecodeError(str(error)) from error
+        raise tomllib.TOMLDecodeError(str(error).partition(";")[0]) from error
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from polyclip.errors import DataError
 
 FOLLOW = "--follow-links"  # of index, search, classify and dedupe
 INDEX = ".polyclip-index"  # the folder of an index inside the folder of its images
+# Folders that storage servers and systems make for thumbnails, deleted and foreign files; hidden where they come from.
+SERVICE = {"@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "__macosx"}
 # Formats of images that are not decoded. Not from the system's table of types, which differs between machines.
 OTHER = {
     **dict.fromkeys((".svg", ".svgz"), "image/svg+xml"),
@@ -32,7 +34,7 @@ class FolderScan:
     files: list[Path] = field(default_factory=list)
     outside: list[Path] = field(default_factory=list)  # links that lead out of the folder
     nowhere: list[Path] = field(default_factory=list)  # links whose target is missing
-    hidden: list[Path] = field(default_factory=list)  # folders with images such as .thumbnails, .Trash-1000
+    hidden: list[Path] = field(default_factory=list)  # folders with images such as .thumbnails, .Trash-1000, @eaDir
     broken: list[str] = field(default_factory=list)  # files and folders whose name no index may hold
     odd: list[Path] = field(default_factory=list)  # pipes and devices
     closed: list[str] = field(default_factory=list)  # one sentence for each folder that may not be entered
@@ -127,7 +129,7 @@ def walk_folder(folder: Path, *, follow_links: bool = False) -> FolderScan:
         scan.closed.append(f"{error.filename}: the folder cannot be entered ({error.strerror or error}).")
 
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        paths = [Path(place, name) for name in sorted(folders) if not name.startswith(".")]
+        paths = [Path(place, name) for name in sorted(folders) if not is_hidden(name)]
         scan.hidden += [path for name in folders if holds_images(path := Path(place, name))]
         kept = {path.name: os.path.realpath(path) for path in paths if enter(path, root, scan, follow=follow_links)}
         folders[:] = [name for name, real in kept.items() if real not in seen]
@@ -138,10 +140,15 @@ def walk_folder(folder: Path, *, follow_links: bool = False) -> FolderScan:
     return scan
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a folder of this name is hidden: by a point, or since a storage server or a system made it for itself."""
+    return name.startswith(".") or name.lower() in SERVICE
+
+
 def holds_images(folder: Path) -> bool:
     """Whether an image file lies below a folder that is hidden and no index."""
     return (
-        folder.name.startswith(".")
+        is_hidden(folder.name)
         and folder.name != INDEX
         and any(Path(name).suffix.lower() in SUFFIXES for _, _, names in os.walk(folder) for name in names)
     )

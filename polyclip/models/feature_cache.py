@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -35,6 +35,7 @@ from polyclip.models.encoding import (
     finish_states,
     get_inference_form,
 )
+from polyclip.models.finite import describe_damaged
 from polyclip.models.trunk import State
 
 POOLED = -1  # the position of pooled vectors
@@ -171,6 +172,9 @@ def states(
 
     """
     found = ensure_cached(tower, position, items, what, sections)
+    for paths, order in found:
+        for path, rows in zip(paths, count_rows(order) if paths else [], strict=True):
+            check_states(path, rows)
     return States(
         tower, position, [(paths[row // CHUNK], row % CHUNK) for paths, order in found for row in order.tolist()]
     )
@@ -293,6 +297,23 @@ def unpack_state(path: Path, number: int) -> State:
     return {name: table[name][start[name] : int(table[f"{name}.end"][number])] for name in names}
 
 
+def check_states(path: Path, rows: int) -> None:
+    """Check that a file holds the hidden states of so many items.
+
+    Raises:
+        WeightsError: It has fewer or more, or does not say where each ends.
+
+    """
+    table = read(path)
+    ends = {name.removesuffix(".end"): tensor.tolist() for name, tensor in table.items() if name.endswith(".end")}
+    whole = set(ends) == {name for name in table if not name.endswith(".end")} and all(
+        len(end) == rows and end == sorted(end) and end[0] >= 0 and end[-1] == len(table[name])
+        for name, end in ends.items()
+    )
+    if not ends or not whole:
+        raise WeightsError(f"{path} does not hold {rows} hidden states. Run 'polyclip cache clear' and try again.")
+
+
 def compute(tower: BackboneSpec, missing: Sequence[tuple[Sequence[Any], Path]], what: str, position: int) -> None:
     """Build the tower, encode chunk by chunk, keep each chunk as soon as it is whole.
 
@@ -309,15 +330,33 @@ def compute(tower: BackboneSpec, missing: Sequence[tuple[Sequence[Any], Path]], 
                 progress.advance(len(chunk))
                 continue
             if position == POOLED:
-                tensors = {"vectors": encode_items(encoder, chunk, progress.advance)}
+                found = encode_items(encoder, chunk, progress.advance)
+                tensors, finite = {"vectors": found}, find_finite(encoder, chunk, found)
             else:
-                tensors = pack_states(encode_states(encoder, chunk, position, progress.advance))
-            if not all(tensor.isfinite().all() for tensor in tensors.values()):
+                rows = encode_states(encoder, chunk, position, progress.advance)
+                finite = torch.tensor([all(tensor.isfinite().all() for tensor in row.values()) for row in rows])
+                tensors = pack_states(rows)
+            if bad := describe_damaged(finite, chunk, what):
                 raise WeightsError(
-                    f"{tower.name} gave values that are not finite for {what}; its weights are damaged or do not fit."
+                    f"{tower.name} gave NaN or infinity for {bad}; its weights are damaged or do not fit, or overflow: "
+                    "try --encode-precision fp32."
                 )
             with write_atomically(path, what="features") as temporary:
                 save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+
+
+def find_finite(encoder: Any, items: Sequence[Any], found: Float[Tensor, "row dim"]) -> Bool[Tensor, " row"]:
+    """Find which items have finite features; those that are not are encoded again, each by itself.
+
+    Captions of a batch are encoded without padding between them, so that NaN in one reaches the others.
+    """
+    finite = found.isfinite().all(dim=1)
+    bad = (~finite).nonzero()[:, 0].tolist()
+    if bad:
+        alone = encode_items(encoder, [items[row] for row in bad], lambda rows: None, 1)
+        finite[bad] = alone.isfinite().all(dim=1)
+        finite[bad[0]] &= not finite.all()  # where none is at fault by itself
+    return finite
 
 
 def forward(encoder: Any, items: Sequence[Any], what: str, batch_size: int | None = None) -> Float[Tensor, "row dim"]:

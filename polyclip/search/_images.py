@@ -18,6 +18,7 @@ from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.encoding import encode_items
+from polyclip.models.finite import describe_damaged
 from polyclip.models.image_features import ImageFeatures
 
 BATCH = 128  # images per batch: the most that an interruption loses
@@ -78,9 +79,10 @@ class ImageEmbedder:
         """
         embeddings = self.aligner.vision.unit(self._compute_features(images, guard))
         good = [row for row, image in enumerate(images) if image.key not in guard.problems]
-        if not embeddings[good].isfinite().all():
+        read = [images[row] for row in good]
+        if bad := describe_damaged(embeddings[good].isfinite().all(dim=1), read, "images"):
             raise WeightsError(
-                f"{self.aligner.vision.tower.name} gave values that are not finite for images; its weights are damaged."
+                f"{self.aligner.vision.tower.name} gave NaN or infinity for {bad}; its weights are damaged."
             )
         return embeddings
 

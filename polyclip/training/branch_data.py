@@ -17,9 +17,9 @@ from polyclip.models import encoding, feature_cache, feature_rows
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import Branch
 from polyclip.models.components.joint_head import JointHead
+from polyclip.models.finite import describe_damaged
 from polyclip.models.trunk.trainable_rows import restore_matrix, train_rows
 from polyclip.training.collapse import measure_spreads
-from polyclip.training.divergence import name_rows
 
 KS = (1, 5, 10)
 NOUNS = {"text": "captions", "vision": "images"}
@@ -247,10 +247,8 @@ def refuse_damaged(embeddings: Float[Tensor, "item dim"], items: Sequence[Any], 
         RunError: Some are not; the first of them are named.
 
     """
-    bad = (~embeddings.isfinite().all(dim=1)).nonzero()[:, 0]
-    if len(bad):
+    if bad := describe_damaged(embeddings.isfinite().all(dim=1), items, f"validation {what}"):
         raise RunError(
-            f"NaN or infinite embeddings of {len(bad)} of {len(items)} validation {what} ({name_rows(bad, items)}): "
-            "the weights diverged, or those of an encoder are damaged. Lower --learning-rate, or write --precision "
-            "fp32; no model was saved."
+            f"NaN or infinite embeddings of {bad}: the weights diverged, or those of an encoder are damaged. Lower "
+            "--learning-rate, or write --precision fp32; no model was saved."
         )

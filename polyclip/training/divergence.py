@@ -7,12 +7,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from polyclip.core.text import show_line
 from polyclip.data.pairs import Pairs
+from polyclip.models.finite import name_rows
 from polyclip.training.grad_cache import Inputs, StepPairs
-
-NAMED = 3  # rows that a message names
-LONGEST = 60  # characters of a caption in a message
 
 
 def explain_divergence(model: nn.Module, pairs: Pairs, step: StepPairs, *, taught: bool = False) -> str:
@@ -75,10 +72,3 @@ def name_bad_rows(rows: Tensor, finite: Tensor, items: Sequence[Any], what: str)
     """How many of the rows are not finite, and the first of them; empty for none."""
     bad = rows[~finite]
     return [f"{len(bad)} of {len(rows)} {what} ({name_rows(bad, items)})"] if len(bad) else []
-
-
-def name_rows(rows: Tensor, items: Sequence[Any]) -> str:
-    """Name the first few rows: captions in quotes, images by file."""
-    found = [items[row] for row in rows[:NAMED].tolist()]
-    said = [repr(show_line(one)[:LONGEST]) if isinstance(one, str) else show_line(str(one.name)) for one in found]
-    return ", ".join(said) + (f" and {len(rows) - NAMED} more" if len(rows) > NAMED else "")

@@ -20,7 +20,7 @@ from polyclip.errors import DataError, PolyclipError, WeightsError
 from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Result
 from polyclip.models.backbone import describe
 from polyclip.models.converted_weights import convert_once
-from polyclip.models.feature_cache import CHUNK, count_rows, vectors_of
+from polyclip.models.feature_cache import CHUNK, check_states, count_rows, vectors_of
 from polyclip.report import per_query
 from polyclip.report.per_query import read_outcomes
 from polyclip.report.result import write_result
@@ -171,6 +171,23 @@ def test_damaged_features_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 100)
     with pytest.raises(WeightsError, match="is damaged"):
         vectors_of(path, tower, 5)
+
+
+def test_damaged_hidden_states_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    good = {"hidden": torch.ones(7, 3), "hidden.end": torch.tensor([2, 5, 7])}
+    save_file(good, path)
+    check_states(path, 3)
+    bad: list[dict[str, torch.Tensor]] = [{"hidden": good["hidden"]}, good | {"mask": torch.ones(7)}, {}]
+    bad += [
+        good | {"hidden.end": torch.tensor(ends)} for ends in ([2, 7], [2, 5, 7, 7], [5, 2, 7], [2, 5, 8], [-1, 5, 7])
+    ]
+    for table in bad:
+        save_file(table, path)
+        with pytest.raises(
+            WeightsError, match=r"a\.safetensors does not hold 3 hidden states\. Run 'polyclip cache clear'"
+        ):
+            check_states(path, 3)
 
 
 def test_gzip_bombs_are_stopped_early(tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def test_hidden_folders_closed_ones_odd_names_and_other_formats(
         "b.JPG",
         "c.jfif",
         ".thumbnails/a.png",
+        "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "$RECYCLE.BIN/a.png",
         "shut/a.png",
     ):
         draw(tmp_path / name)
@@ -100,7 +102,7 @@ def test_hidden_folders_closed_ones_odd_names_and_other_formats(
         "picha\\paka.png",
     ]
     assert skipped == [
-        f"1 hidden folders with images (not searched), the first: {tmp_path}/.thumbnails",
+        f"3 hidden folders with images (not searched), the first: {tmp_path}/$RECYCLE.BIN",
         f"{tmp_path}/shut: the folder cannot be entered (Permission denied).",
         f"{tmp_path}/C:\\b.png: the name is not UTF-8, or starts as a drive of Windows; rename it.",
         f"{tmp_path}/caf\\xe9.png: the name is not UTF-8, or starts as a drive of Windows; rename it.",

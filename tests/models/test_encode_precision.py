@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import cosine_similarity
 
@@ -19,7 +20,7 @@ from polyclip.core.encode_precision import (
 )
 from polyclip.core.toml import CORPORA
 from polyclip.data.readers import emoji
-from polyclip.errors import PolyclipError, UnknownName
+from polyclip.errors import PolyclipError, UnknownName, WeightsError
 from polyclip.models import feature_cache
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
@@ -104,6 +105,29 @@ def test_captions_that_are_empty_endless_or_emoji_alone(precision: str) -> None:
     )
     assert found.isfinite().all() and found.any(dim=1).all()
     assert cosine_similarity(found, wanted).min() >= LEAST[precision]
+
+
+@pytest.mark.parametrize("precision", ["fp32", *sorted(LEAST)])
+@pytest.mark.parametrize("position", [feature_cache.POOLED, 1])
+def test_captions_with_nan_are_named_and_none_beside_them(
+    tmp_path: Path, own_cache: Path, precision: str, position: int
+) -> None:
+    """Captions of a batch are encoded without padding between them, so that NaN in one reaches the others."""
+    spec = describe("encoders", write_text_encoder(tmp_path / "text"))
+    path = tmp_path / "text" / "model.safetensors"
+    state = load_file(path)
+    (name,) = (name for name in state if "word_embeddings" in name)
+    vocabulary = json.loads((tmp_path / "text" / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
+    state[name][vocabulary["njano"]] = torch.inf
+    save_file(state, path, {"format": "pt"})
+    captions = ["mraba nyekundu", "mraba njano", "bluu", "njano", "mraba kijani"]
+    said = r"for 2 of 5 captions \('mraba njano', 'njano'\); its weights .* --encode-precision fp32\."
+    with use_encode_precision(precision), pytest.raises(WeightsError, match=said):
+        if position == feature_cache.POOLED:
+            feature_cache.encode(spec, captions, "captions")
+        else:
+            feature_cache.states(spec, position, captions, "captions")
+    assert not list(own_cache.rglob("features/**/*.safetensors"))
 
 
 def test_convolutions_stay_float32() -> None:

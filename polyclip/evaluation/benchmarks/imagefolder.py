@@ -9,7 +9,7 @@ those.
 from pathlib import Path
 
 from polyclip.core.progress import Progress
-from polyclip.data.image_files import holds_images, iterate_files, scan_folder
+from polyclip.data.image_files import holds_images, is_hidden, iterate_files, scan_folder
 from polyclip.data.images import SUFFIXES, make_image_source
 from polyclip.errors import DataError
 from polyclip.evaluation.benchmarks._classnames import Names, make_pack_task, read_classnames, select_codes
@@ -112,7 +112,7 @@ def read_folders(root: Path, names: Names, *, partial: bool) -> tuple[LabeledIma
     strangers = [
         path.name
         for path in sorted(root.iterdir())
-        if path.is_dir() and path.name not in wanted and not path.name.startswith(".") and has_images(path)
+        if path.is_dir() and path.name not in wanted and not is_hidden(path.name) and has_images(path)
     ]
     if strangers:
         raise DataError(
