@@ -1,10 +1,12 @@
 """Several fields of a record at once, by their names, and records as tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from polyclip.errors import PolyclipError
+
+T = TypeVar("T")
 
 
 def read_fields(record: object, which: type | Iterable[str]) -> dict[str, Any]:
@@ -25,6 +27,21 @@ def read_fields(record: object, which: type | Iterable[str]) -> dict[str, Any]:
     """
     names = [field.name for field in fields(which)] if isinstance(which, type) else which
     return {name: getattr(record, name) for name in names}
+
+
+def make_record(kind: type[T], table: Mapping[str, Any]) -> T:
+    """Make a record of a table, such as JSON that a later version wrote; keys that are no fields are left out.
+
+    Args:
+        kind: A dataclass.
+        table: Value by name; every field without a default stands in it.
+
+    Returns:
+        The record.
+
+    """
+    names = {field.name for field in fields(cast(Any, kind))}
+    return kind(**{name: value for name, value in table.items() if name in names})
 
 
 def make_dataframe(records: Sequence[object], which: type) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.fields import make_record
 from polyclip.core.json import parse_json
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.run_schema import find_fault
@@ -84,9 +85,9 @@ def read_facts(folder: Path) -> RunFacts:
     lines = read_plain_bytes(log).splitlines() if log.is_file() else []
     return RunFacts(
         folder=folder,
-        scores=[Score(**score) for score in result["scores"]],
+        scores=[make_record(Score, score) for score in result["scores"]],
         means=result.get("means", []),
-        knowledge=[Retention(**line) for line in knowledge],
+        knowledge=[make_record(Retention, line) for line in knowledge],
         log=[read_checked(log, line, WrittenLine) for line in lines],
         **{key: result[key] for key in ("run", "model", "seconds", "origin")},
     )

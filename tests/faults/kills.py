@@ -64,14 +64,20 @@ CASES: dict[str, list[str]] = {
         "--method",
         "ridge",
     ],
+    "adapter": [
+        *TRAIN,
+        *("--text-encoder", "e5-small:,layers=1,adapter=names", *TOWERS[2:]),
+        *("--out", "out", "--method", "heads"),
+    ],
     "translate": [
         *("translate", "corpus/toy.toml", "--to", "sw", "--with", "file", "--model", "words.tsv", "--batch-size", "3"),
         *("--similarity", "off", "--language", "off", "--partial", "--out", "out"),
     ],
     "index": ["index", "corpus", "--model", "base", "--out", "out"],
+    "captions": ["index", "corpus", "--model", "base", "--out", "out", "--captions", "corpus/toy.toml"],
     "eval": ["eval", "retrieval", "--model", "base", "--data", "corpus", "--json", "out/result.json"],
 }
-NEEDS_BASE = ("index", "eval")
+NEEDS_BASE = ("index", "captions", "eval")
 HANGS = 600.0  # seconds after which a command that nobody kills hangs, on a machine that does other things too
 
 

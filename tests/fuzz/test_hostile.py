@@ -281,3 +281,21 @@ def test_no_value_of_a_result_is_trusted(name: str, lab: Path, tmp_path: Path) -
                 refusals += 1
                 assert str(path) in str(error) or "No " in str(error), error
     assert refusals > (3 if name == "log.jsonl" else 200)
+
+
+def test_keys_of_a_later_version_are_left_out(lab: Path, tmp_path: Path) -> None:
+    """Every object of result.json and knowledge.json has a key that this version does not know."""
+    build_run(lab, tmp_path)
+    folder = tmp_path / "run"
+    kept = {"part": "text", "question": "x", "before": 0.5, "after": 0.4, "change": -0.1, "low": -0.2, "high": 0.0}
+    (folder / "knowledge.json").write_text(json.dumps({"knowledge": [kept | {"queries": 9}]}), "utf-8")
+    wanted = read_facts(folder)
+    for name in ("result.json", "knowledge.json"):
+        table = json.loads((folder / name).read_text("utf-8"))
+        for holder in {id(holder): holder for holder, _ in places(table, [])}.values():
+            if isinstance(holder, dict):
+                holder |= {"of a later version": next(iter(holder.values()))}
+        (folder / name).write_text(json.dumps(table), "utf-8")
+    found = read_facts(folder)
+    assert found.scores == wanted.scores and found.knowledge == wanted.knowledge != []
+    assert len(render_page(found, None)) > 1_000 and len(render_card(found)) > 1_000
