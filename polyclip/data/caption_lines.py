@@ -1,11 +1,10 @@
 """Captions of one line of a captions.jsonl: the same rules wherever the format is read."""
 
-from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 
 from polyclip.errors import DataError, PolyclipError
 from polyclip.languages.resolve import resolve_language
-from polyclip.languages.schema import list_languages, load_language
 
 
 def clean_captions(value: object, where: str) -> dict[str, list[str]]:
@@ -37,24 +36,32 @@ def clean_captions(value: object, where: str) -> dict[str, list[str]]:
     return found
 
 
-def plan_names(written: Iterable[str]) -> dict[str, str]:
-    """Plan under which names a corpus keeps its languages: `swh_Latn` becomes `sw`, `nb` becomes `no`.
+def resolve_codes(written: Iterable[str], where: str = "") -> dict[str, str]:
+    """Resolve the codes of one line or sample: `swh_Latn` becomes `sw`.
 
     Args:
         written: Codes that its captions have.
+        where: File and line, for error messages.
 
     Returns:
-        A name for each code. A code stays as it is where it is a pack's own, has no pack, or where another code of the
-        corpus stands for the same language.
+        The code of the pack by what is written; a code without a pack stays as it is.
+
+    Raises:
+        DataError: Two codes stand for the same language.
 
     """
-    codes = set(written)
-    own = {name for code in list_languages() for name in (code, load_language(code).cldr)}
-    meant = {code: code if code in own else find_name(code) for code in codes}
-    often = Counter(meant.values())
-    return {code: name if often[name] == 1 else code for code, name in meant.items()}
+    found: dict[str, str] = {}
+    for code in written:
+        name = find_name(code)
+        twice = next((other for other, same in found.items() if same == name), None)
+        if twice is not None:
+            prefix = f"{where}: " if where else ""
+            raise DataError(f"{prefix}{twice!r} and {code!r} both mean {name}; put its captions in one list.")
+        found[code] = name
+    return found
 
 
+@cache
 def find_name(code: str) -> str:
     """The name of the pack that a code stands for; the code itself where there is none, or more than one."""
     try:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from polyclip.data.caption_lines import clean_captions, plan_names
+from polyclip.data.caption_lines import clean_captions, resolve_codes
 from polyclip.data.readers import jsonl
+from polyclip.data.shards.sample import tag_languages
 from polyclip.errors import DataError
 from polyclip.evaluation.benchmarks import retrieval
 from polyclip.evaluation.retrieval import Request
@@ -50,11 +51,22 @@ def test_any_code_of_a_language(tmp_path: Path, written: str, name: str) -> None
     assert read_both(folder, name) == (["one", "two", "three"],) * 2
 
 
-def test_two_codes_of_one_language_stay_apart(tmp_path: Path) -> None:
-    folder = write(tmp_path, [{"en": ["colour"], "en-GB": ["colour"]}, {"en": ["color"]}])
-    assert jsonl.languages(folder) == ["en", "en-GB"]
-    assert plan_names(["sw", "swh_Latn"]) == {"sw": "sw", "swh_Latn": "swh_Latn"}
-    assert plan_names(["mine", "xx"]) == {"mine": "mine", "xx": "xx"}
+@pytest.mark.parametrize("codes", [("sw", "swh"), ("swh_Latn", "sw"), ("en", "en-GB")])
+def test_two_codes_of_one_language_are_refused_alike(tmp_path: Path, codes: tuple[str, str]) -> None:
+    folder = write(tmp_path, [{"ha": ["kare"]}, {codes[0]: ["one"], codes[1]: ["two"]}])
+    expected = rf"captions\.jsonl:2: '{codes[0]}' and '{codes[1]}' both mean {codes[0][:2]}; put its captions in one"
+    with pytest.raises(DataError, match=expected):
+        jsonl.languages(folder)
+    with pytest.raises(DataError, match=expected):
+        retrieval.read(Request(languages=[], data=folder, split="test", corpus=""))
+    with pytest.raises(DataError, match=expected.removeprefix(r"captions\.jsonl:2: ")):
+        tag_languages({codes[0]: ["one"], codes[1]: ["two"]})  # a bad sample of a shard, counted there
+
+
+def test_codes_of_one_language_on_different_lines_are_one_language(tmp_path: Path) -> None:
+    folder = write(tmp_path, [{"sw": ["mbwa"]}, {"swh": ["paka"]}, {"sw": [], "swh": ["samaki"]}])
+    assert read_both(folder, "sw") == (["mbwa", "paka", "samaki"],) * 2
+    assert resolve_codes(["mine", "xx"]) == {"mine": "mine", "xx": "xx"}
 
 
 def test_a_language_may_lack_a_caption(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.tables.build import Draft
 from polyclip.data.tables.columns import code_of
 from polyclip.data.tables.create import TableOptions, draft_corpus, write_draft
+from polyclip.data.tables.describe import describe_draft
 from polyclip.data.tables.read import read_table
 from polyclip.data.tables.text import decode_text
 from polyclip.errors import DataError, PackError, PolyclipError, UnknownName
@@ -476,6 +477,55 @@ def test_the_command_says_what_it_understood(photos: Path) -> None:
         and "'none.png' (row 3)" in said
     )
     assert "Hausa (ha): 1 captions of 1 images" in said and f"--lang ha --corpus {out}" in said
+
+
+COCO = {
+    "images": [{"id": 1, "file_name": "kare.png"}, {"id": 2, "file_name": "gone.png"}, {"id": 3}, "x"],
+    "annotations": [
+        {"image_id": 1, "caption": "a dog"},
+        {"image_id": 999, "caption": "a fish"},
+        {"image_id": 2, "caption": "a bird"},
+        {"image_id": 3, "caption": "a cat"},
+        {"image_id": 1},
+        {"caption": "a cow"},
+        7,
+    ],
+}
+KARPATHY = {
+    "images": [
+        {"filename": "kare.png", "sentences": [{"raw": "a dog"}, {"tokens": ["a"]}, 3]},
+        {"filename": "kifi.png", "sentences": 3},
+        {"sentences": [{"raw": "a fish"}]},
+        4,
+    ]
+}
+TEXT = "image,en\nkare.png,a dog\n,a fish\nkifi.png,\ngone.png,a bird\nkifi.png,2024\nkare.png,a dog\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "rows", "unused"),
+    [
+        (json.dumps(COCO), 7, {"without an image": 4, "whose image was not found": 1, "without a caption": 1}),
+        (json.dumps(KARPATHY), 4, {"without an image": 2, "without a caption": 1}),
+        (
+            TEXT,
+            6,
+            {
+                "without an image": 1,
+                "whose image was not found": 1,
+                "without a caption": 2,
+                "that repeat another": 1,
+            },
+        ),
+    ],
+)
+def test_every_row_is_used_or_counted_as_bad(photos: Path, content: str, rows: int, unused: dict[str, int]) -> None:
+    found = draft(photos, table_of(photos.parent / "t.json", content), captions={"en": ""})
+    assert found.captions == {"en": {"kare.png": ["a dog"]}}
+    assert (found.rows, dict(found.unused)) == (rows, unused) and rows == 1 + found.unused.total()
+    said = "\n".join(describe_draft(found))
+    assert f"{rows} rows, 1 of them used (" in said and "1 whose image" in said or "gone" not in content
+    assert ("image_id 999 (annotation 2), 3 (annotation 4), None (annotation 6)" in said) == ("999" in content)
 
 
 @pytest.mark.parametrize(

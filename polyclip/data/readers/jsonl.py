@@ -18,7 +18,7 @@ from typing import Any
 from polyclip.core.json import parse_json
 from polyclip.core.storage import is_file, read_plain_bytes
 from polyclip.core.toml import read_table
-from polyclip.data.caption_lines import clean_captions, plan_names
+from polyclip.data.caption_lines import clean_captions, resolve_codes
 from polyclip.data.images import make_image_source
 from polyclip.data.splits import SPLITS, assign_split
 from polyclip.data.types import ImageSource, Row
@@ -153,9 +153,6 @@ def _read_entries(folder: Path, root: Path, stamp: tuple[int, int]) -> dict[str,
         found[image] = entry
     if not found:
         raise DataError(f"{path} is empty.")
-    names = plan_names(code for entry in found.values() for code in entry["captions"])
-    for entry in found.values():
-        entry["captions"] = {names[code]: texts for code, texts in entry["captions"].items()}
     return found
 
 
@@ -209,4 +206,6 @@ def _check(image: object, entry: dict[str, Any], folder: Path, where: str) -> No
     check_image_path(image, folder, where)
     if (entry.get("split") or "train") not in list(SPLITS):  # a list compares, where hashing could fail
         raise DataError(f"{where}: split is {str(entry['split'])[:80]!r}, expected {', '.join(SPLITS)}.")
-    entry["captions"] = clean_captions(entry["captions"], where)
+    captions = clean_captions(entry["captions"], where)
+    names = resolve_codes(captions, where)
+    entry["captions"] = {names[code]: texts for code, texts in captions.items()}

@@ -11,7 +11,7 @@ from pyarrow.parquet import ParquetFile
 
 from polyclip.core.storage import describe_file
 from polyclip.core.text import describe_error
-from polyclip.data.shards.sample import Caption, tag_language
+from polyclip.data.shards.sample import Caption, tag_language, tag_languages
 from polyclip.data.shards.schema import ShardOptions
 from polyclip.errors import DataError
 
@@ -108,9 +108,7 @@ def read_captions(row: Row, stored: ShardOptions, by_language: dict[str, str], s
         ]
     cell = row[single]
     if isinstance(cell, dict):
-        return [
-            found for code, texts in cell.items() if texts not in (None, "", []) for found in tag_language(code, texts)
-        ]
+        return tag_languages(cell)
     if cell in (None, "", []):
         return []
     return tag_language(str(row[stored.language_column] or "") if stored.language_column else stored.language, cell)

@@ -1,11 +1,12 @@
 """One sample of a shard: where its image is, and its captions by language, checked."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from polyclip.core.json import parse_json
+from polyclip.data.caption_lines import resolve_codes
 from polyclip.data.shards.schema import ShardOptions
 from polyclip.errors import AmbiguousName, DataError, UnknownName
 from polyclip.languages.normalize import is_visible
@@ -44,7 +45,7 @@ def parse_json_captions(text: bytes, stored: ShardOptions) -> list[Caption]:
         raise DataError(f".json is {str(entry)[:40]!r}, expected an object")
     spoken = entry.get("captions", entry.get("caption"))
     if isinstance(spoken, dict):
-        return [found for code, texts in spoken.items() for found in tag_language(str(code), texts)]
+        return tag_languages(spoken)
     return [] if spoken is None else tag_language(str(entry.get("language") or stored.language), spoken)
 
 
@@ -73,6 +74,19 @@ def tag_language(code: str, texts: Any) -> list[Caption]:
     if not isinstance(found, list | tuple) or not all(isinstance(text, str) for text in found):
         raise DataError(f"captions are {str(texts)[:60]!r}, expected text or a list of text")
     return [(resolve_code(code), text) for text in found]
+
+
+def tag_languages(captions: Mapping[Any, Any]) -> list[Caption]:
+    """Pair texts by language with the codes of the packs; empty ones are skipped.
+
+    Raises:
+        DataError: The captions are not text, or two names stand for the same language.
+
+    """
+    spoken = {str(code): texts for code, texts in captions.items() if texts not in (None, "", [])}
+    found = [found for code, texts in spoken.items() for found in tag_language(code, texts)]
+    resolve_codes(spoken)
+    return found
 
 
 @cache

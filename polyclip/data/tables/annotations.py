@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from polyclip.core.json import JSONDecodeError, parse_json
-from polyclip.core.text import describe_error
 from polyclip.data.tables.table import Table
 from polyclip.errors import DataError
 
@@ -27,7 +26,7 @@ def parse_annotations(path: Path, text: str, encoding: str) -> Table:
         DataError: It is not JSON, or none of the layouts that are known.
 
     """
-    about, records = parse_records(path, text)
+    about, records, notes = parse_records(path, text)
     header: dict[str, None] = {}
     rows, numbers = [], []
     for number, record in enumerate(records, 1):
@@ -40,29 +39,31 @@ def parse_annotations(path: Path, text: str, encoding: str) -> Table:
     if not rows:
         raise DataError(f"{path} has no captions in it.")
     cells = [tuple(row.get(name, "") for name in header) for row in rows]
-    return Table(path=path, about=f"{about}, {encoding}", header=tuple(header), rows=cells, numbers=numbers)
+    return Table(
+        path=path, about=f"{about}, {encoding}", header=tuple(header), rows=cells, numbers=numbers, notes=notes
+    )
 
 
 IMAGES = ("image", "file_name", "filename", "filepath", "path", "split")  # repeated for every caption of an entry
 
 
-def parse_records(path: Path, text: str) -> tuple[str, list[Record]]:
-    """Parse the layout of the file: its name, and one object for each image or caption."""
+def parse_records(path: Path, text: str) -> tuple[str, list[Record], tuple[str, ...]]:
+    """Parse the layout of the file: its name, one object for each image or caption, and what looked wrong."""
     try:
         whole = parse_json(text)
     except JSONDecodeError as error:
         first, _, rest = text.strip().partition("\n")
         if not rest.strip() or not first.strip().endswith("}"):
             raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg}).") from error
-        return "JSON lines", list(parse_lines(path, text))
-    if isinstance(whole, dict) and isinstance(whole.get("annotations"), list) and isinstance(whole.get("images"), list):
-        return "COCO captions", list(read_coco(path, whole))
+        return "JSON lines", list(parse_lines(path, text)), ()
     if isinstance(whole, dict) and isinstance(whole.get("images"), list):
-        return "captions with Karpathy's splits", list(read_karpathy(path, whole))
+        if isinstance(whole.get("annotations"), list):
+            return "COCO captions", *read_coco(path, whole)
+        return "captions with Karpathy's splits", list(read_karpathy(path, whole)), ()
     records = whole if isinstance(whole, list) else [whole]
     if not all(isinstance(record, dict) for record in records):
         raise DataError(f"{path}: expected COCO's captions or a list of objects with image and caption.")
-    return "JSON", records
+    return "JSON", records, ()
 
 
 def parse_lines(path: Path, text: str) -> Iterator[Record]:
@@ -77,30 +78,37 @@ def parse_lines(path: Path, text: str) -> Iterator[Record]:
         yield record
 
 
-def read_coco(path: Path, whole: Record) -> Iterator[Record]:
-    """Read COCO's captions: images by id, and annotations that name one."""
-    try:
-        names = {image["id"]: str(image["file_name"]) for image in whole["images"]}
-        for annotation in whole["annotations"]:
-            yield {"image": names[annotation["image_id"]], "caption": annotation["caption"]}
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: expected COCO's captions, images with id and file_name and annotations with image_id and "
-            f"caption; an entry lacks {describe_error(error)}. Instances and keypoints have no captions."
-        ) from error
+def read_coco(path: Path, whole: Record) -> tuple[list[Record], tuple[str, ...]]:
+    """Read COCO's captions: images by id, and annotations that name one; an entry that lacks something is a bad row."""
+    expected = "expected COCO's captions, images with id and file_name and annotations with image_id and caption"
+    images = [one for one in whole["images"] if isinstance(one, dict)]
+    names = {str(image["id"]): str(image["file_name"]) for image in images if {"id", "file_name"} <= image.keys()}
+    annotations = [one if isinstance(one, dict) else {} for one in whole["annotations"]]
+    for key, entries in (("file_name", images), ("caption", annotations)):
+        if not any(key in entry for entry in entries):
+            raise DataError(f"{path}: {expected}; every entry lacks {key!r}. Instances and keypoints have no captions.")
+    records, lost = [], []
+    for number, annotation in enumerate(annotations, 1):
+        named = str(annotation.get("image_id"))
+        if named not in names:
+            lost.append(f"{named} (annotation {number})")
+        records.append({"image": names.get(named, ""), "caption": annotation.get("caption", "")})
+    note = f"{len(lost)} annotation(s) name no image that the file lists: image_id {', '.join(lost[:3])}."
+    return records, (note,) if lost else ()
 
 
 def read_karpathy(path: Path, whole: Record) -> Iterator[Record]:
     """Read `dataset_coco.json` and `dataset_flickr30k.json`: sentences and split of every image."""
-    try:
-        for image in whole["images"]:
-            name = f"{image['filepath']}/{image['filename']}" if image.get("filepath") else image["filename"]
-            said = [sentence["raw"] for sentence in image["sentences"]]
-            yield {"image": name, "caption": said, "split": str(image.get("split", "")).replace("restval", "train")}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path}: expected images with filename and sentences; an entry lacks {describe_error(error)}."
-        ) from error
+    images = [one if isinstance(one, dict) else {} for one in whole["images"]]
+    for key in ("filename", "sentences"):
+        if not any(image.get(key) for image in images):
+            raise DataError(f"{path}: expected images with filename and sentences; every entry lacks {key!r}.")
+    for image in images:
+        name, sentences = image.get("filename", ""), image.get("sentences")
+        listed = sentences if isinstance(sentences, list) else []
+        said = [one["raw"] for one in listed if isinstance(one, dict) and "raw" in one]
+        where = f"{image['filepath']}/{name}" if image.get("filepath") and name else name
+        yield {"image": where, "caption": said, "split": str(image.get("split", "")).replace("restval", "train")}
 
 
 def flatten_record(record: Record) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ SPLIT_NAMES = {
     **{name: "validation" for name in ("validation", "valid", "val", "dev", "development")},
     **{name: "test" for name in ("test", "testing")},
 }
+Caption = tuple[str, str, str]  # language, image, text
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Draft:
         about: What the source was understood as.
         columns: Name, use and example of each column.
         rows: How many rows were read.
+        unused: How many of them were not used, by reason.
         captions: Captions by language and image.
         splits: Split by image, where the table names it.
         groups: Image that stands for an image with the same bytes.
@@ -47,6 +49,7 @@ class Draft:
     about: str = ""
     columns: list[tuple[str, str, str]] = field(default_factory=list)
     rows: int = 0
+    unused: Counter[str] = field(default_factory=Counter)
     captions: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
@@ -103,7 +106,7 @@ def match_table(table: Table, columns: Columns, images: Path) -> tuple[Draft, Co
     draft.columns = describe_columns(table, columns)
     draft.suspicions = [Suspicion("table", note) for note in table.notes]
     folder, known = ImageFolder(images), dict[str, str | None]()
-    odd: list[str] = []
+    odd, seen = list[str](), set[Caption]()
     if not any(row[columns.image] for row in table.rows):
         raise DataError(
             f"{table.path}: column {table.header[columns.image]!r} is empty; expected names of images."
@@ -116,28 +119,32 @@ def match_table(table: Table, columns: Columns, images: Path) -> tuple[Draft, Co
         image = known[name]
         if image is None:
             draft.missing.setdefault(name, number)
+            draft.unused["whose image was not found" if name else "without an image"] += 1
             continue
-        add_captions(draft, columns, (number, row, image), odd)
+        if why := add_captions(draft, columns, (number, row, image), odd, seen):
+            draft.unused[why] += 1
         if columns.split is not None and row[columns.split]:
             add_split(draft, image, row[columns.split], f"{table.path}:{number}")
-    draft.captions = {
-        code: {image: list(dict.fromkeys(texts)) for image, texts in own.items()}
-        for code, own in draft.captions.items()
-    }
     check_found(draft, table.header[columns.image], folder, odd)
     return draft, Counter(found for found in known.values() if found)
 
 
-def add_captions(draft: Draft, columns: Columns, where: tuple[int, tuple[str, ...], str], odd: list[str]) -> None:
-    """Add the captions of a row; numbers and dates are put aside."""
-    number, row, image = where
+def add_captions(
+    draft: Draft, columns: Columns, where: tuple[int, tuple[str, ...], str], odd: list[str], seen: set[Caption]
+) -> str:
+    """Add the captions of a row; numbers and dates are put aside. Returns why it has none to add, else nothing."""
+    (number, row, image), before, repeated = where, len(seen), False
     for code, places in columns.captions.items():
         for place in places:
             text = row[place]
             if text and (NOT_CAPTION.fullmatch(text) or not is_visible(text)):
                 odd.append(f"{text[:40]!r} in row {number}")
+            elif (code, image, text) in seen:
+                repeated = True
             elif text:
                 draft.captions.setdefault(code, {}).setdefault(image, []).append(text)
+                seen.add((code, image, text))
+    return "" if len(seen) > before else "that repeat another" if repeated else "without a caption"
 
 
 def add_split(draft: Draft, image: str, said: str, where: str) -> None:
@@ -174,7 +181,11 @@ def check_found(draft: Draft, column: str, folder: ImageFolder, odd: list[str]) 
             )
     if "" in draft.missing:
         draft.suspicions.append(
-            Suspicion("no-image", f"Rows without an image are left out, the first is row {draft.missing['']}.")
+            Suspicion(
+                "no-image",
+                f"{draft.unused['without an image']} row(s) have no image and are left out, the first is row "
+                f"{draft.missing['']}.",
+            )
         )
     for how, count in folder.how.items():
         draft.suspicions.append(Suspicion("other-names", f"{count} name(s) of images {HOW[how]}; found all the same."))

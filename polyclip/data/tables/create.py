@@ -89,6 +89,8 @@ def draft_folder(folder: Path, options: TableOptions) -> Draft:
         for code, own in texts.items():
             if own:
                 draft.captions.setdefault(code, {})[image] = list(dict.fromkeys(own))
+        if not any(texts.values()):
+            draft.unused["without a caption"] += 1
     if not draft.captions:
         raise DataError(f"{folder}: every text file beside an image is empty; expected a caption in each line.")
     finish(draft, {})

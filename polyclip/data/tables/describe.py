@@ -31,7 +31,9 @@ def describe_draft(draft: Draft) -> Iterator[str]:
     yield from format_columns(draft.columns)
     found = draft.found
     named = len(found) + len(draft.missing) - ("" in draft.missing)
-    yield f"{draft.rows:,} rows; {len(found):,} images with captions found in {draft.images}" + (
+    bad = ", ".join(f"{count:,} {why}" for why, count in draft.unused.items())
+    used = f", {draft.rows - draft.unused.total():,} of them used ({bad})" if bad else ""
+    yield f"{draft.rows:,} rows{used}; {len(found):,} images with captions found in {draft.images}" + (
         f", {named - len(found):,} of {named:,} missing" if named > len(found) else ""
     )
     for code, own in draft.captions.items():
