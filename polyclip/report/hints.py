@@ -1,6 +1,7 @@
 """What to type next after a run: commands with its own folder, corpus and language."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from polyclip.evaluation.results import Score
 from polyclip.languages.schema import load_language
 
 LONGEST = 60  # characters of a query in a command
+WORD = regex.compile(r"[\p{L}\p{M}]{2,}")
 WORDS = regex.compile(r"[\p{L}\p{M}]+([ '’-][\p{L}\p{M}]+)+")
 SPLITS = ("test", "validation", "train")  # where a query is looked for, in this order
 
@@ -68,8 +70,8 @@ def has_more_languages(name: str, scored: Sequence[Score]) -> bool:
 
 
 def choose_query(run: dict[str, Any]) -> str:
-    """Choose a caption of the run's own test images in its first language: one of several words without signs, if
-    there is one, as people search.
+    """Choose a caption of the run's own test images in its first language, as people search: the shortest one of
+    several words without signs, each of which other captions have too, if there is one.
 
     Args:
         run: Settings of the run.
@@ -80,12 +82,20 @@ def choose_query(run: dict[str, Any]) -> str:
     """
     code = (run.get("continued", {}).get("new") or run["languages"])[0]
     for found in read_captions(run, code):
-        short = [row.captions[0] for row in found if len(row.captions[0]) <= LONGEST]
-        several = [caption for caption in short if " " in caption]
-        words = [caption for caption in several if WORDS.fullmatch(caption)]
-        if short:
-            return (words or several or short)[0]
+        captions = [row.captions[0] for row in found]
+        if short := [caption for caption in captions if len(caption) <= LONGEST]:
+            known = Counter(word for caption in captions for word in set(caption.split()))
+            several = [caption for caption in short if " " in caption]
+            words = [caption for caption in several if WORDS.fullmatch(caption) and not has_capitals(caption)]
+            common = [caption for caption in words if min(known[word] for word in caption.split()) > 1]
+            single = [caption for caption in short if WORD.fullmatch(caption)]  # and sentences of unspaced scripts
+            return min(common or words or single or several or short, key=len)
     return load_language(code).own_name
+
+
+def has_capitals(caption: str) -> bool:
+    """Whether a word is in capitals, as on a button."""
+    return any(word.isupper() for word in caption.split())
 
 
 def read_captions(run: dict[str, Any], code: str) -> Iterator[list[Row]]:

@@ -9,7 +9,7 @@ from polyclip.core.progress import show_messages
 from polyclip.data.corpus_names import join_names
 from polyclip.errors import DataError
 from polyclip.evaluation.results import Score
-from polyclip.report.hints import format_next_steps
+from polyclip.report.hints import choose_query, format_next_steps
 from polyclip.training.shared_images import report_shared_images
 from tests.toy import write_corpus
 
@@ -57,6 +57,13 @@ def test_the_next_steps_score_only_what_was_not_scored(tmp_path: Path) -> None:
     assert steps[0].startswith("search: polyclip search 'mraba ") and steps[0].endswith(" --model 'runs/a b'")
     steps = format_next_steps({"corpus": "emoji", "languages": ["ha"]}, Path("runs/ha"), [scored("ha")])
     assert steps[0] == "every language: polyclip eval emoji --model runs/ha" and len(steps) == 2
+
+
+@pytest.mark.parametrize(
+    ("language", "query"), [("sw", "paka mweusi"), ("en", "dog face"), ("quz", "yana misi"), ("ja", "火山")]
+)
+def test_the_query_of_a_hint_is_short_and_of_words_that_other_captions_have(language: str, query: str) -> None:
+    assert choose_query({"corpus": "emoji", "languages": [language]}) == query
 
 
 def scored(language: str) -> Score:
