@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.optimize import minimize
+from scipy.stats import rankdata
 from torch import Tensor
 
 from polyclip.data.corpus import load_corpus
@@ -38,6 +39,7 @@ WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 SPLITS = ("validation", "test")
 PAIRS = (("en", "de"), ("en", "fr"), ("fr", "en"), ("es", "en"), ("sw", "en"), ("en", "sw"), ("ru", "en"), ("ja", "en"))
 FITTED = ((1.0, 0.7), (0.5, 0.7), (0.2, 0.7), (1.0, 0.3), (1.0, 0.5), (1.0, 0.9), (0.5, 0.3))  # share, weight
+REPORTED = ((1.0, 0.0), (0.5, 0.7), (1.0, 0.7), (1.0, 0.3), (0.2, 0.7))  # share, weight
 FEWEST = 50  # images of a set that is measured
 
 
@@ -146,11 +148,22 @@ def fit_confidence(cases: list[Case]) -> np.ndarray:
     return np.asarray(minimize(lambda w: np.logaddexp(0, -sign * (plain + more @ w)).mean(), np.zeros(3)).x)
 
 
-def describe_confidence(cases: list[Case], share: float, weight: float) -> str:
-    """Calibration error and the share that is right by level, half of the queries without their image."""
+def describe_confidence(cases: list[Case], share: float, weight: float, captioned: float) -> str:
+    """Calibration error, AUROC and the share right by level, half of the queries without their image.
+
+    Args:
+        cases: The sets.
+        share: Share of the images with a caption.
+        weight: Weight of the captions.
+        captioned: How much the confidence counts them; 0 is the one for images alone.
+
+    Returns:
+        A line.
+
+    """
     sure, right = [], []
     for scores, different, good in try_queries(cases, share, weight):
-        found = measure_confidence(float(scores.max()), scores, len(scores), different, share * weight)
+        found = measure_confidence(float(scores.max()), scores, len(scores), different, captioned)
         sure.append(found.confidence if found else 0.0)
         right.append(good)
     value, good = np.array(sure), np.array(right)
@@ -158,7 +171,12 @@ def describe_confidence(cases: list[Case], share: float, weight: float) -> str:
     error = sum(abs(good[bins == b].mean() - value[bins == b].mean()) * (bins == b).mean() for b in set(bins))
     levels = [(value >= HIGH), (value < HIGH) & (value >= MEDIUM), value < MEDIUM]
     said = ", ".join(f"{100 * good[one].mean():.0f} % of {100 * one.mean():.0f} %" for one in levels)
-    return f"right {100 * good.mean():.1f} %, calibration error {error:.3f}, right where high, medium, low: {said}"
+    ranks, many = rankdata(value), good.sum()
+    auroc = (ranks[good].sum() - many * (many + 1) / 2) / (many * (len(good) - many))
+    return (
+        f"right {100 * good.mean():.1f} %, calibration error {error:.3f}, AUROC {auroc:.3f}, right where high, medium, "
+        f"low: {said}"
+    )
 
 
 def main() -> None:
@@ -174,9 +192,11 @@ def main() -> None:
             named = [f"{case.name} ({len(case.query)})" for case in mine]
             for name, row in zip([*named, "mean"], [*table, table.mean(0)], strict=True):
                 print(f"{name:28}" + " ".join(f"{a:4.0f}/{b:4.0f}" for a, b in row))
-            for own in (0.0, CAPTION_WEIGHT):
-                print(f"confidence at weight {own}: {describe_confidence(mine, share, own)}")
             print("best weight by the mean of both:", WEIGHTS[int(table.mean((0, 2)).argmax())])
+        for share, weight in REPORTED:
+            for captioned in (0.0, share * weight):
+                line = describe_confidence(mine, share, weight, captioned)
+                print(f"{split}, {share} captioned, weight {weight}, counted {captioned:.2f}: {line}")
     print("in use:", CAPTION_WEIGHT)
     fitted = fit_confidence([case for case in cases if case.split == "validation"])
     print("confidence, fitted:", *(f"{one:.3f}" for one in fitted), "in use:", *CAPTIONED)

@@ -241,6 +241,8 @@ BAD = {
     "no image column": ("name;place\nx;y\n", "no column names the images"),
     "all missing": ("image,ha\na.png,kare\nb.png,kifi\n", "none of the 2 images in column 'image'"),
     "two columns": ("image,ha,Hausa\nkare.png,kare,kare\n", "'ha' and 'Hausa' are both named as Hausa"),
+    "dates": ("image,Hausa\nkare.png,2024-05-01\n", "column 'Hausa' holds numbers or dates, such as '2024-05-01'"),
+    "numbers and text": ("image,id,note\nkare.png,1,a dog runs here\n", r"named as a language\. Say .* --lang en=note"),
     "twice": ("image,ha,ha\nkare.png,kare,kare\n", "two columns are called 'ha'"),
     "no language": ("image,caption\nkare.png,the dog is running in the garden\n", r"--lang en=caption .*English"),
     "no header": ("kare.png,kare\nkifi.png,kifi\n", "has no header"),

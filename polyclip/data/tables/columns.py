@@ -121,6 +121,10 @@ def guess_captions(table: Table, used: set[int | None]) -> dict[str, list[int]]:
         if len(places) > 1:
             raise explain_twice(table, code, places)
     if not found:
+        named = ((code_of(name), place) for place, name in enumerate(table.header) if place not in used)
+        for code, place in named if not list_text_columns(table, used) else ():
+            if code:
+                check_captions(table, code, place)
         raise DataError(
             f"{table.path}: none of the columns {', '.join(table.header)} is named as a language. {hint(table, used)}"
         )

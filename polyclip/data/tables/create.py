@@ -182,7 +182,8 @@ def find_or_make_pack(path: Path) -> Path:
     except DataError as error:
         if OPTION.search(str(error)) is None:
             raise
-        raise DataError(f"{error} These are options of 'polyclip corpus new {path}': make a corpus with it.") from error
+        named = path if path.is_dir() else f"PHOTOS {path}"
+        raise DataError(f"{error} These are options of 'polyclip corpus new {named}': make a corpus with it.") from error
 
 
 @lru_cache(maxsize=16)
