@@ -179,6 +179,14 @@ def describe_confidence(cases: list[Case], share: float, weight: float, captione
     )
 
 
+def print_confidence(cases: list[Case], split: str) -> None:
+    """Print how well the confidence is calibrated, without and with counting the captions."""
+    for share, weight in REPORTED:
+        for captioned in (0.0, share * weight):
+            line = describe_confidence(cases, share, weight, captioned)
+            print(f"{split}, {share} captioned, weight {weight}, counted {captioned:.2f}: {line}")
+
+
 def main() -> None:
     """Print recall by weight, and the weight with the best mean recall@1 and @10 on validation."""
     model = load_model(Path(sys.argv[1]))
@@ -193,10 +201,7 @@ def main() -> None:
             for name, row in zip([*named, "mean"], [*table, table.mean(0)], strict=True):
                 print(f"{name:28}" + " ".join(f"{a:4.0f}/{b:4.0f}" for a, b in row))
             print("best weight by the mean of both:", WEIGHTS[int(table.mean((0, 2)).argmax())])
-        for share, weight in REPORTED:
-            for captioned in (0.0, share * weight):
-                line = describe_confidence(mine, share, weight, captioned)
-                print(f"{split}, {share} captioned, weight {weight}, counted {captioned:.2f}: {line}")
+        print_confidence([case for case in cases if case.split == split], split)
     print("in use:", CAPTION_WEIGHT)
     fitted = fit_confidence([case for case in cases if case.split == "validation"])
     print("confidence, fitted:", *(f"{one:.3f}" for one in fitted), "in use:", *CAPTIONED)

@@ -21,6 +21,7 @@ from polyclip.languages.schema import load_language
 LONGEST = 60  # characters of a query in a command
 WORD = regex.compile(r"[\p{L}\p{M}]{2,}")
 WORDS = regex.compile(r"[\p{L}\p{M}]+([ '’-][\p{L}\p{M}]+)+")
+STOPS = " .。।။።"  # at the end of a sentence
 SPLITS = ("test", "validation", "train")  # where a query is looked for, in this order
 
 
@@ -82,7 +83,7 @@ def choose_query(run: dict[str, Any]) -> str:
     """
     code = (run.get("continued", {}).get("new") or run["languages"])[0]
     for found in read_captions(run, code):
-        captions = [row.captions[0] for row in found]
+        captions = [row.captions[0].rstrip(STOPS) for row in found]
         if short := [caption for caption in captions if len(caption) <= LONGEST]:
             known = Counter(word for caption in captions for word in set(caption.split()))
             several = [caption for caption in short if " " in caption]
