@@ -5,8 +5,7 @@ from dataclasses import replace
 from polyclip.data.corpus import load_corpus
 from polyclip.data.corpus_names import JOIN, is_joined, split_name
 from polyclip.data.folds import ALL, has_own_test, read_concepts
-
-SMALL = 300  # images below which a corpus without a test split of its own is tested in folds
+from polyclip.data.splits import FOLDED
 
 
 def list_folded(corpus: str) -> list[str]:
@@ -25,7 +24,7 @@ def list_folded(corpus: str) -> list[str]:
 def is_small(name: str) -> bool:
     """Whether a corpus is small and says nothing about what is tested."""
     corpus = load_corpus(name)
-    return not corpus.pack.files and len(read_concepts(corpus)) < SMALL and not has_own_test(corpus)
+    return not corpus.pack.files and len(read_concepts(corpus)) < FOLDED and not has_own_test(corpus)
 
 
 def name_fold(corpus: str, number: int, count: int) -> str:

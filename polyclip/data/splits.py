@@ -3,6 +3,7 @@
 import hashlib
 
 SPLITS = {"train": range(70), "validation": range(70, 80), "test": range(80, 100)}  # percent of the groups
+FOLDED = 300  # images below which a corpus without a test split of its own is tested in folds
 
 
 def assign_split(group: str) -> str:

@@ -10,9 +10,10 @@ from polyclip.core.progress import console
 from polyclip.core.run_folder import read_settings
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.corpus_names import is_joined
-from polyclip.data.fold_names import SMALL, list_folded, name_fold, name_whole
+from polyclip.data.fold_names import list_folded, name_fold, name_whole
 from polyclip.data.folds import check_folds, has_own_test
 from polyclip.data.joined import list_parts
+from polyclip.data.splits import FOLDED
 from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.languages.schema import Language
 from polyclip.training.config import AlignConfig, get_method
@@ -49,7 +50,7 @@ def plan_folds(run: AlignConfig) -> AlignConfig:
     count, corpus = run.folds or USUAL, load_corpus(run.corpus)
     captioned = {name: len(list_captioned(run, name_whole(name))) for name in list_folded(run.corpus)}
     few = [name for name, images in captioned.items() if images < 2 * count]
-    if not asked and (few or captioned[run.corpus] >= SMALL or has_own_test(corpus)):
+    if not asked and (few or captioned[run.corpus] >= FOLDED or has_own_test(corpus)):
         return replace(run, folds=1)
     if few:
         codes = ", ".join(language.code for language in select_languages(run, load_corpus(few[0])) or run.languages)
@@ -79,7 +80,7 @@ def explain_no_folds(run: AlignConfig) -> str:
         return "--folds and --final run in one process only: run them without torchrun or accelerate."
     if not list_folded(run.corpus):
         return (
-            f"--folds and --final require a corpus of fewer than {SMALL} images without a test split of its own; of "
+            f"--folds and --final require a corpus of fewer than {FOLDED} images without a test split of its own; of "
             "several corpora only such ones are tested in folds, and there is none here."
         )
     if run.continued is not None:
@@ -254,6 +255,6 @@ def describe_unlearnt(run: AlignConfig) -> list[str]:
             f"Trained on {trained} of {every} captioned images{whose}; the other {every - trained} validate and test. "
             "--final tests in folds and trains on all."
         ]
-        if trained < every < SMALL
+        if trained < every < FOLDED
         else []
     )

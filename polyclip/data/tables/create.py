@@ -183,7 +183,8 @@ def find_or_make_pack(path: Path) -> Path:
         if OPTION.search(str(error)) is None:
             raise
         named = path if path.is_dir() else f"PHOTOS {path}"
-        raise DataError(f"{error} These are options of 'polyclip corpus new {named}': make a corpus with it.") from error
+        advice = f"These are options of 'polyclip corpus new {named}': make a corpus with it."
+        raise DataError(f"{error} {advice}") from error
 
 
 @lru_cache(maxsize=16)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from polyclip.data.fold_names import SMALL
+from polyclip.data.splits import FOLDED
 from polyclip.data.tables.build import Draft
 from polyclip.languages.resolve import resolve_language
 
@@ -40,7 +40,7 @@ def describe_draft(draft: Draft) -> Iterator[str]:
     for code, own in draft.captions.items():
         total = sum(map(len, own.values()))
         yield f"{resolve_language(code).name} ({code}): {total:,} captions of {len(own):,} images"
-    folds = f"; align tests fewer than {SMALL} images in folds instead" if len(found) < SMALL else ""
+    folds = f"; align tests fewer than {FOLDED} images in folds instead" if len(found) < FOLDED else ""
     how = "as the table says" if draft.splits else f"by hash{folds}"
     yield "splits: " + ", ".join(f"{count:,} {split}" for split, count in draft.count_splits().items()) + f" ({how})"
     if draft.suspicions:
