@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from jaxtyping import Float
 from safetensors.torch import save_file
@@ -24,6 +23,8 @@ def find_timm_name(branch: Branch, encoder: Any, target: str) -> str:
         RunError: It is not a timm model, or uses other features than timm's pooled ones.
 
     """
+    import timm  # takes 1.5 s, and every run asks which exports hold it
+
     model = find_module(encoder, "model")
     name = (getattr(model, "pretrained_cfg", None) or {}).get("architecture", "")
     if not name or not timm.is_model(name):
