@@ -1,6 +1,7 @@
 """What tests share: an offline hub, the user's own cache left alone, and hand-made corpora and towers."""
 
 import os
+import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["POLYCLIP_ENCODE_PRECISION"] = "fp32"  # for comparisons; test_encode_precision.py has the others
@@ -10,7 +11,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one threa
 from pathlib import Path
 
 import pytest
-import torch
 
 LONGEST = (
     "end_to_end/test_first_light.py",
@@ -61,6 +61,12 @@ def is_slow(path: Path) -> bool:
     return any(path.is_relative_to(Path(__file__).parent / name) for name in SLOW)
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One file runs in this process: a worker would run it alone too, and take seconds to start."""
+    files = {Path(argument.split("::")[0]) for argument in config.args}
+    return 0 if len(files) == 1 and files.pop().is_file() else None
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """With `-m "not slow"` slow files are not even imported."""
     return True if config.getoption("markexpr") == "not slow" and is_slow(collection_path) else None
@@ -90,8 +96,9 @@ def one_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def same_seed() -> None:
-    """Every test starts from the same random state."""
-    torch.manual_seed(0)
+    """Every test starts from the same random state; where torch was never imported there is none."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture
