@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from polyclip.models.aligner import PolyCLIP as PolyCLIP
     from polyclip.models.config import ModelConfig as ModelConfig
     from polyclip.models.labels import Prediction as Prediction
+    from polyclip.search.index import Changes as Changes
     from polyclip.search.index import Index as Index
     from polyclip.search.results import Hit as Hit
     from polyclip.training.config import OptimizerConfig as OptimizerConfig
@@ -50,7 +51,7 @@ PUBLIC = {  # module of each public name: imported when it is first used, so tha
     "models.aligner": "PolyCLIP",
     "models.config": "ModelConfig",
     "models.labels": "Prediction",
-    "search.index": "Hit Index",
+    "search.index": "Changes Hit Index",
     "training.config": "OptimizerConfig",
 }
 _MODULES = {name: module for module, names in PUBLIC.items() for name in names.split()}

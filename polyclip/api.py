@@ -42,6 +42,7 @@ def evaluate(
     split: str = "test",
     corpus: OneCorpus | Sequence[OneCorpus] = "emoji",
     partial: bool = False,
+    batch_size: int | None = None,
     device: "str | torch.device | None" = None,
     show_progress_bar: bool = False,
 ) -> Result:
@@ -55,6 +56,8 @@ def evaluate(
         split: `train`, `validation` or `test`, or a set of the benchmark.
         corpus: For `held-out`: a corpus, or a list of several.
         partial: Accept a part of the official files; every figure says so.
+        batch_size: The most captions or images that are encoded at once; by default as many as are efficient on the
+            device. Features that are cached already are not encoded.
         device: As in `align`; by default the model's own.
         show_progress_bar: Show progress on standard error.
 
@@ -64,6 +67,7 @@ def evaluate(
     Raises:
         UnknownName: There is no such benchmark, language or split.
         DataError: Files are missing or invalid.
+        PolyclipError: `batch_size` is not a whole number, at least 1.
 
     Example:
         >>> evaluate("runs/sw", "emoji", languages="sw").to_dataframe()
@@ -72,6 +76,7 @@ def evaluate(
     from polyclip.core.device import use_device
     from polyclip.evaluation.retrieval import Request
     from polyclip.models.aligner import PolyCLIP
+    from polyclip.models.batches import use_batch_size
     from polyclip.pipeline import evaluate as evaluate_run
 
     asked = [] if languages is None else [languages] if isinstance(languages, str) else list(languages)
@@ -83,7 +88,7 @@ def evaluate(
         corpus=name_corpora(corpus),
     )
     place = model.device if isinstance(model, PolyCLIP) and device is None else device
-    with show_messages(show_progress_bar), use_device(place):
+    with show_messages(show_progress_bar), use_device(place), use_batch_size(batch_size):
         return evaluate_run(benchmark, model if isinstance(model, PolyCLIP) else Path(model), request)
 
 

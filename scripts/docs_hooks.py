@@ -19,7 +19,7 @@ SECTIONS = {  # names in the order in which they are met; public names that are 
     "Models": "PolyCLIP load ModelConfig Prediction",
     "Training": "align AlignResult OptimizerConfig",
     "Evaluation": "evaluate Result Score compare Comparison",
-    "Search": "Index Hit",
+    "Search": "Index Hit Changes",
     "Corpora and languages": "Corpus translate doctor get_language",
     "Export": "export",
     "What there is": "list_methods list_benchmarks list_languages",

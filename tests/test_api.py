@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
@@ -17,11 +18,12 @@ from PIL import Image
 import polyclip as pc
 from polyclip.alignment import read_options
 from polyclip.cli._align_options import AlignCommand
+from polyclip.models import batches
 from polyclip.training.options import AlignOptions
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 PUBLIC = {
-    *("AlignResult", "AmbiguousName", "Comparison", "Corpus", "DataError", "Hit", "Index", "ModelConfig"),
+    *("AlignResult", "AmbiguousName", "Changes", "Comparison", "Corpus", "DataError", "Hit", "Index", "ModelConfig"),
     *("OptimizerConfig", "PackError", "PolyCLIP", "PolyclipError", "Prediction", "Result", "RunError", "Score"),
     *("UnknownName", "WeightsError", "__version__", "align", "compare", "doctor", "evaluate", "export"),
     *("get_language", "list_benchmarks", "list_languages", "list_methods", "load", "translate"),
@@ -168,6 +170,43 @@ def test_one_text_or_many_one_image_or_many(run: pc.AlignResult, tmp_path: Path)
     assert isinstance(model.encode_text(["a"], convert_to_numpy=True), np.ndarray)
     assert model.similarity(many, wanted).shape == (2, 1)
     assert model.preprocess(image).ndim == 3 and "input_ids" in model.tokenizer(["mraba"])
+
+
+def test_embeddings_have_length_one_unless_asked_otherwise(run: pc.AlignResult) -> None:
+    """The toy's head has one member: what it computes has the direction of the embedding and a length of its own."""
+    model, names, image = run.model, ["mraba", "duara"], Image.new("RGB", (40, 40), "red")
+    for usual, plain in (
+        (model.encode_text(names), model.encode_text(names, normalize=False)),
+        (model.encode_image([image]), model.encode_image([image], normalize=False)),
+    ):
+        assert torch.equal(model.encode_text(names, normalize=True), model.encode_text(names))
+        assert not torch.allclose(plain.norm(dim=1), torch.ones(len(plain)), atol=0.01)
+        torch.testing.assert_close(plain / plain.norm(dim=1, keepdim=True), usual)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True])
+def test_a_batch_size_is_a_whole_number(run: pc.AlignResult, options: dict[str, Any], wrong: Any) -> None:
+    for call in (
+        lambda: run.model.encode_text("mraba", batch_size=wrong),
+        lambda: run.model.encode_image(Image.new("RGB", (40, 40)), batch_size=wrong),
+        lambda: pc.evaluate(run.model, "held-out", corpus=options["corpus"], batch_size=wrong),
+    ):
+        with pytest.raises(pc.PolyclipError, match=re.escape(f"batch_size={wrong!r}, expected a whole number")):
+            call()
+
+
+def test_evaluate_encodes_no_more_at_once_than_asked(
+    run: pc.AlignResult, options: dict[str, Any], own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+    planned = batches.plan_batches
+    monkeypatch.setattr(
+        batches, "plan_batches", lambda *given: (found.append(len(rows)) or rows for rows in planned(*given))
+    )
+    few = pc.evaluate(run.model, "held-out", corpus=options["corpus"], languages="sw", batch_size=2)
+    assert found and max(found) <= 2
+    again = pc.evaluate(run.model, "held-out", corpus=options["corpus"], languages="sw")
+    assert [score.value for score in few.scores] == [score.value for score in again.scores]
 
 
 def test_a_photograph_is_turned_as_its_camera_says(run: pc.AlignResult, tmp_path: Path) -> None:
@@ -324,6 +363,11 @@ def test_index_a_folder_and_search_it(run: pc.AlignResult, tmp_path: Path) -> No
     hits = index.search("mraba", top_k=2)
     assert len(index) == 3 and len(hits) == 2 and hits[0].similarity >= hits[1].similarity
     assert index.search(tmp_path / "red.png", top_k=1)[0].path.name == "red.png"
+    search = inspect.unwrap(pc.Index.search)  # as users call it, without the check of types under pytest
+    assert len(search(index, "mraba", top_k=np.int64(2))) == 2
+    for wrong in (0, 1.5, "3"):
+        with pytest.raises(pc.DataError, match=f"top_k={wrong!r}, expected a whole number, at least 1"):
+            search(index, "mraba", top_k=wrong)
     with pytest.raises(pc.DataError, match=r"give Path\("):  # not a search for the letters of its name
         index.search(str(tmp_path / "red.png"))
     Image.new("RGB", (40, 40), "yellow").save(tmp_path / "yellow.png")

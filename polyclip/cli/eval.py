@@ -54,6 +54,10 @@ def command(
     partial: Annotated[
         bool, typer.Option("--partial", help="Accept a subset of the official files; results are marked as partial.")
     ] = False,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="The most captions or images encoded at once. Default: what the device does best."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write the result to this file.")] = None,
     form: Annotated[
         str,
@@ -77,12 +81,13 @@ def command(
         raise UnknownName("format of results", form, FORMATS)
     folder = None if data is None else resolve_data(name, data, languages)
     from polyclip.evaluation.retrieval import Request
+    from polyclip.models.batches import use_batch_size
     from polyclip.pipeline import evaluate
 
     corpora = join_names(corpus or ["emoji"])
-    result = evaluate(
-        name, model, Request(languages=languages, split=split, data=folder, partial=partial, corpus=corpora)
-    )
+    request = Request(languages=languages, split=split, data=folder, partial=partial, corpus=corpora)
+    with use_batch_size(batch_size):
+        result = evaluate(name, model, request)
     if is_first_process():
         print_scores(result, json, form, out)
 

@@ -1,8 +1,11 @@
-"""What a value should have been, in plain words, where pydantic refused it."""
+"""What a value should have been, in plain words."""
 
 import re
 from collections.abc import Mapping
+from operator import index
 from typing import Any
+
+from polyclip.errors import PolyclipError
 
 WORDS = {  # of pydantic, and ours
     "less than or equal to ": "at most ",
@@ -36,3 +39,27 @@ def describe_expected(error: Mapping[str, Any]) -> str:
     for theirs, ours in WORDS.items():
         said = said.replace(theirs, ours)
     return f"{said[:1].lower()}{said[1:]}"
+
+
+def check_count(name: str, value: Any, error: type[PolyclipError] = PolyclipError) -> int:
+    """Check that an argument is a whole number, at least 1.
+
+    Args:
+        name: Of the argument.
+        value: What was given; numbers of numpy are numbers.
+        error: What is raised.
+
+    Returns:
+        The number.
+
+    Raises:
+        PolyclipError: It is not.
+
+    """
+    try:
+        count = index(value)
+    except TypeError:
+        count = 0
+    if count < 1 or isinstance(value, bool):
+        raise error(f"{name}={value!r}, expected a whole number, at least 1.")
+    return count

@@ -20,6 +20,7 @@ from polyclip.data.inputs import ImageLike, image_sources, is_one_image
 from polyclip.errors import RunError, UnknownName, WeightsError
 from polyclip.languages.normalize import normalize_input
 from polyclip.models.backbone import describe
+from polyclip.models.batches import use_batch_size
 from polyclip.models.branch import TUNED, Branch, counts
 from polyclip.models.config import ModelConfig
 from polyclip.models.hub import REPOSITORY, publish
@@ -172,6 +173,7 @@ class PolyCLIP(nn.Module):
         language: str | None = None,
         *,
         batch_size: int | None = None,
+        normalize: bool = True,
         convert_to_numpy: bool = False,
         show_progress_bar: bool = False,
     ) -> Any:
@@ -181,6 +183,8 @@ class PolyCLIP(nn.Module):
             texts: One text or several.
             language: Code or name of their language, whose pack says how they are normalized; NFC without one.
             batch_size: The most texts in a batch; by default as many as are efficient on the device.
+            normalize: False for what the head computes before it normalizes to length 1; of a head of several members
+                each is normalized by itself, so that cosines of these are not the model's.
             convert_to_numpy: Return a numpy array in place of a tensor.
             show_progress_bar: Show progress on standard error.
 
@@ -189,6 +193,7 @@ class PolyCLIP(nn.Module):
 
         Raises:
             DataError: A text has nothing visible in it.
+            PolyclipError: `batch_size` is not a whole number, at least 1.
             UnknownName: There is no pack for the language.
 
         Example:
@@ -198,8 +203,8 @@ class PolyCLIP(nn.Module):
         """
         single = isinstance(texts, str)
         given = normalize_input([texts] if isinstance(texts, str) else list(texts), language or "")
-        with show_messages(show_progress_bar):
-            found = self.text.embed(given, "captions", keep=False, batch_size=batch_size)
+        with show_messages(show_progress_bar), use_batch_size(batch_size):
+            found = self.text.embed(given, "captions", keep=False, normalize=normalize)
         return as_asked(found[0] if single else found, convert_to_numpy)
 
     def encode_image(
@@ -207,6 +212,7 @@ class PolyCLIP(nn.Module):
         images: ImageLike | Sequence[ImageLike],
         *,
         batch_size: int | None = None,
+        normalize: bool = True,
         convert_to_numpy: bool = False,
         show_progress_bar: bool = False,
     ) -> Any:
@@ -217,6 +223,8 @@ class PolyCLIP(nn.Module):
                 [channel, height, width]; integers in [0, 255], floats in [0, 1]. EXIF orientation is applied,
                 transparent parts are white.
             batch_size: The most images in a batch; by default as many as are efficient on the device.
+            normalize: False for what the head computes before it normalizes to length 1; of a head of several members
+                each is normalized by itself, so that cosines of these are not the model's.
             convert_to_numpy: Return a numpy array in place of a tensor.
             show_progress_bar: Show progress on standard error.
 
@@ -225,6 +233,7 @@ class PolyCLIP(nn.Module):
 
         Raises:
             DataError: Something is not an image, cannot be decoded, or has too many pixels; it is named.
+            PolyclipError: `batch_size` is not a whole number, at least 1.
 
         Example:
             >>> model.encode_image(["dog.jpg", "cat.jpg"]).shape
@@ -233,8 +242,8 @@ class PolyCLIP(nn.Module):
         """
         single = is_one_image(images)
         sources = image_sources([images] if single else list(images))
-        with show_messages(show_progress_bar):
-            found = self.vision.embed(sources, "images", keep=False, batch_size=batch_size)
+        with show_messages(show_progress_bar), use_batch_size(batch_size):
+            found = self.vision.embed(sources, "images", keep=False, normalize=normalize)
         return as_asked(found[0] if single else found, convert_to_numpy)
 
     def similarity(self, text: Any, image: Any) -> Float[Tensor, "text image"]:

@@ -5,12 +5,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from math import ceil
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from polyclip.core.expected import check_count
 from polyclip.core.matmul import multiply_at_full_rate
 from polyclip.models.trunk import State
 
@@ -18,6 +21,25 @@ Meter = Callable[[int], None]  # receives the number of rows just done
 LARGER = 32  # times the batch of one CPU core, on a GPU
 AHEAD = 2  # batches that each worker may prepare before a GPU has taken them
 WORKERS = 8
+_most: ContextVar[int | None] = ContextVar("polyclip batch size", default=None)
+
+
+@contextmanager
+def use_batch_size(most: int | None) -> Iterator[None]:
+    """Encode at most so many rows in a batch within the block.
+
+    Args:
+        most: The number; None leaves it as it is.
+
+    Raises:
+        PolyclipError: It is not a whole number, at least 1.
+
+    """
+    token = _most.set(_most.get() if most is None else check_count("batch_size", most))
+    try:
+        yield
+    finally:
+        _most.reset(token)
 
 
 def get_device(encoder: Any) -> torch.device:
@@ -31,9 +53,9 @@ def run_in_batches(
     run: Callable[[State, list[int]], Callable[[], None]],
     costs: Sequence[int],
     meter: Meter,
-    batch_size: int | None = None,
 ) -> None:
-    """Prepare and run every row, in batches of similar cost, without gradients.
+    """Prepare and run every row, in batches of similar cost, without gradients: as many as are efficient on the device,
+    at most as `use_batch_size` says.
 
     Args:
         encoder: Says how large a batch may be, and on which device it runs.
@@ -41,7 +63,6 @@ def run_in_batches(
         run: Starts a batch on the device, and returns what takes its result to the CPU.
         costs: What each row costs, as `encoder.costs` counts.
         meter: Receives the number of rows just done.
-        batch_size: The most rows in a batch.
 
     """
     device = get_device(encoder)
@@ -51,9 +72,9 @@ def run_in_batches(
             run(prepare(batch), batch)()
 
         with multiply_at_full_rate():
-            run_on_every_core(both, plan_batches(costs, encoder.budget, torch.get_num_threads(), batch_size), meter)
+            run_on_every_core(both, plan_batches(costs, encoder.budget, torch.get_num_threads(), _most.get()), meter)
     else:
-        run_ahead(prepare, run, plan_batches(costs, LARGER * encoder.budget, 1, batch_size), meter, device)
+        run_ahead(prepare, run, plan_batches(costs, LARGER * encoder.budget, 1, _most.get()), meter, device)
 
 
 def run_on_every_core(one: Callable[[list[int]], None], batches: Iterator[list[int]], meter: Meter) -> None:

@@ -112,7 +112,7 @@ class Branch(nn.Module):
         *,
         keep: bool,
         sections: Sequence[int] = (),
-        batch_size: int | None = None,
+        normalize: bool = True,
     ) -> Float[Tensor, "row dim"]:
         """Embed captions or images.
 
@@ -121,13 +121,14 @@ class Branch(nn.Module):
             what: What is encoded, for the progress bar.
             keep: Read and fill the feature cache, below the cut where the encoder has one.
             sections: Lengths of runs of items that belong together, as in `feature_cache.encode`.
-            batch_size: The most items in a batch, past the cache.
+            normalize: False for what the head computes before it normalizes.
 
         Returns:
             Unit vectors in float32 on the CPU, one row an item.
 
         """
-        return self.unit(self.encode_features(items, what, keep=keep, sections=sections, batch_size=batch_size))
+        features = self.encode_features(items, what, keep=keep, sections=sections)
+        return self.unit(features) if normalize else self.project(features)
 
     @torch.inference_mode()
     def unit(self, pooled: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
@@ -141,12 +142,19 @@ class Branch(nn.Module):
 
         """
         was, _ = self.head.training, self.head.eval()
-        dtype = self._place.dtype
-        found = [self.head(rows.to(self.device, dtype)).float().cpu() for rows in pooled.split(HEAD_ROWS)]
+        found = self._apply_head(self.head, pooled)
         self.head.train(was)
-        if dtype != torch.float32:
-            found = [torch.nn.functional.normalize(rows, dim=1) for rows in found]
-        return torch.cat(found)
+        return found if self._place.dtype == torch.float32 else torch.nn.functional.normalize(found, dim=1)
+
+    @torch.inference_mode()
+    def project(self, pooled: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
+        """What `unit` computes before it normalizes, in float32 on the CPU."""
+        return self._apply_head(self.head.project, pooled)
+
+    def _apply_head(self, head: Any, pooled: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
+        """What a function of the head says of features, some rows at a time, in float32 on the CPU."""
+        rows = pooled.split(HEAD_ROWS)
+        return torch.cat([head(some.to(self.device, self._place.dtype)).float().cpu() for some in rows])
 
     @torch.inference_mode()
     def encode_features(
@@ -156,14 +164,13 @@ class Branch(nn.Module):
         *,
         keep: bool,
         sections: Sequence[int] = (),
-        batch_size: int | None = None,
     ) -> Float[Tensor, "row width"]:
         """Features of the encoder, with what was trained inside it; arguments as in `embed`."""
         with use_encode_precision(self.precision):
-            return self.fetch_features(items, what, keep, sections, batch_size)
+            return self.fetch_features(items, what, keep, sections)
 
     def fetch_features(
-        self, items: Sequence[Any], what: str, keep: bool, sections: Sequence[int], batch_size: int | None
+        self, items: Sequence[Any], what: str, keep: bool, sections: Sequence[int]
     ) -> Float[Tensor, "row width"]:
         """Features from the cache, or from the encoder on the device and in the precision in use."""
         if keep and self.encoder is None:
@@ -176,7 +183,7 @@ class Branch(nn.Module):
                 states = feature_cache.states(self.tower, self.cut, items, what, sections)
             vectors = feature_cache.finish(self.encoder, states, what)
         else:
-            vectors = feature_cache.forward(self.running_encoder(), items, what, batch_size)
+            vectors = feature_cache.forward(self.running_encoder(), items, what)
         self._recent = (list(items), vectors) if keep else None
         return vectors
 

@@ -82,16 +82,13 @@ def autocast(encoder: Any) -> AbstractContextManager[object]:
     return nullcontext() if dtype == torch.float32 else torch.autocast(get_device(encoder).type, dtype)
 
 
-def encode_items(
-    encoder: Any, items: Sequence[Any], meter: Meter, batch_size: int | None = None
-) -> Float[Tensor, "row dim"]:
+def encode_items(encoder: Any, items: Sequence[Any], meter: Meter) -> Float[Tensor, "row dim"]:
     """Encode captions or images that are not in the cache.
 
     Args:
         encoder: A built encoder (`polyclip.models.backbone.Backbone`).
         items: Captions, or image sources.
         meter: Receives the number of rows just done.
-        batch_size: The most rows in a batch; by default as many as are efficient on the device.
 
     Returns:
         Features in float32 on the CPU, one row an item, in their order.
@@ -107,7 +104,7 @@ def encode_items(
     def prepare(batch: list[int]) -> State:
         return encoder.prepare([items[row] for row in batch])
 
-    run_in_batches(encoder, prepare, run, encoder.costs(items), meter, batch_size)
+    run_in_batches(encoder, prepare, run, encoder.costs(items), meter)
     return out
 
 

@@ -27,7 +27,7 @@ from polyclip.core.storage import get_cache_folder, hash_parts, write_atomically
 from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec
-from polyclip.models.batches import get_device
+from polyclip.models.batches import get_device, use_batch_size
 from polyclip.models.encoding import (
     build_encoder,
     encode_items,
@@ -353,20 +353,20 @@ def find_finite(encoder: Any, items: Sequence[Any], found: Float[Tensor, "row di
     finite = found.isfinite().all(dim=1)
     bad = (~finite).nonzero()[:, 0].tolist()
     if bad:
-        alone = encode_items(encoder, [items[row] for row in bad], lambda rows: None, 1)
+        with use_batch_size(1):
+            alone = encode_items(encoder, [items[row] for row in bad], lambda rows: None)
         finite[bad] = alone.isfinite().all(dim=1)
         finite[bad[0]] &= not finite.all()  # where none is at fault by itself
     return finite
 
 
-def forward(encoder: Any, items: Sequence[Any], what: str, batch_size: int | None = None) -> Float[Tensor, "row dim"]:
+def forward(encoder: Any, items: Sequence[Any], what: str) -> Float[Tensor, "row dim"]:
     """Encode items past the cache with an encoder that is already built; several processes share the work.
 
     Args:
         encoder: A built encoder.
         items: Captions, or image sources.
         what: What is encoded, for the progress bar.
-        batch_size: The most items in a batch.
 
     Returns:
         Features in float32 on the CPU, one row an item.
@@ -375,7 +375,7 @@ def forward(encoder: Any, items: Sequence[Any], what: str, batch_size: int | Non
     mine = items[distributed.get_own_rows(len(items))]
     with Progress(f"encoding {what}", len(mine)) as progress:
         form = get_inference_form(encoder, current_encode_precision(get_device(encoder)))
-        found = encode_items(form, mine, progress.advance, batch_size)
+        found = encode_items(form, mine, progress.advance)
     return distributed.gather_rows(found, distributed.count_own_rows(len(items)))
 
 

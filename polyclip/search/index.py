@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from polyclip.core.expected import check_count
 from polyclip.core.storage import is_file
 from polyclip.data.images import SUFFIXES
 from polyclip.errors import DataError
@@ -229,8 +230,8 @@ class Index:
             The most similar images, best first.
 
         Raises:
-            DataError: The query is empty, cannot be read, or is the name of an image's file as a text; `top_k` is below
-                1, or the weight is outside [0, 1].
+            DataError: The query is empty, cannot be read, or is the name of an image's file as a text; `top_k` is not a
+                whole number, at least 1, or the weight is outside [0, 1].
             UnknownName: There is no pack for the language.
 
         Example:
@@ -238,6 +239,7 @@ class Index:
 
         """
         check_weight(caption_weight)
+        top_k = check_count("top_k", top_k, DataError)
         embedding = self._embed(query, language)
         if not isinstance(query, str):
             return self.search_embeddings(embedding, top_k)[0]
@@ -320,7 +322,7 @@ class Index:
             Up to `top` hits for each query, best first.
 
         Raises:
-            DataError: The queries have another length or are not finite, or `top` is below 1.
+            DataError: The queries have another length or are not finite, or `top` is not a whole number, at least 1.
 
         """
         rows = self._check(queries, top)
@@ -335,8 +337,7 @@ class Index:
                 f"{self.folder} holds embeddings of length {self.manifest.dim}; queries are {list(rows.shape)}, "
                 "or not finite."
             )
-        if top < 1:
-            raise DataError(f"Expected at least one hit to look for, found top={top}.")
+        check_count("top", top, DataError)
         return rows
 
     def uses_captions(self, weight: float) -> bool:
@@ -431,7 +432,16 @@ def choose_out_folder(images: Path, out: Path | None) -> Path:
 
 @dataclass(frozen=True)
 class Changes:
-    """Result of an update: the index, counts, and one message for each skipped file."""
+    """Result of an update.
+
+    Attributes:
+        index: The index as it is now.
+        encoded: Images that were encoded; a copy of one that was there already is not.
+        added: Images that are new, or whose files changed.
+        removed: Images that are gone.
+        problems: One message for each file that was skipped.
+
+    """
 
     index: Index
     encoded: int

@@ -156,6 +156,11 @@ class Head(ProjectionHead):
         found = [member(standard) for member in self.members]
         return torch.cat(found, dim=1) * len(self.members) ** -0.5
 
+    def project(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
+        """What `forward` normalizes member by member, without dropout."""
+        standard = (features - self.mean) / self.deviation
+        return torch.cat([member.project(standard) for member in self.members], dim=1)  # type: ignore[operator]
+
     def draw_masks(self, rows: int) -> list[Bool[Tensor, "row width"]]:
         """Draw each member's dropout mask for `rows` rows, as `forward` would, so that rows can be embedded in several
         parts.
@@ -209,9 +214,13 @@ class RelativeHead(ProjectionHead):
 
     def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row anchor"]:
         """Embeddings (unit vectors) with one dimension for each pair."""
+        return normalize(self.project(features))
+
+    def project(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row anchor"]:
+        """Similarities to the known pairs, not normalized."""
         cosine = (normalize(features - self.mean) @ normalize(self.anchors - self.mean).T).clamp(min=0)
         least = cosine.topk(int(self.nearest), dim=1).values[:, -1:]
-        return normalize(torch.where(cosine >= least, cosine, 0.0) ** self.power)
+        return torch.where(cosine >= least, cosine, 0.0) ** self.power
 
 
 class IdentityHead(ProjectionHead):
@@ -223,3 +232,7 @@ class IdentityHead(ProjectionHead):
     def forward(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
         """Normalize the features to unit length."""
         return normalize(features)
+
+    def project(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
+        """The features as they are."""
+        return features

@@ -268,8 +268,12 @@ class JointHead(ProjectionHead):
         if self.training:
             standard = (features - self.mean) / self.deviation
             return embed_members(self.members, standard, kept or self.draw_masks(len(features)))
+        return normalize(self.project(features))
+
+    def project(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
+        """Embeddings before they are normalized, without dropout."""
         joined = self.concatenate(features)
-        return normalize(joined @ self.space if self.space.any() else joined)
+        return joined @ self.space if self.space.any() else joined
 
     def concatenate(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row total"]:
         """All parts, weighted and concatenated; not normalized, not folded."""
