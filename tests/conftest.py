@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import type_checks
+
+type_checks.install()  # before polyclip is imported
 LONGEST = (
     "end_to_end/test_first_light.py",
     "exporters/test_exports.py",
