@@ -28,7 +28,10 @@ UNSEEN = (
 
 def command(
     name: Annotated[
-        str, typer.Argument(help="claims, budget, data, model-size, forgetting, low-resource, sources or equity.")
+        str,
+        typer.Argument(
+            help="claims, budget, data, model-size, forgetting, low-resource, sources, equity or convergence."
+        ),
     ],
     lang: Annotated[
         list[str] | None,
@@ -49,6 +52,11 @@ def command(
     jobs: Annotated[
         int, typer.Option(min=1, help="Cells that run in parallel, each with its share of the CPU cores.")
     ] = 1,
+    batch_size: Annotated[int, typer.Option(min=2, help="Pairs a step; of convergence only.")] = 256,
+    steps: Annotated[int, typer.Option(min=50, help="Steps at most, validated every 50; of convergence only.")] = 1000,
+    finished: Annotated[
+        bool, typer.Option("--finished", help="Train nothing: report the cells that are finished so far.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder of the cells, tables and plots of all studies.")] = Path("studies"),
 ) -> None:
     """Test a claim of the LilT paper: one table, one plot, one JSON file; repeated, it resumes an interrupted study."""
@@ -68,8 +76,10 @@ def command(
         text_encoder=text_encoder,
         corpus=corpus,
         methods=tuple(method or ()),
+        batch=batch_size,
+        steps=steps,
     )
-    report = run_study(name, setting)
+    report = run_study(name, setting, finished_only=finished)
     console = PlainConsole()
     console.print(report.sheet.to_rich())
     console.print(report.verdict, highlight=False, soft_wrap=True)

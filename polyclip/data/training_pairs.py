@@ -74,8 +74,17 @@ def make_training_pairs(
     wanted = {row.concept for found in rows.values() for row in found}
     in_order = [concept for concept in corpus.reader.split_concepts(corpus.folder, split) if concept in wanted]
     return join_languages(
-        corpus, in_order, weighed, sample, weights, sum(named.values()) if chosen is None else chosen.named
+        corpus, in_order, weighed, sample, weights, count_epoch(named, sample) if chosen is None else chosen.named
     )
+
+
+def count_epoch(named: Mapping[str, int], sample: SamplingConfig) -> int:
+    """Count the pairs of one epoch: all named images of all languages.
+
+    With `sample.pairs` it is as if every language named as many as the one that names the most: else few pairs would
+    also mean few steps.
+    """
+    return sum(named.values()) if sample.pairs is None else len(named) * max(named.values())
 
 
 def read_rows(corpus: Corpus, languages: list[Language], split: str, sample: SamplingConfig) -> dict[str, list[Row]]:
@@ -197,7 +206,7 @@ def make_shard_pairs(corpus: Corpus, languages: list[Language], sample: Sampling
         torch.full((number,), views),
         *group_captions(parts.concept, number),
         sections=(parts.lengths, count_per_shard(table, parts.images) * views),
-        named=sum(named.values()),
+        named=count_epoch(named, sample),
         concepts=ShardConceptNames(table, parts.images),
         strata=parts.strata,
     )

@@ -25,7 +25,7 @@ from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.config import ModelConfig
 from polyclip.pipeline import collect_model_facts
 from polyclip.studies.energy import WATTS, measure_energy
-from polyclip.training.config import CONTINUED_HEADS, AlignConfig, OptimizerConfig
+from polyclip.training.config import CONTINUED_HEADS, AlignConfig, EarlyStopping, OptimizerConfig
 from polyclip.training.finetune import plan_continuation, read_recipe
 from polyclip.training.prepare import prepare_run, save_work, train_run
 from polyclip.training.shots import RANDOM, Shots
@@ -33,7 +33,11 @@ from polyclip.training.shots import RANDOM, Shots
 CACHED = OptimizerConfig(epochs=20, batch_size=512, learning_rate=2e-3, tower_learning_rate=0.0, weight_decay=0.1)
 LIVE = OptimizerConfig(epochs=1, batch_size=64, learning_rate=1e-4, tower_learning_rate=1e-4, weight_decay=0.1)
 LONGEST = 4  # maximum factor of epochs for a small share of the data
-LATER = {"caption_loss": 0.0, "few": None}  # fields added later: at these values they do not change a cell's name
+LATER = {
+    "caption_loss": 0.0,
+    "few": None,
+    "long": None,
+}  # fields added later: at these values they do not change a cell's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,19 @@ class ShotSpec:
     by: str = RANDOM
     start: str = ""  # a run folder; empty: the cell `make_starting_cell`
     identity: str = ""  # of the run's weights and of the captions, so that others make another cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongSpec:
+    """How a cell is trained until its validation score rises no more."""
+
+    fresh: bool  # encoders are trained with heads as they are initialized; else heads are trained first
+    steps: int  # at most
+    batch: int
+    every: int  # steps from one validation to the next
+    patience: int  # validations without a new best
+    head_rate: float  # learning rate of the heads while encoders are trained
+    views: int = 1  # of each image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +88,7 @@ class Cell:
     vision_layers: str = ""
     caption_loss: float = 0.0
     few: ShotSpec | None = None  # where it fine-tunes another run
+    long: LongSpec | None = None
 
     @property
     def name(self) -> str:
@@ -97,6 +115,8 @@ def build_config(cell: Cell, folder: Path) -> AlignConfig:
     """
     if cell.few is not None:
         return build_finetune_config(cell, cell.few, folder)
+    if cell.long is not None:
+        return build_long_config(replace(cell, long=None), cell.long, folder)
     recipe = ModelConfig(
         method=cell.method,
         text_encoder=cell.text_encoder,
@@ -122,6 +142,25 @@ def build_config(cell: Cell, folder: Path) -> AlignConfig:
         resume=True,
         lint=False,  # the study has checked once for all cells
         count_flops=True,
+    )
+
+
+def build_long_config(cell: Cell, long: LongSpec, folder: Path) -> AlignConfig:
+    """Build the configuration of a cell whose last phase runs until validation rises no more."""
+    run = build_config(cell, folder)
+    inside = find("methods", cell.method).METHOD.trains_towers
+    last = {"epochs": long.steps // long.every, "batch_size": long.batch}
+    if inside:
+        heads = replace(run.heads, epochs=0) if long.fresh else run.heads
+        towers = replace(run.towers, learning_rate=long.head_rate, **last)
+    else:
+        heads, towers = replace(run.heads, **last), run.towers
+    return replace(
+        run,
+        sample=replace(run.sample, views=long.views),
+        heads=heads,
+        towers=towers,
+        stopping=EarlyStopping(every=long.every, patience=long.patience),
     )
 
 

@@ -10,7 +10,7 @@ from polyclip.core.registry import find
 from polyclip.core.storage import write_text
 from polyclip.errors import PolyclipError
 from polyclip.report.plot import open_plot
-from polyclip.studies.runner import Results, Setting, run_variants
+from polyclip.studies.runner import Results, Setting, collect_finished, run_variants
 from polyclip.studies.sheet import Sheet
 
 BULKY = ("ranks", "groups", "log")  # parts of a record that stay in its cell
@@ -25,24 +25,31 @@ class StudyReport:
     files: list[Path]
 
 
-def run_study(name: str, setting: Setting) -> StudyReport:
+def run_study(name: str, setting: Setting, *, finished_only: bool = False) -> StudyReport:
     """Run what is missing of a study and write its report.
 
     Args:
         name: Name of a module in polyclip/studies/questions.
         setting: Languages, seeds, corpus, encoders and folder.
+        finished_only: Run nothing, and report the cells that are finished.
 
     Returns:
         Table, verdict and files.
 
     Raises:
         UnknownName: The study does not exist.
-        PolyclipError: matplotlib is missing.
+        PolyclipError: matplotlib is missing, or no cell is finished.
 
     """
     study = find("study", name)
     check_matplotlib()
-    return write_report(name, study, run_variants(study.plan(setting), setting), {})
+    variants = study.plan(setting)
+    results = collect_finished(variants, setting) if finished_only else run_variants(variants, setting)
+    if not results.records:
+        raise PolyclipError(
+            f"--finished: {setting.folder} has no scored cell of {name} yet; run the command without it first."
+        )
+    return write_report(name, study, results, study.collect(results) if hasattr(study, "collect") else {})
 
 
 def check_matplotlib() -> None:

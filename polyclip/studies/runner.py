@@ -2,7 +2,8 @@
 
 import multiprocessing
 import os
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
@@ -41,6 +42,8 @@ class Setting:
     corpus: str = "emoji"
     asked: tuple[str, ...]  # unseen languages that are scored
     methods: tuple[str, ...] = ()  # requested ones of the study's methods; empty: all
+    batch: int = 256  # of `convergence`, and the steps that it allows
+    steps: int = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +104,50 @@ def run_variants(variants: Sequence[Variant], setting: Setting) -> Results:
     for variant in variants:
         if variant.tuned_on:
             results.chosen[variant.label, variant.condition] = results.chosen[variant.label, variant.tuned_on]
+    drop_weights(trial_cells, {replace(v.cell, rate=results.chosen[v.label, v.condition]).name for v in tuned}, setting)
     cells = {(v.label, v.condition): expand_seeds(v, results.chosen[v.label, v.condition], setting) for v in variants}
     run_all([(cell, True) for found in cells.values() for cell in found], setting, "cells")
     results.records.update({key: [load_record(cell, setting) for cell in found] for key, found in cells.items()})
+    return results
+
+
+def drop_weights(trials: Sequence[Cell], kept: Collection[str], setting: Setting) -> None:
+    """Delete the weights of trials whose learning rate was not chosen: those of whole encoders fill a disk."""
+    for cell in trials:
+        if cell.name not in kept:
+            shutil.rmtree(setting.folder / "runs" / cell.name, ignore_errors=True)
+
+
+def collect_finished(variants: Sequence[Variant], setting: Setting) -> Results:
+    """Collect the finished cells of a study that is under way, without running any.
+
+    Args:
+        variants: Rows of the study.
+        setting: Options of the study.
+
+    Returns:
+        For each variant the trials that are done, the best rate among them, and that rate's scored seeds; variants
+        without a scored seed have no records.
+
+    """
+    results = Results(setting)
+    for variant in sorted(variants, key=lambda variant: bool(variant.tuned_on)):
+        key = variant.label, variant.condition
+        found = {
+            rate: read_record(record_path(replace(variant.cell, rate=rate, seed=0), setting)) for rate in variant.rates
+        }
+        done = {rate: record["validation"] for rate, record in found.items() if record is not None}
+        if variant.tuned_on:
+            rate = results.chosen.get((variant.label, variant.tuned_on))
+        else:
+            results.trials[key] = done
+            rate = max(done, key=lambda rate: done[rate]) if done else None
+        if rate is None:
+            continue
+        results.chosen[key] = rate
+        kept = [read_record(record_path(cell, setting)) for cell in expand_seeds(variant, rate, setting)]
+        if scored := [record for record in kept if record is not None and "ranks" in record]:
+            results.records[key] = scored
     return results
 
 

@@ -57,6 +57,20 @@ TOWERS = OptimizerConfig(epochs=3, batch_size=64, learning_rate=1e-4, tower_lear
 
 
 @dataclass(frozen=True, kw_only=True)
+class EarlyStopping:
+    """When a phase that trains for many steps is validated and ends.
+
+    Attributes:
+        every: Steps from one validation to the next; they take the place of an epoch's.
+        patience: Validations without a new best after which training ends.
+
+    """
+
+    every: int
+    patience: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlignConfig:
     """The configuration of one alignment: everything that decides its result, and where it is written."""
 
@@ -68,10 +82,11 @@ class AlignConfig:
     heads: OptimizerConfig = HEADS  # first phase of every method: heads on cached features
     towers: OptimizerConfig = TOWERS  # second phase of the methods that train something inside an encoder
     continued: Continuation | None = None  # the run to continue from; None: new heads
+    stopping: EarlyStopping | None = None  # of the method's last phase; None: it is validated and ends by epochs
     compute: Compute = Compute()
     advice: dict[str, Any] = field(default_factory=dict)  # what the languages' own packs decided, for run.toml
     resume: bool = False
-    count_flops: bool = False  # of a training step, into the log
+    count_flops: bool = False  # of a training step, into the log, with the processor seconds of each epoch
     class_names: bool = True  # whether to use the vision encoder's own class names beside the heads, where it has any
     lint: bool = True  # whether to check for train/test overlap first
     allow_leakage: str = ""  # why overlap is accepted
@@ -99,6 +114,7 @@ def collect_settings(run: AlignConfig) -> dict[str, Any]:
         "heads": asdict(run.heads),
         "towers": asdict(run.towers),
         **({} if run.continued is None else {"continued": describe_continuation(run.continued)}),
+        **({} if run.stopping is None else {"stopping": asdict(run.stopping)}),
         **({} if run.compute.precision == "fp32" else {"precision": run.compute.precision}),
         "encode_precision": current_encode_precision(),
         **({} if run.class_names else {"class_names": False}),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from polyclip.training import checkpoint, compute, fsdp
 from polyclip.training.branch_data import Validation
 from polyclip.training.collapse import check_collapse
 from polyclip.training.compute import Compute
-from polyclip.training.config import OptimizerConfig
+from polyclip.training.config import EarlyStopping, OptimizerConfig
 from polyclip.training.divergence import explain_divergence
 from polyclip.training.grad_cache import Inputs, Objective, StepPairs, backward
 from polyclip.training.trackers import Observer, ignore_line
@@ -49,9 +50,10 @@ class Phase:
     taught: bool = False  # captions' rows take the place of image rows
     penalty: Callable[[Tensor, Tensor], Tensor] | None = None  # (features, embeddings) of a branch
     compute: Compute = Compute()
-    count_flops: bool = False  # of the first step, into the log
+    count_flops: bool = False  # of an epoch's first step, into the log, with the epoch's processor seconds
     last: bool = False  # keep the last epoch rather than the best: where validation has more captions than training
     resumable: bool = True  # whether checkpoints are written
+    stopping: EarlyStopping | None = None  # None: an epoch shows as many pairs as there are named images, and all run
     stop: int | None = None  # epochs after which training ends, of a schedule of `settings.epochs`; None: all
     judged: str = "validation"  # what `validate` measures, as the log calls it
     until: float = (
@@ -79,8 +81,17 @@ class Phase:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of an epoch, which shows as many pairs as there are named images."""
+        """Steps of an epoch, which shows as many pairs as there are named images, unless `stopping` says otherwise."""
+        if self.stopping is not None:
+            return self.stopping.every
         return math.ceil(self.pairs.named / self.batch)
+
+    def has_stalled(self, log: list[dict[str, Any]]) -> bool:
+        """Whether validation has not reached a new best for as long as `stopping` waits."""
+        if self.stopping is None:
+            return False
+        values = [line[self.judged] for line in log]
+        return len(values) - 1 - values.index(max(values)) >= self.stopping.patience
 
     def read_spreads(self) -> dict[str, float]:
         """How far apart embeddings and scores lay when `validate` was last called; empty where it does not say."""
@@ -111,7 +122,6 @@ def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
         RunError: The loss is not finite, embeddings collapsed, or the checkpoint does not fit.
 
     """
-    total = phase.settings.epochs * phase.steps_per_epoch
     accelerator = compute.create_accelerator(phase.compute)
     fixed = frozenset(name for name, parameter in aligner.named_parameters() if parameter.requires_grad) - set(
         phase.trained
@@ -121,23 +131,27 @@ def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
     checkpoint.restore(optimizer, moments)
     peaks = [group["lr"] for group in optimizer.param_groups]
     judge = partial(compute.run_validation, accelerator, model, aligner, phase.trained, phase.validate)
-    with Progress(f"training {phase.name}", total * phase.batch) as progress, distributed.explain_lost_process():
-        progress.advance(state.epoch * phase.steps_per_epoch * phase.batch)
+    size = phase.steps_per_epoch * phase.batch
+    with (
+        Progress(f"training {phase.name}", phase.settings.epochs * size) as progress,
+        distributed.explain_lost_process(),
+    ):
+        progress.advance(state.epoch * size)
         yield from state.log
         if not state.log:  # a phase that does not improve validation ends where it began
             record_line({"epoch": 0, phase.judged: judge()}, state, aligner, phase)
             yield state.log[-1]
-        for epoch in range(state.epoch, phase.end):
-            started = time.monotonic()
+        for epoch in takewhile(lambda _: not phase.has_stalled(state.log), range(state.epoch, phase.end)):
+            started, busy = time.monotonic(), time.process_time()
             losses, flops = run_epoch(epoch, accelerator, model, optimizer, phase, peaks, progress)
             if len(losses) < phase.steps_per_epoch:
                 break
             value = judge()
             progress.note = f"loss {sum(losses) / len(losses):.3f}, {phase.judged} recall {value:.3f}"
             line = {"epoch": epoch + 1, "batch": phase.batch, "loss": sum(losses) / len(losses), phase.judged: value}
+            cost = {"flops": flops * phase.steps_per_epoch, "processor_seconds": time.process_time() - busy}
             line |= {"scale": aligner.scale().item(), "seconds": time.monotonic() - started}
-            line |= {"flops": flops * phase.steps_per_epoch} if phase.count_flops else {}
-            record_line(line, state, aligner, phase)
+            record_line(line | cost if phase.count_flops else line, state, aligner, phase)
             if phase.resumable and checkpoint.is_due(state, phase.end):
                 checkpoint.write(phase.folder, phase.name, phase.settings, aligner, optimizer, state)
             yield state.log[-1]

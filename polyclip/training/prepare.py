@@ -222,6 +222,7 @@ def make_phase(name: str, settings: OptimizerConfig, work: Work) -> Phase:
             precision=pick_precision(run.compute.precision, live),
             micro_batch=run.compute.micro_batch if live or not aligner.method.trains_towers else None,
         ),
+        stopping=run.stopping if live or not aligner.method.trains_towers else None,
         observe=work.observe,
     )
 

@@ -179,6 +179,16 @@ def test_temperature_is_between_proportional_and_equal() -> None:
     )
 
 
+def test_few_pairs_of_a_language_do_not_mean_few_steps() -> None:
+    corpus, languages = load_corpus("emoji"), [resolve_language(code) for code in ("sw", "yo", "en")]
+    few, many, whole = (
+        make_training_pairs(corpus, languages, "train", SamplingConfig(pairs=pairs)) for pairs in (8, 512, None)
+    )
+    english = len(reader.read(corpus.folder, "en", "train"))
+    assert few.named == many.named == 3 * english
+    assert 0.9 * few.named < whole.named <= few.named and few.drawable < many.drawable < whole.drawable
+
+
 def test_few_of_a_language_are_drawn_beside_all_of_another() -> None:
     corpus, languages = load_corpus("emoji"), [resolve_language("sw"), resolve_language("en")]
     rows = reader.read(corpus.folder, "sw", "train")

@@ -5,6 +5,7 @@ runs go on.
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +17,14 @@ from polyclip.errors import UnknownName
 from polyclip.languages.schema import load_language
 from polyclip.studies import energy as _energy
 from polyclip.studies import plan, runner
-from polyclip.studies.cells import Cell, build_config
+from polyclip.studies.cells import CACHED, Cell, LongSpec, build_config, train
 from polyclip.studies.figures import compute_mean_hits, compute_recall, compute_share, compute_spread
 from polyclip.studies.labels import annotate_points
 from polyclip.studies.plan import TRIALS, choose_methods, list_rates, make_variant
+from polyclip.studies.questions import convergence
 from polyclip.studies.questions.budget import find_best_within
-from polyclip.studies.runner import Results, Setting, run_variants
+from polyclip.studies.runner import Results, Setting, collect_finished, run_variants
+from polyclip.training.config import EarlyStopping
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
@@ -97,7 +100,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Cell, bool]]:
 
 
 def test_every_study_is_there() -> None:
-    assert set(list_names("study")) == {*OF_THE_PAPER, "sources", "equity"}
+    assert set(list_names("study")) == {*OF_THE_PAPER, "sources", "equity", "convergence"}
 
 
 def test_every_method_has_as_many_trials() -> None:
@@ -385,6 +388,48 @@ def test_energy_says_whether_it_was_measured(tmp_path: Path) -> None:
     with _energy.measure_energy() as energy:
         sum(range(200_000))
     assert energy.joules > 0 or energy.measured
+
+
+def test_long_training_has_a_rate_of_four_and_starts_from_fresh_and_from_trained_heads(
+    tmp_path: Path, ran: list[tuple[Cell, bool]]
+) -> None:
+    given = setting(tmp_path, methods=("full", "heads"), seeds=1, batch=64, steps=400)
+    variants = convergence.plan(given)
+    assert [(v.label, v.condition, len(v.rates)) for v in variants] == [
+        ("full", "fresh heads", 4),
+        ("full", "heads first", 4),
+        ("heads", "fresh heads", 4),
+    ]
+    fresh, warm, heads = (build_config(replace(v.cell, rate=v.rates[0]), tmp_path) for v in variants)
+    assert (fresh.heads.epochs, warm.heads.epochs, heads.heads.epochs) == (0, CACHED.epochs, 8)
+    assert fresh.towers.epochs == warm.towers.epochs == 8 and fresh.towers.batch_size == heads.heads.batch_size == 64
+    assert (fresh.towers.tower_learning_rate, heads.heads.learning_rate) == (variants[0].rates[0], variants[2].rates[0])
+    assert fresh.stopping == EarlyStopping(every=50, patience=4)
+
+    assert not collect_finished(variants, given).records  # nothing has been run
+    run_variants(variants[:1], given)
+    found = collect_finished(variants, given)
+    assert list(found.records) == [("full", "fresh heads")] and len(found.trials["full", "fresh heads"]) == 4
+    assert "nothing but `full`" in convergence.verdict(found)
+
+
+def test_long_training_ends_when_validation_rises_no_more(tmp_path: Path) -> None:
+    towers = {"text_encoder": write_text_encoder(tmp_path / "text"), "tower": write_vision_tower(tmp_path / "vision")}
+    corpus = str(write_corpus(tmp_path / "corpus"))
+    long = LongSpec(fresh=True, steps=80, batch=4, every=2, patience=3, head_rate=1e-2)
+    facts = {"languages": ("en",), "asked": (), "corpus": corpus, "dim": 8, "long": long, "seed": 0} | towers
+    cell = Cell(method="lilt-ln", rate=1e-2, **facts)
+    found = train(cell, tmp_path / "whole")
+    heads, *log = found["log"]
+    assert heads["phase"] == "heads" and log[0]["epoch"] == 0 and heads["validation"] == log[0]["validation"]
+    values = [line["validation"] for line in log]
+    best = values.index(max(values))
+    assert len(log) == min(best + 3, 40) + 1 and len(log) < 41
+    points = convergence.trace(found)
+    assert [point["step"] for point in points] == [convergence.EVERY * number for number in range(len(log))]
+    spent = [point["processor_seconds"] for point in points]
+    assert spent == sorted(spent) and spent[-1] > 0
+    assert convergence.find_best(found)["validation"] == found["validation"] == max(values)
 
 
 def test_unknown_studies_and_methods_are_one_sentence(tmp_path: Path) -> None:

@@ -1,0 +1,205 @@
+"""Claims 1, 2, 3 and 6 again, of models that are trained until their validation score rises no more."""
+
+from itertools import accumulate
+from typing import Any
+
+from polyclip.report.plot import add_legend
+from polyclip.studies.cells import LongSpec
+from polyclip.studies.energy import WATTS
+from polyclip.studies.figures import (
+    Record,
+    compute_recall,
+    compute_share,
+    compute_spread,
+    list_trained_languages,
+    list_unseen_languages,
+)
+from polyclip.studies.plan import choose_methods, make_cell
+from polyclip.studies.questions.claims import format_share
+from polyclip.studies.questions.forgetting import TEXT, VISION, format_retention
+from polyclip.studies.runner import Results, Setting, Variant
+from polyclip.studies.sheet import Sheet
+
+CLAIM = "Less than 7 % of the parameters match full training (claim 1), once everything is trained to the end."
+REFERENCE = "full"
+METHODS = [
+    *("full", "lit", "lilt-lwa", "lilt-ln", "heads", "lilt-da", "lilt-bf", "lora", "head-glu", "head-mlp"),
+    *("lit-reversed", "first-blocks"),
+]
+QUICK = ["full", "lilt-da", "lilt-ln", "heads"]
+FRESH, WARM = "fresh heads", "heads first"
+EVERY = 50  # steps from one validation to the next
+PATIENCE = 4  # validations without a new best
+HEAD_RATE = 1e-3  # of fresh heads while encoders are trained; heads that were trained first go on at a tenth of it
+WHOLE = (1e-4, 3e-5, 3e-4, 1e-5)  # those tried first come first, for tables of an unfinished study
+SMALL = (3e-4, 1e-3, 1e-4, 3e-5)
+FEW = (1e-3, 3e-4, 3e-3, 1e-4)
+HEADS = (2e-3, 4e-3, 1e-3, 5e-4)
+RATES = dict.fromkeys(("full", "lit", "lit-reversed", "first-blocks"), WHOLE)
+RATES |= dict.fromkeys(("lilt-ln", "lilt-bf"), FEW) | dict.fromkeys(("lilt-lwa", "lilt-da", "lora"), SMALL)
+
+
+def plan(setting: Setting) -> list[Variant]:
+    """Plan each method from fresh heads, and where it trains encoders also from trained heads at the rate chosen
+    there.
+    """
+    found = []
+    for method in choose_methods(QUICK if setting.quick and not setting.methods else METHODS, setting.methods):
+        rates = RATES.get(method, HEADS)[: 1 if setting.quick else None]
+        for start in (FRESH, WARM) if method in RATES and not setting.quick else (FRESH,):
+            long = LongSpec(
+                fresh=start == FRESH,
+                steps=setting.steps,
+                batch=setting.batch,
+                every=EVERY,
+                patience=PATIENCE,
+                head_rate=HEAD_RATE if start == FRESH else HEAD_RATE / 10,
+            )
+            cell = make_cell(setting, method, long=long)
+            found.append(
+                Variant(label=method, condition=start, cell=cell, rates=rates, tuned_on="" if start == FRESH else FRESH)
+            )
+    return found
+
+
+def table(results: Results) -> Sheet:
+    """Build a table of recall, of what was forgotten, and of the cost up to the best validation."""
+    first = next(iter(results.records.values()))[0]
+    trained, others = list_trained_languages(first), list_unseen_languages(first)
+    rows: list[tuple[str, ...]] = []
+    for (method, start), records in results.records.items():
+        reference = results.records.get((REFERENCE, start))
+        best = [find_best(record) for record in records]
+        tried = results.trials.get((method, FRESH), {})
+        rows.append(
+            (
+                method,
+                start,
+                f"{100 * records[0]['model']['trained_share_without_embeddings']:.2f}",
+                f"{100 * average(records, 'validation'):.1f}",
+                compute_recall(records, trained).format_percent(),
+                format_share(records, reference, trained),
+                compute_recall(records, others).format_percent(),
+                format_share(records, reference, others),
+                format_retention(records, TEXT),
+                format_retention(records, VISION),
+                f"{sum(line['step'] for line in best) / len(best):.0f}",
+                f"{sum(line['processor_seconds'] for line in best) / len(best):.0f}",
+                f"{sum(line['joules'] for line in best) / len(best) / 1000:.2f}",
+                f"{results.chosen[method, start]:g} of {len(tried)}",
+                f"{len(records)} (± {100 * compute_spread(records, trained):.1f})",
+            )
+        )
+    return Sheet(
+        "trained until validation rises no more",
+        (
+            *("method", "start", "trainable % without embeddings", "validation", "trained languages", "of full"),
+            *("unseen languages", "of full ", "text encoder", "same ImageNet class", "best step", "core s", "kJ"),
+            *("rate", "seeds (± recall)"),
+        ),
+        rows,
+        describe(results, trained, others),
+    )
+
+
+def describe(results: Results, trained: list[str], others: list[str]) -> str:
+    """Describe the setting and what the columns mean."""
+    setting = results.setting
+    return (
+        f"at most {setting.steps} steps of {setting.batch} pairs, validated every {EVERY} steps, ended after "
+        f"{PATIENCE} validations without a new best; validation: mean recall@1/5/10 of the best one; then text to "
+        "image recall@10 on test concepts, percent [95 % over concept groups], trained: "
+        f"{', '.join(trained)}; unseen: {', '.join(others)}; of full: from the same start; text encoder, ImageNet "
+        "class: as in the study of forgetting; best step, core s and kJ: training up to the best validation, kJ are "
+        f"no measurement but processor seconds at an assumed {WATTS:g} W; rate: the best one of those tried with "
+        "seed 0 from fresh heads"
+    )
+
+
+def average(records: list[Record], key: str) -> float:
+    """Average a value over seeds."""
+    return float(sum(record[key] for record in records) / len(records))
+
+
+def trace(record: Record) -> list[Record]:
+    """Trace the validation score of a cell over its cost.
+
+    Args:
+        record: Of a cell.
+
+    Returns:
+        For each validation of the last phase its `step`, `validation`, and from the beginning of training, with the
+        heads' phase, `seconds`, `processor_seconds` and `joules`.
+
+    """
+    log = record["log"]
+    spent = {key: list(accumulate(line.get(key, 0.0) for line in log)) for key in ("seconds", "processor_seconds")}
+    return [
+        {
+            "step": EVERY * line["epoch"],
+            "validation": line["validation"],
+            "seconds": spent["seconds"][number],
+            "processor_seconds": spent["processor_seconds"][number],
+            "joules": WATTS * spent["processor_seconds"][number],
+        }
+        for number, line in enumerate(log)
+        if line["phase"] == log[-1]["phase"]
+    ]
+
+
+def find_best(record: Record) -> Record:
+    """Find the point of a cell's curve with the best validation score, the first of several."""
+    return max(trace(record), key=lambda point: point["validation"])
+
+
+def collect(results: Results) -> dict[str, Any]:
+    """Collect the validation curves of all cells for the JSON."""
+    return {
+        "curves": [
+            {"method": method, "start": start, "seed": record["cell"]["seed"], "points": trace(record)}
+            for (method, start), records in results.records.items()
+            for record in records
+        ]
+    }
+
+
+def plot(results: Results, axes: Any) -> None:
+    """Draw validation over processor seconds and joules, seed 0, dashed where heads were trained first."""
+    for (method, start), records in results.records.items():
+        points = trace(records[0])
+        axes.plot(
+            [max(point["processor_seconds"], 1.0) for point in points],
+            [100 * point["validation"] for point in points],
+            linestyle="-" if start == FRESH else "--",
+            label=method if start == FRESH else f"{method}, {start}",
+        )
+    axes.set(xscale="log", xlabel="CPU seconds of training", ylabel="validation recall@1/5/10, %")
+    above = axes.secondary_xaxis("top", functions=(lambda seconds: WATTS * seconds, lambda joules: joules / WATTS))
+    above.set_xlabel(f"joules, at an assumed {WATTS:g} W", fontsize="small")
+    add_legend(axes)
+
+
+def verdict(results: Results) -> str:
+    """Say which lighter methods match full training from fresh heads, and which it beats."""
+    reference = results.records.get((REFERENCE, FRESH))
+    if reference is None:
+        return "Cannot tell: `full` was not run from fresh heads."
+    trained = list_trained_languages(reference[0])
+    shares = {
+        method: compute_share(records, reference, trained)
+        for (method, start), records in results.records.items()
+        if start == FRESH and method != REFERENCE
+    }
+    if not shares:
+        return "Cannot tell: nothing but `full` was run from fresh heads."
+    sides = {
+        "ahead of full training": [method for method, share in shares.items() if share.low > 1],
+        "behind it": [method for method, share in shares.items() if share.high < 1],
+        "not told apart from it": [method for method, share in shares.items() if share.low <= 1 <= share.high],
+    }
+    said = "; ".join(
+        f"{place}: {', '.join(f'{method} {shares[method].format_ratio()}' for method in found)}"
+        for place, found in sides.items()
+        if found
+    )
+    return f"From fresh heads, on trained languages, {said}. Intervals are over concepts, not over seeds."
