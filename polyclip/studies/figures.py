@@ -102,6 +102,11 @@ def compute_share(
     return Estimate(float(own[known].mean() / other[known].mean()), float(low), float(high))
 
 
+def format_share(records: Sequence[Record], reference: Sequence[Record] | None, languages: Sequence[str]) -> str:
+    """Format recall relative to the reference; a dash without one."""
+    return "-" if reference is None else compute_share(records, reference, languages).format_ratio()
+
+
 def compute_spread(records: Sequence[Record], languages: Sequence[str], k: int = 10) -> float:
     """Compute the standard deviation of recall@k over seeds; 0 for one seed."""
     values = [float(np.nanmean(compute_hits(record, languages, k))) for record in records]

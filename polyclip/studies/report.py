@@ -12,6 +12,7 @@ from polyclip.errors import PolyclipError
 from polyclip.report.plot import open_plot
 from polyclip.studies.runner import Results, Setting, collect_finished, run_variants
 from polyclip.studies.sheet import Sheet
+from polyclip.studies.traces import collect_traces
 
 BULKY = ("ranks", "groups", "log")  # parts of a record that stay in its cell
 
@@ -49,7 +50,8 @@ def run_study(name: str, setting: Setting, *, finished_only: bool = False) -> St
         raise PolyclipError(
             f"--finished: {setting.folder} has no scored cell of {name} yet; run the command without it first."
         )
-    return write_report(name, study, results, study.collect(results) if hasattr(study, "collect") else {})
+    curves = collect_traces(results)
+    return write_report(name, study, results, {"curves": curves} if curves else {})
 
 
 def check_matplotlib() -> None:

@@ -24,6 +24,7 @@ from polyclip.studies.plan import TRIALS, choose_methods, list_rates, make_varia
 from polyclip.studies.questions import convergence
 from polyclip.studies.questions.budget import find_best_within
 from polyclip.studies.runner import Results, Setting, collect_finished, run_variants
+from polyclip.studies.traces import find_best, trace
 from polyclip.training.config import EarlyStopping
 from tests.command import polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
@@ -425,11 +426,11 @@ def test_long_training_ends_when_validation_rises_no_more(tmp_path: Path) -> Non
     values = [line["validation"] for line in log]
     best = values.index(max(values))
     assert len(log) == min(best + 3, 40) + 1 and len(log) < 41
-    points = convergence.trace(found)
-    assert [point["step"] for point in points] == [convergence.EVERY * number for number in range(len(log))]
+    points = trace(found)
+    assert [point["step"] for point in points] == [2 * number for number in range(len(log))]
     spent = [point["processor_seconds"] for point in points]
     assert spent == sorted(spent) and spent[-1] > 0
-    assert convergence.find_best(found)["validation"] == found["validation"] == max(values)
+    assert find_best(found)["validation"] == found["validation"] == max(values)
 
 
 def test_unknown_studies_and_methods_are_one_sentence(tmp_path: Path) -> None:

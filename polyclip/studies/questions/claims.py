@@ -4,10 +4,10 @@ from typing import Any
 
 from polyclip.studies.drawing import draw_against_share
 from polyclip.studies.figures import (
-    Record,
     compute_recall,
     compute_share,
     compute_spread,
+    format_share,
     list_trained_languages,
     list_unseen_languages,
 )
@@ -68,11 +68,6 @@ def table(results: Results) -> Sheet:
         f"{1 if results.setting.quick else TRIALS} "
         "validation trial(s) for its learning rate, closed forms as many constants as they try",
     )
-
-
-def format_share(records: list[Record], reference: list[Record] | None, languages: list[str]) -> str:
-    """Format recall relative to the reference; a dash without one."""
-    return "-" if reference is None else compute_share(records, reference, languages).format_ratio()
 
 
 def plot(results: Results, axes: Any) -> None:

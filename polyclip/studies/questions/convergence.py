@@ -1,6 +1,5 @@
 """Claims 1, 2, 3 and 6 again, of models that are trained until their validation score rises no more."""
 
-from itertools import accumulate
 from typing import Any
 
 from polyclip.report.plot import add_legend
@@ -11,14 +10,15 @@ from polyclip.studies.figures import (
     compute_recall,
     compute_share,
     compute_spread,
+    format_share,
     list_trained_languages,
     list_unseen_languages,
 )
 from polyclip.studies.plan import choose_methods, make_cell
-from polyclip.studies.questions.claims import format_share
-from polyclip.studies.questions.forgetting import TEXT, VISION, format_retention
+from polyclip.studies.retention import TEXT, VISION, format_retention
 from polyclip.studies.runner import Results, Setting, Variant
 from polyclip.studies.sheet import Sheet
+from polyclip.studies.traces import find_best, trace
 
 CLAIM = "Less than 7 % of the parameters match full training (claim 1), once everything is trained to the end."
 REFERENCE = "full"
@@ -119,48 +119,6 @@ def describe(results: Results, trained: list[str], others: list[str]) -> str:
 def average(records: list[Record], key: str) -> float:
     """Average a value over seeds."""
     return float(sum(record[key] for record in records) / len(records))
-
-
-def trace(record: Record) -> list[Record]:
-    """Trace the validation score of a cell over its cost.
-
-    Args:
-        record: Of a cell.
-
-    Returns:
-        For each validation of the last phase its `step`, `validation`, and from the beginning of training, with the
-        heads' phase, `seconds`, `processor_seconds` and `joules`.
-
-    """
-    log = record["log"]
-    spent = {key: list(accumulate(line.get(key, 0.0) for line in log)) for key in ("seconds", "processor_seconds")}
-    return [
-        {
-            "step": EVERY * line["epoch"],
-            "validation": line["validation"],
-            "seconds": spent["seconds"][number],
-            "processor_seconds": spent["processor_seconds"][number],
-            "joules": WATTS * spent["processor_seconds"][number],
-        }
-        for number, line in enumerate(log)
-        if line["phase"] == log[-1]["phase"]
-    ]
-
-
-def find_best(record: Record) -> Record:
-    """Find the point of a cell's curve with the best validation score, the first of several."""
-    return max(trace(record), key=lambda point: point["validation"])
-
-
-def collect(results: Results) -> dict[str, Any]:
-    """Collect the validation curves of all cells for the JSON."""
-    return {
-        "curves": [
-            {"method": method, "start": start, "seed": record["cell"]["seed"], "points": trace(record)}
-            for (method, start), records in results.records.items()
-            for record in records
-        ]
-    }
 
 
 def plot(results: Results, axes: Any) -> None:

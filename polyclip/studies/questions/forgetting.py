@@ -5,12 +5,12 @@ from typing import Any
 from polyclip.studies.drawing import draw_change
 from polyclip.studies.figures import Record, compute_recall, list_unseen_languages
 from polyclip.studies.plan import plan_all_methods
+from polyclip.studies.retention import TEXT, VISION, average, format_retention
 from polyclip.studies.runner import Results, Setting, Variant
 from polyclip.studies.sheet import Sheet
 
 CLAIM = "Existing knowledge is conserved more strongly under parameter-efficient training (claim 3)."
 REFERENCE = "full"
-TEXT, VISION = "text encoder", "vision tower"  # values of `part` in stored records
 
 
 def plan(setting: Setting) -> list[Variant]:
@@ -44,29 +44,6 @@ def table(results: Results) -> Sheet:
         f"{results.setting.seeds} seeds; "
         "0.0 and 100.0 by construction where an encoder is frozen",
     )
-
-
-def format_retention(records: list[Record], part: str) -> str:
-    """Format the mean change over seeds; for images, the share with an unchanged class."""
-    lines = [
-        line
-        for record in records
-        for line in record["knowledge"]
-        if line["part"] == part and ("never" in line["question"] or part == VISION)
-    ]
-    if not lines:
-        return "100.0" if part == VISION else "-"
-    if part == VISION:
-        return f"{100 * average(lines, 'after'):.1f}"
-    return (
-        f"{100 * average(lines, 'change'):+.1f} [{100 * average(lines, 'low'):+.0f}, "
-        f"{100 * average(lines, 'high'):+.0f}]"
-    )
-
-
-def average(lines: list[Record], key: str) -> float:
-    """Average a value over seeds."""
-    return sum(line[key] for line in lines) / len(lines)
 
 
 def average_change(records: list[Record], part: str = TEXT) -> float:
