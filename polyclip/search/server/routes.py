@@ -80,6 +80,7 @@ class Endpoints:
 
     async def get_indexes(self, request: Request) -> Response:
         """GET /api/indexes: the collections as JSON."""
+        await self.catalog.refresh()
         found = [
             {
                 "index": each.name,

@@ -752,6 +752,10 @@ def test_an_index_that_is_written_again_is_noticed(home: Home, tmp_path: Path) -
         assert client.get("/health").json()["pictures"] == 24
         Image.new("RGB", (64, 64), "orange").save(pictures / "new.png")
         update_index(pictures, home.catalog.collections["index"].index.model, tmp_path / "index")
+        assert client.get("/api/indexes").json()["indexes"][0]["pictures"] == 25
+        assert client.get("/health").json()["pictures"] == 25
+        Image.new("RGB", (64, 64), "navy").save(pictures / "new.png")
+        update_index(pictures, home.catalog.collections["index"].index.model, tmp_path / "index")
         assert client.get("/api/search", params={"q": "mraba"}).status_code == 200
         assert client.get("/health").json()["pictures"] == 25
         (tmp_path / "index" / "index.json").write_text("{}", "utf-8")  # damaged: what was read is served on
