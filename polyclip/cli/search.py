@@ -155,7 +155,7 @@ def choose_protocol(thumbnails: str, *, json: bool) -> "Protocol | None":
     protocol = find_protocol() if sys.stdout.isatty() else None  # never into a pipe or a file
     if protocol is None and thumbnails == "on":
         where = "this terminal is not known to show images" if sys.stdout.isatty() else "this is not a terminal"
-        raise DataError(f"--thumbnails on: {where}. Those that are: {NAMES}, outside tmux and screen.")
+        raise DataError(f"--thumbnails on: {where}. Thumbnails are shown by {NAMES}, outside tmux and screen.")
     return protocol
 
 

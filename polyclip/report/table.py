@@ -108,7 +108,7 @@ def build_overview(scores: Sequence[Score], protocols: Sequence[str]) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    drawn.add_column("protocol", no_wrap=True)
+    drawn.add_column("protocol", overflow="fold")
     for heading in ("gallery", *trained, "trained", "unseen", "chance"):
         drawn.add_column(heading, justify="right", no_wrap=True)
     for protocol in protocols:

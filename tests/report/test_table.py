@@ -54,6 +54,17 @@ def test_tables_fit_80_columns(trained: list[str]) -> None:
     assert f"over {len(trained)} trained and 2 unseen languages" in " ".join(text.getvalue().split())
 
 
+def test_a_long_protocol_wraps_and_cuts_no_figure() -> None:
+    found = [
+        replace(score, protocol=f"{score.protocol}/no-flags of emoji") for score in scores({"sw": True, "en": True})
+    ]
+    text = StringIO()
+    Console(file=text, width=80).print(build_tables(found)[-1])
+    said = text.getvalue()
+    assert "…" not in said and "/no-flags-symbols" in said and "gallery" in said
+    assert sum(line.count("50.0") == 3 and " 2.8 " in line for line in said.splitlines()) == 2
+
+
 def render(found: list[Score], without: list[str]) -> str:
     text = StringIO()
     for table in build_tables(found, without)[:1]:
