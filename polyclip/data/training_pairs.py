@@ -114,7 +114,7 @@ def refuse_empty(counts: Mapping[str, int], corpus: str, split: str) -> None:
         if not count:
             raise DataError(
                 f"Corpus {corpus!r} has no caption in language {code!r} in split {split!r}; add some, or choose "
-                "another language or corpus. Fewer than 300 images can be tested in turn, with --folds 5 (folds=5 in Python)."
+                "another language or corpus. Fewer than 300 images can be tested in turn: --folds 5 (folds=5)."
             )
 
 
