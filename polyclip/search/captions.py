@@ -81,9 +81,12 @@ def find_captions(
         return [], []
     problems: list[str] = []
     if source.place == BESIDE:
-        found = [*read_beside(root, paths, problems, follow_links=follow_links), *read_metadata(root, problems)]
+        found = [
+            *read_beside(root, paths, problems, follow_links=follow_links),
+            *read_metadata(root, source.language, problems),
+        ]
     elif Path(source.place).suffix.lower() in SUFFIXES:
-        found = read_captions_table(root, Path(source.place), problems)
+        found = read_captions_table(root, Path(source.place), source.language, problems)
     else:
         found = read_corpus(root, source.place)
     order = {path: place for place, path in enumerate(paths)}
@@ -160,20 +163,20 @@ def read_text(file: Path, root: Path, *, follow_links: bool) -> list[str]:
         raise DataError(f"{file}: cannot be read ({error.strerror or error}).") from error
 
 
-def read_metadata(root: Path, problems: list[str]) -> list[Caption]:
+def read_metadata(root: Path, language: str, problems: list[str]) -> list[Caption]:
     """Read `metadata.csv` or `metadata.jsonl` of an imagefolder; one that is no table of captions is a problem."""
     path = next((root / name for name in METADATA if is_file(root / name)), None)
     if path is None:
         return []
     try:
-        return read_captions_table(root, path, problems)
+        return read_captions_table(root, path, language, problems)
     except PolyclipError as error:
         problems.append(f"captions of {error}")
         return []
 
 
-def read_captions_table(root: Path, path: Path, problems: list[str]) -> list[Caption]:
-    """Read the captions of a table, whose images are looked up below the root.
+def read_captions_table(root: Path, path: Path, language: str, problems: list[str]) -> list[Caption]:
+    """Read the captions of a table, whose images are looked up below the root; a language is that of the only column.
 
     Raises:
         DataError: It cannot be read, or its columns cannot be guessed; the message names the command that has options.
@@ -181,7 +184,7 @@ def read_captions_table(root: Path, path: Path, problems: list[str]) -> list[Cap
     """
     try:
         table = read_table(path)
-        draft, _ = match_table(table, replace(find_columns(table), split=None), root)
+        draft, _ = match_table(table, replace(find_columns(table, language=language), split=None), root)
     except (DataError, UnknownName) as error:
         if OPTION.search(str(error)) is None:
             raise

@@ -187,6 +187,18 @@ def test_metadata_of_an_imagefolder_is_found(mine: Path) -> None:
     assert list_captions(found.index) == {} and "metadata.csv" in found.problems[-1]
 
 
+def test_lang_names_the_language_of_a_table_that_does_not(mine: Path) -> None:
+    (mine / "images" / "metadata.csv").write_text("file_name,text\nb.png,gari jekundu\n", "utf-8")
+    coco = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"image_id": 1, "caption": "a red car"}]}
+    (mine / "coco.json").write_text(json.dumps(coco), "utf-8")
+    (mine / "own.csv").write_text("file_name,sw,note\na.png,gari,two words\n", "utf-8")
+    assert list_captions(index(mine, captions_language="sw")) == {"b.png": [("gari jekundu", "sw")]}
+    said = list_captions(index(mine, captions=str(mine / "coco.json"), captions_language="en"))
+    assert said == {"a.png": [("a red car", "en")]}
+    said = list_captions(index(mine, captions=str(mine / "own.csv"), captions_language="en"))
+    assert said == {"a.png": [("gari", "sw")]}
+
+
 def test_captions_change_and_go(mine: Path) -> None:
     write_beside(mine)
     first = index(mine)

@@ -46,6 +46,7 @@ def find_columns(
     image: str | None = None,
     captions: Mapping[str, str | Sequence[str]] | None = None,
     split: str | None = None,
+    language: str = "",
 ) -> Columns:
     """Find the columns that were asked for, and guess the others from their names and cells.
 
@@ -54,6 +55,7 @@ def find_columns(
         image: Column that names the images.
         captions: Columns of captions by language; an empty name is the only column of captions.
         split: Column that says train, validation or test; by default one called `split`.
+        language: Language of the only column of captions, where none is named as a language.
 
     Returns:
         The columns.
@@ -67,7 +69,7 @@ def find_columns(
     said = split or next((name for name in table.header if name.lower() == "split"), None)
     where = find_column(table, said) if said is not None else None
     used = {place, where}
-    found = choose_captions(table, captions, used) if captions else guess_captions(table, used)
+    found = choose_captions(table, captions, used) if captions else guess_captions(table, used, language)
     for code, columns in found.items():
         for column in columns:
             check_captions(table, code, column)
@@ -111,8 +113,8 @@ def share_of(table: Table, place: int, pattern: re.Pattern[str]) -> float:
     return sum(pattern.fullmatch(cell) is not None for cell in cells) / len(cells) if cells else 0.0
 
 
-def guess_captions(table: Table, used: set[int | None]) -> dict[str, list[int]]:
-    """Columns that are named as a language and hold text."""
+def guess_captions(table: Table, used: set[int | None], language: str = "") -> dict[str, list[int]]:
+    """Columns that are named as a language and hold text; where there are none, the only one, in this language."""
     found: dict[str, list[int]] = {}
     for place, name in enumerate(table.header):
         if place not in used and share_of(table, place, NOT_CAPTION) <= MOST and (code := code_of(name)):
@@ -120,15 +122,22 @@ def guess_captions(table: Table, used: set[int | None]) -> dict[str, list[int]]:
     for code, places in found.items():
         if len(places) > 1:
             raise explain_twice(table, code, places)
+    if not found and language:
+        return choose_captions(table, {language: ""}, used)
     if not found:
-        named = ((code_of(name), place) for place, name in enumerate(table.header) if place not in used)
-        for code, place in named if not list_text_columns(table, used) else ():
-            if code:
-                check_captions(table, code, place)
-        raise DataError(
-            f"{table.path}: none of the columns {', '.join(table.header)} is named as a language. {hint(table, used)}"
-        )
+        raise explain_none(table, used)
     return found
+
+
+def explain_none(table: Table, used: set[int | None]) -> DataError:
+    """Explain that no column is named as a language, or that the one that is has no captions."""
+    named = ((code_of(name), place) for place, name in enumerate(table.header) if place not in used)
+    for code, place in named if not list_text_columns(table, used) else ():
+        if code:
+            check_captions(table, code, place)
+    return DataError(
+        f"{table.path}: none of the columns {', '.join(table.header)} is named as a language. {hint(table, used)}"
+    )
 
 
 def explain_twice(table: Table, code: str, places: Sequence[int]) -> DataError:
