@@ -109,3 +109,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache for one test."""
     monkeypatch.setenv("POLYCLIP_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def warm_cache(own_cache: Path, one_cache: Path) -> Path:
+    """An empty cache for one test, but for the converted weights, which are the session's: converting takes seconds."""
+    for folder in (own_cache, one_cache / "weights"):
+        folder.mkdir(exist_ok=True)
+    (own_cache / "weights").symlink_to(one_cache / "weights")
+    return own_cache

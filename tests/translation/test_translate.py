@@ -44,7 +44,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def engine(site: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def engine(site: Path, warm_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine on the path of this process and of those it starts; what it is asked is logged."""
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}:{site}")
@@ -194,7 +194,7 @@ def test_what_was_translated_is_not_translated_again(words: Path, tmp_path: Path
     )
 
 
-def test_killed_and_run_again(own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_and_run_again(warm_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     emoji = load_corpus("emoji")
     named = {row.concept: row.captions[0] for row in emoji.reader.read(emoji.folder, "sw", "train")}
     table = {row.captions[0]: named.get(row.concept, "") for row in emoji.reader.read(emoji.folder, "en", "train")}
@@ -221,7 +221,7 @@ def test_killed_and_run_again(own_cache: Path, tmp_path: Path, monkeypatch: pyte
     assert code == 130 and "run the same command to resume" in said and "Traceback" not in said
     monkeypatch.setenv("DICTIONARY_SECONDS", "0")
     assert polyclip(*arguments).code == 0
-    (kept,) = (own_cache / "translations").iterdir()
+    (kept,) = (warm_cache / "translations").iterdir()
     with closing(sqlite3.connect(kept)) as memory:
         assert sorted(sentence for (sentence,) in memory.execute("SELECT sentence FROM translations")) == sorted(table)
     requests = asked(tmp_path)
