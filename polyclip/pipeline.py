@@ -63,6 +63,7 @@ def align(run: AlignConfig) -> Result:
     precision = use_encode_precision(run.encode_precision)
     if run.folds != 1:
         with precision:
+            check_training_languages(run)
             return align_folds(run, clock)
     check_test_split(run)
     with lock_folder(run.out), keep_random_state(), multiply_at_full_rate(), precision:

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
@@ -209,6 +210,29 @@ def test_evaluate_encodes_no_more_at_once_than_asked(
     assert [score.value for score in few.scores] == [score.value for score in again.scores]
 
 
+def test_what_is_no_text_is_named(run: pc.AlignResult) -> None:
+    encode = inspect.unwrap(pc.PolyCLIP.encode_text)  # as users call it, without the check of types under pytest
+    for wrong, said in ((3, "found a int"), (None, "found a NoneType")):
+        with pytest.raises(pc.DataError, match=said):
+            encode(run.model, wrong)
+    with pytest.raises(pc.DataError, match="Embeddings of length 5 and 7 cannot be compared"):
+        run.model.similarity(torch.ones(2, 5), torch.ones(7))
+
+
+def test_a_small_table_without_english_says_how_to_train_it(options: dict[str, Any], tmp_path: Path) -> None:
+    """The notebook's first line, with captions in one language: such a table is tested in folds."""
+    shutil.copytree(Path(options["corpus"]).parent, tmp_path / "photos")
+    (tmp_path / "photos" / "captions.jsonl").unlink()
+    names = [path.name for path in sorted((tmp_path / "photos").glob("*.png"))]
+    rows = [f"{name},mraba {name.partition('.')[0].replace('-', ' ')}" for name in names]
+    table = tmp_path / "photos" / "photos.csv"
+    table.write_text("\n".join(["image,sw", *rows]), "utf-8")
+    given = options | {"corpus": pc.Corpus.from_csv(table)}
+    with pytest.raises(pc.DataError, match=r"no captions in en \(English\); it has sw\. .* english=False"):
+        pc.align("sw", output_dir=tmp_path / "run", **given)
+    assert pc.align("sw", output_dir=tmp_path / "run", english=False, **given).model.languages == ("sw",)
+
+
 def test_a_photograph_is_turned_as_its_camera_says(run: pc.AlignResult, tmp_path: Path) -> None:
     upright = Image.new("RGB", (60, 40), "white")
     upright.paste("red", (0, 0, 30, 40))
@@ -372,7 +396,7 @@ def test_index_a_folder_and_search_it(run: pc.AlignResult, tmp_path: Path) -> No
         index.search(str(tmp_path / "red.png"))
     Image.new("RGB", (40, 40), "yellow").save(tmp_path / "yellow.png")
     changes = index.update()
-    assert changes.added == 1 and len(pc.Index.open(tmp_path)) == 4
+    assert changes.added == 1 and len(pc.Index.open(path=tmp_path)) == 4
     assert repr(index).startswith(f"Index(3 images of '{tmp_path}'")
 
 

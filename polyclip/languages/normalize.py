@@ -282,12 +282,14 @@ def check_captions(texts: Sequence[str]) -> None:
     """Check that captions are a list of texts, each with a visible character.
 
     Raises:
-        DataError: A caption is empty, or one text was given where a list is expected.
+        DataError: A caption is empty or no text, or one text was given where a list is expected.
 
     """
     if isinstance(texts, str):
         raise DataError(f"Expected a list of captions, found one text: write [{texts!r}].")
     for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"Caption {number} of {len(texts)} is a {type(text).__name__}, expected a text.")
         if not is_visible(text):
             raise DataError(
                 f"Caption {number} of {len(texts)} is empty; a caption requires at least one visible character."

@@ -1,7 +1,7 @@
 """The model: two frozen encoders, a projection head on each, and the small parts that a method trained inside them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +17,7 @@ from polyclip.core.randomness import keep_random_state
 from polyclip.core.registry import find
 from polyclip.core.vectors import normalize
 from polyclip.data.inputs import ImageLike, image_sources, is_one_image
-from polyclip.errors import RunError, UnknownName, WeightsError
+from polyclip.errors import DataError, RunError, UnknownName, WeightsError
 from polyclip.languages.normalize import normalize_input
 from polyclip.models.backbone import describe
 from polyclip.models.batches import use_batch_size
@@ -192,7 +192,7 @@ class PolyCLIP(nn.Module):
             Unit vectors in float32 on the CPU: [dim] for one text, [text, dim] for several.
 
         Raises:
-            DataError: A text has nothing visible in it.
+            DataError: A text has nothing visible in it, or is no text.
             PolyclipError: `batch_size` is not a whole number, at least 1.
             UnknownName: There is no pack for the language.
 
@@ -202,6 +202,8 @@ class PolyCLIP(nn.Module):
 
         """
         single = isinstance(texts, str)
+        if not isinstance(texts, str | Iterable):
+            raise DataError(f"Expected a text or several, found a {type(texts).__name__}.")
         given = normalize_input([texts] if isinstance(texts, str) else list(texts), language or "")
         with show_messages(show_progress_bar), use_batch_size(batch_size):
             found = self.text.embed(given, "captions", keep=False, normalize=normalize)
@@ -256,12 +258,17 @@ class PolyCLIP(nn.Module):
         Returns:
             Values in [-1, 1].
 
+        Raises:
+            DataError: Their lengths differ.
+
         Example:
             >>> model.similarity(model.encode_text(["mbwa", "paka"]), model.encode_image("dog.jpg")).shape
             torch.Size([2, 1])
 
         """
         first, second = (torch.atleast_2d(torch.as_tensor(given)).float() for given in (text, image))
+        if first.shape[1] != second.shape[1]:
+            raise DataError(f"Embeddings of length {first.shape[1]} and {second.shape[1]} cannot be compared.")
         return normalize(first) @ normalize(second).T
 
     def classify(

@@ -76,11 +76,11 @@ class Index:
         self._graph: Any = self._open_graph(manifest.graph) if manifest.graph else None
 
     @classmethod
-    def open(cls, folder: str | Path, images: Path | None = None, model: Path | None = None) -> "Index":
-        """Open the index in `folder`, or the one inside a folder of images.
+    def open(cls, path: str | Path, images: Path | None = None, model: Path | None = None) -> "Index":
+        """Open the index in a folder, or the one inside a folder of images.
 
         Args:
-            folder: The index, or a folder of images that holds one.
+            path: The index, or a folder of images that holds one.
             images: Where the images are now, if they were moved.
             model: Where the run is now, if it was moved.
 
@@ -95,7 +95,7 @@ class Index:
             >>> len(Index.open("photos"))
 
         """
-        folder = find_index_folder(Path(folder))
+        folder = find_index_folder(Path(path))
         manifest = read_manifest(folder)
         root = (images or folder / manifest.root).resolve()
         run = model or Path(manifest.model)

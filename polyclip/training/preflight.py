@@ -64,7 +64,11 @@ def check_training_languages(run: AlignConfig) -> None:
     if lacking:
         few = f"{', '.join(having[:12])}{f', ... ({len(having)} in all)' if len(having) > 12 else ''}"
         names = ", ".join(f"{language.code} ({language.name})" for language in lacking)
-        without = " Train without English: --no-english." if [one.code for one in lacking] == ["en"] else ""
+        without = (
+            " Train without English: --no-english, in Python english=False."
+            if [one.code for one in lacking] == ["en"]
+            else ""
+        )
         raise DataError(f"Corpus {corpus.name!r} has no captions in {names}; it has {few}.{without}")
 
 

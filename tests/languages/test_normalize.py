@@ -1,5 +1,6 @@
 """Text normalization: examples of every step, properties for any text of any language, and use in the pipeline."""
 
+import inspect
 import json
 import time
 import unicodedata
@@ -332,6 +333,11 @@ def test_captions_with_nothing_to_see_are_refused() -> None:
     for text in ("", " \u00a0", ZWJ, "\ufeff"):
         with pytest.raises(DataError, match="Caption 0 of 1 is empty"):
             check_captions([text])
+
+
+def test_what_is_no_text_is_named() -> None:
+    with pytest.raises(DataError, match="Caption 1 of 2 is a NoneType, expected a text"):
+        inspect.unwrap(check_captions)(["mbwa", None])  # as users call it, without the check of types under pytest
 
 
 def test_locales_without_a_pack_are_written_as_their_language_in_the_same_script() -> None:
