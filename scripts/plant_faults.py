@@ -160,14 +160,16 @@ def main() -> int:
     """Plant the faults that were asked for, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--room", help="faults of one room only")
-    parser.add_argument("--match", default="", help="faults whose description or file has this text only")
+    parser.add_argument("--match", action="append", help="faults whose description or file has this text only; repeat")
     given = parser.parse_args()
     faults = read_faults()
     if outdated := find_outdated(faults):
         print("\n".join(outdated), file=sys.stderr)
         return 2
     WARM.set_forkserver_preload(LIBRARIES)
-    chosen = [f for f in faults if given.room in (None, f.room) and given.match in f"{f.breaks} {f.file}"]
+    texts = given.match or [""]
+    named = [f for f in faults if any(text in f"{f.breaks} {f.file}" for text in texts)]
+    chosen = [f for f in named if given.room in (None, f.room)]
     green: set[str] = set()  # tests that pass without a fault
     survivors = 0
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
