@@ -68,13 +68,30 @@ def parse_toml(text: str) -> dict[str, Any]:
     if DEEP.search(text):
         raise tomllib.TOMLDecodeError("nested too deeply")
     try:
-        return tomllib.loads(text.removeprefix("\ufeff"))
+        found = tomllib.loads(text.removeprefix("\ufeff"))
+        check_numbers(found)
+        return found
     except tomllib.TOMLDecodeError:
         raise
     except RecursionError as error:
         raise tomllib.TOMLDecodeError("nested too deeply") from error
     except (ValueError, OverflowError) as error:
         raise tomllib.TOMLDecodeError(str(error).partition(";")[0]) from error
+
+
+def check_numbers(found: Any) -> None:
+    """Check that every number can be printed: one in hexadecimal digits may be longer than Python writes in decimal.
+
+    Raises:
+        ValueError: One cannot.
+
+    """
+    waiting = [found]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, int):
+            str(value)
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 def read_table(path: Path) -> dict[str, Any]:
