@@ -23,7 +23,7 @@ from torch import Tensor
 from polyclip.core import distributed
 from polyclip.core.encode_precision import FP32, current_encode_precision
 from polyclip.core.progress import Progress
-from polyclip.core.storage import get_cache_folder, hash_parts, write_atomically
+from polyclip.core.storage import check_plain, get_cache_folder, hash_parts, write_atomically
 from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec
@@ -271,6 +271,7 @@ def vectors_of(path: Path, tower: BackboneSpec, rows: int) -> Float[Tensor, "row
 def read(path: Path) -> State:
     """Tensors of one file of the cache, mapped from disk."""
     try:
+        check_plain(path)
         return load_file(path)
     except Exception as error:  # safetensors raises its own type for a truncated header and for a wrong length
         raise WeightsError(f"{path} is damaged ({error}). Run 'polyclip cache clear' and try again.") from error

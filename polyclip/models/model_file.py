@@ -17,7 +17,7 @@ from polyclip.core.json import parse_json
 from polyclip.core.nearby import RUN_FOLDER, hint_folder
 from polyclip.core.run_folder import is_outside, read_settings, write_settings
 from polyclip.core.run_schema import find_fault
-from polyclip.core.storage import is_folder, write_atomically
+from polyclip.core.storage import check_plain, is_folder, write_atomically
 from polyclip.core.tensor_files import sort_metadata
 from polyclip.core.text import describe_error
 from polyclip.errors import RunError, WeightsError
@@ -71,6 +71,7 @@ def read_aligner(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
     """
     try:
+        check_plain(path)
         with safe_open(path, "pt") as handle:
             metadata = handle.metadata() or {}
             state = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from polyclip.core.json import parse_json
 from polyclip.core.progress import Progress
-from polyclip.core.storage import write_atomically
+from polyclip.core.storage import check_plain, write_atomically
 from polyclip.core.text import describe_error
 from polyclip.data.images import check_file_size, make_image_source
 from polyclip.data.types import ImageSource
@@ -199,6 +199,7 @@ def read_parts(folder: Path, digest: str) -> Iterator[tuple[dict[str, Float[Tens
     """
     for path in sorted(folder.glob("*.safetensors")):
         try:
+            check_plain(path)
             with safe_open(path, "pt") as handle:
                 facts = handle.metadata() or {}
                 embeddings = handle.get_tensor("vectors")

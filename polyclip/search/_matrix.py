@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from polyclip.core.storage import check_plain
 from polyclip.core.tensor_files import LENGTH
 from polyclip.core.text import describe_error
 from polyclip.errors import DataError
@@ -30,6 +31,7 @@ def map_embeddings(folder: Path, manifest: Manifest, kind: str = "vectors") -> A
     path = folder / manifest.file_name(kind)
     expected = [manifest.rows if kind == "vectors" else manifest.captions, manifest.dim]
     try:
+        check_plain(path)
         with safe_open(path, "numpy") as handle:
             facts = handle.get_slice("vectors")
             shape, form = list(facts.get_shape()), facts.get_dtype()

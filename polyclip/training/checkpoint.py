@@ -8,17 +8,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from polyclip.core import distributed
 from polyclip.core.json import parse_json
-from polyclip.core.storage import remove_abandoned, write_atomically
+from polyclip.core.storage import check_plain, remove_abandoned, write_atomically
+from polyclip.core.text import describe_error
 from polyclip.errors import RunError
 from polyclip.models.aligner import PolyCLIP
 from polyclip.training import fsdp
 from polyclip.training.config import OptimizerConfig
+
+
+class WrittenFacts(BaseModel):
+    """What a checkpoint says beside its tensors."""
+
+    epoch: int
+    log: list[dict[str, Any]]
+    best_value: float
+    settings: dict[str, Any]
+
 
 SECONDS = 5.0  # between two checkpoints, at least: a killed run repeats as many
 
@@ -143,12 +155,16 @@ def read(
     if not path.exists():
         return TrainingState(fixed=fixed), {}
     try:
+        check_plain(path)
         with safe_open(path, "pt") as handle:
-            facts = parse_json(handle.metadata()["state"])
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)
-    except SafetensorError as error:
+            facts = WrittenFacts.model_validate(parse_json((handle.metadata() or {})["state"])).model_dump()
+            parts: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "optimizer": {}}
+            for name in handle.keys():  # noqa: SIM118 (no mapping)
+                part, _, rest = name.partition(".")
+                parts[part][rest] = handle.get_tensor(name)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise RunError(
-            f"{path} is damaged ({error}); delete the folder {folder} and start again without --resume."
+            f"{path} is damaged ({describe_error(error)}); delete the folder {folder} and start again without --resume."
         ) from error
     given = dataclasses.asdict(settings)
     different = [
@@ -161,17 +177,18 @@ def read(
             f"{folder} was started with other settings: {'; '.join(different)}. Resume with the same ones, or choose "
             "another --out."
         )
-    parts: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "optimizer": {}}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition(".")
-        parts[part][rest] = tensor
     aligner.set_state({n: t for n, t in aligner.state().items() if n in fixed} | parts["now"], str(path))
     state = TrainingState(facts["epoch"], facts["log"], parts["best"], facts["best_value"], fixed=fixed)
     return state, parts["optimizer"]
 
 
 def restore(optimizer: Any, moments: dict[str, Tensor]) -> None:
-    """Load optimizer state; each process takes its shard of a sharded parameter."""
+    """Load optimizer state; each process takes its shard of a sharded parameter.
+
+    Raises:
+        RunError: It is that of other parameters.
+
+    """
     if not moments:
         return
     parameters = [
@@ -180,7 +197,12 @@ def restore(optimizer: Any, moments: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in moments.items():
         index, _, key = name.partition(".")
-        parameter = parameters[int(index)]
+        parameter = parameters[int(index)] if index.isdecimal() and int(index) < len(parameters) else None
+        if parameter is None or tensor.shape not in ((), parameter.shape):
+            raise RunError(
+                f"The checkpoint's state of the optimizer does not fit the model ({name[:80]!r} has the shape "
+                f"{list(tensor.shape)}): delete the run folder and start again without --resume."
+            )
         state.setdefault(int(index), {})[key] = (
             fsdp.take_shard(tensor, parameter) if tensor.shape == parameter.shape else tensor
         )

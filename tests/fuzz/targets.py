@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree
+from unittest.mock import patch
 
 import openpyxl
 from PIL import Image
@@ -102,6 +103,14 @@ def succeed(*arguments: object) -> None:
 def build_run(lab: Path, folder: Path) -> None:
     """A run folder."""
     copytree(lab / "run", folder / "run")
+
+
+def build_checkpoint(lab: Path, folder: Path) -> None:
+    """What an interrupted run leaves, after its last epoch."""
+    with patch("polyclip.training.checkpoint.remove"):
+        succeed(*ALIGN_RUN.replace(LAB, str(lab)).replace(FOLDER, str(folder)).split())
+    for name in ("aligner.safetensors", "result.json"):
+        (folder / "run" / name).unlink()
 
 
 def build_eval(lab: Path, folder: Path) -> None:
@@ -455,6 +464,13 @@ TARGETS = (
     ),
     Target("eval --json", ("o.json",), build_eval, m.change_json, ("compare FOLDER/o.json FOLDER/o.json",)),
     Target("aligner", ("run/aligner.safetensors",), build_run, m.change_tensors, (EVAL_RUN, SEARCH_RUN, CONTINUE)),
+    Target(
+        "checkpoint",
+        ("run/checkpoint-heads.safetensors",),
+        build_checkpoint,
+        m.change_tensors,
+        (f"{ALIGN_RUN} --resume",),
+    ),
     Target("index.json", ("index/index.json",), build_index, m.change_json, SEARCHES),
     Target("index table", ("index/pictures.1.parquet",), build_index, m.change_parquet, SEARCHES, repair_index),
     Target("index vectors", ("index/vectors.1.safetensors",), build_index, m.change_tensors, SEARCHES, repair_index),

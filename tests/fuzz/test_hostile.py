@@ -20,13 +20,18 @@ from safetensors.torch import save_file
 from polyclip.data.images import MAX_DEPTH, render_svg
 from polyclip.data.readers import emoji
 from polyclip.data.tables.read import read_table
-from polyclip.errors import DataError, PolyclipError, WeightsError, escape_unseen
+from polyclip.errors import DataError, PolyclipError, RunError, WeightsError, escape_unseen
 from polyclip.evaluation.benchmarks.webdataset import read_samples
+from polyclip.models import feature_cache
 from polyclip.models.backbone import BackboneSpec
 from polyclip.models.feature_rows import CachedColumn, _offset
+from polyclip.models.model_file import read_aligner
 from polyclip.report.html import render_page
 from polyclip.report.model_card import render_card
 from polyclip.report.run_facts import read_facts
+from polyclip.search._encode import read_parts
+from polyclip.training import checkpoint
+from polyclip.training.config import TOWERS
 from tests.command import CommandResult, polyclip
 from tests.evaluation.benchmarks import samples
 from tests.fuzz.targets import ALIGN_TOY, LAB, build_index, build_run, write_lab
@@ -127,6 +132,20 @@ def test_a_pipe_in_the_place_of_a_shard_is_not_waited_for(tmp_path: Path) -> Non
         read_samples(tmp_path / "0.tar")
     with pytest.raises(DataError, match="it is a pipe or device"):
         emoji.pictures(tmp_path, "noto")
+
+
+def test_a_pipe_in_the_place_of_tensors_is_not_waited_for(tmp_path: Path) -> None:
+    """Of what an interrupted run, an interrupted indexing, the cache and a model keep."""
+    path = checkpoint.get_path(tmp_path, "heads")
+    os.mkfifo(path)
+    for kind, reading in (
+        (RunError, lambda: checkpoint.read(tmp_path, "heads", TOWERS, None, frozenset())),  # type: ignore[arg-type]
+        (DataError, lambda: list(read_parts(tmp_path, "x"))),
+        (WeightsError, lambda: feature_cache.read(path)),
+        (WeightsError, lambda: read_aligner(path)),
+    ):
+        with pytest.raises(kind, match="it is a pipe or device"):
+            reading()
 
 
 @pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
