@@ -23,6 +23,7 @@ from polyclip.data.tables.read import read_table
 from polyclip.errors import DataError, PolyclipError, RunError, WeightsError, escape_unseen
 from polyclip.evaluation.benchmarks.webdataset import read_samples
 from polyclip.models import feature_cache
+from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import BackboneSpec
 from polyclip.models.feature_rows import CachedColumn, _offset
 from polyclip.models.model_file import read_aligner
@@ -139,7 +140,7 @@ def test_a_pipe_in_the_place_of_tensors_is_not_waited_for(tmp_path: Path) -> Non
     path = checkpoint.get_path(tmp_path, "heads")
     os.mkfifo(path)
     for kind, reading in (
-        (RunError, lambda: checkpoint.read(tmp_path, "heads", TOWERS, None, frozenset())),  # type: ignore[arg-type]
+        (RunError, lambda: checkpoint.read(tmp_path, "heads", TOWERS, PolyCLIP.__new__(PolyCLIP), frozenset())),
         (DataError, lambda: list(read_parts(tmp_path, "x"))),
         (WeightsError, lambda: feature_cache.read(path)),
         (WeightsError, lambda: read_aligner(path)),
