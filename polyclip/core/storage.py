@@ -176,6 +176,18 @@ def check_plain(path: Path) -> None:
         raise OSError(errno.EINVAL, "it is a pipe or device, expected a plain file", str(path))
 
 
+def check_plain_files(folder: Path) -> None:
+    """Check that a folder that a library reads holds plain files alone; see `check_plain`.
+
+    Raises:
+        OSError: Something below it is a pipe or a device.
+
+    """
+    for path in sorted(folder.rglob("*")):
+        if not path.is_dir() and path.exists():
+            check_plain(path)
+
+
 def read_plain_bytes(path: Path) -> bytes:
     """Read a whole plain file; OSError for anything else."""
     check_plain(path)

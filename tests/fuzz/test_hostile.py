@@ -17,8 +17,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from polyclip.data.corpus import load_corpus
 from polyclip.data.images import MAX_DEPTH, render_svg
 from polyclip.data.readers import emoji
+from polyclip.data.tables.hub import read_first_rows
 from polyclip.data.tables.read import read_table
 from polyclip.errors import DataError, PolyclipError, RunError, WeightsError, escape_unseen
 from polyclip.evaluation.benchmarks.webdataset import read_samples
@@ -35,7 +37,7 @@ from polyclip.training import checkpoint
 from polyclip.training.config import TOWERS
 from tests.command import CommandResult, polyclip
 from tests.evaluation.benchmarks import samples
-from tests.fuzz.targets import ALIGN_TOY, LAB, build_index, build_run, write_lab
+from tests.fuzz.targets import ALIGN_TOY, LAB, build_dataset, build_index, build_run, write_lab
 from tests.sharded import make_tar
 from tests.sharded import write_pack as write_sharded_pack
 
@@ -147,6 +149,15 @@ def test_a_pipe_in_the_place_of_tensors_is_not_waited_for(tmp_path: Path) -> Non
     ):
         with pytest.raises(kind, match="it is a pipe or device"):
             reading()
+
+
+def test_a_pipe_in_the_place_of_a_data_set_is_not_waited_for(lab: Path, tmp_path: Path) -> None:
+    build_dataset(lab, tmp_path)
+    put(tmp_path / "d" / "data-00000-of-00001.arrow", "pipe")
+    with pytest.raises(DataError, match="it is a pipe or device"):
+        _ = load_corpus(str(tmp_path / "sharded.toml")).languages
+    with pytest.raises(DataError, match="it is a pipe or device"):
+        read_first_rows(tmp_path / "d", "train", "")
 
 
 @pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])

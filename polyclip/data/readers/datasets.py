@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow.parquet import ParquetFile, ParquetWriter
 
 from polyclip.core.json import parse_json
-from polyclip.core.storage import get_cache_folder, hash_parts, write_text
+from polyclip.core.storage import check_plain_files, get_cache_folder, hash_parts, write_text
 from polyclip.data.corpus_pack import CorpusPack
 from polyclip.data.images import MAX_BYTES
 from polyclip.data.shards import columns, filesystem
@@ -144,6 +144,7 @@ def _stream(name: str, split: str, revision: str) -> Any:
     datasets.disable_progress_bars()
 
     def opened() -> Any:
+        check_plain_files(folder)
         if (folder / "dataset_dict.json").is_file():
             return datasets.load_from_disk(name)[split].to_iterable_dataset(num_shards=1)
         if (folder / "state.json").is_file():

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from polyclip.core.storage import write_text
+from polyclip.core.storage import check_plain_files, write_text
 from polyclip.data.builders import describe_corpus
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.corpus_pack import PACK
@@ -80,6 +80,7 @@ def read_first_rows(place: Path, split: str, revision: str) -> Table:
 
     def ask() -> tuple[dict[str, Any], list[dict[str, Any]]]:
         if place.is_dir():
+            check_plain_files(place)
             found: Any = datasets.load_from_disk(str(place))
             rows = (found[split] if isinstance(found, datasets.DatasetDict) else found).to_iterable_dataset()
         else:
