@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from polyclip.core.storage import hash_parts, write_text
+from polyclip.core.storage import describe_disk_error, hash_parts, read_plain_bytes, write_text
 from polyclip.data.corpus_names import split_name
+from polyclip.errors import DataError
 from polyclip.report.card_format import (
     format_cell,
     format_language_name,
@@ -57,10 +58,18 @@ def write_card(folder: Path) -> Path | None:
 
 
 def is_edited(path: Path) -> bool:
-    """Whether there is a card that polyclip did not write, or that was changed since."""
+    """Whether there is a card that polyclip did not write, or that was changed since.
+
+    Raises:
+        DataError: What stands there cannot be read.
+
+    """
     if not path.exists():
         return False
-    text = path.read_text("utf-8", errors="replace")
+    try:
+        text = read_plain_bytes(path).decode("utf-8", "replace")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {describe_disk_error(error)}. Remove it for a new card.") from error
     found = MARK.search(text)
     return found is None or hash_parts(text[: found.start()])[:16] != found[1]
 

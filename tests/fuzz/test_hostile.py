@@ -96,6 +96,7 @@ def put(path: Path, kind: str) -> Path:
         ("run/run.toml", "eval retrieval --data LAB/bench --model HERE/run --json HERE/o.json"),
         ("run/aligner.safetensors", "eval retrieval --data LAB/bench --model HERE/run --json HERE/o.json"),
         ("run/result.json", "report HERE/run --no-pictures"),
+        ("run/README.md", "report HERE/run --no-pictures"),
         ("run/result.json", "compare HERE/run LAB/other"),
         ("index/index.json", "search mraba --index HERE/index"),
         ("index/pictures.1.parquet", "search mraba --index HERE/index"),
