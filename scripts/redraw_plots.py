@@ -38,6 +38,7 @@ TITLES = {
     "sources": "recall by where captions come from",
     "fewshot": "recall over shots",
     "fewshot-es": "recall over shots",
+    "convergence": "trained until validation rises no more",
 }
 CONDITIONS = {
     "model-size": "vision encoder",
@@ -114,6 +115,11 @@ def redraw_shots(name: str, axes: Any) -> None:
     drawing.draw_shots(axes, curves, shots, levels)
 
 
+def redraw_convergence(name: str, axes: Any) -> None:
+    """Draw validation over processor seconds and joules."""
+    drawing.draw_traces(axes, load(name)["curves"])
+
+
 def main(out: Path = EXPLANATION) -> None:
     """Redraw everything below a folder."""
     own: dict[str, Callable[[str, Any], None]] = {
@@ -123,6 +129,7 @@ def main(out: Path = EXPLANATION) -> None:
         "sources": redraw_sources,
         "fewshot": redraw_shots,
         "fewshot-es": redraw_shots,
+        "convergence": redraw_convergence,
     }
     for name, title in TITLES.items():
         with open_plot(out / "studies" / f"{name}.png", 8.6, 4.8, what="a plot of the documentation") as figure:

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyclip.report.plot import GREEN, GREY, HATCHES, ORANGE, add_legend
+from polyclip.studies.energy import WATTS
 from polyclip.studies.figures import Estimate
 from polyclip.studies.labels import annotate_points
 
 RECALL = "text to image recall@10, %"
+FRESH = "fresh heads"
 NOBODY = 0.1  # %, where a logarithmic axis shows that nothing is trained
 
 
@@ -79,6 +81,33 @@ def draw_change(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
         xlabel="images that keep their ImageNet class, %",
         ylabel="text encoder, unseen languages:\nchange of recall@1, points",
     )
+
+
+def draw_traces(axes: Any, curves: Sequence[Mapping[str, Any]]) -> None:
+    """Draw validation over processor seconds and joules, seed 0; dashed where the start is not from fresh heads.
+
+    Args:
+        axes: Empty matplotlib axes.
+        curves: As `polyclip.studies.traces.collect_traces` returns them.
+
+    """
+    for curve in curves:
+        if curve["seed"] == 0:
+            axes.plot(
+                [max(point["processor_seconds"], 1.0) for point in curve["points"]],
+                [100 * point["validation"] for point in curve["points"]],
+                linestyle="-" if curve["start"] == FRESH else "--",
+                label=label_start(curve["method"], curve["start"]),
+            )
+    axes.set(xscale="log", xlabel="processor seconds of training", ylabel="validation recall@1/5/10, %")
+    above = axes.secondary_xaxis("top", functions=(lambda seconds: WATTS * seconds, lambda joules: joules / WATTS))
+    above.set_xlabel(f"joules, at an assumed {WATTS:g} W", fontsize="small")
+    add_legend(axes)
+
+
+def label_start(method: str, start: str) -> str:
+    """Name a method and where it starts; fresh heads go without saying."""
+    return method if start == FRESH else f"{method}, {start}"
 
 
 def draw_ratios(axes: Any, found: Sequence[tuple[str, Estimate]], goal: float) -> None:

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from polyclip.report.plot import add_legend
 from polyclip.studies.cells import LongSpec
-from polyclip.studies.energy import WATTS
+from polyclip.studies.drawing import FRESH, draw_traces, label_start
 from polyclip.studies.figures import (
     Record,
     compute_recall,
@@ -18,7 +17,7 @@ from polyclip.studies.plan import choose_methods, make_cell
 from polyclip.studies.retention import TEXT, VISION, format_retention
 from polyclip.studies.runner import Results, Setting, Variant
 from polyclip.studies.sheet import Sheet
-from polyclip.studies.traces import find_best, trace
+from polyclip.studies.traces import collect_traces, find_best
 
 CLAIM = "Less than 7 % of the parameters match full training (claim 1), once everything is trained to the end."
 REFERENCE = "full"
@@ -27,7 +26,7 @@ METHODS = [
     *("lit-reversed", "first-blocks"),
 ]
 QUICK = ["full", "lilt-da", "lilt-ln", "heads"]
-FRESH, WARM = "fresh heads", "heads first"
+WARM = "heads first"
 EVERY = 50  # steps from one validation to the next
 PATIENCE = 4  # validations without a new best
 HEAD_RATE = 1e-3  # of fresh heads while encoders are trained; heads that were trained first go on at a tenth of it
@@ -73,9 +72,7 @@ def table(results: Results) -> Sheet:
         tried = results.trials.get((method, FRESH), {})
         rows.append(
             (
-                method,
-                start,
-                f"{100 * records[0]['model']['trained_share_without_embeddings']:.2f}",
+                label_start(method, start),
                 f"{100 * average(records, 'validation'):.1f}",
                 compute_recall(records, trained).format_percent(),
                 format_share(records, reference, trained),
@@ -85,17 +82,15 @@ def table(results: Results) -> Sheet:
                 format_retention(records, VISION),
                 f"{sum(line['step'] for line in best) / len(best):.0f}",
                 f"{sum(line['processor_seconds'] for line in best) / len(best):.0f}",
-                f"{sum(line['joules'] for line in best) / len(best) / 1000:.2f}",
                 f"{results.chosen[method, start]:g} of {len(tried)}",
-                f"{len(records)} (± {100 * compute_spread(records, trained):.1f})",
+                f"{len(records)} (± {100 * compute_spread(records, trained):.1f})" if len(records) > 1 else "1",
             )
         )
     return Sheet(
         "trained until validation rises no more",
         (
-            *("method", "start", "trainable % without embeddings", "validation", "trained languages", "of full"),
-            *("unseen languages", "of full ", "text encoder", "same ImageNet class", "best step", "core s", "kJ"),
-            *("rate", "seeds (± recall)"),
+            *("method", "validation", "trained languages", "of full", "unseen languages", "of full "),
+            *("text encoder", "same ImageNet class", "best step", "core s", "rate", "seeds (±)"),
         ),
         rows,
         describe(results, trained, others),
@@ -110,9 +105,9 @@ def describe(results: Results, trained: list[str], others: list[str]) -> str:
         f"{PATIENCE} validations without a new best; validation: mean recall@1/5/10 of the best one; then text to "
         "image recall@10 on test concepts, percent [95 % over concept groups], trained: "
         f"{', '.join(trained)}; unseen: {', '.join(others)}; of full: from the same start; text encoder, ImageNet "
-        "class: as in the study of forgetting; best step, core s and kJ: training up to the best validation, kJ are "
-        f"no measurement but processor seconds at an assumed {WATTS:g} W; rate: the best one of those tried with "
-        "seed 0 from fresh heads"
+        "class: as in the study of forgetting; best step, core s: training up to the best validation, in processor "
+        "seconds; rate: the best one of those tried with seed 0 from fresh heads; seeds: how many, and the spread of "
+        f"the trained languages over them; where the best step is {setting.steps}, validation still rose at the end"
     )
 
 
@@ -123,18 +118,7 @@ def average(records: list[Record], key: str) -> float:
 
 def plot(results: Results, axes: Any) -> None:
     """Draw validation over processor seconds and joules, seed 0, dashed where heads were trained first."""
-    for (method, start), records in results.records.items():
-        points = trace(records[0])
-        axes.plot(
-            [max(point["processor_seconds"], 1.0) for point in points],
-            [100 * point["validation"] for point in points],
-            linestyle="-" if start == FRESH else "--",
-            label=method if start == FRESH else f"{method}, {start}",
-        )
-    axes.set(xscale="log", xlabel="CPU seconds of training", ylabel="validation recall@1/5/10, %")
-    above = axes.secondary_xaxis("top", functions=(lambda seconds: WATTS * seconds, lambda joules: joules / WATTS))
-    above.set_xlabel(f"joules, at an assumed {WATTS:g} W", fontsize="small")
-    add_legend(axes)
+    draw_traces(axes, collect_traces(results))
 
 
 def verdict(results: Results) -> str:
