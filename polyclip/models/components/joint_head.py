@@ -321,8 +321,8 @@ def fold(text: JointHead, text_features: Any, image: JointHead, image_features: 
         head.space.zero_()
     total = torch.zeros(len(text.space), len(text.space), dtype=torch.float64, device=text.mean.device)
     for head, features in ((text, text_features), (image, image_features)):
-        vectors = normalize(head.concatenate(sample_rows(features).to(head.mean.device)))
-        total += (vectors.T @ vectors / len(vectors)).double()
+        vectors = normalize(head.concatenate(sample_rows(features).to(head.mean.device))).double()
+        total += vectors.T @ vectors / len(vectors)
     directions = fix_signs(torch.linalg.eigh(total).eigenvectors[:, -text.space.shape[1] :].flip(1))
     for head in (text, image):
         head.space.copy_(directions)
