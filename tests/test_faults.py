@@ -43,6 +43,7 @@ def test_a_text_that_is_gone_and_a_missing_test_are_named(tmp_path: Path) -> Non
     assert sum("tests/test_a.py is missing" in line for line in found) == 2
 
 
+@pytest.mark.slow
 def test_a_planted_fault_turns_a_test_red_and_is_taken_out_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

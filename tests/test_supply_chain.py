@@ -74,6 +74,7 @@ def build(tree: Path, out: Path, **environment: str) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.iterdir()}
 
 
+@pytest.mark.slow
 def test_wheel_and_sdist_are_the_same_wherever_and_whenever_they_are_built(tmp_path: Path) -> None:
     epoch = {"SOURCE_DATE_EPOCH": "1750000000"}
     first = build(tmp_path / "a", tmp_path / "one", **epoch)

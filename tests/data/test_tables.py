@@ -307,6 +307,7 @@ def test_damaged_protected_and_old_workbooks(photos: Path) -> None:
         read_table(photos / "none.csv")
 
 
+@pytest.mark.slow
 def test_200_000_rows_are_read_in_seconds(photos: Path) -> None:
     names = list(HAUSA)
     text = "image,ha\n" + "".join(f"{names[n % 4]},hoto na lamba {n} a cikin jeri\n" for n in range(200_000))

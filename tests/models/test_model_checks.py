@@ -101,6 +101,7 @@ def test_pickles_and_lying_headers(run: Path) -> None:
             load_model(run)
 
 
+@pytest.mark.slow
 def test_equal_models_are_equal_files(toy: ModelConfig, tmp_path: Path) -> None:
     program = (
         "import sys, torch; from pathlib import Path; from polyclip.models.config import ModelConfig;"
