@@ -41,9 +41,13 @@ def explain_hub_errors(what: str, name: str) -> Iterator[None]:
     except PolyclipError:
         raise
     except Exception as error:  # noqa: BLE001 (the hub's client raises its own errors and those of the HTTP library below it, which differ by version)
-        reason = " ".join(str(error).split())[:300]
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        if isinstance(error, LocalEntryNotFoundError):
+            reason = "no folder here has that name, the hub's cache holds no copy, and the hub could not be asked."
         raise WeightsError(
-            f"Cannot {what} {name!r}: {type(error).__name__}: {reason} Check the name and the revision, the network "
+            f"Cannot {what} {name!r}: {reason} Check the name and the revision, the network "
             "(HF_HUB_OFFLINE unset, HF_ENDPOINT), "
             "and for private ones the login: hf auth login."
         ) from error

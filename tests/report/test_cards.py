@@ -578,3 +578,12 @@ def test_a_folder_has_no_revision(copy: Path) -> None:
     assert package.load(copy).source == str(copy)
     with pytest.raises(RunError, match="omit it"):
         package.load(copy, revision="main")
+
+
+def test_a_folder_that_is_missing_is_not_only_asked_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        WeightsError,
+        match="Cannot fetch run 'runs/ours': no folder here has that name, the hub's cache holds no copy, and the hub",
+    ):
+        package.load("runs/ours", cache_dir=tmp_path / "cache")
