@@ -16,7 +16,7 @@ from polyclip.report.plot import open_plot
 from polyclip.studies import drawing
 from polyclip.studies.figures import Estimate
 from polyclip.studies.questions.equity import AIM
-from speed import growth, hotspots
+from speed import growth, hotspots, scale
 
 EXPLANATION = Path(__file__).parents[1] / "docs" / "explanation"
 STUDIES = EXPLANATION / "studies"
@@ -144,6 +144,8 @@ def main(out: Path = EXPLANATION) -> None:
     hotspots.draw_bars(named, out / "performance.png")
     stored = json.loads((EXPLANATION / "speed" / "growth.json").read_text("utf-8"))
     growth.draw_plot(stored, out / "speed" / "growth.png")
+    stored = json.loads((EXPLANATION / "speed" / "scale.json").read_text("utf-8"))
+    scale.draw_plot(stored, out / "speed" / "scale.png")
 
 
 if __name__ == "__main__":

@@ -92,17 +92,18 @@ def build_table(stored: dict[str, Any]) -> Table:
 
 
 def draw_plot(stored: dict[str, Any], path: Path) -> None:
-    """Draw seconds (above) and peak memory (below), a column for each kind of work, a line for each format."""
+    """Draw CPU seconds (above) and peak memory (below), a column for each kind of work, a line for each format."""
     with open_plot(path, 13.0, 5.0, what="the plot of scale") as figure:
         panels = figure.subplots(2, len(WHOLE))
         for column, kind in enumerate(WHOLE):
             for precision in FORMATS[kind]:
                 cells = [cell for cell in stored["cells"] if (cell["kind"], cell["format"]) == (kind, precision)]
-                for row, key in enumerate(("seconds", "peak_mb")):
+                for row, key in enumerate(("cpu", "peak_mb")):
                     where = [cell["at"] for cell in cells]
                     panels[row][column].plot(where, [cell[key] for cell in cells], "o-", label=precision)
-            for row, label in enumerate(("s", "peak memory, MB")):
-                panels[row][column].set(xlabel=TITLES[kind], ylabel=label, xlim=(0, None), ylim=(0, None))
+            for row, label in enumerate(("CPU s", "peak memory, MB")):
+                panels[row][column].set(xlabel=TITLES[kind], ylabel=label, xlim=(0, None))
+                panels[row][column].set_ylim(0, 1.08 * panels[row][column].dataLim.ymax)  # the highest point is whole
             panels[0][column].legend()
 
 
