@@ -67,14 +67,14 @@ def align(run: AlignConfig) -> Result:
             return align_folds(run, clock)
     check_test_split(run)
     with lock_folder(run.out), keep_random_state(), multiply_at_full_rate(), precision:
-        check_before_training(run)
+        planned = check_before_training(run)
         work = prepare_run(run)
         print_export_limits(work.aligner)
         clock.lap("encode")
         with open_trackers(run.track, run.out, collect_settings(run)) as observe:
             save_work(work, train_run(replace(work, observe=notify_all([observe, *run.observers]))))
         clock.lap("train")
-        return score_run(run, collect_settings(run), work.aligner, clock, work.leaked)
+        return score_run(run, collect_settings(run), work.aligner, clock, work.leaked, planned=planned)
 
 
 def align_folds(run: AlignConfig, clock: Clock) -> Result:
@@ -145,14 +145,15 @@ def score_run(
     clock: "Clock",
     leaked: dict[str, Any] | None,
     folds: TrainedFolds | None = None,
+    planned: Request | None = None,
 ) -> Result:
     """Score a trained model on the test split and write the run's result, with `settings` and the split's overlap with
     the training data, as this process has them in memory. With folds these are scored, and the first one's retention
-    is measured.
+    is measured. What is scored is `planned`, or else planned here.
     """
     first = run if folds is None else folds.folds[0].work.run
     tested = aligner.eval() if folds is None else folds.folds[0].work.aligner
-    request = plan_scoring(run, first.corpus)
+    request = plan_scoring(run, first.corpus) if planned is None else planned
     with multiply_at_full_rate():
         report = (
             find_benchmark("held-out").score(tested, request)
@@ -164,7 +165,9 @@ def score_run(
     rows = read_named_rows(corpus, request)[0]
     before = run.continued
     kept = (
-        compute_retention(tested, corpus, rows, request.trained, request.split)
+        compute_retention(
+            tested, corpus, rows, request.trained, request.split, report.embeddings if folds is None else None
+        )
         if before is None
         else measure_retention(before, tested, corpus, rows, request.split)
     )

@@ -18,7 +18,6 @@ from threading import Lock
 
 import imagehash
 import numpy as np
-import scipy.fftpack  # noqa: F401, which imagehash would otherwise import in whichever thread hashes first
 from PIL import Image
 
 from polyclip.core.progress import Progress
@@ -179,6 +178,8 @@ def compute_hashes(
 
     """
     problems: list[str] = []
+    if missing:
+        import scipy.fftpack  # noqa: F401, which imagehash would otherwise import in whichever thread hashes first
     with Progress(f"hashing {what}", len(missing)) as progress, ThreadPoolExecutor() as pool:
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]

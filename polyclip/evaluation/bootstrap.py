@@ -69,11 +69,19 @@ class ClusterSums:
             Lower bounds (row 0) and upper bounds (row 1), one column per language and one for the mean.
 
         """
-        weights = torch.from_numpy(Bootstrap(range(len(self.sums))).weights)
-        sums, sizes = (weights @ torch.from_numpy(table) for table in (self.sums, self.sizes))
-        drawn = (sums / sizes).numpy()  # NaN where there is no query
+        drawn = self.draw_means()
         drawn = np.column_stack([drawn, np.nanmean(drawn, axis=1)])
         return np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+
+    def interval_of_mean(self) -> Float[np.ndarray, " bound"]:
+        """The last column of `interval` alone, which is found sooner."""
+        return np.nanpercentile(np.nanmean(self.draw_means(), axis=1), [2.5, 97.5])
+
+    def draw_means(self) -> Float[np.ndarray, "draw language"]:
+        """Each language's mean in each resample; NaN where there is no query."""
+        weights = torch.from_numpy(Bootstrap(range(len(self.sums))).weights)
+        sums, sizes = (weights @ torch.from_numpy(table) for table in (self.sums, self.sizes))
+        return (sums / sizes).numpy()
 
     def p_values(self, flips: int = FLIPS, seed: int = 0) -> Float[np.ndarray, " language_and_mean"]:
         """Two-sided sign-flip test (Fisher 1935) that each language's mean, and last their unweighted mean, is zero.

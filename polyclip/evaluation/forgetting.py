@@ -6,7 +6,7 @@ aligned embeddings ("aligned captions"). Vision: share of images whose class, by
 is unchanged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -23,11 +23,17 @@ from polyclip.models import feature_cache
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import ImageClassifier
 
+Embedded = Mapping[str, Float[Tensor, "name dim"]]
 PIVOTS = ("fr", "de", "es", "id")  # the first of these that was not trained and names enough
 
 
 def compute_retention(
-    aligner: PolyCLIP, corpus: Corpus, rows: dict[str, list[Row]], trained: frozenset[str], split: str
+    aligner: PolyCLIP,
+    corpus: Corpus,
+    rows: dict[str, list[Row]],
+    trained: frozenset[str],
+    split: str,
+    embedded: Embedded | None = None,
 ) -> list[Retention]:
     """Measure retention of the text encoder, the aligned captions and the vision encoder.
 
@@ -37,21 +43,28 @@ def compute_retention(
         rows: Rows of the split by language, as the benchmark reads them; their embeddings are then computed only once.
         trained: Codes of the trained languages.
         split: Name of the split.
+        embedded: Aligned embeddings of the rows by language, where they were computed before.
 
     Returns:
         One line for each part and group of languages; none for text where no pivot language is available.
 
     """
-    return [*measure_text_retention(aligner, rows, trained), *measure_vision_retention(aligner, corpus, split)]
+    return [
+        *measure_text_retention(aligner, rows, trained, embedded),
+        *measure_vision_retention(aligner, corpus, split),
+    ]
 
 
-def measure_text_retention(aligner: PolyCLIP, rows: dict[str, list[Row]], trained: frozenset[str]) -> list[Retention]:
+def measure_text_retention(
+    aligner: PolyCLIP, rows: dict[str, list[Row]], trained: frozenset[str], embedded: Embedded | None = None
+) -> list[Retention]:
     """Measure retention for English, the other trained languages, and unseen languages.
 
     Args:
         aligner: The aligned model.
         rows: Rows of the split by language.
         trained: Codes of the trained languages.
+        embedded: Aligned embeddings of the rows by language, where they were computed before.
 
     Returns:
         One line for each group, for the text encoder and for the aligned embeddings; empty without a pivot language.
@@ -65,7 +78,7 @@ def measure_text_retention(aligner: PolyCLIP, rows: dict[str, list[Row]], traine
     lengths = [len(found) for found in rows.values()]
     flat = feature_cache.encode(side.tower, names, f"names in {len(rows)} languages", lengths)
     before = dict(zip(rows, flat.split(lengths), strict=True))
-    after = encode_names(aligner, rows)
+    after = before if side.encoder is None else encode_names(aligner, rows)
     groups = {
         "English": [code for code in rows if code == "en"],
         "trained": [code for code in rows if code in trained and code != "en"],
@@ -73,7 +86,7 @@ def measure_text_retention(aligner: PolyCLIP, rows: dict[str, list[Row]], traine
     }
     embeddings = {
         "text encoder": {code: normalize(found) for code, found in after.items()},
-        "aligned captions": {code: side.unit(found) for code, found in after.items()},
+        "aligned captions": embedded or {code: side.unit(found) for code, found in after.items()},
     }
     start = {code: normalize(found) for code, found in before.items()}
     return [
@@ -93,7 +106,7 @@ def measure_text_retention(aligner: PolyCLIP, rows: dict[str, list[Row]], traine
 
 
 def find_pivot_hits(
-    embeddings: dict[str, Tensor], rows: dict[str, list[Row]], codes: Sequence[str], pivot: str
+    embeddings: Mapping[str, Tensor], rows: dict[str, list[Row]], codes: Sequence[str], pivot: str
 ) -> Float[Tensor, " query"]:
     """1 where a name retrieves the pivot's name of its concept first, else 0; the languages follow each other."""
     place = {row.concept: number for number, row in enumerate(rows[pivot])}

@@ -74,6 +74,7 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
         },
         notes,
         [language.code for language in request.languages if language.code in few],
+        embeddings,
     )
 
 
@@ -82,7 +83,7 @@ def read_named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Ro
 
     Args:
         corpus: The corpus to read.
-        request: Languages and split; no languages means all of the corpus.
+        request: Languages and split; no languages means all of the corpus. Rows that it has are not read again.
 
     Returns:
         Rows by language, and the codes of the languages that name too few concepts.
@@ -91,6 +92,8 @@ def read_named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Ro
         DataError: No language is left.
 
     """
+    if request.corpus in request.rows:
+        return request.rows[request.corpus]
     locales = {language.code: corpus.get_locale(language) for language in request.languages} or list_locales(corpus)
     rows = {code: read_names(corpus, code, locale, request.split) for code, locale in locales.items()}
     least = FEWEST if not request.languages else 1

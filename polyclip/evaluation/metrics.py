@@ -297,21 +297,19 @@ class Bootstrap:
             Lower and upper bound.
 
         """
-        order = np.argsort(value, kind="stable")
+        order, counts = np.argsort(value, kind="stable"), self.weights.astype(np.int32)
         step = max(1, CELLS // 4 // len(order))
         return _bounds(
             value[order][
-                np.concatenate(
-                    [_middle(self.weights[s : s + step, self.index[order]]) for s in range(0, len(self.weights), step)]
-                )
+                np.concatenate([_middle(counts[s : s + step, self.index[order]]) for s in range(0, len(counts), step)])
             ]
         )
 
 
 def _middle(weight: np.ndarray) -> np.ndarray:
     """Return for each row of weights the first column that has half of the total weight at or before it."""
-    total = np.cumsum(weight, axis=1)
-    return (total * 2 >= total[:, -1:]).argmax(1)
+    total = np.cumsum(weight, axis=1, dtype=weight.dtype)
+    return (total >= (total[:, -1:] + 1) // 2).argmax(1)
 
 
 @cache

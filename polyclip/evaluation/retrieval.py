@@ -1,6 +1,6 @@
 """Scoring that all retrieval benchmarks share: from embeddings and keys to scores in both directions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from polyclip.core.storage import hash_parts
+from polyclip.data.types import Row
 from polyclip.errors import DataError, WeightsError
 from polyclip.evaluation.chance import RECALLS, compute_chance_p
 from polyclip.evaluation.metrics import PER_QUERY, Bootstrap, Chance, compute_query_metrics, ndcg, rank_positives
@@ -29,6 +30,8 @@ class Request:
         data: Folder or file of the benchmark, from `--data`.
         partial: Accept a part of the official files; the scores are then marked PARTIAL.
         corpus: Name or path of the corpus, for held-out concepts.
+        rows: Of this split by name of a corpus, where they were read before: by language, and the codes of languages
+            that name too few concepts, as `polyclip.evaluation.held_out.read_named_rows` returns them.
 
     """
 
@@ -38,6 +41,7 @@ class Request:
     data: Path | None = None
     partial: bool = False
     corpus: str = "emoji"
+    rows: Mapping[str, tuple[dict[str, list[Row]], list[str]]] = field(default_factory=dict)
 
     def is_seen(self, code: str) -> bool:
         """Whether the language was trained.
@@ -55,6 +59,7 @@ class BenchmarkReport:
     counts: dict[str, int]
     notes: list[str]
     without: list[str] = field(default_factory=list)  # codes of requested languages without a caption to score
+    embeddings: Mapping[str, Float[Tensor, "name dim"]] = field(default_factory=dict)  # of a corpus' names by language
 
 
 @dataclass(frozen=True)

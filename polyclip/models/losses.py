@@ -1,5 +1,6 @@
 """Losses: pure functions of embeddings."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +13,18 @@ from torch.autograd.function import once_differentiable
 
 from polyclip.core.vectors import at_least_float32, normalize
 
-NARROW = 80.0  # between logits whose exponentials fit one scale of float32: exp(-80) is 1.8e-35
+SMALL = (
+    40.0  # size of logits whose exponentials, and sums and shares of them, float32 holds without a shift: e^40 is 2e17
+)
+LOG2_E = math.log2(math.e)
+
+
+@dataclass(frozen=True)
+class Positives:
+    """Which pairs of a step are positives of each other, as places in its matrix of logits and their target shares."""
+
+    place: Int[Tensor, " positive"]  # row * pairs + column
+    share: Float[Tensor, " positive"]  # 1 / positives of the row
 
 
 @dataclass(frozen=True)
@@ -24,6 +36,7 @@ class LossInputs:
     concept: Int[Tensor, " pair"]
     scale: Float[Tensor, ""]  # inverse temperature, > 0
     bias: Float[Tensor, ""]  # added to the logits of the sigmoid loss
+    positives: Positives | None = None  # of these concepts, where they were found before
 
 
 def info_nce(batch: LossInputs) -> Float[Tensor, ""]:
@@ -40,64 +53,89 @@ def info_nce(batch: LossInputs) -> Float[Tensor, ""]:
         The loss in nats, >= 0.
 
     """
-    positive = match_concepts(batch).to(batch.text.dtype)
-    share = positive / positive.sum(1, keepdim=True)  # symmetric counts: a row's positives are its column's
+    positives = find_positives(batch.concept) if batch.positives is None else batch.positives
     pairs = zip(*(rows.reshape(-1, *rows.shape[-2:]) for rows in (batch.text, batch.image)), strict=True)
     # Member by member: matrices that stay in the processor's cache.
-    return torch.stack(
-        [CrossEntropyBothWays.apply(at_least_float32(batch.scale * text @ image.T), share) for text, image in pairs]
-    ).mean()
+    return torch.stack([cross_entropy(text, image, batch.scale, positives) for text, image in pairs]).mean()
+
+
+def find_positives(concept: Int[Tensor, " pair"]) -> Positives:
+    """Find which pairs have the same concept."""
+    same = concept[:, None] == concept[None, :]
+    place = same.view(-1).nonzero()[:, 0]
+    return Positives(place, 1 / same.sum(1).double()[place // len(concept)])  # symmetric: a row's count is its column's
+
+
+def cross_entropy(
+    text: Float[Tensor, "pair dim"], image: Float[Tensor, "pair dim"], scale: Float[Tensor, ""], positives: Positives
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy of scaled similarities along both axes, in nats."""
+    with torch.no_grad():
+        largest = (
+            float(scale * text.norm(dim=1).max() * image.norm(dim=1).max()) if text.device.type == "cpu" else SMALL
+        )
+    if not largest < SMALL:
+        return CrossEntropyBothWays.apply(at_least_float32(scale * text @ image.T), positives, sum_each_way)
+    bits = at_least_float32(scale * LOG2_E * text @ image.T)
+    return CrossEntropyBothWays.apply(bits, positives, sum_at_once)
 
 
 class CrossEntropyBothWays(torch.autograd.Function):
-    """Mean cross-entropy of logits [pair, pair] along both axes with the same target shares [pair, pair].
+    """Mean cross-entropy of logits [pair, pair] along both axes with the same positives.
 
     The gradient is made with the loss, in one matrix; autograd keeps and reads a dozen, which took longer than the
     products.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, share: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, logits: Tensor, positives: Positives, sums: Callable[[Tensor, Positives], tuple[Tensor, Tensor]]
+    ) -> Tensor:
         """Compute the loss, and its gradient for `backward`."""
-        narrow = logits.device.type == "cpu" and bool(logits.max() - logits.min() < NARROW)
-        total, gradient = (sum_at_once if narrow else sum_each_way)(logits, share)
-        weight = 0.5 / logits.shape[:-1].numel()
-        ctx.save_for_backward(gradient.mul_(weight))
+        total, gradient = sums(logits, positives)
+        weight = 0.5 / len(logits)
+        ctx.weight = weight
+        ctx.save_for_backward(gradient)
         return total * weight
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
         """Scale the gradient made before."""
         (gradient,) = ctx.saved_tensors
-        return gradient * outer, None
+        return gradient * (outer * ctx.weight), None, None
 
 
-def sum_at_once(logits: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+def sum_at_once(bits: Tensor, positives: Positives) -> tuple[Tensor, Tensor]:
     """Cross-entropy along both axes, summed, and its gradient, from one exponential of each logit.
 
     Args:
-        logits: [pair, pair], no two further apart than `NARROW`.
-        share: Target shares, [pair, pair].
+        bits: Logits divided by ln 2, [pair, pair], none larger than `SMALL` / ln 2: to take a power of 2 is four times
+            as fast as to take one of e.
+        positives: Their positives.
 
     """
-    below = logits - logits.max()
-    of_positives = (below * share).sum()
-    size = below.exp_()
+    share = positives.share.to(bits.dtype)
+    of_positives = bits.view(-1)[positives.place].double() @ positives.share
+    size = bits.exp2()
     down, across = size.sum(-2, keepdim=True), size.sum(-1, keepdim=True)
-    total = down.log().sum() + across.log().sum() - 2 * of_positives
-    return total, size.mul_(1 / down + 1 / across).sub_(share, alpha=2)
+    total = (down.double().log2().sum() + across.double().log2().sum() - 2 * of_positives) / LOG2_E
+    gradient = size.mul_(1 / down + 1 / across)
+    gradient.view(-1)[positives.place] -= 2 * share
+    return total.to(bits.dtype), gradient.mul_(1 / LOG2_E)
 
 
-def sum_each_way(logits: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """The same for logits however far apart: each axis from its own largest one."""
-    total, gradient = logits.new_zeros(()), share * -2
+def sum_each_way(logits: Tensor, positives: Positives) -> tuple[Tensor, Tensor]:
+    """The same of logits, however large: each axis from its own largest one."""
+    share = positives.share.to(logits.dtype)
+    total, gradient = -2 * (logits.view(-1)[positives.place] @ share), torch.zeros_like(logits)
     for axis in (-1, -2):
         below = logits - logits.amax(axis, keepdim=True)
-        total = total - (below * share).sum()
+        total = total + logits.amax(axis).sum()
         size = below.exp_().sum(axis, keepdim=True)
         total = total + size.log().sum()
         gradient = below.mul_(1 / size).add_(gradient)
+    gradient.view(-1)[positives.place] -= 2 * share
     return total, gradient
 
 

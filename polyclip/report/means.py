@@ -72,5 +72,6 @@ def compute_interval(
         return None, None
     column = PER_QUERY.index(metric)
     values = [compute_query_metrics(outcome.rank, outcome.gain)[:, column] for outcome in outcomes]
-    low, high = ClusterSums.from_values(values, [clusters[outcome.language] for outcome in outcomes]).interval()
-    return float(low[-1]), float(high[-1])
+    sums = ClusterSums.from_values(values, [clusters[outcome.language] for outcome in outcomes])
+    low, high = sums.interval_of_mean()
+    return float(low), float(high)

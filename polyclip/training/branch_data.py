@@ -16,7 +16,7 @@ from polyclip.evaluation.metrics import compute_ranks, recall
 from polyclip.models import encoding, feature_cache, feature_rows
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import Branch
-from polyclip.models.components.joint_head import JointHead
+from polyclip.models.components.joint_head import FEW, JointHead, sample_rows
 from polyclip.models.finite import describe_damaged
 from polyclip.models.trunk.trainable_rows import restore_matrix, train_rows
 from polyclip.training.collapse import measure_spreads
@@ -101,6 +101,8 @@ class BranchData:
         )
         self.held_out_pairs, self.held_out = held_out.pairs, held_out.items
         self.held_out_sections, self.held_out_table = held_out.sections, held_out.features
+        self._few: Tensor | None = None
+        self._selected: tuple[Any, Tensor, dict[str, Tensor]] | None = None
 
     def measure_head(self) -> None:
         """Set the head's means and standard deviations to those of the training features."""
@@ -166,7 +168,8 @@ class BranchData:
 
         """
         if not self.live:
-            return {"vectors": self.table[rows]}
+            whole = isinstance(self.table, Tensor)  # otherwise rows on disk; to index by `[]` takes nine times as long
+            return {"vectors": self.table.index_select(0, rows) if whole else self.table[rows]}
         encoder, wanted = self.side.encoder, rows.tolist()
         order = torch.tensor(sorted(range(len(wanted)), key=lambda place: self.costs[wanted[place]]))
         count = math.ceil(len(wanted) / encoder.grain)
@@ -186,11 +189,13 @@ class BranchData:
     @torch.no_grad()
     def embed_held_out(self, wanted: Tensor | slice = slice(None)) -> Float[Tensor, "item dim"]:
         """Embeddings of the validation items with the current weights, of those that `wanted` selects."""
-        device = next((p.device for p in self.side.head.parameters()), torch.device("cpu"))
-        if isinstance(self.side.head, JointHead) and not self.side.head.is_settled:
-            self.side.head.balance(self.table)
+        head = self.side.head
+        device = next((p.device for p in head.parameters()), torch.device("cpu"))
+        if isinstance(head, JointHead) and not head.is_settled:
+            head.balance(self.read_balance_rows())
         if not self.live:
-            return self.side.head(self.held_out_table[wanted].to(device)).cpu()
+            features, given = self.select_held_out(wanted)
+            return head(features.to(device), **{name: part.to(device) for name, part in given.items()}).cpu()
         what = f"validation {NOUNS[self.side.kind]}"
         encoder = self.side.encoder
         found = (
@@ -198,7 +203,24 @@ class BranchData:
             if self.states is None
             else feature_cache.finish(encoder, self.held_out_states, what)
         )
-        return self.side.head(found[wanted].to(device)).cpu()
+        return head(found[wanted].to(device)).cpu()
+
+    def read_balance_rows(self) -> Float[Tensor, "few width"]:
+        """Training features on which mean lengths are measured before each validation, read once."""
+        if self._few is None:
+            self._few = sample_rows(self.table, FEW)
+        return self._few
+
+    def select_held_out(self, wanted: Tensor | slice) -> tuple[Float[Tensor, "item width"], dict[str, Tensor]]:
+        """Features of the validation items that `wanted` selects, and what of the head training does not change: found
+        once, as long as the same object is asked for.
+        """
+        if self._selected is None or self._selected[0] is not wanted:
+            head, features = self.side.head, self.held_out_table[wanted]
+            names = isinstance(head, JointHead) and head.names is not None
+            given = {"of_names": head.compute_names(features.to(head.mean.device)).cpu()} if names else {}
+            self._selected = (wanted, features, given)
+        return self._selected[1:]
 
 
 class Validation:

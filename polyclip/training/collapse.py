@@ -32,7 +32,10 @@ def measure_spreads(text: Float[Tensor, "text dim"], image: Float[Tensor, "image
 
     """
     spread = image - image.mean(0)
-    scores = ((text @ (spread.T @ spread / len(image))) * text).sum(1).mean()  # without the matrix of all scores
+    if len(image) <= image.shape[1]:
+        scores = (text @ spread.T).square().mean()
+    else:  # without the matrix of all scores
+        scores = ((text @ (spread.T @ spread / len(image))) * text).sum(1).mean()
     return {
         "caption_spread": (text - text.mean(0)).square().sum(1).mean().item(),
         "image_spread": spread.square().sum(1).mean().item(),

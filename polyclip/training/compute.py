@@ -6,6 +6,7 @@ from typing import Any
 
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
+from accelerate.utils import convert_to_fp32
 from torch.nn.parallel import DistributedDataParallel
 
 from polyclip.core import distributed
@@ -14,6 +15,7 @@ from polyclip.core.encode_precision import BF16, current_encode_precision
 from polyclip.core.environment import read_variable
 from polyclip.core.launch import is_launched
 from polyclip.errors import PolyclipError, UnknownName
+from polyclip.models.aligner import PolyCLIP
 from polyclip.training import fsdp
 
 AUTO = "auto"
@@ -142,12 +144,34 @@ def prepare_model(accelerator: Accelerator, aligner: Any, trained: list[str], sh
         return accelerator.prepare_model(
             fsdp.shard_model(aligner, accelerator.device), evaluation_mode=True
         )  # without DistributedDataParallel
+    if accelerator.device.type == "cpu" and distributed.get_world_size() == 1:  # accelerate imports much for nothing
+        return use_autocast(accelerator, aligner.to(accelerator.device))
     names = [name for name, _ in (*aligner.named_parameters(), *aligner.named_buffers())]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(aligner, sorted(set(names) - set(trained)))
     aligner._is_accelerate_prepared = (
         False  # in an earlier phase: accelerate would hand it back as it is, without processes and precision
     )
     return accelerator.prepare(aligner)
+
+
+def use_autocast(accelerator: Accelerator, aligner: Any) -> Any:
+    """Let the model run in the accelerator's precision, and return float32, until `release_model`."""
+    if accelerator.mixed_precision == "no":
+        return aligner
+    forward = aligner.forward
+
+    def run(*inputs: Any) -> Any:
+        with accelerator.autocast():
+            found = forward(*inputs)
+        return convert_to_fp32(found)
+
+    aligner.forward = run
+    return aligner
+
+
+def unwrap_model(accelerator: Accelerator, model: Any) -> Any:
+    """The model inside what `prepare_model` returned."""
+    return model if isinstance(model, PolyCLIP) else accelerator.unwrap_model(model)
 
 
 def clip_gradients(accelerator: Accelerator, model: Any, limit: float) -> None:
@@ -174,5 +198,8 @@ def run_validation(
 
 def release_model(accelerator: Accelerator, model: Any, aligner: Any) -> None:
     """Return the model to the CPU and to float32, as before `prepare_model`."""
-    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    if model is aligner and "_original_forward" not in vars(aligner):
+        vars(aligner).pop("forward", None)  # of `use_autocast`
+    else:
+        accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     aligner.to("cpu")

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -30,6 +30,8 @@ from polyclip.training.compute import Compute
 from polyclip.training.config import EarlyStopping, OptimizerConfig
 from polyclip.training.divergence import explain_divergence
 from polyclip.training.grad_cache import Inputs, Objective, StepPairs, backward
+from polyclip.training.member_threads import MemberThreads, open_member_threads
+from polyclip.training.optimizer import AdamW
 from polyclip.training.trackers import Observer, ignore_line
 
 
@@ -50,6 +52,7 @@ class Phase:
     taught: bool = False  # captions' rows take the place of image rows
     penalty: Callable[[Tensor, Tensor], Tensor] | None = None  # (features, embeddings) of a branch
     compute: Compute = Compute()
+    heads_only: bool = False  # no encoder runs and nothing is taught: a head's members can be trained apart
     count_flops: bool = False  # of an epoch's first step, into the log, with the epoch's processor seconds
     last: bool = False  # keep the last epoch rather than the best: where validation has more captions than training
     resumable: bool = True  # whether checkpoints are written
@@ -78,6 +81,12 @@ class Phase:
         return Objective(
             loss=self.loss, members=self.members, caption_loss=self.settings.caption_loss, penalty=self.penalty
         )
+
+    @property
+    def trains_members_apart(self) -> bool:
+        """Whether a head's members may be trained in threads of their own."""
+        divided = (self.compute.micro_batch or self.batch) < self.batch
+        return self.heads_only and not divided and not self.count_flops
 
     @property
     def steps_per_epoch(self) -> int:
@@ -133,6 +142,7 @@ def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
     judge = partial(compute.run_validation, accelerator, model, aligner, phase.trained, phase.validate)
     size = phase.steps_per_epoch * phase.batch
     with (
+        open_step(accelerator, aligner, model, optimizer, phase) as step,
         Progress(f"training {phase.name}", phase.settings.epochs * size) as progress,
         distributed.explain_lost_process(),
     ):
@@ -143,7 +153,7 @@ def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
             yield state.log[-1]
         for epoch in takewhile(lambda _: not phase.has_stalled(state.log), range(state.epoch, phase.end)):
             started, busy = time.monotonic(), time.process_time()
-            losses, flops = run_epoch(epoch, accelerator, model, optimizer, phase, peaks, progress)
+            losses, flops = run_epoch(epoch, step, optimizer, phase, peaks, progress)
             if len(losses) < phase.steps_per_epoch:
                 break
             value = judge()
@@ -157,6 +167,25 @@ def train_epochs(aligner: PolyCLIP, phase: Phase) -> Iterator[dict[str, Any]]:
             yield state.log[-1]
     compute.release_model(accelerator, model, aligner)
     aligner.set_state(checkpoint.select_changing(aligner, frozenset(state.best)) | state.best, "the best epoch")
+
+
+@contextmanager
+def open_step(
+    accelerator: Accelerator, aligner: PolyCLIP, model: nn.Module, optimizer: Any, phase: Phase
+) -> Iterator[Callable[[int], float]]:
+    """What makes the optimizer step of a number, with threads for the members of the heads where they train apart."""
+    step = partial(run_step, accelerator, model, optimizer, phase)
+    if not phase.trains_members_apart:
+        yield step
+        return
+    draw, pairs = partial(draw_pairs, accelerator, phase), phase.pairs
+    with open_member_threads(accelerator, aligner, phase.objective, draw) as members:
+        if members is None:
+            yield step
+            return
+        if pairs.strata is None:  # else features stay on disk
+            members.read_tables((phase.text, phase.image), (len(pairs.captions), len(pairs.images)))
+        yield partial(step, members=members)
 
 
 def record_line(line: dict[str, Any], state: checkpoint.TrainingState, aligner: PolyCLIP, phase: Phase) -> None:
@@ -175,18 +204,17 @@ def record_line(line: dict[str, Any], state: checkpoint.TrainingState, aligner: 
 def prepare_training(accelerator: Accelerator, aligner: PolyCLIP, phase: Phase) -> tuple[nn.Module, Any]:
     """Prepare the model and its optimizer for the steps of a phase."""
     model = compute.prepare_model(accelerator, aligner, phase.trained, phase.compute.shard)
-    inner = accelerator.unwrap_model(model)
+    inner = compute.unwrap_model(accelerator, model)
     groups = group_parameters(inner, phase.settings, phase.trained)
     # All parameters in one pass; of divided and whole ones, which cannot be stacked, one at a time.
     how = {"foreach": False} if fsdp.is_sharded(inner) else {"fused": True}
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-6, **how)
+    optimizer = AdamW(groups, betas=(0.9, 0.98), eps=1e-6, **how)
     return model, accelerator.prepare_optimizer(optimizer)
 
 
 def run_epoch(
     epoch: int,
-    accelerator: Accelerator,
-    model: nn.Module,
+    step: Callable[[int], float],
     optimizer: Any,
     phase: Phase,
     peaks: list[float],
@@ -196,8 +224,7 @@ def run_epoch(
 
     Args:
         epoch: Number of the epoch, from 0.
-        accelerator: Of this process.
-        model: As `prepare_training` returns it.
+        step: Makes the optimizer step of a number; returns its loss.
         optimizer: As `prepare_training` returns it.
         phase: The training phase.
         peaks: Highest learning rate of each parameter group.
@@ -216,46 +243,61 @@ def run_epoch(
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * get_rate_factor(number, total, phase.settings.warm_up)
         with counter if phase.count_flops and not losses else nullcontext():
-            losses.append(run_step(accelerator, model, optimizer, phase, number))
+            losses.append(step(number))
         progress.advance(phase.batch)
     return losses, counter.get_total_flops()
 
 
 @multiply_at_full_rate()
-def run_step(accelerator: Accelerator, model: nn.Module, optimizer: Any, phase: Phase, number: int) -> float:
+def run_step(
+    accelerator: Accelerator,
+    model: nn.Module,
+    optimizer: Any,
+    phase: Phase,
+    number: int,
+    members: MemberThreads | None = None,
+) -> float:
     """Make one optimizer step; return the loss.
 
     Raises:
         RunError: The loss is not finite; the message names rows of the step.
 
     """
-    seed = fold_seed(phase.settings.seed) * 1_000_003 + number
-    torch.manual_seed(seed)  # dropout of this step
-    caption, image, concept = phase.pairs.sample(phase.batch, seed)
     model.train()
     optimizer.zero_grad()
-    others = phase.pairs.sample_other_captions(concept, seed) if phase.settings.caption_loss else None
-    shown = StepPairs(
-        shown=caption,
-        others=others,
-        images=caption if phase.taught else image,
-        concept=concept,
-        text=partial(move_inputs, phase.text, accelerator.device),
-        image=partial(move_inputs, phase.image, accelerator.device),
-        seed=seed,
-    )
-    divided = distributed.get_world_size() > 1 or (phase.compute.micro_batch or phase.batch) < phase.batch
-    loss = (
-        backward(accelerator, model, shown, phase.objective, phase.compute.micro_batch)
-        if divided
-        else backward_whole(accelerator, model, shown, phase.objective)
-    )
+    if members is not None:
+        drawn = members.take(number)
+        shown, loss = drawn.pairs, members.backward(drawn, number + 1)
+    else:
+        shown = draw_pairs(accelerator, phase, number)
+        torch.manual_seed(shown.seed)  # dropout of this step
+        divided = distributed.get_world_size() > 1 or (phase.compute.micro_batch or phase.batch) < phase.batch
+        loss = (
+            backward(accelerator, model, shown, phase.objective, phase.compute.micro_batch)
+            if divided
+            else backward_whole(accelerator, model, shown, phase.objective)
+        )
     if not math.isfinite(loss):
         why = explain_divergence(model, phase.pairs, shown, taught=phase.taught)
         raise RunError(f"The loss is {loss} at step {number} of {phase.name}. {why}")
     compute.clip_gradients(accelerator, model, phase.settings.clip)
     optimizer.step()
     return loss
+
+
+def draw_pairs(accelerator: Accelerator, phase: Phase, number: int) -> StepPairs:
+    """Draw the pairs of a step, which depend on the phase's seed and the step's number alone."""
+    seed = fold_seed(phase.settings.seed) * 1_000_003 + number
+    caption, image, concept = phase.pairs.sample(phase.batch, seed)
+    return StepPairs(
+        shown=caption,
+        others=phase.pairs.sample_other_captions(concept, seed) if phase.settings.caption_loss else None,
+        images=caption if phase.taught else image,
+        concept=concept,
+        text=partial(move_inputs, phase.text, accelerator.device),
+        image=partial(move_inputs, phase.image, accelerator.device),
+        seed=seed,
+    )
 
 
 def backward_whole(accelerator: Accelerator, model: nn.Module, shown: StepPairs, objective: Objective) -> float:

@@ -1,5 +1,7 @@
 """Everything that scoring and saving a run will need, looked at before its first training step."""
 
+from dataclasses import replace
+
 from polyclip.core.run_folder import check_folder
 from polyclip.data.corpus import load_corpus
 from polyclip.data.image_hash import hash_images
@@ -23,11 +25,14 @@ def plan_scoring(run: AlignConfig, corpus: str = "") -> Request:
     return Request(languages=languages, trained=list_codes(run.languages), corpus=name)
 
 
-def check_before_training(run: AlignConfig) -> None:
+def check_before_training(run: AlignConfig) -> Request:
     """Check that a run can be scored: captions, splits and images of the test split.
 
     Args:
         run: The alignment's configuration.
+
+    Returns:
+        What the final scoring asks for, with the rows that were read.
 
     Raises:
         RunError: The folder holds another run, or an unfinished one without --resume.
@@ -39,16 +44,19 @@ def check_before_training(run: AlignConfig) -> None:
     find_benchmark("held-out")
     check_training_languages(run)
     report_shared_images(run.corpus)
-    for request in split_request(plan_scoring(run)):
+    plan = plan_scoring(run)
+    rows = {}
+    for request in split_request(plan):
         corpus = load_corpus(request.corpus)
         if not corpus.reader.split_concepts(corpus.folder, request.split):
             raise DataError(
                 f"Corpus {corpus.name!r} has no images in split {request.split!r}, so the model could not be scored; "
                 "give some rows that split."
             )
-        read_named_rows(corpus, request)
+        rows[request.corpus] = read_named_rows(corpus, request)
         if run.lint and not corpus.pack.files:
             check_test_images(request)
+    return replace(plan, rows=rows)
 
 
 def check_training_languages(run: AlignConfig) -> None:

@@ -213,6 +213,7 @@ def make_phase(name: str, settings: OptimizerConfig, work: Work) -> Phase:
         loss=LOSSES[aligner.loss],
         members=aligner.method.members,
         taught=teacher is not None,
+        heads_only=not live and teacher is None,
         penalty=None if live else aligner.method.penalty,
         count_flops=run.count_flops,
         last=run.continued is not None,

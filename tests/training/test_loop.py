@@ -13,7 +13,7 @@ from polyclip.data.corpus import load_corpus
 from polyclip.errors import RunError
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.config import ModelConfig
-from polyclip.training import compute, loop
+from polyclip.training import compute, loop, member_threads
 from polyclip.training.checkpoint import TrainingState
 from polyclip.training.compute import Compute
 from polyclip.training.config import HEADS, AlignConfig
@@ -35,6 +35,50 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Work:
     return prepare_run(
         AlignConfig(languages=languages, recipe=recipe, corpus=corpus, heads=QUICK, out=folder / "run", lint=False)
     )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("method", ["head-mlp", "head-glu"])
+def test_members_learn_apart_what_they_learn_together(
+    tmp_path: Path, method: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    towers = {"text_encoder": write_text_encoder(tmp_path / "text"), "vision_tower": write_vision_tower(tmp_path / "v")}
+    work = prepare_run(
+        AlignConfig(
+            languages=[resolve_language("sw"), resolve_language("en")],
+            recipe=ModelConfig(method=method, dim=16, **towers),
+            corpus=str(write_corpus(tmp_path / "corpus")),
+            heads=replace(QUICK, learning_rate=1e-3),
+            out=tmp_path / "run",
+            lint=False,
+        )
+    )
+    phase = make_phase("heads", work.run.heads, work)
+    phase = replace(phase, compute=Compute(precision=precision), resumable=False, last=True)
+    assert phase.members > 1 and phase.trains_members_apart
+    calls: list[int] = []
+    monkeypatch.setattr(
+        member_threads.MemberThreads,
+        "run_member",
+        lambda *given, run=member_threads.MemberThreads.run_member: calls.append(given[2]) or run(*given),  # type: ignore[func-returns-value]
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        apart = trained(work, phase)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert len(calls) == 3 * phase.steps_per_epoch * phase.members and set(calls) == set(range(phase.members))
+    assert is_same(apart, trained(work, phase))  # whatever the number of threads
+    calls.clear()
+    together = trained(work, replace(phase, heads_only=False))
+    assert not calls
+    loose = 2e-2 if precision == "bf16" else 1e-4
+    for name, tensor in together.items():
+        torch.testing.assert_close(
+            apart[name], tensor, rtol=loose, atol=loose, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 @pytest.fixture
@@ -68,7 +112,7 @@ def test_the_rate_warms_up_in_a_line_and_falls_as_a_cosine() -> None:
 def test_the_rate_of_a_step_is_that_of_its_number(work: Work, planned: Phase, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
 
-    def step(accelerator: Any, model: Any, optimizer: Any, phase: Phase, number: int) -> float:
+    def step(accelerator: Any, model: Any, optimizer: Any, phase: Phase, number: int, **_: Any) -> float:
         seen.append(optimizer.param_groups[0]["lr"])
         return 1.0
 

@@ -81,7 +81,7 @@ class Projection(nn.Module):
 class ProjectionHead(nn.Module):
     """What every head answers; a head without dropout, statistics and class names leaves it at this."""
 
-    def draw_masks(self, rows: int) -> list[Bool[Tensor, "row width"]]:
+    def draw_masks(self, rows: int, generator: torch.Generator | None = None) -> list[Bool[Tensor, "row width"]]:
         """Draw the dropout masks of `rows` rows; none without dropout."""
         return []
 
@@ -150,7 +150,7 @@ class Head(ProjectionHead):
             Embeddings (unit vectors).
 
         """
-        standard = (features - self.mean) / self.deviation
+        standard = self.standardize(features)
         if self.training:
             return embed_members(self.members, standard, kept or self.draw_masks(len(features)))
         found = [member(standard) for member in self.members]
@@ -158,14 +158,19 @@ class Head(ProjectionHead):
 
     def project(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
         """What `forward` normalizes member by member, without dropout."""
-        standard = (features - self.mean) / self.deviation
+        standard = self.standardize(features)
         return torch.cat([member.project(standard) for member in self.members], dim=1)  # type: ignore[operator]
 
-    def draw_masks(self, rows: int) -> list[Bool[Tensor, "row width"]]:
+    def draw_masks(self, rows: int, generator: torch.Generator | None = None) -> list[Bool[Tensor, "row width"]]:
         """Draw each member's dropout mask for `rows` rows, as `forward` would, so that rows can be embedded in several
         parts.
         """
-        return [draw_mask((rows, len(self.mean)), member.dropout, self.mean.device) for member in self.members]  # type: ignore[arg-type]
+        shape, device = (rows, len(self.mean)), self.mean.device
+        return [draw_mask(shape, member.dropout, device, generator) for member in self.members]  # type: ignore[arg-type]
+
+    def standardize(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
+        """Subtract the training features' mean and divide by their standard deviation."""
+        return (features - self.mean) / self.deviation
 
     def get_statistics(self, width: int) -> tuple[Float[Tensor, " width"], Float[Tensor, " width"]]:
         """Mean and standard deviation of the training features."""

@@ -231,14 +231,18 @@ class JointHead(ProjectionHead):
         chosen = sample_rows(features, FEW).to(self.mean.device)
         self.lengths[-1:] = measure_lengths([self.compute_names(chosen)])
 
-    def compute_parts(self, features: Float[Tensor, "row width"]) -> list[Float[Tensor, "row part"]]:
-        """Output of each member, and of the class names as the last one."""
+    def compute_parts(
+        self, features: Float[Tensor, "row width"], of_names: Float[Tensor, "row name_dim"] | None = None
+    ) -> list[Float[Tensor, "row part"]]:
+        """Output of each member, and as the last one that of the class names, given or computed."""
         found = self.compute_members(features)
-        return found if self.names is None else [*found, self.compute_names(features)]
+        if self.names is None:
+            return found
+        return [*found, self.compute_names(features) if of_names is None else of_names]
 
     def compute_members(self, features: Float[Tensor, "row width"]) -> list[Float[Tensor, "row dim"]]:
         """Output of each member, without dropout."""
-        standard = (features - self.mean) / self.deviation
+        standard = self.standardize(features)
         return [member.project(standard) for member in self.members]  # type: ignore[operator]
 
     def compute_names(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row part"]:
@@ -253,40 +257,51 @@ class JointHead(ProjectionHead):
         return share.sqrt() / self.lengths
 
     def forward(
-        self, features: Float[Tensor, "row width"], kept: Sequence[Bool[Tensor, "row width"]] = ()
+        self,
+        features: Float[Tensor, "row width"],
+        kept: Sequence[Bool[Tensor, "row width"]] = (),
+        of_names: Float[Tensor, "row name_dim"] | None = None,
     ) -> Float[Tensor, "row dim"]:
         """Embed features in the shared space.
 
         Args:
             features: Of the encoder.
             kept: Dropout masks from `draw_masks`, one a member; in training without them, random ones are drawn.
+            of_names: What `compute_names` returned of these features before; training does not change it.
 
         Returns:
             Embeddings (unit vectors); in training those of the members alone, each of equal length.
 
         """
         if self.training:
-            standard = (features - self.mean) / self.deviation
+            standard = self.standardize(features)
             return embed_members(self.members, standard, kept or self.draw_masks(len(features)))
-        return normalize(self.project(features))
+        return normalize(self.project(features, of_names))
 
-    def project(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
+    def project(
+        self, features: Float[Tensor, "row width"], of_names: Float[Tensor, "row name_dim"] | None = None
+    ) -> Float[Tensor, "row dim"]:
         """Embeddings before they are normalized, without dropout."""
-        joined = self.concatenate(features)
+        joined = self.concatenate(features, of_names)
         return joined @ self.space if self.space.any() else joined
 
-    def concatenate(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row total"]:
+    def concatenate(
+        self, features: Float[Tensor, "row width"], of_names: Float[Tensor, "row name_dim"] | None = None
+    ) -> Float[Tensor, "row total"]:
         """All parts, weighted and concatenated; not normalized, not folded."""
-        return torch.cat(
-            [part * weight for part, weight in zip(self.compute_parts(features), self.compute_weights(), strict=True)],
-            dim=1,
-        )
+        parts = zip(self.compute_parts(features, of_names), self.compute_weights(), strict=True)
+        return torch.cat([part * weight for part, weight in parts], dim=1)
 
-    def draw_masks(self, rows: int) -> list[Bool[Tensor, "row width"]]:
+    def draw_masks(self, rows: int, generator: torch.Generator | None = None) -> list[Bool[Tensor, "row width"]]:
         """Draw each member's dropout mask for `rows` rows, as `forward` would, so that rows can be embedded in several
         parts.
         """
-        return [draw_mask((rows, len(self.mean)), member.dropout, self.mean.device) for member in self.members]  # type: ignore[arg-type]
+        shape, device = (rows, len(self.mean)), self.mean.device
+        return [draw_mask(shape, member.dropout, device, generator) for member in self.members]  # type: ignore[arg-type]
+
+    def standardize(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
+        """Subtract the training features' mean and divide by their standard deviation."""
+        return (features - self.mean) / self.deviation
 
     def get_statistics(self, width: int) -> tuple[Float[Tensor, " width"], Float[Tensor, " width"]]:
         """Mean of the training features, and one standard deviation for all of them."""
