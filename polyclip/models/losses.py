@@ -23,7 +23,7 @@ LOG2_E = math.log2(math.e)
 class Positives:
     """Which pairs of a step are positives of each other, as places in its matrix of logits and their target shares."""
 
-    place: Int[Tensor, " positive"]  # row * pairs + column
+    place: Int[Tensor, " positive"] | slice  # row * pairs + column; all places where others have a share of 0
     share: Float[Tensor, " positive"]  # 1 / positives of the row
 
 
@@ -62,8 +62,11 @@ def info_nce(batch: LossInputs) -> Float[Tensor, ""]:
 def find_positives(concept: Int[Tensor, " pair"]) -> Positives:
     """Find which pairs have the same concept."""
     same = concept[:, None] == concept[None, :]
+    count = same.sum(1)  # of a row's positives, which are as many as its column's
+    if concept.device.type != "cpu":  # there the place of each is not known without waiting
+        return Positives(slice(None), (same / count[:, None]).view(-1))
     place = same.view(-1).nonzero()[:, 0]
-    return Positives(place, 1 / same.sum(1).double()[place // len(concept)])  # symmetric: a row's count is its column's
+    return Positives(place, 1 / count.double()[place // len(concept)])
 
 
 def cross_entropy(

@@ -34,9 +34,9 @@ class DrawnStep:
     """All that a step's members share, and the dropout masks of each."""
 
     pairs: StepPairs
-    text: Float[Tensor, "caption width"]  # standardized features, in the format of the products
-    image: Float[Tensor, "pair width"]
-    masks: list[tuple[Bool[Tensor, "caption width"], Bool[Tensor, "pair width"]]]
+    text: Float[Tensor, "caption text_width"]  # standardized features, in the format of the products
+    image: Float[Tensor, "pair image_width"]
+    masks: list[tuple[Bool[Tensor, "caption text_width"], Bool[Tensor, "pair image_width"]]]
     positives: Positives
 
 

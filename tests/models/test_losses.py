@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from polyclip.models.losses import (
     LOSSES,
     STARTS,
     LossInputs,
+    Positives,
     contrastive_distillation,
     info_nce,
     mean_over_members,
@@ -151,6 +153,21 @@ def test_info_nce_has_the_gradient_of_its_formula(scale: float) -> None:
         (3 * value).backward()
         gradients.append([value.detach(), *(leaf.grad for leaf in leaves)])
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("scale", [20.0, 100.0])
+def test_positives_in_all_places_are_those_in_their_own(scale: float) -> None:
+    """As a GPU has them, which would have to wait for the places."""
+    concept = torch.tensor([0, 1, 0, 2, 1])
+    same = concept[:, None] == concept
+    every = Positives(slice(None), (same / same.sum(1, keepdim=True)).view(-1).double())
+    given, image, found = unit_rows(5, 3), unit_rows(5, 3), []
+    for positives in (None, every):
+        text = given.clone().requires_grad_()
+        loss = info_nce(replace(batch(text, image, concept.tolist(), scale), positives=positives))
+        loss.backward()
+        found.append((loss.detach(), text.grad))
+    torch.testing.assert_close(*found)
 
 
 def test_info_nce_of_products_in_bf16_sums_in_float32() -> None:
