@@ -36,6 +36,7 @@ TITLES = {
     "low-resource": "recall over pairs of five low-resource languages",
     "equity": "each language by its own recipe",
     "sources": "recall by where captions come from",
+    "effort": "what helps a community most",
     "fewshot": "recall over shots",
     "fewshot-es": "recall over shots",
     "convergence": "trained until validation rises no more",
@@ -102,6 +103,16 @@ def redraw_sources(name: str, axes: Any) -> None:
     drawing.draw_bars(axes, rows, conditions)
 
 
+def redraw_effort(name: str, axes: Any) -> None:
+    """Draw recall over captions by language and kind of help."""
+    curves: dict[str, dict[str, dict[str, Estimate]]] = {}
+    for label, found in parse_rows(load(name))[1].items():
+        code, kind = label.split(" · ")
+        if found:
+            curves.setdefault(code, {})[kind] = found
+    drawing.draw_effort(axes, curves)
+
+
 def redraw_shots(name: str, axes: Any) -> None:
     """Draw curves over shots."""
     curves = {
@@ -127,6 +138,7 @@ def main(out: Path = EXPLANATION) -> None:
         "forgetting": redraw_forgetting,
         "equity": redraw_equity,
         "sources": redraw_sources,
+        "effort": redraw_effort,
         "fewshot": redraw_shots,
         "fewshot-es": redraw_shots,
         "convergence": redraw_convergence,

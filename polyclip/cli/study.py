@@ -30,7 +30,7 @@ def command(
     name: Annotated[
         str,
         typer.Argument(
-            help="claims, budget, data, model-size, forgetting, low-resource, sources, equity or convergence."
+            help="claims, budget, data, model-size, forgetting, low-resource, sources, effort, equity or convergence."
         ),
     ],
     lang: Annotated[
@@ -57,12 +57,15 @@ def command(
     finished: Annotated[
         bool, typer.Option("--finished", help="Train nothing: report the cells that are finished so far.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Train nothing: count the cells, the finished ones, and the time left.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder of the cells, tables and plots of all studies.")] = Path("studies"),
 ) -> None:
     """Test a claim of the LilT paper: one table, one plot, one JSON file; repeated, it resumes an interrupted study."""
     codes = [resolve_language(code).code for code in lang or ["sw"]]
     trained = tuple(dict.fromkeys([*codes, "en"]))
-    from polyclip.studies.report import run_study
+    from polyclip.studies.report import describe_plan, run_study
     from polyclip.studies.runner import Setting
 
     setting = Setting(
@@ -79,6 +82,9 @@ def command(
         batch=batch_size,
         steps=steps,
     )
+    if plan:
+        typer.echo(describe_plan(name, setting))
+        return
     report = run_study(name, setting, finished_only=finished)
     console = PlainConsole()
     console.print(report.sheet.to_rich())

@@ -105,5 +105,7 @@ class AddedLanguages:
 
     rows: Mapping[str, list[Row]]  # by code
     kept: Mapping[str, frozenset[str]]  # training concepts
-    rehearsal: float  # replay: share of the other languages, in [0, 1)
+    rehearsal: float  # replay: share of all other captions, in [0, 1]
     named: int  # pairs of an epoch
+    # Further sources of captions, used whole: rows by language or list. Each weighs as one language trained before.
+    helpers: Sequence[Mapping[str, list[Row]]] = ()

@@ -127,7 +127,7 @@ def weigh_replay(weights: Mapping[str, float], new: Iterable[str], share: float)
     Args:
         weights: Weights by language code.
         new: Codes of the new languages.
-        share: Share of the replayed languages, in [0, 1).
+        share: Share of the replayed languages, in [0, 1].
 
     Returns:
         Weights by language code, with mean 1.
@@ -143,6 +143,20 @@ def weigh_replay(weights: Mapping[str, float], new: Iterable[str], share: float)
             for code, value in weights.items()
         }
     )
+
+
+def weigh_helpers(weights: Mapping[str, float], helpers: Iterable[Mapping[str, object]]) -> dict[str, float]:
+    """Scale weights so that all languages or lists of a helper weigh as much together as each did before.
+
+    Args:
+        weights: Weights by language code or list.
+        helpers: Further sources of captions, whose keys are in `weights`.
+
+    Returns:
+        The new weights.
+
+    """
+    return dict(weights) | {key: weights[key] / len(helper) for helper in helpers for key in helper}
 
 
 def scale_to_mean_one(weights: Mapping[str, float]) -> dict[str, float]:

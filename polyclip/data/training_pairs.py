@@ -17,6 +17,7 @@ from polyclip.data.sampling_weights import (
     drop_unweighted,
     get_caption_weight,
     select_human,
+    weigh_helpers,
     weigh_replay,
 )
 from polyclip.data.shards.pairs import (
@@ -64,12 +65,14 @@ def make_training_pairs(
     if split == "train" and chosen is None and not sample.mix and isinstance(corpus.reader, ShardReader):
         return make_shard_pairs(corpus, languages, sample)
     rows = read_rows(corpus, languages, split, sample) | dict(chosen.rows if chosen else {})
+    for helper in chosen.helpers if chosen else ():
+        rows |= helper
     refuse_empty({code: len(found) for code, found in rows.items()}, corpus.name, split)
     kept = {code: {row.concept for row in found} for code, found in rows.items()} | dict(chosen.kept if chosen else {})
     named = {code: len(concepts) for code, concepts in kept.items()}
     weights = compute_language_weights(named, sample.temperature)
     if chosen is not None:
-        weights = weigh_replay(weights, chosen.rows, chosen.rehearsal)
+        weights = weigh_replay(weigh_helpers(weights, chosen.helpers), chosen.rows, chosen.rehearsal)
     weighed = {code: weigh_captions(corpus, found, sample, kept[code]) for code, found in rows.items()}
     wanted = {row.concept for found in rows.values() for row in found}
     in_order = [concept for concept in corpus.reader.split_concepts(corpus.folder, split) if concept in wanted]

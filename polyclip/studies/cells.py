@@ -37,6 +37,9 @@ LATER = {
     "caption_loss": 0.0,
     "few": None,
     "long": None,
+    "adapter": "",
+    "related": (),
+    "words": "",
 }  # fields added later: at these values they do not change a cell's name
 
 
@@ -50,6 +53,8 @@ class ShotSpec:
     by: str = RANDOM
     start: str = ""  # a run folder; empty: the cell `make_starting_cell`
     identity: str = ""  # of the run's weights and of the captions, so that others make another cell
+    related: tuple[str, ...] = ()  # further languages, with all their captions
+    words: str = ""  # path of a pack with captions made from a word list, which are used beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,7 @@ class Cell:
     asked: tuple[str, ...]  # also scored
     tower: str
     text_encoder: str = "e5-small"
+    adapter: str = ""  # beginning of the hash of the text encoder's adapter, so that another one makes another cell
     corpus: str = "emoji"
     dim: int = 96
     epochs: int = 1  # through trained encoders
@@ -95,9 +101,15 @@ class Cell:
         """Readable file name that differs for every difference between cells."""
         import hashlib
 
-        facts = {key: value for key, value in asdict(self).items() if key not in LATER or value != LATER[key]}
+        facts = drop_later(asdict(self))
+        facts |= {"few": drop_later(facts["few"])} if "few" in facts else {}
         whole = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:10]
         return f"{self.method}-{self.rate:g}-seed{self.seed}-{whole}"
+
+
+def drop_later(facts: dict[str, Any]) -> dict[str, Any]:
+    """Leave out fields added later that have their default."""
+    return {key: value for key, value in facts.items() if key not in LATER or value != LATER[key]}
 
 
 def build_config(cell: Cell, folder: Path) -> AlignConfig:
@@ -181,7 +193,7 @@ def make_starting_cell(cell: Cell) -> Cell:
 def build_finetune_config(cell: Cell, few: ShotSpec, folder: Path) -> AlignConfig:
     """Build the configuration of a cell that fine-tunes another run; the starting run lies beside it."""
     start = Path(few.start) if few.start else folder.parent / make_starting_cell(cell).name
-    shots = Shots(count=few.count, by=few.by, seed=cell.seed, source=few.source)
+    shots = Shots(count=few.count, by=few.by, seed=cell.seed, source=few.source, related=few.related, words=few.words)
     continued = plan_continuation(start, [load_language(code) for code in few.new], shots)
     return AlignConfig(
         languages=continued.trained,

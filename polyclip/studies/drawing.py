@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from polyclip.languages.schema import list_languages, load_language
 from polyclip.report.plot import GREEN, GREY, HATCHES, ORANGE, add_legend
 from polyclip.studies.energy import WATTS
 from polyclip.studies.figures import Estimate
@@ -11,6 +12,7 @@ from polyclip.studies.labels import annotate_points
 
 RECALL = "text to image recall@10, %"
 FRESH = "fresh heads"
+CAPTION_SECONDS = 30  # assumed time to write one image's name and keywords
 NOBODY = 0.1  # %, where a logarithmic axis shows that nothing is trained
 
 
@@ -193,3 +195,69 @@ def draw_shots(
 def axis_position(name: str) -> float:
     """Return the position on the axis: log2 of the number of shots plus one."""
     return math.log2(int(name) + 1)
+
+
+def draw_effort(axes: Any, curves: Mapping[str, Mapping[str, Mapping[str, Estimate]]]) -> None:
+    """Draw recall over the number of captions, one line for each kind of help: a large panel, and a small one for each
+    language.
+
+    Args:
+        axes: Empty matplotlib axes; replaced by the panels, its title becomes the figure's.
+        curves: Recall in [0, 1] by panel (`mean`, then language codes), help and number of captions; the first help has
+            every number, and its interval is drawn as a band.
+
+    """
+    figure, title = axes.figure, axes.get_title(loc="left")
+    axes.remove()
+    figure.set_size_inches(11.5, 5.4)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11.5)
+    columns = math.ceil((len(curves) - 1) / 2)
+    grid = figure.add_gridspec(2, 1 + columns, width_ratios=[3.4, *[1.0] * columns])
+    large = figure.add_subplot(grid[:, 0])
+    for number, (name, helped) in enumerate(curves.items()):
+        small = None if number == 0 else grid[(number - 1) // columns, 1 + (number - 1) % columns]
+        panel = large if small is None else figure.add_subplot(small, sharey=large)
+        draw_help(panel, helped, list(next(iter(curves.values()))))
+        panel.set_title(load_language(name).name if name in list_languages() else name, fontsize=9.5, pad=4)
+        if small is not None:
+            panel.tick_params(labelleft=(number - 1) % columns == 0, labelsize=7.5)
+            panel.set_xticks(panel.get_xticks(), [name.get_text().split("\n")[0] for name in panel.get_xticklabels()])
+    label_help(large, next(iter(curves.values())))
+
+
+def draw_help(axes: Any, helped: Mapping[str, Mapping[str, Estimate]], kinds: Sequence[str]) -> None:
+    """Draw one panel of `draw_effort`; each of all kinds of help keeps its colour where a language lacks another."""
+    from matplotlib import rcParams
+
+    counts = list(helped[kinds[0]])
+    looks = dict(zip(kinds, rcParams["axes.prop_cycle"], strict=False))
+    for number, (kind, found) in enumerate(helped.items()):
+        places = [counts.index(count) for count in found]
+        values, (below, above) = in_percent(list(found.values()))
+        axes.plot(places, values, markersize=4, zorder=3 - 0.1 * number, **looks[kind])
+        if kind == kinds[0]:
+            low = [value - gap for value, gap in zip(values, below, strict=True)]
+            high = [value + gap for value, gap in zip(values, above, strict=True)]
+            axes.fill_between(places, low, high, color=looks[kind]["color"], alpha=0.12, linewidth=0)
+    axes.set_xticks(range(len(counts)), [f"{count}\n{format_effort(count)}".rstrip() for count in counts])
+
+
+def label_help(axes: Any, helped: Mapping[str, Mapping[str, Estimate]]) -> None:
+    """Write the kinds of help beside the left ends of their lines, and say what the axes are."""
+    axes.set_xlim(left=-2.3)  # room for the names
+    axes.figure.canvas.draw()
+    annotate_points(
+        axes, [(0.0, 100 * found["0"].value, kind) for kind, found in helped.items() if "0" in found], "left"
+    )
+    axes.set(
+        ylabel="searches that find their image among the first ten, %",
+        xlabel=f"images that people captioned; time at {CAPTION_SECONDS} seconds each",
+    )
+
+
+def format_effort(count: str) -> str:
+    """Format the time that captions take, such as `4 min` or `4 h`; empty for none and for all."""
+    if not count.isdecimal() or count == "0":
+        return ""
+    minutes = int(count) * CAPTION_SECONDS / 60
+    return f"{minutes:.0f} min" if minutes < 60 else f"{minutes / 60:.0f} h"

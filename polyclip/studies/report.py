@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from polyclip.core.durations import format_duration
 from polyclip.core.registry import find
 from polyclip.core.storage import write_text
 from polyclip.errors import PolyclipError
@@ -52,6 +53,36 @@ def run_study(name: str, setting: Setting, *, finished_only: bool = False) -> St
         )
     curves = collect_traces(results)
     return write_report(name, study, results, {"curves": curves} if curves else {})
+
+
+def describe_plan(name: str, setting: Setting) -> str:
+    """Say how many cells a study has, how many are finished, and how long the others take.
+
+    Args:
+        name: Name of a module in polyclip/studies/questions.
+        setting: Languages, seeds, corpus, encoders and folder.
+
+    Returns:
+        One sentence or two.
+
+    Raises:
+        UnknownName: The study does not exist.
+
+    """
+    variants = find("study", name).plan(setting)
+    finished = [record for found in collect_finished(variants, setting).records.values() for record in found]
+    trials = sum(len(variant.rates) - 1 for variant in variants if not variant.tuned_on)
+    cells = len(variants) * setting.seeds
+    seeds = f"{setting.seeds} seed{'s' if setting.seeds > 1 else ''}"
+    said = f"{name}: {len(variants)} conditions x {seeds} = {cells} cells, {len(finished)} finished"
+    said += f"; {trials} more trials of learning rates." if trials else "."
+    if not finished:
+        return f"{said} How long a cell takes is known once one is finished."
+    each = sum(record["processor_seconds"] for record in finished) / len(finished)
+    if len(finished) == cells:
+        return said
+    left = format_duration(each * (cells - len(finished)))
+    return f"{said} A cell trains for {each:.0f} s of one core on average: {left} left, and seconds to score each."
 
 
 def check_matplotlib() -> None:

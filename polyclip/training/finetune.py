@@ -40,17 +40,19 @@ class Continuation:
 
     @property
     def trained(self) -> list[Language]:
-        """All languages that the final model was trained on; without shots those of the earlier run."""
-        return (
-            self.old
-            if self.shots.count == 0
-            else self.new + [language for language in self.old if language not in self.new]
-        )
+        """All languages that the final model was trained on; without captions of the new ones those of the earlier
+        run.
+        """
+        named = self.new if self.shots.count != 0 or self.shots.words else []
+        found = [*named, *map(load_language, self.shots.related)]
+        return found + [language for language in self.old if language not in found]
 
     @property
     def sampled_languages(self) -> list[Language]:
-        """Languages whose captions are sampled in training."""
-        return self.trained if self.shots.rehearse or self.shots.count == 0 else self.new
+        """Languages whose captions in the corpus are sampled in training, beside the helpers of the shots."""
+        if self.shots.count == 0:
+            return self.old
+        return self.new + [language for language in self.old if self.shots.rehearse and language not in self.new]
 
 
 def plan_continuation(start: Path, new: list[Language], shots: Shots) -> Continuation:
@@ -115,6 +117,8 @@ def describe_continuation(continued: Continuation) -> dict[str, Any]:
         "seed": shots.seed,
         "rehearse": shots.rehearse,
         "source": shots.source,
+        **({"related": list(shots.related)} if shots.related else {}),
+        **({"words": shots.words} if shots.words else {}),
     }
 
 

@@ -110,7 +110,7 @@ def load_pairs(run: AlignConfig) -> tuple[Pairs, Pairs, AddedLanguages | None]:
     """Training and validation pairs, and the shots of a continued run with new languages."""
     corpus, continued = load_corpus(run.corpus), run.continued
     picked = None
-    if continued is not None and continued.shots.count != 0:
+    if continued is not None and not continued.shots.is_empty:
         picked = choose_shots(
             corpus, continued.new, continued.shots, run.sample, describe("towers", run.recipe.vision_tower)
         )
@@ -172,7 +172,7 @@ def train_run(work: Work) -> list[dict[str, Any]]:
         work.observe(line)
         return [line]
     live = any(data.side.encoder is not None for data in sides)
-    if run.continued is not None and run.continued.shots.count == 0:
+    if run.continued is not None and run.continued.shots.is_empty:
         return [{"phase": "heads", "epoch": 0, "validation": value()}]  # the run that it goes on from, as it is
     log = [] if live and run.continued is not None else fit(aligner, make_phase("heads", run.heads, work))
     if live and time.monotonic() < run.until:

@@ -18,7 +18,7 @@ from polyclip.data.sampling_weights import HUMAN, get_caption_weight, select_hum
 from polyclip.data.training_pairs import list_concept_images
 from polyclip.data.types import Row
 from polyclip.errors import DataError, UnknownName
-from polyclip.languages.schema import Language
+from polyclip.languages.schema import Language, load_language
 from polyclip.models import feature_cache
 from polyclip.models.backbone import BackboneSpec
 
@@ -38,6 +38,13 @@ class Shots:
     source: str = (
         ""  # empty: the corpus as it is; human: what people wrote; the path of a pack: its captions by machines
     )
+    related: tuple[str, ...] = ()  # codes of further languages, all of whose captions are used beside
+    words: str = ""  # path of a pack whose captions by machines are used beside, all of them; empty: none
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to train on."""
+        return self.count == 0 and not self.related and not self.words
 
 
 def choose_shots(
@@ -46,7 +53,7 @@ def choose_shots(
     """Choose rows of the training split for each new language; a smaller number is a subset of a larger one.
 
     An epoch shows as many pairs as the new languages have named images in the whole corpus, so that the number of steps
-    does not depend on the number of shots.
+    depends neither on the number of shots nor on what is used beside them.
 
     Args:
         corpus: Of the images, and of the captions unless `shots.source` is a pack.
@@ -65,7 +72,8 @@ def choose_shots(
     """
     concepts = corpus.reader.split_concepts(corpus.folder, "train")
     place = order_concepts(corpus, list(concepts), shots, tower)
-    rows = {language.code: read_source_rows(corpus, language, shots.source) for language in languages}
+    named_by = [] if shots.count == 0 else languages
+    rows = {language.code: read_source_rows(corpus, language, shots.source) for language in named_by}
     kept: dict[str, frozenset[str]] = {}
     for code, there in rows.items():
         found = [row for row in there if get_caption_weight(row.provenance, sample.mix) > 0]
@@ -77,7 +85,18 @@ def choose_shots(
             )
         rows[code], kept[code] = found, frozenset(sorted(named, key=lambda concept: place[concept])[: shots.count])
     share = sum(map(len, kept.values())) / (len(concepts) * len(languages))
-    return AddedLanguages(rows, kept, compute_replay_share(share), len(concepts) * len(languages))
+    pairs = len(concepts) * len(languages)
+    return AddedLanguages(rows, kept, compute_replay_share(share), pairs, read_helpers(corpus, languages, shots))
+
+
+def read_helpers(corpus: Corpus, languages: list[Language], shots: Shots) -> list[dict[str, list[Row]]]:
+    """Read what is used beside the shots: captions of related languages, and captions made from a word list."""
+    related = {code: read_source_rows(corpus, load_language(code), "") for code in shots.related}
+    words = {
+        f"{language.code} by {shots.words}": read_source_rows(corpus, language, shots.words)
+        for language in (languages if shots.words else [])
+    }
+    return [helper for helper in (related, words) if helper]
 
 
 def compute_replay_share(share: float) -> float:
@@ -87,7 +106,7 @@ def compute_replay_share(share: float) -> float:
     docs/explanation/fewshot.md.
 
     Args:
-        share: Of the images that have a name in the new languages, in (0, 1].
+        share: Of the images that have a name in the new languages, in [0, 1].
 
     Returns:
         The weight.

@@ -444,12 +444,17 @@ def test_a_group_is_every_language_of_it_that_the_corpus_names(
 def test_new_fields_leave_the_names_of_older_cells_as_they_were() -> None:
     cell = Cell(method="heads", rate=1e-3, seed=0, languages=("sw", "en"), asked=("de",), tower="t")
     assert cell.name == "heads-0.001-seed0-37f8f1ad0d"
+    shot = replace(cell, few=ShotSpec(new=("sw",), count=8))
+    assert shot.name == "heads-0.001-seed0-00969917b8"
     others = [
         replace(cell, caption_loss=0.3),
-        replace(cell, few=ShotSpec(new=("sw",), count=8)),
+        replace(cell, adapter="00daa6"),
+        shot,
         replace(cell, few=ShotSpec(new=("sw",), count=9)),
+        replace(cell, few=ShotSpec(new=("sw",), count=8, related=("xh",))),
+        replace(cell, few=ShotSpec(new=("sw",), count=8, words="list.toml")),
     ]
-    assert len({other.name for other in [cell, *others]}) == 4
+    assert len({other.name for other in [cell, *others]}) == 7
 
 
 def test_how_many_reach_a_goal_by_hand() -> None:

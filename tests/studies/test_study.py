@@ -101,7 +101,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Cell, bool]]:
 
 
 def test_every_study_is_there() -> None:
-    assert set(list_names("study")) == {*OF_THE_PAPER, "sources", "equity", "convergence"}
+    assert set(list_names("study")) == {*OF_THE_PAPER, "sources", "effort", "equity", "convergence"}
 
 
 def test_every_method_has_as_many_trials() -> None:

@@ -2,11 +2,8 @@
 captions.
 """
 
-from pathlib import Path
 from typing import Any
 
-from polyclip.core.storage import hash_parts
-from polyclip.data.corpus import load_corpus
 from polyclip.errors import PolyclipError
 from polyclip.languages.schema import load_language
 from polyclip.studies.cells import Cell, ShotSpec
@@ -14,12 +11,8 @@ from polyclip.studies.drawing import draw_bars
 from polyclip.studies.figures import Estimate, Record, compute_recall_over_seeds
 from polyclip.studies.runner import Results, Setting, Variant
 from polyclip.studies.sheet import Sheet
+from polyclip.studies.word_list import build_word_list, hash_captions
 from polyclip.training.config import CONTINUED_HEADS
-from polyclip.training.shots import read_source_rows
-from polyclip.translation.config import Job
-from polyclip.translation.engine import TranslationOptions
-from polyclip.translation.filters import Thresholds
-from polyclip.translation.run import translate
 
 CLAIM = (
     "What a language gains from a related language, from a word list and from human captions, on top of English alone."
@@ -32,10 +25,6 @@ SHOTS = {
     "128 shots": 128,
     "512 shots": 512,
 }  # fewer are indistinguishable from zero-shot, see docs/explanation/fewshot.md
-SWITCHED = 0.5  # share of an English caption's words that the word list replaces
-UNFILTERED = Thresholds(
-    script=None, language=None, length=None, copies=None, repeats=None, quantile=None
-)  # since half of each caption stays English
 
 
 def choose_languages(setting: Setting) -> tuple[str, ...]:
@@ -75,27 +64,6 @@ def list_sources(setting: Setting, code: str) -> dict[str, ShotSpec]:
         new=(code,), count=None, source=str(pack), identity=hash_captions(setting, code, str(pack))
     )
     return found | {name: ShotSpec(new=(code,), count=count) for name, count in (SHOTS | {ALL: None}).items()}
-
-
-def build_word_list(setting: Setting, code: str) -> Path:
-    """Write a corpus of code-switched captions: English ones whose words are replaced by a word list."""
-    job = Job(
-        corpus=setting.corpus,
-        engine="lexicon",
-        source=load_language("en"),
-        targets=[load_language(code)],
-        out=setting.folder / "lexicon" / code,
-        options=TranslationOptions(model="names", share=SWITCHED),
-        keywords=True,
-        limits=UNFILTERED,
-    )
-    return translate(job)[1]
-
-
-def hash_captions(setting: Setting, code: str, source: str) -> str:
-    """Return a hash of a source's captions, so that other captions make another cell."""
-    rows = read_source_rows(load_corpus(setting.corpus), load_language(code), source)
-    return hash_parts(*(f"{row.concept} {caption}" for row in rows for caption in row.captions))[:16]
 
 
 def make_cell(setting: Setting, code: str, few: ShotSpec) -> Cell:
