@@ -46,6 +46,13 @@ def open_plot(path: Path, width: float, height: float, *, what: str) -> Iterator
             figure.savefig(temporary, format="png")
 
 
+def list_line_styles() -> list[dict[str, Any]]:
+    """List the style sheet's lines in order, each with its color, marker and line style; for use in an open plot."""
+    from matplotlib import rcParams
+
+    return list(rcParams["axes.prop_cycle"])
+
+
 def add_legend(axes: Any, title: str = "") -> None:
     """Add the legend beside the axes, where it covers no data.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyclip.languages.schema import list_languages, load_language
-from polyclip.report.plot import GREEN, GREY, HATCHES, ORANGE, add_legend
+from polyclip.report.plot import GREEN, GREY, HATCHES, ORANGE, add_legend, list_line_styles
 from polyclip.studies.energy import WATTS
 from polyclip.studies.figures import Estimate
 from polyclip.studies.labels import annotate_points
@@ -227,10 +227,8 @@ def draw_effort(axes: Any, curves: Mapping[str, Mapping[str, Mapping[str, Estima
 
 def draw_help(axes: Any, helped: Mapping[str, Mapping[str, Estimate]], kinds: Sequence[str]) -> None:
     """Draw one panel of `draw_effort`; each of all kinds of help keeps its colour where a language lacks another."""
-    from matplotlib import rcParams
-
     counts = list(helped[kinds[0]])
-    looks = dict(zip(kinds, rcParams["axes.prop_cycle"], strict=False))
+    looks = dict(zip(kinds, list_line_styles(), strict=False))
     for number, (kind, found) in enumerate(helped.items()):
         places = [counts.index(count) for count in found]
         values, (below, above) = in_percent(list(found.values()))

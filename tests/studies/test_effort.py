@@ -113,7 +113,8 @@ def test_the_verdict_says_how_many_captions_a_help_is_worth(tmp_path: Path, ran:
     assert "+ word list 25.0 % (as much as 2 captioned images; " in said
     rows = {row[0]: row for row in effort.table(results).rows}
     assert (
-        rows["te · + related language"][-1] == "ta, kn, ml" and rows["mean of 1 · all together"][1] == "50.0 [12, 88]"
+        rows["te · + related language"][-1] == "ta, kn, ml"
+        and rows["mean of 1 language · all together"][1] == "50.0 [12, 88]"
     )
     half = Results(given, {key: value for key, value in results.records.items() if key[1] != "all"})
     assert effort.verdict(half).startswith("Cannot tell yet")

@@ -35,7 +35,7 @@ ALONE, WORDS, RELATED, ADAPTED, TOGETHER = (
     "all together",
 )
 HELP = (ALONE, WORDS, RELATED, ADAPTED, TOGETHER)
-MEAN = "mean of"  # so many languages
+MEAN = "mean of"
 
 
 def choose_languages(setting: Setting) -> tuple[str, ...]:
@@ -129,7 +129,8 @@ def compute_estimates(results: Results) -> dict[str, dict[str, dict[str, Estimat
     """Compute recall@10 by language, help and number of captions; first the mean over the languages with every help."""
     codes = choose_languages(results.setting)
     helped = list_helped_languages(results)
-    return {f"{MEAN} {len(helped)}": estimate(results, helped)} | {code: estimate(results, [code]) for code in codes}
+    mean = f"{MEAN} {len(helped)} language{'s' if len(helped) > 1 else ''}"
+    return {mean: estimate(results, helped)} | {code: estimate(results, [code]) for code in codes}
 
 
 def estimate(results: Results, codes: Sequence[str]) -> dict[str, dict[str, Estimate]]:
