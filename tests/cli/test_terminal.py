@@ -44,13 +44,14 @@ def images(tmp_path: Path) -> Path:
 def test_any_width_prints_whole_words_and_figures(
     columns: str, command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", columns)
-    monkeypatch.setenv("LINES", columns)
-    found = polyclip(*command)
+    with monkeypatch.context() as width:  # `pytest -v` would fill a line of this width after the test
+        width.setenv("COLUMNS", columns)
+        width.setenv("LINES", columns)
+        found = polyclip(*command)
+        assert os.environ["COLUMNS"] == os.environ["LINES"] == columns  # restored
     assert found.code == 0 and found.err == ""
     lines = found.out.splitlines()
     assert len(lines) > 2 and 30 < max(map(len, lines)) <= 1000
-    assert os.environ["COLUMNS"] == os.environ["LINES"] == columns  # restored
 
 
 @pytest.mark.parametrize(
