@@ -13,9 +13,8 @@ from torch.autograd.function import once_differentiable
 
 from polyclip.core.vectors import at_least_float32, normalize
 
-SMALL = (
-    40.0  # size of logits whose exponentials, and sums and shares of them, float32 holds without a shift: e^40 is 2e17
-)
+# Size of logits whose exponentials, and sums and shares of them, float32 holds without a shift: e^40 is 2e17.
+SMALL = 40.0
 LOG2_E = math.log2(math.e)
 
 
@@ -96,10 +95,9 @@ class CrossEntropyBothWays(torch.autograd.Function):
     ) -> Tensor:
         """Compute the loss, and its gradient for `backward`."""
         total, gradient = sums(logits, positives)
-        weight = 0.5 / len(logits)
-        ctx.weight = weight
+        ctx.weight = 0.5 / len(logits)
         ctx.save_for_backward(gradient)
-        return total * weight
+        return total * ctx.weight
 
     @staticmethod
     @once_differentiable
