@@ -10,6 +10,7 @@ from polyclip.errors import PolyclipError
 from polyclip.languages.schema import load_language
 from polyclip.models.text_adapter import FOLDER, SUFFIX
 from polyclip.studies.cells import Cell, ShotSpec
+from polyclip.studies.continued_cell import METHOD, make_continued_cell
 from polyclip.studies.drawing import draw_effort
 from polyclip.studies.fewshot_report import interpolate_shots
 from polyclip.studies.figures import Estimate, Record, compute_recall_over_seeds
@@ -23,8 +24,6 @@ CLAIM = (
     "What captions by people, a word list, a related language and a text adapter bring a language, each alone and "
     "together."
 )
-METHOD = "head-glu"
-DIM = 96  # as in the other studies
 TEXT_ENCODER, ADAPTER = "e5-small", "names"
 LANGUAGES = ("sw", "yo", "quz", "mi", "am", "bn", "te")  # unless others are given
 ALL = "all"
@@ -100,18 +99,7 @@ def count_images(setting: Setting, code: str) -> int:
 def make_cell(setting: Setting, code: str, few: ShotSpec, *, adapted: bool) -> Cell:
     """Make a cell with seed 0, which goes on from English alone on the same text encoder."""
     trained = (*((code,) if few.count != 0 or few.words else ()), *few.related, "en")
-    cell = Cell(
-        method=METHOD,
-        rate=CONTINUED_HEADS.learning_rate,
-        seed=0,
-        languages=trained,
-        asked=() if code in trained else (code,),
-        tower=setting.tower,
-        text_encoder=setting.text_encoder,
-        corpus=setting.corpus,
-        dim=DIM,
-        few=few,
-    )
+    cell = make_continued_cell(setting, code, trained, few)
     if not adapted:
         return cell
     identity = hash_file(FOLDER / f"{ADAPTER}{SUFFIX}")[:12]

@@ -7,6 +7,7 @@ from typing import Any
 from polyclip.errors import PolyclipError
 from polyclip.languages.schema import load_language
 from polyclip.studies.cells import Cell, ShotSpec
+from polyclip.studies.continued_cell import METHOD, make_continued_cell
 from polyclip.studies.drawing import draw_bars
 from polyclip.studies.figures import Estimate, Record, compute_recall_over_seeds
 from polyclip.studies.runner import Results, Setting, Variant
@@ -17,8 +18,6 @@ from polyclip.training.config import CONTINUED_HEADS
 CLAIM = (
     "What a language gains from a related language, from a word list and from human captions, on top of English alone."
 )
-METHOD = "head-glu"
-DIM = 96  # as in the other studies
 LANGUAGES = ("sw", "am", "yo", "zu", "quz", "te", "km", "my")  # unless others are given
 ENGLISH, RELATED, LEXICON, ALL = "English only", "+ related", "+ lexicon", "all"
 SHOTS = {
@@ -69,18 +68,7 @@ def list_sources(setting: Setting, code: str) -> dict[str, ShotSpec]:
 def make_cell(setting: Setting, code: str, few: ShotSpec) -> Cell:
     """Make one condition of one language, with seed 0."""
     trained = ("en",) if few.count == 0 else (*few.new, "en")
-    return Cell(
-        method=METHOD,
-        rate=CONTINUED_HEADS.learning_rate,
-        seed=0,
-        languages=trained,
-        asked=() if code in trained else (code,),
-        tower=setting.tower,
-        text_encoder=setting.text_encoder,
-        corpus=setting.corpus,
-        dim=DIM,
-        few=few,
-    )
+    return make_continued_cell(setting, code, trained, few)
 
 
 def compute_estimates(results: Results) -> dict[str, dict[str, Estimate]]:
