@@ -1,5 +1,6 @@
 """A study's table: by rich for the terminal, or as Markdown."""
 
+import re
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
@@ -16,12 +17,18 @@ class Sheet:
     caption: str
 
     def to_rich(self) -> Table:
-        """Return the table for the terminal."""
+        """Return the table for the terminal: where it is narrow, cells are broken and nothing is cut."""
         drawn = Table(
             title=self.title, caption=self.caption, header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
         )
         for number, column in enumerate(self.columns):
-            drawn.add_column(column, justify="right" if number else "left", no_wrap=number == 0)
+            intervals = [found for row in self.rows for found in re.findall(r"\[[^\]]*\]", row[number])]
+            drawn.add_column(
+                column,
+                justify="right" if number else "left",
+                min_width=max(map(len, intervals), default=None),
+                overflow="fold",
+            )
         for row in self.rows:
             drawn.add_row(*row)
         return drawn

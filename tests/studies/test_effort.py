@@ -1,5 +1,6 @@
 """The study of effort: which cells a language has, what weighs how much, and a page's worth of figures."""
 
+import io
 import json
 import tomllib
 from dataclasses import asdict, replace
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from polyclip.data.corpus import load_corpus
 from polyclip.data.pairs import SamplingConfig
@@ -20,6 +22,7 @@ from polyclip.studies.cells import Cell, ShotSpec, make_starting_cell, train
 from polyclip.studies.drawing import format_effort
 from polyclip.studies.questions import effort
 from polyclip.studies.runner import Results, Setting, find_missing, record_path
+from polyclip.studies.sheet import Sheet
 from polyclip.training import shots
 from polyclip.training.shots import Shots, choose_shots
 from tests.command import polyclip
@@ -178,3 +181,17 @@ def test_help_without_captions_is_trained_and_named_in_the_run(tmp_path: Path) -
     runs = [tomllib.loads((tmp_path / cell.name / "run.toml").read_text("utf-8")) for cell in cells.values()]
     assert runs[0]["languages"] == ["en"] and "related" not in runs[0]["continued"]
     assert runs[1]["languages"] == ["fr", "en"] and runs[1]["continued"]["related"] == ["fr"]
+
+
+@pytest.mark.parametrize("width", [66, 80, 200])
+def test_a_narrow_terminal_breaks_words_apart_and_cuts_no_figure(width: int) -> None:
+    row = ("sw Swahili · + word list", *(f"{10 + n}.5 [{n + 1}0, {n + 2}0]" for n in range(4)), "names of images")
+    sheet = Sheet("recall", ("language, help", "0", "8", "32", "all", "what"), [row], "percent")
+    console = Console(width=width, file=io.StringIO())
+    console.print(sheet.to_rich())
+    shown = console.file.getvalue()
+    figures = [figure for cell in row[1:-1] for figure in cell.split()]
+    assert all(shown.count(figure) == figures.count(figure) for figure in figures)
+    texts = "".join((*sheet.columns, *row, sheet.title, sheet.caption))
+    assert len("".join(shown.replace("─", "").split())) == len("".join(texts.split()))
+    assert "…" not in shown and max(map(len, shown.splitlines())) <= width

@@ -182,7 +182,7 @@ def describe_help(results: Results, code: str, kind: str) -> str:
 
 def find_adapter(results: Results) -> str:
     """Return the beginning of the adapter file's hash, several where cells differ; a dash where no cell has one."""
-    found = {record["cell"]["adapter"] for records in results.records.values() for record in records}
+    found = {record["cell"]["adapter"][:8] for records in results.records.values() for record in records}
     return ", ".join(sorted(found - {""})) or "-"
 
 
