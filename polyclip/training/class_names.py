@@ -80,7 +80,8 @@ def install_names(text: BranchData, vision: BranchData) -> None:
     own = feature_cache.encode(text.side.tower, vocabulary.names, "class names")
     rows = spread_rows(len(text.table))
     captions = CaptionFeatures(text.table[rows], text.train_pairs.caption_concept[rows])
-    head.names.solve(NameFeatures(own, vocabulary.node), captions, other.names.solve(vocabulary.prototypes))
+    names = NameFeatures(own, vocabulary.node, vocabulary.english)
+    head.names.solve(names, captions, other.names.solve(vocabulary.prototypes))
     for data in (text, vision):
         data.side.head.balance_names(data.table)
 

@@ -96,7 +96,7 @@ def test_a_caption_is_sent_to_the_images_of_the_name_it_is_nearest_to() -> None:
     pairs = [torch.cat([one + 0.05 * torch.randn(6, 12) for _ in range(4)]) for one in (meaning, meaning + accent)]
     captions = CaptionFeatures(torch.cat(pairs), torch.arange(6).repeat(8))
     units = NameUnits(12, 6, 6)
-    units.solve(NameFeatures(meaning, torch.arange(6)), captions, torch.eye(6))
+    units.solve(NameFeatures(meaning, torch.arange(6), 6), captions, torch.eye(6))
     for said in (english, other):
         assert units(said).argmax(1).tolist() == list(range(6))
     metric = compute_within_concept_metric(captions, meaning)
@@ -104,9 +104,12 @@ def test_a_caption_is_sent_to_the_images_of_the_name_it_is_nearest_to() -> None:
     assert metric[0].norm() < metric[1].norm() / 2  # the accent counts little
 
 
-def test_a_node_lies_in_the_middle_of_its_names() -> None:
-    names = NameFeatures(torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 5.0]]), torch.tensor([1, 1, 0]))
+def test_a_node_lies_in_the_middle_of_its_names_and_nearer_to_the_english_ones() -> None:
+    english = torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 5.0]])
+    names = NameFeatures(english, torch.tensor([1, 1, 0]), 3)
     assert names.average_nodes(2).tolist() == [[0.0, 5.0], [2.0, 0.0]]
+    names = NameFeatures(torch.cat([english, torch.tensor([[6.0, 0.0], [2.0, 8.0]])]), torch.tensor([1, 1, 0, 1, 1]), 3)
+    assert names.average_nodes(2).tolist() == [[0.0, 5.0], [3.0, 2.0]]  # (2 + 6 / 2 + 2 / 2) / 2, 8 / 2 / 2
 
 
 def test_rows_keep_the_directions_in_which_classes_differ() -> None:

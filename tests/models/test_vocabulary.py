@@ -14,11 +14,13 @@ from polyclip.models.config import ModelConfig
 from polyclip.models.vocabulary.classes import (
     MOST,
     Classifier,
+    Node,
     build_vocabulary,
     list_nodes,
     list_synsets,
     match_labels,
 )
+from polyclip.models.vocabulary.translations import load_translations, read_translations
 from polyclip.models.vocabulary.wordnet import find_ancestors, group_classes, load_synsets, read_synsets
 from polyclip.training.class_names import add_class_names, read_vocabulary
 
@@ -44,7 +46,7 @@ def test_a_hypernym_stands_for_the_classes_below_it_and_too_wide_ones_for_nothin
     below = group_classes(classes)
     dogs = {classes[number] for number in below[DOG]}
     assert len(dogs) == 118 and "n02085620" in dogs and TABBY not in dogs  # Chihuahua
-    nodes = {words[0] for words, _ in list_nodes(classes)}
+    nodes = {node.names[0] for node in list_nodes(classes)}
     assert {"dog", "flower", "vehicle"} <= nodes and not {"object", "whole", "entity"} & nodes
 
 
@@ -65,7 +67,7 @@ def test_prototypes_are_the_mean_directions_of_their_classes() -> None:
 
 def test_a_large_classifier_keeps_what_most_people_photograph() -> None:
     nodes = list_nodes(list_synsets("imagenet-22k"))
-    words = {word for names, _ in nodes for word in names}
+    words = {word for node in nodes for word in node.names}
     assert len(nodes) == MOST and {"dog", "banana", "tabby", "hammer"} <= words
 
 
@@ -107,6 +109,50 @@ def test_a_damaged_names_file_is_one_sentence(tmp_path: Path, text: str, sentenc
         read_synsets(path)
 
 
+def test_classes_have_names_in_other_languages_after_the_english_ones() -> None:
+    labels = list_synsets("imagenet-1k")
+    found = build_vocabulary(Classifier(labels, torch.eye(1000)), "tower")
+    assert found is not None and len(found.names) == len(found.node) > found.english
+    names = list(found.names)
+    dog = found.node[names.index("domestic dog")]
+    others = {
+        name for name, node in zip(names[found.english :], found.node[found.english :], strict=True) if node == dog
+    }
+    assert others == set(load_translations()[DOG]) and {"hund", "σκύλος", "anjing"} <= others
+    assert len(found.node[: found.english].unique()) == len(found)  # every node has an English name
+
+
+def test_labels_that_are_no_synsets_have_english_names_alone() -> None:
+    found = build_vocabulary(Classifier([f"thing {number}" for number in range(30)], torch.eye(30)), "tower")
+    assert found is not None and found.english == len(found.names) == 30
+
+
+def test_names_in_other_languages_are_of_imagenets_nodes_and_written_as_people_write() -> None:
+    table, nodes = load_translations(), {node.synset for node in list_nodes(list_synsets("imagenet-1k"))}
+    assert table.keys() <= nodes and len(table) > 1500
+    words = [name for names in table.values() for name in names]
+    assert all(name == " ".join(name.split()) and "_" not in name for name in words)
+    assert not any("\u0591" <= letter <= "\u05c7" for name in words for letter in name)  # Hebrew points
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("synset\tda\tel\nn1\thund\n", r":2: expected a synset and 2 names"),
+        ("synset\tda\nn1\t\n", r":2: expected a synset and 1 names"),
+        ("synset\tda\n\thund\n", r":2: expected"),
+    ],
+)
+def test_a_damaged_table_of_names_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "wordnet-names.tsv"
+    path.write_text(text, "utf-8")
+    with pytest.raises(DataError, match=sentence):
+        read_translations(path)
+    path.write_bytes(b"synset\tda\nn1\t\xff\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_translations(path)
+
+
 def test_names_in_a_configuration_become_synsets_where_they_are_imagenets() -> None:
     classes = list_synsets("imagenet-1k")
     names = [", ".join(load_synsets()[synset].words) for synset in classes]
@@ -114,7 +160,7 @@ def test_names_in_a_configuration_become_synsets_where_they_are_imagenets() -> N
     assert match_labels(["rose, red rose", "tulip"]) == ["rose, red rose", "tulip"]
     assert match_labels(names[::-1]) == names[::-1]  # another order is another classifier
     nodes = list_nodes(["rose, red rose", "tulip_tree"])
-    assert nodes == [(("rose", "red rose"), [0]), (("tulip tree",), [1])]
+    assert nodes == [Node(("rose", "red rose"), [0]), Node(("tulip tree",), [1])]
 
 
 def test_efficientnet_lite_has_the_names_of_imagenet() -> None:

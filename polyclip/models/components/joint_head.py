@@ -18,7 +18,8 @@ from polyclip.models.components.members import draw_mask, embed_members
 # The next three were chosen on emoji and photograph validation, see docs/explanation/class-names.md.
 NAMES_WEIGHT = 0.5  # of the class names beside one member, in the cosine
 SHARPNESS = 30.0  # slope at which a caption's cosine with a name counts
-THRESHOLD = 0.18  # the cosine below which a name counts little
+THRESHOLD = 0.21  # the cosine below which a name counts little
+TRANSLATION = 0.5  # how much a node's name in another language counts beside the mean of its English names
 SHRINKAGE = 1.0  # of the captions' covariance towards its mean variance
 SAMPLE = 16_384  # training features that covariances and directions are measured on
 FEW = 1024  # of them, for mean lengths, which are measured before every validation
@@ -64,7 +65,7 @@ class NameUnits(nn.Module):
 
         """
         metric = compute_within_concept_metric(captions, names.features)
-        centre = names.features.mean(0)
+        centre = names.features[: names.english].mean(0)
         directions = normalize((names.average_nodes(len(prototypes)) - centre) @ metric)
         usual = ((captions.features - centre) @ metric).norm(dim=1).mean()
         self.inner.copy_(SHARPNESS / usual * directions @ metric)  # the metric is symmetric
@@ -111,15 +112,19 @@ class ClassRows(nn.Module):
 
 @dataclass(frozen=True)
 class NameFeatures:
-    """The text encoder's features of a vocabulary's names, and the node of each."""
+    """The text encoder's features of a vocabulary's names, English ones first, and the node of each."""
 
     features: Float[Tensor, "name width"]
     node: Int[Tensor, " name"]
+    english: int
 
     def average_nodes(self, count: int) -> Float[Tensor, "node width"]:
-        """Mean features over the names of each of `count` nodes."""
-        total = torch.zeros(count, self.features.shape[1]).index_add_(0, self.node, self.features)
-        return total / torch.bincount(self.node, minlength=count)[:, None]
+        """Features of each of `count` nodes: the mean of its English names, and its other names with less weight."""
+        alike = torch.bincount(self.node[: self.english], minlength=count)
+        weight = torch.full((len(self.node),), TRANSLATION)
+        weight[: self.english] = 1 / alike[self.node[: self.english]]
+        total = torch.zeros(count, self.features.shape[1]).index_add_(0, self.node, self.features * weight[:, None])
+        return total / torch.zeros(count).index_add_(0, self.node, weight)[:, None]
 
 
 @dataclass(frozen=True)

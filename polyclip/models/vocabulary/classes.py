@@ -10,6 +10,7 @@ from torch import Tensor
 
 from polyclip.core.vectors import normalize
 from polyclip.errors import WeightsError
+from polyclip.models.vocabulary.translations import load_translations
 from polyclip.models.vocabulary.wordnet import group_classes, load_synsets
 
 IMAGENET_1K = Path(__file__).with_name("imagenet-1k.txt")  # its classes in their order
@@ -37,8 +38,9 @@ class ClassVocabulary:
     """Names, and where an image of what they name lies.
 
     Attributes:
-        names: English names, node by node.
+        names: English names, node by node, then names in other languages.
         node: The node that each name belongs to.
+        english: How many of the names are English.
         prototypes: Unit vectors [node, dim]: the mean direction of the rows of a node's classes, around the mean of all
             rows.
 
@@ -46,11 +48,28 @@ class ClassVocabulary:
 
     names: Sequence[str]
     node: Int[Tensor, " name"]
+    english: int
     prototypes: Float[Tensor, "node dim"]
 
     def __len__(self) -> int:
         """Number of nodes."""
         return len(self.prototypes)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A class or a hypernym of classes.
+
+    Attributes:
+        names: English names, the usual one first.
+        classes: Numbers of the classes below it.
+        synset: WordNet id; "" for a label that is not one.
+
+    """
+
+    names: tuple[str, ...]
+    classes: Sequence[int]
+    synset: str = ""
 
 
 def build_vocabulary(classifier: Classifier, where: str) -> ClassVocabulary | None:
@@ -72,9 +91,12 @@ def build_vocabulary(classifier: Classifier, where: str) -> ClassVocabulary | No
         return None
     nodes = list_nodes(classifier.labels)
     rows = classifier.rows.float() - classifier.rows.float().mean(0)
-    prototypes = torch.stack([normalize(rows[numbers].mean(0, keepdim=True))[0] for _, numbers in nodes])
-    owned = [(name, number) for number, (names, _) in enumerate(nodes) for name in names]
-    return ClassVocabulary([name for name, _ in owned], torch.tensor([number for _, number in owned]), prototypes)
+    prototypes = torch.stack([normalize(rows[list(node.classes)].mean(0, keepdim=True))[0] for node in nodes])
+    owned = [(name, number) for number, node in enumerate(nodes) for name in node.names]
+    other = load_translations()
+    translated = [(name, number) for number, node in enumerate(nodes) for name in other.get(node.synset, ())]
+    names, numbers = zip(*owned, *translated, strict=True)
+    return ClassVocabulary(names, torch.tensor(numbers), len(owned), prototypes)
 
 
 def check_classifier(classifier: Classifier, where: str) -> None:
@@ -101,13 +123,13 @@ def check_classifier(classifier: Classifier, where: str) -> None:
         )
 
 
-def list_nodes(labels: Sequence[str]) -> list[tuple[tuple[str, ...], list[int]]]:
-    """Names and class numbers of every node; plain labels make one node a class."""
+def list_nodes(labels: Sequence[str]) -> list[Node]:
+    """Every node of these classes; plain labels make one node a class."""
     table = load_synsets()
     if not all(label in table for label in labels):
-        return [(split_label(label), [number]) for number, label in enumerate(labels)]
+        return [Node(split_label(label), [number]) for number, label in enumerate(labels)]
     below = {synset: found for synset, found in group_classes(labels).items() if len(found) <= WIDEST * len(labels)}
-    return [(table[synset].words, below[synset]) for synset in sorted(choose_nodes(below))]
+    return [Node(table[synset].words, below[synset], synset) for synset in sorted(choose_nodes(below))]
 
 
 def split_label(label: str) -> tuple[str, ...]:
