@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from polyclip.data.images import decode_for_edge, decode_image
+from polyclip.data.readers.emoji import draw_once
 from polyclip.data.types import ImageSource
 from polyclip.models.backbone import describe
 from speed._machine import make_flop_counter
@@ -80,9 +81,12 @@ def polyclip(settings: dict[str, Any], turn: Turn) -> None:
     if not settings["style"]:
         opened = {image.name: image.open() for image in found}
         found = [replace(image, open=partial(opened.__getitem__, image.name)) for image in found]
-    measure_encoding(
-        settings, turn, lambda: branch.encode_features(found, "pictures", keep=False), settings["style"] or STYLE
-    )
+
+    def encode() -> Tensor:
+        draw_once.cache_clear()  # a drawing that was drawn before is kept
+        return branch.encode_features(found, "pictures", keep=False)
+
+    measure_encoding(settings, turn, encode, settings["style"] or STYLE)
 
 
 def load_batches(settings: dict[str, Any]) -> list[Tensor]:
@@ -138,6 +142,7 @@ def decoding(settings: dict[str, Any], turn: Turn) -> None:
         found = [convert_to_jpeg(image, (4000, 3000) if large else (640, 480)) for image in found]
 
     def opened() -> list[Image.Image]:
+        draw_once.cache_clear()
         with nullcontext() if kind.endswith("whole") else decode_for_edge(preprocessing.size):
             return [image.open() for image in found]
 

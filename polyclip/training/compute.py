@@ -8,6 +8,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from accelerate.utils import convert_to_fp32
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grad_norm_
 
 from polyclip.core import distributed
 from polyclip.core.device import current_device
@@ -179,8 +180,10 @@ def clip_gradients(accelerator: Accelerator, model: Any, limit: float) -> None:
     if fsdp.is_sharded(model):
         fsdp.average_gradients(model)
         fsdp.clip_gradient_norm(model.parameters(), limit)
-    else:
-        accelerator.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], limit)
+        return
+    # accelerate does the same with DTensor and sympy imported, which takes a second; it alone unscales those of fp16.
+    clip = clip_grad_norm_ if accelerator.scaler is None else accelerator.clip_grad_norm_
+    clip([p for p in model.parameters() if p.grad is not None], limit)
 
 
 def run_validation(

@@ -47,6 +47,24 @@ def test_a_search_imports_nothing_of_training() -> None:
     } & imported == set()
 
 
+def test_a_training_step_imports_neither_dtensor_nor_sympy() -> None:
+    """Together a second, in the first clip of accelerate."""
+    code = (
+        "import sys, torch\n"
+        "from polyclip.training import compute, loop\n"
+        "model = torch.nn.Linear(3, 2)\n"
+        "model(torch.ones(1, 3)).sum().backward()\n"
+        "compute.clip_gradients(compute.create_accelerator(compute.Compute()), model, 0.5)\n"
+        "print(sum(p.grad.square().sum().item() for p in model.parameters()) ** 0.5, *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    length, *imported = done.stdout.split()
+    assert float(length) == pytest.approx(0.5, rel=1e-4)
+    assert "accelerate" in imported
+    heavy = {"torch.distributed.tensor", "torch._dynamo", "sympy", "scipy", "timm", "transformers"}
+    assert heavy & set(imported) == set()
+
+
 def test_help_imports_no_command_and_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
     shown, _, imported = done.stdout.rpartition("imported")

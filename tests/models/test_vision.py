@@ -253,3 +253,20 @@ def test_the_form_for_cpus_is_the_same_function(name: str, monkeypatch: pytest.M
     plain = build_encoder(spec, precision="fp32")
     assert not any(type(module) is ClippedConv2d for module in plain.modules())
     torch.testing.assert_close(encode_items(plain, items, lambda rows: None), wanted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0:depths,size=96", "efficientnet-lite0:,size=96,layers=3"])
+def test_small_maps_of_several_batches_go_through_the_last_stages_together(name: str) -> None:
+    encoder = build_encoder(describe("towers", name), precision="fp32")
+    inputs = encoder.prepare(list(pictures(CORPORA / "emoji", "noto").values())[:11])
+    seen: dict[str, list[int]] = {"first": [], "last": []}
+    stages = {"first": encoder.model.conv_stem, "last": encoder.model.blocks[-1]}
+    for place, stage in stages.items():
+        stage.register_forward_pre_hook(lambda _, given, place=place: seen[place].append(len(given[0])))
+    with torch.inference_mode():
+        found = encoder(**inputs)
+    assert encoder.budget == 16
+    assert seen == ({"first": [4, 4, 3], "last": [11]} if "depths" in name else {"first": [11], "last": [11]})
+    with torch.inference_mode():
+        alone = torch.cat([encoder(bytes=row[None]) for row in inputs["bytes"]])
+    torch.testing.assert_close(found, alone, atol=1e-4, rtol=1e-4)

@@ -18,6 +18,7 @@ from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import BackboneSpec, parse_layer_count, take
 from polyclip.models.converted_weights import ConvertedWeights, convert_once
 from polyclip.models.preprocessing import Preprocessing
+from polyclip.models.trunk import State, run_below
 from polyclip.models.trunk.vision import TimmEfficientNet
 from polyclip.models.vision._fused import fold_norms, fuse_activations, replace_uneven_padding
 from polyclip.models.vision._images import ImageEncoder
@@ -32,6 +33,8 @@ SIZES = {0: 224, 1: 240, 2: 260}
 DIM = 1280
 FIRST_DEPTH = 2  # of seven stages; the first two see strokes and colours only
 STAGES = 7
+TOGETHER = 4  # batches of the first stages that go through the others as one, on a CPU
+DEEP = 5  # position in the trunk from which they do
 CHANNELS = {
     0: (16, 24, 40, 80, 112, 192, 320),
     1: (16, 24, 40, 80, 112, 192, 320),
@@ -206,6 +209,19 @@ class EfficientNetLite(ImageEncoder):
         return twin
 
     def fuse_for_cpu(self) -> None:
-        """Take padding and activations of an inference form into its convolutions, in place."""
+        """Take padding and activations of an inference form into its convolutions, and batches apart, in place."""
         replace_uneven_padding(self.model, self.preprocessing.size)
         fuse_activations(self.model)
+        self.budget *= TOGETHER
+
+    def finish(self, state: State, position: int) -> Float[Tensor, "image dim"]:
+        """Features from the hidden state at `position` of the trunk; for encoding on a CPU alone, large maps of a few
+        images at a time, which stay in a core's cache, and small ones of all, for which weights are read once.
+        """
+        few = ImageEncoder.budget
+        if position or self.budget == few or len(self.trunk.layers) < DEEP:
+            return super().finish(state, position)
+        places = range(0, len(next(iter(state.values()))), few)
+        batches = [{name: tensor[place : place + few] for name, tensor in state.items()} for place in places]
+        parts = [run_below(self.trunk, self.start(batch), DEEP) for batch in batches]
+        return super().finish({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, DEEP)
