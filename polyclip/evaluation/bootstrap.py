@@ -73,9 +73,18 @@ class ClusterSums:
         drawn = np.column_stack([drawn, np.nanmean(drawn, axis=1)])
         return np.nanpercentile(drawn, [2.5, 97.5], axis=0)
 
-    def interval_of_mean(self) -> Float[np.ndarray, " bound"]:
-        """The last column of `interval` alone, which is found sooner."""
-        return np.nanpercentile(np.nanmean(self.draw_means(), axis=1), [2.5, 97.5])
+    def interval_of_means(self, count: int) -> Float[np.ndarray, "bound value"]:
+        """The last column of `interval` alone, of several values at once.
+
+        Args:
+            count: Values, of which the first has the first columns, one a language, the next the next ones, and so on.
+
+        Returns:
+            Lower bounds (row 0) and upper bounds (row 1), one column a value.
+
+        """
+        drawn = self.draw_means().reshape(-1, count, self.sums.shape[1] // count)
+        return np.nanpercentile(np.nanmean(drawn, axis=2), [2.5, 97.5], axis=0)
 
     def draw_means(self) -> Float[np.ndarray, "draw language"]:
         """Each language's mean in each resample; NaN where there is no query."""

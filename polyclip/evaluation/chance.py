@@ -5,6 +5,7 @@ tenth of the queries, which with one image a query is k <= gallery / 10; recall@
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -62,6 +63,19 @@ def compute_chance_p(
         One-sided p in [0, 1], from the exact distribution of the sum.
 
     """
+    levels = tuple(np.atleast_1d(chance).tolist())
+    return float(np.clip(distribute_hits(tuple(clusters), levels)[round(float(hits.sum())) :].sum(), 0.0, 1.0))
+
+
+@lru_cache(maxsize=128)  # languages that name the same images have the same
+def distribute_hits(clusters: tuple[str, ...], chance: tuple[float, ...]) -> Float[np.ndarray, " hits"]:
+    """Probability of each number of hits, from none to all, of a random ranking.
+
+    Args:
+        clusters: Cluster of each query.
+        chance: Expected recall, of all queries or of each.
+
+    """
     number = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
     index = np.array([number[name] for name in clusters])
     weight = np.bincount(index)
@@ -71,8 +85,7 @@ def compute_chance_p(
     kinds, count = np.unique(np.column_stack([weight, share.round(12)]), axis=0, return_counts=True)
     for (size, p), times in zip(kinds, count, strict=True):
         spectrum *= (1 - p + p * wave**size) ** times  # characteristic function of the clusters of this kind
-    probability = np.fft.ifft(spectrum).real
-    return float(np.clip(probability[round(float(hits.sum())) :].sum(), 0.0, 1.0))
+    return np.fft.ifft(spectrum).real
 
 
 def describe_chance(scores: Iterable[Score], named: Collection[str]) -> list[str]:

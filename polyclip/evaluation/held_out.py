@@ -7,7 +7,7 @@ names, that is the first captions; human captions are preferred. Intervals resam
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from polyclip.core import distributed
 from polyclip.core.progress import Progress
+from polyclip.core.threads import open_workers
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import Corpus, load_corpus
 from polyclip.data.sampling_weights import HUMAN, select_human
@@ -32,6 +33,7 @@ from polyclip.models.aligner import PolyCLIP
 MIXED = "mixed-styles"
 FEWEST = 30  # captions; with fewer the interval is meaningless
 PLAIN = {"Flags", "Symbols"}
+SMALL = 1 << 22  # pairs of a query and an image, for which one core is enough
 
 
 def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
@@ -61,7 +63,8 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
             progress.advance(1)
             return scores
 
-        scores = score_each(rows, one)
+        most = max(map(len, rows.values())) * max(len(gallery.keys) for gallery in galleries.values())
+        scores = score_alone(rows, one, most)
     why = f"no captions in split {request.split!r}" if request.languages else f"fewer than {FEWEST} names in this split"
     notes = [f"without score, {why}: {', '.join(few)}"] if few else []
     machine = [code for code, found in rows.items() if all(row.provenance != HUMAN for row in found)]
@@ -76,6 +79,23 @@ def score(aligner: PolyCLIP, request: Request) -> BenchmarkReport:
         [language.code for language in request.languages if language.code in few],
         embeddings,
     )
+
+
+def score_alone(codes: Iterable[str], one: Callable[[str], list[Score]], pairs: int) -> list[Score]:
+    """Score each language; in a thread whose operations are not shared among cores, where they are small.
+
+    With a core taken by other work, waiting for each other takes several times as long as the operations.
+
+    Args:
+        codes: Language codes in the order of the scores.
+        one: Scores one language.
+        pairs: Of a query and an image, in one language at most.
+
+    """
+    if pairs > SMALL:
+        return score_each(codes, one)
+    with open_workers(1) as worker:
+        return score_each(codes, lambda code: worker.submit(one, code).result())
 
 
 def read_named_rows(corpus: Corpus, request: Request) -> tuple[dict[str, list[Row]], list[str]]:

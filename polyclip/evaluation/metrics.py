@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,14 +83,22 @@ def rank_positives(
         )
     owned = PositiveIndex.from_keys(item_key)
     width = min(depth, int(owned.count.max()))
-    distinct, place = torch.unique(gallery.float(), dim=0, return_inverse=True)
-    if len(distinct) == len(gallery):
-        distinct, place = gallery.float(), None
+    distinct, place = find_distinct(gallery.float())
     step = max(1, CELLS // len(gallery))
     blocks = [
         (query[start : start + step].float(), query_key[start : start + step]) for start in range(0, len(query), step)
     ]
     return torch.cat([_block(q @ distinct.T, place, *owned.items(key), width) for q, key in blocks])
+
+
+def find_distinct(
+    gallery: Float[Tensor, "item dim"],
+) -> tuple[Float[Tensor, "distinct dim"], Int[Tensor, " item"] | None]:
+    """Distinct rows, and which of them each row is; the rows as they are and None where none occurs twice."""
+    if len(gallery[:, 0].unique()) == len(gallery):  # found in a tenth of the time that sorting whole rows takes
+        return gallery, None
+    distinct, place = torch.unique(gallery, dim=0, return_inverse=True)
+    return (gallery, None) if len(distinct) == len(gallery) else (distinct, place)
 
 
 @dataclass(frozen=True)
@@ -183,8 +192,11 @@ def compute_query_metrics(
         One column for each name in PER_QUERY, values in [0, 1].
 
     """
-    hits = np.stack([rank < k for k in KS], axis=1).astype(np.float64)
-    return np.column_stack([hits, hits.mean(1), 1 / (rank + 1.0), gain])
+    found = np.empty((len(rank), len(PER_QUERY)))
+    found[:, : len(KS)] = rank[:, None] < np.array(KS)
+    found[:, len(KS)] = found[:, : len(KS)].mean(1)
+    found[:, -2], found[:, -1] = 1 / (rank + 1.0), gain
+    return found
 
 
 @dataclass(frozen=True)
@@ -297,7 +309,7 @@ class Bootstrap:
             Lower and upper bound.
 
         """
-        order, counts = np.argsort(value, kind="stable"), self.weights.astype(np.int32)
+        order, counts = np.argsort(value, kind="stable"), self.weights.astype(self._choose_counter())
         step = max(1, CELLS // 4 // len(order))
         return _bounds(
             value[order][
@@ -305,11 +317,16 @@ class Bootstrap:
             ]
         )
 
+    def _choose_counter(self) -> type[np.signedinteger[Any]]:
+        """The shortest integer that holds the queries of any resample: shorter ones are added up faster."""
+        most = self.weights.shape[1] * int(np.bincount(self.index).max())
+        return np.int16 if most <= np.iinfo(np.int16).max else np.int32
+
 
 def _middle(weight: np.ndarray) -> np.ndarray:
     """Return for each row of weights the first column that has half of the total weight at or before it."""
     total = np.cumsum(weight, axis=1, dtype=weight.dtype)
-    return (total >= (total[:, -1:] + 1) // 2).argmax(1)
+    return (total >= total[:, -1:] - total[:, -1:] // 2).argmax(1)
 
 
 @cache

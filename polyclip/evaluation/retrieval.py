@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,12 @@ def normalize_items(side: Items, where: str) -> Items:
     return side if ((length - 1).abs() < 1e-3).all() else replace(side, embeddings=side.embeddings.float() / length)
 
 
+@lru_cache(maxsize=128)
+def hash_keys(keys: tuple[str, ...]) -> str:
+    """Hash of the queries' keys; languages that name the same images have the same."""
+    return hash_parts(*keys)
+
+
 def score_direction(query: Items, gallery: Items, facts: dict[str, Any]) -> list[Score]:
     """Score one direction: every query against the gallery."""
     number = {key: n for n, key in enumerate(dict.fromkeys(gallery.keys))}
@@ -162,7 +169,7 @@ def score_direction(query: Items, gallery: Items, facts: dict[str, Any]) -> list
     chance, size = Chance(positives, len(gallery.keys)), len(gallery.keys)
     rank, gain = found[:, 0].int().numpy(), ndcg(found, positives).numpy()
     outcome = QueryOutcomes(
-        **facts, gallery=size, queries=hash_parts(*query.keys), cluster=tuple(query.clusters), rank=rank, gain=gain
+        **facts, gallery=size, queries=hash_keys(tuple(query.keys)), cluster=tuple(query.clusters), rank=rank, gain=gain
     )
     columns, share = compute_query_metrics(rank, gain), (rank + 1) / size
     bootstrap = Bootstrap(query.clusters)

@@ -7,7 +7,14 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from polyclip.evaluation.chance import compute_chance_p, describe_chance, is_at_chance, is_telling, list_telling
+from polyclip.evaluation.chance import (
+    compute_chance_p,
+    describe_chance,
+    distribute_hits,
+    is_at_chance,
+    is_telling,
+    list_telling,
+)
 from polyclip.evaluation.pooling import pool_reports
 from polyclip.evaluation.results import PerQueryScore, Score
 from polyclip.evaluation.retrieval import BenchmarkReport, Items, score_both_directions
@@ -132,3 +139,13 @@ def test_a_language_that_one_fold_lacks_is_pooled_over_the_others() -> None:
         one.language: one for one in pool_reports([both, fold(13, 13)], ["sw", "ha"]).scores if one.metric == "recall@1"
     }
     assert found["sw"].queries == 25 and found["ha"].queries == 12 and found["ha"].value == 0.5
+
+
+def test_languages_that_name_the_same_share_the_distribution() -> None:
+    clusters = [f"shared {number}" for number in range(30)]
+    before = distribute_hits.cache_info()
+    few, many = (compute_chance_p((np.arange(30) < hits).astype(float), clusters, 0.25) for hits in (5, 12))
+    after = distribute_hits.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (1, 1)
+    assert (few, many) == (pytest.approx(binom.sf(4, 30, 0.25)), pytest.approx(binom.sf(11, 30, 0.25)))
+    assert compute_chance_p((np.arange(30) < 5).astype(float), clusters, 0.2) == pytest.approx(binom.sf(4, 30, 0.2))

@@ -9,7 +9,7 @@ import torch
 from polyclip.data.captions import normalize_captions
 from polyclip.data.corpus import load_corpus
 from polyclip.evaluation.benchmarks import emoji
-from polyclip.evaluation.held_out import MIXED, build_galleries, list_locales, mix_styles
+from polyclip.evaluation.held_out import MIXED, SMALL, build_galleries, list_locales, mix_styles, score_alone
 from polyclip.evaluation.retrieval import Items, Request
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
@@ -99,3 +99,16 @@ def test_a_regional_variety_of_a_trained_language_was_seen() -> None:
     ]
     locales = list_locales(CORPUS)
     assert locales["quz"] == "qu" and "qu" not in locales and len(locales) >= 150
+
+
+@pytest.mark.parametrize(("pairs", "alone"), [(SMALL, True), (SMALL + 1, False)])
+def test_small_languages_are_scored_in_one_thread(pairs: int, alone: bool) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        seen: list[tuple[str, int]] = []
+        assert score_alone(["sw", "en"], lambda code: seen.append((code, torch.get_num_threads())) or [], pairs) == []
+        assert seen == [("sw", 1 if alone else 3), ("en", 1 if alone else 3)]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -276,3 +276,26 @@ def test_gain_in_a_gallery_smaller_than_its_depth_is_at_most_one() -> None:
     items, keys = torch.eye(3), torch.tensor([0, 1, 1])
     found = rank_positives(torch.tensor([[1.0, 0, 0], [0, 1, 1]]), items, torch.tensor([0, 1]), keys)
     assert ndcg(found, torch.tensor([1, 2])).tolist() == [1.0, 1.0]
+
+
+def test_distinct_rows_are_found_whatever_they_begin_with() -> None:
+    rows = torch.tensor([[1.0, 2.0], [1.0, 3.0], [0.0, 4.0]])
+    for some in (rows, rows[1:]):
+        found, place = metrics.find_distinct(some)
+        assert place is None and torch.equal(found, some)
+    distinct, place = metrics.find_distinct(rows[[0, 1, 0]])
+    assert place is not None and len(distinct) == 2
+    assert torch.equal(distinct[place], rows[[0, 1, 0]])
+
+
+@pytest.mark.parametrize("per_cluster", [1, 60])  # whose counts fit into 16 bits, and do not
+def test_a_resample_of_any_size_has_its_own_median(per_cluster: int) -> None:
+    value = np.random.default_rng(0).integers(0, 50, 600 * per_cluster).astype(float)
+    bootstrap = metrics.Bootstrap(np.repeat(np.arange(600), per_cluster).tolist(), draws=20)
+    assert (bootstrap._choose_counter() is np.int16) == (per_cluster == 1)
+    medians = []
+    for weight in bootstrap.weights.astype(int):
+        drawn = np.sort(np.repeat(value, weight[bootstrap.index]))
+        medians.append(drawn[(len(drawn) - 1) // 2])
+    low, high = bootstrap.median(value)
+    assert (low, high) == tuple(np.percentile(medians, [2.5, 97.5]))

@@ -345,3 +345,13 @@ def test_json_is_plain(three: Comparison) -> None:
         and table["languages"][0]["seen"] == [True, True]
         and table["correction"] == "Holm over languages"
     )
+
+
+def test_intervals_of_several_values_at_once_are_those_of_each() -> None:
+    generator = np.random.default_rng(0)
+    clusters = number_clusters([[str(n // 2) for n in range(40)], [str(n) for n in range(10, 25)]])
+    values = [[generator.random(len(own)) for own in clusters] for _ in range(3)]
+    joined = [own for value in values for own in value]
+    found = ClusterSums.from_values(joined, clusters * 3).interval_of_means(3)
+    wanted = [ClusterSums.from_values(value, clusters).interval()[:, -1] for value in values]
+    np.testing.assert_allclose(found.T, wanted, rtol=1e-12)

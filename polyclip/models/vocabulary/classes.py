@@ -91,7 +91,7 @@ def build_vocabulary(classifier: Classifier, where: str) -> ClassVocabulary | No
         return None
     nodes = list_nodes(classifier.labels)
     rows = classifier.rows.float() - classifier.rows.float().mean(0)
-    prototypes = torch.stack([normalize(rows[list(node.classes)].mean(0, keepdim=True))[0] for node in nodes])
+    prototypes = normalize(torch.stack([rows[list(node.classes)].mean(0) for node in nodes]))
     owned = [(name, number) for number, node in enumerate(nodes) for name in node.names]
     other = load_translations()
     translated = [(name, number) for number, node in enumerate(nodes) for name in other.get(node.synset, ())]
