@@ -27,6 +27,7 @@ from polyclip.evaluation.results import Choice, Result
 from polyclip.evaluation.retrieval import Request
 from polyclip.exporters.support import describe_limits, plan_of
 from polyclip.models.aligner import PolyCLIP, load_model
+from polyclip.models.feature_cache import keep_encoders
 from polyclip.report.model_card import write_card
 from polyclip.report.result import write_result
 from polyclip.report.run_facts import read_facts
@@ -138,6 +139,7 @@ def print_export_limits(aligner: PolyCLIP) -> None:
         console.print(limit, highlight=False, soft_wrap=True)
 
 
+@keep_encoders()
 def score_run(
     run: AlignConfig,
     settings: dict[str, Any],

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from polyclip.core import distributed
+from polyclip.core.device import current_device
 from polyclip.core.encode_precision import FP32, current_encode_precision
 from polyclip.core.progress import Progress
 from polyclip.core.storage import check_plain, get_cache_folder, hash_parts, write_atomically
@@ -41,6 +42,7 @@ from polyclip.models.trunk import State
 POOLED = -1  # the position of pooled vectors
 NOTHING: Mapping[str, dict[str, Tensor]] = MappingProxyType({})
 _remembered = ContextVar("_remembered", default=NOTHING)  # features by tower and item, see `remember`
+_built: ContextVar[dict[str, Any] | None] = ContextVar("_built", default=None)  # see `keep_encoders`
 CHUNK = 1024  # rows a file: a few seconds of work on a laptop is the most that an interruption loses
 
 
@@ -320,7 +322,7 @@ def compute(tower: BackboneSpec, missing: Sequence[tuple[Sequence[Any], Path]], 
 
     Other programs may be at the same chunks: each begins at one of its own, and skips those that exist by then.
     """
-    encoder = build_encoder(tower)
+    encoder = get_encoder(tower)
     first = randrange(len(missing))
     with (
         Progress(f"encoding {what} with {tower.name}", sum(len(chunk) for chunk, _ in missing)) as progress,
@@ -344,6 +346,27 @@ def compute(tower: BackboneSpec, missing: Sequence[tuple[Sequence[Any], Path]], 
                 )
             with write_atomically(path, what="features") as temporary:
                 save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+
+
+@contextmanager
+def keep_encoders() -> Iterator[None]:
+    """Build each frozen encoder once within the block, on a CPU, rather than for each kind of items."""
+    token = _built.set({})
+    try:
+        yield
+    finally:
+        _built.reset(token)
+
+
+def get_encoder(tower: BackboneSpec) -> Any:
+    """A frozen encoder: one that was built before in the block of `keep_encoders`, or a new one."""
+    built = _built.get()
+    if built is None or current_device().type != "cpu":  # the memory of a GPU is for the model that is trained
+        return build_encoder(tower)
+    name = name_memory(tower)
+    if name not in built:
+        built[name] = build_encoder(tower)
+    return built[name]
 
 
 def find_finite(encoder: Any, items: Sequence[Any], found: Float[Tensor, "row dim"]) -> Bool[Tensor, " row"]:

@@ -25,6 +25,7 @@ from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.backbone import describe
 from polyclip.models.components.closed_form import find_anchor_rows
 from polyclip.models.config import ModelConfig
+from polyclip.models.feature_cache import keep_encoders
 from polyclip.models.losses import LOSSES
 from polyclip.models.method import Method
 from polyclip.models.model_file import read_aligner
@@ -50,6 +51,7 @@ class Work:
     observe: Observer = ignore_line  # of the log's lines
 
 
+@keep_encoders()
 def prepare_run(run: AlignConfig) -> Work:
     """Check the request and its folder, build the model, encode training and validation items.
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from polyclip.core.encode_precision import use_encode_precision
 from polyclip.errors import PolyclipError, WeightsError
 from polyclip.models import encoding, feature_cache
 from polyclip.models.backbone import BackboneSpec
@@ -47,6 +48,26 @@ def test_order_duplicates_and_second_reading(own_cache: Path) -> None:
     assert len(letters.seen) == 4
     feature_cache.encode(tower(letters, "another"), texts, "texts")
     assert len(letters.seen) == 8  # another tower's features are never taken
+
+
+def test_an_encoder_is_built_once_where_it_is_kept(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+
+    def build(spec: BackboneSpec) -> Letters:
+        built.append(f"{spec.identity} {encoding.current_encode_precision()}")
+        return Letters()
+
+    monkeypatch.setattr(feature_cache, "build_encoder", build)
+    with feature_cache.keep_encoders():
+        for number, identity in enumerate(("one", "one", "two", "one")):
+            feature_cache.encode(tower(Letters(), identity), ["a" * (number + 1)], "texts")
+        assert built == ["one fp32", "two fp32"]
+        with use_encode_precision("bf16"):
+            feature_cache.encode(tower(Letters()), ["abc"], "texts")
+        assert built[2:] == ["one bf16"]
+    for text in ("b", "bb"):
+        feature_cache.encode(tower(Letters()), [text], "texts")
+    assert built[3:] == ["one fp32", "one fp32"]
 
 
 def test_sections_are_found_again_by_another_choice(own_cache: Path) -> None:
