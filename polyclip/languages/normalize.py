@@ -9,6 +9,8 @@ CaseFolding.txt and SpecialCasing.txt for case.
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import regex
@@ -179,9 +181,17 @@ def get_moses_code(language: Language) -> str:
 
 @cache
 def _moses(code: str) -> Any:
-    from sacremoses import MosesPunctNormalizer  # half a second
+    return _sacremoses().MosesPunctNormalizer(lang=code)
 
-    return MosesPunctNormalizer(lang=code)
+
+@cache
+def _sacremoses() -> Any:
+    """The file of sacremoses that normalises punctuation, without its tokenizer, whose import takes half a second."""
+    found: Any = find_spec("sacremoses")
+    spec: Any = spec_from_file_location("sacremoses.normalize", Path(found.origin).with_name("normalize.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 STEPS: dict[str, Step] = {

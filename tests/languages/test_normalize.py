@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import subprocess
+import sys
 import time
 import unicodedata
 from functools import cache
@@ -503,3 +505,17 @@ def test_time_grows_with_the_length_and_not_its_square(text: str) -> None:
     for around in ("{}", "b{}", "\u0628{}\u0628"):
         normalize_text(around.format(text * (20_000 // len(text))), load_language("ar"))
     assert time.process_time() - begun < 5
+
+
+def test_punctuation_is_normalised_without_the_tokenizer_of_sacremoses() -> None:
+    """Whose tables take half a second to import."""
+    code = (
+        "import sys\nfrom polyclip.languages.normalize import normalize_text\n"
+        "from polyclip.languages.schema import load_language\n"
+        "print(ascii(normalize_text('\u201eHallo\u201c \u2013 gut', load_language('de'))), *sys.modules)"
+    )
+    shown, *imported = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.rsplit("' ", 1)
+    assert shown == ascii('"Hallo" - gut')[:-1]
+    assert imported and not {"sacremoses.tokenize", "joblib"} & set(imported[0].split())
