@@ -84,17 +84,18 @@ def measure_text_retention(
         "trained": [code for code in rows if code in trained and code != "en"],
         "never trained": [code for code in rows if code not in trained and code not in (pivot, "en")],
     }
+    start = {code: normalize(found) for code, found in before.items()}
     embeddings = {
-        "text encoder": {code: normalize(found) for code, found in after.items()},
+        "text encoder": start if after is before else {code: normalize(found) for code, found in after.items()},
         "aligned captions": embedded or {code: side.unit(found) for code, found in after.items()},
     }
-    start = {code: normalize(found) for code, found in before.items()}
+    hits = {group: find_pivot_hits(start, rows, codes, pivot) for group, codes in groups.items() if codes}
     return [
         compare_hits(
             part,
             f"{group} ({len(codes)}) -> {pivot}",
-            find_pivot_hits(start, rows, codes, pivot),
-            find_pivot_hits(now, rows, codes, pivot),
+            hits[group],
+            hits[group] if now is start else find_pivot_hits(now, rows, codes, pivot),
             rows,
             codes,
             pivot,

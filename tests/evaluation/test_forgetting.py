@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +51,25 @@ def test_names_the_pivot_lacks_are_no_queries() -> None:
     rows = rows_of("fr", "de") | {"fr": rows_of("fr")["fr"][:2]}
     hits = forgetting.find_pivot_hits({"fr": torch.eye(3)[:2], "de": torch.eye(3)}, rows, ["de"], "fr")
     assert hits.tolist() == [1, 1]
+
+
+def test_an_encoder_in_which_nothing_was_trained_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def count(found: Any, rows: Any, codes: list[str], pivot: str) -> torch.Tensor:
+        asked.append(f"{'+'.join(codes)} -> {pivot}")
+        return torch.ones(3 * len(codes))
+
+    monkeypatch.setattr(forgetting, "find_pivot_hits", count)
+    monkeypatch.setattr(
+        forgetting.feature_cache, "encode", lambda tower, names, what, lengths: torch.ones(len(names), 2)
+    )
+    model = PolyCLIP.__new__(PolyCLIP)
+    torch.nn.Module.__init__(model)
+    model.text = SimpleNamespace(tower=None, encoder=None, unit=lambda pooled: pooled)  # type: ignore[assignment]
+    lines = forgetting.measure_text_retention(model, rows_of("fr", "de", "en", "sw"), frozenset({"en", "sw"}))
+    assert [line.part for line in lines] == ["text encoder"] * 3 + ["aligned captions"] * 3
+    assert asked == ["en -> fr", "sw -> fr", "de -> fr"] * 2  # before alignment, and of the aligned captions
 
 
 def test_the_change_is_the_mean_of_differences_within_its_interval() -> None:
