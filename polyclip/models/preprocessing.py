@@ -1,6 +1,6 @@
 """Images to pixel values, by the encoder's own size, interpolation, mean and standard deviation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,8 @@ class Preprocessing:
     mean: tuple[float, ...]  # RGB, of values in [0, 1]
     std: tuple[float, ...]
 
-    def to_bytes(self, images: Sequence[Image.Image]) -> UInt8[Tensor, "image size size 3"]:
-        """Resize and crop images, as bytes."""
+    def to_bytes(self, images: Iterable[Image.Image]) -> UInt8[Tensor, "image size size 3"]:
+        """Resize and crop images, as bytes; of those that are opened one by one no more than two are held at once."""
         return torch.from_numpy(np.stack([self.resize(image) for image in images]))
 
     def normalize(self, pixels: UInt8[Tensor, "image size size 3"]) -> Float[Tensor, "image 3 size size"]:

@@ -2,6 +2,7 @@
 writes.
 """
 
+import weakref
 from functools import partial
 from pathlib import Path
 
@@ -270,3 +271,20 @@ def test_small_maps_of_several_batches_go_through_the_last_stages_together(name:
     with torch.inference_mode():
         alone = torch.cat([encoder(bytes=row[None]) for row in inputs["bytes"]])
     torch.testing.assert_close(found, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_a_batch_holds_few_images_of_full_size() -> None:
+    """A photograph of 12 megapixels that is no JPEG takes 36 MB, and a batch has 16."""
+    opened: list[weakref.ref[Image.Image]] = []
+    most = 0
+
+    def open_one() -> Image.Image:
+        nonlocal most
+        image = Image.new("RGB", (300, 200))
+        opened.append(weakref.ref(image))
+        most = max(most, sum(one() is not None for one in opened))
+        return image
+
+    encoder = describe("towers", "efficientnet-lite0:,size=64").build()
+    assert len(encoder.prepare([ImageSource(str(n), str(n), open_one) for n in range(16)])["bytes"]) == 16
+    assert most <= 2
