@@ -66,7 +66,8 @@ def test_every_image_is_found_once_and_none_is_lost(home: Path) -> None:
         hit.path for hit in found[:3]
     ]
     quick = search_quickly("gari", home / "images", None, None, 10, "", fold=True)
-    assert quick is not None and [(h.path, h.alike) for h in quick.hits] == [(h.path, h.alike) for h in found]
+    assert quick is not None  # of identical images, whose embeddings may differ in the last digit, any stands for all
+    assert [{h.path, *h.alike} for h in quick.hits] == [{h.path, *h.alike} for h in found]
     assert len(index.search("gari", top_k=20)) == 13  # in Python each is shown
 
 
