@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from polyclip.errors import DataError
+from polyclip.models.vocabulary.wordnet import read_lines
 
 FILE = Path(__file__).with_name("wordnet-names.tsv")
 
@@ -25,12 +26,7 @@ def read_translations(path: Path) -> dict[str, tuple[str, ...]]:
         DataError: The file is missing, or a line has another form.
 
     """
-    try:
-        header, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: the names of image classes cannot be read ({error}); install polyclip again."
-        ) from error
+    header, *lines = read_lines(path) or [""]
     width, found = len(header.split("\t")), {}
     for number, line in enumerate(lines, 2):
         synset, *names = line.split("\t")

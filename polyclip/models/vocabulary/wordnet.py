@@ -21,6 +21,16 @@ class Synset:
     hypernyms: tuple[str, ...]
 
 
+def read_lines(path: Path) -> list[str]:
+    """Read the lines of a table of class names; a `DataError` says where that fails."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: the names of image classes cannot be read ({error}); install polyclip again."
+        ) from error
+
+
 def read_synsets(path: Path) -> dict[str, Synset]:
     """Read synsets by id, such as n02084071.
 
@@ -35,14 +45,8 @@ def read_synsets(path: Path) -> dict[str, Synset]:
         DataError: The file is missing, a line has another form, or a hypernym is not in the file.
 
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: the names of image classes cannot be read ({error}); install polyclip again."
-        ) from error
     found = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path), 1):
         columns = line.split("\t")
         if len(columns) != 3 or not all(columns[0::2]):
             raise DataError(
