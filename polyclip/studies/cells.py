@@ -25,6 +25,7 @@ from polyclip.models.aligner import PolyCLIP, load_model
 from polyclip.models.config import ModelConfig
 from polyclip.pipeline import collect_model_facts
 from polyclip.studies.energy import WATTS, measure_energy
+from polyclip.studies.known_names import PIVOT, find_known_names
 from polyclip.training.config import CONTINUED_HEADS, AlignConfig, EarlyStopping, OptimizerConfig
 from polyclip.training.finetune import plan_continuation, read_recipe
 from polyclip.training.prepare import prepare_run, save_work, train_run
@@ -250,7 +251,8 @@ def score(cell: Cell, folder: Path) -> dict[str, Any]:
         folder: Run folder of the trained cell.
 
     Returns:
-        Concept groups, ranks by language (-1 where a language does not name a concept), and retention.
+        Concept groups, ranks by language (-1 where a language does not name a concept), which names of trained
+        languages the text encoder knew, and retention.
 
     """
     aligner = load_model(folder)
@@ -259,9 +261,11 @@ def score(cell: Cell, folder: Path) -> dict[str, Any]:
     rows, _ = read_named_rows(corpus, request)
     concepts, groups, vectors = choose_gallery(aligner, corpus, request.split)
     place = {concept: number for number, concept in enumerate(concepts)}
+    places = {code: [place[row.concept] for row in named] for code, named in rows.items()}
+    features = encode_names(aligner, rows)
     found: dict[str, list[int]] = {}
-    for code, pooled in encode_names(aligner, rows).items():
-        keys = torch.tensor([place[row.concept] for row in rows[code]])
+    for code, pooled in features.items():
+        keys = torch.tensor(places[code])
         rank = dict(
             zip(
                 keys.tolist(),
@@ -271,7 +275,9 @@ def score(cell: Cell, folder: Path) -> dict[str, Any]:
         )
         found[code] = [rank.get(number, -1) for number in range(len(concepts))]
     kept = compute_retention(aligner, corpus, rows, frozenset(cell.languages), request.split)
-    return {"groups": groups, "ranks": found, "knowledge": [asdict(line) for line in kept]}
+    trained = {code: features[code] for code in cell.languages}
+    known = find_known_names(trained, places, len(concepts)) if PIVOT in trained else {}
+    return {"groups": groups, "ranks": found, "known": known, "knowledge": [asdict(line) for line in kept]}
 
 
 def choose_gallery(aligner: PolyCLIP, corpus: Corpus, split: str) -> tuple[list[str], list[str], torch.Tensor]:

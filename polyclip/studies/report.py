@@ -15,7 +15,7 @@ from polyclip.studies.runner import Results, Setting, collect_finished, run_vari
 from polyclip.studies.sheet import Sheet
 from polyclip.studies.traces import collect_traces
 
-BULKY = ("ranks", "groups", "log")  # parts of a record that stay in its cell
+BULKY = ("ranks", "groups", "known", "log")  # parts of a record that stay in its cell
 
 
 @dataclass(frozen=True)

@@ -166,8 +166,19 @@ def test_no_caption_that_names_a_held_out_concept_is_learnt() -> None:
             for row in emoji.read(folder, locale, split):
                 assert row.captions[0].casefold() not in seen, (locale, row.captions[0])
     assert data.dropped > 0
+    assert not any(data.held_out.values())
     train = {row.concept for row in emoji.split_concepts(folder, "train").values()}
     assert all(concept in train for own in data.train.values() for concept in own)
+
+
+def test_an_oracle_sees_the_names_of_held_out_concepts() -> None:
+    script = load_script("build_text_adapter")
+    data = script.read_data(oracle=True)
+    train = {row.concept for row in emoji.split_concepts(CORPORA / "emoji", "train").values()}
+    assert set(data.train) == set(data.languages)
+    assert all(not own.keys() & train for own in data.held_out.values())
+    assert sum(map(len, data.held_out.values())) > 10_000
+    assert data.dropped == 0
 
 
 def test_the_file_beside_the_package_is_what_the_script_writes() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+import torch
 
 from polyclip.core.registry import find, list_names
 from polyclip.errors import UnknownName
@@ -19,6 +20,7 @@ from polyclip.studies import energy as _energy
 from polyclip.studies import plan, runner
 from polyclip.studies.cells import CACHED, Cell, LongSpec, build_config, train
 from polyclip.studies.figures import compute_mean_hits, compute_recall, compute_share, compute_spread
+from polyclip.studies.known_names import find_known_names
 from polyclip.studies.labels import annotate_points
 from polyclip.studies.plan import TRIALS, choose_methods, list_rates, make_variant
 from polyclip.studies.questions import convergence
@@ -248,6 +250,31 @@ def test_a_share_of_english_is_over_the_concepts_that_both_name(tmp_path: Path) 
         "1 of 3 languages reach 0.9 of English in their own run (mean 0.56); the intervals of 1 more do: te 0.67; "
         "below: sw 0.00."
     )
+
+
+def test_a_name_is_known_where_its_english_one_is_the_nearest_that_both_languages_have() -> None:
+    english = torch.eye(5)
+    features = {"en": english, "te": torch.stack([english[0], english[3], english[4]])}
+    places = {"en": [0, 1, 2, 3, 5], "te": [0, 2, 4]}  # Telugu names concept 4, which English does not
+    assert find_known_names(features, places, 6) == {"te": [1, -1, 0, -1, -1, -1]}
+    features["te"][1] = 0.4 * english[2] + 0.6 * english[3]  # nearest to a concept that Telugu does not name
+    assert find_known_names(features, places, 6)["te"] == [1, -1, 1, -1, -1, -1]
+
+
+def test_shares_of_english_are_told_apart_by_what_the_encoder_knew(tmp_path: Path) -> None:
+    equity = find("study", "equity")
+    cell = Cell(method="head-glu", rate=0.0, seed=0, languages=("te", "en"), asked=(), tower="t")
+    half = record(cell, {"te": [0, 99, 99, 5], "en": [0, 1, 2, 3]}) | {"known": {"te": [1, 0, 0, 1]}}
+    results = Results(setting(tmp_path), {("te", ""): [half]})
+    assert equity.table(results).rows[0][4:7] == ("50", "1.00 [1.00, 1.00]", "0.00 [0.00, 0.00]")
+    assert equity.verdict(results).endswith(
+        "Over names that the text encoder places at their English names: 1.00 of English on average, 1 of 1 reach 0.9; "
+        "over names that it does not: 0.00 of English on average, 0 of 1 reach 0.9."
+    )
+    every = half | {"known": {"te": [1, 1, 1, 1]}}
+    assert equity.table(Results(setting(tmp_path), {("te", ""): [every]})).rows[0][6] == "-"
+    lost = half | {"ranks": {"te": [0, 1, 2, 3], "en": [99, 99, 99, 99]}}
+    assert equity.verdict(Results(setting(tmp_path), {("te", ""): [lost]})).startswith("Cannot tell")
 
 
 def verdict_of(name: str, change: Callable[[dict[str, Any]], dict[str, Any]], folder: Path) -> str:
