@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from polyclip.models.vocabulary.classes import list_nodes, list_synsets
+from polyclip.models.vocabulary.translations import read_wordnet
 
 TARGET = Path(__file__).parents[1] / "polyclip" / "models" / "vocabulary" / "wordnet-names.tsv"
 SOURCES = {  # language: file, SHA-256
@@ -21,19 +22,6 @@ SOURCES = {  # language: file, SHA-256
     "id": ("msa/wn-data-ind.tab", "aa4fffad11f83199a7a0ffe062aad65eb72216b47f3b2944b86cb806b4c1175a"),
     "zh": ("cow/wn-data-cmn.tab", "379fd2e41d3e1395f9f27cf23a39c6181849ffb4020c14a07ed2a4d4dd651122"),
 }
-POINTS = {code: None for code in range(0x591, 0x5C8)}  # of Hebrew, which captions are written without
-
-
-def read_wordnet(path: Path) -> dict[str, str]:
-    """First word of every noun synset, by its WordNet id."""
-    found: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines()[1:]:
-        columns = line.split("\t")
-        if len(columns) == 3 and columns[0].endswith("-n") and columns[1].endswith("lemma"):
-            word = " ".join(columns[2].replace("_", " ").replace("+", " ").translate(POINTS).split())
-            if word:
-                found.setdefault(f"n{columns[0][:8]}", word)
-    return found
 
 
 def main() -> None:

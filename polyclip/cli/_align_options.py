@@ -146,6 +146,17 @@ class AlignCommand:
             help="Use the class names of the vision encoder's classifier, where it has one: helps with photographs."
         ),
     ] = True
+    class_names_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class-names-from",
+            metavar="FILE",
+            help=(
+                "Names of these classes in a further language: a wordnet of the Open Multilingual Wordnet, or a "
+                "table of WordNet ids and words; repeat for several languages."
+            ),
+        ),
+    ] = None
     loss: Annotated[
         str, typer.Option(help="info-nce, sigmoid, mse or contrastive-distillation. Default: the method's own.")
     ] = ""

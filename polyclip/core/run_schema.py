@@ -62,6 +62,7 @@ class WrittenRun(Written):
     precision: str = ""
     encode_precision: str = ""
     class_names: bool = True
+    class_names_from: list[str] = []
     folds: int = 0
     final: bool = False
 

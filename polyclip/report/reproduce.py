@@ -42,6 +42,7 @@ def build_command(run: dict[str, Any], folder: Path) -> str:
     ]
     words += ["--precision", run.get("precision", "fp32")]
     words += [] if run.get("class_names", True) else ["--no-class-names"]
+    words += [word for file in run.get("class_names_from", []) for word in ("--class-names-from", file)]
     words += ["--encode-precision", run.get("encode_precision", "fp32")]
     words += (["--folds", str(run["folds"])] + ["--final"] * run["final"]) if "folds" in run else []
     return shlex.join([*words, "--out", str(Path("runs") / folder.resolve().name)])

@@ -88,6 +88,7 @@ class AlignConfig:
     resume: bool = False
     count_flops: bool = False  # of a training step, into the log, with the processor seconds of each epoch
     class_names: bool = True  # whether to use the vision encoder's own class names beside the heads, where it has any
+    class_names_from: tuple[str, ...] = ()  # files with names of the same classes in further languages
     lint: bool = True  # whether to check for train/test overlap first
     allow_leakage: str = ""  # why overlap is accepted
     folds: int | None = None  # 1: one split; None: several where the corpus is small and has no test split of its own
@@ -118,6 +119,7 @@ def collect_settings(run: AlignConfig) -> dict[str, Any]:
         **({} if run.compute.precision == "fp32" else {"precision": run.compute.precision}),
         "encode_precision": current_encode_precision(),
         **({} if run.class_names else {"class_names": False}),
+        **({"class_names_from": list(run.class_names_from)} if run.class_names_from else {}),
         **({} if run.folds in (None, 1) else {"folds": run.folds, "final": run.final}),
     }
 

@@ -80,6 +80,7 @@ def build_config(options: AlignOptions, request: AlignRequest) -> "AlignConfig":
         out=request.folder,
         compute=build_compute(options),
         class_names=options.class_names,
+        class_names_from=tuple(options.class_names_from or ()),
         advice={"advice": request.advice} if request.advice else {},
         resume=options.resume,
         allow_leakage=options.allow_leakage,

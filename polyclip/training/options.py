@@ -41,6 +41,7 @@ class AlignOptions:
     corpus: str = "emoji"
     english: bool = True
     class_names: bool = True
+    class_names_from: list[str] | None = None
     loss: str = ""
     text_layers: str = ""
     vision_layers: str = ""

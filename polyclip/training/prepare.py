@@ -81,7 +81,12 @@ def prepare_run(run: AlignConfig) -> Work:
         begun.cpu()
         if begun is not None
         else PolyCLIP(
-            add_class_names(complete_recipe(run.recipe, train, teacher), get_method(run), wanted=run.class_names)
+            add_class_names(
+                complete_recipe(run.recipe, train, teacher),
+                get_method(run),
+                wanted=run.class_names,
+                files=run.class_names_from,
+            )
         )
     )
     leaked = check_leakage(load_corpus(run.corpus), run.languages, run.allow_leakage) if run.lint else None
@@ -94,18 +99,28 @@ def prepare_run(run: AlignConfig) -> Work:
     branches = (aligner.text, aligner.vision)
     sides = [encode_branch(branch, train, held_out, even=run.compute.shard) for branch in branches]
     if begun is None:  # a run that goes on keeps its own means and deviations
-        start_heads(aligner, sides, teacher)
+        start_heads(aligner, sides, teacher, run.class_names_from)
     return Work(run, aligner, sides, teacher, leaked)
 
 
-def start_heads(aligner: PolyCLIP, sides: list[BranchData], teacher: Teacher | None) -> None:
-    """Measure the heads' means and deviations; take over the teacher's vision head, or solve the class names' part."""
+def start_heads(
+    aligner: PolyCLIP, sides: list[BranchData], teacher: Teacher | None, class_names: tuple[str, ...] = ()
+) -> None:
+    """Measure the heads' means and deviations; take over the teacher's vision head, or solve the class names' part.
+
+    Args:
+        aligner: The model.
+        sides: Its text and its vision side.
+        teacher: Whose vision head is taken over; None for none.
+        class_names: Files with class names in further languages.
+
+    """
     for data in sides:
         data.measure_head()
     if teacher is not None:
         teacher.copy_head(aligner.vision.head)
     else:
-        install_names(*sides)
+        install_names(sides[0], sides[1], class_names)
 
 
 def load_pairs(run: AlignConfig) -> tuple[Pairs, Pairs, AddedLanguages | None]:

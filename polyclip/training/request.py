@@ -26,7 +26,7 @@ DECIDED: tuple[str, ...] = (
     "vision_layers",
     "rank",
 )
-DECIDED += ("teacher", "head_dim", "class_names")  # by the run that training continues from
+DECIDED += ("teacher", "head_dim", "class_names", "class_names_from")  # by the run that training continues from
 BOUNDS = {  # of what training can work with: beyond them it overflows or stands still
     "learning_rate": (1e-9, 100.0),
     "weight_decay": (0.0, 100.0),

@@ -34,7 +34,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
 )
 TOP: Mapping[str, Any] = MappingProxyType(  # keys outside of sections, and their types
     {"languages": list[str], "corpus": str, "precision": str, "encode_precision": str, "class_names": bool}
-    | {"folds": int, "final": bool}
+    | {"class_names_from": list[str], "folds": int, "final": bool}
 )
 CONTINUED: Mapping[str, Any] = MappingProxyType(
     {
@@ -276,6 +276,7 @@ def build_from_settings(table: dict[str, Any], out: Path) -> AlignConfig:
         continued=continued,
         compute=compute,
         class_names=table.get("class_names", True),
+        class_names_from=tuple(table.get("class_names_from", ())),
         folds=table.get("folds", 1),
         final=table.get("final", False),
     )

@@ -1,6 +1,6 @@
 """A vision encoder's classifier, and the vocabulary that its classes and their hypernyms make."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,12 +72,15 @@ class Node:
     synset: str = ""
 
 
-def build_vocabulary(classifier: Classifier, where: str) -> ClassVocabulary | None:
+def build_vocabulary(
+    classifier: Classifier, where: str, more: Sequence[Mapping[str, str]] = ()
+) -> ClassVocabulary | None:
     """Build the nodes of a classifier: its classes and, for synsets, hypernyms above at most a quarter of the classes.
 
     Args:
         classifier: Labels and rows.
         where: The encoder, for errors.
+        more: Names in further languages, by synset, one mapping a language.
 
     Returns:
         The vocabulary; None for a classifier of fewer than 20 classes.
@@ -93,10 +96,15 @@ def build_vocabulary(classifier: Classifier, where: str) -> ClassVocabulary | No
     rows = classifier.rows.float() - classifier.rows.float().mean(0)
     prototypes = normalize(torch.stack([rows[list(node.classes)].mean(0) for node in nodes]))
     owned = [(name, number) for number, node in enumerate(nodes) for name in node.names]
-    other = load_translations()
-    translated = [(name, number) for number, node in enumerate(nodes) for name in other.get(node.synset, ())]
+    translated = [(name, number) for number, node in enumerate(nodes) for name in translate_node(node, more)]
     names, numbers = zip(*owned, *translated, strict=True)
     return ClassVocabulary(names, torch.tensor(numbers), len(owned), prototypes)
+
+
+def translate_node(node: Node, more: Sequence[Mapping[str, str]]) -> Iterable[str]:
+    """A node's names in other languages than English: those that polyclip ships, then those of `more`, each once."""
+    added = (names[node.synset] for names in more if node.synset in names)
+    return dict.fromkeys((*load_translations().get(node.synset, ()), *added))
 
 
 def check_classifier(classifier: Classifier, where: str) -> None:
