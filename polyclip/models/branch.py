@@ -17,7 +17,7 @@ from polyclip.models.components.joint_head import ClassRows, JointHead, NameUnit
 from polyclip.models.components.target import TargetLayers
 from polyclip.models.config import ModelConfig
 from polyclip.models.encoding import build_encoder, get_inference_form
-from polyclip.models.feature_cache import POOLED
+from polyclip.models.feature_files import POOLED
 from polyclip.models.method import Method, Part
 from polyclip.models.trunk import find_first_trained
 

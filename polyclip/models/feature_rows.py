@@ -24,6 +24,7 @@ from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
 from polyclip.models import feature_cache
 from polyclip.models.backbone import BackboneSpec
+from polyclip.models.feature_files import CHUNK, POOLED, get_folder, name_chunk, plan_chunks
 
 OPEN = 128  # files at a time
 
@@ -112,8 +113,8 @@ class CachedFeatures:
             torch.zeros(self.shape[1], dtype=torch.float64),
             torch.zeros(self.shape[1], dtype=torch.float64),
         )
-        for start in range(0, len(self), feature_cache.CHUNK):
-            part = self[start : start + feature_cache.CHUNK].double()
+        for start in range(0, len(self), CHUNK):
+            part = self[start : start + CHUNK].double()
             own, total = part.mean(0), count + len(part)
             squares += ((part - own) ** 2).sum(0) + (own - mean) ** 2 * count * len(part) / total
             mean += (own - mean) * len(part) / total
@@ -140,7 +141,7 @@ class MissingChunks(Sequence[tuple[Sequence[Any], Path]]):
         if isinstance(number, slice):
             return MissingChunks(self.items, self.spans[number])
         start, end, path = self.spans[number]
-        return feature_cache.plan(self.items[start:end])[0][0], path
+        return plan_chunks(self.items[start:end])[0][0], path
 
 
 def open_features(
@@ -167,16 +168,16 @@ def open_features(
 
 def _column(tower: BackboneSpec, items: Sequence[Any], what: str, sections: Sequence[int]) -> CachedColumn:
     spans, place = [], np.empty(len(items), np.int16)
-    folder = feature_cache.get_folder(tower, feature_cache.POOLED)
+    folder = get_folder(tower, POOLED)
     with Progress(f"looking up {what}", len(items)) as progress:
         for start, end in list_chunks(sections):
-            found, order = feature_cache.plan(items[start:end])
-            spans.append((start, end, folder / feature_cache.name_chunk(found[0])))
+            found, order = plan_chunks(items[start:end])
+            spans.append((start, end, folder / name_chunk(found[0])))
             place[start:end] = order.numpy()
             progress.advance(end - start)
     missing = list({path: (start, end, path) for start, end, path in spans if not path.exists()}.values())
     if missing:
-        feature_cache.compute(tower, MissingChunks(items, missing), what, feature_cache.POOLED)
+        feature_cache.compute(tower, MissingChunks(items, missing), what, POOLED)
     files = [path for _, _, path in spans]
     heads = {path: _offset(path, tower) for path in dict.fromkeys(files)}
     return CachedColumn(
@@ -188,8 +189,8 @@ def list_chunks(sections: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Yield the bounds of the chunks; none holds rows of two sections."""
     first = 0
     for length in sections:
-        for start in range(first, first + length, feature_cache.CHUNK):
-            yield start, min(start + feature_cache.CHUNK, first + length)
+        for start in range(first, first + length, CHUNK):
+            yield start, min(start + CHUNK, first + length)
         first += length
 
 

@@ -20,7 +20,7 @@ from polyclip.errors import DataError, PolyclipError, WeightsError
 from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Result
 from polyclip.models.backbone import describe
 from polyclip.models.converted_weights import convert_once
-from polyclip.models.feature_cache import CHUNK, check_states, count_rows, vectors_of
+from polyclip.models.feature_files import CHUNK, check_states, count_rows, vectors_of
 from polyclip.report import per_query
 from polyclip.report.per_query import read_outcomes
 from polyclip.report.result import write_result

@@ -24,9 +24,9 @@ from polyclip.data.tables.hub import read_first_rows
 from polyclip.data.tables.read import read_table
 from polyclip.errors import DataError, PolyclipError, RunError, WeightsError, escape_unseen
 from polyclip.evaluation.benchmarks.webdataset import read_samples
-from polyclip.models import feature_cache
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import BackboneSpec
+from polyclip.models.feature_files import read_file
 from polyclip.models.feature_rows import CachedColumn, _offset
 from polyclip.models.model_file import read_aligner
 from polyclip.report.html import render_page
@@ -145,7 +145,7 @@ def test_a_pipe_in_the_place_of_tensors_is_not_waited_for(tmp_path: Path) -> Non
     for kind, reading in (
         (RunError, lambda: checkpoint.read(tmp_path, "heads", TOWERS, PolyCLIP.__new__(PolyCLIP), frozenset())),
         (DataError, lambda: list(read_parts(tmp_path, "x"))),
-        (WeightsError, lambda: feature_cache.read(path)),
+        (WeightsError, lambda: read_file(path)),
         (WeightsError, lambda: read_aligner(path)),
     ):
         with pytest.raises(kind, match="it is a pipe or device"):

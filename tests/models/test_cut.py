@@ -24,7 +24,7 @@ from polyclip.models import branch, feature_cache
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import BackboneSpec, describe
 from polyclip.models.config import ModelConfig
-from polyclip.models.feature_cache import POOLED
+from polyclip.models.feature_files import POOLED
 from polyclip.models.trunk import State, run_above, run_below
 from polyclip.models.trunk.trainable_rows import find_used_tokens
 from polyclip.pipeline import align

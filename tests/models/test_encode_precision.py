@@ -21,7 +21,7 @@ from polyclip.core.encode_precision import (
 from polyclip.core.toml import CORPORA
 from polyclip.data.readers import emoji
 from polyclip.errors import PolyclipError, UnknownName, WeightsError
-from polyclip.models import feature_cache
+from polyclip.models import feature_cache, feature_files
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
 from polyclip.models.encoding import build_encoder, encode_items, get_inference_form
@@ -108,7 +108,7 @@ def test_captions_that_are_empty_endless_or_emoji_alone(precision: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", *sorted(LEAST)])
-@pytest.mark.parametrize("position", [feature_cache.POOLED, 1])
+@pytest.mark.parametrize("position", [feature_files.POOLED, 1])
 def test_captions_with_nan_are_named_and_none_beside_them(
     tmp_path: Path, own_cache: Path, precision: str, position: int
 ) -> None:
@@ -123,7 +123,7 @@ def test_captions_with_nan_are_named_and_none_beside_them(
     captions = ["mraba nyekundu", "mraba njano", "bluu", "njano", "mraba kijani"]
     said = r"for 2 of 5 captions \('mraba njano', 'njano'\); its weights .* --encode-precision fp32\."
     with use_encode_precision(precision), pytest.raises(WeightsError, match=said):
-        if position == feature_cache.POOLED:
+        if position == feature_files.POOLED:
             feature_cache.encode(spec, captions, "captions")
         else:
             feature_cache.states(spec, position, captions, "captions")

@@ -18,7 +18,7 @@ from polyclip.data.readers import jsonl
 from polyclip.errors import DataError, PolyclipError, RunError
 from polyclip.evaluation.results import Choice, Trial
 from polyclip.languages.resolve import resolve_language
-from polyclip.models import feature_cache
+from polyclip.models import feature_cache, feature_files
 from polyclip.models.aligner import load_model
 from polyclip.models.config import ModelConfig
 from polyclip.pipeline import align, align_within
@@ -285,9 +285,9 @@ def test_missing_counts_the_distinct_rows_that_are_not_kept(toy: dict[str, str],
     from polyclip.models.backbone import describe
 
     tower, captions = describe("encoders", toy["text"]), ["red", "blue", "red", "green"]
-    assert feature_cache.missing(tower, feature_cache.POOLED, captions, [3, 1]) == 3
+    assert feature_cache.missing(tower, feature_files.POOLED, captions, [3, 1]) == 3
     feature_cache.encode(tower, captions[:3], "captions", [3])
-    assert feature_cache.missing(tower, feature_cache.POOLED, captions, [3, 1]) == 1
+    assert feature_cache.missing(tower, feature_files.POOLED, captions, [3, 1]) == 1
 
 
 def trained_trials(out: Path) -> list[Trial]:
