@@ -19,6 +19,8 @@ from polyclip.core.toml import parse_toml
 from polyclip.errors import PolyclipError, RunError
 
 LOCK, OWNER = ".lock", ".lock-owner"  # the lock ends with its process; the other file says whose it is
+BESIDE = ("advice",)  # keys of run.toml that decide nothing: what they led to stands there too
+ABSENT = "not given"
 
 
 @contextmanager
@@ -142,12 +144,11 @@ def check_folder(folder: Path, wanted: dict[str, Any], *, resume: bool) -> None:
             raise RunError(f"{folder} exists and is not a run folder; choose another --out.")
         return
     found = parse_settings(folder)
-    different = sorted(key for key in wanted if found.get(key) != wanted[key])
-    if different:
-        was, now = ({key: table.get(key) for key in different} for table in (found, wanted))
+    found = {key: value for key, value in found.items() if key not in BESIDE}
+    if found != wanted:
         raise RunError(
-            f"{folder} holds a run with other settings: {format_changes(was, now)}. Choose another --out, or give the "
-            "same settings."
+            f"{folder} holds a run with other settings: {format_changes(found, wanted)}. Choose another --out, or give "
+            "the same settings."
         )
     if is_unfinished(folder) and not resume:
         raise RunError(f"{folder} holds an interrupted run; add --resume to continue it, or choose another --out.")
@@ -164,14 +165,14 @@ def as_written(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def format_changes(was: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
-    """List differing settings, as in `heads.epochs was 60, is now 40`."""
+    """List differing settings, those that only one of both has too: `heads.epochs was 60, is now 40`."""
     found = []
-    for key, value in now.items():
-        old = was.get(key)
-        if isinstance(value, dict) and isinstance(old, dict):
-            found += [format_changes(old, value, f"{prefix}{key}.")]
-        elif old != value:
-            found += [f"{prefix}{key} was {old}, is now {value}"]
+    for key in dict.fromkeys((*now, *was)):
+        old, new = was.get(key, ABSENT), now.get(key, ABSENT)
+        if isinstance(new, dict) and isinstance(old, dict):
+            found += [format_changes(old, new, f"{prefix}{key}.")]
+        elif old != new:
+            found += [f"{prefix}{key} was {old}, is now {new}"]
     return "; ".join(text for text in found if text)
 
 

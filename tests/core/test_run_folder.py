@@ -1,11 +1,13 @@
 """Two commands never write one run folder, and a killed one locks nobody out."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +82,28 @@ def test_a_request_that_fails_leaves_nothing(tmp_path: Path) -> None:
         check_folder(tmp_path / "photos" / "a.png", {}, resume=False)
     with pytest.raises(RunError, match="cannot be written: Not a directory"), lock_folder(tmp_path / "photos/a.png/x"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ({"seed": 0}, {"seed": 1}, "seed was 0, is now 1"),
+        ({"seed": 0, "class_names": False}, {"seed": 0}, "class_names was False, is now not given"),
+        ({"seed": 0}, {"seed": 0, "folds": 3}, "folds was not given, is now 3"),
+        (
+            {"sample": {"views": 1, "mix": {"nllb": 0.5}}},
+            {"sample": {"views": 1}},
+            "sample.mix was {'nllb': 0.5}, is now",
+        ),
+    ],
+)
+def test_settings_that_only_one_of_two_runs_has_tell_them_apart(
+    tmp_path: Path, was: dict[str, Any], now: dict[str, Any], said: str
+) -> None:
+    tmp_path.joinpath("run").mkdir()
+    write_settings(tmp_path / "run", was | {"advice": {"method": "heads"}})
+    with pytest.raises(RunError, match=re.escape(f"holds a run with other settings: {said}")):
+        check_folder(tmp_path / "run", now, resume=False)
 
 
 def test_processes_of_one_job_share_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
