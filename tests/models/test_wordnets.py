@@ -14,6 +14,7 @@ from polyclip.models.config import ModelConfig
 from polyclip.models.vocabulary.classes import Classifier, build_vocabulary, list_synsets
 from polyclip.models.vocabulary.translations import load_translations, read_wordnet
 from polyclip.report.reproduce import build_command
+from polyclip.training.auto.candidates import CANDIDATES, make_trial_run
 from polyclip.training.class_names import add_class_names, read_vocabulary
 from polyclip.training.config import collect_settings
 from polyclip.training.configure import build_config
@@ -129,3 +130,10 @@ def test_a_run_records_its_wordnets_and_is_repeated_with_them(tmp_path: Path) ->
     write_settings(tmp_path / "run", settings)
     again = config_from_settings(AlignOptions(settings=tmp_path / "run"), tmp_path / "again")
     assert again.class_names_from == ("a.tab", "b.tab") and collect_settings(again) == settings
+
+
+def test_a_search_for_the_best_method_uses_wordnets_where_a_method_takes_names(tmp_path: Path) -> None:
+    options = AlignOptions(lang=["sw"], method="auto", class_names_from=["a.tab"], out=tmp_path / "run")
+    run = build_config(options, resolve_request(options))
+    tried = {candidate.method: make_trial_run(run, candidate).class_names_from for candidate in CANDIDATES}
+    assert tried["ridge"] == () and tried["head-mlp"] == ("a.tab",)

@@ -56,7 +56,15 @@ def make_trial_run(run: AlignConfig, candidate: Candidate) -> AlignConfig:
         tune="text" if method.trains_towers else "both",
         text_layers=candidate.text_layers,
     )
-    return replace(run, recipe=recipe, heads=heads, towers=towers, out=run.out / TRIALS / candidate.name, resume=True)
+    return replace(
+        run,
+        recipe=recipe,
+        heads=heads,
+        towers=towers,
+        class_names_from=run.class_names_from if method.takes_names else (),
+        out=run.out / TRIALS / candidate.name,
+        resume=True,
+    )
 
 
 def trains_inside(candidate: Candidate) -> bool:
