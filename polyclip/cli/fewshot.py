@@ -73,7 +73,7 @@ def command(
     if json:
         typer.echo(report.files[0].read_text("utf-8"), nl=False)
         return
-    console.print(report.sheet.to_rich())
+    console.print(report.sheet.to_rich(console.width))
     console.print(report.verdict, highlight=False, soft_wrap=True)
     for path in report.files:
         console.print(f"written: {path}", highlight=False, soft_wrap=True)

@@ -87,7 +87,7 @@ def command(
         return
     report = run_study(name, setting, finished_only=finished)
     console = PlainConsole()
-    console.print(report.sheet.to_rich())
+    console.print(report.sheet.to_rich(console.width))
     console.print(report.verdict, highlight=False, soft_wrap=True)
     for path in report.files:
         console.print(f"written: {path}", highlight=False, soft_wrap=True)

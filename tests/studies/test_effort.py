@@ -183,15 +183,17 @@ def test_help_without_captions_is_trained_and_named_in_the_run(tmp_path: Path) -
     assert runs[1]["languages"] == ["fr", "en"] and runs[1]["continued"]["related"] == ["fr"]
 
 
-@pytest.mark.parametrize("width", [66, 80, 200])
-def test_a_narrow_terminal_breaks_words_apart_and_cuts_no_figure(width: int) -> None:
-    row = ("sw Swahili · + word list", *(f"{10 + n}.5 [{n + 1}0, {n + 2}0]" for n in range(4)), "names of images")
-    sheet = Sheet("recall", ("language, help", "0", "8", "32", "all", "what"), [row], "percent")
+@pytest.mark.parametrize("width", [48, 66, 80, 200])
+def test_a_narrow_terminal_gets_several_tables_and_every_figure_whole(width: int) -> None:
+    row = ("sw Swahili · + word list", *(f"{10 + n}.5 [{n + 1}0, {n + 2}0]" for n in range(9)), "names of images")
+    columns = ("language, help", "0", "8", "32", "all", *(f"after {n} steps" for n in range(5)), "what it is")
+    sheet = Sheet("recall over captions", columns, [row], "percent of the searches that find their image")
     console = Console(width=width, file=io.StringIO())
-    console.print(sheet.to_rich())
+    console.print(sheet.to_rich(console.width))
     shown = console.file.getvalue()
-    figures = [figure for cell in row[1:-1] for figure in cell.split()]
-    assert all(shown.count(figure) == figures.count(figure) for figure in figures)
-    texts = "".join((*sheet.columns, *row, sheet.title, sheet.caption))
-    assert len("".join(shown.replace("─", "").split())) == len("".join(texts.split()))
+    assert all(shown.count(figure) == 1 for figure in row[1:-1])  # with its interval, in one line
+    words = " ".join(shown.split())
+    assert all(word in words for text in (*columns, row[-1], sheet.title, sheet.caption) for word in text.split())
+    tables = sum("──" in line for line in shown.splitlines())
+    assert (tables == 1) == (width == 200) and shown.count("Swahili") == tables
     assert "…" not in shown and max(map(len, shown.splitlines())) <= width
