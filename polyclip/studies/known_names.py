@@ -30,13 +30,15 @@ def find_known_names(
     """
     unit = {code: normalize(rows) for code, rows in features.items()}
     english = dict(zip(places[PIVOT], unit[PIVOT], strict=True))
-    found = {}
-    for code in unit.keys() - {PIVOT}:
+    found = {code: [UNNAMED] * count for code in unit if code != PIVOT}
+    for code, known in found.items():
         own = {place: row for place, row in zip(places[code], unit[code], strict=True) if place in english}
+        if not own:
+            continue
         keys = torch.tensor(list(own))
         ranks = compute_ranks(
             torch.stack(list(own.values())), torch.stack([english[place] for place in own]), keys, keys
         )
-        known = dict(zip(own, (ranks == 0).int().tolist(), strict=True))
-        found[code] = [known.get(place, UNNAMED) for place in range(count)]
+        for place, rank in zip(own, ranks.tolist(), strict=True):
+            known[place] = int(rank == 0)
     return found

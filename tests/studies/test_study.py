@@ -259,6 +259,7 @@ def test_a_name_is_known_where_its_english_one_is_the_nearest_that_both_language
     assert find_known_names(features, places, 6) == {"te": [1, -1, 0, -1, -1, -1]}
     features["te"][1] = 0.4 * english[2] + 0.6 * english[3]  # nearest to a concept that Telugu does not name
     assert find_known_names(features, places, 6)["te"] == [1, -1, 1, -1, -1, -1]
+    assert find_known_names(features | {"te": features["te"][2:]}, places | {"te": [4]}, 6) == {"te": [-1] * 6}
 
 
 def test_shares_of_english_are_told_apart_by_what_the_encoder_knew(tmp_path: Path) -> None:
