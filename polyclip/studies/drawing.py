@@ -1,7 +1,8 @@
 """Drawings of studies from plain estimates: of records that were just made, or of figures that were kept."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from polyclip.languages.schema import list_languages, load_language
@@ -86,25 +87,35 @@ def draw_change(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
 
 
 def draw_traces(axes: Any, curves: Sequence[Mapping[str, Any]]) -> None:
-    """Draw validation over processor seconds and joules, seed 0; dashed where the start is not from fresh heads.
+    """Draw validation over processor seconds and joules, seed 0; dashed, in the look of the method, where the start is
+    not from fresh heads.
 
     Args:
         axes: Empty matplotlib axes.
         curves: As `polyclip.studies.traces.collect_traces` returns them.
 
     """
-    for curve in curves:
-        if curve["seed"] == 0:
-            axes.plot(
-                [max(point["processor_seconds"], 1.0) for point in curve["points"]],
-                [100 * point["validation"] for point in curve["points"]],
-                linestyle="-" if curve["start"] == FRESH else "--",
-                label=label_start(curve["method"], curve["start"]),
-            )
+    first = [curve for curve in curves if curve["seed"] == 0]
+    looks = dict(zip(dict.fromkeys(curve["method"] for curve in first), vary_looks(), strict=False))
+    for curve in first:
+        axes.plot(
+            [max(point["processor_seconds"], 1.0) for point in curve["points"]],
+            [100 * point["validation"] for point in curve["points"]],
+            **looks[curve["method"]],
+            linestyle="-" if curve["start"] == FRESH else "--",
+            label=label_start(curve["method"], curve["start"]),
+        )
     axes.set(xscale="log", xlabel="processor seconds of training", ylabel="validation recall@1/5/10, %")
     above = axes.secondary_xaxis("top", functions=(lambda seconds: WATTS * seconds, lambda joules: joules / WATTS))
     above.set_xlabel(f"joules, at an assumed {WATTS:g} W", fontsize="small")
     add_legend(axes)
+
+
+def vary_looks() -> Iterator[dict[str, Any]]:
+    """Yield colors with markers: those of the style sheet, then its colors with the markers of others, none twice."""
+    pairs = list(dict.fromkeys((style["color"], style["marker"]) for style in list_line_styles()))
+    for turn, number in product(range(len(pairs)), repeat=2):
+        yield {"color": pairs[number][0], "marker": pairs[(number + turn) % len(pairs)][1]}
 
 
 def label_start(method: str, start: str) -> str:

@@ -16,9 +16,11 @@ import torch
 from polyclip.core.registry import find, list_names
 from polyclip.errors import UnknownName
 from polyclip.languages.schema import load_language
+from polyclip.report.plot import open_plot
 from polyclip.studies import energy as _energy
 from polyclip.studies import plan, runner
 from polyclip.studies.cells import CACHED, Cell, LongSpec, build_config, train
+from polyclip.studies.drawing import FRESH, draw_traces
 from polyclip.studies.figures import compute_mean_hits, compute_recall, compute_share, compute_spread
 from polyclip.studies.known_names import find_known_names
 from polyclip.studies.labels import annotate_points
@@ -276,6 +278,23 @@ def test_shares_of_english_are_told_apart_by_what_the_encoder_knew(tmp_path: Pat
     assert equity.table(Results(setting(tmp_path), {("te", ""): [every]})).rows[0][6] == "-"
     lost = half | {"ranks": {"te": [0, 1, 2, 3], "en": [99, 99, 99, 99]}}
     assert equity.verdict(Results(setting(tmp_path), {("te", ""): [lost]})).startswith("Cannot tell")
+
+
+def test_each_method_of_a_plot_has_a_look_of_its_own_and_one_start_is_dashed(tmp_path: Path) -> None:
+    points = [{"step": 0, "validation": 0.1, "processor_seconds": 5.0}]
+    curves = [
+        {"method": f"method {number}", "start": start, "seed": seed, "points": points}
+        for number in range(12)
+        for start in (FRESH, "heads first")
+        for seed in (0, 1)
+    ]
+    with open_plot(tmp_path / "a.png", 6.0, 4.0, what="a plot") as figure:
+        axes = figure.subplots()
+        draw_traces(axes, curves)
+        lines = axes.get_lines()
+        looks = [(line.get_color(), line.get_marker()) for line in lines]
+        assert [line.get_linestyle() for line in lines] == ["-", "--"] * 12
+    assert looks[0::2] == looks[1::2] and len(set(looks)) == 12
 
 
 def verdict_of(name: str, change: Callable[[dict[str, Any]], dict[str, Any]], folder: Path) -> str:
