@@ -4,6 +4,7 @@ runs go on.
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -522,3 +523,15 @@ def test_a_real_study_on_toy_towers(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "cells").glob("*.json")}
     assert polyclip(*command).code == 0
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "cells").glob("*.json")}
+
+
+def test_kept_cells_of_the_study_of_convergence_make_the_table_of_its_page(tmp_path: Path) -> None:
+    docs = Path(__file__).parents[2] / "docs" / "explanation"
+    shutil.copytree(docs / "studies" / "cells", tmp_path / "cells")
+    options = ("--batch-size", "64", "--steps", "400", "--seeds", "1")
+    said = polyclip("study", "convergence", *options, "--finished", "--out", str(tmp_path))
+    assert said.code == 0, said.err
+    found = json.loads((tmp_path / "convergence.json").read_text("utf-8"))
+    page = (docs / "convergence.md").read_text("utf-8")
+    assert len(found["rows"]) >= 8 and all(f"| {' | '.join(row)} |" in page for row in found["rows"])
+    assert found == json.loads((docs / "studies" / "convergence.json").read_text("utf-8"))
