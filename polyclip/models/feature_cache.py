@@ -35,10 +35,10 @@ from polyclip.models.encoding import (
     get_inference_form,
 )
 from polyclip.models.feature_files import (
-    CHUNK,
     POOLED,
     check_states,
     count_rows,
+    find_rows,
     get_folder,
     get_key,
     name_chunk,
@@ -182,9 +182,7 @@ def states(
     for paths, order in found:
         for path, rows in zip(paths, count_rows(order) if paths else [], strict=True):
             check_states(path, rows)
-    return States(
-        tower, position, [(paths[row // CHUNK], row % CHUNK) for paths, order in found for row in order.tolist()]
-    )
+    return States(tower, position, [place for paths, order in found for place in find_rows(paths, order)])
 
 
 def ensure_cached(

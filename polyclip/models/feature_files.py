@@ -67,6 +67,11 @@ def count_rows(order: Int[Tensor, " row"]) -> list[int]:
     return [min(CHUNK, whole - start) for start in range(0, whole, CHUNK)]
 
 
+def find_rows(paths: Sequence[Path], order: Int[Tensor, " row"]) -> list[tuple[Path, int]]:
+    """Find the file of each item, and its row there, from the row of each item in all files."""
+    return [(paths[row // CHUNK], row % CHUNK) for row in order.tolist()]
+
+
 def vectors_of(path: Path, tower: BackboneSpec, rows: int) -> Float[Tensor, "row dim"]:
     """Pooled vectors of one chunk, mapped from disk.
 

@@ -22,9 +22,9 @@ from polyclip.core.progress import Progress
 from polyclip.core.text import describe_error
 from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
-from polyclip.models import feature_cache
+from polyclip.models import feature_cache, feature_files
 from polyclip.models.backbone import BackboneSpec
-from polyclip.models.feature_files import CHUNK, POOLED, get_folder, name_chunk, plan_chunks
+from polyclip.models.feature_files import POOLED, get_folder, name_chunk, plan_chunks
 
 OPEN = 128  # files at a time
 
@@ -113,8 +113,8 @@ class CachedFeatures:
             torch.zeros(self.shape[1], dtype=torch.float64),
             torch.zeros(self.shape[1], dtype=torch.float64),
         )
-        for start in range(0, len(self), CHUNK):
-            part = self[start : start + CHUNK].double()
+        for start in range(0, len(self), feature_files.CHUNK):
+            part = self[start : start + feature_files.CHUNK].double()
             own, total = part.mean(0), count + len(part)
             squares += ((part - own) ** 2).sum(0) + (own - mean) ** 2 * count * len(part) / total
             mean += (own - mean) * len(part) / total
@@ -189,8 +189,8 @@ def list_chunks(sections: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Yield the bounds of the chunks; none holds rows of two sections."""
     first = 0
     for length in sections:
-        for start in range(first, first + length, CHUNK):
-            yield start, min(start + CHUNK, first + length)
+        for start in range(first, first + length, feature_files.CHUNK):
+            yield start, min(start + feature_files.CHUNK, first + length)
         first += length
 
 

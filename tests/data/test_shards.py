@@ -31,7 +31,7 @@ from polyclip.data.shards.scan import read_catalogue
 from polyclip.data.training_pairs import make_training_pairs
 from polyclip.errors import DataError, PackError, PolyclipError
 from polyclip.languages.resolve import resolve_language
-from polyclip.models import feature_cache, feature_rows
+from polyclip.models import feature_cache, feature_files, feature_rows
 from polyclip.models.backbone import describe
 from tests import sharded
 from tests.sharded import Item
@@ -271,7 +271,7 @@ def test_rows_on_disk_are_the_features(
 ) -> None:
     """A tiny random encoder: what it makes of the captions does not matter here."""
     tower = describe("encoders", write_text_encoder(tmp_path / "text"))
-    monkeypatch.setattr(feature_cache, "CHUNK", 64)
+    monkeypatch.setattr(feature_files, "CHUNK", 64)
     found = feature_rows.open_features(tower, pairs.captions, "captions", pairs.sections[0])
     whole = feature_cache.forward(tower.build(), list(pairs.captions), "captions")
     torch.testing.assert_close(found[:], whole, atol=1e-5, rtol=1e-4)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from polyclip.core.encode_precision import use_encode_precision
 from polyclip.errors import PolyclipError, WeightsError
-from polyclip.models import encoding, feature_cache
+from polyclip.models import encoding, feature_cache, feature_files
 from polyclip.models.backbone import BackboneSpec
 from polyclip.models.batches import Meter, plan_batches
 
@@ -98,7 +98,7 @@ def test_nothing_and_empty_sections(own_cache: Path) -> None:
 
 def test_two_programs_share_what_is_missing(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second begins and ends while the first is at its first file: the first then passes over all others."""
-    monkeypatch.setattr(feature_cache, "CHUNK", 2)
+    monkeypatch.setattr(feature_files, "CHUNK", 2)
     letters, others, texts = Letters(), Letters(), ["a", "b", "c", "ab", "bc", "ca"]
     encode_items = encoding.encode_items
 
@@ -114,7 +114,7 @@ def test_two_programs_share_what_is_missing(own_cache: Path, monkeypatch: pytest
 
 
 def test_an_interrupted_run_computes_only_what_is_missing(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feature_cache, "CHUNK", 2)
+    monkeypatch.setattr(feature_files, "CHUNK", 2)
     letters = Letters()
     texts = ["a", "b", "c", "ab", "bc"]
     whole = feature_cache.encode(tower(letters), texts, "texts")

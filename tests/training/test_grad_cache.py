@@ -19,7 +19,7 @@ from polyclip.errors import PolyclipError, UnknownName
 from polyclip.evaluation.results import PerQueryScore, QueryOutcomes, Score
 from polyclip.evaluation.shares import deserialize_scores, score_each, serialize_scores
 from polyclip.languages.resolve import resolve_language
-from polyclip.models import encoding, feature_cache
+from polyclip.models import encoding, feature_cache, feature_files
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.config import ModelConfig
 from polyclip.models.losses import LOSSES, STARTS, LossInputs, info_nce
@@ -153,7 +153,7 @@ def test_features_are_computed_once_by_all_processes_together(
     tower, captions = works["head-glu"][0].aligner.text.tower, [f"{number} red square" for number in range(7)]
     wanted = feature_cache.encode(tower, captions, "captions")
     encoder = tower.build()
-    monkeypatch.setattr(feature_cache, "CHUNK", 2)  # four files
+    monkeypatch.setattr(feature_files, "CHUNK", 2)  # four files
     monkeypatch.setenv("POLYCLIP_CACHE", str(tmp_path / "cache"))
     computed: list[int] = []
     encode_items = encoding.encode_items
