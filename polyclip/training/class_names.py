@@ -27,12 +27,20 @@ DIMENSIONS = 256  # principal directions of the classifier's rows that are kept
 
 
 @lru_cache(maxsize=4)
-def read_vocabulary(tower: BackboneSpec, files: tuple[str, ...] = ()) -> ClassVocabulary | None:
-    """Read the class names of a vision encoder, and say how many of them each file names.
+def read_shipped_vocabulary(tower: BackboneSpec) -> ClassVocabulary | None:
+    """Read the class names of a vision encoder in the languages that polyclip ships; see `read_vocabulary`."""
+    classifier = None if tower.classifier is None else tower.classifier()
+    return None if classifier is None else build_vocabulary(classifier, tower.name)
+
+
+def read_vocabulary(tower: BackboneSpec, files: tuple[str, ...] = (), *, silent: bool = True) -> ClassVocabulary | None:
+    """Read the class names of a vision encoder.
 
     Args:
         tower: A vision encoder.
-        files: Wordnets or tables of names in further languages, see `read_wordnet`.
+        files: Wordnets or tables of names in further languages, see `read_wordnet`; read anew at each call, since
+            people edit them.
+        silent: False to say how many classes and hypernyms each file names.
 
     Returns:
         None for an encoder without a classifier, or with one whose classes have no names or are fewer than 20.
@@ -42,11 +50,11 @@ def read_vocabulary(tower: BackboneSpec, files: tuple[str, ...] = ()) -> ClassVo
         DataError: A file cannot be read, or names none of the encoder's classes.
 
     """
-    classifier = None if tower.classifier is None else tower.classifier()
+    classifier = tower.classifier() if files and tower.classifier is not None else None
     if classifier is None:
-        return None
+        return read_shipped_vocabulary(tower)
     more = [read_wordnet(Path(file)) for file in files]
-    synsets = [node.synset for node in list_nodes(classifier.labels)] if files else []
+    synsets = [node.synset for node in list_nodes(classifier.labels)]
     for file, names in zip(files, more, strict=True):
         named = sum(synset in names for synset in synsets)
         if not named:
@@ -54,7 +62,8 @@ def read_vocabulary(tower: BackboneSpec, files: tuple[str, ...] = ()) -> ClassVo
                 f"{file}: it names none of the {len(synsets):,} classes and hypernyms of {tower.name}; expected ids of "
                 "WordNet 3.0, and a vision encoder whose classes are synsets, such as efficientnet-lite2."
             )
-        console.print(f"class names from {file}: {named:,} of {len(synsets):,}", highlight=False, soft_wrap=True)
+        if not silent:
+            console.print(f"class names from {file}: {named:,} of {len(synsets):,}", highlight=False, soft_wrap=True)
     return build_vocabulary(classifier, tower.name, more)
 
 
@@ -78,7 +87,7 @@ def add_class_names(recipe: ModelConfig, method: Method, *, wanted: bool, files:
     found = None
     if wanted and method.takes_names:
         tower = describe("towers", recipe.vision_tower)
-        found = read_vocabulary(tower, files)
+        found = read_vocabulary(tower, files, silent=False)
         if found is None and not files:
             console.print(f"{tower.name} has no class names: aligned without them.", highlight=False, soft_wrap=True)
     if found is None and files:

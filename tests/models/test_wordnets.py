@@ -95,9 +95,12 @@ def test_a_run_says_how_many_classes_a_wordnet_names(tmp_path: Path, capsys: pyt
     path = write(tmp_path, SWAHILI)
     tower = describe("towers", "efficientnet-lite0")
     with show_messages():
-        found = read_vocabulary(tower, (str(path),))
+        found = read_vocabulary(tower, (str(path),), silent=False)
     assert found is not None and {"mbwa", "paka"} <= set(found.names)
     assert "wn-data-swa.tab: 2 of 1,849" in " ".join(capsys.readouterr().err.split())
+    path.write_text(SWAHILI.replace("mbwa", "jibwa"), "utf-8")  # edited, then aligned again in the same process
+    again = read_vocabulary(tower, (str(path),))
+    assert again is not None and "jibwa" in again.names and "mbwa" not in again.names
     other = write(tmp_path, "00000001-n\tlemma\tx\n", "other.tab")
     with pytest.raises(DataError, match=r"names none of the 1,849 classes and hypernyms of efficientnet-lite0"):
         read_vocabulary(tower, (str(other),))
