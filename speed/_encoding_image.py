@@ -19,7 +19,7 @@ from polyclip.data.images import decode_for_edge, decode_image
 from polyclip.data.readers.emoji import draw_once
 from polyclip.data.types import ImageSource
 from polyclip.models.backbone import describe
-from speed._machine import make_flop_counter
+from polyclip.training.flops import make_flop_counter
 from speed._material import TIMM_NAME, TOWER, load_images, load_trunk, text_encoder_folder, to_pixels
 from speed._worker import Turn, repeat_rounds
 

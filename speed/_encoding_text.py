@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from polyclip.models.e5_file import PREFIX
-from speed._machine import make_flop_counter
+from polyclip.training.flops import make_flop_counter
 from speed._material import load_captions, text_encoder_folder
 from speed._worker import Turn, repeat_rounds
 

@@ -18,7 +18,7 @@ from polyclip.models.aligner import PolyCLIP
 from polyclip.models.config import ModelConfig
 from polyclip.pipeline import align
 from polyclip.training.config import HEADS, AlignConfig
-from speed._machine import make_flop_counter
+from polyclip.training.flops import make_flop_counter
 from speed._material import TOWER, load_captions, load_images
 from speed._worker import Turn
 

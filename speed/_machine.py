@@ -92,21 +92,3 @@ def matmul(settings: dict[str, Any], turn: Turn) -> None:
                 left @ right
                 rates.append(2 * EDGE**3 / (time.monotonic() - started))
             turn(rate=statistics.median(rates))
-
-
-def make_flop_counter() -> Any:
-    """Return torch's FLOP counter, extended by attention on the CPU, which it counts on GPUs only."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
-
-    def forward(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
-        return sdpa_flop_count(query, key, value)
-
-    def backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
-        return sdpa_backward_flop_count(gradient, query, key, value)
-
-    attention = (
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward,
-    )
-    return FlopCounterMode(display=False, custom_mapping=dict(zip(attention, (forward, backward), strict=True)))

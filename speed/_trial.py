@@ -26,7 +26,7 @@ from polyclip.evaluation.metrics import compute_ranks, recall
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.backbone import describe
 from polyclip.models.e5_file import PREFIX
-from speed._machine import make_flop_counter
+from polyclip.training.flops import make_flop_counter
 from speed._material import TOWER
 from speed._worker import Spent, Turn, measure_spending
 

@@ -26,7 +26,6 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Column, Table
-from torch.utils.flop_counter import FlopCounterMode
 
 from polyclip.cli._options import make_command
 from polyclip.data.pairs import SamplingConfig
@@ -37,6 +36,7 @@ from polyclip.studies.energy import WATTS
 from polyclip.training import compute
 from polyclip.training.branch_data import BranchData
 from polyclip.training.config import HEADS, TOWERS, AlignConfig
+from polyclip.training.flops import make_flop_counter
 from polyclip.training.loop import prepare_training, run_step
 from polyclip.training.prepare import make_phase, prepare_run
 
@@ -76,7 +76,7 @@ class ScaleOptions:
 
 def time_items(run: Callable[[], Any], items: int, rounds: int, counted: Callable[[], Any] | None = None) -> Cost:
     """Return the minimum CPU time and the FLOPs per item; `counted` runs in this thread, as the counter requires."""
-    with FlopCounterMode(display=False) as counter:
+    with make_flop_counter() as counter:
         (counted or run)()
     seconds = []
     for _ in range(rounds):

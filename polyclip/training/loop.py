@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from polyclip.core import distributed
 from polyclip.core.matmul import multiply_at_full_rate
@@ -29,6 +28,7 @@ from polyclip.training.collapse import check_collapse
 from polyclip.training.compute import Compute
 from polyclip.training.config import EarlyStopping, OptimizerConfig
 from polyclip.training.divergence import explain_divergence
+from polyclip.training.flops import make_flop_counter
 from polyclip.training.grad_cache import Inputs, Objective, StepPairs, backward
 from polyclip.training.member_threads import MemberThreads, open_member_threads
 from polyclip.training.optimizer import AdamW
@@ -235,7 +235,7 @@ def run_epoch(
 
     """
     losses: list[float] = []
-    counter = FlopCounterMode(display=False)
+    counter = make_flop_counter()
     total = phase.settings.epochs * phase.steps_per_epoch
     for number in range(epoch * phase.steps_per_epoch, (epoch + 1) * phase.steps_per_epoch):
         if time.monotonic() > phase.until:
