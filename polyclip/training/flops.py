@@ -1,12 +1,11 @@
 """Floating-point operations, as torch counts them, with what it counts wrongly or not at all."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_backward_flop_count, sdpa_flop_count
 
-Shape = Sequence[int]
+Shape = list[int]
 
 
 def make_flop_counter() -> FlopCounterMode:
