@@ -16,7 +16,7 @@ from polyclip.evaluation.metrics import compute_ranks, recall
 from polyclip.models import encoding, feature_cache, feature_rows
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.branch import Branch
-from polyclip.models.components.joint_head import FEW, JointHead, sample_rows
+from polyclip.models.components.joint_head import FEWER, JointHead, sample_rows
 from polyclip.models.finite import describe_damaged
 from polyclip.models.trunk.trainable_rows import restore_matrix, train_rows
 from polyclip.training.collapse import measure_spreads
@@ -208,7 +208,7 @@ class BranchData:
     def read_balance_rows(self) -> Float[Tensor, "few width"]:
         """Training features on which mean lengths are measured before each validation, read once."""
         if self._few is None:
-            self._few = sample_rows(self.table, FEW)
+            self._few = sample_rows(self.table, FEWER)
         return self._few
 
     def select_held_out(self, wanted: Tensor | slice) -> tuple[Float[Tensor, "item width"], dict[str, Tensor]]:
