@@ -156,9 +156,9 @@ def draw_dropout(aligner: Any, step: StepPairs) -> DropoutMasks:
     """Draw dropout masks for the whole step, in the same order as without micro-batches, so that no division changes
     them.
     """
-    size = len(step.concept)
-    sides = ((aligner.text, [size] if step.others is None else [size, size]), (aligner.vision, [size]))
-    return {side.kind: side.head.draw_masks(parts) for side, parts in sides}
+    captions = len(step.concept) * (1 if step.others is None else 2)
+    sides = ((aligner.text, captions), (aligner.vision, len(step.concept)))
+    return {side.kind: side.head.draw_masks(rows) for side, rows in sides}
 
 
 def embed_pairs(model: nn.Module, step: StepPairs, kept: DropoutMasks, rows: Tensor) -> StepEmbeddings:

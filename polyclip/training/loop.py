@@ -29,7 +29,7 @@ from polyclip.training.compute import Compute
 from polyclip.training.config import EarlyStopping, OptimizerConfig
 from polyclip.training.divergence import explain_divergence
 from polyclip.training.flops import make_flop_counter
-from polyclip.training.grad_cache import Inputs, Objective, StepPairs, backward, draw_dropout
+from polyclip.training.grad_cache import Inputs, Objective, StepPairs, backward
 from polyclip.training.member_threads import MemberThreads, open_member_threads
 from polyclip.training.optimizer import AdamW
 from polyclip.training.trackers import Observer, ignore_line
@@ -303,9 +303,8 @@ def draw_pairs(accelerator: Accelerator, phase: Phase, number: int) -> StepPairs
 def backward_whole(accelerator: Accelerator, model: nn.Module, shown: StepPairs, objective: Objective) -> float:
     """Add the gradient of a step without micro-batches; return the loss. If it is not finite, no gradient is added."""
     captions = shown.shown if shown.others is None else torch.cat([shown.shown, shown.others])
-    kept = draw_dropout(compute.unwrap_model(accelerator, model), shown)
     text_inputs, image_inputs = shown.text(captions), shown.image(shown.images)
-    text, image, scale, bias = model(text_inputs | {"kept": kept["text"]}, image_inputs | {"kept": kept["vision"]})
+    text, image, scale, bias = model(text_inputs, image_inputs)
     concept, size = shown.concept.to(text.device), len(shown.concept)
     first, second = text[:size], text[size:]
     loss = mean_over_members(objective.loss, LossInputs(first, image, concept, scale, bias), objective.members)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from polyclip.core import distributed
@@ -22,7 +22,7 @@ from polyclip.core.threads import open_workers
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.components.heads import Head
 from polyclip.models.components.joint_head import JointHead
-from polyclip.models.components.members import apply_dropout, embed_member, embed_narrow_member
+from polyclip.models.components.members import apply_dropout, embed_member, scale_for_dropout
 from polyclip.models.losses import LossInputs, Positives, find_positives
 from polyclip.training.grad_cache import Inputs, Objective, StepPairs
 
@@ -30,34 +30,13 @@ DrawStep = Callable[[int], StepPairs]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the members of one head see in a step.
-
-    Attributes:
-        rows: Features as the head scales them for dropout. Of heads whose members see some of the features, those of
-            each part of the step, transposed.
-        kept: Of each member the dropout mask, or the places of the features that it sees of each part.
-
-    """
-
-    rows: Float[Tensor, "row width"] | list[Float[Tensor, "width _"]]
-    kept: list[Any]
-
-    def embed(self, head: Any, number: int) -> Float[Tensor, "row dim"]:
-        """Embed the rows by the member of this number."""
-        member, kept = head.members[number], self.kept[number]
-        if isinstance(self.rows, list):
-            return embed_narrow_member(member, self.rows, kept)
-        return embed_member(member, apply_dropout(self.rows, kept))
-
-
-@dataclass(frozen=True)
 class DrawnStep:
-    """All that a step's members share, and what each of them sees."""
+    """All that a step's members share, and the dropout masks of each."""
 
     pairs: StepPairs
-    text: Seen
-    image: Seen
+    text: Float[Tensor, "caption text_width"]  # standardized features, in the format of the products
+    image: Float[Tensor, "pair image_width"]
+    masks: list[tuple[Bool[Tensor, "caption text_width"], Bool[Tensor, "pair image_width"]]]
     positives: Positives
 
 
@@ -97,9 +76,9 @@ class MemberThreads:
         ]
 
     def scale(self, head: Any, features: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
-        """Features as the head scales them for dropout, in the format of the products."""
+        """Features as dropout takes them, in the format of the products."""
         with self.products():
-            return head.scale_for_dropout(head.standardize(features))
+            return scale_for_dropout(head.standardize(features), head.members)
 
     def take(self, number: int) -> DrawnStep:
         """The step of this number, drawn ahead or now."""
@@ -111,29 +90,15 @@ class MemberThreads:
         """Draw a step's pairs and dropout, and read its features."""
         pairs = self.draw(number)
         generator = torch.Generator().manual_seed(pairs.seed)
-        second = [] if pairs.others is None else [pairs.others]
-        parts: tuple[list[Tensor], list[Tensor]] = ([pairs.shown, *second], [pairs.images])
-        text, image = (self.draw_seen(side, own, pairs, generator) for side, own in enumerate(parts))
-        return DrawnStep(pairs, text, image, find_positives(pairs.concept))
-
-    def draw_seen(self, side: int, parts: list[Tensor], pairs: StepPairs, generator: torch.Generator) -> Seen:
-        """Read the features of a step's parts for one head, and draw what its members see of them.
-
-        Args:
-            side: 0 for text, 1 for images.
-            parts: Rows of each part.
-            pairs: The step's pairs, which read features that are no table.
-            generator: Draws what members see.
-
-        """
-        head, own, sizes = self.heads[side], torch.cat(parts), [len(part) for part in parts]
+        captions = pairs.shown if pairs.others is None else torch.cat([pairs.shown, pairs.others])
+        rows = (captions, pairs.images)
+        masks = [head.draw_masks(len(own), generator) for head, own in zip(self.heads, rows, strict=True)]
         if self.tables is None:
-            rows = self.scale(head, (pairs.text, pairs.image)[side](own)["vectors"])
+            given = (pairs.text(captions), pairs.image(pairs.images))
+            text, image = (self.scale(head, of["vectors"]) for head, of in zip(self.heads, given, strict=True))
         else:
-            rows = self.tables[side].index_select(0, own)
-        if isinstance(head, JointHead) and head.is_narrow:
-            return Seen([part.T.contiguous() for part in rows.split(sizes)], head.draw_features(len(sizes), generator))
-        return Seen(rows, head.draw_masks(sizes, generator))
+            text, image = (table.index_select(0, own) for table, own in zip(self.tables, rows, strict=True))
+        return DrawnStep(pairs, text, image, list(zip(*masks, strict=True)), find_positives(pairs.concept))
 
     def backward(self, step: DrawnStep, following: int) -> float:
         """Add the gradient of a step; return the loss.
@@ -167,8 +132,11 @@ class MemberThreads:
             Its part of the loss, and the gradients of scale and bias.
 
         """
+        inputs = zip(
+            (head.members[member] for head in self.heads), (step.text, step.image), step.masks[member], strict=True
+        )
         with self.products():
-            text, image = step.text.embed(self.heads[0], member), step.image.embed(self.heads[1], member)
+            text, image = (embed_member(part, apply_dropout(rows, kept)) for part, rows, kept in inputs)
         scale, bias = (value.clone().requires_grad_() for value in shared)
         size, loss = len(image), self.objective.loss
         batch = partial(LossInputs, concept=step.pairs.concept, scale=scale, bias=bias, positives=step.positives)

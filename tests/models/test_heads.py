@@ -37,7 +37,7 @@ def test_dropout_is_a_product_with_the_mask(kind: str) -> None:
 
 def test_members_in_training_see_their_own_masks() -> None:
     head = Head(6, HeadShape(4, False, 3), 0.5).train()
-    features, masks = torch.randn(9, 6), head.draw_masks([9])
+    features, masks = torch.randn(9, 6), head.draw_masks(9)
     assert not torch.equal(masks[0], masks[1])
     wanted = [
         torch.nn.functional.normalize(member.linear(2 * features * mask), dim=1)  # type: ignore[operator]
@@ -49,7 +49,7 @@ def test_members_in_training_see_their_own_masks() -> None:
 @pytest.mark.parametrize("shape", [HeadShape(16, False, 3), HeadShape(16, True, 2)])
 def test_members_under_autocast_are_those_of_float32_but_for_rounding(shape: HeadShape) -> None:
     head = Head(48, shape, 0.5).train()
-    features, masks = torch.randn(9, 48), head.draw_masks([9])
+    features, masks = torch.randn(9, 48), head.draw_masks(9)
     with torch.autocast("cpu", torch.bfloat16):
         found = head(features, masks)
     wanted = head(features, masks)

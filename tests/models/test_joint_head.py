@@ -1,6 +1,5 @@
 """Heads that join into one map, and the class names beside them."""
 
-import pytest
 import torch
 
 from polyclip.core.vectors import fix_signs, normalize
@@ -15,7 +14,6 @@ from polyclip.models.components.joint_head import (
     compute_within_concept_metric,
     fold,
 )
-from polyclip.models.components.members import count_kept, draw_features, embed_narrow_member
 
 
 def heads(
@@ -126,53 +124,3 @@ def test_which_way_a_direction_points_is_settled() -> None:
     columns = torch.tensor([[1.0, -3.0, 0.0], [-2.0, 2.0, 0.0]])
     wanted = torch.tensor([[-1.0, 3.0, 0.0], [2.0, -2.0, 0.0]])
     assert torch.equal(fix_signs(columns), wanted) and torch.equal(fix_signs(-columns), wanted)
-
-
-def joint(hidden: int, share: float = 0.3, members: int = 2) -> JointHead:
-    """A head without class names, in training."""
-    torch.manual_seed(3)
-    return JointHead(200, HeadShape(4, False, members, hidden), share, 4 * members).train()
-
-
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.99])
-@pytest.mark.parametrize("width", [1, 8, 63, 64, 200, 1280])
-def test_features_that_a_member_sees(width: int, share: float) -> None:
-    torch.manual_seed(0)
-    kept = draw_features(width, share, torch.device("cpu"))
-    assert len(kept) == count_kept(width, share) and kept.tolist() == sorted(set(kept.tolist()))
-    assert 0 <= kept[0] and kept[-1] < width
-    assert len(kept) == width if not share else abs(len(kept) - (1 - share) * width) <= max(1, 8 * (width > 64))
-    assert len(kept) < 4 * 16 or len(kept) == width or len(kept) % 16 == 0
-
-
-def test_a_part_of_a_step_is_seen_alike_and_another_one_otherwise() -> None:
-    head = joint(0)
-    masks = head.draw_masks([30, 20])
-    kept = count_kept(200, 0.3)
-    for mask in masks:
-        assert (mask[:30] == mask[0]).all() and (mask[30:] == mask[30]).all() and (mask.sum(1) == kept).all()
-        assert not torch.equal(mask[0], mask[30])
-    assert not torch.equal(masks[0], masks[1])
-    seen = torch.stack([mask[0] for _ in range(400) for mask in head.draw_masks([1])]).float().mean(0)
-    assert (seen - kept / 200).abs().max() < 0.1  # no feature is favoured
-
-
-@pytest.mark.parametrize("hidden", [0, 6])
-def test_members_that_see_some_features_are_those_of_a_mask(hidden: int) -> None:
-    head, features, sizes = joint(hidden), torch.randn(50, 200), [30, 20]
-    places = head.draw_features(2, torch.Generator().manual_seed(1))
-    masks = head.draw_masks(sizes, torch.Generator().manual_seed(1))
-    parts = [part.T.contiguous() for part in head.scale_for_dropout(head.standardize(features)).split(sizes)]
-    own = [embed_narrow_member(member, parts, kept) for member, kept in zip(head.members, places, strict=True)]
-    narrow, whole = torch.cat(own, 1) / 2**0.5, head(features, masks)
-    torch.testing.assert_close(narrow, whole)
-    gradients = [torch.autograd.grad(found[:, ::3].sum(), list(head.parameters())) for found in (narrow, whole)]
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
-
-
-def test_what_a_member_sees_is_scaled_up_by_what_it_does_not_see() -> None:
-    head, features = joint(0), torch.ones(1, 200)
-    with torch.no_grad():
-        scaled = head.scale_for_dropout(features)
-        assert [scaled[0, kept[0]].sum().item() for kept in head.draw_features(1)] == pytest.approx([200, 200])

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from polyclip.core.vectors import normalize
-from polyclip.models.components.members import cast_for_products, compute_gain, draw_mask, embed_members
+from polyclip.models.components.members import draw_mask, embed_members
 
 HIDDEN = 384  # width of the gated branch
 
@@ -81,10 +81,8 @@ class Projection(nn.Module):
 class ProjectionHead(nn.Module):
     """What every head answers; a head without dropout, statistics and class names leaves it at this."""
 
-    def draw_masks(
-        self, parts: Sequence[int], generator: torch.Generator | None = None
-    ) -> list[Bool[Tensor, "row width"]]:
-        """Draw the dropout masks of the rows of all parts; none without dropout."""
+    def draw_masks(self, rows: int, generator: torch.Generator | None = None) -> list[Bool[Tensor, "row width"]]:
+        """Draw the dropout masks of `rows` rows; none without dropout."""
         return []
 
     def get_statistics(self, width: int) -> tuple[Float[Tensor, " width"], Float[Tensor, " width"]]:
@@ -154,8 +152,7 @@ class Head(ProjectionHead):
         """
         standard = self.standardize(features)
         if self.training:
-            scaled = self.scale_for_dropout(standard)
-            return embed_members(self.members, scaled, kept or self.draw_masks([len(features)]))
+            return embed_members(self.members, standard, kept or self.draw_masks(len(features)))
         found = [member(standard) for member in self.members]
         return torch.cat(found, dim=1) * len(self.members) ** -0.5
 
@@ -164,22 +161,12 @@ class Head(ProjectionHead):
         standard = self.standardize(features)
         return torch.cat([member.project(standard) for member in self.members], dim=1)  # type: ignore[operator]
 
-    def draw_masks(
-        self, parts: Sequence[int], generator: torch.Generator | None = None
-    ) -> list[Bool[Tensor, "row width"]]:
-        """Draw each member's dropout mask, so that rows can be embedded a few at a time.
-
-        Args:
-            parts: Rows of each part of a step: captions shown and others, or images.
-            generator: Draws the masks; None: torch's own.
-
+    def draw_masks(self, rows: int, generator: torch.Generator | None = None) -> list[Bool[Tensor, "row width"]]:
+        """Draw each member's dropout mask for `rows` rows, as `forward` would, so that rows can be embedded in several
+        parts.
         """
-        shape, device = (sum(parts), len(self.mean)), self.mean.device
+        shape, device = (rows, len(self.mean)), self.mean.device
         return [draw_mask(shape, member.dropout, device, generator) for member in self.members]  # type: ignore[arg-type]
-
-    def scale_for_dropout(self, standard: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
-        """Scale standardized features up by what dropout takes away, in the format of the products."""
-        return cast_for_products(standard * compute_gain(self.members[0].dropout))  # type: ignore[arg-type]
 
     def standardize(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
         """Subtract the training features' mean and divide by their standard deviation."""

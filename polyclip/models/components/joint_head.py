@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from polyclip.core.vectors import fix_signs, normalize
 from polyclip.models.components.heads import HeadShape, Projection, ProjectionHead
-from polyclip.models.components.members import cast_for_products, count_kept, draw_features, embed_members
+from polyclip.models.components.members import draw_mask, embed_members
 
 # The next three were chosen on emoji and photograph validation, see docs/explanation/class-names.md.
 NAMES_WEIGHT = 0.5  # of the class names beside one member, in the cosine
@@ -170,9 +170,8 @@ def compute_within_concept_metric(
 class JointHead(ProjectionHead):
     """Several projections and the class names in one space, as one map and one normalization.
 
-    Each member is trained by its own loss, and in a step sees only some of the features, the same ones of all captions
-    shown, of all other captions, of all images. A member's output is divided by its mean length on training features
-    instead of being normalized by itself, so that the whole head is one map.
+    Each member is trained by its own loss. A member's output is divided by its mean length on training features instead
+    of being normalized by itself, so that the whole head is one map.
 
     Args:
         width: Length of the encoder's features.
@@ -282,8 +281,7 @@ class JointHead(ProjectionHead):
         """
         if self.training:
             standard = self.standardize(features)
-            scaled = self.scale_for_dropout(standard)
-            return embed_members(self.members, scaled, kept or self.draw_masks([len(features)]))
+            return embed_members(self.members, standard, kept or self.draw_masks(len(features)))
         return normalize(self.project(features, of_names))
 
     def project(
@@ -300,42 +298,12 @@ class JointHead(ProjectionHead):
         parts = zip(self.compute_parts(features, of_names), self.compute_weights(), strict=True)
         return torch.cat([part * weight for part, weight in parts], dim=1)
 
-    @property
-    def is_narrow(self) -> bool:
-        """Whether members can be trained on the features that they see alone, without zeros for the others."""
-        return all(member.branch is None for member in self.members)
-
-    def draw_features(self, parts: int, generator: torch.Generator | None = None) -> list[list[Int[Tensor, " kept"]]]:
-        """Draw the places of the features that each member sees of each of the `parts` of a step."""
-        width, device = len(self.mean), self.mean.device
-        return [
-            [draw_features(width, member.dropout, device, generator) for _ in range(parts)]  # type: ignore[arg-type]
-            for member in self.members
-        ]
-
-    def draw_masks(
-        self, parts: Sequence[int], generator: torch.Generator | None = None
-    ) -> list[Bool[Tensor, "row width"]]:
-        """Draw what `draw_features` draws, as masks of all rows, so that rows can be embedded a few at a time.
-
-        Args:
-            parts: Rows of each part of a step: captions shown and others, or images.
-            generator: Draws them; None: torch's own.
-
+    def draw_masks(self, rows: int, generator: torch.Generator | None = None) -> list[Bool[Tensor, "row width"]]:
+        """Draw each member's dropout mask for `rows` rows, as `forward` would, so that rows can be embedded in several
+        parts.
         """
-        nothing = torch.zeros_like(self.mean, dtype=torch.bool)
-        drawn = self.draw_features(len(parts), generator)
-        return [
-            torch.cat(
-                [nothing.index_fill(0, kept, True).expand(rows, -1) for kept, rows in zip(seen, parts, strict=True)]
-            )
-            for seen in drawn
-        ]
-
-    def scale_for_dropout(self, standard: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
-        """Scale standardized features up by what dropout takes away, in the format of the products."""
-        width = len(self.mean)
-        return cast_for_products(standard * (width / count_kept(width, self.members[0].dropout)))  # type: ignore[arg-type]
+        shape, device = (rows, len(self.mean)), self.mean.device
+        return [draw_mask(shape, member.dropout, device, generator) for member in self.members]  # type: ignore[arg-type]
 
     def standardize(self, features: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
         """Subtract the training features' mean and divide by their standard deviation."""

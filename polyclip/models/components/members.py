@@ -1,73 +1,48 @@
-"""The members of a head in training, each under a dropout of its own.
-
-Either each row loses other features (`draw_mask`), or all rows of a part of a step lose the same ones
-(`draw_features`), so that products get smaller by what is dropped (Graham et al. 2015, arXiv 1502.02478).
-"""
+"""The members of a head in training, each under a dropout of its own."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import gelu, linear
 
 from polyclip.core.vectors import at_least_float32
 
-GRAIN = 16  # features: products of a multiple of it are the fastest
 BITS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}  # formats whose values are dropped by their bits
 
 
 def embed_members(
     members: Any,
-    scaled: Float[Tensor, "row width"],
+    standard: Float[Tensor, "row width"],
     kept: Iterable[Bool[Tensor, "row width"]],
 ) -> Float[Tensor, "row dim"]:
     """Embed rows with every member, under the member's own dropout.
 
     Args:
         members: `nn.ModuleList` of `polyclip.models.components.heads.Projection`, all of one shape and dropout.
-        scaled: Features from the head's `scale_for_dropout`.
+        standard: Standardized features.
         kept: The members' dropout masks.
 
     Returns:
         Unit vectors, the members' parts concatenated, each of the same length.
 
     """
+    scaled = scale_for_dropout(standard, members)
     found = [embed_member(member, apply_dropout(scaled, mask)) for member, mask in zip(members, kept, strict=True)]
     return torch.cat(found, dim=1) * len(found) ** -0.5
+
+
+def scale_for_dropout(standard: Float[Tensor, "row width"], members: Any) -> Float[Tensor, "row width"]:
+    """Standardized features as `apply_dropout` takes them: scaled up, and in the format of the products."""
+    return cast_for_products(standard * compute_gain(members[0].dropout))
 
 
 def embed_member(member: Any, dropped: Float[Tensor, "row width"]) -> Float[Tensor, "row dim"]:
     """Unit vectors of one member, of features under its dropout."""
     return UnitRows.apply(at_least_float32(member.project(dropped)))
-
-
-def embed_narrow_member(
-    member: Any,
-    parts: Sequence[Float[Tensor, "width _"]],
-    seen: Sequence[Int[Tensor, " kept"]],
-) -> Float[Tensor, "row dim"]:
-    """Unit vectors of one member that sees some of the features, the same as `embed_member` under a mask of them.
-
-    Args:
-        member: The member, without a gated branch.
-        parts: Features from the head's `scale_for_dropout`, transposed, of each part of a step.
-        seen: Places of the features that the member sees of each part, from `draw_features`.
-
-    """
-    first = member.linear if member.inner is None else member.inner
-    # Cast once: autocast's own copy is dropped when another thread's block ends, and sums would be rounded otherwise.
-    bias = cast_for_products(first.bias)
-    found = torch.cat(
-        [
-            linear(part.index_select(0, kept).T, first.weight.index_select(1, kept), bias)
-            for part, kept in zip(parts, seen, strict=True)
-        ]
-    )
-    return UnitRows.apply(at_least_float32(found if member.inner is None else member.linear(gelu(found))))
 
 
 class UnitRows(torch.autograd.Function):
@@ -111,7 +86,7 @@ def compute_gain(share: float) -> float:
     return 256 / (256 - compute_threshold(share))
 
 
-def cast_for_products(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def cast_for_products(values: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
     """The values in the format that autocast multiplies in, where it is on: once, not once a member."""
     kind = values.device.type
     return values.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else values
@@ -141,27 +116,6 @@ def draw_mask(
         return torch.full(shape, threshold == 0, device=device)
     kept = numbers.clamp_(threshold - 1, threshold).sub_(threshold - 1)  # 0 or 1; to compare takes ten times as long
     return kept.view(torch.bool).view(shape)
-
-
-def draw_features(
-    width: int, share: float, device: torch.device, generator: torch.Generator | None = None
-) -> Int[Tensor, " kept"]:
-    """Draw places of features to keep, in order.
-
-    Args:
-        width: Number of features.
-        share: Share that is dropped, in [0, 1).
-        device: Where the places are drawn.
-        generator: Draws them; None: torch's own.
-
-    """
-    return torch.randperm(width, device=device, generator=generator)[: count_kept(width, share)].sort().values
-
-
-def count_kept(width: int, share: float) -> int:
-    """Count the features of `width` that `draw_features` keeps: at least one, of many a multiple of GRAIN."""
-    count = (1 - share) * width
-    return max(1, round(count) if count < 4 * GRAIN or not share else GRAIN * round(count / GRAIN))
 
 
 def compute_threshold(share: float) -> int:
