@@ -31,6 +31,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from polyclip.core.encode_precision import BF16, pick_encode_precision
 from polyclip.core.matmul import multiply_at_full_rate
+from polyclip.core.progress import Progress, show_messages
 from polyclip.data.corpus import load_corpus
 from polyclip.data.readers import emoji
 from polyclip.languages.resolve import load_languages
@@ -45,13 +46,6 @@ ENGLISH_SHARE = 0.125  # of a batch
 FEWEST = 100  # concepts that a locale names
 ORACLE_SHARE = 0.5  # of an oracle's batch: names of validation and test concepts
 Captions = dict[str, tuple[str, ...]]  # by concept: the name first, then keywords
-
-
-class Silent:
-    """Receives the number of rows done, and shows nothing."""
-
-    def __call__(self, rows: int) -> None:
-        """Do nothing."""
 
 
 @dataclass
@@ -140,12 +134,14 @@ class Encoder:
     @torch.inference_mode()
     def encode_now(self, texts: Sequence[str]) -> Tensor:
         """Features as they are now, without gradients."""
-        return encode_items(get_inference_form(self.encoder.eval(), self.precision), texts, Silent())  # type: ignore[arg-type]
+        with Progress("names to be measured", len(texts)) as progress:
+            return encode_items(get_inference_form(self.encoder.eval(), self.precision), texts, progress.advance)
 
     @torch.inference_mode()
     def encode_frozen(self, texts: Sequence[str]) -> Tensor:
         """Features of the frozen encoder."""
-        return encode_items(self.frozen, texts, Silent())  # type: ignore[arg-type]
+        with Progress("captions through the frozen encoder", len(texts)) as progress:
+            return encode_items(self.frozen, texts, progress.advance)
 
 
 class Anchors:
@@ -279,10 +275,11 @@ def main() -> None:
         f"{sum(v.numel() for v in encoder.vectors.values())} values trained",
         flush=True,
     )
-    with multiply_at_full_rate():
+    with show_messages(), multiply_at_full_rate():
         anchors = Anchors(data, encoder)
     before = {name: vector.detach().clone() for name, vector in encoder.vectors.items()}
-    trained, measured = train(data, encoder, anchors, args)
+    with show_messages():
+        trained, measured = train(data, encoder, anchors, args)
     vectors = {name: torch.lerp(before[name], trained[name], args.strength) for name in sorted(trained)}
     facts = {
         key: str(getattr(args, key)) for key in ("steps", "batch_size", "learning_rate", "strength", "seed", "oracle")
