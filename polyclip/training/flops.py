@@ -1,11 +1,12 @@
 """Floating-point operations, as torch counts them, with what it counts wrongly or not at all."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_backward_flop_count, sdpa_flop_count
 
-Shape = list[int]
+Shape = Sequence[int]
 
 
 def make_flop_counter() -> FlopCounterMode:
@@ -51,4 +52,6 @@ def count_convolution_gradient(gradient: Shape, images: Shape, weights: Shape, *
 
     """
     transposed, asked = rest[4], rest[7]
-    return int(conv_flop_count(images, weights, gradient, transposed)) * (bool(asked[0]) + bool(asked[1]))
+    return int(conv_flop_count(list(images), list(weights), list(gradient), transposed)) * (
+        bool(asked[0]) + bool(asked[1])
+    )
