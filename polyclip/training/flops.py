@@ -52,6 +52,5 @@ def count_convolution_gradient(gradient: Shape, images: Shape, weights: Shape, *
 
     """
     transposed, asked = rest[4], rest[7]
-    return int(conv_flop_count(list(images), list(weights), list(gradient), transposed)) * (
-        bool(asked[0]) + bool(asked[1])
-    )
+    forward = conv_flop_count(list(images), list(weights), list(gradient), transposed)
+    return int(forward) * (bool(asked[0]) + bool(asked[1]))
