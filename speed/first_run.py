@@ -16,14 +16,16 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from polyclip.core.encode_precision import BF16, pick_encode_precision
 from polyclip.core.matmul import multiply_at_full_rate
+from polyclip.core.storage import write_text
 from speed._machine import EDGE, collect_facts
 
 EMPTY, CACHED = "empty cache", "features cached"
@@ -104,12 +106,14 @@ def main(
         for number in range(rounds + 1):
             runs.append(time_run(CACHED if number else EMPTY, lang, Path(name), number))
             console.print(f"{runs[-1].start}: {runs[-1].seconds:.1f} s")
-    rates: dict[str, Any] = {"bf16_flops_per_second": measure_rate(torch.bfloat16)}
     console.print(make_table(runs))
-    console.print(f"bf16 products: {rates['bf16_flops_per_second'] / 1e9:.0f} GFLOP/s")
+    half = measure_rate(torch.bfloat16) if pick_encode_precision() == BF16 else None  # elsewhere it takes minutes
+    console.print(
+        f"bf16 products: {f'{half / 1e9:.0f} GFLOP/s' if half else 'not in hardware, nothing is computed in it'}"
+    )
     if file is not None:
-        found = collect_facts() | rates | {"lang": lang, "runs": [asdict(run) for run in runs]}
-        file.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        found = collect_facts() | {"lang": lang, "bf16_rate": half, "runs": [asdict(run) for run in runs]}
+        write_text(file, json.dumps(found, indent=1) + "\n", what="times of whole runs")
 
 
 if __name__ == "__main__":
