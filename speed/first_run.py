@@ -64,7 +64,7 @@ def measure_rate(kind: torch.dtype = torch.float32) -> float:
 
 
 def time_run(start: str, lang: str, folder: Path, number: int) -> TimedRun:
-    """Run the command once; its output is thrown away.
+    """Run the command once; its tables are thrown away, its progress and errors are shown.
 
     Raises:
         CalledProcessError: It fails.
@@ -74,7 +74,7 @@ def time_run(start: str, lang: str, folder: Path, number: int) -> TimedRun:
     command = [sys.executable, "-m", "polyclip", "align", "--lang", lang, "--out", str(out)]
     environment = os.environ | {"POLYCLIP_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1"}
     started = time.monotonic()
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     seconds = time.monotonic() - started
     parts = json.loads((out / "result.json").read_text("utf-8"))["seconds"]
     return TimedRun(start, seconds, {name: parts[name] for name in PARTS}, rate)
