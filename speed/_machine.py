@@ -78,17 +78,25 @@ def matmul(settings: dict[str, Any], turn: Turn) -> None:
     """Measure FLOP/s of a large matrix product in a format, at the full rate; a round is the median of five."""
     import torch
 
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[settings.get("format", "fp32")]
+    measure_rate(kind)
+    turn(threads=torch.get_num_threads())
+    while True:
+        turn(rate=measure_rate(kind))
+
+
+def measure_rate(kind: Any) -> float:
+    """Return the FLOP/s of a large matrix product in a torch format, at the full rate: the median of five."""
+    import torch
+
     from polyclip.core.matmul import multiply_at_full_rate
 
-    kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[settings.get("format", "fp32")]
     left, right = torch.randn(EDGE, EDGE).to(kind), torch.randn(EDGE, EDGE).to(kind)
+    rates = []
     with multiply_at_full_rate():
         left @ right
-        turn(threads=torch.get_num_threads())
-        while True:
-            rates = []
-            for _ in range(5):
-                started = time.monotonic()
-                left @ right
-                rates.append(2 * EDGE**3 / (time.monotonic() - started))
-            turn(rate=statistics.median(rates))
+        for _ in range(5):
+            started = time.monotonic()
+            left @ right
+            rates.append(2 * EDGE**3 / (time.monotonic() - started))
+    return statistics.median(rates)

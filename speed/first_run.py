@@ -24,9 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from polyclip.core.encode_precision import BF16, pick_encode_precision
-from polyclip.core.matmul import multiply_at_full_rate
 from polyclip.core.storage import write_text
-from speed._machine import EDGE, collect_facts
+from speed._machine import collect_facts, measure_rate
 
 EMPTY, CACHED = "empty cache", "features cached"
 PARTS = ("encode", "train", "evaluate")
@@ -50,19 +49,6 @@ class TimedRun:
     rate: float
 
 
-def measure_rate(kind: torch.dtype = torch.float32) -> float:
-    """Return the FLOP/s of a large matrix product, the median of five."""
-    left, right = torch.randn(EDGE, EDGE).to(kind), torch.randn(EDGE, EDGE).to(kind)
-    spent = []
-    with multiply_at_full_rate():
-        left @ right
-        for _ in range(5):
-            started = time.monotonic()
-            left @ right
-            spent.append(time.monotonic() - started)
-    return 2 * EDGE**3 / statistics.median(spent)
-
-
 def time_run(start: str, lang: str, folder: Path, number: int) -> TimedRun:
     """Run the command once; its tables are thrown away, its progress and errors are shown.
 
@@ -70,7 +56,7 @@ def time_run(start: str, lang: str, folder: Path, number: int) -> TimedRun:
         CalledProcessError: It fails.
 
     """
-    rate, out = measure_rate(), folder / f"run{number}"
+    rate, out = measure_rate(torch.float32), folder / f"run{number}"
     command = [sys.executable, "-m", "polyclip", "align", "--lang", lang, "--out", str(out)]
     environment = os.environ | {"POLYCLIP_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1"}
     started = time.monotonic()

@@ -34,7 +34,7 @@ def test_a_run_is_the_command_with_a_cache_of_its_own(tmp_path: Path, monkeypatc
         (out / "result.json").write_text(json.dumps({"seconds": {"encode": 1, "train": 2, "evaluate": 3, "x": 4}}))
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(first_run, "measure_rate", lambda: 1e9)
+    monkeypatch.setattr(first_run, "measure_rate", lambda _: 1e9)
     found = time_run(EMPTY, "te", tmp_path, 0)
     assert found.parts == {"encode": 1, "train": 2, "evaluate": 3} and found.rate == 1e9
     [(command, environment)] = asked
