@@ -89,7 +89,8 @@ def encode_names(branch: Branch) -> Float[Tensor, "caption width"]:
         row for language in languages for row in corpus.reader.read(corpus.folder, corpus.get_locale(language), "train")
     ]
     rows.sort(key=lambda row: hash_parts(row.language, row.concept))
-    return branch.encode_features([row.captions[0] for row in rows[:CAPTIONS]], "captions", keep=False).double()
+    captions = [row.captions[0] for row in rows[:CAPTIONS]]
+    return branch.encode_features(captions, "captions", keep=branch.encoder is None).double()
 
 
 def drop_least_direction(

@@ -12,7 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from polyclip.core import distributed
 from polyclip.core.device import current_device
-from polyclip.core.encode_precision import BF16, current_encode_precision
+from polyclip.core.encode_precision import BF16, current_encode_precision, has_bf16_hardware
 from polyclip.core.environment import read_variable
 from polyclip.core.launch import is_launched
 from polyclip.errors import PolyclipError, UnknownName
@@ -83,8 +83,8 @@ def pick_precision(name: str, live: bool) -> str:
     """Resolve what a user wrote to the precision of one training phase.
 
     Args:
-        name: `fp32`, `bf16`, `fp16` or `auto`: heads on cached features in bf16 on a CPU that encodes in it; all else
-            in fp32.
+        name: `fp32`, `bf16`, `fp16` or `auto`: heads on cached features in bf16 on a CPU that multiplies it in hardware
+            and encodes in it; all else in fp32.
         live: Whether an encoder runs in the phase.
 
     Returns:
@@ -93,7 +93,7 @@ def pick_precision(name: str, live: bool) -> str:
     """
     if name != AUTO:
         return name
-    in_hardware = current_device().type == "cpu" and current_encode_precision() == BF16
+    in_hardware = current_device().type == "cpu" and has_bf16_hardware() and current_encode_precision() == BF16
     return "bf16" if in_hardware and not live else "fp32"
 
 

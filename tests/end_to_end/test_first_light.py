@@ -26,7 +26,7 @@ Scores = dict[tuple[str, str], dict[str, Any]]  # (language, metric) -> score
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CommandResult]:
     out = tmp_path_factory.mktemp("runs") / "sw"
     said = command(
-        "align", "--lang", "sw", "--method", "heads", "--vision-tower", "efficientnet-lite0:,size=128", "--out", out
+        "align", "--lang", "sw", "--method", "heads", "--vision-tower", "efficientnet-lite0:,size=96", "--out", out
     )
     assert said.code == 0, said
     return out, said
@@ -49,7 +49,7 @@ def headline(result: dict[str, Any], direction: str = "text_to_image") -> Scores
 def test_it_finds_concepts_it_never_saw(result: dict[str, Any]) -> None:
     for direction in ("text_to_image", "image_to_text"):
         scores = headline(result, direction)
-        for language, least in (("en", 0.36), ("sw", 0.30), ("de", 0.22), ("hi", 0.22)):
+        for language, least in (("en", 0.33), ("sw", 0.26), ("de", 0.22), ("hi", 0.22)):
             score = scores[language, "recall@10"]
             assert score["value"] > least, score
             assert score["chance"] < 0.04 and score["low"] <= score["value"] <= score["high"]

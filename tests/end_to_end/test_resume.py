@@ -12,7 +12,7 @@ from torch import equal
 from tests.command import kill_when, polyclip
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
-EPOCHS = 80  # enough that a run is still under way when it is killed
+EPOCHS = {"heads": 80, "lilt-ln": 20}  # enough that a run is still under way when it is killed
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def arguments(toy: dict[str, str], method: str, out: Path) -> list[object]:
         method,
         *inputs,
         "--epochs",
-        EPOCHS,
+        EPOCHS[method],
         "--batch-size",
         8,
         "--seed",

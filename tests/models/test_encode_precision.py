@@ -21,7 +21,7 @@ from polyclip.core.encode_precision import (
 from polyclip.core.toml import CORPORA
 from polyclip.data.readers import emoji
 from polyclip.errors import PolyclipError, UnknownName, WeightsError
-from polyclip.models import feature_cache, feature_files
+from polyclip.models import feature_cache, feature_files, products
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.backbone import describe
 from polyclip.models.encoding import build_encoder, encode_items, get_inference_form
@@ -92,6 +92,33 @@ def test_captions_in_every_script(precision: str) -> None:
     )
     assert found.dtype == torch.float32 and not torch.equal(found, wanted)
     assert cosine_similarity(found, wanted).min() >= LEAST[precision]
+
+
+@pytest.mark.parametrize("precision", sorted(LEAST))
+@pytest.mark.parametrize("width", [384, 1536])
+def test_a_cpu_without_the_instructions_multiplies_the_same_numbers_as_float32(
+    precision: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight, bias, rows = torch.randn(96, width), torch.randn(96), torch.randn(40, width)
+    found = {}
+    for worthwhile in (True, False):
+        monkeypatch.setattr(products, "is_worthwhile", lambda dtype, worthwhile=worthwhile: worthwhile)
+        product = products.make_product(weight, bias, precision)
+        found[worthwhile] = product(rows).float()
+        assert torch.equal(product.add_to(torch.zeros(40, 96), rows), found[worthwhile])
+    exact = rows @ weight.T + bias
+    rounding = (found[False] - exact).abs().max()
+    assert rounding > 1e-2  # numbers are rounded either way
+    assert (found[True] - found[False]).abs().max() < rounding / 2  # of bf16: the result's last digit
+    assert precision == "bf16" or torch.allclose(found[True], found[False], rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize(("seconds", "worthwhile"), [({torch.bfloat16: 1, torch.int8: 3}, [True, False])])
+def test_the_faster_format_is_measured(
+    seconds: dict[torch.dtype, float], worthwhile: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "measure_seconds", lambda matrix: seconds.get(matrix.dtype, 2))
+    assert [products.is_worthwhile.__wrapped__(dtype) for dtype in seconds] == worthwhile
 
 
 ODD = ["", "😀", "👨‍👩‍👧‍👦🏽" * 3, "🏳️‍🌈", "a" * 10_000, "mbwa " * 2_000, "ﷺ" * 3_000, "\u0301" * 50 + "a", "\u200d"]

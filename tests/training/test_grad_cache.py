@@ -307,19 +307,21 @@ def test_bf16_is_near_and_leaves_weights_in_fp32(works: dict[str, tuple[Work, Ph
 
 
 @pytest.mark.parametrize(
-    ("asked", "encoded", "live", "wanted"),
+    ("asked", "encoded", "hardware", "live", "wanted"),
     [
-        ("auto", "bf16", False, "bf16"),
-        ("auto", "bf16", True, "fp32"),
-        ("auto", "fp32", False, "fp32"),
-        ("auto", "int8", False, "fp32"),
-        ("fp32", "bf16", False, "fp32"),
-        ("bf16", "fp32", True, "bf16"),
+        ("auto", "bf16", True, False, "bf16"),
+        ("auto", "bf16", True, True, "fp32"),
+        ("auto", "bf16", False, False, "fp32"),  # products of bf16 would take eight times as long
+        ("auto", "fp32", True, False, "fp32"),
+        ("auto", "int8", True, False, "fp32"),
+        ("fp32", "bf16", True, False, "fp32"),
+        ("bf16", "fp32", False, True, "bf16"),
     ],
 )
-def test_auto_is_bf16_for_heads_where_captions_are_encoded_in_it(
-    asked: str, encoded: str, live: bool, wanted: str
+def test_auto_is_bf16_for_heads_where_captions_are_encoded_in_it_by_hardware(
+    asked: str, encoded: str, hardware: bool, live: bool, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(compute, "has_bf16_hardware", lambda: hardware)
     compute.check_compute(Compute(precision=asked))
     with use_encode_precision(encoded):
         assert compute.pick_precision(asked, live) == wanted

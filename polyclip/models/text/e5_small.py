@@ -8,6 +8,8 @@ embedding after Wang et al., "Multilingual E5 Text Embeddings", arXiv 2402.05672
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -135,10 +137,17 @@ class Builder:
         return {name: tensor for name, tensor in state.items() if not name.startswith(left_out)}
 
     def read_tokenizer(self) -> Any:
-        """XLM-R's tokenizer, of the library `tokenizers`."""
-        from tokenizers import Tokenizer
+        """XLM-R's tokenizer, of the library `tokenizers`; all encoders share it, so that nobody may change it."""
+        path = self.weights.get_file("tokenizer.json")
+        return load_tokenizer(path, path.stat().st_mtime_ns)
 
-        return Tokenizer.from_file(str(self.weights.get_file("tokenizer.json")))
+
+@lru_cache(maxsize=1)
+def load_tokenizer(path: Path, modified: int) -> Any:
+    """Load a tokenizer file, which takes a second, once for a process; `modified` tells that it is another one."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(path))
 
 
 def make_tokenize(tokenizer: Any, prefix: str) -> Callable[[Sequence[str]], dict[str, Tensor]]:
