@@ -15,6 +15,7 @@ from polyclip.core.device import current_device
 from polyclip.core.encode_precision import BF16, current_encode_precision, has_bf16_hardware
 from polyclip.core.environment import read_variable
 from polyclip.core.launch import is_launched
+from polyclip.core.progress import console
 from polyclip.errors import PolyclipError, UnknownName
 from polyclip.models.aligner import PolyCLIP
 from polyclip.training import fsdp
@@ -76,6 +77,17 @@ def check_compute(compute: Compute) -> None:
         raise PolyclipError(
             f"accelerate launch asks for mixed precision {asked}, polyclip for {compute.precision}: write "
             f"--precision {asked}, or make both equal."
+        )
+
+
+def warn_of_slow_precision(compute: Compute) -> None:
+    """Print a line where bf16 was asked for on a CPU that has no instructions for it."""
+    if compute.precision == BF16 and current_device().type == "cpu" and not has_bf16_hardware():
+        console.print(
+            "--precision bf16: this processor has no instructions for bf16, so that training in it takes several times "
+            "as long as in fp32.",
+            highlight=False,
+            soft_wrap=True,
         )
 
 

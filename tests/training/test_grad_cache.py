@@ -13,6 +13,7 @@ from torch import Tensor
 
 from polyclip.core import distributed
 from polyclip.core.encode_precision import use_encode_precision
+from polyclip.core.progress import show_messages
 from polyclip.core.vectors import normalize
 from polyclip.data.corpus import load_corpus
 from polyclip.errors import PolyclipError, UnknownName
@@ -325,6 +326,16 @@ def test_auto_is_bf16_for_heads_where_captions_are_encoded_in_it_by_hardware(
     compute.check_compute(Compute(precision=asked))
     with use_encode_precision(encoded):
         assert compute.pick_precision(asked, live) == wanted
+
+
+@pytest.mark.parametrize(("precision", "hardware", "said"), [("bf16", False, 1), ("bf16", True, 0), ("auto", False, 0)])
+def test_bf16_without_instructions_for_it_is_said_to_be_slow(
+    precision: str, hardware: bool, said: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compute, "has_bf16_hardware", lambda: hardware)
+    with show_messages():
+        compute.warn_of_slow_precision(Compute(precision=precision))
+    assert capsys.readouterr().err.count("several times as long as in fp32.\n") == said
 
 
 def test_precisions_that_are_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
