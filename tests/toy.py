@@ -80,9 +80,10 @@ def write_text_encoder(folder: Path, kind: str = "xlm-r") -> str:
 
 
 def write_vision_tower(folder: Path, name: str = "test_efficientnet") -> str:
-    """Write a tiny convolutional vision encoder, or `test_vit`."""
+    """Write a tiny convolutional vision encoder, of small images for speed, or `test_vit`."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(2)
     model = timm.create_model(name, pretrained=False)
     save_file(model.state_dict(), folder / f"{name}.safetensors")
-    return f"timm:{name},weights={folder / name}.safetensors"
+    size = "" if model.pretrained_cfg["fixed_input_size"] else ",size=64"
+    return f"timm:{name},weights={folder / name}.safetensors{size}"

@@ -241,6 +241,16 @@ def options(pairs: list[str], text: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
+def parse_image_size(text: str, name: str) -> int:
+    """Value of the option `size`: edge of an image in pixels.
+
+    Raises DataError for anything but a multiple of 4 between 64 and 512.
+    """
+    if not text.isdecimal() or int(text) % 4 or not 64 <= int(text) <= 512:
+        raise DataError(f"{name}: size is {text!r}, expected pixels: a multiple of 4 between 64 and 512.")
+    return int(text)
+
+
 def take(given: dict[str, str], allowed: dict[str, str], where: str) -> dict[str, str]:
     """Options over their defaults.
 

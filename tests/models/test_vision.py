@@ -2,6 +2,7 @@
 writes.
 """
 
+import re
 import weakref
 from functools import partial
 from pathlib import Path
@@ -174,6 +175,32 @@ def test_timm_reads_local_weights_and_its_own_configuration(tmp_path: Path) -> N
     with torch.inference_mode():
         torch.testing.assert_close(built(**inputs), model.forward_head(model.forward_features(pixels), pre_logits=True))
     assert built(**inputs).shape == (1, tower.dim)
+
+
+def test_a_convolutional_timm_model_reads_images_of_a_size_that_is_asked_for(tmp_path: Path) -> None:
+    """Random tiny weights: the hub that has real ones is out of reach here."""
+    model = timm.create_model("test_efficientnet", pretrained=False).eval()
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    name = f"timm:test_efficientnet,weights={tmp_path / 'w.safetensors'}"
+    smaller, own = describe("towers", f"{name},size=96"), describe("towers", name)
+    assert (smaller.name, own.name) == (f"{name},size=96", name) and smaller.identity != own.identity
+    assert describe("towers", f"{name},size=160").identity == own.identity  # the size that it has
+    inputs = smaller.build().prepare([picture(Image.new("RGB", (99, 60), "red"))])
+    assert inputs["bytes"].shape == (1, 96, 96, 3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("test_vit,size=96", "timm:test_vit reads images of 160 pixels alone, found size=96: leave out the size."),
+        ("swin_tiny_patch4_window7_224,size=96", "reads images of 224 pixels alone, found size=96"),
+        ("resnet18,size=32", "timm:resnet18: size is '32', expected pixels: a multiple of 4 between 64 and 512."),
+        ("resnet18,size=big", "size is 'big', expected pixels"),
+    ],
+)
+def test_a_size_that_cannot_be(asked: str, said: str) -> None:
+    with pytest.raises(DataError, match=re.escape(said)):
+        describe("towers", f"timm:{asked}")
 
 
 def test_timm_errors(tmp_path: Path) -> None:

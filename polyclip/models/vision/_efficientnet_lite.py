@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from polyclip.errors import DataError, WeightsError
-from polyclip.models.backbone import BackboneSpec, parse_layer_count, take
+from polyclip.models.backbone import BackboneSpec, parse_image_size, parse_layer_count, take
 from polyclip.models.converted_weights import ConvertedWeights, convert_once
 from polyclip.models.preprocessing import Preprocessing
 from polyclip.models.trunk import State, run_below
@@ -107,18 +107,6 @@ def count_dropped_parameters(number: int, layers: int) -> int:
         model: Any = build_empty(number)
     parts = [*list(model.blocks)[layers:], model.conv_head, model.bn2]
     return sum(p.numel() for part in parts for p in part.parameters())
-
-
-def parse_image_size(text: str, name: str) -> int:
-    """Edge of an image in pixels.
-
-    Raises:
-        DataError: It is not a multiple of 4 between 64 and 512.
-
-    """
-    if not text.isdecimal() or int(text) % 4 or not 64 <= int(text) <= 512:
-        raise DataError(f"{name}: size is {text!r}, expected pixels: a multiple of 4 between 64 and 512.")
-    return int(text)
 
 
 def find_source(number: int, file: str) -> Path:

@@ -1,16 +1,17 @@
 """Any timm model: with local weights (`timm:vit_small_patch16_224,weights=FILE.safetensors`), or from the hub.
 
-Size, interpolation, mean and deviation come from the model's own configuration; its pooled features are used, not its
-classifier.
+Size, interpolation, mean and deviation come from the model's own configuration (`,size=160` has a convolutional one
+read smaller images); its pooled features are used, not its classifier.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from polyclip.core.storage import hash_file, hash_parts, is_file
-from polyclip.errors import UnknownName, WeightsError
-from polyclip.models.backbone import BackboneSpec, take
+from polyclip.errors import DataError, UnknownName, WeightsError
+from polyclip.models.backbone import BackboneSpec, parse_image_size, take
 from polyclip.models.hf import explain_loading_errors
 from polyclip.models.preprocessing import Preprocessing
 from polyclip.models.trunk import Trunk, WholeModel
@@ -24,35 +25,40 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
 
     Args:
         argument: timm's name of the model.
-        options: `weights` is a safetensors file; by default the hub's pretrained weights are used.
+        options: `weights` is a safetensors file; by default the hub's pretrained weights are used. `size` is the edge
+            of the images in pixels, by default the model's own.
 
     Returns:
         Its description.
 
     Raises:
         UnknownName: timm has no such model.
-        DataError: An option does not exist.
+        DataError: An option does not exist, or `size` is out of range or not to be chosen.
         WeightsError: The weights cannot be fetched or do not fit.
 
     """
     import timm
     import torch
 
-    weights = take(options, {"weights": ""}, "timm")["weights"]
+    chosen = take(options, {"weights": "", "size": ""}, "timm")
+    weights = chosen["weights"]
     if not timm.is_model(argument):
         raise UnknownName("timm model", argument, timm.list_models())
     if weights and not is_file(Path(weights)):
         raise WeightsError(f"timm:{argument}: weights file {weights} is missing.")
     with torch.device("meta"):
         model = timm.create_model(argument, pretrained=False, num_classes=0)
-    preprocessing = read_preprocessing(model)
+    own = read_preprocessing(model)
+    preprocessing = own if not chosen["size"] else resize_input(model, own, chosen["size"], f"timm:{argument}")
     tag = (
         hash_file(Path(weights))
         if weights
         else str(model.pretrained_cfg.get("hf_hub_id") or model.pretrained_cfg.get("url"))
     )
     return BackboneSpec(
-        name=f"timm:{argument}" + (f",weights={weights}" if weights else ""),
+        name=f"timm:{argument}"
+        + (f",weights={weights}" if weights else "")
+        + (f",size={preprocessing.size}" if preprocessing != own else ""),
         identity=hash_parts(argument, tag, repr(preprocessing)),
         dim=model.num_features,
         parameters=sum(p.numel() for p in model.parameters()),
@@ -95,6 +101,19 @@ def read_preprocessing(model: Any) -> Preprocessing:
 
     config = resolve_model_data_config(model)
     return Preprocessing(config["input_size"][-1], config["interpolation"], tuple(config["mean"]), tuple(config["std"]))
+
+
+def resize_input(model: Any, own: Preprocessing, size: str, name: str) -> Preprocessing:
+    """The model's preprocessing for images of another size.
+
+    Raises:
+        DataError: The size is out of range, or the model reads its own size alone, as those with positions do.
+
+    """
+    wanted = parse_image_size(size, name)
+    if model.pretrained_cfg.get("fixed_input_size") and wanted != own.size:
+        raise DataError(f"{name} reads images of {own.size} pixels alone, found size={wanted}: leave out the size.")
+    return replace(own, size=wanted)
 
 
 def build(name: str, weights: str, preprocessing: Preprocessing) -> "TimmEncoder":
