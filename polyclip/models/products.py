@@ -100,12 +100,12 @@ def multiply(first: Tensor, second: Tensor) -> Tensor:
 
 @cache
 def is_worthwhile(dtype: torch.dtype) -> bool:
-    """Whether this CPU multiplies matrices of a type faster than those of float32; measured once, in 0.3 s at most.
+    """Whether this CPU multiplies matrices of a type faster than those of float32; measured once, in half a second.
 
     Without instructions for it, bf16 took 8 times as long as float32 on an AVX2 processor, int8 25 times.
     """
     one = torch.ones(SIDE, SIDE)
-    rounded, exact = (min(measure_seconds(matrix) for _ in range(3)) for matrix in (one.to(dtype), one))
+    rounded, exact = (min(measure_seconds(matrix) for _ in range(5)) for matrix in (one.to(dtype), one))
     return rounded < exact
 
 
