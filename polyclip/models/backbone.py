@@ -21,7 +21,11 @@ class Backbone(Protocol):
     dim: int
     trunk: Trunk
     budget: int  # of `costs`, in a batch without gradients
-    grain: int  # items a batch with gradients
+
+    @property
+    def grain(self) -> int:
+        """Items a batch with gradients."""
+        ...
 
     def costs(self, items: Sequence[Any]) -> list[int]:
         """What each item costs, in tokens or pictures."""

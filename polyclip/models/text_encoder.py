@@ -13,10 +13,12 @@ from polyclip.errors import WeightsError, shorten
 from polyclip.models.modules import find_module
 from polyclip.models.packed_encoder import BUDGET, PackedEncoder
 from polyclip.models.trunk import State, Trunk, WholeModel, run_above
+from polyclip.models.trunk.blocks import run_in_blocks
 from polyclip.models.trunk.packed_bert import is_plain, pack_trunk
 from polyclip.models.trunk.text import M2M, Bert
 
 Tokenize = Callable[[Sequence[str]], dict[str, Tensor]]
+PADDED_GRAIN, PACKED_GRAIN = 32, 256
 OWN = {"forward", "start", "finish", "mean"}  # methods that stand in the object itself once someone exchanged them
 
 
@@ -50,7 +52,6 @@ class TextEncoder(nn.Module):
     """
 
     budget = BUDGET
-    grain = 32  # captions a batch in training: sorted by length, they need little padding
 
     def __init__(self, model: nn.Module, tokenize: Tokenize, dim: int, pooling: str) -> None:
         super().__init__()
@@ -61,6 +62,12 @@ class TextEncoder(nn.Module):
         self.tokenizer_spec: TokenizerSpec | None = None  # where there is more to it, or no fast tokenizer
         self.trunk = choose_trunk(model)
         self.requires_grad_(False).eval()
+
+    @property
+    def grain(self) -> int:
+        """Captions a batch in training: those that stand side by side in blocks, or are sorted by length and padded."""
+        packed = isinstance(self.trunk, Bert | M2M) and next(self.parameters()).device.type == "cpu"
+        return PACKED_GRAIN if packed else PADDED_GRAIN
 
     def costs(self, items: Sequence[str]) -> list[int]:
         """Number of tokens of each caption."""
@@ -102,7 +109,11 @@ class TextEncoder(nn.Module):
 
     def finish(self, state: State, position: int) -> Float[Tensor, "caption dim"]:
         """Features from the hidden states at `position` of the trunk."""
-        state = run_above(self.trunk, state, position)
+        if isinstance(self.trunk, Bert | M2M):
+            state, position = (self.trunk.begin(state), 1) if position == 0 else (state, position)
+            state = run_in_blocks(self.trunk, state, position)
+        else:
+            state = run_above(self.trunk, state, position)
         return state["hidden"][:, 0] if self.pooling == "cls" else self.mean(state)
 
     def mean(self, state: State) -> Float[Tensor, "caption dim"]:

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from polyclip.models.attention import SHORT, mix_tokens
-from polyclip.models.trunk.packed_attention import BLOCK, attend_within_captions, plan_blocks
+from polyclip.models.trunk.blocks import SIZES, plan_blocks
+from polyclip.models.trunk.packed_attention import BLOCK, attend_within_captions
 
 HEADS, PART = 3, 8
 LENGTHS = {
@@ -38,11 +39,24 @@ def test_each_caption_attends_to_itself(lengths: list[int]) -> None:
     torch.testing.assert_close(attend_within_captions(mapped, torch.tensor(lengths), HEADS), torch.cat(parts))
 
 
+@pytest.mark.parametrize("sizes", [(BLOCK,), SIZES], ids=str)
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
-def test_every_token_has_one_place(lengths: list[int]) -> None:
-    blocks = plan_blocks(tuple(lengths), HEADS)
+def test_every_token_has_one_place(lengths: list[int], sizes: tuple[int, ...]) -> None:
+    blocks = plan_blocks(tuple(lengths), sizes)
     assert blocks.tokens.view(-1)[blocks.places].tolist() == list(range(sum(lengths)))
-    assert blocks.tokens.shape[1] <= max(BLOCK, *lengths)
+    assert blocks.tokens.shape[1] <= max(*sizes, *lengths)
+    owner = torch.tensor([number for number, length in enumerate(lengths) for _ in range(length)])
+    size = blocks.tokens.shape[1]
+    for one, other in zip(blocks.places.tolist(), blocks.places.roll(1).tolist(), strict=True):
+        if one // size == other // size:
+            same = owner[blocks.tokens.view(-1)[one]] == owner[blocks.tokens.view(-1)[other]]
+            assert bool(blocks.alike[one // size, one % size, other % size]) == bool(same)
+
+
+def test_the_fewest_places_are_left_over() -> None:
+    """The longest first, each where the least room is left; of several sizes the one with the fewest places."""
+    assert plan_blocks((5, 20, 12, 11, 7, 4), (24,)).tokens.shape == (3, 24)  # 59 tokens; in their order it takes four
+    assert plan_blocks((16, 16, 16), SIZES).tokens.shape == (1, 48)
 
 
 @pytest.mark.parametrize("tokens", [1, 16, 17, SHORT, SHORT + 1])

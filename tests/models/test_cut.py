@@ -361,7 +361,7 @@ def test_a_second_alignment_computes_nothing_below_the_cut(
 )
 @torch.no_grad()
 def test_a_step_gets_the_rows_it_asked_for_in_their_order(
-    toy: dict[str, str], method: str, text: str, vision: str
+    toy: dict[str, str], method: str, text: str, vision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Captions are batched by length and put back: each vector is that of its own row."""
     built = PolyCLIP(recipe(toy, method, text, vision)).eval()
@@ -374,7 +374,7 @@ def test_a_step_gets_the_rows_it_asked_for_in_their_order(
         rows = torch.randint(count, (40,))
         frozen = side(data.make_inputs(rows))
         data.attach_backbone()
-        side.encoder.grain = 7
+        monkeypatch.setattr(type(side.encoder), "grain", 7)
         live = side(data.make_inputs(rows))
         wanted = side.embed([data.train[row] for row in rows.tolist()], "items", keep=False)
         torch.testing.assert_close(live, wanted, atol=1e-4, rtol=1e-3)

@@ -20,6 +20,7 @@ HOPS = 2
 TEMPERATURE = 0.05
 SAMPLE = 512  # pairs by which layers are compared
 NEIGHBOURS = 10
+BATCH = 32  # items whose layers are compared at once
 
 
 def compute_penalty(features: Float[Tensor, "row width"], mapped: Float[Tensor, "row dim"]) -> Float[Tensor, ""]:
@@ -106,8 +107,8 @@ def pool_every_layer(spec: Any, items: list[Any]) -> dict[int, Tensor]:
     encoder = spec.build()
     found: dict[int, list[Tensor]] = {}
     with Progress(f"comparing layers of {spec.name}", len(items)) as progress:
-        for start in range(0, len(items), encoder.grain):
-            batch = items[start : start + encoder.grain]
+        for start in range(0, len(items), BATCH):
+            batch = items[start : start + BATCH]
             for number, features in pool_batch(encoder, encoder.prepare(batch)).items():
                 found.setdefault(number, []).append(features)
             progress.advance(len(batch))

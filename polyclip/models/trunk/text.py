@@ -94,7 +94,9 @@ class M2M:
 
 
 def attention_bias(config: Any, state: State) -> Tensor | None:
-    """Attention mask of transformers' layers that hides padding."""
+    """Attention mask of transformers' layers that hides padding, or the other captions of a row."""
+    if "alike" in state:
+        return state["alike"]
     from transformers.masking_utils import create_bidirectional_mask
 
     bias: Tensor | None = create_bidirectional_mask(
