@@ -66,8 +66,13 @@ class TextEncoder(nn.Module):
     @property
     def grain(self) -> int:
         """Captions a batch in training: those that stand side by side in blocks, or are sorted by length and padded."""
-        packed = isinstance(self.trunk, Bert | M2M) and next(self.parameters()).device.type == "cpu"
+        packed = self.treats_tokens_alike and next(self.parameters()).device.type == "cpu"
         return PACKED_GRAIN if packed else PADDED_GRAIN
+
+    @property
+    def treats_tokens_alike(self) -> bool:
+        """Whether captions may stand side by side: layers are known, and nobody exchanged what is done with them."""
+        return isinstance(self.trunk, Bert | M2M) and not OWN & vars(self).keys()
 
     def costs(self, items: Sequence[str]) -> list[int]:
         """Number of tokens of each caption."""
@@ -109,7 +114,7 @@ class TextEncoder(nn.Module):
 
     def finish(self, state: State, position: int) -> Float[Tensor, "caption dim"]:
         """Features from the hidden states at `position` of the trunk."""
-        if isinstance(self.trunk, Bert | M2M):
+        if self.treats_tokens_alike:
             state, position = (self.trunk.begin(state), 1) if position == 0 else (state, position)
             state = run_in_blocks(self.trunk, state, position)
         else:

@@ -136,7 +136,7 @@ def test_divided_towers_take_the_step_of_one_process(
         for data in work.sides:
             if data.live:
                 monkeypatch.setattr(data, "even", True)
-                monkeypatch.setattr(data.side.encoder, "grain", 3)
+                monkeypatch.setattr(type(data.side.encoder), "grain", 3)
 
     def work() -> dict[str, Tensor]:
         found = {f"{method} {held}": stepped(*works[method], micro_batch=held, shard=True) for method, held in plans}
