@@ -4,16 +4,18 @@ Each method's main phase is timed step by step, methods in turn, so that noise a
 below a cut and
 features of frozen encoders are cached before timing, as they are from a run's second epoch on.
 
-    python speed/training_speed.py [--rounds 5] [--vision-tower efficientnet-lite0:depths,size=96]
+    python speed/training_speed.py [--rounds 5] [--vision-tower efficientnet-lite0:depths,size=96] [--padded]
 """
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
+from unittest.mock import patch
 
 import torch
 import typer
@@ -22,6 +24,8 @@ from rich.table import Table
 
 from polyclip.languages.resolve import resolve_language
 from polyclip.models.config import ModelConfig
+from polyclip.models.text_encoder import PADDED_GRAIN, TextEncoder
+from polyclip.models.trunk import blocks
 from polyclip.training import compute
 from polyclip.training.config import HEADS, TOWERS, AlignConfig
 from polyclip.training.loop import prepare_training, run_step
@@ -34,6 +38,8 @@ CASES: dict[str, dict[str, str]] = {
     "lilt-lwa, text, all twelve": {"method": "lilt-lwa", "tune": "text"},
     "lilt-lwa, text, top four of twelve": {"method": "lilt-lwa", "tune": "text", "text_layers": "-4:"},
     "lilt-ln": {"method": "lilt-ln"},
+    "lit": {"method": "lit"},
+    "lora": {"method": "lora"},
     "lilt-da": {"method": "lilt-da"},
     "heads": {"method": "heads"},
 }
@@ -63,9 +69,20 @@ def make_stepper(folder: Path, case: dict[str, str], tower: str) -> tuple[Callab
     return one, ready.batch
 
 
+@contextmanager
+def pad_captions() -> Iterator[None]:
+    """Pad captions within the block, in batches that are sorted by length, as a GPU is given them."""
+    with (
+        patch.object(blocks, "is_worth_packing", lambda *_: False),
+        patch.object(TextEncoder, "grain", PADDED_GRAIN),
+    ):
+        yield
+
+
 def main(
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     vision_tower: Annotated[str, typer.Option()] = "efficientnet-lite0:depths,size=96",
+    padded: Annotated[bool, typer.Option(help="Time each step with padded captions too, in turn.")] = False,
 ) -> None:
     """Print the table of pairs/s."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -74,18 +91,24 @@ def main(
             for number, (name, case) in enumerate(CASES.items())
         }
         times: dict[str, list[float]] = {name: [] for name in CASES}
+        longer: dict[str, list[float]] = {name: [] for name in CASES}  # with padding, over without
         for _ in range(rounds):
             for name, (one, _) in steppers.items():
                 times[name].append(one())
+                if padded:
+                    with pad_captions():
+                        longer[name].append(one() / times[name][-1])
     speed = {name: steppers[name][1] / statistics.median(found) for name, found in times.items()}
     table = Table(
         "method",
         "pairs/s",
         "of full",
+        "padded takes",
         title=f"training, {vision_tower}, {torch.get_num_threads()} threads, median of {rounds} steps",
     )
     for name, value in speed.items():
-        table.add_row(name, f"{value:,.0f}" if value > 100 else f"{value:.1f}", f"{value / speed['full']:,.1f}")
+        ratio = f"{statistics.median(longer[name]):.2f} x" if padded else "-"
+        table.add_row(name, f"{value:,.0f}" if value > 100 else f"{value:.1f}", f"{value / speed['full']:,.1f}", ratio)
     console = Console()
     console.print(table)
     console.print(
