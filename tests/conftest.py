@@ -18,13 +18,13 @@ type_checks.install()  # before polyclip is imported
 LONGEST = (  # the first one fills the cache with captions that others need: those that need none run beside it
     "end_to_end/test_first_light.py",
     "end_to_end/test_several.py",
+    "exporters/test_exports.py",
     "end_to_end/test_resume.py",
     "training/test_auto.py",
     "models/test_cut.py",
     "studies/test_study.py",
     "studies/test_fewshot.py",
-    "exporters/test_exports.py",
-    "exporters/test_product.py",
+    "exporters/test_product.py",  # after test_exports.py, whose features it reads
 )
 SLOW = (  # files and folders that `make test-fast` leaves out; all others together take less than a minute on two cores
     "cli/test_options.py",

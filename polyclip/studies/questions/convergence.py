@@ -31,11 +31,13 @@ EVERY = 50  # steps from one validation to the next
 PATIENCE = 4  # validations without a new best
 HEAD_RATE = 1e-3  # of fresh heads while encoders are trained; heads that were trained first go on at a tenth of it
 WHOLE = (1e-4, 3e-5, 3e-4, 1e-5)  # those tried first come first, for tables of an unfinished study
-SMALL = (3e-4, 1e-3, 1e-4, 3e-5)
+BLOCKS = (1e-4, 3e-4, 1e-3, 3e-5)
+ADAPTERS = (3e-4, 1e-3, 3e-3, 1e-4)
+DEEP = (3e-4, 1e-3, 1e-4, 3e-5)
 FEW = (1e-3, 3e-4, 3e-3, 1e-4)
-HEADS = (2e-3, 4e-3, 1e-3, 5e-4)
-RATES = dict.fromkeys(("full", "lit", "lit-reversed", "first-blocks"), WHOLE)
-RATES |= dict.fromkeys(("lilt-ln", "lilt-bf"), FEW) | dict.fromkeys(("lilt-lwa", "lilt-da", "lora"), SMALL)
+HEADS = (2e-3, 4e-3, 8e-3, 1e-3)
+RATES = dict.fromkeys(("full", "lit", "lit-reversed"), WHOLE) | dict.fromkeys(("lilt-lwa", "lora"), ADAPTERS)
+RATES |= dict.fromkeys(("lilt-ln", "lilt-bf"), FEW) | {"lilt-da": DEEP, "first-blocks": BLOCKS}
 
 
 def plan(setting: Setting) -> list[Variant]:
