@@ -35,7 +35,7 @@ class Blocks:
     alike: Bool[Tensor, "block place place"]
 
 
-@lru_cache(maxsize=8)  # all layers, and forward and backward, want the same
+@lru_cache(maxsize=64)  # all layers want the same, of each thread that encodes
 def plan_blocks(lengths: tuple[int, ...], sizes: tuple[int, ...] = SIZES) -> Blocks:
     """Put captions side by side into blocks of equal size.
 

@@ -56,7 +56,7 @@ def attend_in_blocks(
     return mixed.reshape(count * size, -1)[blocks.places]
 
 
-@lru_cache(maxsize=8)  # all layers attend to the same captions
+@lru_cache(maxsize=32)  # all layers attend to the same captions, of each thread that encodes; 1 MB each
 def hide_others(lengths: tuple[int, ...], heads: int) -> Float[Tensor, "block_and_head place place"]:
     """What is added to the scores: 0 between places of one caption, minus infinity between others."""
     alike = plan_blocks(lengths, (BLOCK,)).alike
