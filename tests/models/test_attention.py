@@ -39,6 +39,17 @@ def test_each_caption_attends_to_itself(lengths: list[int]) -> None:
     torch.testing.assert_close(attend_within_captions(mapped, torch.tensor(lengths), HEADS), torch.cat(parts))
 
 
+@pytest.mark.parametrize("damage", [torch.nan, torch.inf])
+def test_a_damaged_caption_does_not_damage_its_neighbours(damage: float) -> None:
+    mapped, lengths = draw(12, 3 * HEADS * PART), torch.tensor([3, 4, 5])
+    wanted = attend_within_captions(mapped, lengths, HEADS)
+    mapped[4] = damage
+    found = attend_within_captions(mapped, lengths, HEADS)
+    torch.testing.assert_close(found[:3], wanted[:3])
+    torch.testing.assert_close(found[7:], wanted[7:])
+    assert not found[3:7].isfinite().all()
+
+
 @pytest.mark.parametrize("sizes", [(BLOCK,), SIZES], ids=str)
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 def test_every_token_has_one_place(lengths: list[int], sizes: tuple[int, ...]) -> None:

@@ -84,6 +84,25 @@ def test_one_caption_cannot_be_seen_by_its_neighbours(toy: dict[str, str]) -> No
     torch.testing.assert_close(first[1:], other[1:], atol=1e-6, rtol=1e-5)
 
 
+def test_a_damaged_caption_does_not_damage_its_neighbours(toy: dict[str, str]) -> None:
+    encoder = build(toy, "xlm-r", "lilt-ln").encoder
+    word = int(encoder.prepare(["njano"])["input_ids"][0, 1])
+    with torch.no_grad():
+        encoder.model.get_input_embeddings().weight[word] = torch.inf
+        found = encoder(**encoder.prepare(CAPTIONS))
+    assert [bool(row.isfinite().all()) for row in found] == [caption != "njano" for caption in CAPTIONS]
+
+
+def test_what_was_planned_while_encoding_serves_in_training(toy: dict[str, str]) -> None:
+    """A validation asks for the same lengths, in inference mode, before the step does."""
+    blocks.plan_blocks.cache_clear()
+    encoder = build(toy, "xlm-r", "full").encoder
+    with torch.inference_mode():
+        encoder(**encoder.prepare(CAPTIONS))
+    _, gradients, _ = run(encoder, CAPTIONS)
+    assert gradients
+
+
 @pytest.mark.parametrize(
     ("lengths", "worth"),
     [([3, 4, 20, 5], True), ([7, 7, 7], False), ([9], False), ([SHORT, 3, 3], True), ([SHORT + 1, 3, 3], False)],

@@ -48,7 +48,13 @@ def plan_blocks(lengths: tuple[int, ...], sizes: tuple[int, ...] = SIZES) -> Blo
 
     """
     longest = max(lengths)
-    plans = {size: fill_blocks(lengths, size) for size in sorted({max(longest, size) for size in sizes})}
+    with torch.inference_mode(False):  # kept for training too, although encoding may ask first
+        return place_captions(lengths, sorted({max(longest, size) for size in sizes}))
+
+
+def place_captions(lengths: Sequence[int], sizes: Sequence[int]) -> Blocks:
+    """Place captions in blocks of the size, of those given, that leaves the fewest places empty."""
+    plans = {size: fill_blocks(lengths, size) for size in sizes}
     size = min(plans, key=lambda one: one * len(plans[one]))
     starts = torch.tensor([0, *lengths]).cumsum(0).tolist()
     rows = [[(caption, starts[caption] + n) for caption in own for n in range(lengths[caption])] for own in plans[size]]
@@ -97,6 +103,8 @@ def run_in_blocks(trunk: Chain, state: State, position: int) -> State:
     placed = flat.index_select(0, real[blocks.tokens.view(-1)]).view(count, size, -1)
     found = run_above(trunk, {"hidden": placed, "alike": blocks.alike[:, None]}, position)["hidden"]
     rows = found.reshape(count * size, -1).index_select(0, blocks.places)
+    if not rows.detach().sum().isfinite():  # zero times NaN is NaN: a damaged caption would damage its neighbours
+        return run_above(trunk, state, position)
     padded = rows.new_zeros(len(flat), rows.shape[1]).index_copy(0, real, rows)
     return {"hidden": padded.view(*mask.shape, -1), "mask": mask}
 

@@ -31,10 +31,12 @@ def attend_within_captions(
 
     """
     sizes: list[int] = lengths.tolist()
-    if max(sizes) > SHORT:
-        return torch.cat([attend_alone(rows, heads) for rows in mapped.split(sizes)])
-    blocks = plan_blocks(tuple(sizes), (BLOCK,))
-    return attend_in_blocks(mapped, blocks, hide_others(tuple(sizes), heads))
+    if max(sizes) <= SHORT:
+        blocks = plan_blocks(tuple(sizes), (BLOCK,))
+        found = attend_in_blocks(mapped, blocks, hide_others(tuple(sizes), heads))
+        if found.sum().isfinite():  # else, as zero times NaN is NaN, a damaged caption has damaged its neighbours
+            return found
+    return torch.cat([attend_alone(rows, heads) for rows in mapped.split(sizes)])
 
 
 def attend_alone(mapped: Float[Tensor, "token three_widths"], heads: int) -> Float[Tensor, "token width"]:
@@ -60,4 +62,5 @@ def attend_in_blocks(
 def hide_others(lengths: tuple[int, ...], heads: int) -> Float[Tensor, "block_and_head place place"]:
     """What is added to the scores: 0 between places of one caption, minus infinity between others."""
     alike = plan_blocks(lengths, (BLOCK,)).alike
-    return torch.zeros(alike.shape).masked_fill_(~alike, -torch.inf).repeat_interleave(heads, 0)
+    with torch.inference_mode(False):  # kept, as the plan is
+        return torch.zeros(alike.shape).masked_fill_(~alike, -torch.inf).repeat_interleave(heads, 0)
