@@ -11,7 +11,7 @@ from torch import Tensor
 from polyclip.models.aligner import PolyCLIP
 from polyclip.models.attention import SHORT
 from polyclip.models.config import ModelConfig
-from polyclip.models.trunk import blocks, run_below
+from polyclip.models.trunk import blocks, run_above, run_below
 from polyclip.training.flops import make_flop_counter
 from tests.models.test_methods import INSIDE
 from tests.toy import write_text_encoder, write_vision_tower
@@ -63,6 +63,19 @@ def test_features_and_gradients_are_those_with_padding(
     assert packed < 0.75 * padded
 
 
+@pytest.mark.parametrize("text", ["xlm-r", "nllb"])
+@torch.no_grad()
+def test_a_long_caption_does_not_stretch_the_others(toy: dict[str, str], text: str) -> None:
+    """Batches in training are large: padded to one long caption they would hold many times as many tokens."""
+    trunk = build(toy, text, "full").encoder.trunk
+    lengths = torch.tensor([SHORT + 20, *[3, 5, 9] * 10])
+    mask = (torch.arange(SHORT + 20) < lengths[:, None]).long()
+    state = {"hidden": torch.randn(*mask.shape, trunk.width), "mask": mask}
+    assert blocks.plan_blocks(tuple(lengths.tolist())).tokens.numel() < 0.2 * mask.numel()
+    found, wanted = (run(trunk, state, 1)["hidden"][mask.bool()] for run in (blocks.run_in_blocks, run_above))
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @torch.no_grad()
 def test_states_below_a_cut_are_put_side_by_side_too(toy: dict[str, str], pooling: str) -> None:
@@ -105,8 +118,8 @@ def test_what_was_planned_while_encoding_serves_in_training(toy: dict[str, str])
 
 @pytest.mark.parametrize(
     ("lengths", "worth"),
-    [([3, 4, 20, 5], True), ([7, 7, 7], False), ([9], False), ([SHORT, 3, 3], True), ([SHORT + 1, 3, 3], False)],
-    ids=["of many lengths", "of one length", "one", "as long as can be", "too long"],
+    [([3, 4, 20, 5], True), ([7, 7, 7], False), ([9], False), ([SHORT, 3, 3], True), ([SHORT + 1, 3, 3], True)],
+    ids=["of many lengths", "of one length", "one", "long", "longer than products are used for"],
 )
 def test_captions_stand_side_by_side_where_that_saves_enough(lengths: list[int], worth: bool) -> None:
     mask = torch.zeros(len(lengths), max(lengths), dtype=torch.long)

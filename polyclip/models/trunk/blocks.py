@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from polyclip.models.attention import SHORT
 from polyclip.models.trunk import Chain, State, run_above
 
 SIZES = (24, 32, 48, 64)  # places of a row, of which the plan takes the one that leaves the fewest empty
@@ -110,7 +109,7 @@ def run_in_blocks(trunk: Chain, state: State, position: int) -> State:
 
 
 def is_worth_packing(hidden: Tensor, mask: Tensor) -> bool:
-    """Whether captions are short enough, and of lengths so different, that they should stand side by side.
+    """Whether captions are of lengths so different that they should stand side by side.
 
     Never on a GPU, whose attention works on padding at less cost than moving tokens has, and never in a graph that is
     traced, which would be of these lengths alone.
@@ -118,6 +117,6 @@ def is_worth_packing(hidden: Tensor, mask: Tensor) -> bool:
     if hidden.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     lengths = mask.sum(1)
-    if not len(lengths) or int(lengths.max()) > SHORT or int(lengths.min()) < 1:
+    if not len(lengths) or int(lengths.min()) < 1:
         return False
     return plan_blocks(tuple(lengths.tolist())).tokens.numel() < WORTH * mask.numel()
