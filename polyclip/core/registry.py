@@ -1,7 +1,9 @@
 """Registry of plug-ins: the name of a method, encoder, reader or benchmark is the name of its file."""
 
+import sys
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -47,7 +49,7 @@ def list_names(kind: str) -> list[str]:
 
     """
     own = {p.stem.replace("_", "-") for p in (PACKAGE / FOLDERS[kind]).glob("*.py") if not p.stem.startswith("_")}
-    return sorted(own | {point.name for point in entry_points(group=f"polyclip.{kind}")})
+    return sorted(own | {point.name for point in find_entry_points(kind)})
 
 
 def find(kind: str, name: str) -> ModuleType:
@@ -70,9 +72,27 @@ def find(kind: str, name: str) -> ModuleType:
     """
     if to_module_name(name) in {path.stem for path in (PACKAGE / FOLDERS[kind]).glob("[!_]*.py")}:
         return import_module(f"polyclip.{FOLDERS[kind].replace('/', '.')}.{to_module_name(name)}")
-    for point in entry_points(group=f"polyclip.{kind}"):
+    for point in find_entry_points(kind):
         if point.name == name:
             module = point.load()
             if isinstance(module, ModuleType):
                 return module
     raise UnknownName(SINGULAR[kind], name, list_names(kind), hint_folder(name).strip())
+
+
+def find_entry_points(kind: str) -> EntryPoints:
+    """The entry points of other packages for a kind of plug-in."""
+    folders = [Path(place or ".") for place in sys.path]
+    return read_entry_points(kind, tuple((folder, folder.stat().st_mtime_ns) for folder in folders if folder.exists()))
+
+
+@cache
+def read_entry_points(kind: str, places: tuple[tuple[Path, int], ...]) -> EntryPoints:
+    """The same, read again only after something was installed: it takes ten milliseconds or more.
+
+    Args:
+        kind: A key of `FOLDERS`.
+        places: Where Python imports from, and when each was changed last.
+
+    """
+    return entry_points(group=f"polyclip.{kind}")

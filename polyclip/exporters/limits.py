@@ -130,12 +130,13 @@ def limit_constant(plan: Plan, target: str) -> tuple[str, ...]:
     if name != "timm":
         return ()
     import timm
-    import torch
     from timm.models.vision_transformer import VisionTransformer
+
+    from polyclip.models.shapes import without_values
 
     if not timm.is_model(argument):
         return ()  # the encoder itself says so
-    with torch.device("meta"):
+    with without_values():
         model = timm.create_model(argument, pretrained=False, num_classes=0)
     if find_module(model, "bn2") is not None or isinstance(model, VisionTransformer):
         return ()

@@ -14,6 +14,7 @@ from polyclip.exporters.merge import EVERY, Affine, suggest_methods
 from polyclip.exporters.preprocess_cfg import build_preprocess_cfg
 from polyclip.models.branch import Branch
 from polyclip.models.modules import find_module
+from polyclip.models.shapes import without_values
 
 
 def find_timm_name(branch: Branch, encoder: Any, target: str) -> str:
@@ -32,7 +33,7 @@ def find_timm_name(branch: Branch, encoder: Any, target: str) -> str:
             f"{target} supports timm vision encoders only, but this run's is {branch.tower.name}. Align with an "
             f"efficientnet-lite or timm:NAME; {EVERY}."
         )
-    with torch.device("meta"):
+    with without_values():
         whole = timm.create_model(name, pretrained=False, num_classes=0)
     if model.num_features != encoder.dim or whole.state_dict().keys() != model.state_dict().keys():
         plainly = branch.tower.name.partition(":")[0]

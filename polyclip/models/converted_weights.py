@@ -173,13 +173,3 @@ def _convert(source: Path, folder: Path, convert: Convert) -> None:
 def _read(manifest: Path) -> ConvertedWeights:
     table = parse_json(manifest.read_text("utf-8"))
     return ConvertedWeights(manifest.parent, table["hashes"], table["facts"])
-
-
-def build_without_memory(build: Callable[[], Any]) -> Any:
-    """Build a model whose parameters are shapes only (buffers are real): enough to count, or to receive memory-mapped
-    weights.
-    """
-    from accelerate import init_empty_weights
-
-    with init_empty_weights(include_buffers=False):
-        return build()

@@ -11,6 +11,7 @@ from polyclip.models.backbone import BackboneSpec
 from polyclip.models.branch import Branch, counts
 from polyclip.models.config import ModelConfig
 from polyclip.models.hf import explain_loading_errors
+from polyclip.models.shapes import without_values
 
 
 def count_parameters(recipe: ModelConfig, text_config: str, vision: str, image_size: int | None) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def describe_text_encoder(config: str) -> BackboneSpec:
         raise DataError(f"{config} is missing; expected the config.json of a transformers text encoder, or its folder.")
     with explain_loading_errors("text encoder", config):
         settings = AutoConfig.from_pretrained(config, trust_remote_code=False)
-        with torch.device("meta"):
+        with without_values():
             model = build_empty(settings)
     parameters, table = count_text_parameters(model)
     build = partial(TextEncoder, model, partial(dict), settings.hidden_size, "mean")
@@ -75,7 +76,7 @@ def describe_vision_encoder(name: str, image_size: int | None) -> BackboneSpec:
 
     if not timm.is_model(name):
         raise UnknownName("timm model", name, timm.list_models())
-    with torch.device("meta"):
+    with without_values():
         try:
             model = timm.create_model(
                 name, pretrained=False, num_classes=0, **({} if image_size is None else {"img_size": image_size})

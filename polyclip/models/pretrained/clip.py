@@ -12,8 +12,8 @@ from torch import Tensor
 
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec, take
-from polyclip.models.converted_weights import build_without_memory
 from polyclip.models.hf import compute_identity, explain_loading_errors
+from polyclip.models.shapes import build_without_memory
 
 DEFAULTS = {"revision": "main"}
 PARTS = {"text": ("text_",), "vision": ("vision_", "visual_", "image_")}  # how the names of a part's modules begin

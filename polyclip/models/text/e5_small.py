@@ -19,7 +19,7 @@ from torch.nn.functional import gelu, layer_norm
 
 from polyclip.errors import DataError
 from polyclip.models.backbone import BackboneSpec, TextModel, parse_layer_count, take
-from polyclip.models.converted_weights import ConvertedWeights, build_without_memory, convert_once
+from polyclip.models.converted_weights import ConvertedWeights, convert_once
 from polyclip.models.e5_file import (
     CONFIG,
     DIM,
@@ -35,6 +35,7 @@ from polyclip.models.e5_file import (
     find_source,
     name_identity,
 )
+from polyclip.models.shapes import build_without_memory
 from polyclip.models.text_adapter import TextAdapter, check_shapes, read_text_adapter
 
 

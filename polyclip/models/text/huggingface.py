@@ -12,9 +12,9 @@ from torch import Tensor
 
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import BackboneSpec, TextModel, take
-from polyclip.models.converted_weights import build_without_memory
 from polyclip.models.hf import check_sizes, check_weights_size, compute_identity, explain_loading_errors
 from polyclip.models.modules import find_module
+from polyclip.models.shapes import build_without_memory
 
 DEFAULTS = {"pooling": "mean", "prefix": "", "revision": "main"}
 MAX_TOKENS = 512

@@ -16,6 +16,7 @@ from polyclip.core.json import parse_json
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec, take
 from polyclip.models.hf import compute_identity, explain_loading_errors
+from polyclip.models.shapes import without_values
 from polyclip.models.trunk import State, WholeModel
 
 DEFAULTS = {"revision": "main"}
@@ -44,7 +45,7 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
     chosen = take(options, DEFAULTS, "m_clip")
     folder = fetch_folder(argument, chosen["revision"])
     facts = read_config(folder)
-    with torch.device("meta"):
+    with without_values():
         model = build_empty(facts, folder)
     return BackboneSpec(
         name=f"m_clip:{argument}" + (f",revision={chosen['revision']}" if chosen["revision"] != "main" else ""),

@@ -18,6 +18,7 @@ from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import BackboneSpec, parse_image_size, parse_layer_count, take
 from polyclip.models.converted_weights import ConvertedWeights, convert_once
 from polyclip.models.preprocessing import Preprocessing
+from polyclip.models.shapes import without_values
 from polyclip.models.trunk import State, run_below
 from polyclip.models.trunk.vision import TimmEfficientNet
 from polyclip.models.vision._fused import fold_norms, fuse_activations, replace_uneven_padding
@@ -103,7 +104,7 @@ def count_dropped_parameters(number: int, layers: int) -> int:
     """Count the parameters above the stages that are kept."""
     if layers == STAGES:
         return 0
-    with torch.device("meta"):
+    with without_values():
         model: Any = build_empty(number)
     parts = [*list(model.blocks)[layers:], model.conv_head, model.bn2]
     return sum(p.numel() for part in parts for p in part.parameters())
@@ -143,7 +144,7 @@ def convert(number: int, source: Path, folder: Path) -> dict[str, int]:
 
     """
     given = torch.load(source, map_location="cpu", weights_only=True)
-    with torch.device("meta"):
+    with without_values():
         model = build_empty(number)
     wanted = model.state_dict()
     if [v.shape for v in given.values()] != [v.shape for v in wanted.values()]:
@@ -159,7 +160,7 @@ def convert(number: int, source: Path, folder: Path) -> dict[str, int]:
 
 def load(number: int, weights: ConvertedWeights, layers: int) -> nn.Module:
     """Load timm's model with the verified weights, up to the last stage that is kept."""
-    with torch.device("meta"):
+    with without_values():
         model = build_empty(number)
     model.load_state_dict(weights.load("model.safetensors"), strict=True, assign=True)
     if layers < STAGES:

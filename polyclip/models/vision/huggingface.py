@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import BackboneSpec, take
-from polyclip.models.converted_weights import build_without_memory
 from polyclip.models.hf import check_sizes, compute_identity, explain_loading_errors
 from polyclip.models.modules import find_module
+from polyclip.models.shapes import build_without_memory
 from polyclip.models.trunk import State, Trunk, WholeModel
 from polyclip.models.trunk.vision import TransformersViT
 from polyclip.models.vision._images import ImageEncoder

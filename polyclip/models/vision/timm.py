@@ -14,6 +14,7 @@ from polyclip.errors import DataError, UnknownName, WeightsError
 from polyclip.models.backbone import BackboneSpec, parse_image_size, take
 from polyclip.models.hf import explain_loading_errors
 from polyclip.models.preprocessing import Preprocessing
+from polyclip.models.shapes import without_values
 from polyclip.models.trunk import Trunk, WholeModel
 from polyclip.models.trunk.vision import TimmEfficientNet, TimmViT
 from polyclip.models.vision._images import ImageEncoder
@@ -38,7 +39,6 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
 
     """
     import timm
-    import torch
 
     chosen = take(options, {"weights": "", "size": ""}, "timm")
     weights = chosen["weights"]
@@ -46,7 +46,7 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
         raise UnknownName("timm model", argument, timm.list_models())
     if weights and not is_file(Path(weights)):
         raise WeightsError(f"timm:{argument}: weights file {weights} is missing.")
-    with torch.device("meta"):
+    with without_values():
         model = timm.create_model(argument, pretrained=False, num_classes=0)
     own = read_preprocessing(model)
     preprocessing = own if not chosen["size"] else resize_input(model, own, chosen["size"], f"timm:{argument}")
@@ -74,11 +74,10 @@ def load_classifier(name: str, weights: str) -> Classifier | None:
     Known are ImageNet-1k, -12k and -22k in the variants that timm lists, recognized by the number of classes.
     """
     import timm
-    import torch
     from safetensors import safe_open
     from timm.data import infer_imagenet_subset
 
-    with torch.device("meta"):
+    with without_values():
         bare = timm.create_model(name, pretrained=False, num_classes=0)
     key = f"{bare.default_cfg.get('classifier', 'head')}.weight"
     if weights:
