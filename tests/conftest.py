@@ -18,9 +18,9 @@ type_checks.install()  # before polyclip is imported
 LONGEST = (  # the first one fills the cache with captions that others need: those that need none run beside it
     "end_to_end/test_first_light.py",
     "end_to_end/test_several.py",
-    "exporters/test_exports.py",
     "end_to_end/test_resume.py",
     "training/test_auto.py",
+    "exporters/test_exports.py",  # when the first one is done, whose class names it reads
     "models/test_cut.py",
     "studies/test_study.py",
     "studies/test_fewshot.py",

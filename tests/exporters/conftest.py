@@ -19,6 +19,7 @@ from polyclip.languages.resolve import resolve_language
 from polyclip.models.config import ModelConfig
 from polyclip.pipeline import align
 from polyclip.training.config import AlignConfig, OptimizerConfig
+from polyclip.training.options import TEXT_ENCODER
 from tests.toy import write_corpus, write_text_encoder, write_vision_tower
 
 QUICK = OptimizerConfig(epochs=4, batch_size=8, learning_rate=1e-2, tower_learning_rate=1e-2, weight_decay=0.1)
@@ -53,9 +54,9 @@ def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def real(emoji: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on multilingual-e5-small and EfficientNet-Lite0."""
+    """A run on multilingual-e5-small, with the default text adapter, and EfficientNet-Lite0."""
     out = tmp_path_factory.mktemp("runs") / "real"
-    recipe = ModelConfig(vision_tower="efficientnet-lite0:,size=96", method="heads")
+    recipe = ModelConfig(TEXT_ENCODER, "efficientnet-lite0:,size=96", method="heads")
     languages = [resolve_language("sw"), resolve_language("en")]
     align(AlignConfig(languages=languages, recipe=recipe, out=out, corpus=str(emoji), heads=QUICK, towers=QUICK))
     return out
