@@ -34,6 +34,7 @@ from polyclip.report.run_facts import read_facts
 from polyclip.training import checkpoint
 from polyclip.training.auto.budget import Budget
 from polyclip.training.auto.search import finish, search
+from polyclip.training.compute import warn_of_slow_precision
 from polyclip.training.config import AlignConfig, collect_settings
 from polyclip.training.finetune import measure_retention
 from polyclip.training.fold_plan import check_test_split, check_unseen, describe_unlearnt, plan_folds, refuse_folds
@@ -60,6 +61,7 @@ def align(run: AlignConfig) -> Result:
 
     """
     clock = Clock()
+    warn_of_slow_precision(run.compute)
     run = plan_folds(run)
     precision = use_encode_precision(run.encode_precision)
     if run.folds != 1:
@@ -119,6 +121,7 @@ def align_within(run: AlignConfig, budget: Budget) -> tuple[Result, Choice]:
     clock = Clock(started=budget.started)
     refuse_folds(run)
     check_test_split(run)
+    warn_of_slow_precision(run.compute)
     with lock_folder(run.out), use_encode_precision(run.encode_precision):
         check_training_languages(run)
         with keep_random_state(), multiply_at_full_rate():

@@ -31,7 +31,7 @@ from polyclip.models.method import Method
 from polyclip.models.model_file import read_aligner
 from polyclip.training.branch_data import BranchData, Validation, encode_branch
 from polyclip.training.class_names import add_class_names, fold_heads, install_names
-from polyclip.training.compute import check_compute, pick_precision, warn_of_slow_precision
+from polyclip.training.compute import check_compute, pick_precision
 from polyclip.training.config import AlignConfig, OptimizerConfig, collect_settings, get_method
 from polyclip.training.distillation import Teacher, TeacherEmbeddings, load_teacher
 from polyclip.training.loop import Phase, fit
@@ -70,7 +70,6 @@ def prepare_run(run: AlignConfig) -> Work:
 
     """
     check_compute(run.compute)
-    warn_of_slow_precision(run.compute)
     settings = collect_settings(run)
     check_folder(run.out, settings, resume=run.resume)
     distributed.wait()  # all have looked before the first one writes

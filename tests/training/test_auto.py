@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from polyclip import pipeline
 from polyclip.core.durations import format_duration, parse_duration
+from polyclip.core.progress import show_messages
 from polyclip.core.timing import Clock
 from polyclip.data.readers import jsonl
 from polyclip.errors import DataError, PolyclipError, RunError
@@ -24,6 +25,7 @@ from polyclip.models.aligner import load_model
 from polyclip.models.config import ModelConfig
 from polyclip.pipeline import align, align_within
 from polyclip.report.auto import explain_choice
+from polyclip.training import compute
 from polyclip.training.auto import estimate, search
 from polyclip.training.auto.budget import Budget
 from polyclip.training.auto.candidates import CANDIDATES, Candidate, make_trial_run
@@ -231,6 +233,16 @@ def test_where_nothing_can_be_trained_the_error_says_why(
     wide = run(toy, tmp_path / "auto", recipe=replace(run(toy, tmp_path).recipe, dim=384))
     with pytest.raises(RunError, match="None of the candidates could be trained; ridge: not possible: dim is 384"):
         align_within(wide, HOUR)
+
+
+def test_that_bf16_is_slow_here_is_said_once_for_all_candidates(
+    toy: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only(monkeypatch, named("ridge"), Candidate(name="heads", method="heads", epochs=1))
+    monkeypatch.setattr(compute, "has_bf16_hardware", lambda: False)
+    with show_messages():
+        align_within(replace(run(toy, tmp_path / "auto"), compute=compute.Compute(precision="bf16")), HOUR)
+    assert capsys.readouterr().err.count("no instructions for bf16") == 1
 
 
 def test_a_candidate_whose_estimate_does_not_fit_is_skipped_and_the_next_is_tried(
