@@ -56,7 +56,7 @@ def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def real(emoji: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on multilingual-e5-small, with the default text adapter, and EfficientNet-Lite0."""
     out = tmp_path_factory.mktemp("runs") / "real"
-    recipe = ModelConfig(TEXT_ENCODER, "efficientnet-lite0:,size=96", method="heads")
+    recipe = ModelConfig(text_encoder=TEXT_ENCODER, vision_tower="efficientnet-lite0:,size=96", method="heads")
     languages = [resolve_language("sw"), resolve_language("en")]
     align(AlignConfig(languages=languages, recipe=recipe, out=out, corpus=str(emoji), heads=QUICK, towers=QUICK))
     return out
