@@ -72,17 +72,53 @@ def compute_recall(records: Sequence[Record], languages: Sequence[str], k: int =
 
 def compute_recall_over_seeds(records: Sequence[Record], languages: Sequence[str], k: int = 10) -> Estimate:
     """Compute recall@k with an interval from resampled concept groups and resampled seeds."""
+    each = draw_recalls(records, languages, k)
+    low, high = np.percentile((each * draw_seeds(*each.shape)).sum(1), [2.5, 97.5])
+    return Estimate(float(np.nanmean(compute_mean_hits(records, languages, k))), float(low), float(high))
+
+
+def compute_share_over_seeds(
+    records: Sequence[Record], reference: Sequence[Record], languages: Sequence[str], k: int = 10
+) -> Estimate | None:
+    """Compute the ratio of recall@k to a reference's over the seeds that both were trained with.
+
+    Concept groups and seeds are resampled, those of both together.
+
+    Args:
+        records: Records of one cell, one per seed.
+        reference: Records of the reference.
+        languages: Language codes.
+        k: Cut-off, >= 1.
+
+    Returns:
+        The ratio with its interval; None where they have no seed in common.
+
+    """
+    others = {record["cell"]["seed"]: record for record in reference}
+    own = [record for record in records if record["cell"]["seed"] in others]
+    if not own:
+        return None
+    other = [others[record["cell"]["seed"]] for record in own]
+    above, below = draw_recalls(own, languages, k), draw_recalls(other, languages, k)
+    often = draw_seeds(*above.shape)
+    low, high = np.percentile((above * often).sum(1) / np.maximum((below * often).sum(1), 1e-9), [2.5, 97.5])
+    whole, base = (float(np.nanmean(compute_mean_hits(found, languages, k))) for found in (own, other))
+    return Estimate(whole / base, float(low), float(high))
+
+
+def draw_recalls(records: Sequence[Record], languages: Sequence[str], k: int) -> np.ndarray:
+    """Draw recall@k of each seed, with resampled concept groups: [draw, seed]."""
     known = ~np.isnan(compute_mean_hits(records, languages, k))
     bootstrap = Bootstrap([group for group, is_ in zip(records[0]["groups"], known, strict=True) if is_])
     columns = [compute_hits(record, languages, k)[known] for record in records]
     sums = np.stack([np.bincount(bootstrap.index, column, bootstrap.weights.shape[1]) for column in columns], axis=1)
     sizes = np.bincount(bootstrap.index, minlength=bootstrap.weights.shape[1])
-    each = (bootstrap.weights @ sums) / (bootstrap.weights @ sizes)[:, None]  # [draw, seed]
-    often = np.random.default_rng(0).multinomial(
-        len(records), np.full(len(records), 1 / len(records)), size=len(each)
-    ) / len(records)
-    low, high = np.percentile((each * often).sum(1), [2.5, 97.5])
-    return Estimate(float(np.mean(columns)), float(low), float(high))
+    return (bootstrap.weights @ sums) / (bootstrap.weights @ sizes)[:, None]
+
+
+def draw_seeds(draws: int, seeds: int) -> np.ndarray:
+    """Draw which seeds count how much, as often as there are seeds: [draw, seed], each draw sums to 1."""
+    return np.random.default_rng(0).multinomial(seeds, np.full(seeds, 1 / seeds), size=draws) / seeds
 
 
 def compute_share(

@@ -6,10 +6,9 @@ from polyclip.studies.cells import LongSpec
 from polyclip.studies.drawing import FRESH, draw_traces, label_start
 from polyclip.studies.figures import (
     Record,
-    compute_recall,
-    compute_share,
+    compute_recall_over_seeds,
+    compute_share_over_seeds,
     compute_spread,
-    format_share,
     list_trained_languages,
     list_unseen_languages,
 )
@@ -76,9 +75,9 @@ def table(results: Results) -> Sheet:
             (
                 label_start(method, start),
                 f"{100 * average(records, 'validation'):.1f}",
-                compute_recall(records, trained).format_percent(),
+                compute_recall_over_seeds(records, trained).format_percent(),
                 format_share(records, reference, trained),
-                compute_recall(records, others).format_percent(),
+                compute_recall_over_seeds(records, others).format_percent(),
                 format_share(records, reference, others),
                 format_retention(records, TEXT),
                 format_retention(records, VISION),
@@ -105,12 +104,19 @@ def describe(results: Results, trained: list[str], others: list[str]) -> str:
     return (
         f"at most {setting.steps} steps of {setting.batch} pairs, validated every {EVERY} steps, ended after "
         f"{PATIENCE} validations without a new best; validation: mean recall@1/5/10 of the best one; then text to "
-        "image recall@10 on test concepts, percent [95 % over concept groups], trained: "
-        f"{', '.join(trained)}; unseen: {', '.join(others)}; of full: from the same start; text encoder, ImageNet "
-        "class: as in the study of forgetting; best step, core s: training up to the best validation, in processor "
-        "seconds; rate: the best one of those tried with seed 0 from fresh heads; seeds: how many, and the spread of "
-        f"the trained languages over them; where the best step is {setting.steps}, validation still rose at the end"
+        "image recall@10 on test concepts, percent [95 % over concept groups and seeds], trained: "
+        f"{', '.join(trained)}; unseen: {', '.join(others)}; of full: from the same start, over the seeds that both "
+        "have; text encoder, ImageNet class: as in the study of forgetting; best step, core s: training up to the best "
+        "validation, in processor seconds; rate: the best one of those tried with seed 0 from fresh heads; seeds: how "
+        "many, and the spread of the trained languages over them; where the best step is "
+        f"{setting.steps}, validation still rose at the end"
     )
+
+
+def format_share(records: list[Record], reference: list[Record] | None, languages: list[str]) -> str:
+    """Format recall relative to the reference; a dash where it was not trained with any of the seeds."""
+    share = compute_share_over_seeds(records, reference or [], languages)
+    return "-" if share is None else share.format_ratio()
 
 
 def average(records: list[Record], key: str) -> float:
@@ -129,11 +135,12 @@ def verdict(results: Results) -> str:
     if reference is None:
         return "Cannot tell: `full` was not run from fresh heads."
     trained = list_trained_languages(reference[0])
-    shares = {
-        method: compute_share(records, reference, trained)
+    found = {
+        method: compute_share_over_seeds(records, reference, trained)
         for (method, start), records in results.records.items()
         if start == FRESH and method != REFERENCE
     }
+    shares = {method: share for method, share in found.items() if share is not None}
     if not shares:
         return "Cannot tell: nothing but `full` was run from fresh heads."
     sides = {
@@ -142,8 +149,8 @@ def verdict(results: Results) -> str:
         "not told apart from it": [method for method, share in shares.items() if share.low <= 1 <= share.high],
     }
     said = "; ".join(
-        f"{place}: {', '.join(f'{method} {shares[method].format_ratio()}' for method in found)}"
-        for place, found in sides.items()
-        if found
+        f"{place}: {', '.join(f'{method} {shares[method].format_ratio()}' for method in methods)}"
+        for place, methods in sides.items()
+        if methods
     )
-    return f"From fresh heads, on trained languages, {said}. Intervals are over concepts, not over seeds."
+    return f"From fresh heads, on trained languages, {said}. Intervals are over concepts and the seeds that both have."
