@@ -1,7 +1,7 @@
 """Registry of plug-ins: the name of a method, encoder, reader or benchmark is the name of its file."""
 
 import sys
-from functools import cache
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
@@ -82,12 +82,11 @@ def find(kind: str, name: str) -> ModuleType:
 
 def find_entry_points(kind: str) -> EntryPoints:
     """The entry points of other packages for a kind of plug-in."""
-    folders = [Path(place or ".") for place in sys.path]
-    return read_entry_points(kind, tuple((folder, folder.stat().st_mtime_ns) for folder in folders if folder.exists()))
+    return read_entry_points(kind, tuple((place, find_change(place)) for place in sys.path))
 
 
-@cache
-def read_entry_points(kind: str, places: tuple[tuple[Path, int], ...]) -> EntryPoints:
+@lru_cache(maxsize=32)
+def read_entry_points(kind: str, places: tuple[tuple[str, int], ...]) -> EntryPoints:
     """The same, read again only after something was installed: it takes ten milliseconds or more.
 
     Args:
@@ -96,3 +95,11 @@ def read_entry_points(kind: str, places: tuple[tuple[Path, int], ...]) -> EntryP
 
     """
     return entry_points(group=f"polyclip.{kind}")
+
+
+def find_change(place: str) -> int:
+    """When a folder that Python imports from was changed last; 0 where it cannot be read."""
+    try:
+        return Path(place or ".").stat().st_mtime_ns
+    except OSError:
+        return 0

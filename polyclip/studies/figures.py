@@ -103,7 +103,7 @@ def compute_share_over_seeds(
     often = draw_seeds(*above.shape)
     low, high = np.percentile((above * often).sum(1) / np.maximum((below * often).sum(1), 1e-9), [2.5, 97.5])
     whole, base = (float(np.nanmean(compute_mean_hits(found, languages, k))) for found in (own, other))
-    return Estimate(whole / base, float(low), float(high))
+    return Estimate(whole / max(base, 1e-9), float(low), float(high))
 
 
 def draw_recalls(records: Sequence[Record], languages: Sequence[str], k: int) -> np.ndarray:

@@ -39,3 +39,14 @@ def test_a_package_that_is_installed_meanwhile_is_found(tmp_path: Path, monkeypa
     assert "stamps" in list_names("readers")
     with pytest.raises(UnknownName, match="postcards"):
         find("readers", "postcards")
+
+
+def test_a_folder_that_is_not_there_or_cannot_be_read_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = list_names("readers")
+    (tmp_path / "file").write_text("", "utf-8")
+    for place in (tmp_path / "none", tmp_path / "file" / "below", ""):
+        monkeypatch.setattr(sys, "path", [*sys.path, str(place)])
+    monkeypatch.chdir(tmp_path)
+    assert list_names("readers") == before

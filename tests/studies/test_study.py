@@ -23,6 +23,7 @@ from polyclip.studies import plan, runner
 from polyclip.studies.cells import CACHED, Cell, LongSpec, build_config, train
 from polyclip.studies.drawing import FRESH, draw_traces
 from polyclip.studies.figures import (
+    Estimate,
     compute_mean_hits,
     compute_recall,
     compute_share,
@@ -196,6 +197,8 @@ def test_a_share_is_of_the_seeds_that_both_have_and_its_interval_of_groups_and_s
     more = [*both, record(replace(cell, seed=2), good)]  # a seed that the reference does not have
     assert compute_share_over_seeds(more, reference, ["sw"]) == share
     assert compute_share_over_seeds(more[2:], reference, ["sw"]) is None
+    nothing = [record(cell, {"sw": [50, 50, 50, 50], "de": [0]})]
+    assert compute_share_over_seeds(nothing, nothing, ["sw"]) == Estimate(0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("name", OF_THE_PAPER)
