@@ -143,6 +143,14 @@ def format_share(records: Sequence[Record], reference: Sequence[Record] | None, 
     return "-" if reference is None else compute_share(records, reference, languages).format_ratio()
 
 
+def format_share_over_seeds(
+    records: Sequence[Record], reference: Sequence[Record] | None, languages: Sequence[str]
+) -> str:
+    """Format recall relative to the reference over seeds; a dash without one, or without a seed in common."""
+    share = compute_share_over_seeds(records, reference or [], languages)
+    return "-" if share is None else share.format_ratio()
+
+
 def compute_spread(records: Sequence[Record], languages: Sequence[str], k: int = 10) -> float:
     """Compute the standard deviation of recall@k over seeds; 0 for one seed."""
     values = [float(np.nanmean(compute_hits(record, languages, k))) for record in records]

@@ -9,6 +9,7 @@ from polyclip.studies.figures import (
     compute_recall_over_seeds,
     compute_share_over_seeds,
     compute_spread,
+    format_share_over_seeds,
     list_trained_languages,
     list_unseen_languages,
 )
@@ -76,9 +77,9 @@ def table(results: Results) -> Sheet:
                 label_start(method, start),
                 f"{100 * average(records, 'validation'):.1f}",
                 compute_recall_over_seeds(records, trained).format_percent(),
-                format_share(records, reference, trained),
+                format_share_over_seeds(records, reference, trained),
                 compute_recall_over_seeds(records, others).format_percent(),
-                format_share(records, reference, others),
+                format_share_over_seeds(records, reference, others),
                 format_retention(records, TEXT),
                 format_retention(records, VISION),
                 f"{sum(line['step'] for line in best) / len(best):.0f}",
@@ -111,12 +112,6 @@ def describe(results: Results, trained: list[str], others: list[str]) -> str:
         "many, and the spread of the trained languages over them; where the best step is "
         f"{setting.steps}, validation still rose at the end"
     )
-
-
-def format_share(records: list[Record], reference: list[Record] | None, languages: list[str]) -> str:
-    """Format recall relative to the reference; a dash where it was not trained with any of the seeds."""
-    share = compute_share_over_seeds(records, reference or [], languages)
-    return "-" if share is None else share.format_ratio()
 
 
 def average(records: list[Record], key: str) -> float:
