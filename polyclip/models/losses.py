@@ -36,6 +36,7 @@ class LossInputs:
     scale: Float[Tensor, ""]  # inverse temperature, > 0
     bias: Float[Tensor, ""]  # added to the logits of the sigmoid loss
     positives: Positives | None = None  # of these concepts, where they were found before
+    products: torch.dtype | None = None  # format in which InfoNCE multiplies its gradient; None: as the embeddings
 
 
 def info_nce(batch: LossInputs) -> Float[Tensor, ""]:
@@ -55,7 +56,8 @@ def info_nce(batch: LossInputs) -> Float[Tensor, ""]:
     positives = find_positives(batch.concept) if batch.positives is None else batch.positives
     pairs = zip(*(rows.reshape(-1, *rows.shape[-2:]) for rows in (batch.text, batch.image)), strict=True)
     # Member by member: matrices that stay in the processor's cache.
-    return torch.stack([cross_entropy(text, image, batch.scale, positives) for text, image in pairs]).mean()
+    given = batch.scale, positives, batch.products
+    return torch.stack([cross_entropy(text, image, *given) for text, image in pairs]).mean()
 
 
 def find_positives(concept: Int[Tensor, " pair"]) -> Positives:
@@ -69,61 +71,80 @@ def find_positives(concept: Int[Tensor, " pair"]) -> Positives:
 
 
 def cross_entropy(
-    text: Float[Tensor, "pair dim"], image: Float[Tensor, "pair dim"], scale: Float[Tensor, ""], positives: Positives
+    text: Float[Tensor, "pair dim"],
+    image: Float[Tensor, "pair dim"],
+    scale: Float[Tensor, ""],
+    positives: Positives,
+    products: torch.dtype | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy of scaled similarities along both axes, in nats."""
-    with torch.no_grad():
-        largest = (
-            float(scale * text.norm(dim=1).max() * image.norm(dim=1).max()) if text.device.type == "cpu" else SMALL
-        )
-    if not largest < SMALL:
-        return CrossEntropyBothWays.apply(at_least_float32(scale * text @ image.T), positives, sum_each_way)
-    bits = at_least_float32(scale * LOG2_E * text @ image.T)
-    return CrossEntropyBothWays.apply(bits, positives, sum_at_once)
+    """Mean cross-entropy of scaled similarities along both axes, in nats.
+
+    Args:
+        text: Embeddings of texts.
+        image: Of images.
+        scale: Of their products.
+        positives: Places that count as right.
+        products: Format in which the gradient is multiplied; None: that of the logits.
+
+    """
+    return CrossEntropyBothWays.apply(text, image, scale, positives, products)
 
 
 class CrossEntropyBothWays(torch.autograd.Function):
     """Mean cross-entropy of logits [pair, pair] along both axes with the same positives.
 
-    The gradient is made with the loss, in one matrix; autograd keeps and reads a dozen, which took longer than the
-    products.
+    The gradient of the logits is made with the loss, in one matrix; autograd keeps and reads a dozen, which took longer
+    than the products.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, positives: Positives, sums: Callable[[Tensor, Positives], tuple[Tensor, Tensor]]
+        ctx: Any, text: Tensor, image: Tensor, scale: Tensor, positives: Positives, products: torch.dtype | None
     ) -> Tensor:
-        """Compute the loss, and its gradient for `backward`."""
-        total, gradient = sums(logits, positives)
-        ctx.weight = 0.5 / len(logits)
-        ctx.save_for_backward(gradient)
-        return total * ctx.weight
+        """Compute the loss, and the gradient of the logits for `backward`."""
+        at_once = text.device.type != "cpu" or find_largest(text, image, scale) < SMALL
+        factor = scale * LOG2_E if at_once else scale
+        logits = at_least_float32((factor * text) @ image.T)
+        total, gradient = (sum_at_once if at_once else sum_each_way)(logits, positives)
+        ctx.save_for_backward(text, image, scale, gradient.to(products or gradient.dtype))
+        return total * (0.5 / len(text))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
-        """Scale the gradient made before."""
-        (gradient,) = ctx.saved_tensors
-        return gradient * (outer * ctx.weight), None, None
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor | None, Tensor, None, None]:
+        """Multiply the gradient of the logits out."""
+        text, image, scale, gradient = ctx.saved_tensors
+        weight = outer * (0.5 / len(text))
+        of_text = (gradient @ image.to(gradient.dtype)).to(text.dtype)
+        of_image = None
+        if ctx.needs_input_grad[1]:
+            of_image = (gradient.T @ text.to(gradient.dtype)).to(image.dtype).mul_(weight * scale)
+        of_scale = weight * (of_text * text).sum().to(scale.dtype)
+        return of_text.mul_(weight * scale), of_image, of_scale, None, None
+
+
+def find_largest(text: Float[Tensor, "pair dim"], image: Float[Tensor, "pair dim"], scale: Float[Tensor, ""]) -> float:
+    """No logit is larger."""
+    return float(scale * text.norm(dim=1).max() * image.norm(dim=1).max())
 
 
 def sum_at_once(bits: Tensor, positives: Positives) -> tuple[Tensor, Tensor]:
-    """Cross-entropy along both axes, summed, and its gradient, from one exponential of each logit.
+    """Cross-entropy along both axes, summed, and the logits' gradient, from one exponential of each.
 
     Args:
-        bits: Logits divided by ln 2, [pair, pair], none larger than `SMALL` / ln 2: to take a power of 2 is four times
-            as fast as to take one of e.
+        bits: Logits divided by ln 2, [pair, pair], none larger than `SMALL` / ln 2; overwritten. To take a power of 2
+            is four times as fast as to take one of e.
         positives: Their positives.
 
     """
     share = positives.share.to(bits.dtype)
     of_positives = bits.view(-1)[positives.place].double() @ positives.share
-    size = bits.exp2()
+    size = bits.exp2_()
     down, across = size.sum(-2, keepdim=True), size.sum(-1, keepdim=True)
     total = (down.double().log2().sum() + across.double().log2().sum() - 2 * of_positives) / LOG2_E
     gradient = size.mul_(1 / down + 1 / across)
     gradient.view(-1)[positives.place] -= 2 * share
-    return total.to(bits.dtype), gradient.mul_(1 / LOG2_E)
+    return total.to(bits.dtype), gradient
 
 
 def sum_each_way(logits: Tensor, positives: Positives) -> tuple[Tensor, Tensor]:

@@ -179,7 +179,7 @@ def open_step(
         yield step
         return
     draw, pairs = partial(draw_pairs, accelerator, phase), phase.pairs
-    with open_member_threads(accelerator, aligner, phase.objective, draw) as members:
+    with open_member_threads(accelerator, aligner, phase.objective, draw, optimizer.optimizer) as members:
         if members is None:
             yield step
             return
@@ -280,8 +280,11 @@ def run_step(
     if not math.isfinite(loss):
         why = explain_divergence(model, phase.pairs, shown, taught=phase.taught)
         raise RunError(f"The loss is {loss} at step {number} of {phase.name}. {why}")
-    compute.clip_gradients(accelerator, model, phase.settings.clip)
-    optimizer.step()
+    if members is not None:
+        members.update(phase.settings.clip)
+    else:
+        compute.clip_gradients(accelerator, model, phase.settings.clip)
+        optimizer.step()
     return loss
 
 

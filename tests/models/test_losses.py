@@ -179,6 +179,23 @@ def test_info_nce_of_products_in_bf16_sums_in_float32() -> None:
     torch.testing.assert_close(found, wanted, atol=0.01, rtol=0)  # sums in bf16 are off by more than 0.05
 
 
+def test_a_gradient_multiplied_in_bf16_is_rounded_and_the_loss_is_not() -> None:
+    rows = [normalize(torch.randn(300, 16)) for _ in range(2)]
+    found = []
+    for products in (None, torch.bfloat16):
+        leaves = [row.clone().requires_grad_() for row in [*rows, torch.tensor(20.0)]]
+        text, image, scale = leaves
+        concept = torch.arange(300) // 2
+        loss = info_nce(LossInputs(text, image, concept, scale, torch.zeros(()), products=products))
+        loss.backward()
+        assert all(leaf.grad is not None and leaf.grad.dtype == torch.float32 for leaf in leaves)
+        found.append((loss.item(), *(leaf.grad for leaf in leaves)))
+    exact, rounded = found
+    assert exact[0] == rounded[0] and not torch.equal(exact[1], rounded[1])
+    for wanted, near in zip(exact[1:], rounded[1:], strict=True):
+        torch.testing.assert_close(near, wanted, rtol=0.01, atol=0.01 * wanted.abs().max().item())
+
+
 @pytest.mark.parametrize("loss", sorted(LOSSES.values(), key=lambda loss: loss.__name__))
 def test_members_learn_alone(loss: Callable[[LossInputs], Tensor]) -> None:
     parts = [(normalize(torch.randn(5, 3)), normalize(torch.randn(5, 3))) for _ in range(2)]
