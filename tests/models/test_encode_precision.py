@@ -117,8 +117,15 @@ def test_a_cpu_without_the_instructions_multiplies_the_same_numbers_as_float32(
 def test_the_faster_format_is_measured(
     seconds: dict[torch.dtype, float], worthwhile: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "measure_seconds", lambda matrix: seconds.get(matrix.dtype, 2))
+    threads: set[int] = set()
+
+    def measure(matrix: torch.Tensor) -> float:
+        threads.add(torch.get_num_threads())
+        return seconds.get(matrix.dtype, 2)
+
+    monkeypatch.setattr(products, "measure_seconds", measure)
     assert [products.is_worthwhile.__wrapped__(dtype) for dtype in seconds] == worthwhile
+    assert threads == {1}  # several would wait for each other where another process has one of the cores
 
 
 ODD = ["", "😀", "👨‍👩‍👧‍👦🏽" * 3, "🏳️‍🌈", "a" * 10_000, "mbwa " * 2_000, "ﷺ" * 3_000, "\u0301" * 50 + "a", "\u200d"]

@@ -28,7 +28,7 @@ from polyclip.models.backbone import describe
 from polyclip.models.encoding import build_encoder, encode_items, get_inference_form
 from polyclip.models.preprocessing import Preprocessing
 from polyclip.models.vision import _efficientnet_lite
-from polyclip.models.vision._fused import ClippedConv2d
+from polyclip.models.vision._fused import FusedConv2d
 
 RECOGNISED = {"2602": "umbrella", "1F528": "hammer", "1F3BB": "violin", "1F34C": "banana"}
 
@@ -269,17 +269,18 @@ def test_unknown_towers_suggest() -> None:
     ["efficientnet-lite0:depths,size=96", "efficientnet-lite0:,size=100", "efficientnet-lite1:,size=132,layers=4"],
 )
 def test_the_form_for_cpus_is_the_same_function(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With even and odd maps, where TensorFlow's padding differs, and with and without oneDNN's operation."""
+    """With even and odd maps, where TensorFlow's padding differs, and with and without oneDNN's operations."""
     spec = describe("towers", name)
     items = list(pictures(CORPORA / "emoji", "noto").values())[:5]
     wanted = encode_items(get_inference_form(spec.build()), items, lambda rows: None)
     fused = build_encoder(spec, precision="fp32")
     assert not any(type(module).__name__ == "Conv2dSame" for module in fused.modules())
-    assert sum(type(module) is ClippedConv2d for module in fused.modules()) > 9
+    assert sum(type(module) is FusedConv2d for module in fused.modules()) > 9
+    assert not any(type(module) is torch.nn.Conv2d for module in fused.modules())
     torch.testing.assert_close(encode_items(fused, items, lambda rows: None), wanted, atol=1e-4, rtol=1e-4)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     plain = build_encoder(spec, precision="fp32")
-    assert not any(type(module) is ClippedConv2d for module in plain.modules())
+    assert not any(type(module) is FusedConv2d for module in plain.modules())
     torch.testing.assert_close(encode_items(plain, items, lambda rows: None), wanted, atol=1e-4, rtol=1e-4)
 
 
@@ -294,7 +295,7 @@ def test_small_maps_of_several_batches_go_through_the_last_stages_together(name:
     with torch.inference_mode():
         found = encoder(**inputs)
     assert encoder.budget == 16
-    assert seen == ({"first": [4, 4, 3], "last": [11]} if "depths" in name else {"first": [11], "last": [11]})
+    assert seen == ({"first": [2, 2, 2, 2, 2, 1], "last": [11]} if "depths" in name else {"first": [11], "last": [11]})
     with torch.inference_mode():
         alone = torch.cat([encoder(bytes=row[None]) for row in inputs["bytes"]])
     torch.testing.assert_close(found, alone, atol=1e-4, rtol=1e-4)

@@ -51,11 +51,13 @@ def attend_in_blocks(
     """Self-attention of captions that stand in blocks, under the mask of `hide_others`."""
     count, size = blocks.tokens.shape
     heads = len(mask) // count
-    placed = mapped[blocks.tokens.view(-1)].view(count, size, 3, heads, -1).permute(2, 0, 3, 1, 4).float()
+    parts = mapped[blocks.tokens.view(-1)].view(count, size, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    placed = parts.to(torch.float32, memory_format=torch.contiguous_format)  # moved and cast in one pass
     query, key, value = placed.reshape(3, count * heads, size, -1)
     scores = torch.baddbmm(mask, query, key.transpose(1, 2), alpha=query.shape[-1] ** -0.5)
     mixed = torch.bmm(scores.softmax(-1), value).view(count, heads, size, -1).transpose(1, 2)
-    return mixed.reshape(count * size, -1)[blocks.places]
+    back = mixed.to(mapped.dtype, memory_format=torch.contiguous_format)
+    return back.reshape(count * size, -1)[blocks.places]
 
 
 @lru_cache(maxsize=32)  # all layers attend to the same captions, of each thread that encodes; 1 MB each

@@ -21,7 +21,7 @@ from polyclip.models.preprocessing import Preprocessing
 from polyclip.models.shapes import without_values
 from polyclip.models.trunk import State, run_below
 from polyclip.models.trunk.vision import TimmEfficientNet
-from polyclip.models.vision._fused import fold_norms, fuse_activations, replace_uneven_padding
+from polyclip.models.vision._fused import fold_norms, fuse_convolutions, replace_uneven_padding
 from polyclip.models.vision._images import ImageEncoder
 from polyclip.models.vocabulary.classes import Classifier, list_synsets
 
@@ -34,8 +34,9 @@ SIZES = {0: 224, 1: 240, 2: 260}
 DIM = 1280
 FIRST_DEPTH = 2  # of seven stages; the first two see strokes and colours only
 STAGES = 7
-TOGETHER = 4  # batches of the first stages that go through the others as one, on a CPU
-DEEP = 5  # position in the trunk from which they do
+FEW = 2  # images a batch on a CPU, whose large maps a core's cache then holds
+TOGETHER = 8  # such batches that go through the last stages as one, where maps are small and weights large
+DEEP = 6  # position in the trunk from which they do
 CHANNELS = {
     0: (16, 24, 40, 80, 112, 192, 320),
     1: (16, 24, 40, 80, 112, 192, 320),
@@ -200,17 +201,16 @@ class EfficientNetLite(ImageEncoder):
     def fuse_for_cpu(self) -> None:
         """Take padding and activations of an inference form into its convolutions, and batches apart, in place."""
         replace_uneven_padding(self.model, self.preprocessing.size)
-        fuse_activations(self.model)
-        self.budget *= TOGETHER
+        fuse_convolutions(self.model)
+        self.budget = FEW * TOGETHER
 
     def finish(self, state: State, position: int) -> Float[Tensor, "image dim"]:
         """Features from the hidden state at `position` of the trunk; for encoding on a CPU alone, large maps of a few
         images at a time, which stay in a core's cache, and small ones of all, for which weights are read once.
         """
-        few = ImageEncoder.budget
-        if position or self.budget == few or len(self.trunk.layers) < DEEP:
+        if position or self.budget == ImageEncoder.budget or len(self.trunk.layers) < DEEP:
             return super().finish(state, position)
-        places = range(0, len(next(iter(state.values()))), few)
-        batches = [{name: tensor[place : place + few] for name, tensor in state.items()} for place in places]
+        places = range(0, len(next(iter(state.values()))), FEW)
+        batches = [{name: tensor[place : place + FEW] for name, tensor in state.items()} for place in places]
         parts = [run_below(self.trunk, self.start(batch), DEEP) for batch in batches]
         return super().finish({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, DEEP)

@@ -1,9 +1,11 @@
 """EfficientNet-Lite with fewer passes over memory: for encoding on a CPU alone, the same function up to rounding.
 
 BatchNorm goes into the convolution before it, TensorFlow's uneven padding into the kernel, ReLU6 into oneDNN's
-convolution. In these blocks the order of the children is the order of the computation; a test compares outputs.
+convolution, which reads its weights in an order of its own. In these blocks the order of the children is the order of
+the computation; a test compares outputs.
 """
 
+import itertools
 from typing import Any
 
 import torch
@@ -59,29 +61,42 @@ def pad_evenly(layer: nn.Conv2d, size: int) -> nn.Conv2d:
     return twin.eval()
 
 
-class ClippedConv2d(nn.Module):
-    """A convolution whose result is clipped to [0, 6] while it is in the cache: oneDNN's, with ReLU6 inside."""
+class FusedConv2d(nn.Module):
+    """A convolution by oneDNN, its weights in the order in which it reads them, its result clipped to [0, 6] on wish.
 
-    def __init__(self, layer: nn.Conv2d) -> None:
+    torch itself orders the weights at each call, gives some convolutions of few images to a slower product, and clips
+    in a pass of its own.
+
+    Args:
+        layer: The convolution.
+        clipped: Whether a ReLU6 follows.
+
+    """
+
+    def __init__(self, layer: nn.Conv2d, clipped: bool) -> None:
         super().__init__()
-        self.weight, self.bias = layer.weight, layer.bias
+        self.bias = layer.bias
         self.where = [list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups]
+        self.clip = ("hardtanh", [0.0, SIX], "") if clipped else ("none", [], "")
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(layer.weight.detach(), *self.where)
 
     def forward(self, maps: Float[Tensor, "image channel height width"]) -> Float[Tensor, "image out height2 width2"]:
-        """Apply convolution and ReLU6."""
-        clip = ("hardtanh", [0.0, SIX], "")
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(maps, self.weight, self.bias, *self.where, *clip)
+        """Apply the convolution, and ReLU6."""
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(maps, self.weight, self.bias, *self.where, *self.clip)
         return found
 
 
-def fuse_activations(model: nn.Module) -> None:
-    """Put each ReLU6 into the plain convolution before it, where this torch has oneDNN's operation; in place."""
+def fuse_convolutions(model: nn.Module) -> None:
+    """Run plain convolutions by oneDNN, each with the ReLU6 after it, where this torch has its operations; in place."""
     operations: Any = torch.ops.mkldnn
-    if not torch.backends.mkldnn.is_available() or not hasattr(operations, "_convolution_pointwise"):
+    wanted = ("_convolution_pointwise", "_reorder_convolution_weight")
+    if not torch.backends.mkldnn.is_available() or not all(hasattr(operations, name) for name in wanted):
         return
     for module in list(model.modules()):
-        children = list(module.named_children())
-        for (name, layer), (after, activation) in zip(children, children[1:], strict=False):
-            if type(layer) is nn.Conv2d and isinstance(activation, nn.ReLU6):
-                setattr(module, name, ClippedConv2d(layer))
-                setattr(module, after, nn.Identity())
+        children = [*module.named_children(), ("", None)]
+        for (name, layer), (after, activation) in itertools.pairwise(children):
+            if type(layer) is nn.Conv2d:
+                clipped = isinstance(activation, nn.ReLU6)
+                setattr(module, name, FusedConv2d(layer, clipped))
+                if clipped:
+                    setattr(module, after, nn.Identity())
