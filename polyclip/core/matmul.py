@@ -1,4 +1,4 @@
-"""Float32 matrix products at the full rate of a CPU.
+"""oneDNN in torch: its operations, and float32 matrix products at the full rate of a CPU.
 
 torch gives them to MKL, which runs at half the rate on AMD processors with AVX-512. Where oneDNN may use bf16, torch
 gives them to oneDNN instead, which runs at the full rate, and still computes in float32 unless the processor has matrix
@@ -18,6 +18,17 @@ ALLOWED = "bf16"
 ROUNDING = 1e-4  # of a sum of 512 products: float32 errs by less than a tenth, bf16 by more than a hundred times
 _lock = threading.Lock()
 _state: dict[str, Any] = {"users": 0, "before": None}
+
+
+def find_operations(*names: str) -> Any:
+    """torch's operations of oneDNN; None where this torch lacks one of these names, which are internal ones.
+
+    Args:
+        names: Such as `_linear_pointwise`.
+
+    """
+    found: Any = torch.ops.mkldnn
+    return found if torch.backends.mkldnn.is_available() and all(hasattr(found, name) for name in names) else None
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from polyclip.core.encode_precision import BF16, INT8
+from polyclip.core.matmul import find_operations
 from polyclip.core.threads import open_workers
 
 SIDE = 256  # of the square matrices that tell which format is faster
@@ -73,11 +74,11 @@ class Bf16Product:
 
 
 def order_weight(weight: Tensor) -> Tensor | None:
-    """A weight in the order in which oneDNN reads it, which is otherwise made for each product; None: it cannot be."""
-    operations: Any = torch.ops.mkldnn
-    if not torch.backends.mkldnn.is_available() or not hasattr(operations, "_reorder_linear_weight"):
-        return None
-    if not operations._is_mkldnn_bf16_supported():
+    """A weight in bf16 in the order in which oneDNN reads it, which is otherwise made for each product; None: there is
+    none here.
+    """
+    operations = find_operations("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
+    if operations is None or not operations._is_mkldnn_bf16_supported():
         return None
     ordered: Tensor = operations._reorder_linear_weight(weight)
     return ordered

@@ -6,7 +6,6 @@ the computation; a test compares outputs.
 """
 
 import itertools
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from polyclip.core.matmul import find_operations
 from polyclip.models.modules import find_module
 
 SIX = 6.0  # where ReLU6 ends
@@ -88,9 +88,7 @@ class FusedConv2d(nn.Module):
 
 def fuse_convolutions(model: nn.Module) -> None:
     """Run plain convolutions by oneDNN, each with the ReLU6 after it, where this torch has its operations; in place."""
-    operations: Any = torch.ops.mkldnn
-    wanted = ("_convolution_pointwise", "_reorder_convolution_weight")
-    if not torch.backends.mkldnn.is_available() or not all(hasattr(operations, name) for name in wanted):
+    if find_operations("_convolution_pointwise", "_reorder_convolution_weight") is None:
         return
     for module in list(model.modules()):
         children = [*module.named_children(), ("", None)]
