@@ -148,11 +148,18 @@ def draw_panel(every: list[dict[str, Any]], kind: str, panel: Any) -> None:
     memory.plot(where, [cell["peak_mb"] for cell in cells], "s--", color="#d55e00")
     memory.set_ylim(0, 1.1 * max(cell["peak_mb"] for cell in every))
     memory.grid(visible=False)
-    low, *between, high = sorted(seconds)
-    ticks = [low, *between[len(between) // 2 : len(between) // 2 + 1], high]
-    panel.set(xscale="log", yscale="log", xlabel=TITLES[kind], ylim=(low / 1.5, high * 1.5))
+    ticks, (low, high) = choose_ticks(seconds), (min(seconds) / 1.5, max(seconds) * 1.5)
+    panel.set(xscale="log", yscale="log", xlabel=TITLES[kind], ylim=(low, high))
     panel.set_xticks(where, [f"{at:,}" for at in where])
     panel.set_yticks(ticks, [f"{tick:.2g}" for tick in ticks])
     panel.minorticks_off()
     panel.set_ylabel(f"{'training' if TIMED_KEY[kind] == 'train' else 'encoding'}, s (solid)", color=GREEN)
     memory.set_ylabel("peak memory, MB (dashed)", color="#d55e00")
+
+
+def choose_ticks(values: list[float]) -> list[float]:
+    """The least, a middle and the largest value, without a middle one whose label would overlap another's."""
+    low, *between, high = sorted(values)
+    room = (high / low * 2.25) ** 0.08  # a twelfth of the axis, which reaches from low / 1.5 to 1.5 high
+    middle = [value for value in between[len(between) // 2 : len(between) // 2 + 1] if low * room < value < high / room]
+    return [low, *middle, high]
