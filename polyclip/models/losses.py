@@ -102,7 +102,8 @@ class CrossEntropyBothWays(torch.autograd.Function):
         ctx: Any, text: Tensor, image: Tensor, scale: Tensor, positives: Positives, products: torch.dtype | None
     ) -> Tensor:
         """Compute the loss, and the gradient of the logits for `backward`."""
-        at_once = text.device.type != "cpu" or find_largest(text, image, scale) < SMALL
+        # On a GPU the largest is not known without waiting.
+        at_once = text.device.type == "cpu" and find_largest(text, image, scale) < SMALL
         factor = scale * LOG2_E if at_once else scale
         logits = at_least_float32((factor * text) @ image.T)
         total, gradient = (sum_at_once if at_once else sum_each_way)(logits, positives)

@@ -162,7 +162,7 @@ class MemberThreads:
     def update(self, limit: float) -> None:
         """Clip all gradients to a norm of `limit`, and step: each thread changes whole members.
 
-        By one thread for all, both took as long as a sixth of the products, and the other one waited.
+        Where one thread does it for all, the others wait.
         """
         norm = math.hypot(*self.pool.map(measure_norm, self.parts))
         divisor = torch.tensor(max(1.0, (norm + 1e-6) / limit))  # as torch.nn.utils.clip_grad_norm_

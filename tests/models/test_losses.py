@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from polyclip.core.vectors import normalize
+from polyclip.models import losses
 from polyclip.models.losses import (
     LOSSES,
     STARTS,
@@ -19,6 +20,7 @@ from polyclip.models.losses import (
     mean_over_members,
     mse,
     sigmoid,
+    sum_each_way,
 )
 
 CONCEPTS = [[0, 1, 2, 3, 4], [0, 0, 1, 2, 1], [7, 7, 7, 7, 7]]
@@ -177,6 +179,16 @@ def test_info_nce_of_products_in_bf16_sums_in_float32() -> None:
         found = info_nce(batch(text, image, scale=20.0))
     assert found.dtype == torch.float32 and found != wanted
     torch.testing.assert_close(found, wanted, atol=0.01, rtol=0)  # sums in bf16 are off by more than 0.05
+
+
+def test_off_the_cpu_nobody_waits_for_the_largest_logit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors without values stand for those of a GPU: each axis starts from its own largest logit, however large."""
+    taken: list[torch.device] = []
+    monkeypatch.setattr(losses, "sum_each_way", lambda *given: taken.append(given[0].device) or sum_each_way(*given))  # type: ignore[func-returns-value]
+    text, image = (torch.ones(4, 3, device="meta", requires_grad=True) for _ in range(2))
+    concept, scale = torch.zeros(4, dtype=torch.long, device="meta"), torch.ones((), device="meta")
+    info_nce(LossInputs(text, image, concept, scale, scale)).backward()
+    assert taken == [torch.device("meta")] and text.grad is not None and text.grad.shape == text.shape
 
 
 def test_a_gradient_multiplied_in_bf16_is_rounded_and_the_loss_is_not() -> None:

@@ -129,6 +129,18 @@ def test_the_plot_of_growth_is_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "growth.png").stat().st_size > 5000
 
 
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([1.97, 0.71, 1.92], [0.71, 1.97]),  # the labels of 1.92 and 1.97 would overlap
+        ([0.09, 0.71, 9.13], [0.09, 0.71, 9.13]),
+        ([1.0, 2.0], [1.0, 2.0]),
+    ],
+)
+def test_no_two_labels_of_the_plot_overlap(values: list[float], ticks: list[float]) -> None:
+    assert growth.choose_ticks(values) == ticks
+
+
 def test_the_tables_of_the_pages_are_what_their_script_writes() -> None:
     written = load_script("build_speed_tables")
     for name, tables in written.PAGES.items():
