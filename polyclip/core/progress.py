@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any
-
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from polyclip.core.distributed import is_first_process
 from polyclip.core.durations import format_duration
 from polyclip.core.terminal import PlainConsole
+
+if TYPE_CHECKING:
+    from polyclip.core._bar import Bar
 
 _shown: ContextVar[bool] = ContextVar("polyclip messages", default=False)
 
@@ -52,12 +51,11 @@ EVERY = 15.0  # seconds between lines where there is no terminal
 REDRAWN = 0.5  # seconds between two states of a notebook's line
 
 
-class RateColumn(ProgressColumn):
-    """Column of a progress bar with the throughput in rows/s."""
+def make_bar() -> "Bar":
+    """Make a bar with rate and time left on the terminal."""
+    from polyclip.core._bar import Bar, make_columns  # imported here: `--help` has no bar
 
-    def render(self, task: Task) -> Text:
-        """Format the rate; empty while it is unknown."""
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+    return Bar(*make_columns(), console=terminal)
 
 
 class Progress:
@@ -66,16 +64,8 @@ class Progress:
     def __init__(self, label: str, total: int) -> None:
         self.label, self.total, self.done, self.note, self.width = label, total, 0, "", 0
         self.started = self.spoken = time.monotonic()
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            RateColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-        )
         self.shown = is_shown()  # read here: a thread that reports progress has no such context
-        self.bar = Bar(*columns, console=terminal) if self.shown and sys.stderr.isatty() else None
+        self.bar = make_bar() if self.shown and sys.stderr.isatty() else None
 
     def __enter__(self) -> "Progress":
         if self.bar:

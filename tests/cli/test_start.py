@@ -11,7 +11,17 @@ from polyclip import cli
 from polyclip.cli.main import COMMANDS, GROUPS, load_command
 
 FILES = {path.stem for path in Path(str(cli.__file__)).parent.glob("[a-z]*.py")} - {"main"}
-HEAVY = {"torch", "transformers", "timm", "numpy", "pydantic", "langcodes", "PIL", "polyclip.data.corpus"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "timm",
+    "numpy",
+    "pydantic",
+    "langcodes",
+    "PIL",
+    "rich.progress",
+    "polyclip.data.corpus",
+}
 HELP = (
     "import sys; sys.argv = ['polyclip', '--help']\nfrom polyclip.cli.main import main\ntry: main()\nexcept "
     "SystemExit: print('imported', *sys.modules)"
