@@ -19,6 +19,7 @@ from polyclip.core.matmul import find_operations
 from polyclip.core.threads import open_workers
 
 SIDE = 256  # of the square matrices that tell which format is faster
+LARGEST = 127.0  # of int8, as rounded here
 TURNS = 7  # of which the fastest counts: the first one prepares oneDNN
 
 
@@ -105,7 +106,7 @@ class Int8Product:
 
 def round_rows(values: Float[Tensor, "row width"]) -> tuple[Tensor, Tensor]:
     """Round each row to whole numbers from -127 to 127 by a scale of its own; the scales are [row, 1]."""
-    scales = values.abs().amax(1, keepdim=True).clamp_(min=1e-12) / 127
+    scales = values.abs().amax(1, keepdim=True).clamp_(min=1e-12) / LARGEST
     return (values / scales).round_(), scales
 
 
@@ -119,16 +120,29 @@ def multiply(first: Tensor, second: Tensor) -> Tensor:
 
 @cache
 def is_worthwhile(dtype: torch.dtype) -> bool:
-    """Whether this CPU multiplies matrices of a type faster than those of float32; measured once, in half a second.
+    """Whether this CPU multiplies a type rightly, and faster than float32; measured once, in half a second.
 
     Without instructions for it, bf16 took 8 times as long as float32 on an AVX2 processor, int8 25 times.
     """
+    if not is_right(dtype):
+        return False
     one = torch.ones(SIDE, SIDE)
     matrices = (one.to(dtype), one)
     with open_workers(1) as pool:  # in one thread: several, which other processes delay, would wait for each other
         turns = [[pool.submit(measure_seconds, matrix).result() for matrix in matrices] for _ in range(TURNS)]
     rounded, exact = map(min, zip(*turns, strict=True))
     return rounded < exact
+
+
+def is_right(dtype: torch.dtype) -> bool:
+    """Whether sums of the largest numbers are right; without VNNI, oneDNN's int8 products stop at 32,767."""
+    largest = torch.full((SIDE, SIDE), LARGEST)
+    signs = (largest, -largest)
+    return all(
+        torch.allclose(multiply(first.to(dtype), second.to(dtype)).float(), first @ second, rtol=0.01)
+        for first in signs
+        for second in signs
+    )
 
 
 def measure_seconds(matrix: Float[Tensor, "side side"] | Int8[Tensor, "side side"]) -> float:
