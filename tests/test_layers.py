@@ -133,6 +133,7 @@ ASKED = {  # files that ask an object whether it has an attribute, and whose obj
     "models/text/huggingface.py": "configurations and tokenizers of transformers",
     "models/trunk/packed_bert.py": "layers of transformers",
     "models/trunk/vision.py": "configurations of transformers",
+    "models/vision/_strips.py": "timm's blocks",
     "models/vision/_opened.py": "image processors of transformers, transforms of torchvision",
     "models/vision/huggingface.py": "configurations and embeddings of transformers",
     "training/fsdp.py": "torch's DTensor, whose import takes half a second",

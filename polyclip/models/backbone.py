@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from polyclip.core.encode_precision import FP32
 from polyclip.core.registry import SINGULAR, find, list_names
 from polyclip.core.storage import is_folder
 from polyclip.errors import DataError, UnknownName
@@ -73,8 +74,8 @@ class FastForm(Protocol):
 class FusedForCpu(Protocol):
     """A part of an inference form that can be joined into fewer operations on a CPU."""
 
-    def fuse_for_cpu(self) -> None:
-        """Join them, in place."""
+    def fuse_for_cpu(self, precision: str) -> None:
+        """Join them, in place, with products in a format (`polyclip.core.encode_precision`)."""
         ...
 
 
@@ -131,6 +132,13 @@ class BackboneSpec:
     classifier: Callable[[], Classifier | None] | None = field(
         default=None, repr=False, compare=False
     )  # of a vision tower whose classes have names
+    rounding: int = 1  # a number for how its products are rounded in a coarser format, as features of two are not mixed
+
+    def name_features(self, precision: str) -> str:
+        """Name the folder of its features in a format (`polyclip.core.encode_precision`) in the cache."""
+        if precision == FP32:
+            return self.identity[:16]
+        return f"{self.identity[:16]}-{precision}" + (f"-{self.rounding}" if self.rounding > 1 else "")
 
 
 @dataclass(frozen=True, kw_only=True)

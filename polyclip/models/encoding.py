@@ -49,7 +49,7 @@ def build_encoder(
         return form
     for module in form.modules():  # in place: nobody else has it
         if isinstance(module, FusedForCpu):
-            module.fuse_for_cpu()
+            module.fuse_for_cpu(precision)
     if precision != FP32:
         round_linear_layers(form, precision)
     return form

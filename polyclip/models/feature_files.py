@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file
 from torch import Tensor
 
-from polyclip.core.encode_precision import FP32, current_encode_precision
+from polyclip.core.encode_precision import current_encode_precision
 from polyclip.core.storage import check_plain, get_cache_folder, hash_parts
 from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
@@ -51,8 +51,7 @@ def get_key(item: Any) -> str:
 
 def get_folder(tower: BackboneSpec, position: int) -> Path:
     """Folder of an encoder's cache files, named by the encoder and by the format it is run in."""
-    precision = current_encode_precision()
-    folder = get_cache_folder() / "features" / (tower.identity[:16] + ("" if precision == FP32 else f"-{precision}"))
+    folder = get_cache_folder() / "features" / tower.name_features(current_encode_precision())
     return folder if position == POOLED else folder / str(position)
 
 

@@ -29,8 +29,7 @@ class ImageFeatures:
     @property
     def path(self) -> Path:
         """The encoder's file in the cache."""
-        folder = self.tower.identity[:16] + ("" if self.precision == FP32 else f"-{self.precision}")
-        return get_cache_folder() / "features" / folder / "images.sqlite"
+        return get_cache_folder() / "features" / self.tower.name_features(self.precision) / "images.sqlite"
 
     def read(self, keys: Sequence[str]) -> dict[str, Float[Tensor, " width"]]:
         """Read the features that are there.

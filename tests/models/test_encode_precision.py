@@ -175,15 +175,6 @@ def test_captions_with_nan_are_named_and_none_beside_them(
     assert not list(own_cache.rglob("features/**/*.safetensors"))
 
 
-def test_convolutions_stay_float32() -> None:
-    images = list(emoji.pictures(CORPORA / "emoji", emoji.styles(CORPORA / "emoji")[0]).values())[:4]
-    spec = describe("towers", "efficientnet-lite0:,size=64")
-    wanted, found = (
-        encode_items(build_encoder(spec, precision=name), images, lambda rows: None) for name in ("fp32", "bf16")
-    )
-    assert torch.equal(found, wanted)
-
-
 @pytest.mark.parametrize("precision", sorted(LEAST))
 def test_a_vision_transformer(tmp_path: Path, precision: str) -> None:
     """Tiny random weights: a real one would need a hub."""

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from polyclip.core.encode_precision import FP32
 from polyclip.errors import DataError, WeightsError
 from polyclip.models.backbone import BackboneSpec, parse_image_size, parse_layer_count, take
 from polyclip.models.converted_weights import ConvertedWeights, convert_once
@@ -23,6 +24,8 @@ from polyclip.models.trunk import State, run_below
 from polyclip.models.trunk.vision import TimmEfficientNet
 from polyclip.models.vision._fused import fold_norms, fuse_convolutions, replace_uneven_padding
 from polyclip.models.vision._images import ImageEncoder
+from polyclip.models.vision._rounded import is_worthwhile, pick_rounded
+from polyclip.models.vision._strips import stripe_blocks
 from polyclip.models.vocabulary.classes import Classifier, list_synsets
 
 FILES = {
@@ -34,9 +37,10 @@ SIZES = {0: 224, 1: 240, 2: 260}
 DIM = 1280
 FIRST_DEPTH = 2  # of seven stages; the first two see strokes and colours only
 STAGES = 7
-FEW = 2  # images a batch on a CPU, whose large maps a core's cache then holds
-TOGETHER = 8  # such batches that go through the last stages as one, where maps are small and weights large
+FEW = 8  # images a batch on a CPU, of which the maps between blocks stay in the cache
+TOGETHER = 2  # such batches that go through the last stages as one, where maps are small and weights large
 DEEP = 6  # position in the trunk from which they do
+ROUNDING = 2  # how convolutions are rounded with any format but fp32; 1: not at all
 CHANNELS = {
     0: (16, 24, 40, 80, 112, 192, 320),
     1: (16, 24, 40, 80, 112, 192, 320),
@@ -85,6 +89,7 @@ def describe_lite(number: int, argument: str, options: dict[str, str]) -> Backbo
         embeddings=0,
         build=lambda: EfficientNetLite(load(number, weights, layers), preprocessing, dim, depths),
         layers=0 if depths else STAGES,
+        rounding=ROUNDING,
         classifier=partial(read_classifier, weights, dim) if layers == STAGES else None,
     )
 
@@ -198,15 +203,18 @@ class EfficientNetLite(ImageEncoder):
         fold_norms(twin.model)
         return twin
 
-    def fuse_for_cpu(self) -> None:
-        """Take padding and activations of an inference form into its convolutions, and batches apart, in place."""
+    def fuse_for_cpu(self, precision: str) -> None:
+        """Take padding and activations of an inference form into its convolutions, round those that bear it, and let
+        blocks work in strips; in place.
+        """
         replace_uneven_padding(self.model, self.preprocessing.size)
-        fuse_convolutions(self.model)
+        fuse_convolutions(self.model, pick_rounded(self.model) if precision != FP32 and is_worthwhile() else {})
+        stripe_blocks(self.model)
         self.budget = FEW * TOGETHER
 
     def finish(self, state: State, position: int) -> Float[Tensor, "image dim"]:
         """Features from the hidden state at `position` of the trunk; for encoding on a CPU alone, large maps of a few
-        images at a time, which stay in a core's cache, and small ones of all, for which weights are read once.
+        images at a time, which stay in the cache, and small ones of all, for which weights are read once.
         """
         if position or self.budget == ImageEncoder.budget or len(self.trunk.layers) < DEEP:
             return super().finish(state, position)

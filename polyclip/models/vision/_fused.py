@@ -6,6 +6,8 @@ the computation; a test compares outputs.
 """
 
 import itertools
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -70,24 +72,36 @@ class FusedConv2d(nn.Module):
     Args:
         layer: The convolution.
         clipped: Whether a ReLU6 follows.
+        dtype: In which it is multiplied; sums are float32.
+        result: Type of its result.
 
     """
 
-    def __init__(self, layer: nn.Conv2d, clipped: bool) -> None:
+    def __init__(
+        self, layer: nn.Conv2d, clipped: bool, dtype: torch.dtype = torch.float32, result: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
-        self.bias = layer.bias
-        self.where = [list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups]
+        self.bias, self.dtype, self.result = layer.bias, dtype, result
+        self.kernel = layer.kernel_size[0]
+        self.where: list[Any] = [list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups]
         self.clip = ("hardtanh", [0.0, SIX], "") if clipped else ("none", [], "")
-        self.weight = torch.ops.mkldnn._reorder_convolution_weight(layer.weight.detach(), *self.where)
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(layer.weight.detach().to(dtype), *self.where)
 
     def forward(self, maps: Float[Tensor, "image channel height width"]) -> Float[Tensor, "image out height2 width2"]:
         """Apply the convolution, and ReLU6."""
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(maps, self.weight, self.bias, *self.where, *self.clip)
-        return found
+        given = maps.to(self.dtype)
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(given, self.weight, self.bias, *self.where, *self.clip)
+        return found.to(self.result)
 
 
-def fuse_convolutions(model: nn.Module) -> None:
-    """Run plain convolutions by oneDNN, each with the ReLU6 after it, where this torch has its operations; in place."""
+def fuse_convolutions(model: nn.Module, rounded: Mapping[nn.Module, torch.dtype]) -> None:
+    """Run plain convolutions by oneDNN, each with the ReLU6 after it, where this torch has its operations; in place.
+
+    Args:
+        model: timm's model, with its norms folded.
+        rounded: Convolutions that are multiplied in bf16, each with the type of its result.
+
+    """
     if find_operations("_convolution_pointwise", "_reorder_convolution_weight") is None:
         return
     for module in list(model.modules()):
@@ -95,6 +109,7 @@ def fuse_convolutions(model: nn.Module) -> None:
         for (name, layer), (after, activation) in itertools.pairwise(children):
             if type(layer) is nn.Conv2d:
                 clipped = isinstance(activation, nn.ReLU6)
-                setattr(module, name, FusedConv2d(layer, clipped))
+                types = (torch.bfloat16, rounded[layer]) if layer in rounded else ()
+                setattr(module, name, FusedConv2d(layer, clipped, *types))
                 if clipped:
                     setattr(module, after, nn.Identity())

@@ -49,6 +49,7 @@ def describe(argument: str, options: dict[str, str]) -> BackboneSpec:
         embeddings=0,
         build=lambda: SideBySide([encoder.build() for encoder in encoders]),
         parts=tuple(encoders),
+        rounding=max(encoder.rounding for encoder in encoders),
         classifier=partial(join_classifiers, encoders),
     )
 
