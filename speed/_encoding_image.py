@@ -71,12 +71,13 @@ def measure_encoding(settings: dict[str, Any], turn: Turn, encode: Callable[[], 
 
 def polyclip(settings: dict[str, Any], turn: Turn) -> None:
     """Encode with the vision branch of an aligner, without its head; images are opened within or before the timing, and
-    always resized within.
+    always resized within; in a format.
     """
     from polyclip.models.aligner import PolyCLIP
     from polyclip.models.config import ModelConfig
 
     branch = PolyCLIP(ModelConfig(method="heads", vision_tower=name_tower(settings))).vision
+    branch.precision = settings["format"]
     found = load_images(settings["pictures"], settings["style"] or STYLE)
     if not settings["style"]:
         opened = {image.name: image.open() for image in found}

@@ -64,7 +64,7 @@ def list_image_jobs(common: dict[str, Any]) -> list[Job]:
     """List the contenders for images; polyclip opens and resizes within its timing, the others get tensors."""
     forms = ("eager", "channels-last", *(("compiled",) if common["compiled"] else ()))
     kinds: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
-        *(("polyclip, " + name, "polyclip", {"style": style}, ("fp32",)) for name, style in STYLES.items()),
+        *(("polyclip, " + name, "polyclip", {"style": style}, ("fp32", "bf16")) for name, style in STYLES.items()),
         *((f"timm, {form}", "timm_model", {"form": form}, ("fp32", "bf16")) for form in forms),
         ("open_clip encode_image", "open_clip", {}, ("fp32", "bf16")),
         ("transformers", "transformers", {}, ("fp32", "bf16")),

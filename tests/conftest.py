@@ -49,6 +49,7 @@ SLOW = (  # files and folders that `make test-fast` leaves out; all others toget
     "models/test_encode_precision.py",
     "models/test_methods.py",
     "models/test_packed_bert.py",
+    "models/test_rounded_convolutions.py",
     "models/test_structure.py",
     "models/test_text_adapter.py",
     "models/test_vision.py",
