@@ -85,13 +85,21 @@ class FusedConv2d(nn.Module):
         self.kernel = layer.kernel_size[0]
         self.where: list[Any] = [list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups]
         self.clip = ("hardtanh", [0.0, SIX], "") if clipped else ("none", [], "")
-        self.weight = torch.ops.mkldnn._reorder_convolution_weight(layer.weight.detach().to(dtype), *self.where)
+        self.weight = layer.weight.detach().to(dtype)
+        self._ordered: dict[torch.Size, Tensor] = {}  # by height and width of the maps
 
     def forward(self, maps: Float[Tensor, "image channel height width"]) -> Float[Tensor, "image out height2 width2"]:
         """Apply the convolution, and ReLU6."""
-        given = maps.to(self.dtype)
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(given, self.weight, self.bias, *self.where, *self.clip)
+        given, weight = maps.to(self.dtype), self.order_weight(maps.shape)
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(given, weight, self.bias, *self.where, *self.clip)
         return found.to(self.result)
+
+    def order_weight(self, shape: torch.Size) -> Tensor:
+        """The weight in oneDNN's order for maps of a shape: it depends on their height and width, not on their number."""
+        if shape[2:] not in self._ordered:
+            order = torch.ops.mkldnn._reorder_convolution_weight
+            self._ordered[shape[2:]] = order(self.weight, *self.where, list(shape))
+        return self._ordered[shape[2:]]
 
 
 def fuse_convolutions(model: nn.Module, rounded: Mapping[nn.Module, torch.dtype]) -> None:
