@@ -95,7 +95,7 @@ class FusedConv2d(nn.Module):
         return found.to(self.result)
 
     def order_weight(self, shape: torch.Size) -> Tensor:
-        """The weight in oneDNN's order for maps of a shape: it depends on their height and width, not on their number."""
+        """The weight in oneDNN's order for maps of a shape: of their height and width, whatever their number."""
         if shape[2:] not in self._ordered:
             order = torch.ops.mkldnn._reorder_convolution_weight
             self._ordered[shape[2:]] = order(self.weight, *self.where, list(shape))
