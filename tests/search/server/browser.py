@@ -23,6 +23,10 @@ FLAGS = (
 KEYS = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Tab": 9}
 
 
+class NavigatedError(AssertionError):
+    """The page was left while it was asked."""
+
+
 class Browser:
     """One page. `problems` are the errors that its console showed."""
 
@@ -55,6 +59,8 @@ class Browser:
         while True:
             heard = self._message()
             if heard.get("id") == number:
+                if "navigated or closed" in str(heard.get("error")):
+                    raise NavigatedError(heard)
                 assert "error" not in heard, heard
                 return heard["result"]
 
@@ -85,13 +91,20 @@ class Browser:
 
     def until(self, expression: str) -> None:
         deadline = time.monotonic() + PATIENCE
-        while not self.js(expression):
+        while not self.holds(expression):
             assert time.monotonic() < deadline, (
                 expression,
                 self.js("location.href + document.getElementById('results')?.innerText"),
                 self.problems,
             )
             time.sleep(0.05)
+
+    def holds(self, expression: str) -> bool:
+        """Whether an expression is true now; a page that is being left has no answer yet."""
+        try:
+            return bool(self.js(expression))
+        except NavigatedError:
+            return False
 
     def drop(self, path: Path, *, while_over: str = "true") -> None:
         """Drag a file from outside over the page and let go; `while_over` has to be so before."""
