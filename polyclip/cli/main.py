@@ -4,7 +4,6 @@ exit code 2.
 
 import gc
 import inspect
-import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -158,6 +157,8 @@ def add_common_options(name: str, command: Callable[..., None]) -> Callable[...,
                 command(**given)
 
         if verbose:
+            import logging
+
             logging.basicConfig(level=logging.INFO)
             inner()
         else:

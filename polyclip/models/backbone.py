@@ -132,7 +132,7 @@ class BackboneSpec:
     classifier: Callable[[], Classifier | None] | None = field(
         default=None, repr=False, compare=False
     )  # of a vision tower whose classes have names
-    rounding: int = 1  # a number for how its products are rounded in a coarser format, as features of two are not mixed
+    rounding: int = 1  # version of how its products are rounded in a coarser format: features of two are never mixed
 
     def name_features(self, precision: str) -> str:
         """Name the folder of its features in a format (`polyclip.core.encode_precision`) in the cache."""

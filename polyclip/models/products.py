@@ -188,8 +188,8 @@ class RoundedLinear(nn.Module):
 def round_linear_layers(encoder: nn.Module, precision: str) -> None:
     """Put the linear layers of a frozen encoder into another format, in place.
 
-    Convolutions stay float32: rounding those of EfficientNet-Lite saves a quarter of the time and costs more accuracy
-    than rounding all layers of a transformer.
+    Convolutions are left as they are: an encoder whose convolutions bear it rounds them itself
+    (`polyclip.models.backbone.FusedForCpu`).
 
     Args:
         encoder: In eval mode, on a CPU.
