@@ -16,7 +16,7 @@ from torch.nn.functional import linear
 
 from polyclip.core.encode_precision import BF16, INT8
 from polyclip.core.matmul import find_operations
-from polyclip.core.threads import open_workers
+from polyclip.core.threads import is_first_faster
 
 SIDE = 256  # of the square matrices that tell which format is faster
 LARGEST = 127.0  # of int8, as rounded here
@@ -127,11 +127,7 @@ def is_worthwhile(dtype: torch.dtype) -> bool:
     if not is_right(dtype):
         return False
     one = torch.ones(SIDE, SIDE)
-    matrices = (one.to(dtype), one)
-    with open_workers(1) as pool:  # in one thread: several, which other processes delay, would wait for each other
-        turns = [[pool.submit(measure_seconds, matrix).result() for matrix in matrices] for _ in range(TURNS)]
-    rounded, exact = map(min, zip(*turns, strict=True))
-    return rounded < exact
+    return is_first_faster(measure_seconds, one.to(dtype), one, TURNS)
 
 
 def is_right(dtype: torch.dtype) -> bool:

@@ -82,7 +82,7 @@ def test_the_faster_format_is_measured(
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("oneDNN has no convolutions in bf16 on this CPU")
     of = dict(zip((torch.bfloat16, torch.float32), seconds, strict=True))
-    monkeypatch.setattr(_rounded, "measure_seconds", lambda block, maps: of[block[0].dtype])
+    monkeypatch.setattr(_rounded, "measure_seconds", lambda block: of[block[0].dtype])
     assert _rounded.is_worthwhile.__wrapped__() == worthwhile
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert not _rounded.is_worthwhile.__wrapped__()

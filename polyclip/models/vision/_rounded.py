@@ -10,10 +10,10 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from polyclip.core.matmul import find_operations
-from polyclip.core.threads import open_workers
+from polyclip.core.threads import is_first_faster
 from polyclip.models.vision._fused import FusedConv2d
 
 FIRST = 3  # stage from which on convolutions are rounded
@@ -55,17 +55,16 @@ def is_worthwhile() -> bool:
         nn.Conv2d(EXPANDED, EXPANDED, 5, padding=2, groups=EXPANDED),
         nn.Conv2d(EXPANDED, WIDTH, 1),
     ]
-    blocks = [nn.Sequential(*(FusedConv2d(layer, True, dtype, dtype) for layer in layers)) for dtype in (INNER, OUTER)]
-    maps = torch.ones(IMAGES, WIDTH, EDGE, EDGE).contiguous(memory_format=torch.channels_last)
-    with open_workers(1) as pool:  # in one thread: several, which other processes delay, would wait for each other
-        turns = [[pool.submit(measure_seconds, block, maps).result() for block in blocks] for _ in range(TURNS)]
-    rounded, exact = map(min, zip(*turns, strict=True))
-    return rounded < exact
+    rounded, exact = (
+        nn.Sequential(*(FusedConv2d(layer, True, dtype, dtype) for layer in layers)) for dtype in (INNER, OUTER)
+    )
+    return is_first_faster(measure_seconds, rounded, exact, TURNS)
 
 
 @torch.inference_mode()
-def measure_seconds(block: nn.Module, maps: Tensor) -> float:
+def measure_seconds(block: nn.Module) -> float:
     """Seconds on the clock that a block takes."""
+    maps = torch.ones(IMAGES, WIDTH, EDGE, EDGE).contiguous(memory_format=torch.channels_last)
     started = time.perf_counter()
     block(maps)
     return time.perf_counter() - started
