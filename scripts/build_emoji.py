@@ -18,7 +18,8 @@ import unicodedata
 from importlib.resources import files
 from pathlib import Path
 
-from polyclip.data.readers.emoji import SHARD_STYLES, find_openmoji_file, get_group, rasterize
+from polyclip.data.readers.emoji import SHARD_STYLES, find_openmoji_file, get_group
+from polyclip.data.svg import render_svg
 
 PACKAGES = (
     "cldr-core@48.2.0",
@@ -130,7 +131,7 @@ def write_shard(path: Path, svgs: dict[str, str], concepts: list[str]) -> int:
         for concept in concepts:
             if concept in svgs:
                 buffer = io.BytesIO()
-                rasterize(svgs[concept], PIXELS).save(buffer, "WEBP", quality=QUALITY, method=6)
+                render_svg(svgs[concept], PIXELS).save(buffer, "WEBP", quality=QUALITY, method=6)
                 entry = tarfile.TarInfo(f"{concept}.webp")
                 entry.size, count = buffer.tell(), count + 1
                 buffer.seek(0)

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from polyclip.data.drawings import forget_drawings
 from polyclip.data.images import decode_for_edge, decode_image
-from polyclip.data.readers.emoji import draw_once
 from polyclip.data.types import ImageSource
 from polyclip.models.backbone import describe
 from polyclip.training.flops import make_flop_counter
@@ -84,7 +84,7 @@ def polyclip(settings: dict[str, Any], turn: Turn) -> None:
         found = [replace(image, open=partial(opened.__getitem__, image.name)) for image in found]
 
     def encode() -> Tensor:
-        draw_once.cache_clear()  # a drawing that was drawn before is kept
+        forget_drawings()  # one that was drawn before is kept
         return branch.encode_features(found, "pictures", keep=False)
 
     measure_encoding(settings, turn, encode, settings["style"] or STYLE)
@@ -143,7 +143,7 @@ def decoding(settings: dict[str, Any], turn: Turn) -> None:
         found = [convert_to_jpeg(image, (4000, 3000) if large else (640, 480)) for image in found]
 
     def opened() -> list[Image.Image]:
-        draw_once.cache_clear()
+        forget_drawings()
         with nullcontext() if kind.endswith("whole") else decode_for_edge(preprocessing.size):
             return [image.open() for image in found]
 

@@ -8,7 +8,6 @@ import pytest
 
 from polyclip.core.toml import CORPORA
 from polyclip.data.corpus import load_corpus
-from polyclip.data.images import draw_svg, render_svg
 from polyclip.data.readers import emoji
 from polyclip.data.splits import SPLITS, assign_split
 from polyclip.errors import DataError, UnknownName
@@ -44,18 +43,6 @@ def test_split_is_70_10_20_of_the_groups_and_counts_are_the_packs() -> None:
     assert share == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.025)
     rows = {split: len(emoji.read(FOLDER, "en", split)) for split in SPLITS}
     assert rows == load_corpus("emoji").pack.rows
-
-
-def test_a_drawing_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To be hashed and to be encoded; what is kept is not an image, which whoever opens it may change."""
-    drawn: list[int] = []
-    monkeypatch.setattr(emoji, "draw_svg", lambda svg, pixels: (drawn.append(pixels), draw_svg(svg, pixels))[1])
-    emoji.draw_once.cache_clear()
-    dog = emoji.pictures(FOLDER, "openmoji")["1F436"]
-    first, second = dog.open(), dog.open()
-    assert drawn == [256]
-    assert first is not second and first.tobytes() == second.tobytes()
-    assert first.tobytes() == render_svg(dog.open.args[0], 256).tobytes()  # type: ignore[attr-defined]
 
 
 def test_no_skin_tone_and_no_doubled_sequence() -> None:

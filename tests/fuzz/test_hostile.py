@@ -18,8 +18,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from polyclip.data.corpus import load_corpus
-from polyclip.data.images import MAX_DEPTH, render_svg
 from polyclip.data.readers import emoji
+from polyclip.data.svg import MAX_DEPTH, render_svg
 from polyclip.data.tables.hub import read_first_rows
 from polyclip.data.tables.read import read_table
 from polyclip.errors import DataError, PolyclipError, RunError, WeightsError, escape_unseen

@@ -16,7 +16,7 @@ from PIL import Image
 
 from polyclip.core.gzip import FAULTS, read_gzip
 from polyclip.core.storage import check_plain, hash_parts, is_file, read_plain_text
-from polyclip.data.images import draw_svg
+from polyclip.data.drawings import Drawing
 from polyclip.data.shards.tar import explain_tar_errors
 from polyclip.data.splits import SPLITS, assign_split
 from polyclip.data.types import ImageSource, Row
@@ -29,7 +29,6 @@ PEOPLE = {"1F468", "1F469", "1F9D1", "1F466", "1F467", "1F9D2", "2640", "2642", 
 HAIR = {"1F9B0", "1F9B1", "1F9B2", "1F9B3"}
 LINKS = {"200D", "27A1", "2194", "2195"}
 OPENMOJI_PIXELS = 256
-DRAWINGS = 4096  # all of OpenMoji that the corpus has, three kilobytes each
 COLUMNS = ["concept", "group", "category", "svg"]
 
 
@@ -40,17 +39,6 @@ def get_group(concept: str) -> str:
     variant is in two splits.
     """
     return "-".join(part for part in concept.split("-") if part not in PEOPLE | HAIR | LINKS) or "people"
-
-
-def rasterize(svg: str, pixels: int) -> Image.Image:
-    """Render SVG text on white, `pixels` wide."""
-    return Image.open(io.BytesIO(draw_once(svg, pixels))).convert("RGB")
-
-
-@lru_cache(maxsize=DRAWINGS)
-def draw_once(svg: str, pixels: int) -> bytes:
-    """The drawing as PNG, kept: a run hashes it and encodes it, and to read it takes a fifth of drawing it."""
-    return draw_svg(svg, pixels)
 
 
 def find_openmoji_file(concept: str) -> str:
@@ -221,7 +209,7 @@ def pictures(folder: Path, style: str) -> dict[str, ImageSource]:
         root = _openmoji()
         svgs = {concept: read_drawing(root / facts["svg"]) for concept, facts in read_concepts(folder).items()}
         return {
-            c: ImageSource(c, hash_parts("svg", str(OPENMOJI_PIXELS), svg), partial(rasterize, svg, OPENMOJI_PIXELS))
+            c: ImageSource(c, hash_parts("svg", str(OPENMOJI_PIXELS), svg), Drawing(svg, OPENMOJI_PIXELS))
             for c, svg in svgs.items()
         }
     if style not in SHARD_STYLES:
@@ -233,6 +221,11 @@ def pictures(folder: Path, style: str) -> dict[str, ImageSource]:
             members = {member.name.removesuffix(".webp"): shard.extractfile(member) for member in shard}
             data = {concept: handle.read() for concept, handle in members.items() if handle is not None}
     return {c: ImageSource(c, hash_parts("webp", raw), partial(decode, raw)) for c, raw in data.items()}
+
+
+def drawings(folder: Path) -> dict[str, ImageSource]:
+    """Find the images that are drawn when they are opened: OpenMoji's."""
+    return pictures(folder, "openmoji")
 
 
 def read_drawing(path: Path) -> str:

@@ -15,7 +15,8 @@ from PIL import Image
 
 from polyclip.core.progress import Progress
 from polyclip.core.storage import hash_parts, read_plain_text
-from polyclip.data.images import check_file_size, make_image_source, render_svg
+from polyclip.data.images import check_file_size, make_image_source
+from polyclip.data.svg import render_svg
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, UnknownName
 from polyclip.evaluation.captioned import (
