@@ -28,6 +28,7 @@ KEPT = 4096  # drawings, three to six kilobytes each
 FEW = 64  # drawings; so many take a third of a second, and a process a fifth to start
 MOST = 4  # processes
 PATIENCE = 60  # seconds that a drawing may take elsewhere
+ROOM = 1 << 20  # bytes that a process may be ahead of this one, which is often kept from reading
 PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from polyclip.data.drawings import serve_drawings; serve_drawings()"
 
 
@@ -78,8 +79,8 @@ def draw_ahead(images: Sequence[ImageSource]) -> None:
     """
     found = dict.fromkeys(image.open for image in images if isinstance(image.open, Drawing))
     fresh = [drawing for drawing in found if drawing not in _ahead]
-    processes = min(MOST, os.cpu_count() or 1)
-    if len(fresh) < FEW or processes == 1 or not sys.executable:
+    processes = min(MOST, (os.cpu_count() or 1) - 1)  # this one has work of its own
+    if len(fresh) < FEW or processes < 1 or not sys.executable:
         return
     promised = [(drawing, Future[bytes]()) for drawing in fresh]
     _ahead.update(promised)
@@ -120,6 +121,7 @@ def collect_drawings(promised: dict[Drawing, Future[bytes]], wanted: IO[bytes]) 
         stdin=wanted,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        pipesize=ROOM,
     ) as process:
         for ahead, line in zip(promised.values(), process.stdout or (), strict=False):
             ahead.set_result(b64decode(line.rstrip(), validate=True))

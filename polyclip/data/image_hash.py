@@ -79,8 +79,8 @@ def hash_images(images: Sequence[ImageSource], what: str) -> ImageHashes:
     return ImageHashes(kept, table, problems)
 
 
-def draw_unhashed(images: Sequence[ImageSource]) -> None:
-    """Let other processes draw what `hash_images` will open.
+def list_unhashed(images: Sequence[ImageSource]) -> list[ImageSource]:
+    """Those of the images that `hash_images` would open.
 
     Raises:
         PolyclipError: The cache cannot be read.
@@ -88,7 +88,7 @@ def draw_unhashed(images: Sequence[ImageSource]) -> None:
     """
     with open_store() as store:
         known = {key for (key,) in store.execute("SELECT picture FROM hash JOIN thumbnail USING (picture)")}
-    draw_ahead([image for image in images if image.key not in known])
+    return [image for image in images if image.key not in known]
 
 
 def get_store_path() -> Path:

@@ -41,6 +41,7 @@ LAYER = {
     "fo": "output.dense",
     "oln": "output.LayerNorm",
 }
+AT_ONCE = 4096  # blocks that are unpacked at once: their values stay in the processor's cache
 EMBEDDINGS = {
     "emb.word": "embeddings.word_embeddings.weight",
     "emb.pos": "embeddings.position_embeddings.weight",
@@ -148,11 +149,13 @@ def read_tensors(data: bytes, offset: int) -> dict[str, np.ndarray]:
 def unpack_q4(data: bytes, at: int, elements: int) -> np.ndarray:
     """Unpack Q4_0: blocks of 32 values; value = (nibble - 8) * scale, low nibbles first."""
     blocks = np.frombuffer(data, np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)]), elements // 32, at)
-    values = np.empty((len(blocks), 32), np.float32)
-    values[:, :16] = blocks["nibbles"] & 15
-    values[:, 16:] = blocks["nibbles"] >> 4
-    values -= 8
-    values *= blocks["scale"].astype(np.float32)[:, None]
+    values = np.empty((len(blocks), 2, 16), np.float32)
+    for start in range(0, len(blocks), AT_ONCE):
+        part, own = blocks[start : start + AT_ONCE], values[start : start + AT_ONCE]
+        own[:, 0] = part["nibbles"] & 15
+        own[:, 1] = part["nibbles"] >> 4
+        own -= 8
+        own *= part["scale"].astype(np.float32)[:, None, None]
     return values.reshape(-1)
 
 

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 from polyclip.core.run_folder import check_folder
 from polyclip.data.corpus import load_corpus
-from polyclip.data.image_hash import draw_unhashed, hash_images
+from polyclip.data.image_hash import hash_images
 from polyclip.data.joined import list_parts
-from polyclip.data.reader import DrawingReader
 from polyclip.errors import DataError
 from polyclip.evaluation.benchmark import find_benchmark
 from polyclip.evaluation.forgetting import PIVOTS
@@ -45,8 +44,6 @@ def check_before_training(run: AlignConfig) -> Request:
     find_benchmark("held-out")
     check_training_languages(run)
     report_shared_images(run.corpus)
-    if run.lint:
-        draw_ahead_of_check(run.corpus)
     plan = plan_scoring(run)
     rows = {}
     for request in split_request(plan):
@@ -60,15 +57,6 @@ def check_before_training(run: AlignConfig) -> Request:
         if run.lint and not corpus.pack.files:
             check_test_images(request)
     return replace(plan, rows=rows)
-
-
-def draw_ahead_of_check(name: str) -> None:
-    """Let other processes draw what the check for leakage will hash, test images first, as that does."""
-    for part in list_parts(load_corpus(name)):
-        if isinstance(part.reader, DrawingReader):
-            tested = part.reader.split_concepts(part.folder, "test")
-            found = part.reader.drawings(part.folder)
-            draw_unhashed([found[concept] for concept in sorted(found, key=lambda one: one not in tested)])
 
 
 def check_training_languages(run: AlignConfig) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from polyclip.core.toml import CORPORA
-from polyclip.data import drawings
+from polyclip.data import corpus_drawings, drawings
+from polyclip.data.corpus import load_corpus
 from polyclip.data.drawings import FEW, Drawing, draw_ahead, forget_drawings
-from polyclip.data.image_hash import draw_unhashed, hash_images
+from polyclip.data.image_hash import hash_images, list_unhashed
 from polyclip.data.readers import emoji
 from polyclip.data.svg import draw_svg, render_svg
 from polyclip.data.types import ImageSource
-from polyclip.training import preflight
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle cx="4" cy="4" r="{}"/></svg>'
 DOG = emoji.pictures(CORPORA / "emoji", "openmoji")["1F436"]
@@ -23,8 +23,8 @@ DOG = emoji.pictures(CORPORA / "emoji", "openmoji")["1F436"]
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Two cores, and nothing drawn before."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    """Three cores, and nothing drawn before."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
     forget_drawings()
     yield
     for ahead in drawings._ahead.values():
@@ -101,21 +101,21 @@ def test_no_process_where_none_would_help(monkeypatch: pytest.MonkeyPatch, count
     assert drawings._ahead == {}
 
 
-def test_only_what_was_not_hashed_is_drawn_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = make_images(FEW + 1)
-    hash_images(images[:1], "the first")
-    draw_unhashed(images)
-    assert list(drawings._ahead) == [image.open for image in images[1:]]
-
-
-def test_the_check_for_leakage_has_test_images_drawn_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_was_not_hashed_is_drawn_ahead_and_test_images_first(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[ImageSource] = []
-    monkeypatch.setattr(preflight, "draw_unhashed", asked.extend)
-    preflight.draw_ahead_of_check("emoji")
-    tested = set(emoji.split_concepts(CORPORA / "emoji", "test"))
+    monkeypatch.setattr(corpus_drawings, "draw_ahead", asked.extend)
+    tested = list(emoji.split_concepts(CORPORA / "emoji", "test"))
     found = emoji.drawings(CORPORA / "emoji")
-    assert len(asked) == len(found)
-    assert {image.key for image in asked[: len(tested)]} == {found[concept].key for concept in tested}
+    monkeypatch.setattr(corpus_drawings, "list_unhashed", lambda images: images[1:])
+    corpus_drawings.draw_unhashed(load_corpus("emoji"))
+    assert len(asked) == len(found) - 1
+    assert {image.key for image in asked[: len(tested) - 1]} < {found[concept].key for concept in tested}
+
+
+def test_what_was_hashed_is_known() -> None:
+    images = make_images(3)
+    hash_images(images[:1], "the first")
+    assert list_unhashed(images) == images[1:]
 
 
 def test_a_file_in_the_current_folder_is_not_imported_by_the_process(
