@@ -156,6 +156,8 @@ def holds_images(folder: Path) -> bool:
 
 def has_drive(name: str) -> bool:
     r"""Whether a name would lead to another place on Windows, as `C:\a.png`; `8:15.png` is a name everywhere else."""
+    if ":" not in name and not name.startswith(("/", "\\")):
+        return False
     return PureWindowsPath(name).drive != "" and PureWindowsPath(name).is_absolute()
 
 

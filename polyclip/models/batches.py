@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import chain, islice
 from math import ceil
 from typing import Any
 
@@ -80,9 +81,17 @@ def run_in_batches(
 def run_on_every_core(one: Callable[[list[int]], None], batches: Iterator[list[int]], meter: Meter) -> None:
     """Run `one` on every batch: each core takes batches of its own, with one thread.
 
-    These models' operations are too small to be shared among cores. The number of torch's threads is afterwards what it
-    was, also where a batch fails; the others then stop at their next batch.
+    These models' operations are too small to be shared among cores; those of a batch alone, such as a query, still are,
+    in this thread. The number of torch's threads is afterwards what it was, also where a batch fails; the others then
+    stop at their next batch.
     """
+    begun = list(islice(batches, 2))
+    if len(begun) == 1:
+        with torch.inference_mode():
+            one(begun[0])
+        meter(len(begun[0]))
+        return
+    batches = chain(begun, batches)
     lock = threading.Lock()
     failed = threading.Event()
 

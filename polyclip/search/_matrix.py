@@ -1,7 +1,8 @@
 """Embeddings of an index on disk, as an array that stays there; without torch."""
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -11,6 +12,9 @@ from polyclip.core.tensor_files import LENGTH
 from polyclip.core.text import describe_error
 from polyclip.errors import DataError
 from polyclip.search._format import Manifest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def map_embeddings(folder: Path, manifest: Manifest, kind: str = "vectors") -> Any:
@@ -44,3 +48,38 @@ def map_embeddings(folder: Path, manifest: Manifest, kind: str = "vectors") -> A
             f"{path} holds {shape} values of {form}, expected {expected} of F32. Remove {folder} and index again."
         )
     return np.memmap(path, np.float32, "c", start, tuple(shape)) if all(shape) else np.zeros(shape, np.float32)
+
+
+def make_array(embeddings: Any) -> Any:
+    """Embeddings as an array of float32, of a tensor on any device or of an array; torch can share its memory."""
+    torch = sys.modules.get("torch")  # where it was never imported, nothing is a tensor
+    if torch is not None and isinstance(embeddings, torch.Tensor):
+        embeddings = embeddings.detach().float().cpu().numpy()
+    return np.require(embeddings, np.float32, ["C", "W"])
+
+
+def make_tensor(matrix: Any) -> "Tensor":
+    """A tensor that shares its memory with an array."""
+    import torch
+
+    return torch.from_numpy(matrix)
+
+
+def multiply(rows: Any, others: Any) -> Any:
+    """Product of two arrays of float32, in torch where that is loaded.
+
+    numpy's own threads go on waiting, busily, after a product, so that torch's threads wait for a core: a text encoded
+    next took three times as long.
+
+    Args:
+        rows: [row, dim].
+        others: [dim] or [dim, column].
+
+    Returns:
+        An array [row] or [row, column].
+
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return rows @ others
+    return (torch.from_numpy(rows) @ torch.from_numpy(others)).numpy()

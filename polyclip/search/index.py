@@ -2,7 +2,6 @@
 graph. Searching needs numpy alone; torch comes with the model, or where embeddings are asked for as tensors.
 """
 
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +27,7 @@ from polyclip.search._format import (
     read_table,
 )
 from polyclip.search._graph import open_graph, propose_rows
-from polyclip.search._matrix import map_embeddings
+from polyclip.search._matrix import make_array, make_tensor, map_embeddings, multiply
 from polyclip.search._origin import check_root, check_run
 from polyclip.search.confidence import Confidence, count_different, measure_confidence
 from polyclip.search.ranking import CAPTION_WEIGHT, Scores, check_weight, score_images
@@ -287,7 +286,7 @@ class Index:
             captioned = caption_weight * (self.captions.measure_share(len(self)) if self.captions is not None else 0.0)
             return measure_confidence(float(total.max()), total, len(self), self._different, captioned)
         best = self.search_embeddings(query, 1)[0][0].similarity
-        return measure_confidence(best, self._sample @ make_array(query)[0], len(self), self._different)
+        return measure_confidence(best, multiply(self._sample, make_array(query)[0]), len(self), self._different)
 
     @cached_property
     def _sample(self) -> Any:
@@ -382,16 +381,17 @@ class Index:
         """Scores of all images for a text, where there are captions."""
         assert self.captions is not None  # noqa: S101 (for the type checker)
         row = make_array(query)[0]
-        image, caption = self.matrix @ row, self.caption_matrix @ row
+        image, caption = multiply(self.matrix, row), multiply(self.caption_matrix, row)
         if not np.isfinite(image).all() or not np.isfinite(caption).all():
             raise DataError(f"{self.folder} holds embeddings that are not finite. Remove it and index again.")
         return score_images(image, caption, self.captions.rows, weight, self.manifest.captions_usual)
 
     def _block(self, queries: Any, top: int) -> list[list[Hit]]:
         if self._graph is None or top >= DEEP:
-            return [self._best(row, None, top) for row in queries @ self.matrix.T]
+            return [self._best(row, None, top) for row in multiply(queries, self.matrix.T)]
         rows = propose_rows(self._graph, self.numbers, queries, top)
-        return [self._best(self.matrix[some] @ query, some, top) for query, some in zip(queries, rows, strict=True)]
+        scored = zip(queries, rows, strict=True)
+        return [self._best(multiply(self.matrix[some], query), some, top) for query, some in scored]
 
     def _best(self, similarity: Any, rows: Any, top: int) -> list[Hit]:
         """Rank rows by similarity, best first; equal ones keep the order of the rows."""
@@ -403,21 +403,6 @@ class Index:
             Hit(self.root / self.paths[place], float(similarity[row]))
             for place, row in zip(places.tolist(), order.tolist(), strict=True)
         ]
-
-
-def make_array(embeddings: Any) -> Any:
-    """Embeddings as an array of float32, of a tensor on any device or of an array."""
-    torch = sys.modules.get("torch")  # where it was never imported, nothing is a tensor
-    if torch is not None and isinstance(embeddings, torch.Tensor):
-        embeddings = embeddings.detach().float().cpu().numpy()
-    return np.asarray(embeddings, np.float32)
-
-
-def make_tensor(matrix: Any) -> "Tensor":
-    """A tensor that shares its memory with an array."""
-    import torch
-
-    return torch.from_numpy(matrix)
 
 
 def find_manifest(folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """The cache of features: computed once, whole or absent, in the order asked for."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from polyclip.core.encode_precision import use_encode_precision
 from polyclip.errors import PolyclipError, WeightsError
 from polyclip.models import encoding, feature_cache, feature_files
 from polyclip.models.backbone import BackboneSpec
-from polyclip.models.batches import Meter, plan_batches
+from polyclip.models.batches import Meter, plan_batches, run_on_every_core
 
 
 class Letters(nn.Module):
@@ -162,3 +163,22 @@ def test_batches_hold_every_row_once_within_the_budget(budget: int) -> None:
     batches = list(plan_batches(costs, budget, 2))
     assert sorted(row for batch in batches for row in batch) == list(range(6))
     assert all(len(batch) == 1 or len(batch) * max(costs[row] for row in batch) <= budget for batch in batches)
+
+
+@pytest.mark.parametrize(("batches", "alone"), [([[0, 1]], True), ([[0], [1]], False), ([[0], [1], [2]], False)])
+def test_a_batch_alone_has_all_threads(batches: list[list[int]], alone: bool) -> None:
+    """A query's: threads of its own would start for it, and all but one of them for nothing."""
+    threads, ahead = torch.get_num_threads(), threading.current_thread()
+    ran: list[tuple[bool, int, bool]] = []
+    met: list[int] = []
+
+    def run(batch: list[int]) -> None:
+        ran.append((threading.current_thread() is ahead, torch.get_num_threads(), torch.is_inference_mode_enabled()))
+
+    run_on_every_core(run, iter(batches), met.append)
+    assert ran == [(alone, threads if alone else 1, True)] * len(batches)
+    assert sum(met) == sum(map(len, batches)) and torch.get_num_threads() == threads
+
+
+def test_no_batch_is_no_work() -> None:
+    run_on_every_core(lambda batch: pytest.fail("nothing to run"), iter(()), lambda rows: pytest.fail("no rows"))

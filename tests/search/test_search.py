@@ -9,6 +9,7 @@ import pickle
 import shutil
 import signal
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from polyclip.models.config import ModelConfig
 from polyclip.models.model_identity import hash_model
 from polyclip.search import _encode, _images, build
 from polyclip.search._images import embed_files
+from polyclip.search._matrix import multiply
 from polyclip.search.classify import read_labels
 from polyclip.search.clip_retrieval import check_same_model
 from polyclip.search.folder import search
@@ -331,7 +333,17 @@ def test_odd_names_are_indexed_and_found_again(name: str, mine: Path, run: Path)
 def test_an_index_never_leads_out_of_its_folder(mine: Path) -> None:
     out = mine / ".polyclip-index"
     path = next(out.glob("pictures.*"))
-    for bad in ("../secret.png", "/etc/passwd", "a/../../b.png", "C:\\b.png"):
+    for bad in (
+        "",
+        "..",
+        "a/..",
+        "../secret.png",
+        "/etc/passwd",
+        "a/../../b.png",
+        "C:\\b.png",
+        "C:/b.png",
+        "\\\\host\\share\\b.png",
+    ):
         table = pq.read_table(path)
         names = pa.array([bad, *table["path"].to_pylist()[1:]])
         pq.write_table(table.set_column(0, "path", names), path)
@@ -608,3 +620,23 @@ def test_a_run_that_is_gone(ready: Path, run: Path, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "mine.txt").write_text("mine")
         update_index(ready, run, tmp_path / "out")
+
+
+@pytest.mark.parametrize("others", [(7,), (7, 3)])
+def test_products_are_the_same_with_and_without_torch(others: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = np.random.default_rng(0)
+    rows, other = (numbers.normal(size=shape).astype(np.float32) for shape in ((5, 7), others))
+    with_torch = multiply(rows, other)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert np.allclose(with_torch, multiply(rows, other), atol=1e-6) and with_torch.shape == (5, *others[1:])
+
+
+def test_queries_of_any_memory_are_searched(ready: Path) -> None:
+    """Read-only, upside down and of float64: torch shares no memory with such arrays."""
+    index = Index.open(ready)
+    query = np.array(index.matrix[:2], np.float64)
+    wanted = index.search_embeddings(query, 3)
+    query.flags.writeable = False
+    assert index.search_embeddings(query, 3) == wanted
+    assert index.search_embeddings(np.array(query[::-1])[::-1], 3) == wanted
+    assert index.search_embeddings(torch.from_numpy(query.copy()), 3) == wanted

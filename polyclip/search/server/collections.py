@@ -25,6 +25,7 @@ from polyclip.languages.normalize import normalize_input
 from polyclip.models.model_identity import hash_model
 from polyclip.search.index import Index, find_manifest
 from polyclip.search.quick import embed_text as embed_without_torch
+from polyclip.search.quick.prepare import prepare
 from polyclip.search.ranking import CAPTION_WEIGHT
 from polyclip.search.results import Hit
 
@@ -196,9 +197,11 @@ class Collection:
             DataError: The path is not below the index's root.
 
         """
-        for root in (self.index.root, self.index.root.resolve()):
-            if hit.path.is_relative_to(root):
-                return self.rows[hit.path.relative_to(root).as_posix()]
+        root = self.index.root
+        if not hit.path.is_relative_to(root):
+            root = root.resolve()  # which asks the disk
+        if hit.path.is_relative_to(root):
+            return self.rows[hit.path.relative_to(root).as_posix()]
         raise DataError(
             f"The index answered with {hit.path}, which is not below {self.index.root}; make it again: polyclip index."
         )
@@ -257,6 +260,7 @@ class Catalog:
         for model in dict.fromkeys(collection.model for collection in self.collections.values()):
             if model.embed_early("warm") is None:
                 model.build_text_encoder()
+                prepare(model.folder)  # the next start is a quick one, where that is possible
             else:
                 model.build_later(REST)
 
@@ -308,5 +312,10 @@ def choose_name(folder: Path, taken: dict[str, Any]) -> str:
 
 def count_by_folder(paths: Sequence[str]) -> dict[str, int]:
     """Count the images in and below every folder, sorted by name."""
-    counted = Counter(str(parent) for path in paths for parent in PurePosixPath(path).parents if str(parent) != ".")
+    counted: Counter[str] = Counter()
+    for folder, images in Counter(path.rpartition("/")[0] for path in paths).items():
+        own = PurePosixPath(folder)
+        for place in (own, *own.parents):
+            counted[str(place)] += images
+    del counted["."]
     return dict(sorted(counted.items()))

@@ -32,7 +32,7 @@ from polyclip.models.config import ModelConfig
 from polyclip.search.index import update_index
 from polyclip.search.quick.prepare import prepare
 from polyclip.search.server import collections, policy, upload, waiting
-from polyclip.search.server.collections import Catalog, ServedModel
+from polyclip.search.server.collections import Catalog, ServedModel, count_by_folder
 from polyclip.search.server.language import detect_language, guess_language
 from polyclip.search.server.policy import Hosts, Token
 from polyclip.search.server.query import SearchAnswer, parse_request
@@ -812,3 +812,12 @@ def test_a_model_that_needs_its_encoder_is_warm_before_the_first_query(
     monkeypatch.setattr(ServedModel, "embed_early", lambda model, text: None)
     catalog.warm_up()
     assert model._encoders.has_encoder(model.aligner.text)
+    monkeypatch.undo()
+    assert model.embed_early("warm") is not None  # the next start need not build it
+
+
+def test_folders_are_counted_with_what_is_below() -> None:
+    paths = ["a.jpg", "x/a.jpg", "x/b.jpg", "x/y/a.jpg", "z/y/c.jpg"]
+    assert count_by_folder(paths) == {"x": 3, "x/y": 1, "z": 1, "z/y": 1}
+    assert list(count_by_folder(paths)) == ["x", "x/y", "z", "z/y"]
+    assert count_by_folder([]) == count_by_folder(["a.jpg"]) == {}
