@@ -132,5 +132,5 @@ def search_index(
         spelt,
         said,
         index.lookup_recall("pictures" if image else "texts", top, caption_weight),
-        None if image else index.measure_confidence(embedding, caption_weight),
+        None if image else index.measure_confidence(embedding, caption_weight, hits[0].similarity if hits else None),
     )

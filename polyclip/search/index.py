@@ -267,13 +267,16 @@ class Index:
         """
         return self.measure_confidence(self._embed(query, language), caption_weight)
 
-    def measure_confidence(self, query: Any, caption_weight: float = 0.0) -> Confidence | None:
+    def measure_confidence(
+        self, query: Any, caption_weight: float = 0.0, best: float | None = None
+    ) -> Confidence | None:
         """Say how likely the first hit of a text's embedding is right: as `confidence`.
 
         Args:
             query: The embedding [1, dim] of a text, a tensor or an array; those of images have other cosines and were
                 not fitted.
             caption_weight: As in `search`.
+            best: Similarity of the first hit; None: it is searched for.
 
         Returns:
             The confidence; None for fewer than 8 images.
@@ -285,7 +288,7 @@ class Index:
             total = self._score(query, caption_weight).total
             captioned = caption_weight * (self.captions.measure_share(len(self)) if self.captions is not None else 0.0)
             return measure_confidence(float(total.max()), total, len(self), self._different, captioned)
-        best = self.search_embeddings(query, 1)[0][0].similarity
+        best = self.search_embeddings(query, 1)[0][0].similarity if best is None else best
         return measure_confidence(best, multiply(self._sample, make_array(query)[0]), len(self), self._different)
 
     @cached_property
@@ -390,8 +393,7 @@ class Index:
         if self._graph is None or top >= DEEP:
             return [self._best(row, None, top) for row in multiply(queries, self.matrix.T)]
         rows = propose_rows(self._graph, self.numbers, queries, top)
-        scored = zip(queries, rows, strict=True)
-        return [self._best(multiply(self.matrix[some], query), some, top) for query, some in scored]
+        return [self._best(self.matrix[some] @ query, some, top) for query, some in zip(queries, rows, strict=True)]
 
     def _best(self, similarity: Any, rows: Any, top: int) -> list[Hit]:
         """Rank rows by similarity, best first; equal ones keep the order of the rows."""

@@ -65,5 +65,5 @@ def search_quickly(
         spelt,
         build_hint(query, language, trained),
         index.lookup_recall("texts", top, caption_weight),
-        index.measure_confidence(embedding[None], caption_weight),
+        index.measure_confidence(embedding[None], caption_weight, hits[0].similarity if hits else None),
     )

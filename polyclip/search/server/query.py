@@ -186,13 +186,17 @@ def answer_request(asked: SearchRequest, language: DetectedLanguage) -> SearchAn
     for each in asked.collections:
         embedding = each.model.embed_text(asked.text, language.code) if words else embed_image(each, asked)
         hits = find_matches(each, embedding, asked)
+        sure = None
+        if words and not asked.folder:
+            best = hits[0].similarity if hits else None
+            sure = each.index.measure_confidence(embedding, each.caption_weight, best)
         columns.append(
             ModelAnswer(
                 each,
                 hits[: asked.top],
                 len(hits) > asked.top < MOST,
                 build_hint(language, each.model.trained) if words else "",
-                each.index.measure_confidence(embedding, each.caption_weight) if words and not asked.folder else None,
+                sure,
             )
         )
     return SearchAnswer(asked, language, columns, time.perf_counter() - begun)
