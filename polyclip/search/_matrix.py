@@ -50,9 +50,15 @@ def map_embeddings(folder: Path, manifest: Manifest, kind: str = "vectors") -> A
     return np.memmap(path, np.float32, "c", start, tuple(shape)) if all(shape) else np.zeros(shape, np.float32)
 
 
+def find_torch() -> Any:
+    """torch, where it is imported; None where it is not, or where another thread is at it: nothing is a tensor then."""
+    module = sys.modules.get("torch")
+    return None if module is None or module.__spec__._initializing else module  # type: ignore[union-attr]
+
+
 def make_array(embeddings: Any) -> Any:
     """Embeddings as an array of float32, of a tensor on any device or of an array; torch can share its memory."""
-    torch = sys.modules.get("torch")  # where it was never imported, nothing is a tensor
+    torch = find_torch()
     if torch is not None and isinstance(embeddings, torch.Tensor):
         embeddings = embeddings.detach().float().cpu().numpy()
     return np.require(embeddings, np.float32, ["C", "W"])
@@ -79,7 +85,7 @@ def multiply(rows: Any, others: Any) -> Any:
         An array [row] or [row, column].
 
     """
-    torch = sys.modules.get("torch")
+    torch = find_torch()
     if torch is None:
         return rows @ others
     return (torch.from_numpy(rows) @ torch.from_numpy(others)).numpy()

@@ -3,6 +3,7 @@ interrupted, moved and damaged.
 """
 
 import csv
+import importlib.machinery
 import json
 import os
 import pickle
@@ -10,6 +11,7 @@ import shutil
 import signal
 import struct
 import sys
+import types
 import zlib
 from pathlib import Path
 
@@ -35,7 +37,7 @@ from polyclip.models.config import ModelConfig
 from polyclip.models.model_identity import hash_model
 from polyclip.search import _encode, _images, build
 from polyclip.search._images import embed_files
-from polyclip.search._matrix import multiply
+from polyclip.search._matrix import make_array, multiply
 from polyclip.search.classify import read_labels
 from polyclip.search.clip_retrieval import check_same_model
 from polyclip.search.folder import search
@@ -627,8 +629,13 @@ def test_products_are_the_same_with_and_without_torch(others: tuple[int, ...], m
     numbers = np.random.default_rng(0)
     rows, other = (numbers.normal(size=shape).astype(np.float32) for shape in ((5, 7), others))
     with_torch = multiply(rows, other)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert np.allclose(with_torch, multiply(rows, other), atol=1e-6) and with_torch.shape == (5, *others[1:])
+    half = types.ModuleType("torch")
+    half.__spec__ = importlib.machinery.ModuleSpec("torch", None)
+    half.__spec__._initializing = True  # type: ignore[attr-defined]
+    for absent in (None, half):  # never imported, and being imported by another thread
+        monkeypatch.setitem(sys.modules, "torch", absent)
+        assert np.allclose(with_torch, multiply(rows, make_array(other)), atol=1e-6)
+    assert with_torch.shape == (5, *others[1:])
 
 
 def test_queries_of_any_memory_are_searched(ready: Path) -> None:
