@@ -243,7 +243,8 @@ def run_alignment(
     if options.max_bad:
         load_corpus(choose_corpus(options)).allow_bad_samples(options.max_bad)
     request = resolve_request(options)
-    draw_unhashed(load_corpus(choose_corpus(options)))  # while torch is imported
+    if options.start is None:  # what is wrong with a run to go on from is told first
+        draw_unhashed(load_corpus(options.corpus))  # while torch is imported
     budget = build_budget(options, request)
     check_trackers(options.track or [])
     config = replace(build_config(options, request), track=tuple(options.track or []), observers=tuple(callbacks))
