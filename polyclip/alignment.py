@@ -243,7 +243,7 @@ def run_alignment(
     if options.max_bad:
         load_corpus(choose_corpus(options)).allow_bad_samples(options.max_bad)
     request = resolve_request(options)
-    if options.start is None:  # what is wrong with a run to go on from is told first
+    if options.start is None and options.settings is None:  # else another run says what the corpus is
         draw_unhashed(load_corpus(options.corpus))  # while torch is imported
     budget = build_budget(options, request)
     check_trackers(options.track or [])
