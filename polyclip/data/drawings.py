@@ -12,7 +12,6 @@ import tempfile
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TooLate
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Thread
@@ -60,7 +59,7 @@ def draw_once(drawing: Drawing) -> bytes:
     """The drawing as PNG, kept: a run hashes it and encodes it, and to read it takes a fifth of drawing it."""
     try:
         found = _ahead[drawing].result(PATIENCE) if drawing in _ahead else b""
-    except TooLate:
+    except TimeoutError:
         found = b""
     return found or draw_svg(drawing.svg, drawing.pixels)
 
