@@ -1,9 +1,10 @@
-"""The first run on real weights, real pictures and captions people wrote: a smaller tower and smaller pictures than the
-default has, for speed.
+"""The first run on real weights, real pictures and captions people wrote, encoded in the format that is this machine's
+default: a smaller tower and smaller pictures than the default has, for speed.
 """
 
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import polyclip
+from polyclip.core.encode_precision import VARIABLE
 from polyclip.core.toml import CORPORA
 from polyclip.data.readers import emoji
 from polyclip.languages.schema import list_languages, load_language
@@ -20,6 +22,13 @@ from tests.command import CommandResult
 from tests.command import polyclip as command
 
 Scores = dict[tuple[str, str], dict[str, Any]]  # (language, metric) -> score
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_format() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(VARIABLE)
+        yield
 
 
 @pytest.fixture(scope="module")
