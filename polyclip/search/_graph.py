@@ -13,6 +13,7 @@ import numpy as np
 from polyclip.errors import DataError
 from polyclip.search._format import Graph
 
+NUMBERS = "i8"  # of the graph's own copy of the rows; a graph that was made with others (f16) keeps them
 CONNECTIVITY = 32  # neighbours of a row
 EXPANSION_ADD = 128
 CANDIDATES = 4  # factor of the requested hits that are ranked exactly, at least `FEWEST`
@@ -23,14 +24,14 @@ def create_graph(dim: int) -> Any:
     """Create a graph without rows."""
     from usearch.index import Index as Usearch
 
-    return Usearch(ndim=dim, metric="cos", dtype="f16", connectivity=CONNECTIVITY, expansion_add=EXPANSION_ADD)
+    return Usearch(ndim=dim, metric="cos", dtype=NUMBERS, connectivity=CONNECTIVITY, expansion_add=EXPANSION_ADD)
 
 
 def open_graph(path: Path, facts: Graph, dim: int) -> Any:
     """Open a graph, memory-mapped.
 
     Raises:
-        DataError: The file is damaged.
+        DataError: The file is damaged, or of embeddings of another length.
 
     """
     graph = create_graph(dim)
@@ -38,6 +39,10 @@ def open_graph(path: Path, facts: Graph, dim: int) -> Any:
         graph.view(path)
     except Exception as error:  # noqa: BLE001, the library raises plain exceptions
         raise DataError(f"{path} is damaged ({error}). Remove it and its index, and index again.") from error
+    if graph.ndim != dim:  # the library takes what the file says
+        raise DataError(
+            f"{path} is of embeddings of length {graph.ndim}, expected {dim}. Remove it and its index, and index again."
+        )
     graph.expansion_search = facts.expansion
     return graph
 
