@@ -1,8 +1,8 @@
 """Drawings of studies from plain estimates: of records that were just made, or of figures that were kept."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 from polyclip.languages.schema import list_languages, load_language
@@ -87,35 +87,59 @@ def draw_change(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
 
 
 def draw_traces(axes: Any, curves: Sequence[Mapping[str, Any]]) -> None:
-    """Draw validation over processor seconds and joules, seed 0; dashed, in the look of the method, where the start is
-    not from fresh heads.
+    """Draw validation over processor seconds and joules, seed 0: a panel for each start, a method alike in all.
 
     Args:
-        axes: Empty matplotlib axes.
+        axes: Empty matplotlib axes; replaced by the panels where there are several starts.
         curves: As `polyclip.studies.traces.collect_traces` returns them.
 
     """
     first = [curve for curve in curves if curve["seed"] == 0]
-    looks = dict(zip(dict.fromkeys(curve["method"] for curve in first), vary_looks(), strict=False))
-    for curve in first:
-        axes.plot(
-            [max(point["processor_seconds"], 1.0) for point in curve["points"]],
-            [100 * point["validation"] for point in curve["points"]],
-            **looks[curve["method"]],
-            linestyle="-" if curve["start"] == FRESH else "--",
-            label=label_start(curve["method"], curve["start"]),
-        )
-    axes.set(xscale="log", xlabel="processor seconds of training", ylabel="validation recall@1/5/10, %")
+    looks = dict(zip(dict.fromkeys(curve["method"] for curve in first), cycle(list_line_styles()), strict=False))
+    starts = list(dict.fromkeys(curve["start"] for curve in first))
+    panels = split_axes(axes, starts)
+    for panel, start in zip(panels, starts, strict=True):
+        for curve in first:
+            if curve["start"] == start:
+                draw_trace(panel, curve["points"], looks[curve["method"]])
+        label_cost(panel)
+    panels[0].set_ylabel("validation recall@1/5/10, %")
+    for method, look in looks.items():
+        panels[-1].plot([], [], label=method, **look)
+    add_legend(panels[-1])
+
+
+def split_axes(axes: Any, titles: Sequence[str]) -> list[Any]:
+    """Replace axes by panels side by side, with the same axes and a title each; one alone stays as it is.
+
+    Args:
+        axes: Empty matplotlib axes; their title becomes the figure's.
+        titles: Of the panels.
+
+    """
+    if len(titles) < 2:
+        return [axes]
+    figure, title = axes.figure, axes.get_title(loc="left")
+    axes.remove()
+    figure.set_size_inches(11.5, 4.8)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11.5)
+    panels = list(figure.subplots(1, len(titles), sharex=True, sharey=True))
+    for panel, each in zip(panels, titles, strict=True):
+        panel.set_title(each, fontsize=9.5)
+    return panels
+
+
+def draw_trace(axes: Any, points: Sequence[Mapping[str, Any]], look: Mapping[str, Any]) -> None:
+    """Draw the validations of one cell over processor seconds; what took less than one is drawn at one."""
+    seconds = [max(point["processor_seconds"], 1.0) for point in points]
+    axes.plot(seconds, [100 * point["validation"] for point in points], **look)
+
+
+def label_cost(axes: Any) -> None:
+    """Make the x axis one of processor seconds, with joules above."""
+    axes.set(xscale="log", xlabel="processor seconds of training")
     above = axes.secondary_xaxis("top", functions=(lambda seconds: WATTS * seconds, lambda joules: joules / WATTS))
     above.set_xlabel(f"joules, at an assumed {WATTS:g} W", fontsize="small")
-    add_legend(axes)
-
-
-def vary_looks() -> Iterator[dict[str, Any]]:
-    """Yield colors with markers: those of the style sheet, then its colors with the markers of others, none twice."""
-    pairs = list(dict.fromkeys((style["color"], style["marker"]) for style in list_line_styles()))
-    for turn, number in product(range(len(pairs)), repeat=2):
-        yield {"color": pairs[number][0], "marker": pairs[(number + turn) % len(pairs)][1]}
 
 
 def label_start(method: str, start: str) -> str:

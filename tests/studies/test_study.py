@@ -304,7 +304,7 @@ def test_shares_of_english_are_told_apart_by_what_the_encoder_knew(tmp_path: Pat
     assert equity.verdict(Results(setting(tmp_path), {("te", ""): [lost]})).startswith("Cannot tell")
 
 
-def test_each_method_of_a_plot_has_a_look_of_its_own_and_one_start_is_dashed(tmp_path: Path) -> None:
+def test_each_method_of_a_plot_looks_alike_in_the_panels_of_both_starts(tmp_path: Path) -> None:
     points = [{"step": 0, "validation": 0.1, "processor_seconds": 5.0}]
     curves = [
         {"method": f"method {number}", "start": start, "seed": seed, "points": points}
@@ -313,12 +313,20 @@ def test_each_method_of_a_plot_has_a_look_of_its_own_and_one_start_is_dashed(tmp
         for seed in (0, 1)
     ]
     with open_plot(tmp_path / "a.png", 6.0, 4.0, what="a plot") as figure:
-        axes = figure.subplots()
-        draw_traces(axes, curves)
-        lines = axes.get_lines()
-        looks = [(line.get_color(), line.get_marker()) for line in lines]
-        assert [line.get_linestyle() for line in lines] == ["-", "--"] * 12
-    assert looks[0::2] == looks[1::2] and len(set(looks)) == 12
+        draw_traces(figure.subplots(), curves)
+        looks = [
+            [
+                (line.get_color(), line.get_marker(), line.get_linestyle())
+                for line in panel.get_lines()
+                if len(line.get_xdata())
+            ]
+            for panel in figure.axes
+        ]
+        titles = [panel.get_title() or panel.get_title(loc="left") for panel in figure.axes]
+    assert titles == [FRESH, "heads first"] and looks[0] == looks[1] and len(set(looks[0])) == 12
+    with open_plot(tmp_path / "b.png", 6.0, 4.0, what="a plot") as figure:
+        draw_traces(figure.subplots(), [curve for curve in curves if curve["start"] == FRESH])
+        assert len(figure.axes) == 1 and figure.axes[0].get_ylabel().startswith("validation")
 
 
 def verdict_of(name: str, change: Callable[[dict[str, Any]], dict[str, Any]], folder: Path) -> str:

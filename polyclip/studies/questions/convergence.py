@@ -120,7 +120,7 @@ def average(records: list[Record], key: str) -> float:
 
 
 def plot(results: Results, axes: Any) -> None:
-    """Draw validation over processor seconds and joules, seed 0, dashed where heads were trained first."""
+    """Draw validation over processor seconds and joules, seed 0, a panel for each start."""
     draw_traces(axes, collect_traces(results))
 
 
