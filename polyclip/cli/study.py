@@ -54,6 +54,13 @@ def command(
     ] = 1,
     batch_size: Annotated[int, typer.Option(min=2, help="Pairs a step; of convergence only.")] = 256,
     steps: Annotated[int, typer.Option(min=50, help="Steps at most, validated every 50; of convergence only.")] = 1000,
+    photographs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of Tux Paint's stamps, see 'polyclip corpora show tuxpaint-stamps', to be searched too; of "
+            "convergence only. A finished cell without them is trained again."
+        ),
+    ] = None,
     finished: Annotated[
         bool, typer.Option("--finished", help="Train nothing: report the cells that are finished so far.")
     ] = False,
@@ -81,6 +88,7 @@ def command(
         methods=tuple(method or ()),
         batch=batch_size,
         steps=steps,
+        photographs=photographs,
     )
     if plan:
         typer.echo(describe_plan(name, setting))

@@ -5,6 +5,7 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,15 @@ import torch
 from polyclip.core.json import parse_json
 from polyclip.core.registry import find
 from polyclip.core.storage import read_plain_text, write_text
-from polyclip.data.corpus import Corpus, load_corpus
+from polyclip.data.corpus import load_corpus
 from polyclip.data.pairs import SamplingConfig
-from polyclip.evaluation.forgetting import compute_retention
-from polyclip.evaluation.held_out import choose_styles, encode_names, read_named_rows
-from polyclip.evaluation.metrics import compute_ranks
-from polyclip.evaluation.retrieval import Request
 from polyclip.languages.schema import load_language
-from polyclip.models.aligner import PolyCLIP, load_model
+from polyclip.models.aligner import load_model
 from polyclip.models.config import ModelConfig
 from polyclip.pipeline import collect_model_facts
+from polyclip.studies.cell_scores import NAMES, PHOTOGRAPHS, rank_names, rank_photographs
 from polyclip.studies.energy import WATTS, measure_energy
-from polyclip.studies.known_names import PIVOT, find_known_names
+from polyclip.studies.figures import Record
 from polyclip.training.config import CONTINUED_HEADS, AlignConfig, EarlyStopping, OptimizerConfig
 from polyclip.training.finetune import plan_continuation, read_recipe
 from polyclip.training.prepare import prepare_run, save_work, train_run
@@ -243,61 +241,35 @@ def train(cell: Cell, folder: Path) -> dict[str, Any]:
     }
 
 
-def score(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Rank the images for every test name, by language, and measure retention.
+def score(cell: Cell, folder: Path, parts: Sequence[str], photographs: Path | None) -> dict[str, Any]:
+    """Score a cell.
 
     Args:
         cell: The cell.
         folder: Run folder of the trained cell.
+        parts: Of `list_scores`.
+        photographs: Folder of Tux Paint's stamps, where photographs are scored.
 
     Returns:
-        Concept groups, ranks by language (-1 where a language does not name a concept), which names of trained
-        languages the text encoder knew, and retention.
+        For `ranks` what `rank_names` returns, and under `photographs` what `rank_photographs` returns.
 
     """
-    aligner = load_model(folder)
-    corpus = load_corpus(cell.corpus)
-    request = Request(languages=[load_language(code) for code in (*cell.languages, *cell.asked)])
-    rows, _ = read_named_rows(corpus, request)
-    concepts, groups, vectors = choose_gallery(aligner, corpus, request.split)
-    place = {concept: number for number, concept in enumerate(concepts)}
-    places = {code: [place[row.concept] for row in named] for code, named in rows.items()}
-    features = encode_names(aligner, rows)
-    found: dict[str, list[int]] = {}
-    for code, pooled in features.items():
-        keys = torch.tensor(places[code])
-        rank = dict(
-            zip(
-                keys.tolist(),
-                compute_ranks(aligner.text.unit(pooled), vectors, keys, torch.arange(len(concepts))).tolist(),
-                strict=True,
-            )
-        )
-        found[code] = [rank.get(number, -1) for number in range(len(concepts))]
-    kept = compute_retention(aligner, corpus, rows, frozenset(cell.languages), request.split)
-    trained = {code: features[code] for code in cell.languages}
-    known = find_known_names(trained, places, len(concepts)) if PIVOT in trained else {}
-    return {"groups": groups, "ranks": found, "known": known, "knowledge": [asdict(line) for line in kept]}
+    aligner, codes = load_model(folder), (*cell.languages, *cell.asked)
+    found: dict[str, Any] = {}
+    if NAMES in parts:
+        found |= rank_names(aligner, load_corpus(cell.corpus), cell.languages, codes)
+    if PHOTOGRAPHS in parts and photographs is not None:
+        found[PHOTOGRAPHS] = rank_photographs(aligner, photographs, codes)
+    return found
 
 
-def choose_gallery(aligner: PolyCLIP, corpus: Corpus, split: str) -> tuple[list[str], list[str], torch.Tensor]:
-    """Return one image of every concept, in a style chosen by hash (the headline protocol): concepts, groups,
-    embeddings.
-    """
-    concepts = corpus.reader.split_concepts(corpus.folder, split)
-    drawn = {style: corpus.reader.pictures(corpus.folder, style) for style in corpus.reader.styles(corpus.folder)}
-    styles = choose_styles(
-        {style: [concept for concept in concepts if concept in found] for style, found in drawn.items()}
-    )
-    images = [drawn[style][concept] for concept, style in styles.items()]
-    return (
-        list(styles),
-        [concepts[concept].group for concept in styles],
-        aligner.vision.embed(images, f"{split} images (mixed styles)", keep=True),
-    )
+def list_scores(record: Record, scored: bool, photographs: Path | None) -> list[str]:
+    """List the scores that are asked for and that a cell's record lacks."""
+    asked = [NAMES, *([PHOTOGRAPHS] if photographs is not None else [])] if scored else []
+    return [part for part in asked if part not in record]
 
 
-def run_cell(cell: Cell, folder: Path, scored: bool, threads: int) -> None:
+def run_cell(cell: Cell, folder: Path, scored: bool, threads: int, photographs: Path | None = None) -> None:
     """Train a cell unless that was done, and score it where requested; every step ends with a complete file.
 
     Args:
@@ -305,6 +277,7 @@ def run_cell(cell: Cell, folder: Path, scored: bool, threads: int) -> None:
         folder: Folder of the study.
         scored: Whether test scores are needed.
         threads: Number of torch threads.
+        photographs: Folder of Tux Paint's stamps, where photographs are scored too.
 
     """
     torch.set_num_threads(threads)
@@ -314,12 +287,12 @@ def run_cell(cell: Cell, folder: Path, scored: bool, threads: int) -> None:
     if record is None:
         record = train(cell, place)
         write_record(path, record)
-    if scored and "ranks" not in record:
+    if missing := list_scores(record, scored, photographs):
         if not (
             place / "aligner.safetensors"
         ).exists():  # its weights were deleted: train again, which gives the same with the same seed
             train(cell, place)
-        write_record(path, record | score(cell, place))
+        write_record(path, record | score(cell, place, missing, photographs))
         shutil.rmtree(place)
 
 

@@ -15,7 +15,7 @@ from polyclip.studies.runner import Results, Setting, collect_finished, run_vari
 from polyclip.studies.sheet import Sheet
 from polyclip.studies.traces import collect_traces
 
-BULKY = ("ranks", "groups", "known", "log")  # parts of a record that stay in its cell
+BULKY = ("ranks", "groups", "known", "log", "photographs")  # parts of a record that stay in its cell
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def write_report(name: str, study: Any, results: Results, more: dict[str, Any]) 
 def summarize(name: str, claim: str, results: Results, sheet: Sheet, verdict: str) -> dict[str, Any]:
     """Collect everything for the JSON except ranks, which stay in the cells."""
     setting = {
-        key: value for key, value in asdict(results.setting).items() if key not in ("folder", "jobs")
+        key: value for key, value in asdict(results.setting).items() if key not in ("folder", "jobs", "photographs")
     }  # everything that affects the results
     return {
         "schema": 1,

@@ -17,7 +17,8 @@ from polyclip.data.corpus import load_corpus
 from polyclip.errors import RunError
 from polyclip.evaluation.leakage.compare import check_leakage
 from polyclip.languages.schema import load_language
-from polyclip.studies.cells import Cell, make_starting_cell, read_record, run_cell
+from polyclip.studies.cell_scores import read_photographs
+from polyclip.studies.cells import Cell, list_scores, make_starting_cell, read_record, run_cell
 
 Record = dict[str, Any]
 IMPORTED = [
@@ -44,6 +45,7 @@ class Setting:
     methods: tuple[str, ...] = ()  # requested ones of the study's methods; empty: all
     batch: int = 256  # of `convergence`, and the steps that it allows
     steps: int = 1000
+    photographs: Path | None = None  # folder of Tux Paint's stamps, which scored cells are then asked for too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +88,12 @@ def run_variants(variants: Sequence[Variant], setting: Setting) -> Results:
         All records and chosen rates.
 
     Raises:
-        DataError: The training and test split overlap.
+        DataError: The training and test split overlap, or the folder of photographs has none.
 
     """
     check_leakage(load_corpus(setting.corpus), [load_language(code) for code in setting.languages])
+    if setting.photographs is not None:
+        read_photographs(setting.photographs)  # a wrong folder is told before anything is trained
     train_starting_cells(find_starting_cells(variants, setting), setting)
     tuned = [variant for variant in variants if not variant.tuned_on]
     trial_cells = [replace(v.cell, rate=rate, seed=0) for v in tuned for rate in v.rates]
@@ -190,7 +194,7 @@ def find_missing(cells: Iterable[tuple[Cell, bool]], setting: Setting) -> list[t
     found: dict[str, tuple[Cell, bool]] = {}
     for cell, scored in cells:
         kept = read_record(record_path(cell, setting))
-        if kept is None or (scored and "ranks" not in kept):
+        if kept is None or list_scores(kept, scored, setting.photographs):
             found[cell.name] = (cell, scored)
     return list(found.values())
 
@@ -207,7 +211,8 @@ def run_all(cells: Iterable[tuple[Cell, bool]], setting: Setting, what: str) -> 
         ProcessPoolExecutor(setting.jobs, mp_context=choose_process_context(), max_tasks_per_child=1) as pool,
     ):
         running: dict[Future[None], Cell] = {
-            pool.submit(run_cell, cell, setting.folder, scored, threads): cell for cell, scored in todo
+            pool.submit(run_cell, cell, setting.folder, scored, threads, setting.photographs): cell
+            for cell, scored in todo
         }
         try:
             for done in as_completed(running):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from polyclip.studies.cell_scores import PHOTOGRAPHS
 from polyclip.studies.cells import LongSpec
 from polyclip.studies.drawing import FRESH, draw_traces, label_start
 from polyclip.studies.figures import (
@@ -35,6 +36,8 @@ BLOCKS = (1e-4, 3e-4, 1e-3, 3e-5)
 ADAPTERS = (3e-4, 1e-3, 3e-3, 1e-4)
 DEEP = (3e-4, 1e-3, 1e-4, 3e-5)
 FEW = (1e-3, 3e-4, 3e-3, 1e-4)
+PHOTOGRAPHED = ("photographs, trained", "photographs, unseen")
+PHOTOGRAPHS_SAID = "; photographs: Tux Paint's stamps, test split, recall@10 of sentences in these languages"
 HEADS = (2e-3, 4e-3, 8e-3, 1e-3)
 RATES = dict.fromkeys(("full", "lit", "lit-reversed"), WHOLE) | dict.fromkeys(("lilt-lwa", "lora"), ADAPTERS)
 RATES |= dict.fromkeys(("lilt-ln", "lilt-bf"), FEW) | {"lilt-da": DEEP, "first-blocks": BLOCKS}
@@ -67,6 +70,7 @@ def table(results: Results) -> Sheet:
     """Build a table of recall, of what was forgotten, and of the cost up to the best validation."""
     first = next(iter(results.records.values()))[0]
     trained, others = list_trained_languages(first), list_unseen_languages(first)
+    photographs = PHOTOGRAPHED if any(PHOTOGRAPHS in one for found in results.records.values() for one in found) else ()
     rows: list[tuple[str, ...]] = []
     for (method, start), records in results.records.items():
         reference = results.records.get((REFERENCE, start))
@@ -82,6 +86,7 @@ def table(results: Results) -> Sheet:
                 format_share_over_seeds(records, reference, others),
                 format_retention(records, TEXT),
                 format_retention(records, VISION),
+                *([format_photographs(records, codes) for codes in (trained, others)] if photographs else []),
                 f"{sum(line['step'] for line in best) / len(best):.0f}",
                 f"{sum(line['processor_seconds'] for line in best) / len(best):.0f}",
                 f"{results.chosen[method, start]:g} of {len(tried)}",
@@ -92,11 +97,18 @@ def table(results: Results) -> Sheet:
         "trained until validation rises no more",
         (
             *("method", "validation", "trained languages", "of full", "unseen languages", "of full "),
-            *("text encoder", "same ImageNet class", "best step", "core s", "rate", "seeds (±)"),
+            *("text encoder", "same ImageNet class", *photographs, "best step", "core s", "rate", "seeds (±)"),
         ),
         rows,
-        describe(results, trained, others),
+        describe(results, trained, others) + (PHOTOGRAPHS_SAID if photographs else ""),
     )
+
+
+def format_photographs(records: list[Record], codes: list[str]) -> str:
+    """Format recall@10 on photographs over seeds; a dash where a record has none, or no language has sentences."""
+    found = [{"cell": record["cell"]} | record[PHOTOGRAPHS] for record in records if PHOTOGRAPHS in record]
+    named = [code for code in codes if found and code in found[0]["ranks"]]
+    return compute_recall_over_seeds(found, named).format_percent() if named and len(found) == len(records) else "-"
 
 
 def describe(results: Results, trained: list[str], others: list[str]) -> str:
