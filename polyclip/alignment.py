@@ -9,7 +9,6 @@ from polyclip.core.expected import describe_expected
 from polyclip.core.progress import console, show_messages
 from polyclip.core.text import show_line
 from polyclip.data.corpus import Corpus, load_corpus
-from polyclip.data.corpus_drawings import draw_unhashed
 from polyclip.data.corpus_names import name_corpora
 from polyclip.errors import PolyclipError, RunError, UnknownName, shorten
 from polyclip.evaluation.results import Choice, Result, Score
@@ -243,8 +242,6 @@ def run_alignment(
     if options.max_bad:
         load_corpus(choose_corpus(options)).allow_bad_samples(options.max_bad)
     request = resolve_request(options)
-    if options.start is None and options.settings is None:  # else another run says what the corpus is
-        draw_unhashed(load_corpus(options.corpus))  # while torch is imported
     budget = build_budget(options, request)
     check_trackers(options.track or [])
     config = replace(build_config(options, request), track=tuple(options.track or []), observers=tuple(callbacks))

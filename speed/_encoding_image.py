@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from polyclip.data.drawings import forget_drawings
 from polyclip.data.images import decode_for_edge, decode_image
 from polyclip.data.types import ImageSource
 from polyclip.models.backbone import describe
@@ -34,9 +33,9 @@ def name_tower(settings: dict[str, Any]) -> str:
     return f"{TOWER}:,size={settings['pixels']}"
 
 
-def reference_path(settings: dict[str, Any], style: str) -> Path:
-    """Return the file with bytes and reference features of a style's images."""
-    return Path(settings["work"]) / f"image-{style}.safetensors"
+def reference_path(settings: dict[str, Any]) -> Path:
+    """Return the file with bytes and reference features of the images."""
+    return Path(settings["work"]) / "image.safetensors"
 
 
 def build_timm_model() -> Any:
@@ -52,19 +51,18 @@ def build_timm_model() -> Any:
 def reference(settings: dict[str, Any], turn: Turn) -> None:
     """Encode with timm in float32, one image at a time, and count the operations of each."""
     tower, model = describe("towers", name_tower(settings)).build(), build_timm_model()
-    for style in (STYLE, "openmoji"):
-        raw = tower.prepare(load_images(settings["pictures"], style))["bytes"]
-        with make_flop_counter() as counted:
-            vectors = torch.cat([model(to_pixels(row[None])) for row in raw])
-        save_file({"bytes": raw, "vectors": normalize(vectors, dim=1)}, reference_path(settings, style))
+    raw = tower.prepare(load_images(settings["pictures"], STYLE))["bytes"]
+    with make_flop_counter() as counted:
+        vectors = torch.cat([model(to_pixels(row[None])) for row in raw])
+    save_file({"bytes": raw, "vectors": normalize(vectors, dim=1)}, reference_path(settings))
     turn(flops=[counted.get_total_flops() / settings["pictures"]] * settings["pictures"])
 
 
-def measure_encoding(settings: dict[str, Any], turn: Turn, encode: Callable[[], Tensor], style: str = STYLE) -> None:
+def measure_encoding(settings: dict[str, Any], turn: Turn, encode: Callable[[], Tensor]) -> None:
     """Measure rounds of `encode` and its cosine to the reference."""
     with torch.inference_mode():
         cosine = float(
-            (normalize(encode().float(), dim=1) * load_file(reference_path(settings, style))["vectors"]).sum(1).min()
+            (normalize(encode().float(), dim=1) * load_file(reference_path(settings))["vectors"]).sum(1).min()
         )
         repeat_rounds(encode, turn, items=settings["pictures"], places=list(range(settings["pictures"])), cosine=cosine)
 
@@ -78,21 +76,20 @@ def polyclip(settings: dict[str, Any], turn: Turn) -> None:
 
     branch = PolyCLIP(ModelConfig(method="heads", vision_tower=name_tower(settings))).vision
     branch.precision = settings["format"]
-    found = load_images(settings["pictures"], settings["style"] or STYLE)
+    found = load_images(settings["pictures"], STYLE)
     if not settings["style"]:
         opened = {image.name: image.open() for image in found}
         found = [replace(image, open=partial(opened.__getitem__, image.name)) for image in found]
 
     def encode() -> Tensor:
-        forget_drawings()  # one that was drawn before is kept
         return branch.encode_features(found, "pictures", keep=False)
 
-    measure_encoding(settings, turn, encode, settings["style"] or STYLE)
+    measure_encoding(settings, turn, encode)
 
 
 def load_batches(settings: dict[str, Any]) -> list[Tensor]:
     """Load the images as batches of float tensors."""
-    return [to_pixels(part) for part in load_file(reference_path(settings, STYLE))["bytes"].split(BATCH)]
+    return [to_pixels(part) for part in load_file(reference_path(settings))["bytes"].split(BATCH)]
 
 
 def timm_model(settings: dict[str, Any], turn: Turn) -> None:
@@ -138,12 +135,11 @@ def decoding(settings: dict[str, Any], turn: Turn) -> None:
     torch.set_num_threads(1)
     kind, preprocessing = settings["kind"], describe("towers", name_tower(settings)).build().preprocessing
     large = "megapixels" in kind
-    found = load_images(LARGE if large else settings["pictures"], "openmoji" if kind == "SVG" else STYLE)
+    found = load_images(LARGE if large else settings["pictures"], STYLE)
     if kind.startswith("JPEG"):
         found = [convert_to_jpeg(image, (4000, 3000) if large else (640, 480)) for image in found]
 
     def opened() -> list[Image.Image]:
-        forget_drawings()
         with nullcontext() if kind.endswith("whole") else decode_for_edge(preprocessing.size):
             return [image.open() for image in found]
 

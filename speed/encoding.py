@@ -15,7 +15,7 @@ from rich.table import Table
 from speed._tables import format_figure, make_table
 from speed._turns import Job, Measurement, measure_in_turns
 
-STYLES = {"opening WebP": "noto", "drawing SVG": "openmoji", "opened before": ""}
+STYLES = {"opening WebP": "noto", "opened before": ""}
 TEXT, IMAGE = "speed._encoding_text", "speed._encoding_image"
 
 
@@ -78,7 +78,7 @@ def list_image_jobs(common: dict[str, Any]) -> list[Job]:
 
 def list_decoding_jobs(common: dict[str, Any]) -> list[Job]:
     """List the jobs that decode files to pixels in one thread."""
-    kinds = ("SVG", "WebP", "JPEG", "JPEG of 12 megapixels", "JPEG of 12 megapixels, whole")
+    kinds = ("WebP", "JPEG", "JPEG of 12 megapixels", "JPEG of 12 megapixels, whole")
     return [Job(f"{kind} to {common['pixels']} px", f"{IMAGE}:decoding", {**common, "kind": kind}) for kind in kinds]
 
 

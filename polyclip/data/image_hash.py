@@ -22,7 +22,6 @@ from PIL import Image
 
 from polyclip.core.progress import Progress
 from polyclip.core.storage import get_cache_folder
-from polyclip.data.drawings import draw_ahead, is_drawing
 from polyclip.data.types import ImageSource
 from polyclip.errors import DataError, PolyclipError
 
@@ -71,24 +70,10 @@ def hash_images(images: Sequence[ImageSource], what: str) -> ImageHashes:
     with open_store() as store:
         known: dict[str, bytes] = dict(store.execute("SELECT picture, bits FROM hash JOIN thumbnail USING (picture)"))
         missing = list({image.key: image for image in images if image.key not in known}.values())
-        missing.sort(key=is_drawing)  # other processes draw meanwhile
-        draw_ahead(missing)
         problems = compute_hashes(store, missing, known, what)
     kept = [image for image in images if image.key in known]
     table = np.frombuffer(b"".join(known[image.key] for image in kept), dtype=np.uint8).reshape(len(kept), BITS // 8)
     return ImageHashes(kept, table, problems)
-
-
-def list_unhashed(images: Sequence[ImageSource]) -> list[ImageSource]:
-    """Those of the images that `hash_images` would open.
-
-    Raises:
-        PolyclipError: The cache cannot be read.
-
-    """
-    with open_store() as store:
-        known = {key for (key,) in store.execute("SELECT picture FROM hash JOIN thumbnail USING (picture)")}
-    return [image for image in images if image.key not in known]
 
 
 def get_store_path() -> Path:

@@ -91,15 +91,6 @@ class LinkedReader(Protocol):
 
 
 @runtime_checkable
-class DrawingReader(Reader, Protocol):
-    """A reader some of whose images are drawn when they are opened, which takes ten times as long as decoding."""
-
-    def drawings(self, folder: Path) -> dict[str, ImageSource]:
-        """Find these images by their concepts, of all splits."""
-        ...
-
-
-@runtime_checkable
 class ShardReader(Reader, Protocol):
     """A reader of corpora in shards, which may be far away and too many to be read whole."""
 

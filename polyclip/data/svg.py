@@ -28,18 +28,11 @@ def render_svg(svg: str, pixels: int) -> Image.Image:
         ValueError: The text is not SVG, has no size, is nested deeply, or one edge is far longer than the other.
 
     """
-    return Image.open(io.BytesIO(draw_svg(svg, pixels))).convert("RGB")
-
-
-def draw_svg(svg: str, pixels: int) -> bytes:
-    """Render SVG text as `render_svg` does, to PNG."""
     import resvg_py
 
     check_svg(svg)
-
-    return bytes(
-        resvg_py.svg_to_bytes(svg_string=svg, width=pixels, background="#ffffff", skip_system_fonts=True, dpi=96)
-    )
+    drawn = resvg_py.svg_to_bytes(svg_string=svg, width=pixels, background="#ffffff", skip_system_fonts=True, dpi=96)
+    return Image.open(io.BytesIO(bytes(drawn))).convert("RGB")
 
 
 def check_svg(svg: str) -> None:

@@ -23,7 +23,6 @@ from polyclip.core.device import current_device
 from polyclip.core.encode_precision import current_encode_precision
 from polyclip.core.progress import Progress
 from polyclip.core.storage import write_atomically
-from polyclip.data.drawings import draw_ahead
 from polyclip.data.types import ImageSource
 from polyclip.errors import WeightsError
 from polyclip.models.backbone import BackboneSpec
@@ -218,11 +217,6 @@ def missing(tower: BackboneSpec, position: int, items: Sequence[Any], sections: 
     return sum(len(chunk) for chunk in chunks if not (folder / name_chunk(chunk)).exists())
 
 
-def find_images(items: Sequence[Any]) -> list[ImageSource]:
-    """Those of the items that are images, not captions."""
-    return [item for item in items if isinstance(item, ImageSource)]
-
-
 def compute(tower: BackboneSpec, missing: Sequence[tuple[Sequence[Any], Path]], what: str, position: int) -> None:
     """Build the tower, encode chunk by chunk, keep each chunk as soon as it is whole.
 
@@ -231,7 +225,6 @@ def compute(tower: BackboneSpec, missing: Sequence[tuple[Sequence[Any], Path]], 
     encoder = get_encoder(tower)
     first = randrange(len(missing))
     turn = (*missing[first:], *missing[:first])
-    draw_ahead(find_images([item for chunk, _ in turn for item in chunk]))
     with (
         Progress(f"encoding {what} with {tower.name}", sum(len(chunk) for chunk, _ in missing)) as progress,
         torch.inference_mode(),
@@ -305,7 +298,6 @@ def forward(encoder: Any, items: Sequence[Any], what: str) -> Float[Tensor, "row
 
     """
     mine = items[distributed.get_own_rows(len(items))]
-    draw_ahead(find_images(mine))
     with Progress(f"encoding {what}", len(mine)) as progress:
         form = get_inference_form(encoder, current_encode_precision(get_device(encoder)))
         found = encode_items(form, mine, progress.advance)

