@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from polyclip.core.encode_precision import VARIABLE
 from tests.toy import write_corpus
 
 ROOT = Path(__file__).parents[2]
@@ -45,8 +46,9 @@ for arguments in json.loads(sys.argv[1]):
 
 
 def run(notes: Path, code: str, *commands: list[object]) -> subprocess.CompletedProcess[str]:
-    """Run code, with commands as JSON, in a process that reaches this machine alone."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
+    """Run code, with commands as JSON, in a process that reaches this machine alone; encoded in its own format."""
+    left_out = ("HF_", "TRANSFORMERS_", VARIABLE)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     environment["HF_HOME"] = str(notes.parent / "hub")  # an empty cache: nothing that was downloaded before helps
     listed = json.dumps([list(map(str, arguments)) for arguments in commands])
     command = [sys.executable, "-c", GUARD.format(notes=str(notes)) + code, listed]
