@@ -7,9 +7,11 @@ import typer
 
 from polyclip.core.terminal import PlainConsole
 from polyclip.data.corpus import Corpus, load_corpus
+from polyclip.errors import PolyclipError
 from polyclip.languages.resolve import resolve_language
 from polyclip.languages.schema import load_language
 
+PHOTOGRAPHED = "convergence"  # the study that has a column for photographs
 UNSEEN = (
     "de",
     "fr",
@@ -70,6 +72,10 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder of the cells, tables and plots of all studies.")] = Path("studies"),
 ) -> None:
     """Test a claim of the LilT paper: one table, one plot, one JSON file; repeated, it resumes an interrupted study."""
+    if photographs is not None and name != PHOTOGRAPHED:
+        raise PolyclipError(
+            f"--photographs is for the study {PHOTOGRAPHED}, which alone shows them: omit it for {name}."
+        )
     codes = [resolve_language(code).code for code in lang or ["sw"]]
     trained = tuple(dict.fromkeys([*codes, "en"]))
     from polyclip.studies.report import describe_plan, run_study

@@ -78,6 +78,11 @@ def test_a_folder_without_stamps_is_refused_before_anything_is_trained(tmp_path:
         run_variants([], setting(tmp_path, photographs=tmp_path))
 
 
+def test_studies_that_show_no_photographs_refuse_them(tmp_path: Path) -> None:
+    said = polyclip("study", "claims", "--photographs", STAMPS, "--out", tmp_path)
+    assert said.code != 0 and "--photographs is for the study convergence" in said.err, said
+
+
 def test_the_table_has_photographs_where_cells_have_them(tmp_path: Path) -> None:
     study = find("study", "convergence")
     (variant,) = study.plan(setting(tmp_path))
@@ -86,14 +91,11 @@ def test_the_table_has_photographs_where_cells_have_them(tmp_path: Path) -> None
     record = {"cell": {"languages": ["sw", "en"], "seed": 0, "method": "full", "long": {"every": 50}}, "log": [point]}
     record |= {"validation": 0.5, "groups": ["a", "b"], "ranks": ranks, "knowledge": []}
     assert trace(record)
-    without = study.table(
-        Results(setting(tmp_path), {(variant.label, variant.condition): [record]}, {("full", variant.condition): 1e-4})
-    )
+    results = Results(setting(tmp_path), {("full", variant.condition): [record]}, {("full", variant.condition): 1e-4})
+    without = study.table(results)
     assert not any("photographs" in column for column in without.columns) and "photographs" not in without.caption
-    record |= {"photographs": {"groups": ["p", "q", "r"], "ranks": {"en": [0, 5, 50], "de": [-1, 70, 9]}}}
-    sheet = study.table(
-        Results(setting(tmp_path), {(variant.label, variant.condition): [record]}, {("full", variant.condition): 1e-4})
-    )
+    record["photographs"] = {"groups": ["p", "q", "r"], "ranks": {"en": [0, 5, 50], "de": [-1, 70, 9]}}
+    sheet = study.table(results)
     row = dict(zip(sheet.columns, sheet.rows[0], strict=True))
     assert row["photographs, trained"].startswith("66.7 [") and row["photographs, unseen"].startswith("50.0 [")
     assert "Tux Paint" in sheet.caption
